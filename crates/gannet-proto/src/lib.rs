@@ -1,0 +1,47 @@
+//! Sans-I/O codecs: they turn the bytes of a connection into messages and messages into bytes.
+//!
+//! Nothing here opens a socket, reads a clock or draws a random number. A [`Codec`] is given the
+//! bytes that a connection has received and not yet used, and answers with one message that
+//! borrows from them, or with how many bytes it needs before asking again is worthwhile. Who calls
+//! it, on which thread, and where the bytes come from is up to the caller; the codecs of this
+//! crate are `Send` and `Sync` and never block.
+//!
+//! | codec | a message is |
+//! |---|---|
+//! | [`Raw`] | whatever arrived, as it arrived |
+//! | [`Lines`] | the bytes before `\n` or `\r\n` |
+//! | [`LengthPrefixed`] | the bytes that a number in front of them counts |
+//!
+//! Everything that a peer can make grow has a limit, and a codec checks it before it asks for more
+//! bytes: a caller may reserve what [`Decoded::Partial`] names without checking again.
+//!
+//! ```
+//! use gannet_proto::{Codec, Decoded, Lines};
+//!
+//! let lines = Lines::default();
+//! let mut state = Default::default();
+//! let mut received = *b"first\r\nsec";
+//!
+//! let decoded = lines.decode(&mut state, &mut received)?;
+//! assert_eq!(decoded, Decoded::Message { message: &b"first"[..], consumed: 7 });
+//!
+//! let decoded = lines.decode(&mut state, &mut received[7..])?;
+//! assert_eq!(decoded, Decoded::Partial { need: 4 });
+//! # Ok::<(), gannet_proto::DecodeError>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod codec;
+mod error;
+pub mod length_prefixed;
+mod lines;
+mod raw;
+mod sink;
+
+pub use codec::{Codec, Decoded};
+pub use error::{DecodeError, EncodeError};
+pub use length_prefixed::LengthPrefixed;
+pub use lines::{Lines, LinesState};
+pub use raw::Raw;
+pub use sink::Sink;

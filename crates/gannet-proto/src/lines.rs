@@ -1,0 +1,143 @@
+//! Lines of text or of any bytes, ended by `\n` or `\r\n`.
+
+use memchr::memchr;
+
+use crate::{Codec, DecodeError, Decoded, EncodeError, Sink};
+
+/// A message is a line, without the `\n` or `\r\n` that ends it.
+///
+/// The bytes of a line are not looked at: they need not be UTF-8. A `\r` anywhere but directly
+/// before the `\n` belongs to the line. An empty line is an empty message. What follows the last
+/// `\n` when the peer ends its stream is a message too.
+///
+/// # Limits
+///
+/// A line may have [`limit`](Self::limit) bytes, its ending not counted. A longer one is refused as
+/// soon as it is known to be longer, whether its end has been seen or not. The limit is on what is
+/// received; [`encode`](Codec::encode) does not apply it.
+///
+/// ```
+/// use gannet_proto::{Codec, DecodeError, Lines};
+///
+/// let lines = Lines::new().limit(4);
+/// let refused = lines.decode(&mut Default::default(), &mut b"hello".to_vec()).unwrap_err();
+/// assert_eq!(refused, DecodeError::TooLarge { length: 5, limit: 4 });
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lines {
+    /// The largest line that is accepted, in bytes, its ending not counted.
+    pub limit: usize,
+}
+
+impl Lines {
+    /// The limit unless another is set: 64 KiB. More than people and log shippers write on a line,
+    /// and little enough to hold for every connection that is slow to finish one.
+    pub const DEFAULT_LIMIT: usize = 64 * 1024;
+
+    /// Lines of up to [`DEFAULT_LIMIT`](Self::DEFAULT_LIMIT) bytes.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { limit: Self::DEFAULT_LIMIT }
+    }
+
+    /// Sets the largest line that is accepted, in bytes, its ending not counted.
+    #[must_use]
+    pub const fn limit(self, bytes: usize) -> Self {
+        Self { limit: bytes }
+    }
+
+    #[inline]
+    fn check(&self, length: usize) -> Result<(), DecodeError> {
+        if length > self.limit {
+            return Err(DecodeError::TooLarge { length: length as u64, limit: self.limit });
+        }
+        Ok(())
+    }
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Codec for Lines {
+    type Message<'a> = &'a [u8];
+    type State = LinesState;
+
+    /// Takes one line off `input`. Each byte is searched once, however slowly the line arrives.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::TooLarge`] for a line over the limit.
+    #[inline]
+    fn decode<'a>(&self, state: &mut LinesState, input: &'a mut [u8]) -> Result<Decoded<&'a [u8]>, DecodeError> {
+        let input: &'a [u8] = input;
+        let unscanned = input.get(state.scanned..).unwrap_or_default();
+
+        if let Some(offset) = memchr(b'\n', unscanned) {
+            let end = state.scanned + offset;
+            state.scanned = 0;
+            let message = without_return(&input[..end]);
+            self.check(message.len())?;
+            return Ok(Decoded::Message { message, consumed: end + 1 });
+        }
+
+        // A `\r` at the very end may be half of the line's ending, so it does not count yet.
+        self.check(without_return(input).len())?;
+        state.scanned = input.len();
+        Ok(Decoded::Partial { need: input.len() + 1 })
+    }
+
+    /// Takes `rest` as the last line. A `\r` at its end belongs to it, as no `\n` follows.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::TooLarge`] where that `\r` takes the line over the limit.
+    #[inline]
+    fn finish<'a>(&self, state: &mut LinesState, rest: &'a mut [u8]) -> Result<Option<&'a [u8]>, DecodeError> {
+        state.scanned = 0;
+        self.check(rest.len())?;
+        Ok(Some(rest))
+    }
+
+    /// Writes the payload and a `\n`.
+    ///
+    /// A `\r` at the end of the payload is written as it is, which makes the ending `\r\n`: the
+    /// way to send one, and for the peer no part of the line.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::LineBreak`] where the payload contains `\n`, since the peer would read two
+    /// messages.
+    #[inline]
+    fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), EncodeError> {
+        let mut length: usize = 0;
+        for part in parts {
+            if let Some(offset) = memchr(b'\n', part) {
+                return Err(EncodeError::LineBreak { position: length.saturating_add(offset) });
+            }
+            length = length.saturating_add(part.len());
+        }
+
+        out.reserve(length.saturating_add(1));
+        for part in parts {
+            out.put(part);
+        }
+        out.put(b"\n");
+        Ok(())
+    }
+}
+
+/// How far a connection's unfinished line has been searched for its end.
+#[derive(Debug, Clone, Default)]
+pub struct LinesState {
+    /// So many bytes at the start of the input are known to hold no `\n`.
+    scanned: usize,
+}
+
+/// `line` without a `\r` at its end.
+#[inline]
+fn without_return(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
+}

@@ -1,0 +1,42 @@
+//! The codec without a protocol.
+
+use crate::{Codec, DecodeError, Decoded, EncodeError, Sink};
+
+/// Every chunk is a message as it is.
+///
+/// Where a message begins and ends is where the network happened to cut, so this is for services
+/// that do not care: echoing, proxying, counting. It keeps nothing between calls, so it has no
+/// limit; a message is never larger than what the caller received at once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Raw;
+
+impl Codec for Raw {
+    type Message<'a> = &'a [u8];
+    type State = ();
+
+    const TRANSPARENT: bool = true;
+
+    /// Takes all of `input`. Never fails.
+    #[inline]
+    fn decode<'a>(&self, (): &mut (), input: &'a mut [u8]) -> Result<Decoded<&'a [u8]>, DecodeError> {
+        Ok(match input.len() {
+            0 => Decoded::Partial { need: 1 },
+            consumed => Decoded::Message { message: input, consumed },
+        })
+    }
+
+    /// Takes `rest` as the last message. Never fails.
+    #[inline]
+    fn finish<'a>(&self, (): &mut (), rest: &'a mut [u8]) -> Result<Option<&'a [u8]>, DecodeError> {
+        Ok(Some(rest))
+    }
+
+    /// Writes the payload and nothing else. Never fails.
+    #[inline]
+    fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), EncodeError> {
+        for part in parts {
+            out.put(part);
+        }
+        Ok(())
+    }
+}

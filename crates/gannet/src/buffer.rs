@@ -1,0 +1,221 @@
+//! The buffers of a reactor: received chunks, and the pools that outboxes and carries draw from.
+//!
+//! All of it belongs to one reactor and is used on its thread only. An idle connection owns none of it.
+
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+
+use crate::outbox::Outbox;
+
+/// Bytes of a block. Not a power of two: blocks that begin 4 KiB apart would share their cache set.
+pub(crate) const BLOCK_BYTES: usize = 2048 + 64;
+
+/// Blocks, outboxes and carries that a pool keeps for later, each. What is given back beyond it is freed: a burst
+/// must not become the resident size for ever.
+const KEPT: usize = 128;
+
+/// A carry that grew beyond this is freed, not kept.
+const KEPT_CARRY_BYTES: usize = 16 * 1024;
+
+/// Received bytes in a buffer that belongs to a driver. It has to go back there by `Driver::recycle`.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    data: NonNull<u8>,
+    len: u32,
+    buffer: u16,
+}
+
+impl Chunk {
+    /// A chunk of `len` bytes at `data`, in the driver's buffer number `buffer`.
+    ///
+    /// # Safety
+    ///
+    /// `data` points to `len` initialised bytes that nobody else reads or writes until the chunk was recycled, and
+    /// that live as long as the driver does. The driver outlives its chunks.
+    pub(crate) unsafe fn new(data: NonNull<u8>, len: u32, buffer: u16) -> Self {
+        Self { data, len, buffer }
+    }
+
+    /// The driver's number of the buffer.
+    pub(crate) fn buffer(&self) -> u16 {
+        self.buffer
+    }
+}
+
+impl Deref for Chunk {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        // SAFETY: `new` was promised that these bytes are initialised, alive and ours alone.
+        unsafe { std::slice::from_raw_parts(self.data.as_ptr(), self.len as usize) }
+    }
+}
+
+impl DerefMut for Chunk {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and `&mut self` makes this the only reference.
+        unsafe { std::slice::from_raw_parts_mut(self.data.as_ptr(), self.len as usize) }
+    }
+}
+
+/// A fixed piece of memory that outboxes append small messages to. Its bytes never move.
+#[derive(Debug)]
+pub(crate) struct Block {
+    data: Box<[u8; BLOCK_BYTES]>,
+    start: u16,
+    end: u16,
+}
+
+impl Block {
+    /// What is in it and was not consumed.
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.data[usize::from(self.start)..usize::from(self.end)]
+    }
+
+    /// Appends as much of `bytes` as fits and says how much that was. What is already in it stays where it is.
+    #[inline]
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> usize {
+        let end = usize::from(self.end);
+        let taken = bytes.len().min(BLOCK_BYTES - end);
+        self.data[end..end + taken].copy_from_slice(&bytes[..taken]);
+        self.end += taken as u16;
+        taken
+    }
+
+    /// Forgets the first `count` bytes.
+    #[inline]
+    pub(crate) fn consume(&mut self, count: usize) {
+        debug_assert!(count <= usize::from(self.end - self.start), "consumed more than there is");
+        self.start += count as u16;
+    }
+}
+
+/// What a connection holds of messages that are not complete, or that wait because reading is paused.
+#[derive(Debug, Default)]
+pub(crate) struct Carry {
+    /// The bytes, in order.
+    pub(crate) bytes: Vec<u8>,
+    /// How many of them make another look worth while; 0 where that is now.
+    pub(crate) need: usize,
+}
+
+/// Everything that is borrowed for as long as a connection has something to hold.
+#[derive(Default)]
+pub(crate) struct Pools {
+    blocks: Vec<Box<[u8; BLOCK_BYTES]>>,
+    // Boxed on purpose: a connection keeps eight bytes, and an outbox must not move while the kernel reads from it.
+    #[allow(clippy::vec_box)]
+    outboxes: Vec<Box<Outbox>>,
+    #[allow(clippy::vec_box)]
+    carries: Vec<Box<Carry>>,
+    blocks_out: usize,
+    outboxes_out: usize,
+    carries_out: usize,
+}
+
+impl Pools {
+    /// An empty block.
+    #[inline]
+    pub(crate) fn block(&mut self) -> Block {
+        self.blocks_out += 1;
+        let data = self.blocks.pop().unwrap_or_else(|| Box::new([0; BLOCK_BYTES]));
+        Block { data, start: 0, end: 0 }
+    }
+
+    /// Takes a block back.
+    #[inline]
+    pub(crate) fn return_block(&mut self, block: Block) {
+        self.blocks_out -= 1;
+        if self.blocks.len() < KEPT {
+            self.blocks.push(block.data);
+        }
+    }
+
+    /// An empty outbox.
+    #[inline]
+    pub(crate) fn outbox(&mut self) -> Box<Outbox> {
+        self.outboxes_out += 1;
+        self.outboxes.pop().unwrap_or_default()
+    }
+
+    /// Takes an outbox back, with whatever is still in it.
+    #[inline]
+    pub(crate) fn return_outbox(&mut self, mut outbox: Box<Outbox>) {
+        outbox.clear(self);
+        self.outboxes_out -= 1;
+        if self.outboxes.len() < KEPT {
+            self.outboxes.push(outbox);
+        }
+    }
+
+    /// An empty carry.
+    pub(crate) fn carry(&mut self) -> Box<Carry> {
+        self.carries_out += 1;
+        self.carries.pop().unwrap_or_default()
+    }
+
+    /// Takes a carry back.
+    pub(crate) fn return_carry(&mut self, mut carry: Box<Carry>) {
+        self.carries_out -= 1;
+        if self.carries.len() < KEPT && carry.bytes.capacity() <= KEPT_CARRY_BYTES {
+            carry.bytes.clear();
+            carry.need = 0;
+            self.carries.push(carry);
+        }
+    }
+
+    /// Blocks, outboxes and carries that are in use.
+    pub(crate) fn out(&self) -> (usize, usize, usize) {
+        (self.blocks_out, self.outboxes_out, self.carries_out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_takes_what_fits_and_no_more() {
+        let mut pools = Pools::default();
+        let mut block = pools.block();
+        assert_eq!(block.append(&[7; BLOCK_BYTES - 1]), BLOCK_BYTES - 1);
+        assert_eq!(block.append(&[8; 3]), 1);
+        assert_eq!(block.append(&[9; 3]), 0);
+        block.consume(BLOCK_BYTES - 1);
+        assert_eq!(block.bytes(), &[8]);
+        pools.return_block(block);
+        assert_eq!(pools.block().bytes(), &[0; 0], "a pooled block comes back empty");
+    }
+
+    #[test]
+    fn a_pool_keeps_a_bounded_number_of_blocks() {
+        let mut pools = Pools::default();
+        let blocks: Vec<_> = (0..KEPT * 2).map(|_| pools.block()).collect();
+        assert_eq!(pools.out().0, KEPT * 2);
+        blocks.into_iter().for_each(|block| pools.return_block(block));
+        assert_eq!(pools.out().0, 0);
+        assert_eq!(pools.blocks.len(), KEPT);
+    }
+
+    #[test]
+    fn a_large_carry_is_not_kept() {
+        let mut pools = Pools::default();
+        let mut carry = pools.carry();
+        carry.bytes.reserve(KEPT_CARRY_BYTES + 1);
+        pools.return_carry(carry);
+        assert_eq!(pools.carry().bytes.capacity(), 0);
+    }
+
+    #[test]
+    fn a_chunk_reads_and_writes_the_drivers_buffer() {
+        let mut buffer = vec![1u8, 2, 3, 4].into_boxed_slice();
+        let data = NonNull::new(buffer.as_mut_ptr()).expect("a box is not null");
+        // SAFETY: the buffer outlives the chunk and is not touched while the chunk lives.
+        let mut chunk = unsafe { Chunk::new(data, 3, 9) };
+        chunk[0] = 10;
+        assert_eq!((&*chunk, chunk.buffer()), (&[10u8, 2, 3][..], 9));
+    }
+}

@@ -1,0 +1,329 @@
+//! One connection as its reactor holds it: where it is in its life, what it owns, and why it ends.
+
+use std::io;
+
+use bytes::Bytes;
+
+use crate::address::Peer;
+use crate::buffer::Carry;
+use crate::driver::Token;
+use crate::group::Membership;
+use crate::outbox::Outbox;
+use crate::wheel::{Links, Tick};
+
+/// Why a connection was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The peer ended its stream.
+    Peer,
+    /// The service closed it.
+    Service,
+    /// The service refused it in `open`.
+    Refused,
+    /// Nothing was received, or nothing was sent, for too long.
+    Idle,
+    /// Too many heartbeats went unanswered.
+    HeartbeatMissed,
+    /// The first complete message did not come in time.
+    OpeningTimeout,
+    /// A message is larger than the codec or the carry buffer allows.
+    FrameTooLarge,
+    /// The codec met bytes that it cannot accept.
+    Protocol,
+    /// The outbox went over its hard limit.
+    Slow,
+    /// The kernel took nothing of a waiting outbox for too long.
+    SlowWrite,
+    /// The engine shut down.
+    Shutdown,
+    /// The service panicked while it worked for this connection.
+    Panicked,
+    /// An outbound connection was not established, for this reason.
+    ConnectFailed(io::ErrorKind),
+    /// The kernel reported an error, for example a reset by the peer.
+    Io(io::ErrorKind),
+}
+
+impl CloseReason {
+    /// How many there are, for counters.
+    pub(crate) const COUNT: usize = 14;
+
+    /// Names of all, in the order of [`CloseReason::index`].
+    pub(crate) const NAMES: [&'static str; Self::COUNT] = [
+        "peer",
+        "service",
+        "refused",
+        "idle",
+        "heartbeat_missed",
+        "opening_timeout",
+        "frame_too_large",
+        "protocol",
+        "slow",
+        "slow_write",
+        "shutdown",
+        "panicked",
+        "connect_failed",
+        "io_error",
+    ];
+
+    /// The place of this reason in counters.
+    pub(crate) fn index(self) -> usize {
+        match self {
+            Self::Peer => 0,
+            Self::Service => 1,
+            Self::Refused => 2,
+            Self::Idle => 3,
+            Self::HeartbeatMissed => 4,
+            Self::OpeningTimeout => 5,
+            Self::FrameTooLarge => 6,
+            Self::Protocol => 7,
+            Self::Slow => 8,
+            Self::SlowWrite => 9,
+            Self::Shutdown => 10,
+            Self::Panicked => 11,
+            Self::ConnectFailed(_) => 12,
+            Self::Io(_) => 13,
+        }
+    }
+
+    /// The name in logs and metrics, such as `heartbeat_missed`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self.index()]
+    }
+
+    /// Whether the connection should end by a reset: its peer has no claim on a clean end, or would not read it.
+    pub(crate) fn resets(self) -> bool {
+        matches!(self, Self::Slow | Self::SlowWrite | Self::Refused)
+    }
+}
+
+/// Where a connection is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// An outbound connection that is not up yet.
+    Opening,
+    /// Messages go both ways.
+    Open,
+    /// No message is taken any more; what was accepted is sent, then our side ends, then the peer's.
+    Draining,
+    /// The driver was told to close it; its last event is awaited.
+    Closed,
+}
+
+impl State {
+    /// Whether a connection may go from here to `next`.
+    fn may_become(self, next: Self) -> bool {
+        matches!(
+            (self, next),
+            (Self::Opening, Self::Open | Self::Closed)
+                | (Self::Open, Self::Draining | Self::Closed)
+                | (Self::Draining, Self::Closed)
+        )
+    }
+}
+
+/// What is true of a connection, a bit each.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Flags(u16);
+
+impl Flags {
+    /// On the reactor's list of connections to settle.
+    pub(crate) const DIRTY: Self = Self(1);
+    /// The service paused reading.
+    pub(crate) const PAUSED: Self = Self(1 << 1);
+    /// Reading is paused because the outbox is over the high mark.
+    pub(crate) const CHOKED: Self = Self(1 << 2);
+    /// The peer ended its stream.
+    pub(crate) const ENDED: Self = Self(1 << 3);
+    /// To be closed at once.
+    pub(crate) const CLOSE: Self = Self(1 << 4);
+    /// To be closed when everything was sent.
+    pub(crate) const CLOSE_FLUSHED: Self = Self(1 << 5);
+    /// Our side of the stream has ended.
+    pub(crate) const SHUT: Self = Self(1 << 6);
+    /// The driver receives for it.
+    pub(crate) const RECEIVING: Self = Self(1 << 7);
+    /// A complete message came.
+    pub(crate) const SPOKE: Self = Self(1 << 8);
+    /// The service has no heartbeat.
+    pub(crate) const NO_HEARTBEAT: Self = Self(1 << 9);
+    /// `user_deadline` counts.
+    pub(crate) const TIMER: Self = Self(1 << 10);
+    /// The service's `drain` was called.
+    pub(crate) const DRAIN_CALLED: Self = Self(1 << 11);
+    /// `phase_deadline` counts (opening, connecting, lingering).
+    pub(crate) const PHASE: Self = Self(1 << 12);
+    /// A send waits in the kernel or for it, since `stuck_since`.
+    pub(crate) const STUCK: Self = Self(1 << 13);
+    /// Counted under its peer's address.
+    pub(crate) const PEER_COUNTED: Self = Self(1 << 14);
+
+    #[inline]
+    pub(crate) fn has(self, any: Self) -> bool {
+        self.0 & any.0 != 0
+    }
+
+    #[inline]
+    pub(crate) fn set(&mut self, flags: Self) {
+        self.0 |= flags.0;
+    }
+
+    #[inline]
+    pub(crate) fn clear(&mut self, flags: Self) {
+        self.0 &= !flags.0;
+    }
+
+    #[inline]
+    pub(crate) const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// No session: the place in a host's sessions of a connection that has none.
+pub(crate) const NO_SESSION: u32 = u32::MAX;
+
+/// A connection's slot. Its size is the greater part of what an idle connection costs.
+pub(crate) struct Connection {
+    pub(crate) outbox: Option<Box<Outbox>>,
+    pub(crate) carry: Option<Box<Carry>>,
+    pub(crate) groups: Option<Box<Vec<Membership>>>,
+    pub(crate) peer: Peer,
+    pub(crate) links: Links,
+    pub(crate) session: u32,
+    pub(crate) last_read: Tick,
+    pub(crate) last_write: Tick,
+    pub(crate) user_deadline: Tick,
+    pub(crate) phase_deadline: Tick,
+    pub(crate) stuck_since: Tick,
+    pub(crate) service: u16,
+    pub(crate) flags: Flags,
+    pub(crate) missed: u8,
+    state: State,
+    reason: CloseReason,
+}
+
+impl Connection {
+    pub(crate) fn new(service: u16, peer: Peer, state: State, now: Tick) -> Self {
+        Self {
+            outbox: None,
+            carry: None,
+            groups: None,
+            peer,
+            links: Links::default(),
+            session: NO_SESSION,
+            last_read: now,
+            last_write: now,
+            user_deadline: now,
+            phase_deadline: now,
+            stuck_since: now,
+            service,
+            flags: Flags::default(),
+            missed: 0,
+            state,
+            reason: CloseReason::Service,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn state(&self) -> State {
+        self.state
+    }
+
+    /// Goes on in its life. An illegal move is a bug of the reactor.
+    pub(crate) fn become_state(&mut self, next: State) {
+        assert!(self.state.may_become(next), "a connection cannot go from {:?} to {next:?}", self.state);
+        self.state = next;
+    }
+
+    /// Why it is to be closed, or was.
+    pub(crate) fn reason(&self) -> CloseReason {
+        self.reason
+    }
+
+    /// Asks for the end of the connection; the first reason counts, unless a graceful end turns into a hard one.
+    pub(crate) fn ask_close(&mut self, how: Flags, reason: CloseReason) {
+        if !self.flags.has(Flags::CLOSE.or(Flags::CLOSE_FLUSHED)) {
+            self.reason = reason;
+        }
+        self.flags.set(how);
+    }
+
+    /// Whether what is sent now still goes out.
+    #[inline]
+    pub(crate) fn takes_output(&self) -> bool {
+        matches!(self.state, State::Open | State::Opening) && !self.flags.has(Flags::CLOSE.or(Flags::CLOSE_FLUSHED))
+    }
+
+    /// Whether decoding has to stop.
+    #[inline]
+    pub(crate) fn is_halted(&self) -> bool {
+        self.state != State::Open
+            || self.flags.has(Flags::PAUSED.or(Flags::CHOKED).or(Flags::CLOSE).or(Flags::CLOSE_FLUSHED))
+    }
+
+    /// Whether the driver should receive for it. While it drains, what still comes is read and dropped, so that the
+    /// kernel does not answer it with a reset that would take our last bytes with it.
+    #[inline]
+    pub(crate) fn wants_input(&self) -> bool {
+        match self.state {
+            State::Open => !self.flags.has(Flags::PAUSED.or(Flags::CHOKED).or(Flags::ENDED)),
+            State::Draining => !self.flags.has(Flags::ENDED),
+            State::Opening | State::Closed => false,
+        }
+    }
+
+    /// Bytes that wait to be sent.
+    #[inline]
+    pub(crate) fn outbox_len(&self) -> usize {
+        self.outbox.as_ref().map_or(0, |outbox| outbox.len())
+    }
+}
+
+/// A connection in a message to its reactor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) token: Token,
+    pub(crate) generation: u32,
+}
+
+/// Something to send, as other threads hand it over.
+pub(crate) type Payload = Bytes;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connections_slot_leaves_room_in_the_budget() {
+        // 200 bytes an idle connection, of which the slab takes 8 and a driver up to 16.
+        assert!(size_of::<Connection>() <= 104, "{} bytes", size_of::<Connection>());
+    }
+
+    #[test]
+    fn a_life_goes_only_forward() {
+        use State::{Closed, Draining, Open, Opening};
+        let all = [Opening, Open, Draining, Closed];
+        for (place, from) in all.into_iter().enumerate() {
+            for to in &all[..=place] {
+                assert!(!from.may_become(*to), "{from:?} to {to:?}");
+            }
+            assert_eq!(from.may_become(Closed), from != Closed);
+        }
+    }
+
+    #[test]
+    fn the_first_reason_to_close_is_the_one_that_counts() {
+        let mut connection = Connection::new(0, Peer::UNIX, State::Open, Tick(0));
+        connection.ask_close(Flags::CLOSE_FLUSHED, CloseReason::Shutdown);
+        connection.ask_close(Flags::CLOSE, CloseReason::Peer);
+        assert_eq!(connection.reason(), CloseReason::Shutdown);
+    }
+
+    #[test]
+    fn every_reason_has_a_name_of_its_own() {
+        let names: std::collections::HashSet<_> = CloseReason::NAMES.iter().collect();
+        assert_eq!(names.len(), CloseReason::COUNT);
+    }
+}

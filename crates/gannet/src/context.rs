@@ -1,0 +1,331 @@
+//! What a service can do while it handles something of a connection.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use gannet_proto::Codec;
+
+use crate::address::{Address, Peer, Target};
+use crate::connection::{CloseReason, Flags, Place};
+use crate::core::{Core, Deferred, SendStatus, encode};
+use crate::driver::{Route, Token};
+use crate::group::{Group, JoinError};
+use crate::handle::{Handle, SendError};
+use crate::host::{Host, HostOf, Outbound};
+use crate::remote::{Letter, Remote};
+use crate::service::Service;
+use crate::wheel::Tick;
+
+/// The connection that a callback is about, and the way to everything around it. Lives for one callback, on the
+/// reactor's thread.
+///
+/// Nothing here waits: what is sent is handed to the kernel when the callback has returned, all replies to what came
+/// together in one go.
+pub struct Context<'a, S: Service> {
+    pub(crate) core: &'a mut Core,
+    pub(crate) codec: &'a S::Codec,
+    pub(crate) token: Token,
+}
+
+impl<S: Service> Context<'_, S> {
+    /// Sends one message made of `parts` joined, encoded by the service's codec. Small messages are copied.
+    #[inline]
+    pub fn send<const N: usize>(&mut self, parts: [&[u8]; N]) -> SendStatus {
+        self.core.send(self.token, self.codec, &parts)
+    }
+
+    /// Sends one message whose payload is not copied where the codec puts nothing behind it.
+    pub fn send_shared(&mut self, payload: Bytes) -> SendStatus {
+        if S::Codec::TRANSPARENT {
+            self.core.append_shared(self.token, payload)
+        } else {
+            self.core.send(self.token, self.codec, &[&payload])
+        }
+    }
+
+    /// Sends bytes as they are, past the codec: for those that encode for themselves. Counts as one message.
+    #[inline]
+    pub fn write(&mut self, bytes: &[u8]) -> SendStatus {
+        self.core.append(self.token, &[bytes])
+    }
+
+    /// Sends one message to another connection, encoded by this service's codec; the other one should speak the same.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Gone`] where the connection is gone, [`SendError::Encode`] where the codec cannot encode it,
+    /// [`SendError::MailboxFull`] where it lives on another reactor whose mailbox is full.
+    pub fn send_to<const N: usize>(&mut self, handle: Handle, parts: [&[u8]; N]) -> Result<(), SendError> {
+        let local = self.local(handle)?;
+        let payload = encode(self.codec, &parts).map_err(|_| SendError::Encode)?;
+        match local {
+            Some(place) if place.token == self.token => match self.core.append_shared(self.token, payload) {
+                SendStatus::Closed => Err(SendError::Gone),
+                _ => Ok(()),
+            },
+            Some(place) => {
+                self.core.deferred.push(Deferred::Write { place, payload });
+                Ok(())
+            }
+            None => self.remote().post(handle, Letter::Write { place: handle.place(), payload }),
+        }
+    }
+
+    /// The place of a handle on this reactor, `None` where it is on another one.
+    fn local(&mut self, handle: Handle) -> Result<Option<Place>, SendError> {
+        if handle.engine != self.core.shared.id {
+            return Err(SendError::OtherEngine);
+        }
+        if handle.reactor != self.core.reactor {
+            return Ok(None);
+        }
+        match self.core.at(handle.place()) {
+            Some(connection) if connection.takes_output() => Ok(Some(handle.place())),
+            _ => Err(SendError::Gone),
+        }
+    }
+
+    /// Closes the connection at once; what was not sent yet is lost.
+    pub fn close(&mut self) {
+        self.core.ask_close(self.token, Flags::CLOSE, CloseReason::Service);
+    }
+
+    /// Closes the connection when everything accepted by `send` so far has left. No message comes any more.
+    pub fn close_flushed(&mut self) {
+        self.core.ask_close(self.token, Flags::CLOSE_FLUSHED, CloseReason::Service);
+    }
+
+    /// Closes the connection when everything was sent, for a reason of the engine's.
+    pub(crate) fn close_for(&mut self, reason: CloseReason) {
+        self.core.ask_close(self.token, Flags::CLOSE_FLUSHED, reason);
+    }
+
+    /// Closes another connection: at once, or with `flushed` when everything was sent.
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::send_to`].
+    pub fn close_other(&mut self, handle: Handle, flushed: bool) -> Result<(), SendError> {
+        let how = if flushed { Flags::CLOSE_FLUSHED } else { Flags::CLOSE };
+        match self.local(handle)? {
+            Some(place) if place.token == self.token => {
+                self.core.ask_close(self.token, how, CloseReason::Service);
+                Ok(())
+            }
+            Some(place) => {
+                self.core.deferred.push(Deferred::Close { place, flushed });
+                Ok(())
+            }
+            None => self.remote().post(handle, Letter::Close { place: handle.place(), flushed }),
+        }
+    }
+
+    /// Stops taking messages from this connection until [`Context::resume`]. What has been received waits.
+    pub fn pause(&mut self) {
+        if let Some(connection) = self.core.slab.get_mut(self.token) {
+            connection.flags.set(Flags::PAUSED);
+            self.core.halt = true;
+        }
+    }
+
+    /// Takes messages again.
+    pub fn resume(&mut self) {
+        if let Some(connection) = self.core.slab.get_mut(self.token) {
+            connection.flags.clear(Flags::PAUSED);
+        }
+        self.core.mark(self.token);
+    }
+
+    /// Sets this connection's timer, in place of one set before; the service's `timer` is called once when `after` has
+    /// passed. Kept to the millisecond, late by what the reactor has to do; at most 24 days.
+    pub fn set_timer(&mut self, after: Duration) {
+        let due = self.core.now.after(milliseconds(after));
+        if let Some(connection) = self.core.slab.get_mut(self.token) {
+            connection.flags.set(Flags::TIMER);
+            connection.user_deadline = due;
+            self.core.due(self.token, due);
+        }
+    }
+
+    /// Takes this connection's timer back.
+    pub fn cancel_timer(&mut self) {
+        if let Some(connection) = self.core.slab.get_mut(self.token) {
+            connection.flags.clear(Flags::TIMER);
+        }
+    }
+
+    /// Who is at the other end.
+    #[must_use]
+    pub fn peer(&self) -> Peer {
+        self.core.slab.get(self.token).map_or(Peer::UNIX, |connection| connection.peer)
+    }
+
+    /// A reference to this connection that may be kept and used on any thread.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.core.handle(self.token)
+    }
+
+    /// Bytes that this connection still has to send.
+    #[must_use]
+    pub fn outbox_len(&self) -> usize {
+        self.core.slab.get(self.token).map_or(0, |connection| connection.outbox_len())
+    }
+
+    /// The number of this reactor, from 0.
+    #[must_use]
+    pub fn reactor(&self) -> usize {
+        usize::from(self.core.reactor)
+    }
+
+    /// Whether the engine is shutting down.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.core.draining
+    }
+
+    /// The way to all reactors, from any thread.
+    #[must_use]
+    pub fn remote(&self) -> Remote {
+        Remote::new(self.core.shared.clone())
+    }
+
+    /// Adds this connection to a group; joining twice is joining once.
+    ///
+    /// # Errors
+    ///
+    /// A limit on groups was reached.
+    pub fn join(&mut self, group: Group) -> Result<(), JoinError> {
+        let core = &mut *self.core;
+        if !core.slab.get(self.token).is_some_and(|connection| connection.takes_output()) {
+            return Err(JoinError::Closed);
+        }
+        core.groups.join(&mut core.slab, self.token, group, &core.limits)
+    }
+
+    /// Removes this connection from a group; says whether it was in it.
+    pub fn leave(&mut self, group: Group) -> bool {
+        self.core.groups.leave(&mut self.core.slab, self.token, group)
+    }
+
+    /// Sends one message to every member of a group, on all reactors, this connection included if it is one. It is
+    /// encoded once, by this service's codec, and shared by all outboxes. A slow member meets its own outbox's limits
+    /// and holds nobody up.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Encode`] where the codec cannot encode it: then nobody gets it. [`SendError::MailboxFull`] where
+    /// another reactor's mailbox was full: then its members do not get it, all others do.
+    pub fn broadcast<const N: usize>(&mut self, group: Group, parts: [&[u8]; N]) -> Result<(), SendError> {
+        let payload = encode(self.codec, &parts).map_err(|_| SendError::Encode)?;
+        let token = self.token;
+        let included = self.core.is_member(token, group);
+        if included {
+            self.core.append_shared(token, payload.clone());
+        }
+        let except = included.then_some(token);
+        self.core.deferred.push(Deferred::Broadcast { group, payload: payload.clone(), except });
+        self.core.shared.broadcast(group, &payload, Some(self.core.reactor))
+    }
+
+    /// Runs long work on the engine's offload pool, and `done` with its result back on this reactor, for this
+    /// connection. Where the connection is gone by then, the result is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As many jobs wait or run as [`Limits::offloads`](crate::Limits) allows; nothing was started.
+    pub fn offload<T, W, D>(&mut self, work: W, done: D) -> Result<(), OffloadFull>
+    where
+        T: Send + 'static,
+        W: FnOnce() -> T + Send + 'static,
+        D: FnOnce(&mut S, &mut S::Session, T, &mut Context<'_, S>) + Send + 'static,
+    {
+        let (remote, handle) = (self.remote(), self.handle());
+        self.core.shared.offload.run(move || {
+            let result = work();
+            let run = Box::new(move |host: &mut dyn Host, core: &mut Core, token: Token| {
+                if let Some(host) = host.as_any_mut().downcast_mut::<HostOf<S>>() {
+                    host.with_session(core, token, |service, session, cx| done(service, session, result, cx));
+                }
+            });
+            remote.deliver(handle, Letter::Run { place: handle.place(), run });
+        })
+    }
+
+    /// Opens a connection from this reactor. `session` becomes its session; the outbound service's `connected` or
+    /// `connect_failed` says what came of it.
+    ///
+    /// # Errors
+    ///
+    /// The address is a UDP one.
+    pub fn connect<O: Service>(
+        &mut self,
+        outbound: Outbound<O>,
+        connect: &Connect,
+        session: O::Session,
+    ) -> Result<(), crate::Error> {
+        let (route, timeout_ms) = connect.route()?;
+        let session = Box::new(move |host: &mut dyn Host| {
+            let host = host.as_any_mut().downcast_mut::<HostOf<O>>();
+            host.map_or(crate::connection::NO_SESSION, |host| host.add_session(session))
+        });
+        self.core.deferred.push(Deferred::Dial { service: outbound.index, route, timeout_ms, session });
+        Ok(())
+    }
+}
+
+/// Where an outbound connection goes, from where, and how long it may take.
+#[derive(Clone, Debug)]
+pub struct Connect {
+    to: Address,
+    from: Option<SocketAddr>,
+    timeout: Duration,
+}
+
+impl Connect {
+    /// To this address, from wherever the system chooses, within 10 s.
+    #[must_use]
+    pub fn to(address: Address) -> Self {
+        Self { to: address, from: None, timeout: Duration::from_secs(10) }
+    }
+
+    /// From this address; with port 0 the system chooses the port when it connects (IP_BIND_ADDRESS_NO_PORT, so that
+    /// one port can serve for connections to different addresses).
+    #[must_use]
+    pub fn from(mut self, source: SocketAddr) -> Self {
+        self.from = Some(source);
+        self
+    }
+
+    /// Fails with `TimedOut` where the connection is not up by then.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    pub(crate) fn route(&self) -> Result<(Route, u32), crate::Error> {
+        let to = match &self.to {
+            Address::Tcp(address) => Target::Tcp(*address),
+            Address::Unix(path) => Target::Unix(path.clone()),
+            Address::Udp(_) => {
+                return Err(crate::Error::Address {
+                    url: self.to.to_string(),
+                    why: "a connection goes to tcp:// or unix://".to_owned(),
+                });
+            }
+        };
+        Ok((Route { to, from: self.from }, milliseconds(self.timeout)))
+    }
+}
+
+/// As many offloaded jobs wait or run as the limit allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("as many offloaded jobs wait or run as the limit allows")]
+pub struct OffloadFull;
+
+/// A duration in whole milliseconds, rounded up, at most what the wheel can hold.
+pub(crate) fn milliseconds(duration: Duration) -> u32 {
+    duration.as_micros().div_ceil(1_000).min(u128::from(Tick::MAX_DELAY)) as u32
+}

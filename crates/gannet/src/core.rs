@@ -1,0 +1,246 @@
+//! The part of a reactor that callbacks can reach: everything but the driver and the services.
+//!
+//! A callback only notes what it wants done; the reactor does it when the callback has returned. So a service needs to
+//! know nothing of the driver, and nothing changes under its feet. Used on the reactor's thread only.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gannet_proto::{Codec, EncodeError};
+
+use crate::address::Peer;
+use crate::buffer::Pools;
+use crate::connection::{CloseReason, Connection, Flags, Place, State};
+use crate::counters::{ListenerCounters, ReactorCounters};
+use crate::driver::{Route, Token};
+use crate::group::{Group, Groups};
+use crate::handle::{Handle, Live};
+use crate::host::Host;
+use crate::limits::{Limits, Overflow};
+use crate::outbox::OutboxSink;
+use crate::remote::Shared;
+use crate::slab::Slab;
+use crate::wheel::{Entries, Links, Tick, Wheel};
+
+/// What `send` did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendStatus {
+    /// The message will be sent.
+    Queued,
+    /// The message will be sent, but the outbox is over its high mark: wait for `drained` before sending more.
+    OverHigh,
+    /// The outbox is over its hard limit: the connection closes, or has dropped messages, as its policy says.
+    OverHard,
+    /// The connection is closing; the message goes nowhere.
+    Closed,
+    /// The codec cannot encode the message; nothing was sent.
+    Unencodable,
+}
+
+/// What a callback wants done that needs the driver at once, in the order it wanted it.
+pub(crate) enum Deferred {
+    /// Bytes for every member of a group but one, which has them already.
+    Broadcast { group: Group, payload: Bytes, except: Option<Token> },
+    /// Bytes for another connection of this reactor.
+    Write { place: Place, payload: Bytes },
+    /// The end of another connection of this reactor.
+    Close { place: Place, flushed: bool },
+    /// An outbound connection.
+    Dial { service: u16, route: Route, timeout_ms: u32, session: Box<dyn FnOnce(&mut dyn Host) -> u32> },
+}
+
+/// See the module.
+pub(crate) struct Core {
+    pub(crate) reactor: u16,
+    pub(crate) slab: Slab<Connection>,
+    pub(crate) pools: Pools,
+    pub(crate) wheel: Wheel,
+    pub(crate) now: Tick,
+    pub(crate) limits: Limits,
+    pub(crate) counters: Arc<ReactorCounters>,
+    pub(crate) live: Arc<Live>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) groups: Groups,
+    /// Connections to settle at the end of the turn.
+    pub(crate) dirty: Vec<Token>,
+    pub(crate) deferred: Vec<Deferred>,
+    /// Set by a callback after which decoding for the same connection must not go on.
+    pub(crate) halt: bool,
+    pub(crate) draining: bool,
+}
+
+impl Entries for Slab<Connection> {
+    fn links(&mut self, index: u32) -> &mut Links {
+        // The wheel holds live connections only: they are taken out of it before their slot goes.
+        &mut self.get_mut(index).expect("a connection in the wheel has a slot").links
+    }
+}
+
+impl Core {
+    /// Counters of the service that a connection belongs to.
+    #[inline]
+    pub(crate) fn tally(&self, service: u16) -> &ListenerCounters {
+        &self.counters.listeners[usize::from(service)]
+    }
+
+    /// The connection at a place, unless it is another one by now or is closed.
+    pub(crate) fn at(&mut self, place: Place) -> Option<&mut Connection> {
+        if !self.slab.check(place.token, place.generation) {
+            return None;
+        }
+        self.slab.get_mut(place.token).filter(|connection| connection.state() != State::Closed)
+    }
+
+    /// A handle to the connection at `token`.
+    pub(crate) fn handle(&self, token: Token) -> Handle {
+        Handle {
+            engine: self.shared.id,
+            reactor: self.reactor,
+            token,
+            generation: self.slab.generation(token).unwrap_or(0),
+        }
+    }
+
+    /// Takes in a connection; `None` where the slab is full.
+    pub(crate) fn insert(&mut self, service: u16, peer: Peer, state: State) -> Option<Token> {
+        let (token, generation) = self.slab.insert(Connection::new(service, peer, state, self.now))?;
+        self.live.set(token, generation);
+        Some(token)
+    }
+
+    /// Whether a connection is in a group.
+    pub(crate) fn is_member(&self, token: Token, group: Group) -> bool {
+        self.slab
+            .get(token)
+            .and_then(|connection| connection.groups.as_deref())
+            .is_some_and(|joined| joined.iter().any(|membership| membership.group() == group))
+    }
+
+    /// Puts a connection on the list of those to settle at the end of the turn.
+    #[inline]
+    pub(crate) fn mark(&mut self, token: Token) {
+        if let Some(connection) = self.slab.get_mut(token) {
+            if !connection.flags.has(Flags::DIRTY) {
+                connection.flags.set(Flags::DIRTY);
+                self.dirty.push(token);
+            }
+        }
+    }
+
+    /// Asks for the end of a connection.
+    pub(crate) fn ask_close(&mut self, token: Token, how: Flags, reason: CloseReason) {
+        if let Some(connection) = self.slab.get_mut(token) {
+            connection.ask_close(how, reason);
+            self.halt = true;
+        }
+    }
+
+    /// Encodes one message into the outbox of a connection.
+    #[inline]
+    pub(crate) fn send<C: Codec>(&mut self, token: Token, codec: &C, parts: &[&[u8]]) -> SendStatus {
+        if self.limits.overflow != Overflow::Close {
+            return match encode(codec, parts) {
+                Ok(message) => self.append_shared(token, message),
+                Err(_) => SendStatus::Unencodable,
+            };
+        }
+        let Some(connection) = self.slab.get_mut(token).filter(|connection| connection.takes_output()) else {
+            return SendStatus::Closed;
+        };
+        let pools = &mut self.pools;
+        let outbox = connection.outbox.get_or_insert_with(|| pools.outbox());
+        let before = outbox.len();
+        let encoded = codec.encode(parts, &mut OutboxSink { outbox, pools });
+        let after = outbox.len();
+        if encoded.is_err() {
+            debug_assert_eq!(before, after, "a codec that fails to encode writes nothing");
+            return SendStatus::Unencodable;
+        }
+        self.appended(token, after - before, after)
+    }
+
+    /// Appends bytes as they are to the outbox of a connection, by copying them.
+    pub(crate) fn append(&mut self, token: Token, parts: &[&[u8]]) -> SendStatus {
+        self.send(token, &gannet_proto::Raw, parts)
+    }
+
+    /// Appends bytes as they are to the outbox of a connection, by reference.
+    #[inline]
+    pub(crate) fn append_shared(&mut self, token: Token, payload: Bytes) -> SendStatus {
+        let Some(connection) = self.slab.get_mut(token).filter(|connection| connection.takes_output()) else {
+            return SendStatus::Closed;
+        };
+        let pools = &mut self.pools;
+        let outbox = connection.outbox.get_or_insert_with(|| pools.outbox());
+        let added = payload.len();
+        outbox.append_shared(payload);
+        let after = outbox.len();
+        self.appended(token, added, after)
+    }
+
+    /// What follows when an outbox has grown by a message.
+    #[inline]
+    fn appended(&mut self, token: Token, added: usize, length: usize) -> SendStatus {
+        self.counters.outbox_bytes.add(added as u64);
+        if let Some(connection) = self.slab.get_mut(token) {
+            self.counters.listeners[usize::from(connection.service)].messages_out.add(1);
+        }
+        if length <= self.limits.outbox_high {
+            return SendStatus::Queued;
+        }
+        self.over_high(token, added, length)
+    }
+
+    #[cold]
+    fn over_high(&mut self, token: Token, added: usize, length: usize) -> SendStatus {
+        let Some(connection) = self.slab.get_mut(token) else { return SendStatus::Closed };
+        connection.flags.set(Flags::CHOKED);
+        self.halt = true;
+        if length <= self.limits.outbox_hard {
+            return SendStatus::OverHigh;
+        }
+        let keep = match self.limits.overflow {
+            Overflow::Close => {
+                connection.ask_close(Flags::CLOSE, CloseReason::Slow);
+                return SendStatus::OverHard;
+            }
+            Overflow::DropOldest => self.limits.outbox_hard,
+            Overflow::LatestOnly => added,
+        };
+        if let Some(outbox) = connection.outbox.as_mut() {
+            let (messages, bytes) = outbox.drop_oldest(keep, &mut self.pools);
+            self.counters.listeners[usize::from(connection.service)].dropped.add(messages as u64);
+            self.counters.outbox_bytes.sub(bytes as u64);
+        }
+        SendStatus::OverHard
+    }
+
+    /// Keeps bytes of a connection for later; `need` of them make another look worth while, 0 is now.
+    pub(crate) fn hold(&mut self, token: Token, bytes: &[u8], need: usize) {
+        let Some(connection) = self.slab.get_mut(token) else { return };
+        let pools = &mut self.pools;
+        let carry = connection.carry.get_or_insert_with(|| pools.carry());
+        if need > carry.bytes.len() + bytes.len() {
+            carry.bytes.reserve(need - carry.bytes.len());
+        }
+        carry.bytes.extend_from_slice(bytes);
+        carry.need = need;
+    }
+
+    /// Wants something done at `due`: moves the connection's entry in the wheel where it would fire later.
+    #[inline]
+    pub(crate) fn due(&mut self, token: Token, due: Tick) {
+        let Some(connection) = self.slab.get_mut(token) else { return };
+        if !connection.links.is_scheduled() || due.is_before(connection.links.deadline()) {
+            self.wheel.schedule(&mut self.slab, token, due);
+        }
+    }
+}
+
+/// Encodes one message into a buffer of its own.
+pub(crate) fn encode<C: Codec>(codec: &C, parts: &[&[u8]]) -> Result<Bytes, EncodeError> {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    let mut bytes = Vec::with_capacity(length + 16);
+    codec.encode(parts, &mut bytes)?;
+    Ok(bytes.into())
+}

@@ -1,0 +1,234 @@
+//! Counters: written by one reactor each, read by anybody at any time without stopping it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::connection::CloseReason;
+
+/// A number that one thread writes and others read. Adding is a load and a store: no bus lock on the way of a message.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `amount`. On the writing thread only.
+    #[inline]
+    pub(crate) fn add(&self, amount: u64) {
+        self.0.store(self.get().wrapping_add(amount), Ordering::Relaxed);
+    }
+
+    /// Subtracts `amount`. On the writing thread only.
+    #[inline]
+    pub(crate) fn sub(&self, amount: u64) {
+        self.0.store(self.get().wrapping_sub(amount), Ordering::Relaxed);
+    }
+
+    /// Sets it. On the writing thread only.
+    #[inline]
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// Reads it, on any thread.
+    #[inline]
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Why a connection was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// [`Limits::connections`](crate::Limits) was reached.
+    Connections,
+    /// [`Limits::connections_per_peer`](crate::Limits) was reached.
+    Peer,
+    /// The service refused it.
+    Service,
+    /// The engine was shutting down.
+    Shutdown,
+    /// The reactor had no room for it: its slab, its descriptors or its mailbox was full.
+    Room,
+}
+
+impl Refusal {
+    pub(crate) const COUNT: usize = 5;
+    pub(crate) const NAMES: [&'static str; Self::COUNT] = ["connections", "peer", "service", "shutdown", "room"];
+
+    pub(crate) fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// What one reactor counts for one listener, or for one outbound service.
+#[derive(Debug, Default)]
+pub(crate) struct ListenerCounters {
+    pub(crate) connections: Counter,
+    pub(crate) accepted: Counter,
+    pub(crate) connected: Counter,
+    pub(crate) accept_errors: Counter,
+    pub(crate) accept_pauses: Counter,
+    pub(crate) refused: [Counter; Refusal::COUNT],
+    pub(crate) closed: [Counter; CloseReason::COUNT],
+    pub(crate) messages_in: Counter,
+    pub(crate) messages_out: Counter,
+    pub(crate) bytes_in: Counter,
+    pub(crate) bytes_out: Counter,
+    pub(crate) dropped: Counter,
+}
+
+/// What one reactor counts.
+#[derive(Debug)]
+pub(crate) struct ReactorCounters {
+    pub(crate) wakeups: Counter,
+    pub(crate) stalls: Counter,
+    pub(crate) starved: Counter,
+    pub(crate) letters: Counter,
+    pub(crate) stale: Counter,
+    pub(crate) timers: Counter,
+    pub(crate) groups: Counter,
+    pub(crate) outbox_bytes: Counter,
+    pub(crate) listeners: Box<[ListenerCounters]>,
+}
+
+impl ReactorCounters {
+    pub(crate) fn new(listeners: usize) -> Self {
+        Self {
+            wakeups: Counter::default(),
+            stalls: Counter::default(),
+            starved: Counter::default(),
+            letters: Counter::default(),
+            stale: Counter::default(),
+            timers: Counter::default(),
+            groups: Counter::default(),
+            outbox_bytes: Counter::default(),
+            listeners: (0..listeners).map(|_| ListenerCounters::default()).collect(),
+        }
+    }
+
+    pub(crate) fn read(&self) -> ReactorStats {
+        ReactorStats {
+            wakeups: self.wakeups.get(),
+            stalls: self.stalls.get(),
+            starved: self.starved.get(),
+            letters: self.letters.get(),
+            stale_handles: self.stale.get(),
+            timers: self.timers.get(),
+            groups: self.groups.get(),
+            outbox_bytes: self.outbox_bytes.get(),
+            listeners: self.listeners.iter().map(ListenerCounters::read).collect(),
+        }
+    }
+}
+
+impl ListenerCounters {
+    fn read(&self) -> ListenerStats {
+        ListenerStats {
+            connections: self.connections.get(),
+            accepted: self.accepted.get(),
+            connected: self.connected.get(),
+            accept_errors: self.accept_errors.get(),
+            accept_pauses: self.accept_pauses.get(),
+            refused: std::array::from_fn(|index| self.refused[index].get()),
+            closed: std::array::from_fn(|index| self.closed[index].get()),
+            messages_in: self.messages_in.get(),
+            messages_out: self.messages_out.get(),
+            bytes_in: self.bytes_in.get(),
+            bytes_out: self.bytes_out.get(),
+            dropped: self.dropped.get(),
+        }
+    }
+}
+
+/// The counters of one reactor at a moment. All but the gauges count from the start of the engine.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ReactorStats {
+    /// Times the reactor came back from waiting.
+    pub wakeups: u64,
+    /// Turns that took longer than 25 ms.
+    pub stalls: u64,
+    /// Times that receiving stood still because no buffer was free (ENOBUFS).
+    pub starved: u64,
+    /// Letters taken from the mailbox.
+    pub letters: u64,
+    /// Letters for a connection that was gone.
+    pub stale_handles: u64,
+    /// Gauge: connections with an entry in the wheel.
+    pub timers: u64,
+    /// Gauge: groups with a member on this reactor.
+    pub groups: u64,
+    /// Gauge: bytes that wait in outboxes.
+    pub outbox_bytes: u64,
+    /// By listener and outbound service, in the order they were added to the engine.
+    pub listeners: Vec<ListenerStats>,
+}
+
+/// The counters of one listener, or of one outbound service, at a moment.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct ListenerStats {
+    /// Gauge: connections now.
+    pub connections: u64,
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Outbound connections established.
+    pub connected: u64,
+    /// Accepts that failed, for example for want of descriptors.
+    pub accept_errors: u64,
+    /// Times that accepting was paused, by a lack of descriptors or the limit on accepts per second.
+    pub accept_pauses: u64,
+    /// Connections refused, by [`Refusal`].
+    refused: [u64; Refusal::COUNT],
+    /// Connections closed, by [`CloseReason`].
+    closed: [u64; CloseReason::COUNT],
+    /// Messages received.
+    pub messages_in: u64,
+    /// Messages sent.
+    pub messages_out: u64,
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes that the kernel took.
+    pub bytes_out: u64,
+    /// Messages dropped by an [`Overflow`](crate::Overflow) policy.
+    pub dropped: u64,
+}
+
+impl ListenerStats {
+    /// Connections refused for this reason.
+    #[must_use]
+    pub fn refused(&self, refusal: Refusal) -> u64 {
+        self.refused[refusal.index()]
+    }
+
+    /// Connections closed for this reason; of reasons with an error kind, all of them.
+    #[must_use]
+    pub fn closed(&self, reason: CloseReason) -> u64 {
+        self.closed[reason.index()]
+    }
+
+    /// Names and counts of all refusals.
+    pub fn refusals(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Refusal::NAMES.into_iter().zip(self.refused)
+    }
+
+    /// Names and counts of all closed connections.
+    pub fn closings(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        CloseReason::NAMES.into_iter().zip(self.closed)
+    }
+
+    /// Adds another reactor's counters of the same listener.
+    pub fn merge(&mut self, other: &Self) {
+        self.connections += other.connections;
+        self.accepted += other.accepted;
+        self.connected += other.connected;
+        self.accept_errors += other.accept_errors;
+        self.accept_pauses += other.accept_pauses;
+        self.refused.iter_mut().zip(other.refused).for_each(|(sum, more)| *sum += more);
+        self.closed.iter_mut().zip(other.closed).for_each(|(sum, more)| *sum += more);
+        self.messages_in += other.messages_in;
+        self.messages_out += other.messages_out;
+        self.bytes_in += other.bytes_in;
+        self.bytes_out += other.bytes_out;
+        self.dropped += other.dropped;
+    }
+}

@@ -1,0 +1,151 @@
+//! What talks to the kernel: one completion-style trait, and the drivers behind it.
+//!
+//! A reactor owns exactly one driver and calls it on its own thread only. The trait is completion-style
+//! because io_uring is; the readiness driver makes the system call itself and reports what came of it, so
+//! that the reactor is written once.
+
+pub(crate) mod datagram;
+pub(crate) mod poll;
+pub(crate) mod probe;
+#[cfg(target_os = "linux")]
+pub(crate) mod sockopt;
+mod table;
+#[cfg(target_os = "linux")]
+pub(crate) mod uring;
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::address::Peer;
+use crate::buffer::Chunk;
+use crate::listener::ListenSocket;
+use crate::mailbox::Wake;
+use crate::outbox::Outbox;
+
+/// A connection, as reactor and driver call it between them: the index of its slot in the reactor's slab.
+pub(crate) type Token = u32;
+
+/// A listener, as reactor and driver call it between them: its index among the engine's services.
+pub(crate) type ListenerId = u16;
+
+/// What came of handing an outbox to the driver.
+#[derive(Debug)]
+pub(crate) enum Sent {
+    /// So many bytes left at once; where the outbox holds more, call `send` again.
+    Now(usize),
+    /// An [`Event::Sent`] will say. Until it came the driver may read the outbox's bytes: nothing already in
+    /// it may move or be freed, and `send` must not be called again for this connection.
+    Later,
+    /// The connection cannot send any more.
+    Failed(io::Error),
+}
+
+/// One completion.
+#[derive(Debug)]
+pub(crate) enum Event<I> {
+    /// A connection came in. It has to be answered with [`Driver::attach`] or [`Driver::refuse`].
+    Accepted { listener: ListenerId, incoming: I, peer: Peer },
+    /// Accepting failed; the listener goes on unless it is paused.
+    AcceptFailed { listener: ListenerId, error: io::Error },
+    /// Bytes arrived. The chunk has to be given back with [`Driver::recycle`] before the next call of `next`.
+    Received { token: Token, chunk: Chunk },
+    /// The peer ended its stream. Nothing is received after it.
+    Ended { token: Token },
+    /// Receiving failed (reset by peer, timed out). Nothing is received after it.
+    Failed { token: Token, error: io::Error },
+    /// A send that was answered with [`Sent::Later`] is over: so many bytes left (0 says: try again).
+    Sent { token: Token, result: io::Result<usize> },
+    /// A connection asked for with [`Driver::connect`] is up, or is not.
+    Connected { token: Token, result: io::Result<()> },
+    /// The last event of a connection: nothing of it is left in the kernel, its memory may go.
+    Closed { token: Token },
+    /// A datagram arrived; the chunk is given back like that of [`Event::Received`].
+    Datagram { listener: ListenerId, chunk: Chunk, from: SocketAddr },
+}
+
+/// Where an outbound connection goes and comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct Route {
+    pub(crate) to: crate::address::Target,
+    pub(crate) from: Option<SocketAddr>,
+}
+
+/// The kernel, or a simulation of it, as a reactor sees it. Every method is called on the reactor's thread.
+///
+/// After [`Driver::close`] the only event of that connection is [`Event::Closed`]; whatever else the kernel
+/// still reports for it is swallowed by the driver.
+pub(crate) trait Driver {
+    /// An accepted connection that is not attached yet.
+    type Incoming;
+
+    /// The name in logs and on the command line.
+    const NAME: &'static str;
+
+    /// Time since some moment before the reactor began, never going back. The one clock of a reactor.
+    fn now(&self) -> Duration;
+
+    /// Rings the reactor awake from any thread.
+    fn waker(&self) -> Arc<dyn Wake>;
+
+    /// Takes a listening socket; accepting is off until [`Driver::accept`].
+    fn listen(&mut self, listener: ListenerId, socket: ListenSocket) -> io::Result<()>;
+
+    /// Turns accepting on or off. Some connections may still come in after it was turned off.
+    fn accept(&mut self, listener: ListenerId, on: bool);
+
+    /// Closes a listening socket. Connections in its backlog are reset by the kernel.
+    fn unlisten(&mut self, listener: ListenerId);
+
+    /// Takes a datagram socket and starts to receive from it.
+    fn bind(&mut self, listener: ListenerId, socket: UdpSocket) -> io::Result<()>;
+
+    /// Sends one datagram, or fails at once where the kernel has no room for it.
+    fn send_datagram(&mut self, listener: ListenerId, to: SocketAddr, payload: &[u8]) -> io::Result<()>;
+
+    /// Makes an accepted connection known under `token`; receiving is off until [`Driver::receive`].
+    /// Where this fails, the connection is closed and nothing is known under `token`.
+    fn attach(&mut self, token: Token, incoming: Self::Incoming) -> io::Result<()>;
+
+    /// Closes an accepted connection that is not wanted, by reset.
+    fn refuse(&mut self, incoming: Self::Incoming);
+
+    /// Makes a connected socket from elsewhere known under `token`; receiving is off.
+    fn adopt(&mut self, token: Token, socket: OwnedFd) -> io::Result<()>;
+
+    /// Starts to connect; [`Event::Connected`] follows. Where this fails, nothing is known under `token`.
+    fn connect(&mut self, token: Token, route: &Route) -> io::Result<()>;
+
+    /// Turns receiving on or off. Some chunks may still come in after it was turned off.
+    fn receive(&mut self, token: Token, on: bool);
+
+    /// Sends from the front of a non-empty outbox.
+    fn send(&mut self, token: Token, outbox: &Outbox) -> Sent;
+
+    /// Ends our direction of the stream, after everything sent before. Not called while a send is `Later`.
+    fn shutdown(&mut self, token: Token);
+
+    /// Closes the connection; with `reset`, by RST, so that nothing is left waiting in the kernel.
+    /// [`Event::Closed`] follows in a later call of `next`.
+    fn close(&mut self, token: Token, reset: bool);
+
+    /// Gives a chunk back.
+    fn recycle(&mut self, chunk: Chunk);
+
+    /// Waits until something is there to report, the timeout has passed or the waker rang. `None` waits for ever.
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
+
+    /// The next completion of what the last `wait` found; `None` at its end.
+    fn next(&mut self) -> Option<Event<Self::Incoming>>;
+
+    /// How often receiving stood still because no buffer was free (ENOBUFS), since the start.
+    fn starved(&self) -> u64 {
+        0
+    }
+
+    /// Receive buffers that are missing from the driver's pool; 0 when nothing is in flight. For tests.
+    #[cfg(test)]
+    fn buffers_out(&self) -> usize;
+}

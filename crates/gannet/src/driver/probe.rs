@@ -1,0 +1,56 @@
+//! Which driver this machine can use, and why.
+
+use crate::error::Error;
+
+/// Which driver an engine shall use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DriverChoice {
+    /// io_uring where the kernel lets us, readiness elsewhere.
+    #[default]
+    Auto,
+    /// io_uring, or an error that says why not.
+    Uring,
+    /// epoll or kqueue.
+    Poll,
+}
+
+/// A driver that can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Usable {
+    #[cfg(target_os = "linux")]
+    Uring,
+    Poll,
+}
+
+impl Usable {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Uring => "uring",
+            Self::Poll => "poll",
+        }
+    }
+}
+
+/// Chooses a driver and says why it was that one. Tries a ring in earnest: kernels that have io_uring may still deny
+/// it (seccomp profiles, `kernel.io_uring_disabled`).
+pub(crate) fn choose(choice: DriverChoice) -> Result<(Usable, String), Error> {
+    match choice {
+        DriverChoice::Poll => Ok((Usable::Poll, "asked for".to_owned())),
+        #[cfg(target_os = "linux")]
+        DriverChoice::Uring => match super::uring::probe() {
+            Ok(features) => Ok((Usable::Uring, format!("asked for; {features}"))),
+            Err(why) => Err(Error::Driver { driver: "uring", why }),
+        },
+        #[cfg(target_os = "linux")]
+        DriverChoice::Auto => match super::uring::probe() {
+            Ok(features) => Ok((Usable::Uring, features)),
+            Err(why) => Ok((Usable::Poll, format!("io_uring cannot be used: {why}"))),
+        },
+        #[cfg(not(target_os = "linux"))]
+        DriverChoice::Uring => Err(Error::Driver { driver: "uring", why: "io_uring is a part of Linux".to_owned() }),
+        #[cfg(not(target_os = "linux"))]
+        DriverChoice::Auto => Ok((Usable::Poll, "io_uring is a part of Linux".to_owned())),
+    }
+}

@@ -1,0 +1,43 @@
+//! A driver's own state of its connections, by token: grows in fixed pieces, never copies what it holds.
+
+use super::Token;
+
+const PIECE: usize = 512;
+
+/// Values by token. Reading a token that was never set gives the default.
+pub(super) struct Table<T> {
+    pieces: Vec<Option<Box<[T; PIECE]>>>,
+}
+
+impl<T: Default> Table<T> {
+    pub(super) fn new() -> Self {
+        Self { pieces: Vec::new() }
+    }
+
+    /// The state of `token`, or `None` where nothing was ever stored near it.
+    #[inline]
+    pub(super) fn get_mut(&mut self, token: Token) -> Option<&mut T> {
+        let index = token as usize;
+        let piece = self.pieces.get_mut(index / PIECE)?.as_deref_mut()?;
+        Some(&mut piece[index % PIECE])
+    }
+
+    /// Stores the state of `token`.
+    pub(super) fn set(&mut self, token: Token, value: T) {
+        let index = token as usize;
+        if index / PIECE >= self.pieces.len() {
+            self.pieces.resize_with(index / PIECE + 1, || None);
+        }
+        let piece = self.pieces[index / PIECE].get_or_insert_with(|| Box::new(std::array::from_fn(|_| T::default())));
+        piece[index % PIECE] = value;
+    }
+
+    /// All states ever stored, default ones included.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (Token, &mut T)> {
+        self.pieces.iter_mut().enumerate().flat_map(|(number, piece)| {
+            piece.iter_mut().flat_map(move |piece| {
+                piece.iter_mut().enumerate().map(move |(index, value)| ((number * PIECE + index) as Token, value))
+            })
+        })
+    }
+}

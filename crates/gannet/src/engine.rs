@@ -1,0 +1,522 @@
+//! The whole: starts the reactors, owns what listens, shuts down.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::acceptor::{Acceptor, Balance};
+use crate::address::Address;
+use crate::buffer::Pools;
+use crate::core::Core;
+use crate::counters::ReactorCounters;
+use crate::driver::poll::PollDriver;
+use crate::driver::probe::{DriverChoice, Usable, choose};
+use crate::driver::{Driver, ListenerId};
+use crate::error::{Error, Result};
+use crate::group::Groups;
+use crate::handle::Live;
+use crate::host::{HostOf, Outbound};
+use crate::limits::{Limits, Timeouts};
+use crate::listener::{ListenSocket, Pace, SocketFile, bind_udp, listen_tcp, listen_unix};
+use crate::mailbox::mailbox;
+use crate::reactor::{Reactor, Served, tick};
+use crate::remote::{Gate, Remote, Shared};
+use crate::service::{DatagramService, Service};
+use crate::slab::Slab;
+use crate::wheel::Wheel;
+
+type Factory = Arc<dyn Fn(Timeouts) -> Served + Send + Sync>;
+
+/// One service of an engine: where it listens, if it does, and how its instances are made.
+struct Entry {
+    address: Option<Address>,
+    factory: Factory,
+}
+
+/// Builds an engine: what listens where, on how many reactors, within which limits.
+///
+/// ```no_run
+/// use gannet::{Context, Engine, Service, proto::Lines};
+///
+/// struct Echo;
+///
+/// impl Service for Echo {
+///     type Codec = Lines;
+///     type Session = ();
+///
+///     fn message(&mut self, _: &mut (), line: &[u8], cx: &mut Context<'_, Self>) {
+///         cx.send([b"echo: ", line]);
+///     }
+/// }
+///
+/// fn main() -> gannet::Result<()> {
+///     Engine::new().listen("tcp://127.0.0.1:7000", || Echo)?.run()
+/// }
+/// ```
+#[must_use = "an engine does nothing until it is started or run"]
+pub struct Engine {
+    entries: Vec<Entry>,
+    reactors: usize,
+    driver: DriverChoice,
+    limits: Limits,
+    timeouts: Timeouts,
+    balance: Balance,
+    pin: bool,
+    drain_timeout: Duration,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Engine {
+    /// An engine that serves nothing yet, with one reactor for each processor it may run on.
+    pub fn new() -> Self {
+        Self {
+            entries: Vec::new(),
+            reactors: std::thread::available_parallelism().map_or(1, Into::into),
+            driver: DriverChoice::Auto,
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+            balance: Balance::default(),
+            pin: false,
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+
+    /// How many reactors, each on a thread of its own; there may be more than processors. 1 to 1,024.
+    pub fn reactors(mut self, reactors: usize) -> Self {
+        self.reactors = reactors;
+        self
+    }
+
+    /// Which driver.
+    pub fn driver(mut self, driver: DriverChoice) -> Self {
+        self.driver = driver;
+        self
+    }
+
+    /// The limits of everything that grows.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The deadlines of services that ask for no others.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// How connections are spread over reactors.
+    pub fn balance(mut self, balance: Balance) -> Self {
+        self.balance = balance;
+        self
+    }
+
+    /// Pins each reactor to a processor, in turn (Linux; elsewhere it changes nothing).
+    pub fn pin(mut self, pin: bool) -> Self {
+        self.pin = pin;
+        self
+    }
+
+    /// How long a shutdown may take before what is left is closed (default 30 s).
+    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.drain_timeout = timeout;
+        self
+    }
+
+    /// Serves connections to an address (`tcp://host:port`, `unix:///path`). `factory` makes the instance of each
+    /// reactor, on its thread.
+    ///
+    /// # Errors
+    ///
+    /// The address is not one of these. Whether it can be listened on shows when the engine starts.
+    pub fn listen<S: Service>(mut self, url: &str, factory: impl Fn() -> S + Send + Sync + 'static) -> Result<Self> {
+        let address: Address = url.parse()?;
+        if matches!(address, Address::Udp(_)) {
+            return Err(Error::Address { url: url.to_owned(), why: "datagrams have listen_datagrams".to_owned() });
+        }
+        self.add(Some(address), connections(factory))?;
+        Ok(self)
+    }
+
+    /// Serves datagrams to an address (`udp://host:port`).
+    ///
+    /// # Errors
+    ///
+    /// The address is not a UDP one.
+    pub fn listen_datagrams<S: DatagramService>(
+        mut self,
+        url: &str,
+        factory: impl Fn() -> S + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let address: Address = url.parse()?;
+        if !matches!(address, Address::Udp(_)) {
+            return Err(Error::Address { url: url.to_owned(), why: "datagrams come to udp://host:port".to_owned() });
+        }
+        self.add(Some(address), Arc::new(move |_| Served::Datagrams(Box::new(factory()))))?;
+        Ok(self)
+    }
+
+    /// Adds a service for outbound connections; what it gives back is what `connect` wants to know.
+    ///
+    /// # Errors
+    ///
+    /// There are 65,535 services already.
+    pub fn outbound<S: Service>(&mut self, factory: impl Fn() -> S + Send + Sync + 'static) -> Result<Outbound<S>> {
+        let index = self.add(None, connections(factory))?;
+        Ok(Outbound { index, service: PhantomData })
+    }
+
+    fn add(&mut self, address: Option<Address>, factory: Factory) -> Result<ListenerId> {
+        let index = ListenerId::try_from(self.entries.len())
+            .map_err(|_| Error::Setting("an engine has at most 65,536 services".to_owned()))?;
+        self.entries.push(Entry { address, factory });
+        Ok(index)
+    }
+
+    /// Starts the engine and waits for its end. SIGTERM and SIGINT shut it down; a second one ends the process at once
+    /// with exit status 1.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::start`], and where a reactor fails while it runs.
+    pub fn run(self) -> Result<()> {
+        let running = self.start()?;
+        running.stop_on_signals()?;
+        running.join()
+    }
+
+    /// Starts the engine: binds every address, then starts the reactors. Nothing is accepted before all of it worked.
+    ///
+    /// # Errors
+    ///
+    /// A setting is out of range, the driver cannot be used, an address cannot be listened on, or a reactor cannot
+    /// start. Then nothing runs.
+    pub fn start(self) -> Result<Running> {
+        if !(1..=1_024).contains(&self.reactors) {
+            return Err(Error::Setting(format!("{} reactors: there may be 1 to 1,024", self.reactors)));
+        }
+        let (usable, why) = choose(self.driver)?;
+        let mut bound = Bound::new(&self)?;
+        let shared = Arc::new(Shared::new(&self.limits, self.drain_timeout));
+        let remote = Remote::new(shared.clone());
+        let factories: Vec<Factory> = self.entries.iter().map(|entry| entry.factory.clone()).collect();
+        let (ready_sender, ready) = mpsc::channel();
+        let mut threads = Vec::new();
+        let mut go = Vec::new();
+        for (number, sockets) in bound.sockets.drain(..).enumerate() {
+            let start = Start {
+                number,
+                reactors: self.reactors,
+                pin: self.pin,
+                limits: self.limits.clone(),
+                timeouts: self.timeouts,
+                factories: factories.clone(),
+                sockets,
+                shared: shared.clone(),
+            };
+            let (go_sender, go_receiver) = mpsc::channel();
+            go.push(go_sender);
+            let ready = ready_sender.clone();
+            let body = move || match usable {
+                #[cfg(target_os = "linux")]
+                Usable::Uring => start.run(crate::driver::uring::UringDriver::new, &ready, &go_receiver),
+                Usable::Poll => start.run(PollDriver::new, &ready, &go_receiver),
+            };
+            let thread = std::thread::Builder::new().name(format!("gannet-{number}")).spawn(body);
+            threads.push(thread.map_err(|error| Error::Reactor { reactor: number, error })?);
+        }
+        drop(ready_sender);
+        let mut gates: Vec<(usize, Gate)> = Vec::new();
+        for _ in 0..self.reactors {
+            match ready.recv() {
+                Ok(Ok(gate)) => gates.push(gate),
+                Ok(Err(error)) => return Err(error),
+                Err(_) => return Err(Error::Setting("a reactor ended before it began".to_owned())),
+            }
+        }
+        gates.sort_by_key(|(number, _)| *number);
+        // The cell is new: nobody else sets it.
+        let _ = shared.gates.set(gates.into_iter().map(|(_, gate)| gate).collect());
+        let acceptor = if bound.central.is_empty() {
+            None
+        } else {
+            let central = std::mem::take(&mut bound.central);
+            let pace = self.limits.accepts_per_second;
+            Some(Acceptor::start(central, self.balance, pace, &shared)?)
+        };
+        go.iter().for_each(|go| {
+            // A thread that is gone by now shows in `join`.
+            let _ = go.send(());
+        });
+        Ok(Running {
+            remote,
+            threads,
+            acceptor,
+            addresses: bound.addresses,
+            files: bound.files,
+            driver: usable.name(),
+            why,
+        })
+    }
+}
+
+fn connections<S: Service>(factory: impl Fn() -> S + Send + Sync + 'static) -> Factory {
+    Arc::new(move |timeouts| Served::Connections(Box::new(HostOf::new(factory(), timeouts))))
+}
+
+/// A socket of one reactor.
+enum Socket {
+    Listen(ListenSocket),
+    Datagram(std::net::UdpSocket),
+}
+
+/// Everything that was bound, before anything runs.
+struct Bound {
+    /// By reactor.
+    sockets: Vec<Vec<(ListenerId, Socket)>>,
+    /// What the acceptor listens on.
+    central: Vec<(ListenerId, ListenSocket)>,
+    addresses: Vec<Option<Address>>,
+    files: Vec<SocketFile>,
+}
+
+impl Bound {
+    fn new(engine: &Engine) -> Result<Self> {
+        let reactors = engine.reactors;
+        let mut bound = Self {
+            sockets: (0..reactors).map(|_| Vec::new()).collect(),
+            central: Vec::new(),
+            addresses: Vec::new(),
+            files: Vec::new(),
+        };
+        for (index, entry) in engine.entries.iter().enumerate() {
+            let id = index as ListenerId;
+            let failed = |error| Error::Listen {
+                url: entry.address.as_ref().map(ToString::to_string).unwrap_or_default(),
+                error,
+            };
+            let address = match &entry.address {
+                None => None,
+                Some(Address::Tcp(address)) => {
+                    let spread = engine.balance == Balance::ReusePort || reactors == 1;
+                    let (address, sockets) = listen_tcp(*address, if spread { reactors } else { 1 }).map_err(failed)?;
+                    if spread {
+                        let sockets = sockets.into_iter().map(|socket| (id, Socket::Listen(socket)));
+                        bound.sockets.iter_mut().zip(sockets).for_each(|(list, socket)| list.push(socket));
+                    } else {
+                        bound.central.extend(sockets.into_iter().map(|socket| (id, socket)));
+                    }
+                    Some(Address::Tcp(address))
+                }
+                Some(Address::Unix(path)) => {
+                    let (file, socket) = listen_unix(path).map_err(failed)?;
+                    bound.files.push(file);
+                    if reactors == 1 {
+                        bound.sockets[0].push((id, Socket::Listen(socket)));
+                    } else {
+                        bound.central.push((id, socket));
+                    }
+                    Some(Address::Unix(path.clone()))
+                }
+                Some(Address::Udp(address)) => {
+                    let count = if engine.balance == Balance::ReusePort { reactors } else { 1 };
+                    let (address, sockets) = bind_udp(*address, count).map_err(failed)?;
+                    let sockets = sockets.into_iter().map(|socket| (id, Socket::Datagram(socket)));
+                    bound.sockets.iter_mut().zip(sockets).for_each(|(list, socket)| list.push(socket));
+                    Some(Address::Udp(address))
+                }
+            };
+            bound.addresses.push(address);
+        }
+        Ok(bound)
+    }
+}
+
+/// Everything a reactor's thread needs to make its reactor.
+struct Start {
+    number: usize,
+    reactors: usize,
+    pin: bool,
+    limits: Limits,
+    timeouts: Timeouts,
+    factories: Vec<Factory>,
+    sockets: Vec<(ListenerId, Socket)>,
+    shared: Arc<Shared>,
+}
+
+impl Start {
+    /// The body of a reactor's thread.
+    fn run<D: Driver>(
+        self,
+        make: impl FnOnce() -> std::io::Result<D>,
+        ready: &mpsc::Sender<Result<(usize, Gate)>>,
+        go: &mpsc::Receiver<()>,
+    ) -> Result<()> {
+        let (number, shared) = (self.number, self.shared.clone());
+        let failed = |error| Error::Reactor { reactor: number, error };
+        let (gate, mut reactor) = match self.build(make) {
+            Ok(built) => built,
+            Err(error) => {
+                let _ = ready.send(Err(failed(error)));
+                return Ok(());
+            }
+        };
+        let _ = ready.send(Ok((number, gate)));
+        if go.recv().is_err() {
+            // Another reactor could not start: neither do we.
+            return Ok(());
+        }
+        // However this thread ends, the others must not run on without it.
+        let _stop = StopOnDrop(shared);
+        reactor.run().map_err(failed)
+    }
+
+    fn build<D: Driver>(self, make: impl FnOnce() -> std::io::Result<D>) -> std::io::Result<(Gate, Reactor<D>)> {
+        if self.pin {
+            pin_to(self.number);
+        }
+        // After the thread was pinned, so that the driver's buffers are local to its processor.
+        let mut driver = make()?;
+        let mut listening = Vec::new();
+        for (id, socket) in self.sockets {
+            match socket {
+                Socket::Listen(socket) => {
+                    driver.listen(id, socket)?;
+                    listening.push(id);
+                }
+                Socket::Datagram(socket) => driver.bind(id, socket)?,
+            }
+        }
+        let (sender, receiver) = mailbox(self.limits.mailbox, driver.waker());
+        let counters = Arc::new(ReactorCounters::new(self.factories.len()));
+        let live = Arc::new(Live::new());
+        let now = tick(driver.now());
+        let per_reactor = self.limits.accepts_per_second.div_ceil(self.reactors as u32);
+        let core = Core {
+            reactor: self.number as u16,
+            slab: Slab::with_limit(Live::CAPACITY),
+            pools: Pools::default(),
+            wheel: Wheel::new(now),
+            now,
+            limits: self.limits,
+            counters: counters.clone(),
+            live: live.clone(),
+            shared: self.shared,
+            groups: Groups::default(),
+            dirty: Vec::new(),
+            deferred: Vec::new(),
+            halt: false,
+            draining: false,
+        };
+        let services = self.factories.iter().map(|factory| factory(self.timeouts)).collect();
+        let pace = Pace::new(per_reactor, now);
+        let reactor = Reactor::new(driver, core, services, receiver, listening, pace);
+        Ok((Gate { sender, counters, live }, reactor))
+    }
+}
+
+struct StopOnDrop(Arc<Shared>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn pin_to(number: usize) {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+    // Among the processors this process may use: in a container those are not numbered from 0.
+    let allowed = sched_getaffinity(None).unwrap_or_else(|_| CpuSet::new());
+    let processors: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|processor| allowed.is_set(*processor)).collect();
+    let Some(&processor) = processors.get(number % processors.len().max(1)) else { return };
+    let mut set = CpuSet::new();
+    set.set(processor);
+    if let Err(error) = sched_setaffinity(None, &set) {
+        tracing::warn!(reactor = number, processor, %error, "a reactor could not be pinned");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn pin_to(number: usize) {
+    tracing::warn!(reactor = number, "reactors can be pinned on Linux only");
+}
+
+/// An engine that runs. Dropping it shuts it down and waits for its end.
+pub struct Running {
+    remote: Remote,
+    threads: Vec<JoinHandle<Result<()>>>,
+    acceptor: Option<Acceptor>,
+    addresses: Vec<Option<Address>>,
+    files: Vec<SocketFile>,
+    driver: &'static str,
+    why: String,
+}
+
+impl Running {
+    /// The way into the engine from any thread.
+    #[must_use]
+    pub fn remote(&self) -> Remote {
+        self.remote.clone()
+    }
+
+    /// What listens where, in the order it was added, with the ports that were chosen for port 0.
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.addresses.iter().flatten()
+    }
+
+    /// The driver's name, and why it was chosen.
+    #[must_use]
+    pub fn driver(&self) -> (&'static str, &str) {
+        (self.driver, &self.why)
+    }
+
+    /// Shuts the engine down on SIGTERM or SIGINT; a second one ends the process at once with exit status 1.
+    ///
+    /// # Errors
+    ///
+    /// The handlers could not be installed.
+    pub fn stop_on_signals(&self) -> Result<()> {
+        crate::signals::stop_on_signals(self.remote())
+    }
+
+    /// Waits for the engine's end, which [`Remote::stop`] or a signal brings about.
+    ///
+    /// # Errors
+    ///
+    /// The first reactor that failed.
+    pub fn join(mut self) -> Result<()> {
+        self.wait()
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        let mut result = Ok(());
+        for (reactor, thread) in self.threads.drain(..).enumerate() {
+            let ended = thread.join().unwrap_or_else(|_| {
+                Err(Error::Reactor { reactor, error: std::io::Error::other("its thread panicked; this is a bug") })
+            });
+            result = result.and(ended);
+        }
+        if let Some(acceptor) = self.acceptor.take() {
+            acceptor.join();
+        }
+        self.files.clear();
+        result
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.remote.stop();
+        if let Err(error) = self.wait() {
+            tracing::error!(%error, "the engine ended with an error");
+        }
+    }
+}

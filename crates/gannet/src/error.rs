@@ -1,0 +1,60 @@
+//! What can go wrong with an engine as a whole. What ends a single connection is a [`CloseReason`](crate::CloseReason).
+
+use std::io;
+
+/// An engine could not be built, started or run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An address is not written as it should be, or its host is unknown.
+    #[error("{url:?} is not an address Gannet understands: {why}")]
+    Address {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Listening failed.
+    #[error("cannot listen on {url}: {}", explain_listen(.error))]
+    Listen {
+        /// The address.
+        url: String,
+        /// The system's error.
+        error: io::Error,
+    },
+    /// The driver that was asked for cannot be used here.
+    #[error("the driver {driver} cannot be used: {why}; use --driver poll, or auto to choose by itself")]
+    Driver {
+        /// Its name.
+        driver: &'static str,
+        /// Why not, in the kernel's words where it said.
+        why: String,
+    },
+    /// A setting contradicts another one, or the machine.
+    #[error("{0}")]
+    Setting(String),
+    /// A reactor could not start, or its driver failed beyond repair.
+    #[error("reactor {reactor} failed: {error}")]
+    Reactor {
+        /// Its number, from 0.
+        reactor: usize,
+        /// The system's error.
+        error: io::Error,
+    },
+}
+
+/// The result of everything that concerns a whole engine.
+pub type Result<T> = std::result::Result<T, Error>;
+
+fn explain_listen(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "the address is in use; stop the other server, or choose another port (0 takes a free one)".to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => "this machine does not have that address".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            format!("{error}; ports below 1024 need privileges, and a socket's folder must be writable")
+        }
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,80 @@
+//! Handles: references to connections that are safe to keep, on any thread, for any time.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::connection::Place;
+use crate::driver::Token;
+
+/// A reference to a connection: its engine, its reactor, its slot and the slot's generation. May be kept and copied on
+/// any thread. When the connection is gone, using it gives [`SendError::Gone`]; it never reaches another connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Handle {
+    pub(crate) engine: u16,
+    pub(crate) reactor: u16,
+    pub(crate) token: Token,
+    pub(crate) generation: u32,
+}
+
+impl Handle {
+    pub(crate) fn place(self) -> Place {
+        Place { token: self.token, generation: self.generation }
+    }
+}
+
+/// Why a message, a notice or an order did not go to where it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The connection is gone, or is closing.
+    #[error("the connection is gone")]
+    Gone,
+    /// The reactor's mailbox holds as many letters as [`Limits::mailbox`](crate::Limits) allows.
+    #[error("the reactor's mailbox is full")]
+    MailboxFull,
+    /// The engine has not started, or has ended.
+    #[error("the engine is not running")]
+    NotRunning,
+    /// The handle belongs to another engine.
+    #[error("the handle belongs to another engine")]
+    OtherEngine,
+    /// The codec cannot encode the message: it is over a limit, or holds what it must not.
+    #[error("the codec cannot encode the message")]
+    Encode,
+}
+
+const PIECE: usize = 512;
+
+/// Pieces of the table: room for four million connections a reactor.
+const PIECES: usize = 8_192;
+
+/// Which generation each slot of a reactor holds now, for other threads to see: so that a stale handle is answered at
+/// once. Written by the reactor only. What it says may be outdated when it is read; the reactor looks again.
+pub(crate) struct Live {
+    pieces: Box<[OnceLock<Box<[AtomicU32; PIECE]>>]>,
+}
+
+impl Live {
+    pub(crate) fn new() -> Self {
+        Self { pieces: (0..PIECES).map(|_| OnceLock::new()).collect() }
+    }
+
+    /// Connections there is room for.
+    pub(crate) const CAPACITY: u32 = (PIECE * PIECES) as u32;
+
+    /// Notes the generation of a slot; 0 for none. On the reactor's thread.
+    pub(crate) fn set(&self, token: Token, generation: u32) {
+        let index = token as usize;
+        let piece = self.pieces[index / PIECE].get_or_init(|| Box::new([const { AtomicU32::new(0) }; PIECE]));
+        piece[index % PIECE].store(generation, Ordering::Relaxed);
+    }
+
+    /// Whether a slot holds this generation. On any thread.
+    pub(crate) fn holds(&self, place: Place) -> bool {
+        let index = place.token as usize;
+        self.pieces
+            .get(index / PIECE)
+            .and_then(OnceLock::get)
+            .is_some_and(|piece| piece[index % PIECE].load(Ordering::Relaxed) == place.generation)
+    }
+}

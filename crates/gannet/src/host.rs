@@ -1,0 +1,443 @@
+//! A service instance with its codec and its sessions, behind one virtual call per chunk.
+//!
+//! A reactor has one host for each listener and each outbound service. Here is the way of a message: chunk, decode,
+//! `message`; and what happens where a message is not complete, or decoding has to stop. Used on the reactor's thread.
+
+use std::any::Any;
+use std::io;
+use std::marker::PhantomData;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bytes::Bytes;
+use gannet_proto::{Codec, DecodeError, Decoded};
+
+use crate::connection::{CloseReason, Flags, NO_SESSION};
+use crate::context::Context;
+use crate::core::{Core, SendStatus};
+use crate::driver::Token;
+use crate::limits::Timeouts;
+use crate::service::{Drain, Heartbeat, Idle, Service};
+use crate::slab::Slab;
+
+/// Bytes that a carry is topped up with at first where the codec does not know how many it needs.
+const FIRST_TOP_UP: usize = 256;
+
+/// The name of an outbound service of an engine: what `connect` wants to know.
+pub struct Outbound<S> {
+    pub(crate) index: u16,
+    pub(crate) service: PhantomData<fn() -> S>,
+}
+
+impl<S> Clone for Outbound<S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for Outbound<S> {}
+
+/// A service instance as its reactor sees it. All methods but `timeouts`, `name` and `as_any_mut` may call the
+/// service; a panic there closes the connection and goes no further.
+pub(crate) trait Host {
+    fn name(&self) -> &str;
+    fn timeouts(&self) -> &Timeouts;
+    /// Asks the service to take an accepted connection.
+    fn open(&mut self, core: &mut Core, token: Token) -> bool;
+    /// An outbound connection is up.
+    fn connected(&mut self, core: &mut Core, token: Token);
+    /// An outbound connection failed; its session goes.
+    fn connect_failed(&mut self, core: &mut Core, token: Token, error: &io::Error);
+    /// Bytes came.
+    fn input(&mut self, core: &mut Core, token: Token, chunk: &mut [u8]);
+    /// Decoding may go on with what waits in the carry.
+    fn resume(&mut self, core: &mut Core, token: Token);
+    /// The peer ended its stream, and everything before was decoded.
+    fn end(&mut self, core: &mut Core, token: Token);
+    /// A message from another thread.
+    fn send(&mut self, core: &mut Core, token: Token, payload: Bytes) -> SendStatus;
+    fn idle(&mut self, core: &mut Core, token: Token, idle: Idle);
+    fn heartbeat(&mut self, core: &mut Core, token: Token) -> Heartbeat;
+    fn timer(&mut self, core: &mut Core, token: Token);
+    fn drained(&mut self, core: &mut Core, token: Token);
+    fn drain(&mut self, core: &mut Core, token: Token) -> Drain;
+    /// The connection ends; its session goes.
+    fn close(&mut self, core: &mut Core, token: Token, reason: CloseReason);
+    /// Sessions there are.
+    #[cfg(test)]
+    fn sessions(&self) -> usize;
+    fn as_any_mut(&mut self) -> &mut dyn Any;
+}
+
+struct Entry<S: Service> {
+    session: S::Session,
+    state: <S::Codec as Codec>::State,
+}
+
+/// The sessions of a host. Where neither session nor codec state has a size, one entry stands for all.
+struct Sessions<S: Service> {
+    slab: Slab<Entry<S>>,
+    shared: Option<Entry<S>>,
+    shared_users: usize,
+}
+
+impl<S: Service> Sessions<S> {
+    const SHARED: bool = size_of::<Entry<S>>() == 0 && !mem::needs_drop::<Entry<S>>();
+
+    fn new() -> Self {
+        Self { slab: Slab::new(), shared: None, shared_users: 0 }
+    }
+
+    fn insert(&mut self, session: S::Session) -> u32 {
+        let entry = Entry { session, state: Default::default() };
+        if Self::SHARED {
+            self.shared_users += 1;
+            self.shared = Some(entry);
+            return 0;
+        }
+        self.slab.insert(entry).map_or(NO_SESSION, |(index, _)| index)
+    }
+
+    #[inline]
+    fn get_mut(&mut self, index: u32) -> Option<&mut Entry<S>> {
+        if Self::SHARED {
+            if index == NO_SESSION { None } else { self.shared.as_mut() }
+        } else {
+            self.slab.get_mut(index)
+        }
+    }
+
+    fn remove(&mut self, index: u32) -> Option<S::Session> {
+        if index == NO_SESSION {
+            return None;
+        }
+        if Self::SHARED {
+            self.shared_users -= 1;
+            let session = self.shared.take()?.session;
+            if self.shared_users > 0 {
+                self.shared = Some(Entry { session: S::Session::default(), state: Default::default() });
+            }
+            return Some(session);
+        }
+        self.slab.remove(index).map(|entry| entry.session)
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.slab.len() as usize + self.shared_users
+    }
+}
+
+/// The host of services of type `S`.
+pub(crate) struct HostOf<S: Service> {
+    service: S,
+    codec: S::Codec,
+    timeouts: Timeouts,
+    sessions: Sessions<S>,
+}
+
+/// How far decoding came.
+struct Progress {
+    consumed: usize,
+    /// Bytes that make another look worth while; 0 where decoding was stopped and more messages may be there.
+    need: usize,
+}
+
+impl<S: Service> HostOf<S> {
+    pub(crate) fn new(service: S, defaults: Timeouts) -> Self {
+        let codec = service.codec();
+        let timeouts = service.timeouts(defaults);
+        Self { service, codec, timeouts, sessions: Sessions::new() }
+    }
+
+    /// Stores a session and says its place.
+    pub(crate) fn add_session(&mut self, session: S::Session) -> u32 {
+        self.sessions.insert(session)
+    }
+
+    fn session_of(core: &Core, token: Token) -> u32 {
+        core.slab.get(token).map_or(NO_SESSION, |connection| connection.session)
+    }
+
+    /// Calls the service for a connection that has a session.
+    pub(crate) fn with_session<R>(
+        &mut self,
+        core: &mut Core,
+        token: Token,
+        call: impl FnOnce(&mut S, &mut S::Session, &mut Context<'_, S>) -> R,
+    ) -> Option<R> {
+        let entry = self.sessions.get_mut(Self::session_of(core, token))?;
+        let (service, codec) = (&mut self.service, &self.codec);
+        guard(core, token, |core| call(service, &mut entry.session, &mut Context { core, codec, token }))
+    }
+
+    /// Takes the session away and calls the service with it.
+    fn without_session(
+        &mut self,
+        core: &mut Core,
+        token: Token,
+        call: impl FnOnce(&mut S, S::Session, &mut Context<'_, S>),
+    ) {
+        let index = Self::session_of(core, token);
+        if let Some(connection) = core.slab.get_mut(token) {
+            connection.session = NO_SESSION;
+        }
+        let Some(session) = self.sessions.remove(index) else { return };
+        let (service, codec) = (&mut self.service, &self.codec);
+        guard(core, token, |core| call(service, session, &mut Context { core, codec, token }));
+    }
+
+    /// Decodes and delivers as many messages as `input` holds, or until decoding has to stop.
+    #[inline]
+    fn decode(&mut self, core: &mut Core, token: Token, session: u32, input: &mut [u8], one: bool) -> Progress {
+        let Some(Entry { session, state }) = self.sessions.get_mut(session) else {
+            return Progress { consumed: input.len(), need: 0 };
+        };
+        let (service, codec) = (&mut self.service, &self.codec);
+        let (mut consumed, mut messages) = (0, 0);
+        core.halt = false;
+        let decoded = catch_unwind(AssertUnwindSafe(|| -> Result<usize, DecodeError> {
+            while consumed < input.len() {
+                match codec.decode(state, &mut input[consumed..])? {
+                    Decoded::Message { message, consumed: length } => {
+                        consumed += length;
+                        messages += 1;
+                        service.message(session, message, &mut Context { core, codec, token });
+                        if core.halt || one {
+                            return Ok(0);
+                        }
+                    }
+                    Decoded::Partial { need } => return Ok(need),
+                }
+            }
+            Ok(0)
+        }));
+        let Some(connection) = core.slab.get_mut(token) else { return Progress { consumed, need: 0 } };
+        let tally = &core.counters.listeners[usize::from(connection.service)];
+        tally.messages_in.add(messages);
+        if messages > 0 {
+            connection.flags.set(Flags::SPOKE);
+        }
+        match decoded {
+            Ok(Ok(need)) if need <= core.limits.carry => Progress { consumed, need },
+            Ok(Ok(need)) => {
+                let error = DecodeError::TooLarge { length: need as u64, limit: core.limits.carry };
+                self.bad_input(core, token, &error);
+                Progress { consumed: input.len(), need: 0 }
+            }
+            Ok(Err(error)) => {
+                self.bad_input(core, token, &error);
+                Progress { consumed: input.len(), need: 0 }
+            }
+            Err(_) => {
+                panicked(core, token);
+                Progress { consumed: input.len(), need: 0 }
+            }
+        }
+    }
+
+    /// Closes a connection whose peer sent what the codec cannot accept. What was answered before still leaves.
+    #[cold]
+    fn bad_input(&self, core: &mut Core, token: Token, error: &DecodeError) {
+        let reason = match error {
+            DecodeError::TooLarge { .. } => CloseReason::FrameTooLarge,
+            _ => CloseReason::Protocol,
+        };
+        if let Some(connection) = core.slab.get(token) {
+            tracing::debug!(service = self.name(), peer = %connection.peer, %error, "closing: unacceptable input");
+        }
+        core.ask_close(token, Flags::CLOSE_FLUSHED, reason);
+    }
+
+    /// Completes the message in the carry from the front of `chunk`, and delivers it; says how much of the chunk is
+    /// used up. Only the message that is not complete is copied.
+    fn top_up(&mut self, core: &mut Core, token: Token, session: u32, chunk: &[u8]) -> usize {
+        let Some(mut carry) = core.slab.get_mut(token).and_then(|connection| connection.carry.take()) else {
+            return 0;
+        };
+        let (mut used, mut step) = (0, FIRST_TOP_UP);
+        while used < chunk.len() {
+            let held = carry.bytes.len();
+            let wanted = carry.need.saturating_sub(held).max(1);
+            // A need that is one byte away is a codec that does not know: give it more, in growing steps.
+            let wanted = if wanted == 1 { step } else { wanted };
+            step *= 2;
+            let taken = wanted.min(chunk.len() - used);
+            if carry.need > carry.bytes.capacity() {
+                carry.bytes.reserve_exact(carry.need - held);
+            }
+            carry.bytes.extend_from_slice(&chunk[used..used + taken]);
+            used += taken;
+            if carry.bytes.len() < carry.need {
+                break;
+            }
+            let progress = self.decode(core, token, session, &mut carry.bytes, true);
+            if progress.consumed > 0 {
+                // What is left over came from this chunk: it is decoded there.
+                used -= carry.bytes.len().saturating_sub(progress.consumed).min(taken);
+                core.pools.return_carry(carry);
+                return used;
+            }
+            carry.need = progress.need;
+        }
+        match core.slab.get_mut(token) {
+            Some(connection) => connection.carry = Some(carry),
+            None => core.pools.return_carry(carry),
+        }
+        used
+    }
+}
+
+/// Calls into a service; a panic there closes the connection it happened for and goes no further.
+fn guard<R>(core: &mut Core, token: Token, call: impl FnOnce(&mut Core) -> R) -> Option<R> {
+    match catch_unwind(AssertUnwindSafe(|| call(core))) {
+        Ok(value) => Some(value),
+        Err(_) => {
+            panicked(core, token);
+            None
+        }
+    }
+}
+
+#[cold]
+fn panicked(core: &mut Core, token: Token) {
+    tracing::error!(reactor = core.reactor, "a service panicked; its connection is closed, the others go on");
+    core.ask_close(token, Flags::CLOSE, CloseReason::Panicked);
+}
+
+impl<S: Service> Host for HostOf<S> {
+    fn name(&self) -> &str {
+        self.service.name()
+    }
+
+    fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
+    }
+
+    fn open(&mut self, core: &mut Core, token: Token) -> bool {
+        let (service, codec) = (&mut self.service, &self.codec);
+        let opened = guard(core, token, |core| service.open(&mut Context { core, codec, token }));
+        let Some(Ok(session)) = opened else { return false };
+        let index = self.sessions.insert(session);
+        if let Some(connection) = core.slab.get_mut(token) {
+            connection.session = index;
+        }
+        index != NO_SESSION
+    }
+
+    fn connected(&mut self, core: &mut Core, token: Token) {
+        self.with_session(core, token, |service, session, cx| service.connected(session, cx));
+    }
+
+    fn connect_failed(&mut self, core: &mut Core, token: Token, error: &io::Error) {
+        self.without_session(core, token, |service, session, cx| service.connect_failed(session, error, cx));
+    }
+
+    #[inline]
+    fn input(&mut self, core: &mut Core, token: Token, chunk: &mut [u8]) {
+        let Some(connection) = core.slab.get_mut(token) else { return };
+        let (session, halted) = (connection.session, connection.is_halted());
+        let mut used = 0;
+        if let Some(carry) = &connection.carry {
+            if halted || carry.need == 0 {
+                core.hold(token, chunk, 0);
+                if !halted {
+                    self.resume(core, token);
+                }
+                return;
+            }
+            used = self.top_up(core, token, session, chunk);
+            if core.slab.get(token).is_none_or(|connection| connection.carry.is_some()) {
+                return;
+            }
+        } else if halted {
+            return core.hold(token, chunk, 0);
+        }
+        let rest = &mut chunk[used..];
+        if rest.is_empty() {
+            return;
+        }
+        if core.slab.get(token).is_some_and(|connection| connection.is_halted()) {
+            return core.hold(token, rest, 0);
+        }
+        let Progress { consumed, need } = self.decode(core, token, session, rest, false);
+        if consumed < rest.len() {
+            core.hold(token, &rest[consumed..], need);
+        }
+    }
+
+    fn resume(&mut self, core: &mut Core, token: Token) {
+        let Some(connection) = core.slab.get_mut(token) else { return };
+        let session = connection.session;
+        let Some(mut carry) = connection.carry.take() else { return };
+        let Progress { consumed, need } = self.decode(core, token, session, &mut carry.bytes, false);
+        if consumed >= carry.bytes.len() {
+            return core.pools.return_carry(carry);
+        }
+        carry.bytes.drain(..consumed);
+        carry.need = need;
+        match core.slab.get_mut(token) {
+            Some(connection) => connection.carry = Some(carry),
+            None => core.pools.return_carry(carry),
+        }
+    }
+
+    fn end(&mut self, core: &mut Core, token: Token) {
+        let Some(connection) = core.slab.get_mut(token) else { return };
+        let index = connection.session;
+        if let Some(mut carry) = connection.carry.take() {
+            if let Some(Entry { session, state }) = self.sessions.get_mut(index) {
+                let (service, codec) = (&mut self.service, &self.codec);
+                guard(core, token, |core| {
+                    if let Ok(Some(message)) = codec.finish(state, &mut carry.bytes) {
+                        core.tally(core.slab.get(token).map_or(0, |connection| connection.service)).messages_in.add(1);
+                        service.message(session, message, &mut Context { core, codec, token });
+                    }
+                });
+            }
+            core.pools.return_carry(carry);
+        }
+        core.ask_close(token, Flags::CLOSE_FLUSHED, CloseReason::Peer);
+    }
+
+    fn send(&mut self, core: &mut Core, token: Token, payload: Bytes) -> SendStatus {
+        if S::Codec::TRANSPARENT {
+            core.append_shared(token, payload)
+        } else {
+            core.send(token, &self.codec, &[&payload])
+        }
+    }
+
+    fn idle(&mut self, core: &mut Core, token: Token, idle: Idle) {
+        self.with_session(core, token, |service, session, cx| service.idle(session, idle, cx));
+    }
+
+    fn heartbeat(&mut self, core: &mut Core, token: Token) -> Heartbeat {
+        self.with_session(core, token, |service, session, cx| service.heartbeat(session, cx)).unwrap_or(Heartbeat::None)
+    }
+
+    fn timer(&mut self, core: &mut Core, token: Token) {
+        self.with_session(core, token, |service, session, cx| service.timer(session, cx));
+    }
+
+    fn drained(&mut self, core: &mut Core, token: Token) {
+        self.with_session(core, token, |service, session, cx| service.drained(session, cx));
+    }
+
+    fn drain(&mut self, core: &mut Core, token: Token) -> Drain {
+        self.with_session(core, token, |service, session, cx| service.drain(session, cx)).unwrap_or(Drain::Close)
+    }
+
+    fn close(&mut self, core: &mut Core, token: Token, reason: CloseReason) {
+        self.without_session(core, token, |service, session, cx| service.close(session, reason, cx));
+    }
+
+    #[cfg(test)]
+    fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+}

@@ -1,0 +1,115 @@
+//! Limits and deadlines: for everything that grows, and everything that waits.
+
+use std::time::Duration;
+
+/// How far the parts of an engine may grow. Each limit has a metric that counts how often it was hit.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Connections of the whole engine at a time; 0 is no limit (default). One more is refused with a reset and
+    /// counted as [`Refusal::Connections`](crate::Refusal::Connections).
+    pub connections: u32,
+    /// Connections from one IP address at a time; 0 is no limit (default). One more is refused with a reset and
+    /// counted as [`Refusal::Peer`](crate::Refusal::Peer).
+    pub connections_per_peer: u32,
+    /// Connections that the whole engine accepts in a second; 0 is no limit (default). More wait in the kernel's
+    /// backlog.
+    pub accepts_per_second: u32,
+    /// Bytes that a connection may hold of an incomplete message (default 16 MiB). A message that needs more closes
+    /// its connection with [`CloseReason::FrameTooLarge`](crate::CloseReason::FrameTooLarge). The codec's own limit is
+    /// usually lower and comes first.
+    pub carry: usize,
+    /// Bytes in an outbox above which `send` says so and reading from the connection pauses (default 256 KiB).
+    /// Reading goes on, and the service's `drained` is called, when a quarter of it is left.
+    pub outbox_high: usize,
+    /// Bytes in an outbox above which `overflow` decides (default 4 MiB).
+    pub outbox_hard: usize,
+    /// What happens to a connection whose outbox is over the hard limit.
+    pub overflow: Overflow,
+    /// Letters waiting in a reactor's mailbox (default 16,384). One more is answered with
+    /// [`SendError::MailboxFull`](crate::SendError::MailboxFull).
+    pub mailbox: usize,
+    /// Offloaded jobs of the whole engine that wait or run (default 1,024). One more is refused.
+    pub offloads: usize,
+    /// Groups that one connection may be in (default 64).
+    pub groups_per_connection: usize,
+    /// Groups that a reactor knows members of (default 65,536).
+    pub groups: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 0,
+            connections_per_peer: 0,
+            accepts_per_second: 0,
+            carry: 16 << 20,
+            outbox_high: 256 << 10,
+            outbox_hard: 4 << 20,
+            overflow: Overflow::Close,
+            mailbox: 16_384,
+            offloads: 1_024,
+            groups_per_connection: 64,
+            groups: 65_536,
+        }
+    }
+}
+
+impl Limits {
+    /// The mark at which a full outbox counts as drained.
+    pub(crate) fn outbox_low(&self) -> usize {
+        self.outbox_high / 4
+    }
+}
+
+/// What happens to a connection that reads so slowly that its outbox reaches the hard limit. A publisher is never
+/// stalled, whichever is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// It is closed with [`CloseReason::Slow`](crate::CloseReason::Slow).
+    #[default]
+    Close,
+    /// Its oldest messages are dropped, whole, until it is under the limit again. Each message then has a buffer of
+    /// its own.
+    DropOldest,
+    /// All but the newest message are dropped. Each message then has a buffer of its own.
+    LatestOnly,
+}
+
+/// Deadlines of a connection. All are kept by one entry of the reactor's wheel, to within a few milliseconds, and cost
+/// nothing per message. `None` is never; the longest is 24 days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timeouts {
+    /// Silence of the peer after which the service's `idle` is called (default never).
+    pub read_idle: Option<Duration>,
+    /// Time without anything sent after which the service's `idle` is called (default never).
+    pub write_idle: Option<Duration>,
+    /// Silence of the peer after which the service's `heartbeat` is called, and again for each such time (default
+    /// 30 s). Does nothing for a service that has no heartbeat.
+    pub heartbeat: Option<Duration>,
+    /// Heartbeats that may go unanswered (default 2); after one more silence the connection is closed with
+    /// [`CloseReason::HeartbeatMissed`](crate::CloseReason::HeartbeatMissed).
+    pub heartbeats_missed: u8,
+    /// Time in which the first complete message has to come (default never; a service asks for it).
+    pub opening: Option<Duration>,
+    /// Time in which the kernel has to take something of a waiting outbox (default 30 s).
+    pub slow_write: Option<Duration>,
+    /// Time for the peer to end its side after we ended ours (default 2 s).
+    pub linger: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            read_idle: None,
+            write_idle: None,
+            heartbeat: Some(Duration::from_secs(30)),
+            heartbeats_missed: 2,
+            opening: None,
+            slow_write: Some(Duration::from_secs(30)),
+            linger: Duration::from_secs(2),
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Sockets that listen, sockets that will connect, and how fast connections may be accepted.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use crate::address::{Peer, Target};
+use crate::driver::Route;
+use crate::wheel::Tick;
+
+/// Connections the kernel may hold for us before they are accepted. It takes the lower of this and its own limit
+/// (net.core.somaxconn).
+const BACKLOG: i32 = 65_535;
+
+/// A socket that listens for stream connections; it does not block.
+pub(crate) enum ListenSocket {
+    Tcp(mio::net::TcpListener),
+    Unix(mio::net::UnixListener),
+}
+
+impl ListenSocket {
+    /// The next connection; it does not block either.
+    pub(crate) fn accept(&self) -> io::Result<(OwnedFd, Peer)> {
+        match self {
+            Self::Tcp(socket) => socket.accept().map(|(stream, from)| (stream.into(), from.into())),
+            Self::Unix(socket) => socket.accept().map(|(stream, _)| (stream.into(), Peer::UNIX)),
+        }
+    }
+}
+
+impl AsFd for ListenSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(socket) => socket.as_fd(),
+            Self::Unix(socket) => socket.as_fd(),
+        }
+    }
+}
+
+fn bound(address: SocketAddr, kind: Type, protocol: Protocol, share: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    socket.set_nonblocking(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    if kind == Type::STREAM {
+        // Lets a restarted server listen while connections of the old one linger; it does not share the address.
+        socket.set_reuse_address(true)?;
+    }
+    if share {
+        socket.set_reuse_port(true)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// `count` sockets on one address, which the kernel spreads over. With port 0 all get the port of the first.
+///
+/// SO_REUSEPORT alone would let another process of the same user share the address unnoticed, so it is first asked for
+/// without.
+fn shared(address: SocketAddr, kind: Type, protocol: Protocol, count: usize) -> io::Result<Vec<Socket>> {
+    if count == 1 {
+        return Ok(vec![bound(address, kind, protocol, false)?]);
+    }
+    if address.port() != 0 {
+        let alone = bound(address, kind, protocol, false)?;
+        drop(alone);
+    }
+    let first = bound(address, kind, protocol, true)?;
+    let address = first.local_addr()?.as_socket().unwrap_or(address);
+    let rest = (1..count).map(|_| bound(address, kind, protocol, true));
+    std::iter::once(Ok(first)).chain(rest).collect()
+}
+
+/// Listens on a TCP address, with `count` sockets; says the address, which has a port even where 0 was asked for.
+pub(crate) fn listen_tcp(address: SocketAddr, count: usize) -> io::Result<(SocketAddr, Vec<ListenSocket>)> {
+    let sockets = shared(address, Type::STREAM, Protocol::TCP, count)?;
+    let mut listening = Vec::with_capacity(count);
+    for socket in sockets {
+        // Accepted sockets inherit it, which spares a system call for each of them, and direct descriptors take none.
+        socket.set_tcp_nodelay(true)?;
+        socket.listen(BACKLOG)?;
+        listening.push(std::net::TcpListener::from(socket));
+    }
+    let address = listening.first().map_or(Ok(address), std::net::TcpListener::local_addr)?;
+    let sockets = listening.into_iter().map(|socket| ListenSocket::Tcp(mio::net::TcpListener::from_std(socket)));
+    Ok((address, sockets.collect()))
+}
+
+/// Binds a UDP address, with `count` sockets.
+pub(crate) fn bind_udp(address: SocketAddr, count: usize) -> io::Result<(SocketAddr, Vec<std::net::UdpSocket>)> {
+    let sockets = shared(address, Type::DGRAM, Protocol::UDP, count)?;
+    let address = sockets.first().and_then(|socket| socket.local_addr().ok()?.as_socket()).unwrap_or(address);
+    Ok((address, sockets.into_iter().map(Into::into).collect()))
+}
+
+/// The file of a Unix socket that we made; removed when this is dropped, if it is still ours.
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    inode: u64,
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if std::fs::symlink_metadata(&self.path).is_ok_and(|file| file.ino() == self.inode) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Listens on a Unix socket. A socket file that nobody listens on any more is replaced; one that is alive, or a file of
+/// another kind, is refused.
+pub(crate) fn listen_unix(path: &Path) -> io::Result<(SocketFile, ListenSocket)> {
+    if let Ok(file) = std::fs::symlink_metadata(path) {
+        if !file.file_type().is_socket() {
+            let why = "a file that is not a socket is in the way; remove it or choose another path";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
+        }
+        match std::os::unix::net::UnixStream::connect(path) {
+            Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
+            Err(error) => return Err(error),
+        }
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    socket.listen(BACKLOG)?;
+    let file = SocketFile { inode: std::fs::symlink_metadata(path)?.ino(), path: path.to_owned() };
+    let socket = std::os::unix::net::UnixListener::from(socket);
+    Ok((file, ListenSocket::Unix(mio::net::UnixListener::from_std(socket))))
+}
+
+/// A socket for an outbound connection, bound where the route asks for it, and where it shall connect to.
+pub(crate) fn open_outbound(route: &Route) -> io::Result<(Socket, SockAddr)> {
+    let (domain, to) = match &route.to {
+        Target::Tcp(address) => (Domain::for_address(*address), SockAddr::from(*address)),
+        Target::Unix(path) => (Domain::UNIX, SockAddr::unix(path)?),
+    };
+    let socket = Socket::new(domain, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    if domain != Domain::UNIX {
+        socket.set_tcp_nodelay(true)?;
+    }
+    if let Some(from) = route.from.filter(|_| domain != Domain::UNIX) {
+        #[cfg(target_os = "linux")]
+        if from.port() == 0 {
+            // The port is chosen by connect, for the pair of addresses: 20,000 connections from each source address to
+            // each target, not 20,000 in all (ip(7)).
+            crate::driver::sockopt::set_bind_address_no_port(&socket)?;
+        }
+        socket.bind(&from.into())?;
+    }
+    Ok((socket, to))
+}
+
+/// How fast one reactor, or the acceptor, may accept: a bucket that fills with time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    per_second: u32,
+    /// Connections that may come at once, in thousandths.
+    burst_milli: u64,
+    milli: u64,
+    filled: Tick,
+}
+
+impl Pace {
+    /// At most so many a second; 0 is no limit.
+    pub(crate) fn new(per_second: u32, now: Tick) -> Self {
+        let burst_milli = u64::from(per_second / 10).max(1) * 1_000;
+        Self { per_second, burst_milli, milli: burst_milli, filled: now }
+    }
+
+    /// Counts one accept; says when accepting may go on where it has to pause.
+    pub(crate) fn spend(&mut self, now: Tick) -> Option<Tick> {
+        if self.per_second == 0 {
+            return None;
+        }
+        let passed_ms = u64::from(now.since(self.filled));
+        self.filled = now;
+        self.milli = (self.milli + passed_ms * u64::from(self.per_second)).min(self.burst_milli);
+        self.milli = self.milli.saturating_sub(1_000);
+        if self.milli >= 1_000 {
+            return None;
+        }
+        // Until half the burst is there again: pausing and going on has a price.
+        let wanted = (self.burst_milli / 2).max(1_000) - self.milli;
+        Some(now.after(wanted.div_ceil(u64::from(self.per_second)) as u32))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pace_lets_through_what_it_was_told_to() {
+        for per_second in [1, 7, 100, 12_345] {
+            let (mut pace, mut now, mut accepted) = (Pace::new(per_second, Tick(0)), Tick(0), 0u32);
+            let end = Tick(20_000);
+            while now.is_before(end) {
+                accepted += 1;
+                now = pace.spend(now).unwrap_or(now);
+            }
+            let expected = per_second * 20;
+            assert!(
+                accepted >= expected * 95 / 100 - 1 && accepted <= expected * 105 / 100 + 2,
+                "{accepted} in 20 s at {per_second} a second"
+            );
+        }
+    }
+
+    #[test]
+    fn a_stale_socket_file_is_replaced_and_a_live_one_refused() {
+        let folder = std::env::temp_dir().join(format!("gannet-listener-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder for the socket");
+        let path = folder.join("socket");
+        drop(std::os::unix::net::UnixListener::bind(&path).expect("the stale one"));
+        let (file, socket) = listen_unix(&path).expect("a stale file is replaced");
+        let error = listen_unix(&path).err().expect("a live one is refused");
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        drop((file, socket));
+        assert!(!path.exists(), "the file goes with its listener");
+        std::fs::write(&path, "precious").expect("a file");
+        assert_eq!(listen_unix(&path).err().expect("not a socket").kind(), io::ErrorKind::AlreadyExists);
+        std::fs::remove_dir_all(&folder).expect("the folder goes");
+    }
+
+    #[test]
+    fn an_address_that_another_process_shares_is_in_use() {
+        let (address, _first) = listen_tcp("127.0.0.1:0".parse().expect("an address"), 2).expect("a free port");
+        let error = listen_tcp(address, 2).err().expect("taken");
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+}

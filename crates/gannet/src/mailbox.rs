@@ -1,0 +1,169 @@
+//! The mailbox: the way into a reactor from other threads, bounded, with many senders and one receiver.
+//!
+//! Any thread posts; only the reactor that owns the [`Receiver`] takes. A letter for a reactor that is awake
+//! costs its sender no system call: the waker is rung only for a reactor that announced its sleep.
+//!
+//! The reactor goes to sleep like this, and cannot miss a letter:
+//!
+//! 1. take until there is nothing left;
+//! 2. [`Receiver::prepare_sleep`]; if it says no, go on without blocking;
+//! 3. block in the driver until an event, a deadline or the waker;
+//! 4. [`Receiver::awake`], then from the top.
+//!
+//! The memory for `capacity` letters is taken when the mailbox is made, and never grows.
+#![forbid(unsafe_code)]
+
+mod sleep;
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+use std::cell::Cell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use crossbeam_queue::ArrayQueue;
+
+use self::sleep::{AfterPost, Sleep};
+
+/// Brings a reactor out of its sleep.
+///
+/// A ring must not be lost if it comes just before the reactor blocks: the block has to return at once then,
+/// as it does with an eventfd.
+pub(crate) trait Wake: Send + Sync {
+    /// Wakes the reactor. Called on any thread; must not block.
+    fn wake(&self);
+}
+
+/// Makes a mailbox for `capacity` letters, at least one, whose reactor is brought out of its sleep by `waker`.
+pub(crate) fn mailbox<T>(capacity: usize, waker: Arc<dyn Wake>) -> (Sender<T>, Receiver<T>) {
+    let shared = Arc::new(Shared { letters: ArrayQueue::new(capacity.max(1)), sleep: Sleep::new(), waker });
+    let receiver = Receiver { shared: Arc::clone(&shared), one_thread: PhantomData };
+    (Sender { shared }, receiver)
+}
+
+struct Shared<T> {
+    letters: ArrayQueue<T>,
+    sleep: Sleep,
+    waker: Arc<dyn Wake>,
+}
+
+impl<T> Shared<T> {
+    fn drop_letters(&self) {
+        while let Some(letter) = self.letters.pop() {
+            drop(letter);
+        }
+    }
+}
+
+/// Why a letter was not taken, with the letter.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub(crate) enum Refused<T> {
+    /// As many letters wait as the mailbox can hold. The sender may try again later.
+    Full(T),
+    /// The reactor is gone and does not come back.
+    Closed(T),
+}
+
+/// The end of a mailbox that other threads post to. Cheap to clone, and usable on any thread.
+pub(crate) struct Sender<T> {
+    shared: Arc<Shared<T>>,
+}
+
+impl<T> Sender<T> {
+    /// Posts a letter and rings if the reactor sleeps. Callable on any thread; never blocks.
+    ///
+    /// `Ok` means that the mailbox took the letter, not that the reactor will read it: when the reactor goes,
+    /// the letters that it had not taken are dropped. A letter that is posted just then is dropped too, on the
+    /// thread of the reactor or on this one.
+    pub(crate) fn post(&self, letter: T) -> Result<(), Refused<T>> {
+        let shared = &*self.shared;
+        if shared.sleep.is_closed() {
+            return Err(Refused::Closed(letter));
+        }
+        shared.letters.push(letter).map_err(Refused::Full)?;
+        match shared.sleep.posted() {
+            AfterPost::Done => {}
+            AfterPost::Ring => shared.waker.wake(),
+            // The receiver may have looked for the last time before this letter lay there. What lies there now
+            // has no other reader, so it does not matter whose letters these are.
+            AfterPost::Closed => shared.drop_letters(),
+        }
+        Ok(())
+    }
+
+    /// Wakes the reactor whether it sleeps or not. Callable on any thread.
+    pub(crate) fn ring(&self) {
+        self.shared.waker.wake();
+    }
+}
+
+impl<T> Sender<T> {
+    /// Letters that wait. Callable on any thread; outdated when it is read.
+    pub(crate) fn len(&self) -> usize {
+        self.shared.letters.len()
+    }
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("waiting", &self.shared.letters.len()).finish_non_exhaustive()
+    }
+}
+
+/// The end of a mailbox that belongs to the reactor, to be used on its thread alone.
+///
+/// Dropping it closes the mailbox: the letters left are dropped here and now, and later posts are refused
+/// with [`Refused::Closed`].
+pub(crate) struct Receiver<T> {
+    shared: Arc<Shared<T>>,
+    /// Two threads that announce and end a sleep through one reference would undo each other: not `Sync`.
+    one_thread: PhantomData<Cell<()>>,
+}
+
+impl<T> Receiver<T> {
+    /// Takes the oldest letter.
+    ///
+    /// A sender that was interrupted while it laid its letter down is waited for, for as long as it takes to
+    /// copy one letter.
+    pub(crate) fn take(&mut self) -> Option<T> {
+        self.shared.letters.pop()
+    }
+
+    /// Whether no letter waits. Another thread may change that at once.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.shared.letters.is_empty()
+    }
+
+    /// Announces that the reactor is about to block; from here on a post rings the waker.
+    ///
+    /// `false` if letters wait: the reactor counts as awake then, and must not block before it took them.
+    pub(crate) fn prepare_sleep(&self) -> bool {
+        self.shared.sleep.prepare(|| self.is_empty())
+    }
+
+    /// Says that the reactor does not sleep any more. Without it senders would ring for nothing.
+    pub(crate) fn awake(&self) {
+        self.shared.sleep.awake();
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        self.shared.sleep.close();
+        self.shared.drop_letters();
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").field("waiting", &self.shared.letters.len()).finish_non_exhaustive()
+    }
+}

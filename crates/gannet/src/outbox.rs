@@ -1,0 +1,250 @@
+//! What a connection still has to send: small messages appended to pooled blocks, shared payloads by reference.
+//!
+//! Nothing that was handed to the driver moves: blocks and payloads stay where they are, and new bytes go behind them.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::{Buf, Bytes};
+use gannet_proto::Sink;
+
+use crate::buffer::{BLOCK_BYTES, Block, Pools};
+
+/// Messages from this size on get a segment of their own instead of a chain of blocks.
+const LARGE_BYTES: usize = 4 * BLOCK_BYTES;
+
+/// Slices of one gathered send.
+pub(crate) const SLICES: usize = 16;
+
+/// Segments whose room an empty outbox keeps; a burst beyond it is given back.
+const KEPT_SEGMENTS: usize = 32;
+
+#[derive(Debug)]
+enum Segment {
+    Block(Block),
+    Shared(Bytes),
+}
+
+impl Segment {
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Block(block) => block.bytes(),
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// The bytes that a connection accepted and the kernel did not, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    segments: VecDeque<Segment>,
+    bytes: usize,
+    /// Segments at the front that the driver may be reading from (`Sent::Later`); 0 where nothing is in flight.
+    in_flight: u8,
+    /// Whether a part of the front segment has left: then it must leave whole.
+    front_begun: bool,
+}
+
+impl Outbox {
+    /// Bytes in it, those in flight included.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether nothing is left to send.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// Whether a send is under way that the driver will report.
+    #[inline]
+    pub(crate) fn is_in_flight(&self) -> bool {
+        self.in_flight != 0
+    }
+
+    /// Notes that the driver has begun to read from the front, or has ended.
+    #[inline]
+    pub(crate) fn set_in_flight(&mut self, in_flight: bool) {
+        self.in_flight = if in_flight { self.segments.len().min(SLICES) as u8 } else { 0 };
+    }
+
+    /// The first contiguous bytes.
+    #[inline]
+    pub(crate) fn front(&self) -> &[u8] {
+        self.segments.front().map_or(&[], Segment::bytes)
+    }
+
+    /// Whether [`Outbox::front`] is all there is.
+    #[inline]
+    pub(crate) fn is_contiguous(&self) -> bool {
+        self.segments.len() <= 1
+    }
+
+    /// Fills `slices` from the front and says how many there are.
+    pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES]) -> usize {
+        let mut count = 0;
+        for (slice, segment) in slices.iter_mut().zip(&self.segments) {
+            *slice = IoSlice::new(segment.bytes());
+            count += 1;
+        }
+        count
+    }
+
+    /// Appends bytes by copying them.
+    #[inline]
+    pub(crate) fn append(&mut self, mut bytes: &[u8], pools: &mut Pools) {
+        self.bytes += bytes.len();
+        if let Some(Segment::Block(block)) = self.segments.back_mut() {
+            bytes = &bytes[block.append(bytes)..];
+        }
+        if bytes.len() >= LARGE_BYTES {
+            self.segments.push_back(Segment::Shared(Bytes::copy_from_slice(bytes)));
+            return;
+        }
+        while !bytes.is_empty() {
+            let mut block = pools.block();
+            bytes = &bytes[block.append(bytes)..];
+            self.segments.push_back(Segment::Block(block));
+        }
+    }
+
+    /// Appends a payload by reference.
+    #[inline]
+    pub(crate) fn append_shared(&mut self, payload: Bytes) {
+        if !payload.is_empty() {
+            self.bytes += payload.len();
+            self.segments.push_back(Segment::Shared(payload));
+        }
+    }
+
+    /// Forgets the first `count` bytes: they have left.
+    #[inline]
+    pub(crate) fn consume(&mut self, mut count: usize, pools: &mut Pools) {
+        debug_assert!(count <= self.bytes, "more left than there was");
+        self.bytes -= count;
+        while let Some(front) = self.segments.front_mut() {
+            let length = front.bytes().len();
+            if count < length {
+                self.front_begun |= count > 0;
+                match front {
+                    Segment::Block(block) => block.consume(count),
+                    Segment::Shared(bytes) => bytes.advance(count),
+                }
+                return;
+            }
+            count -= length;
+            self.front_begun = false;
+            if let Some(Segment::Block(block)) = self.segments.pop_front() {
+                pools.return_block(block);
+            }
+        }
+    }
+
+    /// Drops whole segments, oldest first, until at most `keep` bytes are left or nothing more may go; says how
+    /// many messages and bytes went. Only where each segment is one message ([`Outbox::append_shared`]). A message
+    /// of which a part has left, or may be leaving, stays.
+    pub(crate) fn drop_oldest(&mut self, keep: usize, pools: &mut Pools) -> (usize, usize) {
+        let first = usize::from(self.in_flight.max(u8::from(self.front_begun)));
+        let (mut messages, mut bytes) = (0, 0);
+        while self.bytes > keep && self.segments.len() > first {
+            if let Some(segment) = self.segments.remove(first) {
+                bytes += segment.bytes().len();
+                messages += 1;
+                self.bytes -= segment.bytes().len();
+                if let Segment::Block(block) = segment {
+                    pools.return_block(block);
+                }
+            }
+        }
+        (messages, bytes)
+    }
+
+    /// Empties it, whatever was in it.
+    #[inline]
+    pub(crate) fn clear(&mut self, pools: &mut Pools) {
+        while let Some(segment) = self.segments.pop_front() {
+            if let Segment::Block(block) = segment {
+                pools.return_block(block);
+            }
+        }
+        if self.segments.capacity() > KEPT_SEGMENTS {
+            self.segments.shrink_to(KEPT_SEGMENTS);
+        }
+        (self.bytes, self.in_flight, self.front_begun) = (0, 0, false);
+    }
+}
+
+/// Lets a codec write into an outbox.
+pub(crate) struct OutboxSink<'a> {
+    pub(crate) outbox: &'a mut Outbox,
+    pub(crate) pools: &'a mut Pools,
+}
+
+impl Sink for OutboxSink<'_> {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        self.outbox.append(bytes, self.pools);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn content(outbox: &Outbox) -> Vec<u8> {
+        outbox.segments.iter().flat_map(|segment| segment.bytes().iter().copied()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_leave_in_the_order_they_came(steps in prop::collection::vec((0u8..3, 0usize..12_000), 1..60)) {
+            let (mut outbox, mut pools, mut model, mut next) = (Outbox::default(), Pools::default(), Vec::new(), 0u8);
+            for (kind, amount) in steps {
+                if kind == 2 {
+                    let count = amount.min(outbox.len());
+                    outbox.consume(count, &mut pools);
+                    model.drain(..count);
+                } else {
+                    let bytes: Vec<u8> = (0..amount).map(|_| { next = next.wrapping_add(1); next }).collect();
+                    model.extend_from_slice(&bytes);
+                    if kind == 0 { outbox.append(&bytes, &mut pools) } else { outbox.append_shared(bytes.into()) }
+                }
+                prop_assert_eq!(outbox.len(), model.len());
+                prop_assert!(model.starts_with(outbox.front()));
+                prop_assert!(!outbox.front().is_empty() || model.is_empty());
+            }
+            prop_assert_eq!(content(&outbox), model);
+            outbox.clear(&mut pools);
+            prop_assert_eq!(pools.out().0, 0);
+        }
+    }
+
+    #[test]
+    fn what_is_in_flight_does_not_move_when_more_is_appended() {
+        let (mut outbox, mut pools) = (Outbox::default(), Pools::default());
+        outbox.append(b"first", &mut pools);
+        let before = outbox.front().as_ptr();
+        outbox.set_in_flight(true);
+        for _ in 0..1_000 {
+            outbox.append(&[1; 100], &mut pools);
+        }
+        assert_eq!(outbox.front().as_ptr(), before);
+    }
+
+    #[test]
+    fn dropping_the_oldest_spares_a_message_that_has_begun_to_leave() {
+        let (mut outbox, mut pools) = (Outbox::default(), Pools::default());
+        for message in ["aaaa", "bbbb", "cccc"] {
+            outbox.append_shared(Bytes::from_static(message.as_bytes()));
+        }
+        outbox.consume(1, &mut pools);
+        assert_eq!(outbox.drop_oldest(7, &mut pools), (1, 4));
+        assert_eq!(content(&outbox), b"aaacccc");
+        outbox.set_in_flight(true);
+        assert_eq!(outbox.drop_oldest(0, &mut pools), (0, 0), "nothing that the driver may be reading goes");
+    }
+}

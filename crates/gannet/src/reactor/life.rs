@@ -1,0 +1,460 @@
+//! The life of a connection: how it begins, what is due after something happened to it, and how it ends.
+
+use std::io;
+use std::mem;
+use std::os::fd::OwnedFd;
+
+use crate::acceptor::is_exhausted;
+use crate::address::Peer;
+use crate::connection::{CloseReason, Flags, State};
+use crate::core::Deferred;
+use crate::counters::Refusal;
+use crate::driver::{Driver, ListenerId, Route, Sent, Token};
+use crate::host::Host;
+use crate::wheel::Tick;
+
+use super::Reactor;
+
+/// How often one connection may go from sending to decoding and back before others have their turn.
+const ROUNDS: usize = 16;
+
+/// How long accepting pauses when the kernel has no descriptor or no memory for a connection.
+const ACCEPT_PAUSE_MS: u32 = 100;
+
+impl<D: Driver> Reactor<D> {
+    pub(super) fn accepted(&mut self, listener: ListenerId, incoming: D::Incoming, peer: Peer) {
+        match self.admit(listener, peer) {
+            None => self.driver.refuse(incoming),
+            Some(token) => {
+                let attached = self.driver.attach(token, incoming);
+                self.begin(token, listener, attached);
+            }
+        }
+        if let Some(again) = self.pace.spend(self.core.now) {
+            self.core.tally(listener).accept_pauses.add(1);
+            self.pause_accepting(again);
+        }
+    }
+
+    pub(super) fn adopt(&mut self, listener: ListenerId, socket: OwnedFd, peer: Peer) {
+        if let Some(token) = self.admit(listener, peer) {
+            let adopted = self.driver.adopt(token, socket);
+            self.begin(token, listener, adopted);
+        }
+    }
+
+    /// Finds room for a connection, or counts why there is none.
+    fn admit(&mut self, listener: ListenerId, peer: Peer) -> Option<Token> {
+        let (shared, limits) = (&self.core.shared, &self.core.limits);
+        let refuse = |refusal: Refusal| {
+            self.core.tally(listener).refused[refusal.index()].add(1);
+            None
+        };
+        if self.core.draining {
+            return refuse(Refusal::Shutdown);
+        }
+        if !shared.count_in(limits.connections) {
+            return refuse(Refusal::Connections);
+        }
+        let counted = peer.ip().filter(|_| limits.connections_per_peer != 0);
+        if let Some(ip) = counted {
+            if !shared.peer_in(ip, limits.connections_per_peer) {
+                shared.count_out();
+                return refuse(Refusal::Peer);
+            }
+        }
+        let Some(token) = self.core.insert(listener, peer, State::Open) else {
+            self.core.shared.count_out();
+            if let Some(ip) = counted {
+                self.core.shared.peer_out(ip);
+            }
+            self.core.tally(listener).refused[Refusal::Room.index()].add(1);
+            return None;
+        };
+        if let Some(connection) = self.core.slab.get_mut(token).filter(|_| counted.is_some()) {
+            connection.flags.set(Flags::PEER_COUNTED);
+        }
+        Some(token)
+    }
+
+    /// Hands an admitted connection to its service, where the driver could take it.
+    fn begin(&mut self, token: Token, listener: ListenerId, attached: io::Result<()>) {
+        if let Err(error) = attached {
+            tracing::debug!(%error, "the driver could not take a connection");
+            self.core.tally(listener).refused[Refusal::Room.index()].add(1);
+            self.core.live.set(token, 0);
+            return self.forget(token);
+        }
+        let tally = self.core.tally(listener);
+        tally.accepted.add(1);
+        tally.connections.add(1);
+        let (host, core) = self.host(listener);
+        if host.open(core, token) {
+            self.schedule_opening(token);
+        } else {
+            core.tally(listener).refused[Refusal::Service.index()].add(1);
+            core.ask_close(token, Flags::CLOSE, CloseReason::Refused);
+        }
+        self.settle(token);
+    }
+
+    pub(super) fn accept_failed(&mut self, listener: ListenerId, error: &io::Error) {
+        let tally = self.core.tally(listener);
+        tally.accept_errors.add(1);
+        if !is_exhausted(error) {
+            tracing::debug!(%error, "a connection went before it was accepted");
+            return;
+        }
+        tally.accept_pauses.add(1);
+        if self.accept_again.is_none() && tally.accept_pauses.get() == 1 {
+            tracing::warn!(
+                %error,
+                "no descriptor or memory for another connection: accepting pauses and goes on by itself; raise the \
+                 limit on open files (ulimit -n) or set --max-connections"
+            );
+        }
+        self.pause_accepting(self.core.now.after(ACCEPT_PAUSE_MS));
+    }
+
+    fn pause_accepting(&mut self, until: Tick) {
+        for listener in &self.listening {
+            self.driver.accept(*listener, false);
+        }
+        self.accept_again = Some(until);
+    }
+
+    /// Begins an outbound connection.
+    fn dial(&mut self, service: u16, route: &Route, timeout_ms: u32, session: Box<dyn FnOnce(&mut dyn Host) -> u32>) {
+        let peer = match route.to {
+            crate::address::Target::Tcp(address) => address.into(),
+            crate::address::Target::Unix(_) => Peer::UNIX,
+        };
+        let (host, _) = self.host(service);
+        let session = session(host);
+        self.core.shared.count_in(0);
+        let Some(token) = self.core.insert(service, peer, State::Opening) else {
+            // Without a slot there is no context to report the failure in: count it as what it is.
+            self.core.shared.count_out();
+            self.core.tally(service).refused[Refusal::Room.index()].add(1);
+            return;
+        };
+        if let Some(connection) = self.core.slab.get_mut(token) {
+            connection.session = session;
+        }
+        if self.core.draining {
+            let error = io::Error::new(io::ErrorKind::ConnectionAborted, "the engine is shutting down");
+            self.connect_failed(token, &error);
+            return self.forget(token);
+        }
+        match self.driver.connect(token, route) {
+            Ok(()) => self.set_phase(token, timeout_ms),
+            Err(error) => {
+                self.connect_failed(token, &error);
+                self.forget(token);
+            }
+        }
+    }
+
+    pub(super) fn connected(&mut self, token: Token, result: io::Result<()>) {
+        let Some(connection) = self.core.slab.get_mut(token) else { return };
+        if connection.state() != State::Opening {
+            return;
+        }
+        if let Err(error) = result {
+            self.connect_failed(token, &error);
+            self.driver.close(token, true);
+            return self.run_deferred();
+        }
+        connection.become_state(State::Open);
+        connection.flags.clear(Flags::PHASE);
+        (connection.last_read, connection.last_write) = (self.core.now, self.core.now);
+        let service = connection.service;
+        let tally = self.core.tally(service);
+        tally.connected.add(1);
+        tally.connections.add(1);
+        let (host, core) = self.host(service);
+        host.connected(core, token);
+        self.schedule_opening(token);
+        self.settle(token);
+    }
+
+    /// Tells the service that an outbound connection will not be; the slot stays for the driver's last event.
+    pub(super) fn connect_failed(&mut self, token: Token, error: &io::Error) {
+        let Some(connection) = self.core.slab.get_mut(token) else { return };
+        connection.become_state(State::Closed);
+        let service = connection.service;
+        self.core.live.set(token, 0);
+        self.core.wheel.cancel(&mut self.core.slab, token);
+        self.core.tally(service).closed[CloseReason::ConnectFailed(error.kind()).index()].add(1);
+        let (host, core) = self.host(service);
+        host.connect_failed(core, token, error);
+    }
+
+    /// Does what is due for a connection after something happened to it, and then what that led to for others.
+    #[inline]
+    pub(super) fn settle(&mut self, token: Token) {
+        self.settle_one(token);
+        if !self.core.deferred.is_empty() {
+            self.run_deferred();
+        }
+    }
+
+    /// Settles every connection on the list; those that need it once more wait for the next turn.
+    pub(super) fn settle_marked(&mut self) {
+        if self.core.dirty.is_empty() {
+            return;
+        }
+        let mut marked = mem::take(&mut self.core.dirty);
+        for token in marked.drain(..) {
+            if let Some(connection) = self.core.slab.get_mut(token) {
+                connection.flags.clear(Flags::DIRTY);
+                self.settle(token);
+            }
+        }
+        if self.core.dirty.is_empty() {
+            self.core.dirty = marked;
+        }
+    }
+
+    /// Does what callbacks wanted done for others, until they want nothing more.
+    pub(super) fn run_deferred(&mut self) {
+        while !self.core.deferred.is_empty() {
+            for deferred in mem::take(&mut self.core.deferred) {
+                match deferred {
+                    Deferred::Broadcast { group, payload, except } => {
+                        let members = self.core.groups.members(group).to_vec();
+                        for token in members {
+                            if Some(token) != except {
+                                self.core.append_shared(token, payload.clone());
+                                self.settle_one(token);
+                            }
+                        }
+                    }
+                    Deferred::Write { place, payload } => match self.core.at(place) {
+                        Some(connection) if connection.takes_output() => {
+                            self.core.append_shared(place.token, payload);
+                            self.settle_one(place.token);
+                        }
+                        _ => self.core.counters.stale.add(1),
+                    },
+                    Deferred::Close { place, flushed } => {
+                        if self.core.at(place).is_some() {
+                            let how = if flushed { Flags::CLOSE_FLUSHED } else { Flags::CLOSE };
+                            self.core.ask_close(place.token, how, CloseReason::Service);
+                            self.settle_one(place.token);
+                        } else {
+                            self.core.counters.stale.add(1);
+                        }
+                    }
+                    Deferred::Dial { service, route, timeout_ms, session } => {
+                        self.dial(service, &route, timeout_ms, session);
+                    }
+                }
+            }
+        }
+        self.core.counters.groups.set(self.core.groups.len() as u64);
+    }
+
+    fn settle_one(&mut self, token: Token) {
+        for _ in 0..ROUNDS {
+            let Some(connection) = self.core.slab.get_mut(token) else { return };
+            if connection.state() == State::Closed {
+                return;
+            }
+            if connection.flags.has(Flags::CLOSE) {
+                return self.begin_close(token);
+            }
+            if connection.outbox.is_some() && connection.state() != State::Opening && !self.flush(token) {
+                return;
+            }
+            if !self.advance(token) {
+                return self.sync_receiving(token);
+            }
+        }
+        self.core.mark(token);
+        self.sync_receiving(token);
+    }
+
+    /// Takes a connection one step on in its life, and says whether there may be another.
+    fn advance(&mut self, token: Token) -> bool {
+        let Some(connection) = self.core.slab.get_mut(token) else { return false };
+        let service = connection.service;
+        match connection.state() {
+            State::Opening => {
+                if connection.flags.has(Flags::CLOSE_FLUSHED) {
+                    connection.flags.set(Flags::CLOSE);
+                    return true;
+                }
+                false
+            }
+            State::Open => {
+                if connection.flags.has(Flags::CLOSE_FLUSHED) {
+                    connection.become_state(State::Draining);
+                    connection.flags.clear(Flags::PHASE.or(Flags::TIMER));
+                    if let Some(carry) = connection.carry.take() {
+                        self.core.pools.return_carry(carry);
+                    }
+                    return true;
+                }
+                if connection.flags.has(Flags::CHOKED) && connection.outbox_len() <= self.core.limits.outbox_low() {
+                    connection.flags.clear(Flags::CHOKED);
+                    let (host, core) = self.host(service);
+                    host.drained(core, token);
+                    return true;
+                }
+                if connection.is_halted() {
+                    return false;
+                }
+                if connection.carry.as_ref().is_some_and(|carry| carry.need == 0) {
+                    let (host, core) = self.host(service);
+                    host.resume(core, token);
+                    return true;
+                }
+                if connection.flags.has(Flags::ENDED) {
+                    let (host, core) = self.host(service);
+                    host.end(core, token);
+                    return true;
+                }
+                false
+            }
+            State::Draining => {
+                if connection.outbox_len() > 0 {
+                    return false;
+                }
+                if connection.flags.has(Flags::ENDED) || connection.reason().resets() {
+                    connection.flags.set(Flags::CLOSE);
+                    return true;
+                }
+                if !connection.flags.has(Flags::SHUT) {
+                    connection.flags.set(Flags::SHUT);
+                    self.driver.shutdown(token);
+                    let linger_ms = self.deadlines[usize::from(service)].linger_ms;
+                    self.set_phase(token, linger_ms);
+                }
+                false
+            }
+            State::Closed => false,
+        }
+    }
+
+    /// Hands the outbox to the driver; says whether the connection still lives.
+    #[inline]
+    fn flush(&mut self, token: Token) -> bool {
+        loop {
+            let Some(connection) = self.core.slab.get_mut(token) else { return false };
+            let Some(outbox) = connection.outbox.as_mut() else { return true };
+            if outbox.is_in_flight() {
+                return true;
+            }
+            if outbox.is_empty() {
+                if let Some(outbox) = connection.outbox.take() {
+                    self.core.pools.return_outbox(outbox);
+                }
+                return true;
+            }
+            match self.driver.send(token, outbox) {
+                Sent::Now(count) => {
+                    outbox.consume(count, &mut self.core.pools);
+                    connection.last_write = self.core.now;
+                    connection.flags.clear(Flags::STUCK);
+                    let service = connection.service;
+                    self.core.tally(service).bytes_out.add(count as u64);
+                    self.core.counters.outbox_bytes.sub(count as u64);
+                }
+                Sent::Later => {
+                    outbox.set_in_flight(true);
+                    if !connection.flags.has(Flags::STUCK) {
+                        connection.flags.set(Flags::STUCK);
+                        connection.stuck_since = self.core.now;
+                        let slow_ms = self.deadlines[usize::from(connection.service)].slow_write_ms;
+                        if slow_ms != 0 {
+                            self.core.due(token, self.core.now.after(slow_ms));
+                        }
+                    }
+                    return true;
+                }
+                Sent::Failed(error) => {
+                    connection.ask_close(Flags::CLOSE, CloseReason::Io(error.kind()));
+                    self.begin_close(token);
+                    return false;
+                }
+            }
+        }
+    }
+
+    pub(super) fn sent(&mut self, token: Token, result: io::Result<usize>) {
+        let Some(connection) = self.core.slab.get_mut(token) else { return };
+        let Some(outbox) = connection.outbox.as_mut() else { return };
+        outbox.set_in_flight(false);
+        match result {
+            Ok(count) => {
+                if count > 0 {
+                    outbox.consume(count, &mut self.core.pools);
+                    connection.last_write = self.core.now;
+                    connection.flags.clear(Flags::STUCK);
+                    let service = connection.service;
+                    self.core.tally(service).bytes_out.add(count as u64);
+                    self.core.counters.outbox_bytes.sub(count as u64);
+                }
+            }
+            Err(error) => connection.ask_close(Flags::CLOSE, CloseReason::Io(error.kind())),
+        }
+        self.settle(token);
+    }
+
+    /// Lets the driver receive where the connection wants to, and stops it where not.
+    #[inline]
+    fn sync_receiving(&mut self, token: Token) {
+        let Some(connection) = self.core.slab.get_mut(token) else { return };
+        let wants = connection.wants_input();
+        if wants != connection.flags.has(Flags::RECEIVING) && connection.state() != State::Closed {
+            if wants {
+                connection.flags.set(Flags::RECEIVING);
+            } else {
+                connection.flags.clear(Flags::RECEIVING);
+            }
+            self.driver.receive(token, wants);
+        }
+    }
+
+    /// Ends a connection: its session goes now, its slot when the driver has done with it.
+    pub(super) fn begin_close(&mut self, token: Token) {
+        let Some(connection) = self.core.slab.get_mut(token) else { return };
+        let (service, reason) = (connection.service, connection.reason());
+        if connection.state() == State::Opening {
+            let error = io::Error::new(io::ErrorKind::ConnectionAborted, "closed before it was up");
+            self.connect_failed(token, &error);
+            return self.driver.close(token, true);
+        }
+        connection.become_state(State::Closed);
+        if let Some(carry) = connection.carry.take() {
+            self.core.pools.return_carry(carry);
+        }
+        self.core.live.set(token, 0);
+        self.core.wheel.cancel(&mut self.core.slab, token);
+        self.core.groups.leave_all(&mut self.core.slab, token);
+        let tally = self.core.tally(service);
+        tally.closed[reason.index()].add(1);
+        tally.connections.sub(1);
+        let (host, core) = self.host(service);
+        host.close(core, token, reason);
+        self.driver.close(token, reason.resets());
+    }
+
+    /// The driver has done with a connection: everything of it goes.
+    pub(super) fn closed(&mut self, token: Token) {
+        self.forget(token);
+    }
+
+    fn forget(&mut self, token: Token) {
+        let Some(connection) = self.core.slab.remove(token) else { return };
+        if let Some(outbox) = connection.outbox {
+            self.core.counters.outbox_bytes.sub(outbox.len() as u64);
+            self.core.pools.return_outbox(outbox);
+        }
+        self.core.shared.count_out();
+        if let Some(ip) = connection.peer.ip().filter(|_| connection.flags.has(Flags::PEER_COUNTED)) {
+            self.core.shared.peer_out(ip);
+        }
+    }
+}

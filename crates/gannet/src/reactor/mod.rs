@@ -1,0 +1,299 @@
+//! One thread with its own driver, connections, timers and buffers: the loop that everything happens in.
+//!
+//! A turn waits, handles what the driver found, takes letters, fires timers, and hands over what became due on the
+//! way. Written once for all drivers; `life` has the life of a connection, `timing` what happens by time alone.
+
+mod life;
+mod timing;
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use crate::connection::{CloseReason, Flags, State};
+use crate::core::{Core, Deferred};
+use crate::datagram::DatagramContext;
+use crate::driver::{Driver, Event, ListenerId, Token};
+use crate::host::Host;
+use crate::listener::Pace;
+use crate::mailbox::Receiver;
+use crate::remote::{Dial, Letter};
+use crate::service::DatagramService;
+use crate::wheel::Tick;
+
+use self::timing::Deadlines;
+
+/// Turns from this length on are logged and counted.
+const STALL: Duration = Duration::from_millis(25);
+
+/// Letters taken in one turn; more wait for the next, so that letters cannot starve connections.
+const LETTERS_A_TURN: usize = 4_096;
+
+/// What a listener of a reactor is to it.
+pub(crate) enum Served {
+    /// A service of connections, listening or outbound.
+    Connections(Box<dyn Host>),
+    /// A service of datagrams.
+    Datagrams(Box<dyn DatagramService>),
+}
+
+/// See the module. Made, used and dropped on one thread.
+pub(crate) struct Reactor<D: Driver> {
+    driver: D,
+    core: Core,
+    services: Vec<Served>,
+    deadlines: Vec<Deadlines>,
+    receiver: Receiver<Letter>,
+    /// Listeners of this reactor that are open.
+    listening: Vec<ListenerId>,
+    pace: Pace,
+    /// When accepting goes on, where it is paused.
+    accept_again: Option<Tick>,
+    /// By when everything has to be closed, once draining.
+    drain_by: Option<Tick>,
+    /// Slots from here on have not been told to drain.
+    drain_cursor: Option<u32>,
+    expired: Vec<Token>,
+    /// The clock at the end of the last turn.
+    clock: Duration,
+    /// Services that were called in this turn, a bit each (by index modulo 64), for the report of a stall.
+    called: u64,
+}
+
+impl<D: Driver> Reactor<D> {
+    /// A reactor that listens where the driver was told to.
+    pub(crate) fn new(
+        mut driver: D,
+        core: Core,
+        services: Vec<Served>,
+        receiver: Receiver<Letter>,
+        listening: Vec<ListenerId>,
+        pace: Pace,
+    ) -> Self {
+        for listener in &listening {
+            driver.accept(*listener, true);
+        }
+        let deadlines = services.iter().map(Deadlines::of).collect();
+        let clock = driver.now();
+        Self {
+            driver,
+            core,
+            services,
+            deadlines,
+            receiver,
+            listening,
+            pace,
+            accept_again: None,
+            drain_by: None,
+            drain_cursor: None,
+            expired: Vec::new(),
+            clock,
+            called: 0,
+        }
+    }
+
+    /// Turns until the engine has shut down.
+    pub(crate) fn run(&mut self) -> io::Result<()> {
+        while !self.is_done() {
+            self.turn(None)?;
+        }
+        Ok(())
+    }
+
+    /// Whether draining has ended.
+    pub(crate) fn is_done(&self) -> bool {
+        self.core.draining && self.drain_cursor.is_none() && self.core.slab.is_empty()
+    }
+
+    /// Waits for something to do, for at most `longest`, and does it.
+    pub(crate) fn turn(&mut self, longest: Option<Duration>) -> io::Result<()> {
+        let mut timeout = self.until_due();
+        if let Some(longest) = longest {
+            timeout = Some(timeout.map_or(longest, |timeout| timeout.min(longest)));
+        }
+        if timeout != Some(Duration::ZERO) && !self.receiver.prepare_sleep() {
+            timeout = Some(Duration::ZERO);
+        }
+        let waited = self.driver.wait(timeout);
+        self.receiver.awake();
+        waited?;
+
+        let began = self.driver.now();
+        self.core.now = tick(began);
+        self.called = 0;
+        self.core.counters.wakeups.add(1);
+        while let Some(event) = self.driver.next() {
+            self.handle(event);
+        }
+        self.take_letters();
+        self.fire_timers();
+        if self.core.shared.is_draining() {
+            self.start_drain(self.core.shared.drain_timeout);
+            self.drain_some();
+        }
+        self.settle_marked();
+
+        self.core.counters.starved.set(self.driver.starved());
+        self.core.counters.timers.set(self.core.wheel.len() as u64);
+        self.clock = self.driver.now();
+        if self.clock.saturating_sub(began) > STALL {
+            self.report_stall(self.clock.saturating_sub(began));
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, event: Event<D::Incoming>) {
+        match event {
+            Event::Received { token, mut chunk } => {
+                if let Some(connection) = self.core.slab.get_mut(token) {
+                    connection.last_read = self.core.now;
+                    connection.missed = 0;
+                    let (service, state) = (connection.service, connection.state());
+                    self.core.tally(service).bytes_in.add(chunk.len() as u64);
+                    if state == State::Open {
+                        let (host, core) = self.host(service);
+                        host.input(core, token, &mut chunk);
+                    }
+                }
+                self.driver.recycle(chunk);
+                self.settle(token);
+            }
+            Event::Sent { token, result } => self.sent(token, result),
+            Event::Ended { token } => {
+                if let Some(connection) = self.core.slab.get_mut(token) {
+                    connection.flags.set(Flags::ENDED);
+                    connection.flags.clear(Flags::RECEIVING);
+                }
+                self.settle(token);
+            }
+            Event::Failed { token, error } => {
+                self.core.ask_close(token, Flags::CLOSE, CloseReason::Io(error.kind()));
+                self.settle(token);
+            }
+            Event::Accepted { listener, incoming, peer } => self.accepted(listener, incoming, peer),
+            Event::AcceptFailed { listener, error } => self.accept_failed(listener, &error),
+            Event::Connected { token, result } => self.connected(token, result),
+            Event::Closed { token } => self.closed(token),
+            Event::Datagram { listener, chunk, from } => {
+                let Self { driver, services, called, core, .. } = self;
+                *called |= 1 << (listener % 64);
+                let tally = core.tally(listener);
+                tally.messages_in.add(1);
+                tally.bytes_in.add(chunk.len() as u64);
+                if let Some(Served::Datagrams(service)) = services.get_mut(usize::from(listener)) {
+                    let mut reply = |payload: &[u8]| {
+                        driver.send_datagram(listener, from, payload)?;
+                        tally.messages_out.add(1);
+                        tally.bytes_out.add(payload.len() as u64);
+                        Ok(())
+                    };
+                    let mut cx = DatagramContext { from, reply: &mut reply };
+                    if catch_unwind(AssertUnwindSafe(|| service.datagram(&chunk, &mut cx))).is_err() {
+                        tracing::error!(service = service.name(), "a datagram service panicked; it goes on");
+                    }
+                }
+                self.driver.recycle(chunk);
+            }
+        }
+    }
+
+    /// The host of a service of connections, and the core to call it with.
+    #[inline]
+    fn host(&mut self, service: u16) -> (&mut dyn Host, &mut Core) {
+        self.called |= 1 << (service % 64);
+        match &mut self.services[usize::from(service)] {
+            Served::Connections(host) => (host.as_mut(), &mut self.core),
+            Served::Datagrams(_) => unreachable!("a connection belongs to a service of connections"),
+        }
+    }
+
+    fn take_letters(&mut self) {
+        for _ in 0..LETTERS_A_TURN {
+            let Some(letter) = self.receiver.take() else { return };
+            self.core.counters.letters.add(1);
+            self.open_letter(letter);
+        }
+    }
+
+    fn open_letter(&mut self, letter: Letter) {
+        match letter {
+            Letter::Send { place, payload } => {
+                let Some(connection) = self.core.at(place).filter(|connection| connection.takes_output()) else {
+                    return self.core.counters.stale.add(1);
+                };
+                let service = connection.service;
+                let (host, core) = self.host(service);
+                host.send(core, place.token, payload);
+                self.core.mark(place.token);
+            }
+            Letter::Write { place, payload } => self.defer(Deferred::Write { place, payload }),
+            Letter::Close { place, flushed } => self.defer(Deferred::Close { place, flushed }),
+            Letter::Broadcast { group, payload } => self.defer(Deferred::Broadcast { group, payload, except: None }),
+            Letter::Run { place, run } => {
+                let Some(connection) = self.core.at(place) else { return self.core.counters.stale.add(1) };
+                let service = connection.service;
+                let (host, core) = self.host(service);
+                run(host, core, place.token);
+                self.settle(place.token);
+            }
+            Letter::Dial(dial) => {
+                let Dial { service, route, timeout_ms, session } = *dial;
+                self.defer(Deferred::Dial { service, route, timeout_ms, session });
+            }
+            Letter::Adopt { listener, socket, peer } => self.adopt(listener, socket, peer),
+        }
+    }
+
+    fn defer(&mut self, deferred: Deferred) {
+        self.core.deferred.push(deferred);
+        self.run_deferred();
+    }
+
+    #[cold]
+    fn report_stall(&self, took: Duration) {
+        self.core.counters.stalls.add(1);
+        let names: Vec<&str> = self
+            .services
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| self.called & (1 << (index % 64)) != 0)
+            .map(|(_, service)| match service {
+                Served::Connections(host) => host.name(),
+                Served::Datagrams(service) => service.name(),
+            })
+            .collect();
+        tracing::warn!(
+            reactor = self.core.reactor,
+            services = names.join(", "),
+            took_ms = took.as_millis() as u64,
+            "a turn stalled its reactor; long work belongs to Context::offload"
+        );
+    }
+}
+
+/// The reactor's tick at a moment of its clock.
+pub(crate) fn tick(clock: Duration) -> Tick {
+    Tick(clock.as_millis() as u32)
+}
+
+#[cfg(test)]
+impl<D: Driver> Reactor<D> {
+    pub(crate) fn driver(&mut self) -> &mut D {
+        &mut self.driver
+    }
+
+    pub(crate) fn core(&mut self) -> &mut Core {
+        &mut self.core
+    }
+
+    /// Sessions of all services.
+    pub(crate) fn sessions(&self) -> usize {
+        self.services
+            .iter()
+            .map(|service| match service {
+                Served::Connections(host) => host.sessions(),
+                Served::Datagrams(_) => 0,
+            })
+            .sum()
+    }
+}

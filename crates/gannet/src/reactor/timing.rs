@@ -1,0 +1,276 @@
+//! What happens to connections by time alone: deadlines, heartbeats, pauses of accepting, and the drain.
+//!
+//! A connection has one entry in the wheel. Receiving and sending only store a tick; the entry looks at the ticks
+//! when it fires and moves on.
+
+use std::io;
+use std::time::Duration;
+
+use crate::connection::{CloseReason, Connection, Flags, State};
+use crate::context::milliseconds;
+use crate::driver::{Driver, Token};
+use crate::service::{Drain, Heartbeat, Idle};
+use crate::wheel::Tick;
+
+use super::{Reactor, Served, tick};
+
+/// Slots that are told to drain in one turn.
+const DRAINED_A_TURN: u32 = 2_048;
+
+/// The deadlines of a service in milliseconds; 0 is none.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Deadlines {
+    read_idle_ms: u32,
+    write_idle_ms: u32,
+    heartbeat_ms: u32,
+    heartbeats_missed: u8,
+    opening_ms: u32,
+    pub(super) slow_write_ms: u32,
+    pub(super) linger_ms: u32,
+}
+
+impl Deadlines {
+    pub(super) fn of(service: &Served) -> Self {
+        let Served::Connections(host) = service else { return Self::default() };
+        let timeouts = host.timeouts();
+        // A deadline that is given is at least one tick: 0 stands for none.
+        let ms = |given: Option<Duration>| given.map_or(0, |given| milliseconds(given).max(1));
+        Self {
+            read_idle_ms: ms(timeouts.read_idle),
+            write_idle_ms: ms(timeouts.write_idle),
+            heartbeat_ms: ms(timeouts.heartbeat),
+            heartbeats_missed: timeouts.heartbeats_missed,
+            opening_ms: ms(timeouts.opening),
+            slow_write_ms: ms(timeouts.slow_write),
+            linger_ms: ms(Some(timeouts.linger)),
+        }
+    }
+
+    /// The earliest moment at which something may be due for a connection.
+    fn next(&self, connection: &Connection) -> Option<Tick> {
+        let flags = connection.flags;
+        let mut next: Option<Tick> = None;
+        let mut at = |due: Tick| {
+            if next.is_none_or(|next| due.is_before(next)) {
+                next = Some(due);
+            }
+        };
+        if flags.has(Flags::PHASE) {
+            at(connection.phase_deadline);
+        }
+        if flags.has(Flags::STUCK) && self.slow_write_ms != 0 {
+            at(connection.stuck_since.after(self.slow_write_ms));
+        }
+        if connection.state() == State::Open {
+            if flags.has(Flags::TIMER) {
+                at(connection.user_deadline);
+            }
+            if self.read_idle_ms != 0 {
+                at(connection.last_read.after(self.read_idle_ms));
+            }
+            if self.write_idle_ms != 0 {
+                at(connection.last_write.after(self.write_idle_ms));
+            }
+            if self.heartbeat_ms != 0 && !flags.has(Flags::NO_HEARTBEAT) {
+                at(connection.last_read.after(self.heartbeat_after(connection.missed)));
+            }
+        }
+        next
+    }
+
+    /// The silence after which the next heartbeat is due when so many went unanswered.
+    fn heartbeat_after(&self, missed: u8) -> u32 {
+        self.heartbeat_ms.saturating_mul(u32::from(missed) + 1).min(Tick::MAX_DELAY)
+    }
+}
+
+impl<D: Driver> Reactor<D> {
+    /// How long the driver may wait; `None` is for ever.
+    pub(super) fn until_due(&self) -> Option<Duration> {
+        if !self.core.dirty.is_empty() || self.drain_cursor.is_some() {
+            return Some(Duration::ZERO);
+        }
+        let now = tick(self.clock);
+        [self.core.wheel.next_deadline(), self.accept_again, self.drain_by]
+            .into_iter()
+            .flatten()
+            .map(|due| if due.is_before(now) { 0 } else { due.since(now) })
+            .min()
+            .map(|ms| Duration::from_millis(u64::from(ms)))
+    }
+
+    /// Sets the deadline of the phase that a connection is in (connecting, opening, lingering).
+    pub(super) fn set_phase(&mut self, token: Token, after_ms: u32) {
+        let due = self.core.now.after(after_ms);
+        if let Some(connection) = self.core.slab.get_mut(token) {
+            connection.flags.set(Flags::PHASE);
+            connection.phase_deadline = due;
+            self.core.due(token, due);
+        }
+    }
+
+    /// Sets the deadlines of a connection that has just opened.
+    pub(super) fn schedule_opening(&mut self, token: Token) {
+        let Some(connection) = self.core.slab.get_mut(token) else { return };
+        let deadlines = self.deadlines[usize::from(connection.service)];
+        if deadlines.opening_ms != 0 {
+            connection.flags.set(Flags::PHASE);
+            connection.phase_deadline = self.core.now.after(deadlines.opening_ms);
+        }
+        if let Some(due) = deadlines.next(connection) {
+            self.core.due(token, due);
+        }
+    }
+
+    pub(super) fn fire_timers(&mut self) {
+        if self.accept_again.is_some_and(|again| !self.core.now.is_before(again)) {
+            self.accept_again = None;
+            for listener in &self.listening {
+                self.driver.accept(*listener, true);
+            }
+        }
+        let mut expired = std::mem::take(&mut self.expired);
+        self.core.wheel.advance(&mut self.core.slab, self.core.now, &mut expired);
+        for token in expired.drain(..) {
+            self.fire(token);
+            self.settle(token);
+            let Some(connection) = self.core.slab.get(token) else { continue };
+            if connection.state() != State::Closed {
+                if let Some(due) = self.deadlines[usize::from(connection.service)].next(connection) {
+                    self.core.due(token, due);
+                }
+            }
+        }
+        self.expired = expired;
+    }
+
+    /// Looks at a connection whose entry in the wheel has fired.
+    fn fire(&mut self, token: Token) {
+        let now = self.core.now;
+        let Some(connection) = self.core.slab.get_mut(token) else { return };
+        let (service, state) = (connection.service, connection.state());
+        let deadlines = self.deadlines[usize::from(service)];
+        if connection.flags.has(Flags::PHASE) && !now.is_before(connection.phase_deadline) {
+            connection.flags.clear(Flags::PHASE);
+            match state {
+                State::Opening => {
+                    let error = io::Error::new(io::ErrorKind::TimedOut, "the connection was not up in time");
+                    self.connect_failed(token, &error);
+                    return self.driver.close(token, true);
+                }
+                State::Open if !connection.flags.has(Flags::SPOKE) => {
+                    return self.core.ask_close(token, Flags::CLOSE, CloseReason::OpeningTimeout);
+                }
+                State::Draining => connection.flags.set(Flags::CLOSE),
+                State::Open | State::Closed => {}
+            }
+        }
+        if connection.flags.has(Flags::STUCK)
+            && deadlines.slow_write_ms != 0
+            && now.since(connection.stuck_since) >= deadlines.slow_write_ms
+        {
+            return self.core.ask_close(token, Flags::CLOSE, CloseReason::SlowWrite);
+        }
+        if state != State::Open {
+            return;
+        }
+        if connection.flags.has(Flags::TIMER) && !now.is_before(connection.user_deadline) {
+            connection.flags.clear(Flags::TIMER);
+            let (host, core) = self.host(service);
+            host.timer(core, token);
+        }
+        self.fire_idle(token, service, deadlines);
+    }
+
+    fn fire_idle(&mut self, token: Token, service: u16, deadlines: Deadlines) {
+        let now = self.core.now;
+        let Some(connection) = self.core.slab.get_mut(token) else { return };
+        if connection.flags.has(Flags::PAUSED.or(Flags::CHOKED)) {
+            // Nothing can come while reading is paused: that is not the peer's silence.
+            (connection.last_read, connection.missed) = (now, 0);
+        }
+        if deadlines.write_idle_ms != 0 && now.since(connection.last_write) >= deadlines.write_idle_ms {
+            connection.last_write = now;
+            let (host, core) = self.host(service);
+            host.idle(core, token, Idle::Write);
+        }
+        let Some(connection) = self.core.slab.get_mut(token) else { return };
+        let silence_ms = now.since(connection.last_read);
+        if deadlines.read_idle_ms != 0 && silence_ms >= deadlines.read_idle_ms {
+            (connection.last_read, connection.missed) = (now, 0);
+            let (host, core) = self.host(service);
+            return host.idle(core, token, Idle::Read);
+        }
+        if deadlines.heartbeat_ms == 0
+            || connection.flags.has(Flags::NO_HEARTBEAT)
+            || silence_ms < deadlines.heartbeat_after(connection.missed)
+        {
+            return;
+        }
+        if connection.missed >= deadlines.heartbeats_missed {
+            return self.core.ask_close(token, Flags::CLOSE, CloseReason::HeartbeatMissed);
+        }
+        connection.missed += 1;
+        let (host, core) = self.host(service);
+        if host.heartbeat(core, token) == Heartbeat::None {
+            if let Some(connection) = core.slab.get_mut(token) {
+                connection.flags.set(Flags::NO_HEARTBEAT);
+                connection.missed = 0;
+            }
+        }
+    }
+
+    pub(super) fn start_drain(&mut self, timeout: Duration) {
+        if self.core.draining {
+            return;
+        }
+        self.core.draining = true;
+        self.accept_again = None;
+        for listener in self.listening.drain(..) {
+            self.driver.unlisten(listener);
+        }
+        self.drain_by = Some(self.core.now.after(milliseconds(timeout)));
+        self.drain_cursor = Some(0);
+    }
+
+    /// Tells some more connections to drain, and closes what is left when the time is over.
+    pub(super) fn drain_some(&mut self) {
+        if let Some(from) = self.drain_cursor {
+            let end = self.core.slab.end();
+            let to = end.min(from.saturating_add(DRAINED_A_TURN));
+            for token in from..to {
+                self.drain_one(token);
+            }
+            self.drain_cursor = (to < end).then_some(to);
+        }
+        if self.drain_by.is_some_and(|by| !self.core.now.is_before(by)) {
+            self.drain_by = None;
+            self.drain_cursor = None;
+            let late: Vec<Token> = self.core.slab.iter_indices().collect();
+            if !late.is_empty() {
+                tracing::warn!(connections = late.len(), "the drain timeout is over: closing what is left");
+            }
+            for token in late {
+                self.core.ask_close(token, Flags::CLOSE, CloseReason::Shutdown);
+                self.settle(token);
+            }
+        }
+    }
+
+    fn drain_one(&mut self, token: Token) {
+        let Some(connection) = self.core.slab.get_mut(token) else { return };
+        let service = connection.service;
+        match connection.state() {
+            State::Opening => connection.ask_close(Flags::CLOSE, CloseReason::Shutdown),
+            State::Open if !connection.flags.has(Flags::DRAIN_CALLED) => {
+                connection.flags.set(Flags::DRAIN_CALLED);
+                let (host, core) = self.host(service);
+                if host.drain(core, token) == Drain::Close {
+                    core.ask_close(token, Flags::CLOSE_FLUSHED, CloseReason::Shutdown);
+                }
+            }
+            State::Open | State::Draining | State::Closed => {}
+        }
+        self.settle(token);
+    }
+}

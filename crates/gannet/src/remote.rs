@@ -1,0 +1,315 @@
+//! The way into the reactors of an engine from any thread: what is posted goes through a reactor's mailbox.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use gannet_proto::Codec;
+
+use crate::address::Peer;
+use crate::connection::{NO_SESSION, Payload, Place};
+use crate::context::Connect;
+use crate::core::{Core, encode};
+use crate::counters::{ReactorCounters, ReactorStats};
+use crate::driver::{ListenerId, Route, Token};
+use crate::group::Group;
+use crate::handle::{Handle, Live, SendError};
+use crate::host::{Host, HostOf, Outbound};
+use crate::limits::Limits;
+use crate::mailbox::{Refused, Sender, Wake};
+use crate::offload::Offload;
+use crate::service::{Notice, Service};
+
+/// Makes the session of an outbound connection on its reactor, and says its place.
+pub(crate) type MakeSession = Box<dyn FnOnce(&mut dyn Host) -> u32 + Send>;
+
+/// Something to do with a connection and its service, on its reactor.
+pub(crate) type Run = Box<dyn FnOnce(&mut dyn Host, &mut Core, Token) + Send>;
+
+/// What comes through a mailbox.
+pub(crate) enum Letter {
+    /// A message, to be encoded by the connection's own codec.
+    Send { place: Place, payload: Payload },
+    /// Bytes that are encoded already.
+    Write { place: Place, payload: Payload },
+    /// The end of a connection.
+    Close { place: Place, flushed: bool },
+    /// Encoded bytes for all members of a group.
+    Broadcast { group: Group, payload: Payload },
+    /// Anything else for a connection.
+    Run { place: Place, run: Run },
+    /// An outbound connection.
+    Dial(Box<Dial>),
+    /// A connection that was accepted elsewhere.
+    Adopt { listener: ListenerId, socket: OwnedFd, peer: Peer },
+}
+
+pub(crate) struct Dial {
+    pub(crate) service: u16,
+    pub(crate) route: Route,
+    pub(crate) timeout_ms: u32,
+    pub(crate) session: MakeSession,
+}
+
+/// What one reactor shows to other threads.
+pub(crate) struct Gate {
+    pub(crate) sender: Sender<Letter>,
+    pub(crate) counters: Arc<ReactorCounters>,
+    pub(crate) live: Arc<Live>,
+}
+
+/// What all threads of an engine share. Nothing of it is touched on the way of a message.
+pub(crate) struct Shared {
+    pub(crate) id: u16,
+    pub(crate) gates: OnceLock<Box<[Gate]>>,
+    pub(crate) connections: AtomicU32,
+    pub(crate) peers: Mutex<HashMap<IpAddr, u32>>,
+    pub(crate) offload: Offload,
+    /// Set once, when the engine shall shut down. Every reactor looks at it in each turn.
+    pub(crate) draining: AtomicBool,
+    pub(crate) drain_timeout: Duration,
+    /// Wakes the acceptor, where there is one.
+    pub(crate) acceptor: OnceLock<Arc<dyn Wake>>,
+}
+
+impl Shared {
+    /// An engine that has not started. On Linux and elsewhere the same: nothing here asks the system for anything.
+    pub(crate) fn new(limits: &Limits, drain_timeout: Duration) -> Self {
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            gates: OnceLock::new(),
+            connections: AtomicU32::new(0),
+            peers: Mutex::default(),
+            offload: Offload::new(limits.offloads),
+            draining: AtomicBool::new(false),
+            drain_timeout,
+            acceptor: OnceLock::new(),
+        }
+    }
+
+    /// Begins the shutdown, once.
+    pub(crate) fn stop(&self) {
+        if !self.draining.swap(true, Ordering::SeqCst) {
+            self.gates().iter().for_each(|gate| gate.sender.ring());
+            if let Some(acceptor) = self.acceptor.get() {
+                acceptor.wake();
+            }
+        }
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Counts a connection in, unless that would be more than `limit` (0 is none).
+    pub(crate) fn count_in(&self, limit: u32) -> bool {
+        let before = self.connections.fetch_add(1, Ordering::Relaxed);
+        if limit != 0 && before >= limit {
+            self.connections.fetch_sub(1, Ordering::Relaxed);
+            return false;
+        }
+        true
+    }
+
+    pub(crate) fn count_out(&self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Counts a connection in under its peer's address, unless that would be more than `limit`.
+    pub(crate) fn peer_in(&self, ip: IpAddr, limit: u32) -> bool {
+        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = peers.entry(ip).or_insert(0);
+        let room = *count < limit;
+        *count += u32::from(room);
+        room
+    }
+
+    pub(crate) fn peer_out(&self, ip: IpAddr) {
+        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = peers.get_mut(&ip) {
+            *count -= 1;
+            if *count == 0 {
+                peers.remove(&ip);
+            }
+        }
+    }
+
+    pub(crate) fn gates(&self) -> &[Gate] {
+        self.gates.get().map_or(&[], |gates| gates)
+    }
+
+    /// Posts encoded bytes for a group to all reactors but one.
+    pub(crate) fn broadcast(&self, group: Group, payload: &Bytes, except: Option<u16>) -> Result<(), SendError> {
+        let mut result = Ok(());
+        for (reactor, gate) in self.gates().iter().enumerate() {
+            if except != Some(reactor as u16) {
+                let letter = Letter::Broadcast { group, payload: payload.clone() };
+                result = gate.sender.post(letter).map_err(why).and(result);
+            }
+        }
+        result
+    }
+}
+
+fn why(refused: Refused<Letter>) -> SendError {
+    match refused {
+        Refused::Full(_) => SendError::MailboxFull,
+        Refused::Closed(_) => SendError::NotRunning,
+    }
+}
+
+/// The way to the reactors of an engine, from any thread; cheap to clone. Nothing here blocks, and what one thread
+/// posts for one connection arrives in that order.
+#[derive(Clone)]
+pub struct Remote {
+    shared: Arc<Shared>,
+}
+
+impl Remote {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Sends one message to a connection, encoded by that connection's codec on its reactor.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Gone`] where the connection is known to be gone. It may still go before the message gets there; then
+    /// the message is dropped and counted as a stale handle.
+    pub fn send(&self, handle: Handle, payload: impl Into<Bytes>) -> Result<(), SendError> {
+        self.post(handle, Letter::Send { place: handle.place(), payload: payload.into() })
+    }
+
+    /// Gives a value to the session of a connection: its service's [`Notice::notice`] is called on its reactor. Where
+    /// the connection is one of another service, the value is dropped and counted as a stale handle.
+    ///
+    /// # Errors
+    ///
+    /// As [`Remote::send`].
+    pub fn notify<S: Notice<T>, T: Send + 'static>(&self, handle: Handle, value: T) -> Result<(), SendError> {
+        let run: Run = Box::new(move |host, core, token| match host.as_any_mut().downcast_mut::<HostOf<S>>() {
+            Some(host) => {
+                host.with_session(core, token, |service, session, cx| service.notice(session, value, cx));
+            }
+            None => core.counters.stale.add(1),
+        });
+        self.post(handle, Letter::Run { place: handle.place(), run })
+    }
+
+    /// Closes a connection: at once, or with `flushed` when everything was sent.
+    ///
+    /// # Errors
+    ///
+    /// As [`Remote::send`].
+    pub fn close(&self, handle: Handle, flushed: bool) -> Result<(), SendError> {
+        self.post(handle, Letter::Close { place: handle.place(), flushed })
+    }
+
+    /// Sends one message to every member of a group, encoded once, here, by `codec`; the members should speak it.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Encode`] where the codec cannot encode it: then nobody gets it. [`SendError::MailboxFull`] where a
+    /// reactor's mailbox was full: then its members do not get it, all others do.
+    pub fn broadcast<C: Codec>(&self, group: Group, codec: &C, parts: &[&[u8]]) -> Result<(), SendError> {
+        let payload = encode(codec, parts).map_err(|_| SendError::Encode)?;
+        if self.shared.gates().is_empty() {
+            return Err(SendError::NotRunning);
+        }
+        self.shared.broadcast(group, &payload, None)
+    }
+
+    /// Opens a connection from a reactor, by its number (modulo how many there are). `session` becomes its session; the
+    /// outbound service's `connected` or `connect_failed` says what came of it.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError::Address`] for an address one cannot connect to, [`ConnectError::Post`] as for [`Remote::send`].
+    pub fn connect<S: Service>(
+        &self,
+        reactor: usize,
+        outbound: Outbound<S>,
+        connect: &Connect,
+        session: S::Session,
+    ) -> Result<(), ConnectError>
+    where
+        S::Session: Send,
+    {
+        let (route, timeout_ms) = connect.route().map_err(|error| ConnectError::Address(error.to_string()))?;
+        let session: MakeSession = Box::new(move |host| {
+            host.as_any_mut().downcast_mut::<HostOf<S>>().map_or(NO_SESSION, |host| host.add_session(session))
+        });
+        let gates = self.shared.gates();
+        let gate = gates.get(reactor % gates.len().max(1)).ok_or(ConnectError::Post(SendError::NotRunning))?;
+        let dial = Dial { service: outbound.index, route, timeout_ms, session };
+        gate.sender.post(Letter::Dial(Box::new(dial))).map_err(|refused| ConnectError::Post(why(refused)))
+    }
+
+    /// How many reactors there are; 0 before the engine starts.
+    #[must_use]
+    pub fn reactors(&self) -> usize {
+        self.shared.gates().len()
+    }
+
+    /// Shuts the engine down as SIGTERM does: no more accepts, the services' `drain`, and the end within the drain
+    /// timeout. Calling it again changes nothing.
+    pub fn stop(&self) {
+        self.shared.stop();
+    }
+
+    /// The counters of every reactor now. Stops nothing; numbers of one reactor may be a few messages apart.
+    #[must_use]
+    pub fn stats(&self) -> Vec<ReactorStats> {
+        self.shared.gates().iter().map(|gate| gate.counters.read()).collect()
+    }
+
+    /// Offloaded jobs that wait or run.
+    #[must_use]
+    pub fn offloads(&self) -> usize {
+        self.shared.offload.pending()
+    }
+
+    pub(crate) fn post(&self, handle: Handle, letter: Letter) -> Result<(), SendError> {
+        let gate = self.gate(handle)?;
+        if !gate.live.holds(handle.place()) {
+            return Err(SendError::Gone);
+        }
+        gate.sender.post(letter).map_err(why)
+    }
+
+    /// Posts what must not be lost while its connection lives, waiting for room: from the offload pool only.
+    pub(crate) fn deliver(&self, handle: Handle, mut letter: Letter) {
+        let Ok(gate) = self.gate(handle) else { return };
+        while gate.live.holds(handle.place()) {
+            match gate.sender.post(letter) {
+                Err(Refused::Full(back)) => letter = back,
+                Ok(()) | Err(Refused::Closed(_)) => return,
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    fn gate(&self, handle: Handle) -> Result<&Gate, SendError> {
+        if handle.engine != self.shared.id {
+            return Err(SendError::OtherEngine);
+        }
+        self.shared.gates().get(usize::from(handle.reactor)).ok_or(SendError::NotRunning)
+    }
+}
+
+/// Why an outbound connection was not begun.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// One cannot connect to this address.
+    #[error("{0}")]
+    Address(String),
+    /// It could not be handed to its reactor.
+    #[error("{0}")]
+    Post(SendError),
+}

@@ -1,0 +1,148 @@
+//! What an application implements: its logic for one listener, one instance on each reactor.
+
+use std::io;
+
+use gannet_proto::Codec;
+
+use crate::connection::CloseReason;
+use crate::context::Context;
+use crate::limits::Timeouts;
+
+/// The message type of a service's codec.
+pub type Message<'a, S> = <<S as Service>::Codec as Codec>::Message<'a>;
+
+/// The application's logic for one listener, or for outbound connections. Each reactor makes an instance of its own
+/// and calls it on its own thread only, so an instance needs neither locks nor `Send`.
+///
+/// No method may block: a reactor serves all its connections on one thread. Long work goes to
+/// [`Context::offload`]. A panic closes the connection it happened for, with [`CloseReason::Panicked`]; the instance
+/// lives on, so leave it fit for use.
+pub trait Service: Sized + 'static {
+    /// Turns received bytes into messages, and messages into bytes.
+    type Codec: Codec;
+
+    /// What the service keeps for each connection. A type without size costs nothing.
+    type Session: Default + 'static;
+
+    /// A message came. It borrows from the receive buffer; copy what has to stay.
+    fn message(&mut self, session: &mut Self::Session, message: Message<'_, Self>, cx: &mut Context<'_, Self>);
+
+    /// The name in logs; the type's by default.
+    fn name(&self) -> &str {
+        std::any::type_name::<Self>()
+    }
+
+    /// The codec and its limits, asked for once when the instance was made.
+    fn codec(&self) -> Self::Codec {
+        Self::Codec::default()
+    }
+
+    /// The deadlines, asked for once when the instance was made; `defaults` are the engine's.
+    fn timeouts(&self, defaults: Timeouts) -> Timeouts {
+        defaults
+    }
+
+    /// A connection was accepted. Makes its session, or refuses it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] closes the connection; what was sent to it before is not delivered.
+    fn open(&mut self, cx: &mut Context<'_, Self>) -> Result<Self::Session, Refused> {
+        let _ = cx;
+        Ok(Self::Session::default())
+    }
+
+    /// An outbound connection is up. Its session is the one that was given to `connect`.
+    fn connected(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) {
+        let _ = (session, cx);
+    }
+
+    /// An outbound connection could not be established. `close` is not called for it.
+    fn connect_failed(&mut self, session: Self::Session, error: &io::Error, cx: &mut Context<'_, Self>) {
+        let _ = (session, error, cx);
+    }
+
+    /// Nothing was received, or sent, for the time that [`Timeouts`] gives. The default closes the connection. A
+    /// service that does not close it is asked again after the same time.
+    fn idle(&mut self, session: &mut Self::Session, idle: Idle, cx: &mut Context<'_, Self>) {
+        let _ = (session, idle);
+        cx.close_for(CloseReason::Idle);
+    }
+
+    /// The peer was silent for [`Timeouts::heartbeat`]: send what it has to answer, and say so. The default has no
+    /// heartbeat, and then silence alone closes nothing.
+    fn heartbeat(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) -> Heartbeat {
+        let _ = (session, cx);
+        Heartbeat::None
+    }
+
+    /// The timer set with [`Context::set_timer`] fired.
+    fn timer(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) {
+        let _ = (session, cx);
+    }
+
+    /// The outbox was over its high mark and now has room again.
+    fn drained(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) {
+        let _ = (session, cx);
+    }
+
+    /// The engine shuts down: say good-bye. By default the connection closes as soon as everything was sent.
+    fn drain(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) -> Drain {
+        let _ = (session, cx);
+        Drain::Close
+    }
+
+    /// The connection ends; its session goes. Nothing sent to it now is delivered. Called once for each session that
+    /// `open` made or that was connected.
+    fn close(&mut self, session: Self::Session, reason: CloseReason, cx: &mut Context<'_, Self>) {
+        let _ = (session, reason, cx);
+    }
+}
+
+/// A service that takes values of type `T` from other threads, by [`Remote::notify`](crate::Remote::notify).
+pub trait Notice<T>: Service {
+    /// A value came for this session. Called on its reactor's thread.
+    fn notice(&mut self, session: &mut Self::Session, value: T, cx: &mut Context<'_, Self>);
+}
+
+/// A service that does not want a connection says so with this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused;
+
+/// Which direction was idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// Nothing was received.
+    Read,
+    /// Nothing was sent.
+    Write,
+}
+
+/// Whether a heartbeat was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heartbeat {
+    /// It was; the peer has to send something in return.
+    Sent,
+    /// This service has none.
+    None,
+}
+
+/// What a connection does when the engine shuts down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drain {
+    /// It closes when everything was sent.
+    Close,
+    /// It goes on, for at most the drain timeout; the service closes it.
+    GoOn,
+}
+
+/// The application's logic for one datagram listener.
+pub trait DatagramService: 'static {
+    /// The name in logs; the type's by default.
+    fn name(&self) -> &str {
+        std::any::type_name::<Self>()
+    }
+
+    /// A datagram came.
+    fn datagram(&mut self, payload: &[u8], cx: &mut crate::datagram::DatagramContext<'_>);
+}
