@@ -227,10 +227,14 @@ impl Core {
         carry.need = need;
     }
 
-    /// Wants something done at `due`: moves the connection's entry in the wheel where it would fire later.
+    /// Wants something done at `due`: moves the connection's entry in the wheel where it would fire later. Nothing is
+    /// due for a closed connection: its slot goes without another look at the wheel.
     #[inline]
     pub(crate) fn due(&mut self, token: Token, due: Tick) {
         let Some(connection) = self.slab.get_mut(token) else { return };
+        if connection.state() == State::Closed {
+            return;
+        }
         if !connection.links.is_scheduled() || due.is_before(connection.links.deadline()) {
             self.wheel.schedule(&mut self.slab, token, due);
         }
