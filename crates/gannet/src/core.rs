@@ -188,27 +188,27 @@ impl Core {
         if length <= self.limits.outbox_high {
             return SendStatus::Queued;
         }
-        self.over_high(token, added, length)
+        self.over_high(token, length)
     }
 
     #[cold]
-    fn over_high(&mut self, token: Token, added: usize, length: usize) -> SendStatus {
+    fn over_high(&mut self, token: Token, length: usize) -> SendStatus {
         let Some(connection) = self.slab.get_mut(token) else { return SendStatus::Closed };
         connection.flags.set(Flags::CHOKED);
         self.halt = true;
         if length <= self.limits.outbox_hard {
             return SendStatus::OverHigh;
         }
-        let keep = match self.limits.overflow {
+        let (keep, newest) = match self.limits.overflow {
             Overflow::Close => {
                 connection.ask_close(Flags::CLOSE, CloseReason::Slow);
                 return SendStatus::OverHard;
             }
-            Overflow::DropOldest => self.limits.outbox_hard,
-            Overflow::LatestOnly => added,
+            Overflow::DropOldest => (self.limits.outbox_hard, 0),
+            Overflow::LatestOnly => (0, 1),
         };
         if let Some(outbox) = connection.outbox.as_mut() {
-            let (messages, bytes) = outbox.drop_oldest(keep, &mut self.pools);
+            let (messages, bytes) = outbox.drop_oldest(keep, newest, &mut self.pools);
             self.counters.listeners[usize::from(connection.service)].dropped.add(messages as u64);
             self.counters.outbox_bytes.sub(bytes as u64);
         }
