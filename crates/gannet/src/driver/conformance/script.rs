@@ -73,6 +73,11 @@ impl<C: for<'a> Codec<Message<'a> = &'a [u8]>> Service for Echo<C> {
     }
 }
 
+/// A line of so many bytes that begins with its number.
+pub(crate) fn numbered(index: usize, bytes: usize) -> String {
+    format!("{index:<8}{}", "-".repeat(bytes - 8))
+}
+
 /// Does what the lines of its clients say.
 pub(crate) struct Script {
     pub(crate) log: SharedLog,
@@ -121,7 +126,7 @@ impl Service for Script {
             "flood" => {
                 let (count, bytes) = rest.split_once(' ').expect("two numbers");
                 for index in 0..number(count) {
-                    let status = cx.send([format!("{index:0width$}", width = number(bytes)).as_bytes()]);
+                    let status = cx.send([numbered(index, number(bytes)).as_bytes()]);
                     if status == crate::SendStatus::OverHard {
                         return self.note(status);
                     }

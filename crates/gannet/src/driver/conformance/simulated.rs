@@ -7,7 +7,7 @@ use crate::driver::ListenerId;
 use crate::driver::sim::{Answer, Faults, Random, SimClient, SimDriver, SimNet};
 
 /// Seeds that each test runs with.
-const SEEDS: u64 = 12;
+const SEEDS: u64 = 8;
 
 /// Runs a test on the networks of some seeds. A failure says which seed it was.
 pub(super) fn on_some_seeds(test: impl Fn(Simulated)) {
