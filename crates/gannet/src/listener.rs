@@ -163,15 +163,16 @@ pub(crate) fn open_outbound(route: &Route) -> io::Result<(Socket, SockAddr)> {
 pub(crate) struct Pace {
     per_second: u32,
     /// Connections that may come at once, in thousandths.
-    burst_milli: u64,
-    milli: u64,
+    burst_milli: i64,
+    /// What is left of it. Below 0 where connections came in after accepting was turned off: they count too.
+    milli: i64,
     filled: Tick,
 }
 
 impl Pace {
     /// At most so many a second; 0 is no limit.
     pub(crate) fn new(per_second: u32, now: Tick) -> Self {
-        let burst_milli = u64::from(per_second / 10).max(1) * 1_000;
+        let burst_milli = i64::from(per_second / 10).max(1) * 1_000;
         Self { per_second, burst_milli, milli: burst_milli, filled: now }
     }
 
@@ -180,16 +181,15 @@ impl Pace {
         if self.per_second == 0 {
             return None;
         }
-        let passed_ms = u64::from(now.since(self.filled));
+        let passed_ms = i64::from(now.since(self.filled));
         self.filled = now;
-        self.milli = (self.milli + passed_ms * u64::from(self.per_second)).min(self.burst_milli);
-        self.milli = self.milli.saturating_sub(1_000);
+        self.milli = (self.milli + passed_ms * i64::from(self.per_second)).min(self.burst_milli) - 1_000;
         if self.milli >= 1_000 {
             return None;
         }
         // Until half the burst is there again: pausing and going on has a price.
         let wanted = (self.burst_milli / 2).max(1_000) - self.milli;
-        Some(now.after(wanted.div_ceil(u64::from(self.per_second)) as u32))
+        Some(now.after((wanted as u64).div_ceil(u64::from(self.per_second)) as u32))
     }
 }
 
@@ -212,6 +212,18 @@ mod tests {
                 "{accepted} in 20 s at {per_second} a second"
             );
         }
+    }
+
+    #[test]
+    fn what_comes_in_after_accepting_was_turned_off_counts_too() {
+        let (mut pace, mut now, mut accepted) = (Pace::new(100, Tick(0)), Tick(0), 0u32);
+        while now.is_before(Tick(10_000)) {
+            // Each time, ten more were under way already.
+            let again = (0..10).filter_map(|_| pace.spend(now)).last();
+            accepted += 10;
+            now = again.unwrap_or(now);
+        }
+        assert!((950..=1_060).contains(&accepted), "{accepted} in 10 s at 100 a second");
     }
 
     #[test]
