@@ -4,6 +4,8 @@
 //! way. Written once for all drivers; `life` has the life of a connection, `timing` what happens by time alone.
 
 mod life;
+#[cfg(test)]
+mod schedules;
 mod timing;
 
 use std::io;

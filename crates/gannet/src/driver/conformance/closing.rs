@@ -99,7 +99,11 @@ fn close_flushed_delivers_every_byte_before_the_end_of_the_stream<N: Net>(net: N
     rig.write_some(&mut client, &b"echo nobody takes this\n".repeat(20));
     let (read, ending) = rig.read_to_end(&mut client);
     assert_eq!(read.len(), 300 * 20_001);
-    assert!(read.chunks(20_001).enumerate().all(|(index, line)| line == format!("{}\n", numbered(index, 20_000)).as_bytes()));
+    assert!(
+        read.chunks(20_001)
+            .enumerate()
+            .all(|(index, line)| line == format!("{}\n", numbered(index, 20_000)).as_bytes())
+    );
     assert_eq!(ending, Ending::Finished);
     drop(client);
     rig.finish();

@@ -28,7 +28,6 @@ pub(crate) struct Incoming(pub(super) LinkId);
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Happening {
     Accept(ListenerId),
-    StopAccepting(ListenerId),
     Receive(LinkId),
     StopReceiving(LinkId),
     Send(LinkId),
@@ -41,8 +40,12 @@ pub(super) enum Happening {
 pub(super) struct Listener {
     backlog: VecDeque<LinkId>,
     wanted: bool,
-    armed: bool,
+    /// Accepts that are under way still, after accepting was turned off.
+    under_way: usize,
 }
+
+/// How many accepts a driver may have under way.
+const ACCEPTS_UNDER_WAY: usize = 4;
 
 /// What becomes of those who connect to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,11 +128,6 @@ impl Network {
             }
             match entry.remove() {
                 Happening::Accept(listener) => self.accept(listener),
-                Happening::StopAccepting(listener) => {
-                    if let Some(listener) = self.listeners[usize::from(listener)].as_mut() {
-                        listener.armed = listener.wanted;
-                    }
-                }
                 Happening::Receive(link) => self.receive(link),
                 Happening::StopReceiving(id) => {
                     let link = &mut self.links[id];
@@ -158,13 +156,11 @@ impl Network {
 
     pub(super) fn set_accepting(&mut self, listener: ListenerId, on: bool) {
         let Some(open) = self.listeners.get_mut(usize::from(listener)).and_then(Option::as_mut) else { return };
-        open.wanted = on;
-        if on {
-            open.armed = true;
-            self.soon(Happening::Accept(listener));
-        } else {
-            self.soon(Happening::StopAccepting(listener));
+        if open.wanted && !on {
+            open.under_way = self.random.between(0, ACCEPTS_UNDER_WAY);
         }
+        open.wanted = on;
+        self.soon(Happening::Accept(listener));
     }
 
     pub(super) fn unlisten(&mut self, listener: ListenerId) {
@@ -176,10 +172,13 @@ impl Network {
 
     fn accept(&mut self, listener: ListenerId) {
         let Some(open) = self.listeners[usize::from(listener)].as_mut() else { return };
-        if !open.armed {
-            return;
-        }
         let Some(&id) = open.backlog.front() else { return };
+        if !open.wanted {
+            if open.under_way == 0 {
+                return;
+            }
+            open.under_way -= 1;
+        }
         let mut fail = |errno: Errno| self.found.push_back(Event::AcceptFailed { listener, error: errno.into() });
         if self.random.chance(self.faults.exhausted_accepts) {
             fail(Errno::MFILE);
@@ -233,7 +232,9 @@ impl Network {
     fn receive(&mut self, id: LinkId) {
         let link = &mut self.links[id];
         link.receive_due = false;
-        let Some(token) = link.token.filter(|_| link.armed && link.closing.is_none() && !link.connecting) else { return };
+        let Some(token) = link.token.filter(|_| link.armed && link.closing.is_none() && !link.connecting) else {
+            return;
+        };
         if !link.is_receivable() {
             return;
         }

@@ -1,0 +1,417 @@
+//! Many short schedules on the simulated network, each with another seed: everything that can go wrong does, and still
+//! nothing is lost without a reason, and nothing is left.
+//!
+//! `GANNET_SEEDS=N` runs so many instead of the usual number, `GANNET_SEED=S` runs one of them again.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::driver::conformance::Net;
+use crate::driver::conformance::rig::{Rig, Setup};
+use crate::driver::sim::{Answer, Faults, Random, SimClient, SimDriver, SimNet};
+use crate::driver::{Driver, ListenerId};
+use crate::proto::{Codec, LengthPrefixed, Lines, Raw};
+use crate::{CloseReason, Context, Refused, Service};
+
+/// What runs by default: some seconds without optimisation.
+const SEEDS: u64 = 2_500;
+
+/// Turns after which a schedule that has not ended is stuck.
+const TURNS: usize = 60_000;
+
+/// The codecs that schedules use, by listener.
+const RAW: ListenerId = 0;
+const LINES: ListenerId = 1;
+const FRAMES: ListenerId = 2;
+const OUTBOUND: usize = 3;
+
+fn frames() -> LengthPrefixed {
+    LengthPrefixed::u32_be().limit(4_096)
+}
+
+/// Why each connection ended, by the port of its client.
+type Ends = Rc<RefCell<Vec<(u16, CloseReason)>>>;
+
+struct Echo<C> {
+    codec: fn() -> C,
+    ends: Ends,
+    random: Random,
+    /// Whether it does more than to answer: pauses, refuses, panics, closes.
+    moody: bool,
+}
+
+impl<C: for<'a> Codec<Message<'a> = &'a [u8]>> Service for Echo<C> {
+    type Codec = C;
+    type Session = u16;
+
+    fn codec(&self) -> C {
+        (self.codec)()
+    }
+
+    fn open(&mut self, cx: &mut Context<'_, Self>) -> Result<u16, Refused> {
+        if self.moody && self.random.chance(20) {
+            return Err(Refused);
+        }
+        Ok(cx.peer().address().expect("it has one").port())
+    }
+
+    fn message(&mut self, _: &mut u16, message: &[u8], cx: &mut Context<'_, Self>) {
+        match if self.random.chance(500) { cx.send([message]) } else { cx.send_shared(message.to_vec().into()) } {
+            crate::SendStatus::Closed | crate::SendStatus::Unencodable => panic!("an open connection takes an echo"),
+            _ => {}
+        }
+        if !self.moody {
+            return;
+        }
+        match self.random.below(400) {
+            0..8 => {
+                cx.pause();
+                cx.set_timer(Duration::from_millis(self.random.below(20) as u64));
+            }
+            8 => cx.close(),
+            9..11 => cx.close_flushed(),
+            11 => panic!("{PANIC}"),
+            _ => {}
+        }
+    }
+
+    fn timer(&mut self, _: &mut u16, cx: &mut Context<'_, Self>) {
+        cx.resume();
+    }
+
+    fn connected(&mut self, _: &mut u16, cx: &mut Context<'_, Self>) {
+        cx.send([b""]);
+    }
+
+    fn close(&mut self, port: u16, reason: CloseReason, _: &mut Context<'_, Self>) {
+        self.ends.borrow_mut().push((port, reason));
+    }
+}
+
+/// What a service of these schedules says when it panics on purpose.
+const PANIC: &str = "a service that panics now and then";
+
+struct World {
+    net: SimNet,
+    services: ListenerId,
+}
+
+impl Net for World {
+    type Driver = SimDriver;
+    type Client = SimClient;
+
+    fn driver(&mut self) -> SimDriver {
+        let mut driver = self.net.driver();
+        (0..self.services).for_each(|listener| driver.listen_here(listener));
+        driver
+    }
+
+    fn listen(&mut self, _: &mut SimDriver, _: ListenerId) {}
+
+    fn connect_from(&mut self, listener: ListenerId, from: std::net::IpAddr) -> SimClient {
+        self.net.connect(listener, SocketAddr::new(from, 1))
+    }
+
+    fn remote(&mut self, _: Answer) -> SocketAddr {
+        unreachable!("addresses are set up beforehand")
+    }
+
+    fn accept(&mut self, remote: SocketAddr) -> Option<(SimClient, SocketAddr)> {
+        let client = self.net.accept(remote)?;
+        let from = client.address();
+        Some((client, from))
+    }
+}
+
+/// What a client will do when it has written everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Plan {
+    /// Ends its stream and reads the rest.
+    HalfClose,
+    /// Goes when every answer came.
+    ReadThenClose,
+    /// Breaks the connection when so many bytes were written.
+    Reset(usize),
+    /// Closes without reading, when so many bytes were written.
+    Leave(usize),
+    /// Stays until the reactor closes.
+    Stay,
+}
+
+/// One client with what it sends and what it must get back.
+struct Peer {
+    port: u16,
+    client: Option<SimClient>,
+    sent: Vec<u8>,
+    expected: Vec<u8>,
+    written: usize,
+    read: usize,
+    plan: Plan,
+    half_closed: bool,
+    /// It saw the end of the stream, and no error.
+    finished: bool,
+    /// It reads in so many of a thousand turns.
+    reads: usize,
+}
+
+impl Peer {
+    fn new(random: &mut Random, port: u16, kind: ListenerId, client: SimClient) -> Self {
+        let (mut sent, mut expected) = (Vec::new(), Vec::new());
+        for _ in 0..random.below(12) {
+            let longest = random.pick(&[3, 40, 400, 4_000]);
+            let payload: Vec<u8> = (0..random.below(longest)).map(|_| b'a' + random.below(26) as u8).collect();
+            let before = sent.len();
+            match kind {
+                RAW => sent.extend_from_slice(&payload),
+                LINES => Lines::new().encode(&[&payload], &mut sent).expect("letters"),
+                _ => frames().encode(&[&payload], &mut sent).expect("small"),
+            }
+            expected.extend_from_slice(&sent[before..]);
+        }
+        let cut = random.between(0, sent.len());
+        let plan = match random.below(8) {
+            0..3 => Plan::HalfClose,
+            3..5 => Plan::ReadThenClose,
+            5 => Plan::Reset(cut),
+            6 => Plan::Leave(cut),
+            _ => Plan::Stay,
+        };
+        if plan == Plan::HalfClose && random.chance(200) {
+            // Its stream ends anywhere: the last message may be a part of one.
+            sent.truncate(cut);
+            match kind {
+                // A line's end is added to what comes without.
+                LINES => {
+                    expected.truncate(cut);
+                    if expected.last().is_some_and(|last| *last != b'\n') {
+                        expected.push(b'\n');
+                    }
+                }
+                RAW => expected.truncate(cut),
+                _ => expected.truncate(whole_frames(&sent)),
+            }
+        }
+        Self {
+            port,
+            client: Some(client),
+            sent,
+            expected,
+            written: 0,
+            read: 0,
+            plan,
+            half_closed: false,
+            finished: false,
+            reads: random.pick(&[1_000, 500, 30]),
+        }
+    }
+
+    /// Does a little. `Err` is what was wrong with what came.
+    fn step(&mut self, random: &mut Random) {
+        let Some(mut client) = self.client.take() else { return };
+        if let Plan::Reset(at) = self.plan {
+            if self.written >= at {
+                return client.reset();
+            }
+        }
+        if matches!(self.plan, Plan::Leave(at) if self.written >= at) {
+            return;
+        }
+        let mut broken = false;
+        if self.written < self.sent.len() {
+            let piece = random.part(self.sent.len() - self.written);
+            match client.write(&self.sent[self.written..self.written + piece]) {
+                Ok(count) => self.written += count,
+                Err(error) => broken = error.kind() != io::ErrorKind::WouldBlock,
+            }
+        } else if self.plan == Plan::HalfClose && !self.half_closed {
+            self.half_closed = true;
+            client.shutdown();
+        }
+        if broken || random.chance(self.reads) {
+            let mut buffer = [0; 4_096];
+            let size = random.part(buffer.len());
+            match client.read(&mut buffer[..size]) {
+                Ok(0) => {
+                    self.finished = true;
+                    return;
+                }
+                Ok(count) => {
+                    let came = &buffer[..count];
+                    let expected = self.expected.get(self.read..self.read + count);
+                    assert!(expected == Some(came), "client {}: wrong bytes behind {}", self.port, self.read);
+                    self.read += count;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            }
+        }
+        let answered = self.written == self.sent.len() && self.read == self.expected.len();
+        if self.plan == Plan::ReadThenClose && answered {
+            return;
+        }
+        self.client = Some(client);
+    }
+}
+
+/// How many of these bytes are whole frames.
+fn whole_frames(mut bytes: &[u8]) -> usize {
+    let mut whole = 0;
+    while let Some((header, rest)) = bytes.split_first_chunk::<4>() {
+        let Some(rest) = rest.get(u32::from_be_bytes(*header) as usize..) else { break };
+        whole += bytes.len() - rest.len();
+        bytes = rest;
+    }
+    whole
+}
+
+/// Prints which seed failed, and how to see it again.
+struct Replay(u64);
+
+impl Drop for Replay {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("seed {0} failed; again: GANNET_SEED={0} cargo test -p gannet --lib schedules", self.0);
+        }
+    }
+}
+
+fn run(seed: u64) {
+    let _replay = Replay(seed);
+    let mut random = Random::new(seed);
+    let faults = Faults::wild(&mut random);
+    let ends = Ends::default();
+    let moody = random.chance(500);
+    let mut mood = Random::new(random.next());
+    let net = SimNet::new(random.next(), faults.clone());
+    let mut setup = Setup::new()
+        .limits(|limits| {
+            limits.outbox_high = random.pick(&[1, 100, 4_096, 256 << 10]);
+            limits.outbox_hard = 64 << 20;
+            limits.accepts_per_second = random.pick(&[0, 0, 200]);
+            limits.connections_per_peer = random.pick(&[0, 0, 5]);
+        })
+        .timeouts(|timeouts| {
+            timeouts.slow_write = random.pick(&[None, Some(Duration::from_millis(300))]);
+            timeouts.linger = Duration::from_millis(random.pick(&[1, 100]));
+            timeouts.read_idle = random.pick(&[None, None, Some(Duration::from_millis(200))]);
+        });
+    setup.drain_timeout = Duration::from_millis(random.pick(&[0, 10, 1_000]));
+    macro_rules! echo {
+        ($codec:expr) => {
+            Echo { codec: $codec, ends: ends.clone(), random: Random::new(mood.next()), moody }
+        };
+    }
+    let mut setup = setup.listen(echo!(|| Raw)).listen(echo!(Lines::new)).listen(echo!(frames));
+    let outbound = setup.outbound(echo!(|| Raw));
+    let answers = [Answer::Accept, Answer::Refuse, Answer::Silence];
+    let remotes: [SocketAddr; 3] = std::array::from_fn(|index| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), index as u16));
+    for (remote, answer) in remotes.iter().zip(answers) {
+        net.answer(*remote, answer);
+    }
+    let mut rig: Rig<World> = setup.on(World { net: net.clone(), services: 3 });
+
+    let mut peers: Vec<Peer> = Vec::new();
+    let clients = random.between(1, 30);
+    let mut arrived = 0;
+    let mut stop_in = random.between(50, 1_500);
+    let mut turns = 0;
+    while !rig.reactor.is_done() {
+        turns += 1;
+        assert!(turns < TURNS, "it does not end: {} connections left", rig.reactor.core().slab.len());
+        if arrived < clients && random.chance(300) {
+            arrived += 1;
+            let port = 1_000 + arrived as u16;
+            if random.chance(100) {
+                let connect = crate::Connect::to(crate::Address::Tcp(random.pick(&remotes)))
+                    .from(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port))
+                    .timeout(Duration::from_millis(random.below(50) as u64));
+                rig.remote.connect(0, outbound, &connect, port).expect("there is room");
+            } else {
+                let kind = random.pick(&[RAW, LINES, FRAMES]);
+                let from = SocketAddr::new(Ipv4Addr::new(127, 0, 0, 1 + random.below(3) as u8).into(), port);
+                let client = net.connect(kind, from);
+                peers.push(Peer::new(&mut random, port, kind, client));
+            }
+        }
+        if let Some((client, from)) = rig.net.accept(remotes[0]) {
+            peers.push(Peer::new(&mut random, from.port(), RAW, client));
+        }
+        for peer in &mut peers {
+            peer.step(&mut random);
+        }
+        rig.reactor.turn(Some(Duration::from_micros(random.below(3_000) as u64))).expect("it waits");
+        stop_in -= usize::from(stop_in > 0 && (arrived == clients || stop_in > 1));
+        if stop_in == 0 {
+            rig.remote.stop();
+        }
+    }
+    check(&mut rig, &mut peers, &ends.borrow());
+}
+
+/// What has to hold when everything is over.
+fn check(rig: &mut Rig<World>, peers: &mut [Peer], ends: &[(u16, CloseReason)]) {
+    // Letters that came after the end are dropped with the mailbox; what was accepted meanwhile is refused.
+    rig.turn();
+    rig.assert_nothing_left();
+    assert_eq!(rig.reactor.driver().incoming_out(), 0, "accepted connections that were neither taken nor refused");
+    assert!(rig.reactor.driver().is_empty(), "connections that the driver still knows");
+    for peer in peers {
+        // It reads what is left.
+        while peer.client.is_some() && !peer.finished {
+            let (before, mut buffer) = (peer.read, [0; 4_096]);
+            match peer.client.as_mut().map(|client| client.read(&mut buffer)) {
+                Some(Ok(0)) => peer.finished = true,
+                Some(Ok(count)) => {
+                    let expected = peer.expected.get(before..before + count);
+                    assert!(expected == Some(&buffer[..count]), "client {}: wrong bytes at the end", peer.port);
+                    peer.read += count;
+                }
+                Some(Err(_)) | None => break,
+            }
+        }
+        let mut reasons = ends.iter().filter(|(port, _)| *port == peer.port).map(|(_, reason)| *reason);
+        let reason = reasons.next();
+        assert_eq!(reasons.next(), None, "client {} was closed twice", peer.port);
+        let complete = peer.written == peer.sent.len() && peer.read == peer.expected.len();
+        // Whom the reactor says it left in peace has every answer, unless the client itself went before.
+        if reason == Some(CloseReason::Peer) && peer.plan == Plan::HalfClose && peer.half_closed {
+            assert!(
+                complete && peer.finished,
+                "client {}: {} of {} bytes came back, and the reason is {reason:?}",
+                peer.port,
+                peer.read,
+                peer.expected.len(),
+            );
+        }
+        if peer.finished && peer.half_closed && reason.is_none() {
+            panic!("client {} saw a clean end, but nobody closed it", peer.port);
+        }
+    }
+    for service in 0..=OUTBOUND {
+        let stats = rig.stats(service);
+        assert!(stats.messages_out >= stats.messages_in, "every message was answered");
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    let given = std::env::var(name).ok()?;
+    Some(given.parse().unwrap_or_else(|_| panic!("{name}={given}: a number is wanted")))
+}
+
+#[test]
+fn whatever_the_network_does_nothing_is_lost_without_a_reason_and_nothing_is_left() {
+    // The panics of the services are a part of the schedules, and not news.
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if info.payload_as_str() != Some(PANIC) {
+            usual(info);
+        }
+    }));
+    if let Some(seed) = number("GANNET_SEED") {
+        return run(seed);
+    }
+    (0..number("GANNET_SEEDS").unwrap_or(SEEDS)).for_each(run);
+}
