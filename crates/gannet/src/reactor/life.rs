@@ -427,6 +427,8 @@ impl<D: Driver> Reactor<D> {
             return self.driver.close(token, true);
         }
         connection.become_state(State::Closed);
+        // Where bytes are lost, a clean end of the stream would say that it is whole.
+        let reset = reason.resets() || connection.outbox_len() > 0;
         if let Some(carry) = connection.carry.take() {
             self.core.pools.return_carry(carry);
         }
@@ -438,7 +440,7 @@ impl<D: Driver> Reactor<D> {
         tally.connections.sub(1);
         let (host, core) = self.host(service);
         host.close(core, token, reason);
-        self.driver.close(token, reason.resets());
+        self.driver.close(token, reset);
     }
 
     /// The driver has done with a connection: everything of it goes.
