@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use super::Net;
 use super::on_every_driver;
 use super::rig::{Ending, Rig, Setup};
 use super::script::{Script, SharedLog};
-use super::{Client, Net};
 use crate::driver::Driver;
 use crate::{CloseReason, Idle};
 

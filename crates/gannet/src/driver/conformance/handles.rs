@@ -1,9 +1,9 @@
 //! Handles, letters from other threads, and offloaded work.
 
+use super::Net;
 use super::on_every_driver;
 use super::rig::{Ending, Rig, Setup};
 use super::script::{Echo, Script, SharedLog, lines};
-use super::{Client, Net};
 use crate::{CloseReason, SendError};
 
 fn scripted<N: Net>(net: N, log: &SharedLog) -> Rig<N> {

@@ -78,6 +78,8 @@ pub(crate) struct Network {
     pub(super) buffers: Buffers,
     pub(super) found: VecDeque<Event<Incoming>>,
     pub(super) starved: u64,
+    /// Those who wait for a buffer, longest first.
+    starving: VecDeque<LinkId>,
     pub(super) incoming_out: usize,
 }
 
@@ -96,6 +98,7 @@ impl Network {
             buffers: Buffers::new(faults.buffers, faults.chunk_bytes),
             found: VecDeque::new(),
             starved: 0,
+            starving: VecDeque::new(),
             incoming_out: 0,
             faults,
         }
@@ -233,10 +236,11 @@ impl Network {
         let link = &mut self.links[id];
         link.receive_due = false;
         let Some(token) = link.token.filter(|_| link.armed && link.closing.is_none() && !link.connecting) else {
-            return;
+            // The buffer that it was woken for is another's.
+            return self.feed_starved();
         };
         if !link.is_receivable() {
-            return;
+            return self.feed_starved();
         }
         if link.to_server.bytes.is_empty() {
             (link.over, link.armed) = (true, false);
@@ -244,7 +248,7 @@ impl Network {
                 End::Reset => Event::Failed { token, error: Errno::CONNRESET.into() },
                 _ => Event::Ended { token },
             });
-            return;
+            return self.feed_starved();
         }
         let mut count = link.to_server.bytes.len().min(self.buffers.size());
         if self.random.chance(self.faults.short_reads) {
@@ -253,7 +257,8 @@ impl Network {
         if self.buffers.out() == self.faults.buffers {
             // It stands still until a buffer comes back.
             self.starved += 1;
-            link.starved = true;
+            self.links[id].starved = true;
+            self.starving.push_back(id);
             return;
         }
         let chunk = self.buffers.fill(link.to_server.bytes.drain(..count)).expect("a buffer is free");
@@ -261,11 +266,13 @@ impl Network {
         self.look(id);
     }
 
-    /// A buffer is free: those who waited for one go on.
+    /// A buffer is free: the first who waited for one goes on.
     pub(super) fn feed_starved(&mut self) {
-        for id in 0..self.links.len() {
-            if std::mem::take(&mut self.links[id].starved) {
-                self.look(id);
+        while let Some(id) = self.starving.pop_front() {
+            self.links[id].starved = false;
+            self.look(id);
+            if self.links[id].receive_due {
+                return;
             }
         }
     }
