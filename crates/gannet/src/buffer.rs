@@ -168,6 +168,7 @@ impl Pools {
     }
 
     /// Blocks, outboxes and carries that are in use.
+    #[cfg(test)]
     pub(crate) fn out(&self) -> (usize, usize, usize) {
         (self.blocks_out, self.outboxes_out, self.carries_out)
     }

@@ -266,8 +266,6 @@ impl PollDriver {
 impl Driver for PollDriver {
     type Incoming = OwnedFd;
 
-    const NAME: &'static str = "poll";
-
     fn now(&self) -> Duration {
         self.began.elapsed()
     }
