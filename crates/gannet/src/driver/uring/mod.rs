@@ -56,10 +56,12 @@ enum Op {
     Wake,
     /// The close of a descriptor that never was a connection.
     Refuse,
+    /// The cancel of a receive.
+    Stop,
 }
 
 impl Op {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Nothing,
         Self::Receive,
         Self::Send,
@@ -70,6 +72,7 @@ impl Op {
         Self::Datagram,
         Self::Wake,
         Self::Refuse,
+        Self::Stop,
     ];
 }
 
@@ -306,6 +309,17 @@ impl UringDriver {
         self.push(&request);
     }
 
+    fn stop_receive(&mut self, token: Token) {
+        let Some(entry) = self.entries.get_mut(token) else { return };
+        if entry.armed && !entry.stopping {
+            entry.stopping = true;
+            let receive = user_data(Op::Receive, token, entry.generation);
+            let request = opcode::AsyncCancel::new(receive).build();
+            let name = user_data(Op::Stop, token, entry.generation);
+            self.push(&request.user_data(name));
+        }
+    }
+
     fn arm_datagram(&mut self, listener: ListenerId) {
         let Some(socket) = self.datagrams.fd(listener) else { return };
         let request = opcode::PollAdd::new(types::Fd(socket), libc::POLLIN as u32)
@@ -394,6 +408,15 @@ impl UringDriver {
                 None
             }
             Op::Receive => self.received(whom, generation, result, flags),
+            Op::Stop => {
+                let entry = self.entries.get_mut(whom).filter(|entry| entry.generation == generation)?;
+                entry.stopping = false;
+                if result < 0 && !entry.receiving && entry.closing == Closing::No {
+                    // It was just being worked out and could not be stopped: once more, where it goes on.
+                    self.stop_receive(whom);
+                }
+                None
+            }
             Op::Send | Op::Connect | Op::Shutdown | Op::Close => {
                 let entry = self.entries.get_mut(whom).filter(|entry| entry.generation == generation)?;
                 if op == Op::Close {
@@ -435,7 +458,6 @@ impl UringDriver {
         };
         if !cqueue::more(flags) {
             entry.armed = false;
-            entry.stopping = false;
             entry.pending -= 1;
             if entry.closing != Closing::No {
                 if let Some(buffer) = buffer {
@@ -598,11 +620,7 @@ impl Driver for UringDriver {
         if on {
             return self.arm_receive(token);
         }
-        if entry.armed && !entry.stopping {
-            entry.stopping = true;
-            let request = opcode::AsyncCancel::new(user_data(Op::Receive, token, entry.generation)).build();
-            self.push(&request.user_data(user_data(Op::Nothing, 0, 0)));
-        }
+        self.stop_receive(token);
     }
 
     #[inline]
