@@ -6,12 +6,20 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An address is not written as it should be, or its host is unknown.
+    /// An address is not written as it should be.
     #[error("{url:?} is not an address Gannet understands: {why}")]
     Address {
         /// What was given.
         url: String,
         /// What is wrong with it.
+        why: String,
+    },
+    /// The host of an address has no IP address, as far as the system's resolver knows.
+    #[error("the host of {url} was not found: {why}; check the name, or give an IP address")]
+    UnknownHost {
+        /// The address.
+        url: String,
+        /// What the resolver said.
         why: String,
     },
     /// Listening failed.
