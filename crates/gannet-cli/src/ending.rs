@@ -35,7 +35,7 @@ impl Ending {
 
     /// Says in the log how it ended, once it has.
     pub(crate) fn log(&self, remote: &Remote) {
-        let totals = Totals::of(&remote.stats());
+        let totals = Totals::of(remote);
         let drained = self.asked.get().map(Instant::elapsed).unwrap_or_default();
         tracing::info!(
             connections = totals.accepted,

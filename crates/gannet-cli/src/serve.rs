@@ -20,7 +20,7 @@ use crate::{banner, logs};
 pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
     let limits = options.limits()?;
     let listeners = options.listeners();
-    logs::start(options.log, options.log_level);
+    let _log = logs::start(options.log, options.log_level);
     let open_files = OpenFiles::raise();
     let running = engine(options, limits, &listeners)?.start()?;
     // What is logged comes after what can fail, so that a failure is one line.

@@ -5,7 +5,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use gannet::{ListenerStats, ReactorStats, Remote};
+use gannet::{ListenerStats, Remote};
 
 /// The log target of these lines, which are not subject to the log level.
 pub(crate) const TARGET: &str = "gannet::stats";
@@ -43,9 +43,9 @@ impl Drop for StatsLines {
 
 #[allow(clippy::disallowed_methods)] // The clock of a log line: no reactor and no service sees it.
 fn log_lines(remote: &Remote, interval: Duration, stopped: &mpsc::Receiver<()>) {
-    let (mut before, mut since) = (Totals::of(&remote.stats()), Instant::now());
+    let (mut before, mut since) = (Totals::of(remote), Instant::now());
     while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
-        let (totals, now) = (Totals::of(&remote.stats()), Instant::now());
+        let (totals, now) = (Totals::of(remote), Instant::now());
         totals.log(&before, now.duration_since(since));
         (before, since) = (totals, now);
     }
@@ -65,10 +65,11 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
-    /// Adds up what each reactor counted.
-    pub(crate) fn of(reactors: &[ReactorStats]) -> Self {
+    /// Adds up what the reactors and the acceptor counted.
+    pub(crate) fn of(remote: &Remote) -> Self {
         let mut totals = Self::default();
-        for reactor in reactors {
+        remote.acceptor_stats().iter().flatten().for_each(|listener| totals.listeners.merge(listener));
+        for reactor in remote.stats() {
             reactor.listeners.iter().for_each(|listener| totals.listeners.merge(listener));
             totals.outbox_bytes += reactor.outbox_bytes;
             totals.starved += reactor.starved;

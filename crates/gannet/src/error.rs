@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::acceptor::is_exhausted;
+
 /// An engine could not be built, started or run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -42,7 +44,7 @@ pub enum Error {
     #[error("{0}")]
     Setting(String),
     /// A reactor could not start, or its driver failed beyond repair.
-    #[error("reactor {reactor} failed: {error}")]
+    #[error("reactor {reactor} failed: {error}{}", hint(.error))]
     Reactor {
         /// Its number, from 0.
         reactor: usize,
@@ -53,6 +55,10 @@ pub enum Error {
 
 /// The result of everything that concerns a whole engine.
 pub type Result<T> = std::result::Result<T, Error>;
+
+fn hint(error: &io::Error) -> &'static str {
+    if is_exhausted(error) { "; raise the limit on open files (ulimit -n), or use fewer reactors" } else { "" }
+}
 
 fn explain_listen(error: &io::Error) -> String {
     match error.kind() {

@@ -4,13 +4,14 @@ use std::io;
 use std::mem;
 use std::os::fd::OwnedFd;
 
-use crate::acceptor::is_exhausted;
+use crate::acceptor::{EXHAUSTED, is_exhausted};
 use crate::address::Peer;
 use crate::connection::{CloseReason, Flags, State};
 use crate::core::Deferred;
 use crate::counters::Refusal;
 use crate::driver::{Driver, ListenerId, Route, Sent, Token};
 use crate::host::Host;
+use crate::listener::reset_on_close;
 use crate::wheel::Tick;
 
 use super::Reactor;
@@ -37,10 +38,9 @@ impl<D: Driver> Reactor<D> {
     }
 
     pub(super) fn adopt(&mut self, listener: ListenerId, socket: OwnedFd, peer: Peer) {
-        if let Some(token) = self.admit(listener, peer) {
-            let adopted = self.driver.adopt(token, socket);
-            self.begin(token, listener, adopted);
-        }
+        let Some(token) = self.admit(listener, peer) else { return reset_on_close(&socket) };
+        let adopted = self.driver.adopt(token, socket);
+        self.begin(token, listener, adopted);
     }
 
     /// Finds room for a connection, or counts why there is none.
@@ -107,11 +107,7 @@ impl<D: Driver> Reactor<D> {
         }
         tally.accept_pauses.add(1);
         if self.accept_again.is_none() && tally.accept_pauses.get() == 1 {
-            tracing::warn!(
-                %error,
-                "no descriptor or memory for another connection: accepting pauses and goes on by itself; raise the \
-                 limit on open files (ulimit -n) or set --max-connections"
-            );
+            tracing::warn!(%error, "{EXHAUSTED}");
         }
         self.pause_accepting(self.core.now.after(ACCEPT_PAUSE_MS));
     }
