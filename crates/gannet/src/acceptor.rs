@@ -117,11 +117,11 @@ impl Work {
         let mut pace = Pace::new(self.accepts_per_second, tick(self.began.elapsed()));
         let mut pause = None;
         loop {
-            if let Err(error) = self.poll.poll(&mut events, pause) {
-                if error.kind() != io::ErrorKind::Interrupted {
-                    tracing::error!(%error, "the acceptor cannot wait; it ends");
-                    return self.shared.stop();
-                }
+            if let Err(error) = self.poll.poll(&mut events, pause)
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                tracing::error!(%error, "the acceptor cannot wait; it ends");
+                return self.shared.stop();
             }
             if self.shared.is_draining() {
                 return;

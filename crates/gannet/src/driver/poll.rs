@@ -398,10 +398,10 @@ impl Driver for PollDriver {
     }
 
     fn close(&mut self, token: Token, reset: bool) {
-        if let Some(entry) = self.entries.get_mut(token) {
-            if let Some(socket) = std::mem::take(entry).socket.filter(|_| reset) {
-                reset_on_close(&socket);
-            }
+        if let Some(entry) = self.entries.get_mut(token)
+            && let Some(socket) = std::mem::take(entry).socket.filter(|_| reset)
+        {
+            reset_on_close(&socket);
         }
         self.done.push_back(Event::Closed { token });
     }

@@ -7,10 +7,9 @@ use std::os::fd::OwnedFd;
 use crate::acceptor::{EXHAUSTED, is_exhausted};
 use crate::address::Peer;
 use crate::connection::{CloseReason, Flags, State};
-use crate::core::Deferred;
+use crate::core::{Deferred, MakeSessionHere};
 use crate::counters::Refusal;
 use crate::driver::{Driver, ListenerId, Route, Sent, Token};
-use crate::host::Host;
 use crate::listener::reset_on_close;
 use crate::wheel::Tick;
 
@@ -57,11 +56,11 @@ impl<D: Driver> Reactor<D> {
             return refuse(Refusal::Connections);
         }
         let counted = peer.ip().filter(|_| limits.connections_per_peer != 0);
-        if let Some(ip) = counted {
-            if !shared.peer_in(ip, limits.connections_per_peer) {
-                shared.count_out();
-                return refuse(Refusal::Peer);
-            }
+        if let Some(ip) = counted
+            && !shared.peer_in(ip, limits.connections_per_peer)
+        {
+            shared.count_out();
+            return refuse(Refusal::Peer);
         }
         let Some(token) = self.core.insert(listener, peer, State::Open) else {
             self.core.shared.count_out();
@@ -120,7 +119,7 @@ impl<D: Driver> Reactor<D> {
     }
 
     /// Begins an outbound connection.
-    fn dial(&mut self, service: u16, route: &Route, timeout_ms: u32, session: Box<dyn FnOnce(&mut dyn Host) -> u32>) {
+    fn dial(&mut self, service: u16, route: &Route, timeout_ms: u32, session: MakeSessionHere) {
         let peer = match route.to {
             crate::address::Target::Tcp(address) => address.into(),
             crate::address::Target::Unix(_) => Peer::UNIX,

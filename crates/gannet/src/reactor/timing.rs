@@ -136,10 +136,10 @@ impl<D: Driver> Reactor<D> {
             self.fire(token);
             self.settle(token);
             let Some(connection) = self.core.slab.get(token) else { continue };
-            if connection.state() != State::Closed {
-                if let Some(due) = self.deadlines[usize::from(connection.service)].next(connection) {
-                    self.core.due(token, due);
-                }
+            if connection.state() != State::Closed
+                && let Some(due) = self.deadlines[usize::from(connection.service)].next(connection)
+            {
+                self.core.due(token, due);
             }
         }
         self.expired = expired;
@@ -213,11 +213,11 @@ impl<D: Driver> Reactor<D> {
         }
         connection.missed += 1;
         let (host, core) = self.host(service);
-        if host.heartbeat(core, token) == Heartbeat::None {
-            if let Some(connection) = core.slab.get_mut(token) {
-                connection.flags.set(Flags::NO_HEARTBEAT);
-                connection.missed = 0;
-            }
+        if host.heartbeat(core, token) == Heartbeat::None
+            && let Some(connection) = core.slab.get_mut(token)
+        {
+            connection.flags.set(Flags::NO_HEARTBEAT);
+            connection.missed = 0;
         }
     }
 

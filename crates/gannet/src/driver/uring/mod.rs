@@ -192,8 +192,10 @@ pub(crate) struct UringDriver {
     /// Connections whose receive found no buffer; armed again when some came back.
     starved: Vec<Token>,
     starved_count: u64,
-    /// Descriptions of requests that were not submitted yet.
+    /// Descriptions of requests that were not submitted yet. Boxed on purpose: the kernel has their addresses.
+    #[allow(clippy::vec_box)]
     gathers: Vec<Box<Gather>>,
+    #[allow(clippy::vec_box)]
     addresses: Vec<Box<socket2::SockAddr>>,
     /// Requests that name memory and did not complete.
     outstanding: usize,
