@@ -93,6 +93,11 @@ impl CloseReason {
         Self::NAMES[self.index()]
     }
 
+    /// Whether it promises that everything accepted was handed over before the end.
+    fn is_orderly(self) -> bool {
+        matches!(self, Self::Peer | Self::Service | Self::Idle | Self::Shutdown)
+    }
+
     /// Whether the connection should end by a reset: its peer has no claim on a clean end, or would not read it.
     pub(crate) fn resets(self) -> bool {
         matches!(self, Self::Slow | Self::SlowWrite | Self::Refused)
@@ -244,9 +249,14 @@ impl Connection {
         self.reason
     }
 
-    /// Asks for the end of the connection; the first reason counts, unless a graceful end turns into a hard one.
+    /// Asks for the end of the connection; the first reason counts, unless an orderly end turns into a hard one that
+    /// loses bytes: then the one that lost them.
     pub(crate) fn ask_close(&mut self, how: Flags, reason: CloseReason) {
-        if !self.flags.has(Flags::CLOSE.or(Flags::CLOSE_FLUSHED)) {
+        let asked = self.flags.has(Flags::CLOSE.or(Flags::CLOSE_FLUSHED));
+        let hardens = how.has(Flags::CLOSE) && !self.flags.has(Flags::CLOSE) && self.reason.is_orderly();
+        // What the kernel had taken is lost too where the connection breaks.
+        let loses = self.outbox_len() > 0 || matches!(reason, CloseReason::Io(_));
+        if !asked || (hardens && loses) {
             self.reason = reason;
         }
         self.flags.set(how);
@@ -321,6 +331,16 @@ mod tests {
         connection.ask_close(Flags::CLOSE_FLUSHED, CloseReason::Shutdown);
         connection.ask_close(Flags::CLOSE, CloseReason::Peer);
         assert_eq!(connection.reason(), CloseReason::Shutdown);
+    }
+
+    #[test]
+    fn an_orderly_end_that_loses_bytes_has_the_reason_that_lost_them() {
+        let mut connection = Connection::new(0, Peer::UNIX, State::Open, Tick(0));
+        connection.outbox.get_or_insert_default().append_shared(Bytes::from_static(b"lost"));
+        connection.ask_close(Flags::CLOSE_FLUSHED, CloseReason::Service);
+        connection.ask_close(Flags::CLOSE, CloseReason::SlowWrite);
+        connection.ask_close(Flags::CLOSE, CloseReason::Shutdown);
+        assert_eq!(connection.reason(), CloseReason::SlowWrite);
     }
 
     #[test]

@@ -191,27 +191,27 @@ impl Core {
         if length <= self.limits.outbox_high {
             return SendStatus::Queued;
         }
-        self.over_high(token, added, length)
+        self.over_high(token, length)
     }
 
     #[cold]
-    fn over_high(&mut self, token: Token, added: usize, length: usize) -> SendStatus {
+    fn over_high(&mut self, token: Token, length: usize) -> SendStatus {
         let Some(connection) = self.slab.get_mut(token) else { return SendStatus::Closed };
         connection.flags.set(Flags::CHOKED);
         self.halt = true;
         if length <= self.limits.outbox_hard {
             return SendStatus::OverHigh;
         }
-        let keep = match self.limits.overflow {
+        let (keep, newest) = match self.limits.overflow {
             Overflow::Close => {
                 connection.ask_close(Flags::CLOSE, CloseReason::Slow);
                 return SendStatus::OverHard;
             }
-            Overflow::DropOldest => self.limits.outbox_hard,
-            Overflow::LatestOnly => added,
+            Overflow::DropOldest => (self.limits.outbox_hard, 0),
+            Overflow::LatestOnly => (0, 1),
         };
         if let Some(outbox) = connection.outbox.as_mut() {
-            let (messages, bytes) = outbox.drop_oldest(keep, &mut self.pools);
+            let (messages, bytes) = outbox.drop_oldest(keep, newest, &mut self.pools);
             self.counters.listeners[usize::from(connection.service)].dropped.add(messages as u64);
             self.counters.outbox_bytes.sub(bytes as u64);
         }
@@ -230,10 +230,14 @@ impl Core {
         carry.need = need;
     }
 
-    /// Wants something done at `due`: moves the connection's entry in the wheel where it would fire later.
+    /// Wants something done at `due`: moves the connection's entry in the wheel where it would fire later. Nothing is
+    /// due for a closed connection: its slot goes without another look at the wheel.
     #[inline]
     pub(crate) fn due(&mut self, token: Token, due: Tick) {
         let Some(connection) = self.slab.get_mut(token) else { return };
+        if connection.state() == State::Closed {
+            return;
+        }
         if !connection.links.is_scheduled() || due.is_before(connection.links.deadline()) {
             self.wheel.schedule(&mut self.slab, token, due);
         }

@@ -145,11 +145,11 @@ impl Outbox {
 
     /// Drops whole segments, oldest first, until at most `keep` bytes are left or nothing more may go; says how
     /// many messages and bytes went. Only where each segment is one message ([`Outbox::append_shared`]). A message
-    /// of which a part has left, or may be leaving, stays.
-    pub(crate) fn drop_oldest(&mut self, keep: usize, pools: &mut Pools) -> (usize, usize) {
+    /// of which a part has left, or may be leaving, stays, and so do the `newest` last ones.
+    pub(crate) fn drop_oldest(&mut self, keep: usize, newest: usize, pools: &mut Pools) -> (usize, usize) {
         let first = usize::from(self.in_flight.max(u8::from(self.front_begun)));
         let (mut messages, mut bytes) = (0, 0);
-        while self.bytes > keep && self.segments.len() > first {
+        while self.bytes > keep && self.segments.len() > first + newest {
             if let Some(segment) = self.segments.remove(first) {
                 bytes += segment.bytes().len();
                 messages += 1;
@@ -236,15 +236,26 @@ mod tests {
     }
 
     #[test]
+    fn dropping_all_but_the_newest_keeps_it_behind_one_that_has_begun_to_leave() {
+        let (mut outbox, mut pools) = (Outbox::default(), Pools::default());
+        for message in ["aaaa", "bbbb", "cccc"] {
+            outbox.append_shared(Bytes::from_static(message.as_bytes()));
+        }
+        outbox.consume(1, &mut pools);
+        assert_eq!(outbox.drop_oldest(0, 1, &mut pools), (1, 4));
+        assert_eq!(content(&outbox), b"aaacccc");
+    }
+
+    #[test]
     fn dropping_the_oldest_spares_a_message_that_has_begun_to_leave() {
         let (mut outbox, mut pools) = (Outbox::default(), Pools::default());
         for message in ["aaaa", "bbbb", "cccc"] {
             outbox.append_shared(Bytes::from_static(message.as_bytes()));
         }
         outbox.consume(1, &mut pools);
-        assert_eq!(outbox.drop_oldest(7, &mut pools), (1, 4));
+        assert_eq!(outbox.drop_oldest(7, 0, &mut pools), (1, 4));
         assert_eq!(content(&outbox), b"aaacccc");
         outbox.set_in_flight(true);
-        assert_eq!(outbox.drop_oldest(0, &mut pools), (0, 0), "nothing that the driver may be reading goes");
+        assert_eq!(outbox.drop_oldest(0, 0, &mut pools), (0, 0), "nothing that the driver may be reading goes");
     }
 }

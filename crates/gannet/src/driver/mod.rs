@@ -4,9 +4,13 @@
 //! because io_uring is; the readiness driver makes the system call itself and reports what came of it, so
 //! that the reactor is written once.
 
+#[cfg(test)]
+pub(crate) mod conformance;
 pub(crate) mod datagram;
 pub(crate) mod poll;
 pub(crate) mod probe;
+#[cfg(test)]
+pub(crate) mod sim;
 #[cfg(target_os = "linux")]
 pub(crate) mod sockopt;
 mod table;

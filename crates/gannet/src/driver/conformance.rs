@@ -1,0 +1,83 @@
+//! One suite of behaviour for all drivers: each test runs a reactor on the test's thread, with clients around it.
+//!
+//! A test is a function of a [`Net`], and `on_every_driver!` makes one test a driver of it. What a test asserts is what a
+//! client or a service would notice; at its end [`Rig::finish`](rig::Rig::finish) asserts that nothing is left.
+
+mod closing;
+mod deadlines;
+mod drain;
+mod groups;
+mod handles;
+mod limits;
+mod messages;
+mod outbound;
+mod pressure;
+pub(crate) mod rig;
+mod script;
+mod simulated;
+mod sockets;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use super::sim::Answer;
+use super::{Driver, ListenerId};
+
+/// The world around one driver.
+pub(crate) trait Net {
+    type Driver: Driver;
+    type Client: Client;
+
+    /// The driver; asked for once.
+    fn driver(&mut self) -> Self::Driver;
+
+    /// Opens a listener on the driver.
+    fn listen(&mut self, driver: &mut Self::Driver, listener: ListenerId);
+
+    /// A client of a listener, from an address of this machine.
+    fn connect_from(&mut self, listener: ListenerId, from: IpAddr) -> Self::Client;
+
+    /// An address for the reactor to connect to, where this becomes of it.
+    fn remote(&mut self, answer: Answer) -> SocketAddr;
+
+    /// The next connection that the reactor made to an address, and where it came from.
+    fn accept(&mut self, remote: SocketAddr) -> Option<(Self::Client, SocketAddr)>;
+}
+
+/// The other end of a connection. Nothing blocks: `WouldBlock` is an answer. Dropping it closes it.
+pub(crate) trait Client {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+    /// 0 is the end of the stream.
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize>;
+    /// Ends the client's direction of the stream.
+    fn shutdown(&mut self);
+    fn reset(self);
+}
+
+/// Makes a test of each function for each driver. The functions take a [`Net`].
+macro_rules! on_every_driver {
+    ($($name:ident),* $(,)?) => {
+        mod poll {
+            $(#[test]
+            fn $name() {
+                super::$name(crate::driver::conformance::sockets::Sockets::new(crate::driver::poll::PollDriver::new));
+            })*
+        }
+
+        mod sim {
+            $(#[test]
+            fn $name() {
+                crate::driver::conformance::simulated::on_some_seeds(|net| super::$name(net));
+            })*
+        }
+
+        // To be switched on with the driver:
+        // mod uring {
+        //     $(#[test]
+        //     fn $name() {
+        //         crate::driver::conformance::sockets::on_uring(|net| super::$name(net));
+        //     })*
+        // }
+    };
+}
+use on_every_driver;

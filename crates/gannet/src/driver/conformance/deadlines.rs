@@ -1,0 +1,150 @@
+//! What happens by time alone.
+
+use std::time::Duration;
+
+use super::on_every_driver;
+use super::rig::{Ending, Rig, Setup};
+use super::script::{Script, SharedLog};
+use super::{Client, Net};
+use crate::driver::Driver;
+use crate::{CloseReason, Idle};
+
+const SHORT: Duration = Duration::from_millis(30);
+
+/// The reactor's time that passes while `wait` does.
+fn timed<N: Net, T>(rig: &mut Rig<N>, wait: impl FnOnce(&mut Rig<N>) -> T) -> (Duration, T) {
+    let began = rig.reactor.driver().now();
+    let value = wait(rig);
+    (rig.reactor.driver().now() - began, value)
+}
+
+fn a_peer_that_is_silent_for_too_long_is_closed<N: Net>(net: N) {
+    let log = SharedLog::default();
+    let setup = Setup::new().timeouts(|timeouts| timeouts.read_idle = Some(SHORT));
+    let mut rig = setup.listen(Script::new(&log)).on(net);
+    let mut client = rig.connect();
+    assert_eq!(rig.ask(&mut client, "echo here"), "here");
+    let (took, end) = timed(&mut rig, |rig| rig.read_to_end(&mut client));
+    assert_eq!(end, (Vec::new(), Ending::Finished));
+    assert!(took >= SHORT / 2, "closed after {took:?}");
+    drop(client);
+    rig.finish();
+    assert_eq!((&log.borrow().idle[..], &log.borrow().closed[..]), (&[Idle::Read][..], &[CloseReason::Idle][..]));
+}
+
+fn a_service_that_does_not_close_an_idle_connection_is_asked_again<N: Net>(net: N) {
+    let log = SharedLog::default();
+    let setup = Setup::new().timeouts(|timeouts| timeouts.write_idle = Some(SHORT));
+    let mut rig = setup.listen(Script { patient: true, ..Script::new(&log) }).on(net);
+    let client = rig.connect();
+    rig.until("two calls of idle", |_| (log.borrow().idle.len() >= 2).then_some(()));
+    assert_eq!(log.borrow().idle[..2], [Idle::Write, Idle::Write]);
+    drop(client);
+    rig.finish();
+    assert_eq!(log.borrow().closed, [CloseReason::Peer]);
+}
+
+fn a_peer_that_answers_its_heartbeats_lives_and_one_that_does_not_is_closed<N: Net>(net: N) {
+    let log = SharedLog::default();
+    let setup = Setup::new().timeouts(|timeouts| timeouts.heartbeat = Some(SHORT));
+    let mut rig = setup.listen(Script { beats: true, ..Script::new(&log) }).on(net);
+    let mut client = rig.connect();
+    for _ in 0..4 {
+        assert_eq!(rig.line(&mut client), "beat");
+        assert_eq!(rig.ask(&mut client, "echo alive"), "alive");
+    }
+    assert_eq!(log.borrow().heartbeats, 4);
+    let (took, (read, _)) = timed(&mut rig, |rig| rig.read_to_end(&mut client));
+    assert_eq!(read, b"beat\nbeat\n", "two may go unanswered");
+    assert!(took >= SHORT * 2, "closed after {took:?}");
+    rig.finish();
+    assert_eq!(log.borrow().closed, [CloseReason::HeartbeatMissed]);
+}
+
+fn silence_alone_closes_nothing_where_the_service_has_no_heartbeat<N: Net>(net: N) {
+    let log = SharedLog::default();
+    let setup = Setup::new().timeouts(|timeouts| timeouts.heartbeat = Some(Duration::from_millis(5)));
+    let mut rig = setup.listen(Script::new(&log)).on(net);
+    let mut client = rig.connect();
+    assert_eq!(rig.ask(&mut client, "echo here"), "here");
+    rig.pass(Duration::from_millis(50));
+    assert_eq!(rig.ask(&mut client, "echo still"), "still");
+    drop(client);
+    rig.finish();
+}
+
+fn the_first_message_has_to_come_in_time<N: Net>(net: N) {
+    let log = SharedLog::default();
+    let setup = Setup::new().timeouts(|timeouts| timeouts.opening = Some(SHORT));
+    let mut rig = setup.listen(Script::new(&log)).on(net);
+    let (mut slow, mut quick) = (rig.connect(), rig.connect());
+    // Half a message does not count.
+    rig.write(&mut slow, b"echo al");
+    assert_eq!(rig.ask(&mut quick, "echo quick"), "quick");
+    rig.read_to_end(&mut slow);
+    rig.pass(SHORT);
+    assert_eq!(rig.ask(&mut quick, "echo still"), "still");
+    drop((slow, quick));
+    rig.finish();
+    assert_eq!(log.borrow().closed, [CloseReason::OpeningTimeout, CloseReason::Peer]);
+}
+
+fn a_peer_that_reads_nothing_is_closed_when_its_time_is_over<N: Net>(net: N) {
+    let log = SharedLog::default();
+    let setup = Setup::new().timeouts(|timeouts| timeouts.slow_write = Some(SHORT));
+    let setup = setup.limits(|limits| limits.outbox_hard = 64 << 20);
+    let mut rig = setup.listen(Script::new(&log)).on(net);
+    let mut client = rig.connect();
+    rig.write(&mut client, b"flood 32 1000000\n");
+    rig.until_closed(CloseReason::SlowWrite, 1);
+    let (_, ending) = rig.read_to_end(&mut client);
+    assert_eq!(ending, Ending::Reset);
+    rig.finish();
+    assert_eq!(log.borrow().closed, [CloseReason::SlowWrite]);
+}
+
+fn a_slow_peer_is_not_forgiven_because_its_connection_was_to_close_anyway<N: Net>(net: N) {
+    let log = SharedLog::default();
+    let setup = Setup::new().timeouts(|timeouts| timeouts.slow_write = Some(SHORT));
+    let setup = setup.limits(|limits| (limits.outbox_high, limits.outbox_hard) = (64 << 20, 64 << 20));
+    let mut rig = setup.listen(Script::new(&log)).on(net);
+    let mut client = rig.connect();
+    rig.write(&mut client, b"flood 32 1000000\nclose_flushed\n");
+    rig.until("the close", |_| (!log.borrow().closed.is_empty()).then_some(()));
+    let (_, ending) = rig.read_to_end(&mut client);
+    assert_eq!(ending, Ending::Reset);
+    rig.finish();
+    assert_eq!(log.borrow().closed, [CloseReason::SlowWrite], "bytes that were accepted are lost");
+}
+
+fn a_timer_fires_once_at_its_time_and_not_when_it_was_taken_back<N: Net>(net: N) {
+    let log = SharedLog::default();
+    let mut rig = Setup::new().listen(Script::new(&log)).on(net);
+    let mut client = rig.connect();
+    let (took, line) = timed(&mut rig, |rig| rig.ask(&mut client, "timer 30"));
+    assert_eq!(line, "timer");
+    // The reactor's clock has whole milliseconds, and its turn began before the answer was asked for.
+    assert!(took >= Duration::from_millis(29), "fired after {took:?}");
+    rig.write(&mut client, b"timer 10\n");
+    assert_eq!(rig.ask(&mut client, "cancel"), "cancelled");
+    rig.pass(Duration::from_millis(30));
+    assert_eq!(rig.read_now(&mut client), 0);
+    // A later timer takes the place of an earlier one.
+    rig.write(&mut client, b"timer 10\ntimer 40\n");
+    let (took, line) = timed(&mut rig, |rig| rig.line(&mut client));
+    assert_eq!(line, "timer");
+    assert!(took >= Duration::from_millis(20), "fired after {took:?}");
+    drop(client);
+    rig.finish();
+}
+
+on_every_driver!(
+    a_peer_that_is_silent_for_too_long_is_closed,
+    a_service_that_does_not_close_an_idle_connection_is_asked_again,
+    a_peer_that_answers_its_heartbeats_lives_and_one_that_does_not_is_closed,
+    silence_alone_closes_nothing_where_the_service_has_no_heartbeat,
+    the_first_message_has_to_come_in_time,
+    a_peer_that_reads_nothing_is_closed_when_its_time_is_over,
+    a_slow_peer_is_not_forgiven_because_its_connection_was_to_close_anyway,
+    a_timer_fires_once_at_its_time_and_not_when_it_was_taken_back,
+);

@@ -1,0 +1,125 @@
+//! Peers that do not read: reading from them pauses, and beyond the hard limit their policy decides.
+
+use super::on_every_driver;
+use super::rig::{Ending, Rig, Setup};
+use super::script::{Echo, Script, SharedLog, lines, numbered};
+use super::{Client, Net};
+use crate::{CloseReason, Overflow};
+
+fn pipelining_past_the_high_mark_pauses_reading_and_loses_nothing<N: Net>(net: N) {
+    let log = SharedLog::default();
+    let setup = Setup::new().limits(|limits| limits.outbox_high = 8 << 10);
+    let mut rig = setup.listen(Echo::new(lines, &log)).on(net);
+    let mut client = rig.connect();
+    const LINE: usize = 20_000;
+    let line = |index: usize| (numbered(index, LINE - 1) + "\n").into_bytes();
+    let (mut written, mut stuck) = (0, 0);
+    // It writes until nothing is taken for a while, without reading. How much that is depends on the kernel.
+    rig.until("the reactor to stop reading", |_| {
+        match client.write(&line(written / LINE)[written % LINE..]) {
+            Ok(count) => (written, stuck) = (written + count, 0),
+            Err(_) => stuck += 1,
+        }
+        (stuck > 50).then_some(())
+    });
+    let taken = log.borrow().messages;
+    rig.turn();
+    assert_eq!(log.borrow().messages, taken, "nothing is taken while the peer does not read");
+    let lines = written.div_ceil(LINE);
+    let (mut read, mut buffer) = (Vec::new(), vec![0; 64 << 10]);
+    let mut whole = 0;
+    rig.until("every byte to come back", |_| {
+        if written < lines * LINE {
+            written += client.write(&line(written / LINE)[written % LINE..]).unwrap_or(0);
+        }
+        while let Ok(count) = client.read(&mut buffer) {
+            read.extend_from_slice(&buffer[..count]);
+        }
+        for came in read.chunks_exact(LINE) {
+            assert!(came == line(whole), "line {whole} is not what was sent");
+            whole += 1;
+        }
+        read.drain(..read.len() / LINE * LINE);
+        (whole == lines).then_some(())
+    });
+    assert!(log.borrow().drained > 0, "the service was told that there is room again");
+    drop(client);
+    rig.finish();
+}
+
+/// Floods a client that does not read, until its policy had to decide.
+fn flooded<N: Net>(net: N, overflow: Overflow, log: &SharedLog) -> (Rig<N>, N::Client) {
+    let setup = Setup::new().limits(|limits| {
+        limits.outbox_high = 64 << 10;
+        limits.outbox_hard = 256 << 10;
+        limits.overflow = overflow;
+    });
+    let mut rig = setup.listen(Script::new(log)).on(net);
+    let mut client = rig.connect();
+    assert_eq!(rig.ask(&mut client, "echo here"), "here");
+    let handle = log.borrow().opened[0];
+    // However much the kernel takes at first, it ends.
+    rig.until("the outbox to overflow", |rig| {
+        for _ in 0..10 {
+            // It may be closed already.
+            let _ = rig.remote.send(handle, vec![b'x'; 10_000]);
+        }
+        (rig.stats(0).dropped > 20 || rig.stats(0).closed(CloseReason::Slow) > 0).then_some(())
+    });
+    (rig, client)
+}
+
+fn a_stuck_reader_is_closed_at_the_hard_limit<N: Net>(net: N) {
+    let log = SharedLog::default();
+    let (mut rig, mut client) = flooded(net, Overflow::Close, &log);
+    rig.until_closed(CloseReason::Slow, 1);
+    let (_, ending) = rig.read_to_end(&mut client);
+    assert_eq!(ending, Ending::Reset, "what it did not get is no clean end");
+    rig.finish();
+    assert_eq!(log.borrow().closed, [CloseReason::Slow]);
+}
+
+fn the_oldest_messages_are_dropped_whole_where_the_policy_says_so<N: Net>(net: N) {
+    let log = SharedLog::default();
+    let (mut rig, mut client) = flooded(net, Overflow::DropOldest, &log);
+    let handle = log.borrow().opened[0];
+    rig.remote.send(handle, b"the newest".as_slice()).expect("it lives");
+    rig.turn();
+    client.shutdown();
+    let (read, ending) = rig.read_to_end(&mut client);
+    assert_eq!(ending, Ending::Finished);
+    let lines: Vec<&[u8]> = read.split_inclusive(|byte| *byte == b'\n').collect();
+    let (newest, rest) = lines.split_last().expect("something came");
+    assert_eq!(*newest, b"the newest\n");
+    assert!(rest.iter().all(|line| line.len() == 10_001), "a message is dropped whole or not at all");
+    drop(client);
+    let rig = rig.finish();
+    let stats = rig.stats(0);
+    assert_eq!(stats.messages_out, stats.dropped + 1 + lines.len() as u64, "every message left or was dropped");
+    assert_eq!(log.borrow().closed, [CloseReason::Peer]);
+}
+
+fn the_newest_message_survives_where_only_the_latest_counts<N: Net>(net: N) {
+    let log = SharedLog::default();
+    let (mut rig, mut client) = flooded(net, Overflow::LatestOnly, &log);
+    let handle = log.borrow().opened[0];
+    // This one takes the outbox over the hard limit while a part of another may have left already.
+    rig.remote.send(handle, vec![b'y'; 10_000]).expect("it lives");
+    rig.remote.send(handle, vec![b'n'; 250 << 10]).expect("it lives");
+    rig.turn();
+    client.shutdown();
+    let (read, ending) = rig.read_to_end(&mut client);
+    assert_eq!(ending, Ending::Finished);
+    let newest = read.split_inclusive(|byte| *byte == b'\n').next_back().expect("something came");
+    assert!(newest.len() == (250 << 10) + 1 && newest[0] == b'n', "the newest is {} bytes", newest.len());
+    drop(client);
+    rig.finish();
+    assert_eq!(log.borrow().closed, [CloseReason::Peer]);
+}
+
+on_every_driver!(
+    pipelining_past_the_high_mark_pauses_reading_and_loses_nothing,
+    a_stuck_reader_is_closed_at_the_hard_limit,
+    the_oldest_messages_are_dropped_whole_where_the_policy_says_so,
+    the_newest_message_survives_where_only_the_latest_counts,
+);

@@ -1,0 +1,292 @@
+//! A reactor on the test's own thread, and what a test does around it: turn until something holds, never sleep.
+
+use std::io;
+use std::marker::PhantomData;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Client, Net};
+use crate::buffer::Pools;
+use crate::connection::CloseReason;
+use crate::core::Core;
+use crate::counters::{ListenerStats, ReactorCounters};
+use crate::driver::{Driver, ListenerId};
+use crate::group::Groups;
+use crate::handle::Live;
+use crate::host::{HostOf, Outbound};
+use crate::limits::{Limits, Timeouts};
+use crate::listener::Pace;
+use crate::mailbox::mailbox;
+use crate::reactor::{Reactor, Served, tick};
+use crate::remote::{Gate, Remote, Shared};
+use crate::service::Service;
+use crate::slab::Slab;
+use crate::wheel::Wheel;
+
+/// Longer than anything here takes on the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What one turn waits for at most.
+const STEP: Duration = Duration::from_millis(1);
+
+/// How a client's stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Finished,
+    Reset,
+}
+
+/// What shall run on the reactor.
+pub(crate) struct Setup {
+    pub(crate) limits: Limits,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) drain_timeout: Duration,
+    services: Vec<Served>,
+    listening: Vec<ListenerId>,
+}
+
+impl Setup {
+    pub(crate) fn new() -> Self {
+        Self {
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+            drain_timeout: Duration::from_secs(30),
+            services: Vec::new(),
+            listening: Vec::new(),
+        }
+    }
+
+    pub(crate) fn timeouts(mut self, change: impl FnOnce(&mut Timeouts)) -> Self {
+        change(&mut self.timeouts);
+        self
+    }
+
+    pub(crate) fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
+        change(&mut self.limits);
+        self
+    }
+
+    pub(crate) fn listen<S: Service>(mut self, service: S) -> Self {
+        self.listening.push(self.services.len() as ListenerId);
+        self.services.push(Served::Connections(Box::new(HostOf::new(service, self.timeouts))));
+        self
+    }
+
+    pub(crate) fn outbound<S: Service>(&mut self, service: S) -> Outbound<S> {
+        let index = self.services.len() as u16;
+        self.services.push(Served::Connections(Box::new(HostOf::new(service, self.timeouts))));
+        Outbound { index, service: PhantomData }
+    }
+
+    /// Builds the reactor on a network.
+    pub(crate) fn on<N: Net>(self, mut net: N) -> Rig<N> {
+        let mut driver = net.driver();
+        for listener in &self.listening {
+            net.listen(&mut driver, *listener);
+        }
+        let shared = Arc::new(Shared::new(&self.limits, self.drain_timeout));
+        let (sender, receiver) = mailbox(self.limits.mailbox, driver.waker());
+        let counters = Arc::new(ReactorCounters::new(self.services.len()));
+        let live = Arc::new(Live::new());
+        let now = tick(driver.now());
+        let pace = Pace::new(self.limits.accepts_per_second, now);
+        let core = Core {
+            reactor: 0,
+            slab: Slab::with_limit(Live::CAPACITY),
+            pools: Pools::default(),
+            wheel: Wheel::new(now),
+            now,
+            limits: self.limits,
+            counters: counters.clone(),
+            live: live.clone(),
+            shared: shared.clone(),
+            groups: Groups::default(),
+            dirty: Vec::new(),
+            deferred: Vec::new(),
+            halt: false,
+            draining: false,
+        };
+        let reactor = Reactor::new(driver, core, self.services, receiver, self.listening, pace);
+        let gates = vec![Gate { sender, counters, live }].into_boxed_slice();
+        assert!(shared.gates.set(gates).is_ok(), "a new engine has no gates");
+        Rig { remote: Remote::new(shared.clone()), reactor, net, shared }
+    }
+}
+
+/// See the module.
+pub(crate) struct Rig<N: Net> {
+    pub(crate) reactor: Reactor<N::Driver>,
+    pub(crate) remote: Remote,
+    pub(crate) net: N,
+    shared: Arc<Shared>,
+}
+
+impl<N: Net> Rig<N> {
+    /// A client of the first listener.
+    pub(crate) fn connect(&mut self) -> N::Client {
+        self.connect_from(Ipv4Addr::LOCALHOST.into())
+    }
+
+    pub(crate) fn connect_from(&mut self, from: IpAddr) -> N::Client {
+        self.net.connect_from(0, from)
+    }
+
+    pub(crate) fn turn(&mut self) {
+        self.reactor.turn(Some(STEP)).expect("the driver waits");
+    }
+
+    /// Turns until `holds` gives something.
+    pub(crate) fn until<T>(&mut self, what: &str, mut holds: impl FnMut(&mut Self) -> Option<T>) -> T {
+        #[allow(clippy::disallowed_methods)] // A bound on real time, whatever time the driver has.
+        let began = Instant::now();
+        loop {
+            if let Some(value) = holds(self) {
+                return value;
+            }
+            assert!(began.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
+            self.turn();
+        }
+    }
+
+    /// Turns until so much of the reactor's time has passed.
+    pub(crate) fn pass(&mut self, time: Duration) {
+        let until = self.reactor.driver().now() + time;
+        self.until("time to pass", |rig| (rig.reactor.driver().now() >= until).then_some(()));
+    }
+
+    /// Writes all of `bytes`.
+    pub(crate) fn write(&mut self, client: &mut N::Client, bytes: &[u8]) {
+        let mut written = 0;
+        self.until("the reactor to take what was written", |_| {
+            while written < bytes.len() {
+                match client.write(&bytes[written..]) {
+                    Ok(count) => written += count,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                    Err(error) => panic!("{written} of {} bytes written: {error}", bytes.len()),
+                }
+            }
+            Some(())
+        });
+    }
+
+    /// Writes what goes before the connection breaks, and ignores that it does.
+    pub(crate) fn write_some(&mut self, client: &mut N::Client, bytes: &[u8]) {
+        let mut written = 0;
+        self.until("the reactor to take what was written", |_| {
+            while written < bytes.len() {
+                match client.write(&bytes[written..]) {
+                    Ok(count) => written += count,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                    Err(_) => return Some(()),
+                }
+            }
+            Some(())
+        });
+    }
+
+    /// Reads exactly `count` bytes.
+    pub(crate) fn read(&mut self, client: &mut N::Client, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        let mut read = 0;
+        self.until("bytes from the reactor", |_| {
+            while read < count {
+                match client.read(&mut bytes[read..]) {
+                    Ok(0) => panic!("the stream ended after {read} of {count} bytes"),
+                    Ok(more) => read += more,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                    Err(error) => panic!("after {read} of {count} bytes: {error}"),
+                }
+            }
+            Some(())
+        });
+        bytes
+    }
+
+    /// Reads one line, without its end.
+    pub(crate) fn line(&mut self, client: &mut N::Client) -> String {
+        let mut line = Vec::new();
+        loop {
+            let byte = self.read(client, 1)[0];
+            if byte == b'\n' {
+                return String::from_utf8(line).expect("lines here are text");
+            }
+            line.push(byte);
+        }
+    }
+
+    /// Writes a line and reads the answer to it.
+    pub(crate) fn ask(&mut self, client: &mut N::Client, line: &str) -> String {
+        self.write(client, format!("{line}\n").as_bytes());
+        self.line(client)
+    }
+
+    /// Reads until the stream ends.
+    pub(crate) fn read_to_end(&mut self, client: &mut N::Client) -> (Vec<u8>, Ending) {
+        let mut bytes = Vec::new();
+        let mut buffer = vec![0; 64 * 1024];
+        let ending = self.until("the end of the stream", |_| {
+            loop {
+                match client.read(&mut buffer) {
+                    Ok(0) => return Some(Ending::Finished),
+                    Ok(count) => bytes.extend_from_slice(&buffer[..count]),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                    Err(_) => return Some(Ending::Reset),
+                }
+            }
+        });
+        (bytes, ending)
+    }
+
+    /// What there is to read now.
+    pub(crate) fn read_now(&mut self, client: &mut N::Client) -> usize {
+        let mut buffer = [0; 1024];
+        match client.read(&mut buffer) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) => panic!("nothing to read but an error: {error}"),
+        }
+    }
+
+    /// The counters of a service.
+    pub(crate) fn stats(&self, service: usize) -> ListenerStats {
+        self.remote.stats()[0].listeners[service].clone()
+    }
+
+    /// Turns until the first service has closed so many for a reason.
+    pub(crate) fn until_closed(&mut self, reason: CloseReason, count: u64) {
+        self.until(&format!("{count} closed for {reason:?}"), |rig| {
+            (rig.stats(0).closed(reason) >= count).then_some(())
+        });
+    }
+
+    /// Turns until every connection is gone, and asserts that nothing of them is left.
+    pub(crate) fn finish(mut self) -> Self {
+        self.until("every connection to be gone", |rig| rig.reactor.core().slab.is_empty().then_some(()));
+        self.until("offloaded work to end", |rig| (rig.remote.offloads() == 0).then_some(()));
+        self.turn();
+        self.assert_nothing_left();
+        self
+    }
+
+    /// Asserts that a reactor without connections holds nothing.
+    pub(crate) fn assert_nothing_left(&mut self) {
+        let core = self.reactor.core();
+        assert_eq!(core.slab.len(), 0, "slots");
+        assert_eq!(core.wheel.len(), 0, "entries in the wheel");
+        assert_eq!(core.pools.out(), (0, 0, 0), "blocks, outboxes, carries");
+        assert_eq!(core.groups.len(), 0, "groups with members");
+        assert!(core.dirty.is_empty() && core.deferred.is_empty(), "things to do");
+        assert_eq!(core.counters.outbox_bytes.get(), 0, "bytes in outboxes");
+        assert_eq!(self.shared.connections.load(std::sync::atomic::Ordering::Relaxed), 0, "connections counted in");
+        assert!(self.shared.peers.lock().expect("nobody panicked with it").is_empty(), "peers counted in");
+        assert_eq!(self.reactor.sessions(), 0, "sessions");
+        assert_eq!(self.reactor.driver().buffers_out(), 0, "receive buffers");
+        for (service, stats) in self.remote.stats()[0].listeners.iter().enumerate() {
+            let closed: u64 = stats.closings().map(|(_, count)| count).sum();
+            let failed = stats.closed(CloseReason::ConnectFailed(io::ErrorKind::Other));
+            assert_eq!(stats.connections, 0, "connections of service {service}");
+            assert_eq!(stats.accepted + stats.connected + failed, closed, "what came and went of service {service}");
+        }
+    }
+}

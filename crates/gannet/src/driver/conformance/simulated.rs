@@ -1,0 +1,89 @@
+//! The simulated network as the suite's world.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use super::Net;
+use crate::driver::ListenerId;
+use crate::driver::sim::{Answer, Faults, Random, SimClient, SimDriver, SimNet};
+
+/// Seeds that each test runs with.
+const SEEDS: u64 = 8;
+
+/// Runs a test on the networks of some seeds. A failure says which seed it was.
+pub(super) fn on_some_seeds(test: impl Fn(Simulated)) {
+    for seed in 0..SEEDS {
+        let _seed = Seed(seed);
+        let faults = Faults::gentle(&mut Random::new(seed)).roomy();
+        test(Simulated { net: SimNet::new(seed, faults), ports: 10_000 });
+    }
+}
+
+struct Seed(u64);
+
+impl Drop for Seed {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("it failed on the simulated network of seed {}", self.0);
+        }
+    }
+}
+
+pub(super) struct Simulated {
+    net: SimNet,
+    ports: u16,
+}
+
+impl Simulated {
+    fn port(&mut self) -> u16 {
+        self.ports += 1;
+        self.ports
+    }
+}
+
+impl Net for Simulated {
+    type Driver = SimDriver;
+    type Client = SimClient;
+
+    fn driver(&mut self) -> SimDriver {
+        self.net.driver()
+    }
+
+    fn listen(&mut self, driver: &mut SimDriver, listener: ListenerId) {
+        driver.listen_here(listener);
+    }
+
+    fn connect_from(&mut self, listener: ListenerId, from: IpAddr) -> SimClient {
+        let from = SocketAddr::new(from, self.port());
+        self.net.connect(listener, from)
+    }
+
+    fn remote(&mut self, answer: Answer) -> SocketAddr {
+        let address = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), self.port());
+        self.net.answer(address, answer);
+        address
+    }
+
+    fn accept(&mut self, remote: SocketAddr) -> Option<(SimClient, SocketAddr)> {
+        let client = self.net.accept(remote)?;
+        let from = client.address();
+        Some((client, from))
+    }
+}
+
+impl super::Client for SimClient {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.write(bytes)
+    }
+
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        self.read(into)
+    }
+
+    fn shutdown(&mut self) {
+        self.shutdown();
+    }
+
+    fn reset(self) {
+        self.reset();
+    }
+}
