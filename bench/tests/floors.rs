@@ -6,10 +6,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-const ECHOES: [&str; 2] = ["floor-epoll", "floor-uring"];
+const ECHOES: [&str; 4] = ["floor-epoll", "gannet-poll", "floor-uring", "gannet-uring"];
 /// Floors with another way of learning that a send is over, or of sharing buffers.
 const VARIANTS: [&str; 3] = ["uring-reported", "uring-coop", "uring-incremental"];
-const BROADCASTS: [&str; 2] = ["broadcast-epoll", "broadcast-uring"];
+const BROADCASTS: [&str; 4] = ["sends-epoll", "broadcast-poll", "sends-uring", "broadcast-uring"];
 
 struct Server {
     child: Child,
