@@ -1,1 +1,73 @@
-fn main() {}
+//! The `gannet` command. Without arguments it does what `gannet serve` does.
+
+#![forbid(unsafe_code)]
+
+mod banner;
+mod ending;
+mod failure;
+mod logs;
+mod open_files;
+mod options;
+mod serve;
+mod services;
+mod stats;
+mod units;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::{Failure, condense};
+use crate::options::ServeOptions;
+
+/// Holds millions of long-lived connections on one machine.
+///
+/// Without a command, `gannet` serves with its defaults.
+#[derive(Parser)]
+#[command(name = "gannet", version, max_term_width = 110)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves connections until SIGTERM or SIGINT.
+    Serve(Box<ServeOptions>),
+}
+
+fn main() -> ExitCode {
+    let Err(failure) = run() else { return ExitCode::SUCCESS };
+    // Where nobody listens on standard error any more, the exit status has to be enough.
+    let _ = writeln!(std::io::stderr(), "gannet: {}", failure.line());
+    failure.exit_code()
+}
+
+fn run() -> Result<(), Failure> {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        // Help and version come as errors too; those are not ours to complain about.
+        Err(answer) if !answer.use_stderr() => {
+            let _ = answer.print();
+            return Ok(());
+        }
+        Err(error) => return Err(Failure::Usage(condense(&error))),
+    };
+    match arguments.command {
+        Some(Command::Serve(options)) => serve::serve(&options),
+        None => serve::serve(&ServeOptions::by_default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -12,10 +12,10 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::address::Peer;
-use crate::counters::ReactorCounters;
+use crate::counters::{ReactorCounters, Refusal};
 use crate::driver::ListenerId;
 use crate::error::{Error, Result};
-use crate::listener::{ListenSocket, Pace};
+use crate::listener::{ListenSocket, Pace, reset_on_close};
 use crate::mailbox::{Refused, Wake};
 use crate::reactor::tick;
 use crate::remote::{Letter, Shared};
@@ -65,6 +65,7 @@ impl Acceptor {
         listeners: Vec<(ListenerId, ListenSocket)>,
         balance: Balance,
         accepts_per_second: u32,
+        services: usize,
         shared: &Arc<Shared>,
     ) -> Result<Self> {
         let failed = |error: io::Error| Error::Setting(format!("the acceptor cannot start: {error}"));
@@ -82,6 +83,7 @@ impl Acceptor {
             balance,
             accepts_per_second,
             shared: shared.clone(),
+            counters: shared.acceptor_counters.get_or_init(|| Arc::new(ReactorCounters::new(services))).clone(),
             next: 0,
             #[allow(clippy::disallowed_methods)] // The acceptor is its own driver.
             began: Instant::now(),
@@ -104,6 +106,7 @@ struct Work {
     balance: Balance,
     accepts_per_second: u32,
     shared: Arc<Shared>,
+    counters: Arc<ReactorCounters>,
     next: usize,
     began: Instant,
 }
@@ -114,11 +117,11 @@ impl Work {
         let mut pace = Pace::new(self.accepts_per_second, tick(self.began.elapsed()));
         let mut pause = None;
         loop {
-            if let Err(error) = self.poll.poll(&mut events, pause) {
-                if error.kind() != io::ErrorKind::Interrupted {
-                    tracing::error!(%error, "the acceptor cannot wait; it ends");
-                    return self.shared.stop();
-                }
+            if let Err(error) = self.poll.poll(&mut events, pause)
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                tracing::error!(%error, "the acceptor cannot wait; it ends");
+                return self.shared.stop();
             }
             if self.shared.is_draining() {
                 return;
@@ -138,31 +141,42 @@ impl Work {
     fn accept_all(&mut self, index: usize, pace: &mut Pace) -> Option<Duration> {
         loop {
             let (listener, socket) = &self.listeners[index];
+            let tally = &self.counters.listeners[usize::from(*listener)];
             match socket.accept() {
                 Ok((socket, peer)) => {
                     let gate = &self.shared.gates()[self.choose(peer)];
                     self.next = self.next.wrapping_add(1);
                     match gate.sender.post(Letter::Adopt { listener: *listener, socket, peer }) {
                         Ok(()) => {}
-                        // Dropping the letter closes the connection.
-                        Err(Refused::Full(_)) => {
-                            tracing::warn!(%peer, "a reactor's mailbox is full: a connection was refused");
+                        Err(Refused::Full(letter)) => {
+                            refuse(letter);
+                            tally.refused[Refusal::Room.index()].add(1);
+                            tally.accept_pauses.add(1);
                             return Some(PAUSE);
                         }
-                        Err(Refused::Closed(_)) => return None,
+                        Err(Refused::Closed(letter)) => {
+                            refuse(letter);
+                            return None;
+                        }
                     }
                     let now = tick(self.began.elapsed());
                     if let Some(again) = pace.spend(now) {
+                        tally.accept_pauses.add(1);
                         return Some(Duration::from_millis(u64::from(again.since(now))));
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
-                Err(error) if is_exhausted(&error) => {
-                    tracing::warn!(%error, "accepting pauses and goes on by itself");
-                    return Some(PAUSE);
+                Err(error) => {
+                    tally.accept_errors.add(1);
+                    if is_exhausted(&error) {
+                        tally.accept_pauses.add(1);
+                        if tally.accept_pauses.get() == 1 {
+                            tracing::warn!(%error, "{EXHAUSTED}");
+                        }
+                        return Some(PAUSE);
+                    }
+                    // Else the connection was gone before it was accepted.
                 }
-                // The connection was gone before it was accepted.
-                Err(_) => {}
             }
         }
     }
@@ -190,9 +204,20 @@ impl Work {
     }
 }
 
+/// Resets a connection that no reactor takes.
+fn refuse(letter: Letter) {
+    if let Letter::Adopt { socket, .. } = letter {
+        reset_on_close(&socket);
+    }
+}
+
 fn connections(counters: &ReactorCounters) -> u64 {
     counters.listeners.iter().map(|listener| listener.connections.get()).sum()
 }
+
+/// What is logged when that happens for the first time.
+pub(crate) const EXHAUSTED: &str = "no descriptor or memory for another connection: accepting pauses and goes on by \
+     itself; raise the limit on open files (ulimit -n) or set a limit on connections";
 
 /// Whether the kernel had no descriptor or no memory for a connection.
 pub(crate) fn is_exhausted(error: &io::Error) -> bool {

@@ -38,8 +38,8 @@ impl FromStr for Address {
             .split_once("://")
             .ok_or_else(|| bad("an address is written tcp://host:port, unix:///path or udp://host:port"))?;
         match scheme {
-            "tcp" => Ok(Self::Tcp(resolve(rest).map_err(|why| bad(&why))?)),
-            "udp" => Ok(Self::Udp(resolve(rest).map_err(|why| bad(&why))?)),
+            "tcp" => Ok(Self::Tcp(resolve(url, rest)?)),
+            "udp" => Ok(Self::Udp(resolve(url, rest)?)),
             "unix" if rest.is_empty() => Err(bad("the path is missing: unix:///run/gannet.sock")),
             "unix" => Ok(Self::Unix(PathBuf::from(rest))),
             _ => Err(bad("the scheme is none of tcp, unix and udp")),
@@ -47,25 +47,28 @@ impl FromStr for Address {
     }
 }
 
-fn resolve(host_and_port: &str) -> Result<SocketAddr, String> {
+fn resolve(url: &str, host_and_port: &str) -> Result<SocketAddr, Error> {
+    let bad = |why: String| Error::Address { url: url.to_owned(), why };
     if let Ok(address) = host_and_port.parse() {
         return Ok(address);
     }
     let Some((host, port)) = host_and_port.rsplit_once(':') else {
-        return Err("the port is missing: host:port".to_owned());
+        return Err(bad("the port is missing: host:port".to_owned()));
     };
     if host.is_empty() {
-        return Err("the host is missing; 127.0.0.1 is this machine only, 0.0.0.0 every address of it".to_owned());
+        let why = "the host is missing; 127.0.0.1 is this machine only, 0.0.0.0 every address of it";
+        return Err(bad(why.to_owned()));
     }
     if host.contains(':') {
-        return Err("an IPv6 address stands in brackets: [::1]:7000".to_owned());
+        return Err(bad("an IPv6 address stands in brackets: [::1]:7000".to_owned()));
     }
     let Ok(port) = port.parse::<u16>() else {
-        return Err(format!("{port:?} is not a port (0 to 65535)"));
+        return Err(bad(format!("{port:?} is not a port (0 to 65535)")));
     };
+    let unknown = |why: String| Error::UnknownHost { url: url.to_owned(), why };
     match (host, port).to_socket_addrs() {
-        Ok(mut found) => found.next().ok_or_else(|| format!("{host:?} has no address")),
-        Err(error) => Err(format!("{host:?} was not found ({error})")),
+        Ok(mut found) => found.next().ok_or_else(|| unknown("it has no address".to_owned())),
+        Err(error) => Err(unknown(error.to_string())),
     }
 }
 
@@ -186,6 +189,12 @@ mod tests {
             let error = url.parse::<Address>().expect_err(url).to_string();
             assert!(error.contains(why) && error.contains(url), "{url}: {error}");
         }
+    }
+
+    #[test]
+    fn a_host_that_does_not_exist_is_not_a_mistake_of_writing() {
+        let error = "tcp://nowhere.invalid:7000".parse::<Address>().expect_err("reserved by RFC 6761 §6.4");
+        assert!(matches!(error, Error::UnknownHost { .. }), "{error}");
     }
 
     #[test]

@@ -10,8 +10,7 @@ use crate::outbox::Outbox;
 /// Bytes of a block. Not a power of two: blocks that begin 4 KiB apart would share their cache set.
 pub(crate) const BLOCK_BYTES: usize = 2048 + 64;
 
-/// Blocks, outboxes and carries that a pool keeps for later, each. What is given back beyond it is freed: a burst
-/// must not become the resident size for ever.
+/// Blocks, outboxes and carries that a pool keeps for later in any case, each.
 const KEPT: usize = 128;
 
 /// A carry that grew beyond this is freed, not kept.
@@ -102,74 +101,114 @@ pub(crate) struct Carry {
     pub(crate) need: usize,
 }
 
-/// Everything that is borrowed for as long as a connection has something to hold.
+/// Things that are borrowed and given back, and how many were out at once lately.
+struct Pool<T> {
+    free: Vec<T>,
+    out: usize,
+    most_out: usize,
+}
+
+impl<T> Default for Pool<T> {
+    fn default() -> Self {
+        Self { free: Vec::new(), out: 0, most_out: 0 }
+    }
+}
+
+impl<T> Pool<T> {
+    #[inline]
+    fn take(&mut self) -> Option<T> {
+        self.out += 1;
+        self.most_out = self.most_out.max(self.out);
+        self.free.pop()
+    }
+
+    /// The last one given back is the first one taken again: it is still in the cache.
+    #[inline]
+    fn put(&mut self, thing: T) {
+        self.out -= 1;
+        self.free.push(thing);
+    }
+
+    fn has_excess(&self) -> bool {
+        self.free.len() > KEPT
+    }
+
+    /// Frees what was not needed since the last time: a burst must not become the resident size for ever.
+    fn trim(&mut self) {
+        self.free.truncate(KEPT.max(self.most_out - self.out));
+        self.free.shrink_to(2 * KEPT);
+        self.most_out = self.out;
+    }
+}
+
+/// Everything that is borrowed for as long as a connection has something to hold. Outboxes and carries are boxed: a
+/// connection keeps eight bytes of them, and an outbox must not move while the kernel reads from it.
 #[derive(Default)]
 pub(crate) struct Pools {
-    blocks: Vec<Box<[u8; BLOCK_BYTES]>>,
-    // Boxed on purpose: a connection keeps eight bytes, and an outbox must not move while the kernel reads from it.
-    #[allow(clippy::vec_box)]
-    outboxes: Vec<Box<Outbox>>,
-    #[allow(clippy::vec_box)]
-    carries: Vec<Box<Carry>>,
-    blocks_out: usize,
-    outboxes_out: usize,
-    carries_out: usize,
+    blocks: Pool<Box<[u8; BLOCK_BYTES]>>,
+    outboxes: Pool<Box<Outbox>>,
+    carries: Pool<Box<Carry>>,
 }
 
 impl Pools {
     /// An empty block.
     #[inline]
     pub(crate) fn block(&mut self) -> Block {
-        self.blocks_out += 1;
-        let data = self.blocks.pop().unwrap_or_else(|| Box::new([0; BLOCK_BYTES]));
+        let data = self.blocks.take().unwrap_or_else(|| Box::new([0; BLOCK_BYTES]));
         Block { data, start: 0, end: 0 }
     }
 
     /// Takes a block back.
     #[inline]
     pub(crate) fn return_block(&mut self, block: Block) {
-        self.blocks_out -= 1;
-        if self.blocks.len() < KEPT {
-            self.blocks.push(block.data);
-        }
+        self.blocks.put(block.data);
     }
 
     /// An empty outbox.
     #[inline]
     pub(crate) fn outbox(&mut self) -> Box<Outbox> {
-        self.outboxes_out += 1;
-        self.outboxes.pop().unwrap_or_default()
+        self.outboxes.take().unwrap_or_default()
     }
 
     /// Takes an outbox back, with whatever is still in it.
     #[inline]
     pub(crate) fn return_outbox(&mut self, mut outbox: Box<Outbox>) {
         outbox.clear(self);
-        self.outboxes_out -= 1;
-        if self.outboxes.len() < KEPT {
-            self.outboxes.push(outbox);
-        }
+        self.outboxes.put(outbox);
     }
 
     /// An empty carry.
     pub(crate) fn carry(&mut self) -> Box<Carry> {
-        self.carries_out += 1;
-        self.carries.pop().unwrap_or_default()
+        self.carries.take().unwrap_or_default()
     }
 
     /// Takes a carry back.
     pub(crate) fn return_carry(&mut self, mut carry: Box<Carry>) {
-        self.carries_out -= 1;
-        if self.carries.len() < KEPT && carry.bytes.capacity() <= KEPT_CARRY_BYTES {
-            carry.bytes.clear();
-            carry.need = 0;
-            self.carries.push(carry);
+        carry.need = 0;
+        carry.bytes.clear();
+        if carry.bytes.capacity() > KEPT_CARRY_BYTES {
+            carry.bytes = Vec::new();
         }
+        self.carries.put(carry);
+    }
+
+    /// Whether [`Pools::trim`] might free something.
+    #[inline]
+    pub(crate) fn has_excess(&self) -> bool {
+        self.blocks.has_excess() || self.outboxes.has_excess() || self.carries.has_excess()
+    }
+
+    /// Frees what was not needed since the last call. Called about once a second.
+    pub(crate) fn trim(&mut self) {
+        self.blocks.trim();
+        self.outboxes.trim();
+        self.carries.trim();
     }
 
     /// Blocks, outboxes and carries that are in use.
+    #[cfg(test)]
     pub(crate) fn out(&self) -> (usize, usize, usize) {
-        (self.blocks_out, self.outboxes_out, self.carries_out)
+        (self.blocks.out, self.outboxes.out, self.carries.out)
     }
 }
 
@@ -191,13 +230,17 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_keeps_a_bounded_number_of_blocks() {
+    fn a_pool_gives_up_what_a_burst_left_behind() {
         let mut pools = Pools::default();
-        let blocks: Vec<_> = (0..KEPT * 2).map(|_| pools.block()).collect();
-        assert_eq!(pools.out().0, KEPT * 2);
+        let blocks: Vec<_> = (0..KEPT * 4).map(|_| pools.block()).collect();
         blocks.into_iter().for_each(|block| pools.return_block(block));
-        assert_eq!(pools.out().0, 0);
-        assert_eq!(pools.blocks.len(), KEPT);
+        assert_eq!((pools.out().0, pools.blocks.free.len()), (0, KEPT * 4));
+        pools.trim();
+        assert_eq!(pools.blocks.free.len(), KEPT * 4, "they were needed since the last time");
+        assert!(pools.has_excess());
+        pools.trim();
+        assert_eq!(pools.blocks.free.len(), KEPT);
+        assert!(!pools.has_excess());
     }
 
     #[test]

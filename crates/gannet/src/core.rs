@@ -37,6 +37,9 @@ pub enum SendStatus {
     Unencodable,
 }
 
+/// Makes the session of an outbound connection, on the thread that asked for it.
+pub(crate) type MakeSessionHere = Box<dyn FnOnce(&mut dyn Host) -> u32>;
+
 /// What a callback wants done that needs the driver at once, in the order it wanted it.
 pub(crate) enum Deferred {
     /// Bytes for every member of a group but one, which has them already.
@@ -46,7 +49,7 @@ pub(crate) enum Deferred {
     /// The end of another connection of this reactor.
     Close { place: Place, flushed: bool },
     /// An outbound connection.
-    Dial { service: u16, route: Route, timeout_ms: u32, session: Box<dyn FnOnce(&mut dyn Host) -> u32> },
+    Dial { service: u16, route: Route, timeout_ms: u32, session: MakeSessionHere },
 }
 
 /// See the module.
@@ -119,11 +122,11 @@ impl Core {
     /// Puts a connection on the list of those to settle at the end of the turn.
     #[inline]
     pub(crate) fn mark(&mut self, token: Token) {
-        if let Some(connection) = self.slab.get_mut(token) {
-            if !connection.flags.has(Flags::DIRTY) {
-                connection.flags.set(Flags::DIRTY);
-                self.dirty.push(token);
-            }
+        if let Some(connection) = self.slab.get_mut(token)
+            && !connection.flags.has(Flags::DIRTY)
+        {
+            connection.flags.set(Flags::DIRTY);
+            self.dirty.push(token);
         }
     }
 

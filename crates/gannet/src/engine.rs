@@ -249,7 +249,7 @@ impl Engine {
         } else {
             let central = std::mem::take(&mut bound.central);
             let pace = self.limits.accepts_per_second;
-            Some(Acceptor::start(central, self.balance, pace, &shared)?)
+            Some(Acceptor::start(central, self.balance, pace, self.entries.len(), &shared)?)
         };
         go.iter().for_each(|go| {
             // A thread that is gone by now shows in `join`.

@@ -2,16 +2,26 @@
 
 use std::io;
 
+use crate::acceptor::is_exhausted;
+
 /// An engine could not be built, started or run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An address is not written as it should be, or its host is unknown.
+    /// An address is not written as it should be.
     #[error("{url:?} is not an address Gannet understands: {why}")]
     Address {
         /// What was given.
         url: String,
         /// What is wrong with it.
+        why: String,
+    },
+    /// The host of an address has no IP address, as far as the system's resolver knows.
+    #[error("the host of {url} was not found: {why}; check the name, or give an IP address")]
+    UnknownHost {
+        /// The address.
+        url: String,
+        /// What the resolver said.
         why: String,
     },
     /// Listening failed.
@@ -34,7 +44,7 @@ pub enum Error {
     #[error("{0}")]
     Setting(String),
     /// A reactor could not start, or its driver failed beyond repair.
-    #[error("reactor {reactor} failed: {error}")]
+    #[error("reactor {reactor} failed: {error}{}", hint(.error))]
     Reactor {
         /// Its number, from 0.
         reactor: usize,
@@ -45,6 +55,10 @@ pub enum Error {
 
 /// The result of everything that concerns a whole engine.
 pub type Result<T> = std::result::Result<T, Error>;
+
+fn hint(error: &io::Error) -> &'static str {
+    if is_exhausted(error) { "; raise the limit on open files (ulimit -n), or use fewer reactors" } else { "" }
+}
 
 fn explain_listen(error: &io::Error) -> String {
     match error.kind() {

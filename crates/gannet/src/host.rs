@@ -23,6 +23,10 @@ use crate::slab::Slab;
 /// Bytes that a carry is topped up with at first where the codec does not know how many it needs.
 const FIRST_TOP_UP: usize = 256;
 
+/// Bytes that are decoded at a time of what waited while reading was paused, unless a message is larger: as much as a
+/// driver receives at once, so that a codec without framing does not make one huge message of it.
+const WINDOW_BYTES: usize = 64 * 1024;
+
 /// The name of an outbound service of an engine: what `connect` wants to know.
 pub struct Outbound<S> {
     pub(crate) index: u16,
@@ -370,7 +374,22 @@ impl<S: Service> Host for HostOf<S> {
         let Some(connection) = core.slab.get_mut(token) else { return };
         let session = connection.session;
         let Some(mut carry) = connection.carry.take() else { return };
-        let Progress { consumed, need } = self.decode(core, token, session, &mut carry.bytes, false);
+        let (mut consumed, mut need, mut window) = (0, 0, WINDOW_BYTES);
+        core.halt = false;
+        while consumed < carry.bytes.len() && !core.halt {
+            let end = carry.bytes.len().min(consumed + window);
+            let progress = self.decode(core, token, session, &mut carry.bytes[consumed..end], false);
+            consumed += progress.consumed;
+            need = progress.need;
+            if progress.need > carry.bytes.len() - consumed {
+                break;
+            }
+            let wider = if progress.consumed == 0 { 2 * window } else { WINDOW_BYTES };
+            window = progress.need.max(wider);
+        }
+        if core.halt {
+            need = 0;
+        }
         if consumed >= carry.bytes.len() {
             return core.pools.return_carry(carry);
         }

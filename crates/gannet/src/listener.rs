@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -156,6 +157,12 @@ pub(crate) fn open_outbound(route: &Route) -> io::Result<(Socket, SockAddr)> {
         socket.bind(&from.into())?;
     }
     Ok((socket, to))
+}
+
+/// Makes the close of a socket a reset: nothing of it stays in the kernel.
+pub(crate) fn reset_on_close(socket: &OwnedFd) {
+    // It fails only for sockets that have no such option, and then an ordinary close is what there is.
+    let _ = rustix::net::sockopt::set_socket_linger(socket, Some(Duration::ZERO));
 }
 
 /// How fast one reactor, or the acceptor, may accept: a bucket that fills with time.

@@ -14,7 +14,7 @@ use crate::address::Peer;
 use crate::connection::{NO_SESSION, Payload, Place};
 use crate::context::Connect;
 use crate::core::{Core, encode};
-use crate::counters::{ReactorCounters, ReactorStats};
+use crate::counters::{ListenerStats, ReactorCounters, ReactorStats};
 use crate::driver::{ListenerId, Route, Token};
 use crate::group::Group;
 use crate::handle::{Handle, Live, SendError};
@@ -74,6 +74,7 @@ pub(crate) struct Shared {
     pub(crate) drain_timeout: Duration,
     /// Wakes the acceptor, where there is one.
     pub(crate) acceptor: OnceLock<Arc<dyn Wake>>,
+    pub(crate) acceptor_counters: OnceLock<Arc<ReactorCounters>>,
 }
 
 impl Shared {
@@ -89,6 +90,7 @@ impl Shared {
             draining: AtomicBool::new(false),
             drain_timeout,
             acceptor: OnceLock::new(),
+            acceptor_counters: OnceLock::new(),
         }
     }
 
@@ -266,6 +268,13 @@ impl Remote {
     #[must_use]
     pub fn stats(&self) -> Vec<ReactorStats> {
         self.shared.gates().iter().map(|gate| gate.counters.read()).collect()
+    }
+
+    /// What the acceptor's thread counts, where there is one: failed accepts, pauses, and refusals for want of room in
+    /// a mailbox. All else is counted by the reactor that gets the connection.
+    #[must_use]
+    pub fn acceptor_stats(&self) -> Option<Vec<ListenerStats>> {
+        self.shared.acceptor_counters.get().map(|counters| counters.read().listeners)
     }
 
     /// Offloaded jobs that wait or run.

@@ -188,6 +188,7 @@ impl<T> Slab<T> {
     }
 
     /// How many values there are.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> u32 {
         self.len
     }

@@ -71,13 +71,13 @@ macro_rules! on_every_driver {
             })*
         }
 
-        // To be switched on with the driver:
-        // mod uring {
-        //     $(#[test]
-        //     fn $name() {
-        //         crate::driver::conformance::sockets::on_uring(|net| super::$name(net));
-        //     })*
-        // }
+        #[cfg(target_os = "linux")]
+        mod uring {
+            $(#[test]
+            fn $name() {
+                crate::driver::conformance::sockets::on_uring(|net| super::$name(net));
+            })*
+        }
     };
 }
 use on_every_driver;

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+#[cfg(target_os = "linux")]
+use std::os::fd::{AsRawFd, RawFd};
 use std::ptr::NonNull;
 
 use crate::buffer::Chunk;
@@ -39,6 +41,12 @@ impl Datagrams {
             self.sockets.resize_with(index + 1, || None);
         }
         self.sockets[index] = Some(socket);
+    }
+
+    /// The descriptor of a socket.
+    #[cfg(target_os = "linux")]
+    pub(super) fn fd(&self, listener: ListenerId) -> Option<RawFd> {
+        Some(self.sockets.get(usize::from(listener))?.as_ref()?.as_raw_fd())
     }
 
     /// The next datagram, or `None` where there is none now.

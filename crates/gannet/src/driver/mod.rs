@@ -85,9 +85,6 @@ pub(crate) trait Driver {
     /// An accepted connection that is not attached yet.
     type Incoming;
 
-    /// The name in logs and on the command line.
-    const NAME: &'static str;
-
     /// Time since some moment before the reactor began, never going back. The one clock of a reactor.
     fn now(&self) -> Duration;
 

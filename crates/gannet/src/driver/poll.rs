@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
 use crate::buffer::Chunk;
-use crate::listener::{ListenSocket, open_outbound};
+use crate::listener::{ListenSocket, open_outbound, reset_on_close};
 use crate::mailbox::Wake;
 use crate::outbox::{Outbox, SLICES};
 
@@ -266,8 +266,6 @@ impl PollDriver {
 impl Driver for PollDriver {
     type Incoming = OwnedFd;
 
-    const NAME: &'static str = "poll";
-
     fn now(&self) -> Duration {
         self.began.elapsed()
     }
@@ -400,10 +398,10 @@ impl Driver for PollDriver {
     }
 
     fn close(&mut self, token: Token, reset: bool) {
-        if let Some(entry) = self.entries.get_mut(token) {
-            if let Some(socket) = std::mem::take(entry).socket.filter(|_| reset) {
-                reset_on_close(&socket);
-            }
+        if let Some(entry) = self.entries.get_mut(token)
+            && let Some(socket) = std::mem::take(entry).socket.filter(|_| reset)
+        {
+            reset_on_close(&socket);
         }
         self.done.push_back(Event::Closed { token });
     }
@@ -468,10 +466,4 @@ impl Driver for PollDriver {
     fn buffers_out(&self) -> usize {
         usize::from(self.chunk_out)
     }
-}
-
-/// Makes the close of a socket a reset: nothing of it stays in the kernel.
-fn reset_on_close(socket: &OwnedFd) {
-    // It fails only for sockets that have no such option, and then an ordinary close is what there is.
-    let _ = rustix::net::sockopt::set_socket_linger(socket, Some(Duration::ZERO));
 }

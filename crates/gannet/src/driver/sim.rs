@@ -120,8 +120,6 @@ impl SimDriver {
 impl Driver for SimDriver {
     type Incoming = Incoming;
 
-    const NAME: &'static str = "sim";
-
     fn now(&self) -> Duration {
         self.network.borrow().now
     }

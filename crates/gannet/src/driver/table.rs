@@ -31,13 +31,4 @@ impl<T: Default> Table<T> {
         let piece = self.pieces[index / PIECE].get_or_insert_with(|| Box::new(std::array::from_fn(|_| T::default())));
         piece[index % PIECE] = value;
     }
-
-    /// All states ever stored, default ones included.
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (Token, &mut T)> {
-        self.pieces.iter_mut().enumerate().flat_map(|(number, piece)| {
-            piece.iter_mut().flat_map(move |piece| {
-                piece.iter_mut().enumerate().map(move |(index, value)| ((number * PIECE + index) as Token, value))
-            })
-        })
-    }
 }

@@ -4,13 +4,13 @@ use std::io;
 use std::mem;
 use std::os::fd::OwnedFd;
 
-use crate::acceptor::is_exhausted;
+use crate::acceptor::{EXHAUSTED, is_exhausted};
 use crate::address::Peer;
 use crate::connection::{CloseReason, Flags, State};
-use crate::core::Deferred;
+use crate::core::{Deferred, MakeSessionHere};
 use crate::counters::Refusal;
 use crate::driver::{Driver, ListenerId, Route, Sent, Token};
-use crate::host::Host;
+use crate::listener::reset_on_close;
 use crate::wheel::Tick;
 
 use super::Reactor;
@@ -37,10 +37,9 @@ impl<D: Driver> Reactor<D> {
     }
 
     pub(super) fn adopt(&mut self, listener: ListenerId, socket: OwnedFd, peer: Peer) {
-        if let Some(token) = self.admit(listener, peer) {
-            let adopted = self.driver.adopt(token, socket);
-            self.begin(token, listener, adopted);
-        }
+        let Some(token) = self.admit(listener, peer) else { return reset_on_close(&socket) };
+        let adopted = self.driver.adopt(token, socket);
+        self.begin(token, listener, adopted);
     }
 
     /// Finds room for a connection, or counts why there is none.
@@ -57,11 +56,11 @@ impl<D: Driver> Reactor<D> {
             return refuse(Refusal::Connections);
         }
         let counted = peer.ip().filter(|_| limits.connections_per_peer != 0);
-        if let Some(ip) = counted {
-            if !shared.peer_in(ip, limits.connections_per_peer) {
-                shared.count_out();
-                return refuse(Refusal::Peer);
-            }
+        if let Some(ip) = counted
+            && !shared.peer_in(ip, limits.connections_per_peer)
+        {
+            shared.count_out();
+            return refuse(Refusal::Peer);
         }
         let Some(token) = self.core.insert(listener, peer, State::Open) else {
             self.core.shared.count_out();
@@ -107,11 +106,7 @@ impl<D: Driver> Reactor<D> {
         }
         tally.accept_pauses.add(1);
         if self.accept_again.is_none() && tally.accept_pauses.get() == 1 {
-            tracing::warn!(
-                %error,
-                "no descriptor or memory for another connection: accepting pauses and goes on by itself; raise the \
-                 limit on open files (ulimit -n) or set --max-connections"
-            );
+            tracing::warn!(%error, "{EXHAUSTED}");
         }
         self.pause_accepting(self.core.now.after(ACCEPT_PAUSE_MS));
     }
@@ -124,7 +119,7 @@ impl<D: Driver> Reactor<D> {
     }
 
     /// Begins an outbound connection.
-    fn dial(&mut self, service: u16, route: &Route, timeout_ms: u32, session: Box<dyn FnOnce(&mut dyn Host) -> u32>) {
+    fn dial(&mut self, service: u16, route: &Route, timeout_ms: u32, session: MakeSessionHere) {
         let peer = match route.to {
             crate::address::Target::Tcp(address) => address.into(),
             crate::address::Target::Unix(_) => Peer::UNIX,

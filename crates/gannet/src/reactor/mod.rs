@@ -31,6 +31,9 @@ const STALL: Duration = Duration::from_millis(25);
 /// Letters taken in one turn; more wait for the next, so that letters cannot starve connections.
 const LETTERS_A_TURN: usize = 4_096;
 
+/// How often pools give up what they did not need.
+const TRIM_MS: u32 = 1_000;
+
 /// What a listener of a reactor is to it.
 pub(crate) enum Served {
     /// A service of connections, listening or outbound.
@@ -56,6 +59,8 @@ pub(crate) struct Reactor<D: Driver> {
     /// Slots from here on have not been told to drain.
     drain_cursor: Option<u32>,
     expired: Vec<Token>,
+    /// When the pools were trimmed.
+    trimmed: Tick,
     /// The clock at the end of the last turn.
     clock: Duration,
     /// Services that were called in this turn, a bit each (by index modulo 64), for the report of a stall.
@@ -89,6 +94,7 @@ impl<D: Driver> Reactor<D> {
             drain_by: None,
             drain_cursor: None,
             expired: Vec::new(),
+            trimmed: tick(clock),
             clock,
             called: 0,
         }
@@ -134,6 +140,11 @@ impl<D: Driver> Reactor<D> {
             self.drain_some();
         }
         self.settle_marked();
+
+        if self.core.now.since(self.trimmed) >= TRIM_MS {
+            self.trimmed = self.core.now;
+            self.core.pools.trim();
+        }
 
         self.core.counters.starved.set(self.driver.starved());
         self.core.counters.timers.set(self.core.wheel.len() as u64);

@@ -12,7 +12,7 @@ use crate::driver::{Driver, Token};
 use crate::service::{Drain, Heartbeat, Idle};
 use crate::wheel::Tick;
 
-use super::{Reactor, Served, tick};
+use super::{Reactor, Served, TRIM_MS, tick};
 
 /// Slots that are told to drain in one turn.
 const DRAINED_A_TURN: u32 = 2_048;
@@ -91,7 +91,8 @@ impl<D: Driver> Reactor<D> {
             return Some(Duration::ZERO);
         }
         let now = tick(self.clock);
-        [self.core.wheel.next_deadline(), self.accept_again, self.drain_by]
+        let trim = self.core.pools.has_excess().then(|| self.trimmed.after(TRIM_MS));
+        [self.core.wheel.next_deadline(), self.accept_again, self.drain_by, trim]
             .into_iter()
             .flatten()
             .map(|due| if due.is_before(now) { 0 } else { due.since(now) })
@@ -135,10 +136,10 @@ impl<D: Driver> Reactor<D> {
             self.fire(token);
             self.settle(token);
             let Some(connection) = self.core.slab.get(token) else { continue };
-            if connection.state() != State::Closed {
-                if let Some(due) = self.deadlines[usize::from(connection.service)].next(connection) {
-                    self.core.due(token, due);
-                }
+            if connection.state() != State::Closed
+                && let Some(due) = self.deadlines[usize::from(connection.service)].next(connection)
+            {
+                self.core.due(token, due);
             }
         }
         self.expired = expired;
@@ -212,11 +213,11 @@ impl<D: Driver> Reactor<D> {
         }
         connection.missed += 1;
         let (host, core) = self.host(service);
-        if host.heartbeat(core, token) == Heartbeat::None {
-            if let Some(connection) = core.slab.get_mut(token) {
-                connection.flags.set(Flags::NO_HEARTBEAT);
-                connection.missed = 0;
-            }
+        if host.heartbeat(core, token) == Heartbeat::None
+            && let Some(connection) = core.slab.get_mut(token)
+        {
+            connection.flags.set(Flags::NO_HEARTBEAT);
+            connection.missed = 0;
         }
     }
 

@@ -29,6 +29,15 @@ impl<D> Sockets<D> {
     }
 }
 
+/// Runs a test on io_uring, where this process may use it; else says why it cannot.
+#[cfg(target_os = "linux")]
+pub(super) fn on_uring(test: impl FnOnce(Sockets<crate::driver::uring::UringDriver>)) {
+    match crate::driver::uring::probe() {
+        Ok(_) => test(Sockets::new(crate::driver::uring::UringDriver::new)),
+        Err(why) => eprintln!("not tried on io_uring, which cannot be used here: {why}"),
+    }
+}
+
 fn loopback() -> SocketAddr {
     SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0)
 }

@@ -1,0 +1,99 @@
+//! Starts a subject as a child process, waits until it listens, and ends it on every way out.
+
+use std::io::{self, BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use crate::socket::check;
+use crate::subject::Subject;
+
+/// First port tried; the range lies below the ephemeral ports.
+const FIRST_PORT: u16 = 20_000;
+/// One past the last port.
+const END_PORT: u16 = 30_000;
+/// How many ports are tried before giving up.
+const ATTEMPTS: u32 = 100;
+/// Exit status of the hidden subcommand when its port is taken.
+pub const PORT_TAKEN: u8 = 3;
+
+/// A running subject. Dropping it ends the process; should the parent be killed, the kernel ends it.
+pub struct Server {
+    child: Child,
+    /// Where it listens on loopback.
+    pub port: u16,
+}
+
+impl Server {
+    /// Starts `subject` pinned to `cpu`. Each call takes another port, so that no socket of an earlier
+    /// run is in the way.
+    pub fn start(subject: &Subject, cpu: usize) -> io::Result<Self> {
+        for _ in 0..ATTEMPTS {
+            let port = next_port();
+            let mut child = spawn(subject.name, port, cpu)?;
+            let Some(stdout) = child.stdout.take() else {
+                return Err(io::Error::other("the server has no standard output"));
+            };
+            let server = Self { child, port };
+            let mut line = String::new();
+            BufReader::new(stdout).read_line(&mut line)?;
+            if line.trim_end() == format!("ready {port}") {
+                return Ok(server);
+            }
+            let status = server.into_status()?;
+            if status != Some(i32::from(PORT_TAKEN)) {
+                return Err(io::Error::other(format!(
+                    "{} ended before it listened on port {port} (status {status:?})",
+                    subject.name
+                )));
+            }
+        }
+        Err(io::Error::from(io::ErrorKind::AddrInUse))
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn into_status(mut self) -> io::Result<Option<i32>> {
+        Ok(self.child.wait()?.code())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // An error says that it is gone already, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn next_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let span = END_PORT - FIRST_PORT;
+    // Runs started one after the other begin at different ports.
+    let start = (std::process::id() % u32::from(span)) as u16;
+    FIRST_PORT + (start + NEXT.fetch_add(1, Ordering::Relaxed) % span) % span
+}
+
+fn spawn(name: &str, port: u16, cpu: usize) -> io::Result<Child> {
+    let parent = std::process::id();
+    let mut command = Command::new(std::env::current_exe()?);
+    command
+        .args(["server", name, "--port", &port.to_string(), "--cpu", &cpu.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    // SAFETY: the closure runs between fork and exec and makes only system calls that are safe there.
+    unsafe {
+        command.pre_exec(move || {
+            check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
+            // The parent may have ended before the line above.
+            if libc::getppid() as u32 != parent {
+                return Err(io::Error::from_raw_os_error(libc::ESRCH));
+            }
+            Ok(())
+        })
+    };
+    command.spawn()
+}

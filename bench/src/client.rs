@@ -1,0 +1,5 @@
+//! The client: one thread, its own bare epoll loop, every byte verified.
+
+pub mod broadcast;
+pub mod closed_loop;
+pub mod idle;

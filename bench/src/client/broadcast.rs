@@ -1,0 +1,113 @@
+//! Members of a broadcast: one byte from the first of them, one payload to each.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use crate::epoll::{Epoll, READ};
+use crate::floor::broadcast::PAYLOAD;
+use crate::measure::Usage;
+use crate::socket;
+
+/// Longer than any silence of a server that is alive.
+const PATIENCE_MS: i32 = 5_000;
+/// Broadcasts before counting starts.
+const WARM_UP: u32 = 3;
+
+/// What came of the broadcasts that counted.
+pub struct Outcome {
+    /// Payloads received and verified.
+    pub deliveries: u64,
+    /// From the first trigger to the last byte.
+    pub elapsed: Duration,
+    /// Each broadcast from its trigger to its last byte.
+    pub each: Vec<Duration>,
+    /// What the server used.
+    pub server: Usage,
+}
+
+/// Opens `connections`, waits for the greeting on each, then triggers one broadcast after the other.
+pub fn run(port: u16, pid: u32, connections: usize, broadcasts: u32) -> io::Result<Outcome> {
+    /// Joins are greeted in portions, so that no backlog overflows.
+    const PORTION: usize = 1_000;
+    let mut members = Members { epoll: Epoll::new()?, members: Vec::with_capacity(connections) };
+    while members.members.len() < connections {
+        let first = members.members.len();
+        let end = connections.min(first + PORTION);
+        for index in first..end {
+            let fd = socket::connect(port)?;
+            members.epoll.add(fd.as_raw_fd(), READ, index as u64)?;
+            members.members.push((fd, 0));
+        }
+        members.receive((end - first) * PAYLOAD.len())?;
+    }
+    for _ in 0..WARM_UP {
+        members.broadcast()?;
+    }
+    let before = Usage::of(pid)?;
+    let started = Instant::now();
+    let mut each = Vec::new();
+    for _ in 0..broadcasts {
+        each.push(members.broadcast()?);
+    }
+    Ok(Outcome {
+        deliveries: connections as u64 * u64::from(broadcasts),
+        elapsed: started.elapsed(),
+        each,
+        server: Usage::of(pid)? - before,
+    })
+}
+
+struct Members {
+    epoll: Epoll,
+    /// Each with its position in the payload.
+    members: Vec<(OwnedFd, usize)>,
+}
+
+impl Members {
+    fn broadcast(&mut self) -> io::Result<Duration> {
+        let started = Instant::now();
+        let Some((first, _)) = self.members.first() else {
+            return Ok(Duration::ZERO);
+        };
+        if socket::send(first.as_raw_fd(), b"!")? != Some(1) {
+            return Err(io::Error::from(io::ErrorKind::WriteZero));
+        }
+        self.receive(self.members.len() * PAYLOAD.len())?;
+        if self.members.iter().any(|(_, position)| *position != 0) {
+            return Err(io::Error::from(io::ErrorKind::InvalidData));
+        }
+        Ok(started.elapsed())
+    }
+
+    /// Receives `bytes` in all, each where it belongs.
+    fn receive(&mut self, mut bytes: usize) -> io::Result<()> {
+        let mut buffer = [0; 4096];
+        while bytes > 0 {
+            let count = self.epoll.wait(PATIENCE_MS)?;
+            if count == 0 {
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("{bytes} bytes of a broadcast did not come"),
+                ));
+            }
+            for event in 0..count {
+                let (_, token) = self.epoll.event(event);
+                let (fd, position) = &mut self.members[token as usize];
+                let received = match socket::receive(fd.as_raw_fd(), &mut buffer)? {
+                    Some(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+                    Some(received) => received,
+                    None => continue,
+                };
+                for byte in &buffer[..received] {
+                    if *byte != PAYLOAD[*position] {
+                        return Err(io::Error::from(io::ErrorKind::InvalidData));
+                    }
+                    *position = (*position + 1) % PAYLOAD.len();
+                }
+                bytes = bytes.checked_sub(received).ok_or(io::ErrorKind::InvalidData)?;
+            }
+        }
+        Ok(())
+    }
+}

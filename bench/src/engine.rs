@@ -1,0 +1,101 @@
+//! The engine as a subject: one reactor, one service, no options.
+
+use std::io;
+
+use gannet::proto::{LengthPrefixed, Lines, Raw};
+use gannet::{Context, DriverChoice, Engine, Group, Refused, Service};
+
+use crate::floor::broadcast::PAYLOAD;
+use crate::subject::Ready;
+
+struct Echo;
+
+impl Service for Echo {
+    type Codec = Raw;
+    type Session = ();
+
+    fn message(&mut self, _: &mut (), bytes: &[u8], cx: &mut Context<'_, Self>) {
+        cx.send([bytes]);
+    }
+}
+
+/// Bytes, answered with the same bytes.
+pub fn echo(port: u16, ready: Ready, driver: DriverChoice) -> io::Result<()> {
+    serve(port, ready, driver, || Echo)
+}
+
+struct EchoLines;
+
+impl Service for EchoLines {
+    type Codec = Lines;
+    type Session = ();
+
+    fn message(&mut self, _: &mut (), line: &[u8], cx: &mut Context<'_, Self>) {
+        cx.send([b"echo: ", line]);
+    }
+}
+
+/// Lines, answered with `echo: ` and the line.
+pub fn lines(port: u16, ready: Ready, driver: DriverChoice) -> io::Result<()> {
+    serve(port, ready, driver, || EchoLines)
+}
+
+struct EchoFrames;
+
+impl Service for EchoFrames {
+    type Codec = LengthPrefixed;
+    type Session = ();
+
+    fn message(&mut self, _: &mut (), frame: &[u8], cx: &mut Context<'_, Self>) {
+        cx.send([frame]);
+    }
+}
+
+/// Frames, answered with the same frames.
+pub fn frames(port: u16, ready: Ready, driver: DriverChoice) -> io::Result<()> {
+    serve(port, ready, driver, || EchoFrames)
+}
+
+struct Room {
+    members: Group,
+}
+
+impl Service for Room {
+    type Codec = Raw;
+    type Session = ();
+
+    fn open(&mut self, cx: &mut Context<'_, Self>) -> Result<(), Refused> {
+        cx.send([PAYLOAD]);
+        cx.join(self.members).map_err(|_| Refused)
+    }
+
+    fn message(&mut self, _: &mut (), bytes: &[u8], cx: &mut Context<'_, Self>) {
+        for _ in bytes {
+            if let Err(error) = cx.broadcast(self.members, [PAYLOAD]) {
+                eprintln!("a broadcast failed: {error}");
+            }
+        }
+    }
+}
+
+/// One payload for each that joins; any byte from anybody sends one to everybody.
+pub fn broadcast(port: u16, ready: Ready, driver: DriverChoice) -> io::Result<()> {
+    let members = Group::new();
+    serve(port, ready, driver, move || Room { members })
+}
+
+fn serve<S: Service>(
+    port: u16,
+    ready: Ready,
+    driver: DriverChoice,
+    factory: impl Fn() -> S + Send + Sync + 'static,
+) -> io::Result<()> {
+    let engine = Engine::new().reactors(1).driver(driver);
+    let engine = engine.listen(&format!("tcp://127.0.0.1:{port}"), factory).map_err(io::Error::other)?;
+    let running = engine.start().map_err(|error| match error {
+        gannet::Error::Listen { error, .. } => error,
+        error => io::Error::other(error),
+    })?;
+    ready.announce(port)?;
+    running.join().map_err(io::Error::other)
+}

@@ -1,0 +1,28 @@
+//! One line about the machine, since figures without it mean nothing.
+
+use std::fs;
+use std::process::Command;
+
+/// CPU model, number of cores, kernel and compiler; a question mark for what cannot be learned.
+pub fn describe() -> String {
+    let unknown = || "?".to_owned();
+    let cpu = fs::read_to_string("/proc/cpuinfo")
+        .ok()
+        .and_then(|text| {
+            let line = text.lines().find(|line| line.starts_with("model name"))?;
+            Some(line.split_once(':')?.1.trim().to_owned())
+        })
+        .unwrap_or_else(unknown);
+    // Not `available_parallelism`, which counts only the CPUs that this thread is pinned to.
+    let cores = fs::read_to_string("/proc/cpuinfo")
+        .map_or(0, |text| text.lines().filter(|line| line.starts_with("processor")).count());
+    let kernel =
+        fs::read_to_string("/proc/sys/kernel/osrelease").map_or_else(|_| unknown(), |text| text.trim().to_owned());
+    let rustc = Command::new("rustc")
+        .arg("--version")
+        .output()
+        .ok()
+        .and_then(|output| String::from_utf8(output.stdout).ok())
+        .map_or_else(unknown, |text| text.trim().to_owned());
+    format!("{cpu}, {cores} cores, Linux {kernel}, {rustc}")
+}

@@ -1,0 +1,82 @@
+//! `gannet-bench`: runs bare floors and the engine side by side, on one machine, in one run.
+//!
+//! The server is a child process pinned to one CPU, the client this process pinned to another. What is
+//! compared is CPU time per message, as a ratio of neighbours in time: on a shared machine that is
+//! steadier than throughput.
+
+#![cfg(target_os = "linux")]
+// A benchmark is where time is asked for.
+#![allow(clippy::disallowed_methods)]
+
+mod child;
+mod client;
+mod engine;
+mod epoll;
+mod floor;
+mod machine;
+mod measure;
+mod run;
+mod socket;
+mod subject;
+mod wire;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Measures what a server costs beside a bare loop in the same language.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Echo: messages per second, CPU time per message, round trips.
+    Echo(run::echo::Options),
+    /// Resident memory of an idle connection.
+    Memory(run::memory::Options),
+    /// One payload to everybody: CPU time per delivery.
+    Broadcast(run::broadcast::Options),
+    /// Serves one subject; the other commands start it.
+    #[command(hide = true)]
+    Server {
+        subject: String,
+        #[arg(long)]
+        port: u16,
+        #[arg(long)]
+        cpu: Option<usize>,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Echo(options) => run::echo::run(&options),
+        Command::Memory(options) => run::memory::run(&options),
+        Command::Broadcast(options) => run::broadcast::run(&options),
+        Command::Server { subject, port, cpu } => match serve(&subject, port, cpu) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                return ExitCode::from(child::PORT_TAKEN);
+            }
+            result => result,
+        },
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gannet-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(subject: &str, port: u16, cpu: Option<usize>) -> io::Result<()> {
+    let subject = run::known(subject)?;
+    if let Some(cpu) = cpu {
+        socket::pin(cpu)?;
+    }
+    (subject.serve)(port, subject::Ready::new())
+}

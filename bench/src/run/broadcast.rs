@@ -1,0 +1,109 @@
+//! `broadcast`: CPU time for each delivery of a payload that goes to everybody.
+
+use std::io;
+
+use serde::Serialize;
+
+use super::{Common, Ratio, column, order, ratios};
+use crate::child::Server;
+use crate::client::broadcast::{self, Outcome};
+use crate::machine;
+use crate::measure::Spread;
+use crate::socket;
+use crate::subject::{Role, Subject};
+
+/// Options of `broadcast`.
+#[derive(clap::Args, Debug)]
+pub struct Options {
+    /// How often each subject is measured.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Members. Each takes a descriptor in both processes.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    connections: u32,
+    /// Broadcasts in each round.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
+    broadcasts: u32,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Serialize)]
+struct Row {
+    subject: &'static str,
+    deliveries_per_second: f64,
+    cpu_ns_per_delivery: f64,
+    broadcast_ms: f64,
+    cpu_ratios: Vec<Ratio>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    machine: String,
+    connections: u32,
+    rounds: usize,
+    rows: Vec<Row>,
+}
+
+/// Runs and prints.
+pub fn run(options: &Options) -> io::Result<()> {
+    socket::pin(options.common.client_cpu)?;
+    let subjects = options.common.subjects(Role::Broadcast)?;
+    let mut outcomes: Vec<Vec<Outcome>> = subjects.iter().map(|_| Vec::new()).collect();
+    for round in 0..options.rounds {
+        for index in order(subjects.len(), round) {
+            let server = Server::start(subjects[index], options.common.server_cpu)?;
+            let outcome = broadcast::run(server.port, server.pid(), options.connections as usize, options.broadcasts)
+                .map_err(|error| io::Error::other(format!("{}: {error}", subjects[index].name)))?;
+            outcomes[index].push(outcome);
+        }
+    }
+    let report = Report {
+        machine: machine::describe(),
+        connections: options.connections,
+        rounds: options.rounds,
+        rows: rows(&subjects, &outcomes),
+    };
+    if options.common.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+        return Ok(());
+    }
+    println!("{}", report.machine);
+    println!("\none payload of 64 bytes to {} connections", report.connections);
+    println!(
+        "{:<22} {:>14} {:>8} {:>14}  CPU per delivery against its floor",
+        "subject", "deliveries/s", "CPU ns", "broadcast ms"
+    );
+    for row in &report.rows {
+        print!(
+            "{:<22} {:>14.0} {:>8.0} {:>14.2}  ",
+            row.subject, row.deliveries_per_second, row.cpu_ns_per_delivery, row.broadcast_ms
+        );
+        println!("{}", column(&row.cpu_ratios));
+    }
+    Ok(())
+}
+
+fn cpu_ns_per_delivery(outcome: &Outcome) -> f64 {
+    outcome.server.cpu_ns as f64 / outcome.deliveries as f64
+}
+
+fn rows(subjects: &[&'static Subject], outcomes: &[Vec<Outcome>]) -> Vec<Row> {
+    let costs = |index: usize| -> Vec<f64> { outcomes[index].iter().map(cpu_ns_per_delivery).collect() };
+    let row = |index: usize| {
+        let median = |figure: &dyn Fn(&Outcome) -> f64| {
+            Spread::of(outcomes[index].iter().map(figure)).map_or(f64::NAN, |spread| spread.median)
+        };
+        Row {
+            subject: subjects[index].name,
+            deliveries_per_second: median(&|one| one.deliveries as f64 / one.elapsed.as_secs_f64()),
+            cpu_ns_per_delivery: median(&cpu_ns_per_delivery),
+            broadcast_ms: median(&|one| {
+                Spread::of(one.each.iter().map(|each| each.as_secs_f64() * 1e3))
+                    .map_or(f64::NAN, |spread| spread.median)
+            }),
+            cpu_ratios: ratios(subjects, index, costs),
+        }
+    };
+    (0..subjects.len()).map(row).collect()
+}

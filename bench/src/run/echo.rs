@@ -1,0 +1,184 @@
+//! `echo`: messages per second and CPU time per message, subjects in turn.
+
+use std::io;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Common, Ratio, column, order, ratios};
+use crate::child::Server;
+use crate::client::closed_loop::{self, Load, Outcome};
+use crate::machine;
+use crate::measure::Spread;
+use crate::socket;
+use crate::subject::{Role, Subject};
+use crate::wire::{MAX_MESSAGE_BYTES, MIN_MESSAGE_BYTES};
+
+/// Options of `echo`.
+#[derive(clap::Args, Debug)]
+pub struct Options {
+    /// How often each subject is measured.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Measured seconds of each run.
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// Seconds before counting starts.
+    #[arg(long, default_value_t = 0.5)]
+    warm_up: f64,
+    /// Bytes of a message, framing included.
+    #[arg(long, default_value_t = 64)]
+    size: usize,
+    /// Connections × requests under way on each, such as `50x1`.
+    #[arg(long, num_args = 1.., default_values = ["50x1", "1000x1", "100x16"])]
+    workload: Vec<Workload>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Workload {
+    connections: usize,
+    depth: usize,
+}
+
+impl FromStr for Workload {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not like 50x1");
+        let (connections, depth) = text.split_once('x').ok_or_else(wrong)?;
+        let (Ok(connections), Ok(depth)) = (connections.parse(), depth.parse()) else {
+            return Err(wrong());
+        };
+        if connections == 0 || depth == 0 {
+            return Err(wrong());
+        }
+        Ok(Self { connections, depth })
+    }
+}
+
+/// Figures of one subject under one workload; medians over the rounds.
+#[derive(Serialize)]
+struct Row {
+    subject: &'static str,
+    messages_per_second: f64,
+    cpu_ns_per_message: f64,
+    p50_us: f64,
+    p99_us: f64,
+    switches_per_1000: f64,
+    server_busy: f64,
+    client_busy: f64,
+    cpu_ratios: Vec<Ratio>,
+}
+
+#[derive(Serialize)]
+struct Table {
+    connections: usize,
+    depth: usize,
+    size: usize,
+    rows: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    machine: String,
+    rounds: usize,
+    seconds: f64,
+    workloads: Vec<Table>,
+}
+
+/// Runs and prints.
+pub fn run(options: &Options) -> io::Result<()> {
+    if !(MIN_MESSAGE_BYTES..=MAX_MESSAGE_BYTES).contains(&options.size) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("a message has {MIN_MESSAGE_BYTES} to {MAX_MESSAGE_BYTES} bytes"),
+        ));
+    }
+    let time = |seconds: f64| Duration::try_from_secs_f64(seconds).map_err(io::Error::other);
+    let (warm_up, measured) = (time(options.warm_up)?, time(options.seconds)?);
+    socket::pin(options.common.client_cpu)?;
+    let subjects = options.common.subjects(Role::Echo)?;
+    let mut report = Report {
+        machine: machine::describe(),
+        rounds: options.rounds,
+        seconds: options.seconds,
+        workloads: Vec::new(),
+    };
+    if !options.common.json {
+        println!("{}", report.machine);
+    }
+    for &Workload { connections, depth } in &options.workload {
+        let mut outcomes: Vec<Vec<Outcome>> = subjects.iter().map(|_| Vec::new()).collect();
+        for round in 0..options.rounds {
+            for index in order(subjects.len(), round) {
+                let subject = subjects[index];
+                let load = Load { connections, depth, size: options.size, wire: subject.wire, warm_up, measured };
+                let server = Server::start(subject, options.common.server_cpu)?;
+                let outcome = closed_loop::run(server.port, server.pid(), &load)
+                    .map_err(|error| io::Error::other(format!("{}: {error}", subject.name)))?;
+                outcomes[index].push(outcome);
+            }
+        }
+        let table = Table { connections, depth, size: options.size, rows: rows(&subjects, &outcomes) };
+        if !options.common.json {
+            print(&table);
+        }
+        report.workloads.push(table);
+    }
+    if options.common.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    }
+    Ok(())
+}
+
+fn cpu_ns_per_message(outcome: &Outcome) -> f64 {
+    outcome.server.cpu_ns as f64 / outcome.messages.max(1) as f64
+}
+
+fn rows(subjects: &[&'static Subject], outcomes: &[Vec<Outcome>]) -> Vec<Row> {
+    let costs = |index: usize| -> Vec<f64> { outcomes[index].iter().map(cpu_ns_per_message).collect() };
+    let row = |index: usize| {
+        let median = |figure: &dyn Fn(&Outcome) -> f64| {
+            Spread::of(outcomes[index].iter().map(figure)).map_or(f64::NAN, |spread| spread.median)
+        };
+        let seconds = |outcome: &Outcome| outcome.elapsed.as_secs_f64();
+        let quantile_us = |outcome: &Outcome, quantile| outcome.round_trips.value_at_quantile(quantile) as f64 / 1e3;
+        Row {
+            subject: subjects[index].name,
+            messages_per_second: median(&|one| one.messages as f64 / seconds(one)),
+            cpu_ns_per_message: median(&cpu_ns_per_message),
+            p50_us: median(&|one| quantile_us(one, 0.5)),
+            p99_us: median(&|one| quantile_us(one, 0.99)),
+            switches_per_1000: median(&|one| one.server.voluntary_switches as f64 * 1e3 / one.messages.max(1) as f64),
+            server_busy: median(&|one| one.server.cpu_ns as f64 / 1e9 / seconds(one)),
+            client_busy: median(&|one| one.client.cpu_ns as f64 / 1e9 / seconds(one)),
+            cpu_ratios: ratios(subjects, index, costs),
+        }
+    };
+    (0..subjects.len()).map(row).collect()
+}
+
+fn print(table: &Table) {
+    println!("\n{} connections × {} under way, {} bytes", table.connections, table.depth, table.size);
+    println!(
+        "{:<22} {:>10} {:>8} {:>8} {:>8} {:>9} {:>7} {:>7}  CPU per message against its floor",
+        "subject", "msg/s", "CPU ns", "p50 µs", "p99 µs", "waits/1k", "server", "client"
+    );
+    for row in &table.rows {
+        print!(
+            "{:<22} {:>10.0} {:>8.0} {:>8.1} {:>8.1} {:>9.2} {:>6.0}% {:>6.0}%  ",
+            row.subject,
+            row.messages_per_second,
+            row.cpu_ns_per_message,
+            row.p50_us,
+            row.p99_us,
+            row.switches_per_1000,
+            row.server_busy * 100.0,
+            row.client_busy * 100.0,
+        );
+        println!("{}", column(&row.cpu_ratios));
+    }
+}

@@ -1,0 +1,83 @@
+//! `memory`: resident bytes of the server for each connection that was used once and is idle now.
+
+use std::io;
+
+use serde::Serialize;
+
+use super::Common;
+use crate::child::Server;
+use crate::client::idle::Idle;
+use crate::machine;
+use crate::measure::resident_bytes;
+use crate::socket;
+use crate::subject::Role;
+
+/// Connections opened before the first reading, so that what is made once is not counted.
+const WARM_UP: usize = 100;
+/// Bytes of the one exchange.
+const MESSAGE_BYTES: usize = 64;
+
+/// Options of `memory`.
+#[derive(clap::Args, Debug)]
+pub struct Options {
+    /// Connections counted. Each takes a descriptor in both processes.
+    #[arg(long, default_value_t = 18_000, value_parser = clap::value_parser!(u32).range(1..))]
+    connections: u32,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Serialize)]
+struct Row {
+    subject: &'static str,
+    resident_before: u64,
+    resident_after: u64,
+    bytes_per_connection: f64,
+}
+
+#[derive(Serialize)]
+struct Report {
+    machine: String,
+    connections: u32,
+    rows: Vec<Row>,
+}
+
+/// Runs and prints.
+pub fn run(options: &Options) -> io::Result<()> {
+    socket::pin(options.common.client_cpu)?;
+    let mut report = Report { machine: machine::describe(), connections: options.connections, rows: Vec::new() };
+    for subject in options.common.subjects(Role::Echo)? {
+        let server = Server::start(subject, options.common.server_cpu)?;
+        let mut idle = Idle::new(server.port, subject.wire, MESSAGE_BYTES);
+        idle.open_until(WARM_UP)?;
+        let before = resident_bytes(server.pid())?;
+        idle.open_until(WARM_UP + options.connections as usize)?;
+        let after = resident_bytes(server.pid())?;
+        report.rows.push(Row {
+            subject: subject.name,
+            resident_before: before,
+            resident_after: after,
+            bytes_per_connection: (after as f64 - before as f64) / f64::from(options.connections),
+        });
+    }
+    if options.common.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+        return Ok(());
+    }
+    println!("{}", report.machine);
+    println!(
+        "\n{} idle connections after one exchange each; memory of the process, without the kernel's",
+        report.connections
+    );
+    println!("{:<22} {:>12} {:>12} {:>18}", "subject", "before KiB", "after KiB", "bytes/connection");
+    for row in &report.rows {
+        println!(
+            "{:<22} {:>12} {:>12} {:>18.1}",
+            row.subject,
+            row.resident_before / 1024,
+            row.resident_after / 1024,
+            row.bytes_per_connection
+        );
+    }
+    Ok(())
+}

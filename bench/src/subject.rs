@@ -1,0 +1,141 @@
+//! What is measured: each subject is one entry of [`SUBJECTS`] and one function that serves.
+//!
+//! A subject runs in a child process, started by `child.rs` through the hidden subcommand `server`.
+
+use std::io::{self, Write};
+
+use gannet::DriverChoice;
+
+use crate::engine;
+use crate::floor;
+use crate::floor::uring::{self, Sends, TaskRun, Tuning};
+use crate::wire::Wire;
+
+/// Serves on a loopback port until the process is ended. It calls [`Ready::announce`] once it listens.
+pub type Serve = fn(port: u16, ready: Ready) -> io::Result<()>;
+
+/// What a subject is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// Measured by default by `echo` and `memory`.
+    Echo,
+    /// An echo measured only when named with `--only`: a floor with another choice made in it.
+    Variant,
+    /// Measured by `broadcast`: greets each connection with one payload, and answers each byte from
+    /// anybody with one payload to everybody.
+    Broadcast,
+}
+
+/// A server that can be started and measured.
+pub struct Subject {
+    /// Its name on the command line and in the tables.
+    pub name: &'static str,
+    /// What it is measured for.
+    pub role: Role,
+    /// What it speaks.
+    pub wire: Wire,
+    /// The subjects it is compared with.
+    pub floors: &'static [&'static str],
+    /// The server.
+    pub serve: Serve,
+}
+
+/// Says on standard output that the subject listens.
+pub struct Ready(());
+
+impl Ready {
+    /// For the hidden subcommand only.
+    pub fn new() -> Self {
+        Self(())
+    }
+
+    /// Prints the line that the parent waits for.
+    pub fn announce(self, port: u16) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        writeln!(out, "ready {port}")?;
+        out.flush()
+    }
+}
+
+/// Looks a subject up by its name.
+pub fn find(name: &str) -> Option<&'static Subject> {
+    SUBJECTS.iter().find(|subject| subject.name == name)
+}
+
+const fn echo(name: &'static str, wire: Wire, floors: &'static [&'static str], serve: Serve) -> Subject {
+    Subject { name, role: Role::Echo, wire, floors, serve }
+}
+
+const fn variant(name: &'static str, serve: Serve) -> Subject {
+    Subject { name, role: Role::Variant, wire: Wire::Raw, floors: &["floor-uring"], serve }
+}
+
+const fn broadcast(name: &'static str, floors: &'static [&'static str], serve: Serve) -> Subject {
+    Subject { name, role: Role::Broadcast, wire: Wire::Raw, floors, serve }
+}
+
+/// All subjects. Order is the order of the tables.
+pub static SUBJECTS: &[Subject] = &[
+    echo("floor-epoll", Wire::Raw, &[], floor::epoll::serve),
+    echo("gannet-poll", Wire::Raw, &["floor-epoll"], |port, ready| engine::echo(port, ready, DriverChoice::Poll)),
+    echo("floor-uring", Wire::Raw, &["floor-epoll"], |port, ready| uring::serve(port, ready, Tuning::FLOOR)),
+    echo("gannet-uring", Wire::Raw, &["floor-uring", "floor-epoll"], |port, ready| {
+        engine::echo(port, ready, DriverChoice::Uring)
+    }),
+    echo("lines-poll", Wire::Lines, &["floor-epoll"], |port, ready| engine::lines(port, ready, DriverChoice::Poll)),
+    echo("lines-uring", Wire::Lines, &["floor-uring"], |port, ready| engine::lines(port, ready, DriverChoice::Uring)),
+    echo("frames-poll", Wire::Frames, &["floor-epoll"], |port, ready| engine::frames(port, ready, DriverChoice::Poll)),
+    echo("frames-uring", Wire::Frames, &["floor-uring"], |port, ready| {
+        engine::frames(port, ready, DriverChoice::Uring)
+    }),
+    broadcast("sends-epoll", &[], floor::broadcast::serve),
+    broadcast("broadcast-poll", &["sends-epoll"], |port, ready| engine::broadcast(port, ready, DriverChoice::Poll)),
+    broadcast("sends-uring", &["sends-epoll"], floor::broadcast_uring::serve),
+    broadcast("broadcast-uring", &["sends-uring", "sends-epoll"], |port, ready| {
+        engine::broadcast(port, ready, DriverChoice::Uring)
+    }),
+    variant("uring-want-1", |port, ready| {
+        uring::serve(port, ready, Tuning { want: 1, patience_us: 0, ..Tuning::FLOOR })
+    }),
+    variant("uring-want-256", |port, ready| uring::serve(port, ready, Tuning { want: 256, ..Tuning::FLOOR })),
+    variant("uring-patience-10us", |port, ready| {
+        uring::serve(port, ready, Tuning { patience_us: 10, ..Tuning::FLOOR })
+    }),
+    variant("uring-patience-50us", |port, ready| {
+        uring::serve(port, ready, Tuning { patience_us: 50, ..Tuning::FLOOR })
+    }),
+    variant("uring-counted", |port, ready| {
+        uring::serve(port, ready, Tuning { sends: Sends::Counted, ..Tuning::FLOOR })
+    }),
+    variant("uring-reported", |port, ready| {
+        uring::serve(port, ready, Tuning { sends: Sends::Reported, ..Tuning::FLOOR })
+    }),
+    variant("uring-coop", |port, ready| {
+        uring::serve(port, ready, Tuning { sends: Sends::Counted, task_run: TaskRun::Cooperative, ..Tuning::FLOOR })
+    }),
+    variant("uring-interrupting", |port, ready| {
+        uring::serve(port, ready, Tuning { sends: Sends::Counted, task_run: TaskRun::Interrupting, ..Tuning::FLOOR })
+    }),
+    variant("uring-sqarray", |port, ready| uring::serve(port, ready, Tuning { no_array: false, ..Tuning::FLOOR })),
+    variant("uring-plain-fd", |port, ready| {
+        uring::serve(port, ready, Tuning { registered_ring: false, ..Tuning::FLOOR })
+    }),
+    variant("uring-poll-first", |port, ready| uring::serve(port, ready, Tuning { poll_first: true, ..Tuning::FLOOR })),
+    variant("uring-64-buffers", |port, ready| uring::serve(port, ready, Tuning { buffers: 64, ..Tuning::FLOOR })),
+    variant("uring-1024-buffers", |port, ready| uring::serve(port, ready, Tuning { buffers: 1024, ..Tuning::FLOOR })),
+    variant("uring-2k-buffers", |port, ready| {
+        uring::serve(port, ready, Tuning { buffers: 512, buffer_bytes: 2048, ..Tuning::FLOOR })
+    }),
+    variant("uring-no-gap", |port, ready| uring::serve(port, ready, Tuning { gap_bytes: 0, ..Tuning::FLOOR })),
+    variant("uring-incremental", |port, ready| {
+        uring::serve(port, ready, Tuning { incremental: true, buffers: 16, buffer_bytes: 65536, ..Tuning::FLOOR })
+    }),
+    variant("uring-single-shot", |port, ready| {
+        uring::serve(port, ready, Tuning { single_shot: true, ..Tuning::FLOOR })
+    }),
+    variant("uring-large-queues", |port, ready| {
+        uring::serve(port, ready, Tuning { submissions: 4096, completions: 32768, ..Tuning::FLOOR })
+    }),
+    variant("uring-want-32", |port, ready| uring::serve(port, ready, Tuning { want: 32, ..Tuning::FLOOR })),
+    variant("uring-want-128", |port, ready| uring::serve(port, ready, Tuning { want: 128, ..Tuning::FLOOR })),
+];

@@ -1,0 +1,140 @@
+//! The floors as servers: they must be right before they are fast.
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+const ECHOES: [&str; 4] = ["floor-epoll", "gannet-poll", "floor-uring", "gannet-uring"];
+/// Floors with another way of learning that a send is over, or of sharing buffers.
+const VARIANTS: [&str; 3] = ["uring-reported", "uring-coop", "uring-incremental"];
+const BROADCASTS: [&str; 4] = ["sends-epoll", "broadcast-poll", "sends-uring", "broadcast-uring"];
+
+struct Server {
+    child: Child,
+    port: u16,
+}
+
+impl Server {
+    fn start(subject: &str) -> Self {
+        static NEXT: AtomicU16 = AtomicU16::new(30_500);
+        loop {
+            let port = NEXT.fetch_add(1, Ordering::Relaxed);
+            let mut child = Command::new(env!("CARGO_BIN_EXE_gannet-bench"))
+                .args(["server", subject, "--port", &port.to_string()])
+                .stdout(Stdio::piped())
+                .spawn()
+                .expect("the binary starts");
+            let mut line = String::new();
+            BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
+            let server = Self { child, port };
+            if line == format!("ready {port}\n") {
+                return server;
+            }
+        }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the server listens");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time-out");
+        stream
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Bytes that show it when a part is lost, doubled or moved.
+fn numbered(len: usize) -> Vec<u8> {
+    (0u32..).flat_map(u32::to_le_bytes).take(len).collect()
+}
+
+#[test]
+fn a_client_that_does_not_read_for_a_while_gets_every_byte_in_order() {
+    for subject in ECHOES.into_iter().chain(VARIANTS) {
+        let server = Server::start(subject);
+        let sent = numbered(12 << 20);
+        let mut reader = server.connect();
+        let mut writer = reader.try_clone().expect("a second handle");
+        // Write until both directions are full, and only then begin to read.
+        writer.set_write_timeout(Some(Duration::from_millis(300))).expect("a time-out");
+        let mut done = 0;
+        while done < sent.len() {
+            match writer.write(&sent[done..]) {
+                Ok(count) => done += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => panic!("{subject}: {error}"),
+            }
+        }
+        writer.set_write_timeout(None).expect("no time-out");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                writer.write_all(&sent[done..]).expect("the server reads on");
+                writer.shutdown(Shutdown::Write).expect("an end");
+            });
+            let mut received = Vec::new();
+            reader.read_to_end(&mut received).expect("the server writes on");
+            assert!(received == sent, "{subject}: {} bytes came back", received.len());
+        });
+    }
+}
+
+#[test]
+fn connections_that_come_and_go_are_not_mixed_up() {
+    for subject in ECHOES {
+        let server = Server::start(subject);
+        for round in 0..50u8 {
+            let mut streams: Vec<TcpStream> = (0..20).map(|_| server.connect()).collect();
+            for (index, stream) in streams.iter_mut().enumerate() {
+                stream.write_all(&[round, index as u8]).expect("the server reads");
+                // Half of them leave without waiting for the answer.
+                if index % 2 == 0 {
+                    stream.shutdown(Shutdown::Both).expect("an end");
+                }
+            }
+            for (index, stream) in streams.iter_mut().enumerate().skip(1).step_by(2) {
+                let mut reply = [0; 2];
+                stream.read_exact(&mut reply).expect("an answer");
+                assert_eq!(reply, [round, index as u8], "{subject}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_half_closed_connection_is_answered_and_then_closed() {
+    for subject in ECHOES {
+        let server = Server::start(subject);
+        let mut stream = server.connect();
+        stream.write_all(b"last words").expect("the server reads");
+        stream.shutdown(Shutdown::Write).expect("an end");
+        let mut received = String::new();
+        stream.read_to_string(&mut received).expect("an answer");
+        assert_eq!(received, "last words", "{subject}");
+    }
+}
+
+#[test]
+fn a_member_that_does_not_read_for_a_while_gets_every_broadcast() {
+    const PAYLOAD: usize = 64;
+    const BROADCASTS_SENT: usize = 100_000;
+    for subject in BROADCASTS {
+        let server = Server::start(subject);
+        let mut members = [server.connect(), server.connect(), server.connect()];
+        let mut payload = [0; PAYLOAD];
+        for member in &mut members {
+            member.read_exact(&mut payload).expect("a greeting");
+        }
+        members[0].write_all(&vec![b'!'; BROADCASTS_SENT]).expect("the server reads");
+        for member in &mut members {
+            let mut received = vec![0; PAYLOAD * BROADCASTS_SENT];
+            member.read_exact(&mut received).expect("all broadcasts");
+            assert!(received.chunks(PAYLOAD).all(|chunk| chunk == payload), "{subject}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! What `gannet serve` prints on standard output when it is up. Scripts wait for its last line, `ready`.
+
+use std::io::{self, Write};
+
+use gannet::Running;
+
+use crate::services::Listener;
+
+/// Prints what listens where, which driver was chosen and why, and a command to try for each listener.
+///
+/// # Errors
+///
+/// Those of `out`.
+pub(crate) fn print(out: &mut impl Write, listeners: &[Listener], running: &Running) -> io::Result<()> {
+    let (driver, why) = running.driver();
+    let rows: Vec<Row> = listeners.iter().zip(running.addresses()).map(Row::new).collect();
+    let widest = |cell: fn(&Row) -> &String| rows.iter().map(|row| cell(row).chars().count()).max().unwrap_or(0);
+    let (addresses, commands) = (widest(|row| &row.address), widest(|row| &row.command));
+
+    writeln!(out, "gannet {}", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out, "driver: {driver} ({why})")?;
+    writeln!(out, "reactors: {}", running.remote().reactors())?;
+    writeln!(out)?;
+    for Row { service, address, command, answer } in &rows {
+        writeln!(out, "{service:8} {address:addresses$}   try: {command:commands$}   answers: {answer}")?;
+    }
+    writeln!(out)?;
+    writeln!(out, "stop with Ctrl-C; all options: gannet serve --help")?;
+    writeln!(out, "ready")?;
+    out.flush()
+}
+
+struct Row {
+    service: &'static str,
+    address: String,
+    command: String,
+    answer: &'static str,
+}
+
+impl Row {
+    fn new((listener, address): (&Listener, &gannet::Address)) -> Self {
+        let service = listener.service;
+        Self {
+            service: service.name,
+            address: address.to_string(),
+            command: (service.try_it)(address),
+            answer: service.answer,
+        }
+    }
+}

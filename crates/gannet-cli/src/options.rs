@@ -1,0 +1,296 @@
+//! The options of `gannet serve`, and the limits and deadlines that they come to.
+
+use clap::{Args, FromArgMatches as _, ValueEnum};
+use gannet::{Balance, DriverChoice, Limits, Overflow, Timeouts};
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::failure::Failure;
+use crate::services::{self, Listener};
+use crate::units::{Deadline, deadline, per_second, size};
+
+/// The largest message that can be asked for. A length that a peer names is reserved at once, so more than this would
+/// let one peer take the machine's memory.
+const LARGEST_FRAME_BYTES: usize = 1 << 30;
+
+/// What every answer of ours may have beyond the message it answers: `echo: `, a line's end, a frame's header.
+const ANSWER_EXTRA_BYTES: usize = 64;
+
+/// The hard limit of an outbox where none is given and no frame needs more.
+const OUTBOX_HARD_BYTES: usize = 4 << 20;
+
+/// Serves connections until SIGTERM or SIGINT.
+///
+/// The first signal stops accepting, lets what was accepted be sent and exits with 0; a second one ends at once with 1.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = services::help(), after_long_help = services::help())]
+pub(crate) struct ServeOptions {
+    /// What to serve where; may be given many times
+    ///
+    /// URLs are tcp://host:port, unix:///path and udp://host:port. Port 0 takes a free port and prints it. The file of a
+    /// Unix socket is removed at exit; a stale one is replaced, a live one refused.
+    #[arg(long, value_name = "SERVICE=URL", value_parser = services::parse_listener)]
+    pub(crate) listen: Vec<Listener>,
+
+    /// Threads that serve, each with its own connections [default: one for each processor]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    pub(crate) reactors: Option<u16>,
+
+    /// What talks to the kernel; auto is io_uring where it can be used
+    #[arg(long, value_enum, default_value_t = DriverName::Auto)]
+    pub(crate) driver: DriverName,
+
+    /// Pin each reactor to a processor
+    #[arg(long)]
+    pub(crate) pin: bool,
+
+    /// How TCP connections are spread over reactors
+    #[arg(long, value_enum, default_value_t = BalanceName::by_default())]
+    pub(crate) balance: BalanceName,
+
+    /// Connections at a time, all together; 0 is no limit. One more is refused with a reset
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Limits")]
+    pub(crate) max_connections: u32,
+
+    /// Connections at a time from one IP address; 0 is no limit. One more is refused with a reset
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Limits")]
+    pub(crate) max_connections_per_peer: u32,
+
+    /// Connections accepted in a second, as 1000/s; 0 is no limit. More wait in the kernel
+    #[arg(long, value_name = "RATE", value_parser = per_second, default_value = "0", help_heading = "Limits")]
+    pub(crate) max_accepts: u32,
+
+    /// The largest line or frame, as 64KiB; at most 1GiB. A larger one closes its connection
+    #[arg(long, value_name = "SIZE", value_parser = frame_size, default_value = "1MiB", help_heading = "Limits")]
+    pub(crate) max_frame: usize,
+
+    /// Unsent bytes of a connection above which reading from it pauses
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "256KiB", help_heading = "Limits")]
+    pub(crate) outbox_high: usize,
+
+    /// Unsent bytes of a connection above which --overflow decides [default: 4MiB, or what a frame needs]
+    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Limits")]
+    pub(crate) outbox_hard: Option<usize>,
+
+    /// What becomes of a connection over --outbox-hard: close it, or drop messages it has not been sent
+    #[arg(long, value_enum, default_value_t = OverflowName::Close, help_heading = "Limits")]
+    pub(crate) overflow: OverflowName,
+
+    /// Silence of a peer after which its connection is closed, as 30s; off is never
+    #[arg(long, value_name = "TIME", value_parser = deadline, default_value = "off", help_heading = "Time")]
+    pub(crate) idle_timeout: Deadline,
+
+    /// Silence of a peer after which frames sends it a ping; the third in vain closes. off is never
+    #[arg(long, value_name = "TIME", value_parser = deadline, default_value = "30s", help_heading = "Time")]
+    pub(crate) heartbeat: Deadline,
+
+    /// How long a shutdown may take before what is left is closed; off closes at once
+    #[arg(long, value_name = "TIME", value_parser = deadline, default_value = "30s", help_heading = "Time")]
+    pub(crate) drain_timeout: Deadline,
+
+    /// Log the counters so often, as 5s; whatever the log level
+    #[arg(long, value_name = "TIME", value_parser = deadline, default_value = "off", help_heading = "Logs")]
+    pub(crate) stats: Deadline,
+
+    /// How the log on standard error is written
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, help_heading = "Logs")]
+    pub(crate) log: LogFormat,
+
+    /// What is logged
+    #[arg(long, value_enum, default_value_t = LogLevel::Info, help_heading = "Logs")]
+    pub(crate) log_level: LogLevel,
+}
+
+impl ServeOptions {
+    /// What they are when nothing is given.
+    pub(crate) fn by_default() -> Self {
+        let command = Self::augment_args(clap::Command::new("serve"));
+        let nothing = command.get_matches_from(["serve"]);
+        // It can only fail for an option without a default, which a test would meet at once.
+        Self::from_arg_matches(&nothing).unwrap_or_else(|error| error.exit())
+    }
+
+    /// What listens: what was asked for, or the services' own defaults.
+    pub(crate) fn listeners(&self) -> Vec<Listener> {
+        if self.listen.is_empty() { services::default_listeners() } else { self.listen.clone() }
+    }
+
+    /// The engine's limits.
+    ///
+    /// # Errors
+    ///
+    /// Some contradict each other.
+    pub(crate) fn limits(&self) -> Result<Limits, Failure> {
+        let mut limits = Limits::default();
+        limits.connections = self.max_connections;
+        limits.connections_per_peer = self.max_connections_per_peer;
+        limits.accepts_per_second = self.max_accepts;
+        limits.carry = limits.carry.max(self.max_frame + ANSWER_EXTRA_BYTES);
+        limits.outbox_high = self.outbox_high;
+        let answer = self.max_frame + ANSWER_EXTRA_BYTES;
+        limits.outbox_hard = match self.outbox_hard {
+            // Reading pauses over the high mark, so one answer more than that is the most there can be.
+            None => OUTBOX_HARD_BYTES.max(self.outbox_high.saturating_add(answer)),
+            Some(hard) if hard < self.outbox_high => {
+                return Err(usage("--outbox-hard is lower than --outbox-high; raise it, or lower the other"));
+            }
+            Some(hard) if hard < answer => {
+                return Err(usage(
+                    "--outbox-hard is lower than one answer of --max-frame (and 64 bytes); raise it, or lower the other",
+                ));
+            }
+            Some(hard) => hard,
+        };
+        limits.overflow = self.overflow.into();
+        Ok(limits)
+    }
+
+    /// The engine's deadlines.
+    pub(crate) fn timeouts(&self) -> Timeouts {
+        let mut timeouts = Timeouts::default();
+        timeouts.read_idle = self.idle_timeout.0;
+        timeouts.heartbeat = self.heartbeat.0;
+        timeouts
+    }
+}
+
+fn usage(what: &str) -> Failure {
+    Failure::Usage(format!("{what}; try 'gannet serve --help'"))
+}
+
+fn frame_size(text: &str) -> Result<usize, String> {
+    match size(text)? {
+        bytes if bytes <= LARGEST_FRAME_BYTES => Ok(bytes),
+        _ => Err("a frame is at most 1GiB".to_owned()),
+    }
+}
+
+/// `--driver`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum DriverName {
+    Auto,
+    Uring,
+    Poll,
+}
+
+impl From<DriverName> for DriverChoice {
+    fn from(name: DriverName) -> Self {
+        match name {
+            DriverName::Auto => Self::Auto,
+            DriverName::Uring => Self::Uring,
+            DriverName::Poll => Self::Poll,
+        }
+    }
+}
+
+/// `--balance`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum BalanceName {
+    /// The kernel chooses, by a hash of both addresses
+    #[value(name = "reuseport")]
+    ReusePort,
+    /// Each reactor in turn
+    RoundRobin,
+    /// The reactor with the fewest connections
+    LeastConnections,
+    /// By the source's address: a client always meets the same reactor
+    SourceHash,
+}
+
+impl BalanceName {
+    fn by_default() -> Self {
+        match Balance::default() {
+            Balance::ReusePort => Self::ReusePort,
+            _ => Self::RoundRobin,
+        }
+    }
+}
+
+impl From<BalanceName> for Balance {
+    fn from(name: BalanceName) -> Self {
+        match name {
+            BalanceName::ReusePort => Self::ReusePort,
+            BalanceName::RoundRobin => Self::RoundRobin,
+            BalanceName::LeastConnections => Self::LeastConnections,
+            BalanceName::SourceHash => Self::SourceHash,
+        }
+    }
+}
+
+/// `--overflow`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum OverflowName {
+    Close,
+    DropOldest,
+    LatestOnly,
+}
+
+impl From<OverflowName> for Overflow {
+    fn from(name: OverflowName) -> Self {
+        match name {
+            OverflowName::Close => Self::Close,
+            OverflowName::DropOldest => Self::DropOldest,
+            OverflowName::LatestOnly => Self::LatestOnly,
+        }
+    }
+}
+
+/// `--log`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// `--log-level`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl From<LogLevel> for LevelFilter {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Error => Self::ERROR,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Info => Self::INFO,
+            LogLevel::Debug => Self::DEBUG,
+            LogLevel::Trace => Self::TRACE,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_options_there_are_the_engines_own_limits_and_the_default_listeners() {
+        let options = ServeOptions::by_default();
+        let (limits, expected) = (options.limits().expect("consistent defaults"), Limits::default());
+        assert_eq!(limits.outbox_high, expected.outbox_high);
+        assert_eq!(limits.outbox_hard, expected.outbox_hard);
+        assert_eq!(limits.carry, expected.carry);
+        assert_eq!(options.timeouts(), Timeouts::default());
+        assert!(options.listeners().len() >= 4);
+    }
+
+    #[test]
+    fn the_largest_frame_fits_every_buffer_it_passes() {
+        let options = ServeOptions { max_frame: 64 << 20, ..ServeOptions::by_default() };
+        let limits = options.limits().expect("consistent");
+        assert!(limits.carry > 64 << 20);
+        assert!(limits.outbox_hard > limits.outbox_high + (64 << 20));
+    }
+
+    #[test]
+    fn an_outbox_that_cannot_hold_an_answer_is_refused() {
+        let options = ServeOptions { outbox_hard: Some(1 << 20), ..ServeOptions::by_default() };
+        assert!(options.limits().expect_err("too small").to_string().contains("--max-frame"));
+        let options = ServeOptions { outbox_hard: Some(1 << 10), ..ServeOptions::by_default() };
+        assert!(options.limits().expect_err("too small").to_string().contains("--outbox-high"));
+    }
+}

@@ -1,0 +1,37 @@
+//! `discard`: takes everything and answers nothing.
+
+use gannet::proto::Raw;
+use gannet::{Context, DatagramContext, DatagramService, Service};
+
+use super::{Entry, netcat};
+
+pub(super) static ENTRY: Entry = Entry {
+    name: "discard",
+    about: "takes everything and answers nothing (tcp, unix, udp)",
+    defaults: &[],
+    streams: Some(|engine, url, _| engine.listen(url, || Discard)),
+    datagrams: Some(|engine, url, _| engine.listen_datagrams(url, || Discard)),
+    try_it: |address| format!(r"printf 'hello\n' | {}", netcat(address)),
+    answer: "nothing",
+};
+
+struct Discard;
+
+impl Service for Discard {
+    type Codec = Raw;
+    type Session = ();
+
+    fn name(&self) -> &str {
+        ENTRY.name
+    }
+
+    fn message(&mut self, (): &mut (), _: &[u8], _: &mut Context<'_, Self>) {}
+}
+
+impl DatagramService for Discard {
+    fn name(&self) -> &str {
+        ENTRY.name
+    }
+
+    fn datagram(&mut self, _: &[u8], _: &mut DatagramContext<'_>) {}
+}

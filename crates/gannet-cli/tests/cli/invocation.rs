@@ -1,0 +1,181 @@
+//! How the binary is called: its options, what it prints, and how it fails.
+
+use std::net::{TcpListener, UdpSocket};
+
+use crate::server::{Ended, Server, drivers, gannet, gannet_by_shell};
+
+/// Runs the binary with arguments that make it end.
+fn fails(arguments: &[&str]) -> Ended {
+    match Server::run(gannet(arguments)) {
+        Ok(server) => panic!("{arguments:?} was taken: {:#?}", server.banner()),
+        Err(ended) => ended,
+    }
+}
+
+/// What it says on standard error, which has to be one line and to be the only thing it says.
+fn only_line(ended: &Ended) -> &str {
+    let [line] = &ended.stderr[..] else { panic!("more or less than a line: {ended:#?}") };
+    assert!(ended.stdout.is_empty() && line.starts_with("gannet: "), "{ended:#?}");
+    line
+}
+
+#[test]
+fn wrong_usage_is_answered_with_one_line_and_status_2() {
+    for (arguments, said) in [
+        (&["serve", "--driver", "warp"][..], "'warp' for '--driver <DRIVER>'; possible values: auto, uring, poll"),
+        (&["serve", "--listn", "x"], "'--listn'"),
+        (&["serve", "--listen"], "'--listen <SERVICE=URL>'"),
+        (&["serve", "--listen", "echo"], "SERVICE=URL, for example"),
+        (&["serve", "--listen", "mail=tcp://127.0.0.1:0"], "there are echo, lines, frames and discard"),
+        (&["serve", "--listen", "lines=udp://127.0.0.1:0"], "lines is served on tcp:// and unix:// only"),
+        (&["serve", "--listen", "echo=ftp://127.0.0.1:0"], "tcp://host:port, unix:///path or udp://host:port"),
+        (&["serve", "--listen", "echo=tcp://127.0.0.1"], "the port is missing"),
+        (&["serve", "--listen", "echo=tcp://127.0.0.1:70000"], "not a port"),
+        (&["serve", "--listen", "echo=tcp://::1:7000"], "brackets"),
+        (&["serve", "--listen", "echo=unix://"], "path is missing"),
+        (&["serve", "--listen", "one\ntwo=three\nfour"], "there is no service"),
+        (&["serve", "--reactors", "0"], "1..=1024"),
+        (&["serve", "--reactors", "many"], "'many'"),
+        (&["serve", "--max-frame", "64Q"], "write bytes as 512, or 64KiB"),
+        (&["serve", "--max-frame", "0"], "at least 1 byte"),
+        (&["serve", "--max-frame", "2GiB"], "at most 1GiB"),
+        (&["serve", "--max-frame", "99999999999GiB"], "more than this machine can address"),
+        (&["serve", "--outbox-hard", "1KiB"], "--outbox-high"),
+        (&["serve", "--outbox-hard", "1MiB"], "--max-frame"),
+        (&["serve", "--idle-timeout", "30"], "needs a unit"),
+        (&["serve", "--idle-timeout", "soon"], "500ms, 30s, 2m, 1h, or off"),
+        (&["serve", "--stats", "9999h"], "24 days"),
+        (&["serve", "--max-accepts", "10/m"], "1000/s"),
+        (&["serve", "--max-connections=-1"], "'-1'"),
+        (&["serve", "--balance", "fair"], "reuseport, round-robin, least-connections, source-hash"),
+        (&["serve", "--overflow", "wait"], "close, drop-oldest, latest-only"),
+        (&["serve", "--log", "xml"], "text, json"),
+        (&["serve", "--log-level", "loud"], "error, warn, info, debug, trace"),
+        (&["serve", "more"], "'more'"),
+        (&["server"], "try 'gannet --help'"),
+    ] {
+        let ended = fails(arguments);
+        let line = only_line(&ended);
+        assert!(line.contains(said), "{arguments:?}: {line}");
+        assert_eq!(ended.status.code(), Some(2), "{arguments:?}: {line}");
+    }
+}
+
+#[test]
+fn an_address_in_use_is_answered_with_one_line_and_status_1() {
+    let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let udp = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let tcp_url = format!("tcp://{}", tcp.local_addr().expect("bound"));
+    let udp_url = format!("udp://{}", udp.local_addr().expect("bound"));
+    for driver in drivers() {
+        for (reactors, url) in [("1", &tcp_url), ("2", &tcp_url), ("1", &udp_url), ("2", &udp_url)] {
+            let listener = format!("echo={url}");
+            let ended = fails(&["serve", "--driver", driver, "--reactors", reactors, "--listen", &listener]);
+            let line = only_line(&ended);
+            assert!(line.contains(url) && line.contains("in use") && line.contains("another port"), "{line}");
+            assert_eq!(ended.status.code(), Some(1));
+        }
+    }
+}
+
+#[test]
+fn a_second_server_on_the_same_address_is_told_so() {
+    for driver in drivers() {
+        let first = Server::serve(driver, &["--listen=lines=tcp://127.0.0.1:0"]);
+        let url = first.url("lines");
+        for balance in ["reuseport", "round-robin"] {
+            let listener = format!("lines={url}");
+            let ended = fails(&["serve", "--driver", driver, "--balance", balance, "--listen", &listener]);
+            let line = only_line(&ended);
+            assert!(line.contains(&url) && line.contains("in use"), "{line}");
+            assert_eq!(ended.status.code(), Some(1));
+        }
+        first.connect("lines").ask(b"still here\n", b"echo: still here\n");
+    }
+}
+
+#[test]
+fn an_unknown_host_is_answered_with_one_line_and_status_1() {
+    let ended = fails(&["serve", "--listen", "echo=tcp://nowhere.invalid:7000"]);
+    let line = only_line(&ended);
+    assert!(line.contains("nowhere.invalid") && line.contains("was not found"), "{line}");
+    assert_eq!(ended.status.code(), Some(1));
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    for (arguments, said) in [
+        (&["--help"][..], "serve"),
+        (&["--version"], env!("CARGO_PKG_VERSION")),
+        (&["serve", "--help"], "[default: 1MiB]"),
+        (&["serve", "--help"], "lines=tcp://127.0.0.1:7001"),
+        (&["serve", "-h"], "--drain-timeout"),
+    ] {
+        let ended = fails(arguments);
+        assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:#?}");
+        assert!(ended.stdout.iter().any(|line| line.contains(said)), "{ended:#?}");
+    }
+}
+
+#[test]
+fn without_arguments_it_serves_the_defaults_on_this_machine() {
+    // The default ports may be taken where the tests run; that has to be said as it is.
+    let server = match Server::run(gannet(&[])) {
+        Ok(server) => server,
+        Err(ended) => {
+            assert!(only_line(&ended).contains("in use"), "{ended:#?}");
+            return;
+        }
+    };
+    assert_eq!(server.urls("echo"), ["tcp://127.0.0.1:7000", "udp://127.0.0.1:7000"]);
+    assert_eq!(server.url("lines"), "tcp://127.0.0.1:7001");
+    assert_eq!(server.url("frames"), "tcp://127.0.0.1:7002");
+    let banner = server.banner().join("\n");
+    for said in ["driver: ", "reactors: ", r"printf 'hello\n' | nc 127.0.0.1 7001 ", "echo: hello"] {
+        assert!(banner.contains(said), "{said:?} is missing: {banner}");
+    }
+    server.connect("lines").ask(b"hello\n", b"echo: hello\n");
+    assert!(server.stop().status.success());
+}
+
+#[test]
+fn the_banner_says_which_port_was_taken_for_port_0_and_which_driver() {
+    for driver in drivers() {
+        let server = Server::serve(driver, &["--listen=echo=tcp://127.0.0.1:0", "--listen=lines=tcp://[::1]:0"]);
+        let url = server.url("echo");
+        let port = url.rsplit(':').next().expect("a port");
+        assert_ne!(port, "0");
+        let banner = server.banner();
+        assert!(banner.iter().any(|line| line.contains(&format!("nc 127.0.0.1 {port} "))), "{banner:#?}");
+        assert!(banner.iter().any(|line| line.starts_with(&format!("driver: {driver} (asked for"))), "{banner:#?}");
+        assert!(banner.iter().any(|line| line == "reactors: 2"), "{banner:#?}");
+        server.connect("lines").ask(b"six\n", b"echo: six\n");
+    }
+}
+
+#[test]
+fn nobody_has_to_read_what_is_printed() {
+    for script in [r#"exec "$0" "$@" >&-"#, r#"exec "$0" "$@" >/dev/full"#] {
+        if script.contains("/dev/full") && !std::path::Path::new("/dev/full").exists() {
+            continue;
+        }
+        let mut command = gannet_by_shell(script, &["serve", "--listen", "echo=tcp://127.0.0.1:0"]);
+        let mut server = Server::spawn(&mut command);
+        server.wait_for_line(|line| line.contains("open files"));
+        assert!(server.stop().status.success(), "{script}");
+    }
+}
+
+#[test]
+fn every_way_to_spread_connections_serves_them() {
+    for driver in drivers() {
+        for balance in ["reuseport", "round-robin", "least-connections", "source-hash"] {
+            let listener = "--listen=lines=tcp://127.0.0.1:0";
+            let server = Server::serve(driver, &[listener, "--balance", balance, "--pin"]);
+            let mut streams: Vec<_> = (0..16).map(|_| server.connect("lines")).collect();
+            for stream in &mut streams {
+                stream.ask(b"hello\n", b"echo: hello\n");
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The log: its two formats, its levels, and the line of counters.
+
+use serde_json::Value;
+
+use crate::server::{Server, drivers, gannet};
+
+const LINES: &str = "--listen=lines=tcp://127.0.0.1:0";
+
+#[test]
+fn every_line_of_a_json_log_is_an_object_with_a_level_and_a_message() {
+    for driver in drivers() {
+        let server = Server::serve(driver, &[LINES, "--log-level=trace"]);
+        server.connect("lines").ask(b"hello\n", b"echo: hello\n");
+        let ended = server.stop();
+        assert!(ended.stderr.len() >= 3, "{ended:#?}");
+        for line in &ended.stderr {
+            let event: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            assert!(event["level"].is_string() && event["message"].is_string(), "{line}");
+        }
+        assert_eq!(ended.event("stopped")["messages_in"], 1);
+    }
+}
+
+#[test]
+fn the_counters_are_logged_so_often_whatever_the_level() {
+    for driver in drivers() {
+        let mut server = Server::serve(driver, &[LINES, "--stats=100ms", "--log-level=error"]);
+        let mut stream = server.connect("lines");
+        stream.ask(b"hello\n", b"echo: hello\n");
+        let stats = server.wait_for(|event| event["connections"] == 1);
+        for name in ["messages_in_per_s", "bytes_out_per_s", "outbox_bytes", "enobufs", "wakeups", "stalls"] {
+            assert!(stats[name].is_u64(), "{name}: {stats}");
+        }
+        assert_eq!(stats["message"], "stats");
+        stream.finish();
+        assert_eq!(stream.rest(), b"");
+        server.wait_for(|event| event["connections"] == 0 && event["closed"] == "peer:1" && event["accepted"] == 1);
+        server.stop();
+    }
+}
+
+#[test]
+fn the_text_log_is_plain_where_it_is_not_a_terminal() {
+    let arguments = ["serve", "--stats=100ms", LINES];
+    let mut server = Server::run(gannet(&arguments)).expect("it starts");
+    let line = server.wait_for_line(|line| line.contains(" stats "));
+    assert!(line.contains("connections=0 accepted=0 refused=0 closed=0 "), "{line}");
+    let ended = server.stop();
+    assert!(ended.stderr.iter().all(|line| !line.contains('\x1b')), "{ended:#?}");
+    assert!(ended.stderr.iter().any(|line| line.contains("stopped connections=0")), "{ended:#?}");
+}
+
+#[test]
+fn a_quiet_log_says_nothing_where_nothing_is_wrong() {
+    let server = Server::run(gannet(&["serve", "--log-level=error", LINES])).expect("it starts");
+    server.connect("lines").ask(b"hello\n", b"echo: hello\n");
+    let ended = server.stop();
+    assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:#?}");
+}

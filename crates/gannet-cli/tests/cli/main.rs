@@ -1,0 +1,10 @@
+//! The `gannet` binary as its users meet it: real processes, real sockets, both drivers.
+
+mod connections;
+mod invocation;
+mod limits;
+mod logs;
+mod server;
+mod services;
+mod shutdown;
+mod unix_sockets;

@@ -1,0 +1,817 @@
+//! The io_uring driver (Linux 6.1 and later).
+//!
+//! One ring, made and entered on the reactor's thread alone (SINGLE_ISSUER, DEFER_TASKRUN): completions are worked out
+//! when the reactor waits, never in between. Connections are direct descriptors; each has one multishot receive that
+//! draws from the buffer ring, and at most one send in flight. Closing cancels what is in flight, and the descriptor is
+//! closed after its last completion; a generation in every request's name rejects what comes too late.
+
+mod accept;
+mod buffers;
+mod setup;
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::mem;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use io_uring::types::{CancelBuilder, Fixed, SubmitArgs, Timespec};
+use io_uring::{IoUring, cqueue, opcode, squeue, types};
+
+use crate::address::Peer;
+use crate::buffer::Chunk;
+use crate::listener::{ListenSocket, open_outbound};
+use crate::mailbox::Wake;
+use crate::outbox::{Outbox, SLICES};
+
+use super::datagram::{BUFFER, Datagrams};
+use super::table::Table;
+use super::{Driver, Event, ListenerId, Route, Sent, Token};
+
+use self::accept::Accepts;
+use self::buffers::{Buffers, GROUP};
+pub(crate) use self::setup::probe;
+
+/// Datagrams of one socket before others have their turn.
+const DATAGRAM_BUDGET: u8 = 64;
+
+/// Completions in a turn from which on the next wait is for a batch: under load, a wake-up that finds more to do costs
+/// less for each message, and with few connections nobody waits for others.
+const BUSY: usize = 8;
+
+/// Completions that make a batch.
+const BATCH: usize = 64;
+
+/// How long a wait for a batch may take before a single completion ends it (min_wait, Linux 6.12).
+const PATIENCE_US: u32 = 20;
+
+/// A timeout where there is none: nothing depends on it.
+const FOR_EVER: Duration = Duration::from_secs(3_600);
+
+/// How long dropping a driver waits for the kernel to let go of its buffers.
+const DROP_PATIENCE_MS: u32 = 5_000;
+
+/// What a request was.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Op {
+    /// Its completion means nothing.
+    Nothing,
+    Receive,
+    Send,
+    Connect,
+    Shutdown,
+    Close,
+    Accept,
+    Datagram,
+    Wake,
+    /// The close of a descriptor that never was a connection.
+    Refuse,
+    /// The cancel of a receive.
+    Stop,
+}
+
+impl Op {
+    const ALL: [Self; 11] = [
+        Self::Nothing,
+        Self::Receive,
+        Self::Send,
+        Self::Connect,
+        Self::Shutdown,
+        Self::Close,
+        Self::Accept,
+        Self::Datagram,
+        Self::Wake,
+        Self::Refuse,
+        Self::Stop,
+    ];
+}
+
+const GENERATION_BITS: u32 = 28;
+
+/// A request's name: what it is, for whom, and the generation of that one.
+fn user_data(op: Op, whom: u32, generation: u32) -> u64 {
+    let generation = generation & ((1 << GENERATION_BITS) - 1);
+    (op as u64) << (32 + GENERATION_BITS) | u64::from(generation) << 32 | u64::from(whom)
+}
+
+fn read_user_data(user_data: u64) -> (Op, u32, u32) {
+    let op = Op::ALL[(user_data >> (32 + GENERATION_BITS)) as usize % Op::ALL.len()];
+    (op, user_data as u32, (user_data >> 32) as u32 & ((1 << GENERATION_BITS) - 1))
+}
+
+/// No direct descriptor.
+const NO_SLOT: u32 = u32::MAX;
+
+/// A connection, as this driver knows it.
+struct Entry {
+    /// Its direct descriptor.
+    slot: u32,
+    generation: u32,
+    /// Requests in flight that will complete.
+    pending: u8,
+    /// The reactor wants to receive.
+    receiving: bool,
+    /// The multishot receive is in flight.
+    armed: bool,
+    /// A cancel of the receive is in flight.
+    stopping: bool,
+    closing: Closing,
+}
+
+impl Default for Entry {
+    fn default() -> Self {
+        Self {
+            slot: NO_SLOT,
+            generation: 0,
+            pending: 0,
+            receiving: false,
+            armed: false,
+            stopping: false,
+            closing: Closing::No,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Closing {
+    No,
+    /// Waits for the last completion.
+    Asked {
+        reset: bool,
+    },
+    /// The descriptor's close is in flight.
+    Begun,
+}
+
+struct Bell(OwnedFd);
+
+impl Wake for Bell {
+    fn wake(&self) {
+        if let Err(error) = rustix::io::write(&self.0, &1u64.to_ne_bytes()) {
+            tracing::error!(%error, "a reactor could not be woken");
+        }
+    }
+}
+
+/// A gathered send's description; read by the kernel when the request is submitted (IORING_FEAT_SUBMIT_STABLE).
+struct Gather {
+    slices: [libc::iovec; SLICES],
+    header: libc::msghdr,
+}
+
+/// See the module.
+pub(crate) struct UringDriver {
+    // The ring comes first: it goes before the memory that its requests name.
+    ring: IoUring,
+    buffers: mem::ManuallyDrop<Buffers>,
+    bell: Arc<Bell>,
+    /// Where the read of the bell goes.
+    rung: Box<u64>,
+    began: Instant,
+    entries: Table<Entry>,
+    listeners: Vec<Option<Accepts>>,
+    /// Listeners with an accept that completed; armed again with the next wait, when the reactor had its say.
+    rearm: Vec<ListenerId>,
+    datagrams: Datagrams,
+    /// Datagram sockets that may have more.
+    ready_datagrams: VecDeque<(ListenerId, u8)>,
+    /// Whether this kernel can wait for a batch.
+    can_batch: bool,
+    /// Completions of the last wait.
+    last_batch: usize,
+    table: u32,
+    free_slots: Vec<u32>,
+    /// Slots from here on were never used.
+    fresh_slot: u32,
+    /// What the last wait found.
+    batch: VecDeque<(u64, i32, u32)>,
+    done: VecDeque<Event<u32>>,
+    /// Connections whose receive found no buffer; armed again when some came back.
+    starved: Vec<Token>,
+    starved_count: u64,
+    /// Descriptions of requests that were not submitted yet. Boxed on purpose: the kernel has their addresses.
+    #[allow(clippy::vec_box)]
+    gathers: Vec<Box<Gather>>,
+    #[allow(clippy::vec_box)]
+    addresses: Vec<Box<socket2::SockAddr>>,
+    /// Requests that name memory and did not complete.
+    outstanding: usize,
+}
+
+static LINGER_NONE: libc::linger = libc::linger { l_onoff: 1, l_linger: 0 };
+
+impl UringDriver {
+    /// A driver on this thread.
+    pub(crate) fn new() -> io::Result<Self> {
+        let ring = setup::ring()?;
+        let table = setup::slots();
+        ring.submitter().register_files_sparse(table)?;
+        let buffers = Buffers::new(&ring.submitter())?;
+        let bell = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC)?;
+        let mut driver = Self {
+            ring,
+            buffers: mem::ManuallyDrop::new(buffers),
+            bell: Arc::new(Bell(bell)),
+            rung: Box::new(0),
+            #[allow(clippy::disallowed_methods)] // A driver is where time comes from.
+            began: Instant::now(),
+            entries: Table::new(),
+            listeners: Vec::new(),
+            rearm: Vec::new(),
+            datagrams: Datagrams::new(),
+            ready_datagrams: VecDeque::new(),
+            can_batch: false,
+            last_batch: 0,
+            table,
+            free_slots: Vec::new(),
+            fresh_slot: 0,
+            batch: VecDeque::new(),
+            done: VecDeque::new(),
+            starved: Vec::new(),
+            starved_count: 0,
+            gathers: Vec::new(),
+            addresses: Vec::new(),
+            outstanding: 0,
+        };
+        // A registered ring spares a look-up of its descriptor in every call; kernels without it go on as they are.
+        let _ = driver.ring.submitter().register_ring_fd();
+        driver.can_batch = driver.ring.params().is_feature_min_timeout();
+        driver.listen_to_bell();
+        Ok(driver)
+    }
+
+    /// Puts a request into the submission queue.
+    #[inline]
+    fn push(&mut self, request: &squeue::Entry) {
+        loop {
+            // SAFETY: what a request names lives until it completed: outboxes until `Event::Closed`, the buffer ring
+            // and accept places as long as the driver, descriptions until after the next submission (SUBMIT_STABLE).
+            if unsafe { self.ring.submission().push(request) }.is_ok() {
+                return;
+            }
+            self.submit();
+        }
+    }
+
+    /// Hands over what is in the submission queue.
+    fn submit(&mut self) {
+        while let Err(error) = self.ring.submit() {
+            match error.raw_os_error() {
+                Some(libc::EINTR) => {}
+                // The completion queue is full: take what is there, so that it is not.
+                Some(libc::EBUSY | libc::EAGAIN) => self.collect(),
+                _ => panic!("io_uring refuses submissions: {error}"),
+            }
+        }
+    }
+
+    /// Takes what has completed.
+    fn collect(&mut self) {
+        let completions = self.ring.completion();
+        self.batch
+            .extend(completions.map(|completion| (completion.user_data(), completion.result(), completion.flags())));
+    }
+
+    fn listen_to_bell(&mut self) {
+        let request = opcode::Read::new(types::Fd(self.bell.0.as_raw_fd()), (&raw mut *self.rung).cast(), 8)
+            .build()
+            .user_data(user_data(Op::Wake, 0, 0));
+        self.outstanding += 1;
+        self.push(&request);
+    }
+
+    fn take_slot(&mut self) -> Option<u32> {
+        self.free_slots.pop().or_else(|| {
+            let fresh = self.fresh_slot;
+            (fresh < self.table).then(|| {
+                self.fresh_slot += 1;
+                fresh
+            })
+        })
+    }
+
+    /// Arms every idle accept of a listener.
+    fn arm_accepts(&mut self, listener: ListenerId) {
+        let index = usize::from(listener);
+        while let Some(place) = self.accepts(index).filter(|accepts| accepts.on).and_then(|accepts| accepts.idle()) {
+            let Some(slot) = self.take_slot() else {
+                if self.accepts(index).is_some_and(|accepts| !accepts.is_armed()) {
+                    let error = io::Error::from_raw_os_error(libc::ENFILE);
+                    self.done.push_back(Event::AcceptFailed { listener, error });
+                }
+                return;
+            };
+            let Some(accepts) = self.accepts(index) else { return };
+            let request = accepts.arm(listener, place, slot);
+            self.outstanding += 1;
+            self.push(&request);
+        }
+    }
+
+    fn accepts(&mut self, index: usize) -> Option<&mut Accepts> {
+        self.listeners.get_mut(index).and_then(Option::as_mut)
+    }
+
+    fn arm_receive(&mut self, token: Token) {
+        let Some(entry) = self.entries.get_mut(token) else { return };
+        if entry.armed || !entry.receiving || entry.closing != Closing::No {
+            return;
+        }
+        entry.armed = true;
+        entry.pending += 1;
+        let request = opcode::RecvMulti::new(Fixed(entry.slot), GROUP).build().user_data(user_data(
+            Op::Receive,
+            token,
+            entry.generation,
+        ));
+        self.outstanding += 1;
+        self.push(&request);
+    }
+
+    fn stop_receive(&mut self, token: Token) {
+        let Some(entry) = self.entries.get_mut(token) else { return };
+        if entry.armed && !entry.stopping {
+            entry.stopping = true;
+            let receive = user_data(Op::Receive, token, entry.generation);
+            let request = opcode::AsyncCancel::new(receive).build();
+            let name = user_data(Op::Stop, token, entry.generation);
+            self.push(&request.user_data(name));
+        }
+    }
+
+    fn arm_datagram(&mut self, listener: ListenerId) {
+        let Some(socket) = self.datagrams.fd(listener) else { return };
+        let request = opcode::PollAdd::new(types::Fd(socket), libc::POLLIN as u32)
+            .multi(true)
+            .build()
+            .user_data(user_data(Op::Datagram, u32::from(listener), 0));
+        self.push(&request);
+    }
+
+    /// Goes on with closing a connection: its descriptor goes when nothing of it is in flight.
+    fn go_on_closing(&mut self, token: Token) {
+        let Some(entry) = self.entries.get_mut(token) else { return };
+        let Closing::Asked { reset } = entry.closing else { return };
+        if entry.pending > 0 {
+            return;
+        }
+        entry.closing = Closing::Begun;
+        let (slot, name) = (entry.slot, user_data(Op::Close, token, entry.generation));
+        self.close_slot(slot, reset, name);
+    }
+
+    fn close_slot(&mut self, slot: u32, reset: bool, name: u64) {
+        if reset {
+            // Kernels before 6.7 do not know it, and then an ordinary close is what there is: hence the hard link.
+            let request = opcode::SetSockOpt::new(
+                Fixed(slot),
+                libc::SOL_SOCKET as u32,
+                libc::SO_LINGER as u32,
+                (&raw const LINGER_NONE).cast(),
+                size_of::<libc::linger>() as u32,
+            )
+            .build()
+            .flags(squeue::Flags::IO_HARDLINK)
+            .user_data(user_data(Op::Nothing, 0, 0));
+            self.push(&request);
+        }
+        self.push(&opcode::Close::new(Fixed(slot)).build().user_data(name));
+    }
+
+    fn open_entry(&mut self, token: Token, slot: u32) {
+        let generation = self.entries.get_mut(token).map_or(0, |entry| entry.generation).wrapping_add(1)
+            & ((1 << GENERATION_BITS) - 1);
+        self.entries.set(token, Entry { slot, generation, ..Entry::default() });
+    }
+
+    /// Puts a socket from elsewhere into the table of direct descriptors.
+    fn install(&mut self, socket: &OwnedFd) -> io::Result<u32> {
+        // A request on a socket that does not block gives up at once where it should wait.
+        rustix::io::ioctl_fionbio(socket, false)?;
+        let slot = self.take_slot().ok_or_else(|| io::Error::from_raw_os_error(libc::ENFILE))?;
+        match self.ring.submitter().register_files_update(slot, &[socket.as_raw_fd()]) {
+            Ok(_) => Ok(slot),
+            Err(error) => {
+                self.free_slots.push(slot);
+                Err(error)
+            }
+        }
+    }
+
+    /// What a completion means to the reactor.
+    fn complete(&mut self, name: u64, result: i32, flags: u32) -> Option<Event<u32>> {
+        let (op, whom, generation) = read_user_data(name);
+        let more = cqueue::more(flags);
+        if !more && matches!(op, Op::Receive | Op::Send | Op::Connect | Op::Accept | Op::Wake) {
+            self.outstanding -= 1;
+        }
+        match op {
+            Op::Nothing => None,
+            Op::Wake => {
+                self.listen_to_bell();
+                None
+            }
+            Op::Accept => self.accepted(whom as ListenerId, generation as usize, result),
+            Op::Datagram => {
+                let listener = whom as ListenerId;
+                if !more {
+                    self.arm_datagram(listener);
+                }
+                if !self.ready_datagrams.iter().any(|(ready, _)| *ready == listener) {
+                    self.ready_datagrams.push_back((listener, 0));
+                }
+                None
+            }
+            Op::Refuse => {
+                self.free_slots.push(whom);
+                None
+            }
+            Op::Receive => self.received(whom, generation, result, flags),
+            Op::Stop => {
+                let entry = self.entries.get_mut(whom).filter(|entry| entry.generation == generation)?;
+                entry.stopping = false;
+                if result < 0 && !entry.receiving && entry.closing == Closing::No {
+                    // It was just being worked out and could not be stopped: once more, where it goes on.
+                    self.stop_receive(whom);
+                }
+                None
+            }
+            Op::Send | Op::Connect | Op::Shutdown | Op::Close => {
+                let entry = self.entries.get_mut(whom).filter(|entry| entry.generation == generation)?;
+                if op == Op::Close {
+                    let slot = entry.slot;
+                    *entry = Entry { generation, ..Entry::default() };
+                    self.free_slots.push(slot);
+                    return Some(Event::Closed { token: whom });
+                }
+                entry.pending -= 1;
+                if entry.closing != Closing::No {
+                    self.go_on_closing(whom);
+                    return None;
+                }
+                match op {
+                    Op::Send => {
+                        let result = match -result {
+                            libc::EINTR | libc::EAGAIN => Ok(0),
+                            _ => outcome(result).map(|count| count as usize),
+                        };
+                        Some(Event::Sent { token: whom, result })
+                    }
+                    Op::Connect => Some(Event::Connected { token: whom, result: outcome(result).map(drop) }),
+                    // A failed shutdown is a peer that is gone, which receiving reports.
+                    _ => None,
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn received(&mut self, token: Token, generation: u32, result: i32, flags: u32) -> Option<Event<u32>> {
+        let buffer = cqueue::buffer_select(flags);
+        let known = self.entries.get_mut(token).filter(|entry| entry.generation == generation);
+        let Some(entry) = known else {
+            if let Some(buffer) = buffer {
+                self.buffers.discard(buffer);
+            }
+            return None;
+        };
+        if !cqueue::more(flags) {
+            entry.armed = false;
+            entry.pending -= 1;
+            if entry.closing != Closing::No {
+                if let Some(buffer) = buffer {
+                    self.buffers.discard(buffer);
+                }
+                self.go_on_closing(token);
+                return None;
+            }
+        } else if entry.closing != Closing::No {
+            if let Some(buffer) = buffer {
+                self.buffers.discard(buffer);
+            }
+            return None;
+        }
+        let (armed, receiving) = (entry.armed, entry.receiving);
+        if result > 0 {
+            let Some(buffer) = buffer else {
+                return Some(Event::Failed { token, error: io::Error::other("io_uring named no buffer") });
+            };
+            if !armed && receiving {
+                self.arm_receive(token);
+            }
+            let chunk = self.buffers.chunk(buffer, result as u32);
+            return Some(Event::Received { token, chunk });
+        }
+        if let Some(buffer) = buffer {
+            self.buffers.discard(buffer);
+        }
+        match -result {
+            0 => {
+                entry.receiving = false;
+                Some(Event::Ended { token })
+            }
+            libc::ENOBUFS => {
+                self.starved_count += 1;
+                self.starved.push(token);
+                None
+            }
+            libc::ECANCELED | libc::EINTR | libc::EAGAIN => {
+                // Stopped on request; or wanted again meanwhile.
+                if receiving && !armed {
+                    self.arm_receive(token);
+                }
+                None
+            }
+            error => {
+                entry.receiving = false;
+                Some(Event::Failed { token, error: io::Error::from_raw_os_error(error) })
+            }
+        }
+    }
+
+    fn accepted(&mut self, listener: ListenerId, place: usize, result: i32) -> Option<Event<u32>> {
+        let accepts = self.accepts(usize::from(listener))?;
+        let (slot, peer) = accepts.completed(place)?;
+        let (on, is_unix) = (accepts.on, matches!(accepts.socket, ListenSocket::Unix(_)));
+        if on && !self.rearm.contains(&listener) {
+            self.rearm.push(listener);
+        }
+        if result < 0 {
+            self.free_slots.push(slot);
+            let error = io::Error::from_raw_os_error(-result);
+            return (result != -libc::ECANCELED).then_some(Event::AcceptFailed { listener, error });
+        }
+        Some(Event::Accepted { listener, incoming: slot, peer: if is_unix { Peer::UNIX } else { peer } })
+    }
+}
+
+fn outcome(result: i32) -> io::Result<u32> {
+    if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(result as u32) }
+}
+
+impl Driver for UringDriver {
+    /// A direct descriptor.
+    type Incoming = u32;
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn waker(&self) -> Arc<dyn Wake> {
+        self.bell.clone()
+    }
+
+    fn listen(&mut self, listener: ListenerId, socket: ListenSocket) -> io::Result<()> {
+        let index = usize::from(listener);
+        if self.listeners.len() <= index {
+            self.listeners.resize_with(index + 1, || None);
+        }
+        rustix::io::ioctl_fionbio(&socket, false)?;
+        self.listeners[index] = Some(Accepts::new(socket, self.table));
+        Ok(())
+    }
+
+    fn accept(&mut self, listener: ListenerId, on: bool) {
+        if let Some(accepts) = self.accepts(usize::from(listener)) {
+            accepts.on = on;
+        }
+        self.arm_accepts(listener);
+    }
+
+    fn unlisten(&mut self, listener: ListenerId) {
+        let Some(accepts) = self.accepts(usize::from(listener)) else { return };
+        accepts.on = false;
+        // Ends accepts in flight, and the kernel refuses new connections from now on.
+        let _ = rustix::net::shutdown(&accepts.socket, rustix::net::Shutdown::Both);
+        let armed: Vec<usize> = accepts.armed().collect();
+        for place in armed {
+            let request = opcode::AsyncCancel::new(Accepts::name(listener, place)).build();
+            self.push(&request.user_data(user_data(Op::Nothing, 0, 0)));
+        }
+    }
+
+    fn bind(&mut self, listener: ListenerId, socket: UdpSocket) -> io::Result<()> {
+        self.datagrams.add(listener, socket);
+        self.arm_datagram(listener);
+        Ok(())
+    }
+
+    fn send_datagram(&mut self, listener: ListenerId, to: SocketAddr, payload: &[u8]) -> io::Result<()> {
+        self.datagrams.send(listener, to, payload)
+    }
+
+    fn attach(&mut self, token: Token, slot: u32) -> io::Result<()> {
+        self.open_entry(token, slot);
+        Ok(())
+    }
+
+    fn refuse(&mut self, slot: u32) {
+        self.close_slot(slot, true, user_data(Op::Refuse, slot, 0));
+    }
+
+    fn adopt(&mut self, token: Token, socket: OwnedFd) -> io::Result<()> {
+        let slot = self.install(&socket)?;
+        self.open_entry(token, slot);
+        Ok(())
+    }
+
+    fn connect(&mut self, token: Token, route: &Route) -> io::Result<()> {
+        let (socket, to) = open_outbound(route)?;
+        let slot = self.install(&socket.into())?;
+        self.open_entry(token, slot);
+        let to = Box::new(to);
+        let Some(entry) = self.entries.get_mut(token) else { return Ok(()) };
+        entry.pending += 1;
+        let request = opcode::Connect::new(Fixed(slot), to.as_ptr().cast(), to.len()).build().user_data(user_data(
+            Op::Connect,
+            token,
+            entry.generation,
+        ));
+        self.addresses.push(to);
+        self.outstanding += 1;
+        self.push(&request);
+        Ok(())
+    }
+
+    fn receive(&mut self, token: Token, on: bool) {
+        let Some(entry) = self.entries.get_mut(token) else { return };
+        entry.receiving = on;
+        if on {
+            return self.arm_receive(token);
+        }
+        self.stop_receive(token);
+    }
+
+    #[inline]
+    fn send(&mut self, token: Token, outbox: &Outbox) -> Sent {
+        let Some(entry) = self.entries.get_mut(token).filter(|entry| entry.slot != NO_SLOT) else {
+            return Sent::Failed(io::ErrorKind::NotConnected.into());
+        };
+        entry.pending += 1;
+        let (slot, name) = (Fixed(entry.slot), user_data(Op::Send, token, entry.generation));
+        let request = if outbox.is_contiguous() {
+            let front = outbox.front();
+            opcode::Send::new(slot, front.as_ptr(), front.len() as u32).flags(libc::MSG_NOSIGNAL).build()
+        } else {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let count = outbox.slices(&mut slices);
+            let empty = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
+            // SAFETY: a msghdr of zeros is one without address, slices and control data.
+            let header: libc::msghdr = unsafe { mem::zeroed() };
+            let mut gather = Box::new(Gather { slices: [empty; SLICES], header });
+            for (to, from) in gather.slices.iter_mut().zip(&slices[..count]) {
+                *to = libc::iovec { iov_base: from.as_ptr().cast_mut().cast(), iov_len: from.len() };
+            }
+            gather.header.msg_iov = gather.slices.as_mut_ptr();
+            gather.header.msg_iovlen = count;
+            let request = opcode::SendMsg::new(slot, &raw const gather.header).flags(libc::MSG_NOSIGNAL as u32);
+            self.gathers.push(gather);
+            request.build()
+        };
+        self.outstanding += 1;
+        self.push(&request.user_data(name));
+        Sent::Later
+    }
+
+    fn shutdown(&mut self, token: Token) {
+        let Some(entry) = self.entries.get_mut(token) else { return };
+        entry.pending += 1;
+        let request = opcode::Shutdown::new(Fixed(entry.slot), libc::SHUT_WR).build().user_data(user_data(
+            Op::Shutdown,
+            token,
+            entry.generation,
+        ));
+        self.push(&request);
+    }
+
+    fn close(&mut self, token: Token, reset: bool) {
+        let Some(entry) = self.entries.get_mut(token) else { return };
+        entry.closing = Closing::Asked { reset };
+        entry.receiving = false;
+        if entry.pending > 0 {
+            let request = opcode::AsyncCancel2::new(CancelBuilder::fd(Fixed(entry.slot)).all()).build();
+            return self.push(&request.user_data(user_data(Op::Nothing, 0, 0)));
+        }
+        self.go_on_closing(token);
+    }
+
+    #[inline]
+    fn recycle(&mut self, chunk: Chunk) {
+        if chunk.buffer() == BUFFER {
+            self.datagrams.recycle();
+        } else {
+            self.buffers.put(chunk.buffer());
+        }
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.buffers.publish();
+        for token in mem::take(&mut self.starved) {
+            self.arm_receive(token);
+        }
+        for listener in mem::take(&mut self.rearm) {
+            self.arm_accepts(listener);
+        }
+        let busy = !self.batch.is_empty() || !self.done.is_empty() || !self.ready_datagrams.is_empty();
+        let submitted = match timeout {
+            _ if busy => self.enter_without_waiting(),
+            Some(Duration::ZERO) => self.enter_without_waiting(),
+            _ if self.can_batch && self.last_batch >= BUSY => {
+                let timespec = Timespec::from(timeout.unwrap_or(FOR_EVER));
+                let args = SubmitArgs::new().min_wait_usec(PATIENCE_US).timespec(&timespec);
+                self.ring.submitter().submit_with_args(BATCH, &args).map(drop)
+            }
+            None => self.ring.submit_and_wait(1).map(drop),
+            Some(timeout) => {
+                let timespec = Timespec::from(timeout);
+                self.ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&timespec)).map(drop)
+            }
+        };
+        match submitted.map_err(|error| error.raw_os_error().unwrap_or(0)) {
+            Ok(()) | Err(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => {}
+            Err(code) => return Err(io::Error::from_raw_os_error(code)),
+        }
+        if self.ring.submission().is_empty() {
+            self.gathers.clear();
+            self.addresses.clear();
+        }
+        self.collect();
+        self.last_batch = self.batch.len();
+        Ok(())
+    }
+
+    fn next(&mut self) -> Option<Event<u32>> {
+        loop {
+            if let Some(event) = self.done.pop_front() {
+                return Some(event);
+            }
+            if let Some((name, result, flags)) = self.batch.pop_front() {
+                let event = self.complete(name, result, flags);
+                if event.is_some() {
+                    return event;
+                }
+                continue;
+            }
+            // In turn, a datagram each, until none has more or has had its share of this turn.
+            let (listener, visits) = self.ready_datagrams.pop_front()?;
+            if visits == DATAGRAM_BUDGET {
+                self.ready_datagrams.push_front((listener, 0));
+                return None;
+            }
+            if let Some(event) = self.datagrams.receive(listener) {
+                self.ready_datagrams.push_back((listener, visits + 1));
+                return Some(event);
+            }
+        }
+    }
+
+    fn starved(&self) -> u64 {
+        self.starved_count
+    }
+
+    #[cfg(test)]
+    fn buffers_out(&self) -> usize {
+        self.buffers.out()
+    }
+}
+
+impl UringDriver {
+    /// Hands over and works out what is due, without waiting for more.
+    fn enter_without_waiting(&mut self) -> io::Result<()> {
+        let count = self.ring.submission().len() as u32;
+        const GET_EVENTS: u32 = 1;
+        // SAFETY: no argument is passed that the kernel would read.
+        unsafe { self.ring.submitter().enter::<libc::sigset_t>(count, 0, GET_EVENTS, None) }.map(drop)
+    }
+}
+
+impl Drop for UringDriver {
+    /// Takes back what the kernel may still write to or read from, before its memory goes: a ring's own end is not
+    /// waited for by the close of its descriptor.
+    fn drop(&mut self) {
+        let request = opcode::AsyncCancel2::new(CancelBuilder::any().all()).build();
+        let began = self.now();
+        while self.outstanding > 0 {
+            self.push(&request.clone().user_data(user_data(Op::Nothing, 0, 0)));
+            let timespec = Timespec::from(Duration::from_millis(10));
+            let _ = self.ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&timespec));
+            self.collect();
+            while let Some((name, _, flags)) = self.batch.pop_front() {
+                let (op, ..) = read_user_data(name);
+                if !cqueue::more(flags) && matches!(op, Op::Receive | Op::Send | Op::Connect | Op::Accept | Op::Wake) {
+                    self.outstanding -= 1;
+                }
+            }
+            if self.now().saturating_sub(began) > Duration::from_millis(u64::from(DROP_PATIENCE_MS)) {
+                tracing::error!("io_uring does not let go of its buffers; they are left to it");
+                return;
+            }
+        }
+        let _ = self.ring.submitter().unregister_buf_ring(GROUP);
+        // SAFETY: the kernel knows the buffers no more, they are dropped once, and not used afterwards.
+        unsafe { mem::ManuallyDrop::drop(&mut self.buffers) };
+    }
+}

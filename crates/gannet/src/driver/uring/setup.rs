@@ -1,0 +1,76 @@
+//! Making a ring, and finding out whether one can be made.
+
+use std::io;
+
+use io_uring::{IoUring, Probe, opcode};
+use rustix::process::{Resource, getrlimit};
+
+/// Submissions that fit before they have to be handed over in the middle of a turn.
+const SUBMISSIONS: u32 = 1_024;
+
+/// Completions that fit before the kernel has to keep them elsewhere (io_uring_setup(2), IORING_FEAT_NODROP).
+const COMPLETIONS: u32 = 16_384;
+
+/// Direct descriptors of a ring where the process has no limit on descriptors.
+const MOST_SLOTS: u64 = 1 << 20;
+
+/// A ring for this thread alone.
+pub(super) fn ring() -> io::Result<IoUring> {
+    IoUring::builder()
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .setup_submit_all()
+        .setup_clamp()
+        .setup_cqsize(COMPLETIONS)
+        .build(SUBMISSIONS)
+}
+
+/// How many direct descriptors a ring may have: the kernel bounds them by the limit on open files (RLIMIT_NOFILE), for
+/// each ring by itself.
+pub(super) fn slots() -> u32 {
+    getrlimit(Resource::Nofile).current.unwrap_or(MOST_SLOTS).min(MOST_SLOTS) as u32
+}
+
+/// Whether this process can use io_uring as the driver does; says what it found, or why not.
+pub(crate) fn probe() -> Result<String, String> {
+    let ring = ring().map_err(|error| explain(&error))?;
+    let mut probe = Probe::new();
+    ring.submitter().register_probe(&mut probe).map_err(|error| format!("its operations cannot be read: {error}"))?;
+    let needed = [
+        ("accept", opcode::Accept::CODE),
+        ("recv", opcode::RecvMulti::CODE),
+        ("send", opcode::Send::CODE),
+        ("sendmsg", opcode::SendMsg::CODE),
+        ("connect", opcode::Connect::CODE),
+        ("shutdown", opcode::Shutdown::CODE),
+        ("close", opcode::Close::CODE),
+        ("cancel", opcode::AsyncCancel::CODE),
+        ("poll", opcode::PollAdd::CODE),
+    ];
+    if let Some((name, _)) = needed.iter().find(|(_, code)| !probe.is_supported(*code)) {
+        return Err(format!("this kernel's io_uring has no {name}; Linux 6.1 or later has all that is needed"));
+    }
+    ring.submitter().register_files_sparse(1).map_err(|error| format!("no direct descriptors: {error}"))?;
+    super::buffers::Buffers::new(&ring.submitter())
+        .map(|buffers| {
+            drop(ring);
+            drop(buffers);
+        })
+        .map_err(|error| format!("no provided-buffer ring: {error}"))?;
+    Ok("this kernel offers io_uring with direct descriptors and buffer rings".to_owned())
+}
+
+fn explain(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => match std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled") {
+            Ok(setting) if setting.trim() != "0" => {
+                format!("it is disabled here (kernel.io_uring_disabled = {})", setting.trim())
+            }
+            _ => "it is denied to this process, as the seccomp profiles of containers do".to_owned(),
+        },
+        Some(libc::ENOSYS) => "this kernel has none, or a seccomp profile hides it".to_owned(),
+        Some(libc::EINVAL) => "this kernel is too old: Linux 6.1 or later is needed".to_owned(),
+        Some(libc::ENOMEM) => format!("no memory for a ring: {error}; see ulimit -l"),
+        _ => error.to_string(),
+    }
+}
