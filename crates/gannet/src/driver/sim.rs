@@ -152,7 +152,7 @@ impl Driver for SimDriver {
 
     fn attach(&mut self, token: Token, incoming: Incoming) -> io::Result<()> {
         let network = &mut *self.network.borrow_mut();
-        network.incoming_out -= 1;
+        network.answered();
         if network.random.chance(network.faults.failed_attaches) {
             network.break_off(incoming.0);
             return Err(Errno::NOMEM.into());
@@ -163,7 +163,7 @@ impl Driver for SimDriver {
 
     fn refuse(&mut self, incoming: Incoming) {
         let network = &mut *self.network.borrow_mut();
-        network.incoming_out -= 1;
+        network.answered();
         network.break_off(incoming.0);
     }
 

@@ -29,7 +29,7 @@ impl SimClient {
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let network = &mut *self.network.borrow_mut();
         let link = &mut network.links[self.link];
-        assert_eq!(link.to_server.end == End::Finished, false, "the test writes behind its end of stream");
+        assert!(link.to_server.end != End::Finished, "the test writes behind its end of stream");
         if link.to_client.end == End::Reset || link.to_server.end == End::Reset {
             return Err(io::ErrorKind::BrokenPipe.into());
         }

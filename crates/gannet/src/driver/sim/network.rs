@@ -173,7 +173,20 @@ impl Network {
         }
     }
 
+    /// An accepted connection was answered: there is room for another.
+    pub(super) fn answered(&mut self) {
+        self.incoming_out -= 1;
+        for index in 0..self.listeners.len() {
+            if self.listeners[index].as_ref().is_some_and(|open| !open.backlog.is_empty()) {
+                self.soon(Happening::Accept(index as ListenerId));
+            }
+        }
+    }
+
     fn accept(&mut self, listener: ListenerId) {
+        if self.incoming_out >= ACCEPTS_UNDER_WAY {
+            return;
+        }
         let Some(open) = self.listeners[usize::from(listener)].as_mut() else { return };
         let Some(&id) = open.backlog.front() else { return };
         if !open.wanted {
