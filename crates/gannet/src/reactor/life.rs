@@ -124,8 +124,6 @@ impl<D: Driver> Reactor<D> {
             crate::address::Target::Tcp(address) => address.into(),
             crate::address::Target::Unix(_) => Peer::UNIX,
         };
-        let (host, _) = self.host(service);
-        let session = session(host);
         self.core.shared.count_in(0);
         let Some(token) = self.core.insert(service, peer, State::Opening) else {
             // Without a slot there is no context to report the failure in: count it as what it is.
@@ -133,6 +131,8 @@ impl<D: Driver> Reactor<D> {
             self.core.tally(service).refused[Refusal::Room.index()].add(1);
             return;
         };
+        let (host, _) = self.host(service);
+        let session = session(host);
         if let Some(connection) = self.core.slab.get_mut(token) {
             connection.session = session;
         }

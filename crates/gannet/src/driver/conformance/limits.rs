@@ -8,7 +8,8 @@ use super::on_every_driver;
 use super::rig::{Ending, Setup};
 use super::script::{Script, SharedLog};
 use crate::driver::Driver;
-use crate::{CloseReason, Refusal};
+use crate::driver::sim::Answer;
+use crate::{Address, CloseReason, Connect, Refusal};
 
 fn a_connection_over_the_limit_is_reset_and_one_more_fits_when_another_left<N: Net>(net: N) {
     let log = SharedLog::default();
@@ -71,7 +72,26 @@ fn more_accepts_than_a_second_may_have_wait_for_the_next<N: Net>(net: N) {
     rig.finish();
 }
 
+fn a_reactor_without_a_free_slot_refuses_and_keeps_nothing<N: Net>(net: N) {
+    let log = SharedLog::default();
+    let mut setup = Setup::new().listen(Script::new(&log));
+    setup.slots = 1;
+    let outbound = setup.outbound(Script::new(&log));
+    let mut rig = setup.on(net);
+    let mut client = rig.connect();
+    assert_eq!(rig.ask(&mut client, "echo in"), "in");
+    let mut refused = rig.connect();
+    assert_eq!(rig.read_to_end(&mut refused), (Vec::new(), Ending::Reset));
+    assert_eq!(rig.stats(0).refused(Refusal::Room), 1);
+    let connect = Connect::to(Address::Tcp(rig.net.remote(Answer::Accept)));
+    rig.remote.connect(0, outbound, &connect, String::new()).expect("the mailbox has room");
+    rig.until("the refusal", |rig| (rig.stats(1).refused(Refusal::Room) == 1).then_some(()));
+    drop(client);
+    rig.finish();
+}
+
 on_every_driver!(
+    a_reactor_without_a_free_slot_refuses_and_keeps_nothing,
     a_connection_over_the_limit_is_reset_and_one_more_fits_when_another_left,
     one_address_cannot_take_all_the_room,
     more_accepts_than_a_second_may_have_wait_for_the_next,

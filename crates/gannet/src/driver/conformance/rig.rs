@@ -42,6 +42,8 @@ pub(crate) struct Setup {
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
     pub(crate) drain_timeout: Duration,
+    /// Connections that the reactor has room for.
+    pub(crate) slots: u32,
     services: Vec<Served>,
     listening: Vec<ListenerId>,
 }
@@ -52,6 +54,7 @@ impl Setup {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             drain_timeout: Duration::from_secs(30),
+            slots: Live::CAPACITY,
             services: Vec::new(),
             listening: Vec::new(),
         }
@@ -93,7 +96,7 @@ impl Setup {
         let pace = Pace::new(self.limits.accepts_per_second, now);
         let core = Core {
             reactor: 0,
-            slab: Slab::with_limit(Live::CAPACITY),
+            slab: Slab::with_limit(self.slots),
             pools: Pools::default(),
             wheel: Wheel::new(now),
             now,
