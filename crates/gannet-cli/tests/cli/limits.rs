@@ -57,9 +57,12 @@ fn connections_over_the_accept_rate_wait_and_are_served() {
 
 #[test]
 fn out_of_descriptors_accepting_pauses_and_resumes_and_connected_clients_notice_nothing() {
-    // With the poll driver only: connections of the uring driver do not count against this limit.
-    for balance in ["reuseport", "round-robin"] {
-        let arguments = ["serve", "--driver=poll", "--reactors=1", "--log=json", "--balance", balance, LINES];
+    // The limit is the process's with the poll driver, and that of each ring's direct descriptors with io_uring; there an
+    // acceptor's thread would have to refuse what it has accepted.
+    let mut cases = vec![("poll", "reuseport"), ("poll", "round-robin")];
+    cases.extend(drivers().contains(&"uring").then_some(("uring", "reuseport")));
+    for (driver, balance) in cases {
+        let arguments = ["serve", "--driver", driver, "--reactors=1", "--log=json", "--balance", balance, LINES];
         let command = gannet_by_shell(r#"ulimit -n 64 && exec "$0" "$@""#, &arguments);
         let mut server = Server::run(command).expect("64 descriptors are enough to start");
         let mut early: Vec<Stream> = (0..20).map(|_| server.connect("lines")).collect();
@@ -83,6 +86,20 @@ fn out_of_descriptors_accepting_pauses_and_resumes_and_connected_clients_notice_
         let ended = server.stop();
         assert_eq!(ended.status.code(), Some(0), "{ended:#?}");
         assert_eq!(ended.event("stopped")["connections"], 100);
+    }
+}
+
+#[test]
+fn io_uring_holds_more_connections_than_the_process_may_open_files() {
+    if !drivers().contains(&"uring") {
+        return;
+    }
+    let arguments = ["serve", "--driver=uring", "--reactors=8", "--log=json", LINES];
+    let command = gannet_by_shell(r#"ulimit -n 128 && exec "$0" "$@""#, &arguments);
+    let server = Server::run(command).expect("128 descriptors are enough for 8 rings");
+    let mut streams: Vec<Stream> = (0..300).map(|_| server.connect("lines")).collect();
+    for stream in &mut streams {
+        stream.ask(b"all of us\n", b"echo: all of us\n");
     }
 }
 

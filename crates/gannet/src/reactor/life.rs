@@ -31,8 +31,7 @@ impl<D: Driver> Reactor<D> {
             }
         }
         if let Some(again) = self.pace.spend(self.core.now) {
-            self.core.tally(listener).accept_pauses.add(1);
-            self.pause_accepting(again);
+            self.pause_accepting(listener, again);
         }
     }
 
@@ -104,16 +103,19 @@ impl<D: Driver> Reactor<D> {
             tracing::debug!(%error, "a connection went before it was accepted");
             return;
         }
-        tally.accept_pauses.add(1);
-        if self.accept_again.is_none() && tally.accept_pauses.get() == 1 {
+        if tally.accept_pauses.get() == 0 {
             tracing::warn!(%error, "{EXHAUSTED}");
         }
-        self.pause_accepting(self.core.now.after(ACCEPT_PAUSE_MS));
+        self.pause_accepting(listener, self.core.now.after(ACCEPT_PAUSE_MS));
     }
 
-    fn pause_accepting(&mut self, until: Tick) {
-        for listener in &self.listening {
-            self.driver.accept(*listener, false);
+    /// Stops accepting for a while, on account of a listener. What was under way may still come in.
+    fn pause_accepting(&mut self, listener: ListenerId, until: Tick) {
+        if self.accept_again.is_none() {
+            self.core.tally(listener).accept_pauses.add(1);
+            for listener in &self.listening {
+                self.driver.accept(*listener, false);
+            }
         }
         self.accept_again = Some(until);
     }

@@ -32,7 +32,16 @@ pub(super) fn slots() -> u32 {
 }
 
 /// Whether this process can use io_uring as the driver does; says what it found, or why not.
+///
+/// On a thread of its own: what a ring leaves to do when it ends interrupts the thread that made it, and a caller of
+/// ours need not expect EINTR from its next system call.
 pub(crate) fn probe() -> Result<String, String> {
+    let probing = std::thread::Builder::new().name("gannet-probe".to_owned()).spawn(probe_here);
+    let probing = probing.map_err(|error| format!("no thread to try it on: {error}"))?;
+    probing.join().unwrap_or_else(|_| Err("trying it panicked; this is a bug".to_owned()))
+}
+
+fn probe_here() -> Result<String, String> {
     let ring = ring().map_err(|error| explain(&error))?;
     let mut probe = Probe::new();
     ring.submitter().register_probe(&mut probe).map_err(|error| format!("its operations cannot be read: {error}"))?;
