@@ -208,6 +208,7 @@ impl Engine {
         let remote = Remote::new(shared.clone());
         let factories: Vec<Factory> = self.entries.iter().map(|entry| entry.factory.clone()).collect();
         let (ready_sender, ready) = mpsc::channel();
+        let reactors = self.reactors;
         let mut threads = Vec::new();
         let mut go = Vec::new();
         for (number, sockets) in bound.sockets.drain(..).enumerate() {
@@ -226,7 +227,9 @@ impl Engine {
             let ready = ready_sender.clone();
             let body = move || match usable {
                 #[cfg(target_os = "linux")]
-                Usable::Uring => start.run(crate::driver::uring::UringDriver::new, &ready, &go_receiver),
+                Usable::Uring => {
+                    start.run(move || crate::driver::uring::UringDriver::new(reactors), &ready, &go_receiver)
+                }
                 Usable::Poll => start.run(PollDriver::new, &ready, &go_receiver),
             };
             let thread = std::thread::Builder::new().name(format!("gannet-{number}")).spawn(body);

@@ -33,7 +33,7 @@ impl<D> Sockets<D> {
 #[cfg(target_os = "linux")]
 pub(super) fn on_uring(test: impl FnOnce(Sockets<crate::driver::uring::UringDriver>)) {
     match crate::driver::uring::probe() {
-        Ok(_) => test(Sockets::new(crate::driver::uring::UringDriver::new)),
+        Ok(_) => test(Sockets::new(|| crate::driver::uring::UringDriver::new(1))),
         Err(why) => eprintln!("not tried on io_uring, which cannot be used here: {why}"),
     }
 }

@@ -204,10 +204,10 @@ pub(crate) struct UringDriver {
 static LINGER_NONE: libc::linger = libc::linger { l_onoff: 1, l_linger: 0 };
 
 impl UringDriver {
-    /// A driver on this thread.
-    pub(crate) fn new() -> io::Result<Self> {
+    /// A driver on this thread, of an engine with so many reactors.
+    pub(crate) fn new(reactors: usize) -> io::Result<Self> {
         let ring = setup::ring()?;
-        let table = setup::slots();
+        let table = setup::slots(reactors);
         ring.submitter().register_files_sparse(table)?;
         let buffers = Buffers::new(&ring.submitter())?;
         let bell = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC)?;

@@ -11,8 +11,13 @@ const SUBMISSIONS: u32 = 1_024;
 /// Completions that fit before the kernel has to keep them elsewhere (io_uring_setup(2), IORING_FEAT_NODROP).
 const COMPLETIONS: u32 = 16_384;
 
-/// Direct descriptors of a ring where the process has no limit on descriptors.
+/// Direct descriptors of a ring, at the most. Each takes about 12 bytes of the kernel's memory from the start.
 const MOST_SLOTS: u64 = 1 << 20;
+
+/// Direct descriptors of all rings of an engine together, roughly; more where each would have fewer than `FEW_SLOTS`.
+const SHARED_SLOTS: u64 = 1 << 21;
+
+const FEW_SLOTS: u64 = 1 << 16;
 
 /// A ring for this thread alone.
 pub(super) fn ring() -> io::Result<IoUring> {
@@ -25,10 +30,11 @@ pub(super) fn ring() -> io::Result<IoUring> {
         .build(SUBMISSIONS)
 }
 
-/// How many direct descriptors a ring may have: the kernel bounds them by the limit on open files (RLIMIT_NOFILE), for
-/// each ring by itself.
-pub(super) fn slots() -> u32 {
-    getrlimit(Resource::Nofile).current.unwrap_or(MOST_SLOTS).min(MOST_SLOTS) as u32
+/// How many direct descriptors a ring has, where there are so many rings: the kernel bounds them by the limit on open
+/// files (RLIMIT_NOFILE), for each ring by itself.
+pub(super) fn slots(reactors: usize) -> u32 {
+    let share = (SHARED_SLOTS / reactors.max(1) as u64).clamp(FEW_SLOTS, MOST_SLOTS);
+    getrlimit(Resource::Nofile).current.unwrap_or(share).min(share) as u32
 }
 
 /// Whether this process can use io_uring as the driver does; says what it found, or why not.

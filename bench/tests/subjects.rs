@@ -1,4 +1,4 @@
-//! The floors as servers: they must be right before they are fast.
+//! What is measured as servers: they must be right before they are fast.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -9,7 +9,8 @@ use std::time::Duration;
 const ECHOES: [&str; 4] = ["floor-epoll", "gannet-poll", "floor-uring", "gannet-uring"];
 /// Floors with another way of learning that a send is over, or of sharing buffers.
 const VARIANTS: [&str; 3] = ["uring-reported", "uring-coop", "uring-incremental"];
-const BROADCASTS: [&str; 4] = ["sends-epoll", "broadcast-poll", "sends-uring", "broadcast-uring"];
+/// The engine is not among them: it closes who is over the hard limit of its outbox.
+const SENDS: [&str; 2] = ["sends-epoll", "sends-uring"];
 
 struct Server {
     child: Child,
@@ -123,7 +124,7 @@ fn a_half_closed_connection_is_answered_and_then_closed() {
 fn a_member_that_does_not_read_for_a_while_gets_every_broadcast() {
     const PAYLOAD: usize = 64;
     const BROADCASTS_SENT: usize = 100_000;
-    for subject in BROADCASTS {
+    for subject in SENDS {
         let server = Server::start(subject);
         let mut members = [server.connect(), server.connect(), server.connect()];
         let mut payload = [0; PAYLOAD];
