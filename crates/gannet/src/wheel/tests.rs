@@ -52,7 +52,7 @@ fn an_entry_fires_at_its_deadline_and_not_a_tick_before() {
             let deadline = Tick(start).after(delay);
             wheel.schedule(&mut table, 0, deadline);
             let before = deadline.0.wrapping_sub(1);
-            assert_eq!(advance(&mut wheel, &mut table, before), []);
+            assert!(advance(&mut wheel, &mut table, before).is_empty());
             assert!(table.0[0].is_scheduled());
             assert_eq!(advance(&mut wheel, &mut table, deadline.0), [0]);
             assert!(!table.0[0].is_scheduled());
@@ -79,8 +79,8 @@ fn the_longest_delay_counted_from_a_clock_ahead_of_the_wheel_is_still_the_future
     let (mut wheel, mut table) = (Wheel::new(Tick(0)), Table::new(1));
     let deadline = Tick(60_000).after(u32::MAX);
     wheel.schedule(&mut table, 0, deadline);
-    assert_eq!(advance(&mut wheel, &mut table, 60_000), []);
-    assert_eq!(advance(&mut wheel, &mut table, deadline.0 - 1), []);
+    assert!(advance(&mut wheel, &mut table, 60_000).is_empty());
+    assert!(advance(&mut wheel, &mut table, deadline.0 - 1).is_empty());
     assert_eq!(advance(&mut wheel, &mut table, deadline.0), [0]);
 }
 
@@ -91,7 +91,7 @@ fn an_entry_cancelled_after_time_moved_on_leaves_its_neighbours_in_place() {
         wheel.schedule(&mut table, index, Tick(300));
     }
     // From here a deadline of 300 would go to another level than it did.
-    assert_eq!(advance(&mut wheel, &mut table, 100), []);
+    assert!(advance(&mut wheel, &mut table, 100).is_empty());
     wheel.cancel(&mut table, 2);
     wheel.cancel(&mut table, 0);
     wheel.cancel(&mut table, 0);
@@ -117,7 +117,7 @@ fn a_moved_entry_fires_once_at_the_new_deadline() {
     wheel.schedule(&mut table, 0, Tick(5000));
     assert_eq!(wheel.len(), 1);
     assert_eq!(table.0[0].deadline(), Tick(5000));
-    assert_eq!(advance(&mut wheel, &mut table, 4999), []);
+    assert!(advance(&mut wheel, &mut table, 4999).is_empty());
     assert_eq!(advance(&mut wheel, &mut table, 5000), [0]);
 }
 
@@ -135,7 +135,7 @@ fn entries_fire_in_the_order_of_their_ticks_after_a_long_stall() {
 fn a_moment_behind_the_wheel_does_not_turn_it_back() {
     let (mut wheel, mut table) = (Wheel::new(Tick(1000)), Table::new(1));
     wheel.schedule(&mut table, 0, Tick(1100));
-    assert_eq!(advance(&mut wheel, &mut table, 900), []);
+    assert!(advance(&mut wheel, &mut table, 900).is_empty());
     assert_eq!(wheel.next_deadline(), Some(Tick(1100)));
     assert_eq!(advance(&mut wheel, &mut table, 1100), [0]);
 }
@@ -143,9 +143,9 @@ fn a_moment_behind_the_wheel_does_not_turn_it_back() {
 #[test]
 fn an_empty_wheel_follows_a_jump_of_any_length() {
     let (mut wheel, mut table) = (Wheel::new(Tick(1000)), Table::new(1));
-    assert_eq!(advance(&mut wheel, &mut table, 900), []);
+    assert!(advance(&mut wheel, &mut table, 900).is_empty());
     wheel.schedule(&mut table, 0, Tick(901));
-    assert_eq!(advance(&mut wheel, &mut table, 900), []);
+    assert!(advance(&mut wheel, &mut table, 900).is_empty());
     assert_eq!(advance(&mut wheel, &mut table, 901), [0]);
 }
 
