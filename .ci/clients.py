@@ -54,11 +54,11 @@ def run(command, given=b""):
 def the_defaults_answer_as_the_readme_says():
     with Server() as server:
         assert any("7001" in line for line in server.banner), server.banner
-        assert run(r"printf 'hello\n' | nc -q 1 127.0.0.1 7001") == b"echo: hello\n"
-        assert run("printf raw | nc -q 1 127.0.0.1 7000") == b"raw"
-        assert run(r"printf '\000\000\000\005hello' | nc -q 1 127.0.0.1 7002") == b"\0\0\0\5hello"
-        assert run(r"printf '\000\000\000\000' | nc -q 1 127.0.0.1 7002") == b"\0\0\0\0"
-        assert run("printf datagram | nc -u -w 1 -q 1 127.0.0.1 7000") == b"datagram"
+        assert run(r"printf 'hello\n' | nc -N 127.0.0.1 7001") == b"echo: hello\n"
+        assert run("printf raw | nc -N 127.0.0.1 7000") == b"raw"
+        assert run(r"printf '\000\000\000\005hello' | nc -N 127.0.0.1 7002") == b"\0\0\0\5hello"
+        assert run(r"printf '\000\000\000\000' | nc -N 127.0.0.1 7002") == b"\0\0\0\0"
+        assert run("printf datagram | nc -u -w1 127.0.0.1 7000") == b"datagram"
         assert server.stop() == 0
 
 
