@@ -164,6 +164,8 @@ impl Flags {
     pub(crate) const STUCK: Self = Self(1 << 13);
     /// Counted under its peer's address.
     pub(crate) const PEER_COUNTED: Self = Self(1 << 14);
+    /// To be ended by a reset.
+    pub(crate) const RESET: Self = Self(1 << 15);
 
     #[inline]
     pub(crate) fn has(self, any: Self) -> bool {

@@ -91,6 +91,11 @@ impl<S: Service> Context<'_, S> {
         self.core.ask_close(self.token, Flags::CLOSE, CloseReason::Service);
     }
 
+    /// Closes the connection at once by a reset, so that nothing of it stays in the kernel.
+    pub fn reset(&mut self) {
+        self.core.ask_close(self.token, Flags::CLOSE.or(Flags::RESET), CloseReason::Service);
+    }
+
     /// Closes the connection when everything accepted by `send` so far has left. No message comes any more.
     pub fn close_flushed(&mut self) {
         self.core.ask_close(self.token, Flags::CLOSE_FLUSHED, CloseReason::Service);
@@ -177,6 +182,13 @@ impl<S: Service> Context<'_, S> {
     #[must_use]
     pub fn reactor(&self) -> usize {
         usize::from(self.core.reactor)
+    }
+
+    /// The reactor's clock when this turn began: when it learned of everything it handles now. For durations between
+    /// callbacks; each reactor counts from a moment of its own, and the clock never goes back.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.core.clock
     }
 
     /// Whether the engine is shutting down.

@@ -4,6 +4,7 @@
 //! know nothing of the driver, and nothing changes under its feet. Used on the reactor's thread only.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use gannet_proto::{Codec, EncodeError};
@@ -59,6 +60,8 @@ pub(crate) struct Core {
     pub(crate) pools: Pools,
     pub(crate) wheel: Wheel,
     pub(crate) now: Tick,
+    /// The driver's clock when this turn began.
+    pub(crate) clock: Duration,
     pub(crate) limits: Limits,
     pub(crate) counters: Arc<ReactorCounters>,
     pub(crate) live: Arc<Live>,

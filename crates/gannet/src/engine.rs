@@ -408,6 +408,7 @@ impl Start {
             pools: Pools::default(),
             wheel: Wheel::new(now),
             now,
+            clock: driver.now(),
             limits: self.limits,
             counters: counters.clone(),
             live: live.clone(),

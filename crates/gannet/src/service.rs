@@ -134,6 +134,9 @@ pub enum Drain {
     Close,
     /// It goes on, for at most the drain timeout; the service closes it.
     GoOn,
+    /// It ends at once by a reset, so that nothing of it stays in the kernel: for clients with very many connections,
+    /// each of which would otherwise keep its port for a minute (TIME_WAIT).
+    Reset,
 }
 
 /// The application's logic for one datagram listener.

@@ -425,7 +425,7 @@ impl<D: Driver> Reactor<D> {
         }
         connection.become_state(State::Closed);
         // Where bytes are lost, a clean end of the stream would say that it is whole.
-        let reset = reason.resets() || connection.outbox_len() > 0;
+        let reset = reason.resets() || connection.flags.has(Flags::RESET) || connection.outbox_len() > 0;
         if let Some(carry) = connection.carry.take() {
             self.core.pools.return_carry(carry);
         }

@@ -127,7 +127,7 @@ impl<D: Driver> Reactor<D> {
         waited?;
 
         let began = self.driver.now();
-        self.core.now = tick(began);
+        (self.core.now, self.core.clock) = (tick(began), began);
         self.called = 0;
         self.core.counters.wakeups.add(1);
         while let Some(event) = self.driver.next() {

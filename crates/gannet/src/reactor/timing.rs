@@ -266,8 +266,10 @@ impl<D: Driver> Reactor<D> {
             State::Open if !connection.flags.has(Flags::DRAIN_CALLED) => {
                 connection.flags.set(Flags::DRAIN_CALLED);
                 let (host, core) = self.host(service);
-                if host.drain(core, token) == Drain::Close {
-                    core.ask_close(token, Flags::CLOSE_FLUSHED, CloseReason::Shutdown);
+                match host.drain(core, token) {
+                    Drain::Close => core.ask_close(token, Flags::CLOSE_FLUSHED, CloseReason::Shutdown),
+                    Drain::Reset => core.ask_close(token, Flags::CLOSE.or(Flags::RESET), CloseReason::Shutdown),
+                    Drain::GoOn => {}
                 }
             }
             State::Open | State::Draining | State::Closed => {}

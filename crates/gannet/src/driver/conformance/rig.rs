@@ -107,6 +107,7 @@ impl Setup {
             groups: Groups::default(),
             dirty: Vec::new(),
             deferred: Vec::new(),
+            clock: driver.now(),
             halt: false,
             draining: false,
         };
