@@ -118,6 +118,10 @@ struct Entry {
     armed: bool,
     /// A cancel of the receive is in flight.
     stopping: bool,
+    /// A send is in flight.
+    sending: bool,
+    /// A connect is in flight.
+    connecting: bool,
     closing: Closing,
 }
 
@@ -130,6 +134,8 @@ impl Default for Entry {
             receiving: false,
             armed: false,
             stopping: false,
+            sending: false,
+            connecting: false,
             closing: Closing::No,
         }
     }
@@ -433,7 +439,7 @@ impl UringDriver {
             Op::Stop => {
                 let entry = self.entries.get_mut(whom).filter(|entry| entry.generation == generation)?;
                 entry.stopping = false;
-                if result < 0 && !entry.receiving && entry.closing == Closing::No {
+                if result < 0 && !entry.receiving {
                     // It was just being worked out and could not be stopped: once more, where it goes on.
                     self.stop_receive(whom);
                 }
@@ -448,6 +454,11 @@ impl UringDriver {
                     return Some(Event::Closed { token: whom });
                 }
                 entry.pending -= 1;
+                match op {
+                    Op::Send => entry.sending = false,
+                    Op::Connect => entry.connecting = false,
+                    _ => {}
+                }
                 if entry.closing != Closing::No {
                     self.go_on_closing(whom);
                     return None;
@@ -625,6 +636,7 @@ impl Driver for UringDriver {
         let to = Box::new(to);
         let Some(entry) = self.entries.get_mut(token) else { return Ok(()) };
         entry.pending += 1;
+        entry.connecting = true;
         let request = opcode::Connect::new(Fixed(slot), to.as_ptr().cast(), to.len()).build().user_data(user_data(
             Op::Connect,
             token,
@@ -651,6 +663,7 @@ impl Driver for UringDriver {
             return Sent::Failed(io::ErrorKind::NotConnected.into());
         };
         entry.pending += 1;
+        entry.sending = true;
         let (slot, name) = (Fixed(entry.slot), user_data(Op::Send, token, entry.generation));
         let request = if outbox.is_contiguous() {
             let front = outbox.front();
@@ -691,10 +704,14 @@ impl Driver for UringDriver {
         let Some(entry) = self.entries.get_mut(token) else { return };
         entry.closing = Closing::Asked { reset };
         entry.receiving = false;
-        if entry.pending > 0 {
-            let request = opcode::AsyncCancel2::new(CancelBuilder::fd(Fixed(entry.slot)).all()).build();
-            return self.push(&request.user_data(user_data(Op::Nothing, 0, 0)));
+        let generation = entry.generation;
+        let in_flight = [(entry.sending, Op::Send), (entry.connecting, Op::Connect)];
+        // By their names: to cancel all that a descriptor has in flight, the kernel looks at every request of the ring.
+        for (_, op) in in_flight.into_iter().filter(|(in_flight, _)| *in_flight) {
+            let request = opcode::AsyncCancel::new(user_data(op, token, generation)).build();
+            self.push(&request.user_data(user_data(Op::Nothing, 0, 0)));
         }
+        self.stop_receive(token);
         self.go_on_closing(token);
     }
 
