@@ -84,13 +84,32 @@ pub fn broadcast(port: u16, ready: Ready, driver: DriverChoice) -> io::Result<()
     serve(port, ready, driver, move || Room { members })
 }
 
+/// Reactors of a server for a million connections where a ring holds 20,000: more than are needed, because the kernel
+/// spreads connections by a hash, and not evenly.
+const MANY_REACTORS: usize = 60;
+
+/// Frames on many reactors.
+pub fn many_frames(port: u16, ready: Ready) -> io::Result<()> {
+    serve_on(MANY_REACTORS, port, ready, DriverChoice::Uring, || EchoFrames)
+}
+
 fn serve<S: Service>(
     port: u16,
     ready: Ready,
     driver: DriverChoice,
     factory: impl Fn() -> S + Send + Sync + 'static,
 ) -> io::Result<()> {
-    let engine = Engine::new().reactors(1).driver(driver);
+    serve_on(1, port, ready, driver, factory)
+}
+
+fn serve_on<S: Service>(
+    reactors: usize,
+    port: u16,
+    ready: Ready,
+    driver: DriverChoice,
+    factory: impl Fn() -> S + Send + Sync + 'static,
+) -> io::Result<()> {
+    let engine = Engine::new().reactors(reactors).driver(driver);
     let engine = engine.listen(&format!("tcp://127.0.0.1:{port}"), factory).map_err(io::Error::other)?;
     let running = engine.start().map_err(|error| match error {
         gannet::Error::Listen { error, .. } => error,

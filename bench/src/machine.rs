@@ -26,3 +26,11 @@ pub fn describe() -> String {
         .map_or_else(unknown, |text| text.trim().to_owned());
     format!("{cpu}, {cores} cores, Linux {kernel}, {rustc}")
 }
+
+/// Memory that the machine could still give (MemAvailable of /proc/meminfo).
+pub fn available_bytes() -> std::io::Result<u64> {
+    let meminfo = std::fs::read_to_string("/proc/meminfo")?;
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()).and_then(|kib| kib.parse::<u64>().ok());
+    kib.map(|kib| kib * 1024).ok_or_else(|| std::io::Error::other("/proc/meminfo has no MemAvailable"))
+}

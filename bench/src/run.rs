@@ -3,6 +3,7 @@
 pub mod broadcast;
 pub mod echo;
 pub mod memory;
+pub mod million;
 
 use std::fmt;
 use std::io;

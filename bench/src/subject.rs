@@ -21,6 +21,8 @@ pub enum Role {
     Echo,
     /// An echo measured only when named with `--only`: a floor with another choice made in it.
     Variant,
+    /// Measured by `million`: frames, on as many reactors as a million connections need.
+    Many,
     /// Measured by `broadcast`: greets each connection with one payload, and answers each byte from
     /// anybody with one payload to everybody.
     Broadcast,
@@ -94,6 +96,13 @@ pub static SUBJECTS: &[Subject] = &[
     broadcast("broadcast-uring", &["sends-uring", "sends-epoll"], |port, ready| {
         engine::broadcast(port, ready, DriverChoice::Uring)
     }),
+    Subject {
+        name: "many-frames-uring",
+        role: Role::Many,
+        wire: Wire::Frames,
+        floors: &[],
+        serve: engine::many_frames,
+    },
     variant("uring-want-1", |port, ready| {
         uring::serve(port, ready, Tuning { want: 1, patience_us: 0, ..Tuning::FLOOR })
     }),

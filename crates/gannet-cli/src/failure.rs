@@ -10,6 +10,15 @@ pub(crate) enum Failure {
     /// It was asked for in a way that cannot be understood.
     #[error("{0}")]
     Usage(String),
+    /// What should have been written could not be.
+    #[error("{0}")]
+    Output(String),
+    /// The results of a load are not what was expected.
+    #[error("not as expected: {0}")]
+    Unmet(String),
+    /// The results of a load cannot be trusted.
+    #[error("the run is not valid: {0}")]
+    Invalid(String),
     /// The engine could not start, or not go on.
     #[error(transparent)]
     Engine(#[from] gannet::Error),
@@ -21,17 +30,19 @@ impl Failure {
         self.to_string().replace(|character: char| character.is_control(), " ")
     }
 
-    /// 2 for wrong usage, 1 for the rest.
+    /// 2 for wrong usage, 3 and 4 for what came of a load, 1 for the rest.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage(_) | Self::Engine(gannet::Error::Address { .. }) => ExitCode::from(2),
-            Self::Engine(_) => ExitCode::FAILURE,
+            Self::Engine(_) | Self::Output(_) => ExitCode::FAILURE,
+            Self::Unmet(_) => ExitCode::from(3),
+            Self::Invalid(_) => ExitCode::from(4),
         }
     }
 }
 
 /// Says in one line what the parser of the command line says in several.
-pub(crate) fn condense(error: &clap::Error) -> String {
+pub(crate) fn condense(error: &clap::Error, command: &str) -> String {
     let text = error.to_string();
     let said = text.lines().map(str::trim).take_while(|line| !is_general(line)).filter(|line| !line.is_empty());
     let said: Vec<&str> = said
@@ -41,7 +52,7 @@ pub(crate) fn condense(error: &clap::Error) -> String {
         .collect();
     // Lists of several lines begin with a line that ends in a colon.
     let said = said.join("; ").replace(":; ", ": ");
-    let command = if error.kind() == ErrorKind::InvalidSubcommand { "gannet" } else { "gannet serve" };
+    let command = if error.kind() == ErrorKind::InvalidSubcommand { "gannet" } else { command };
     format!("{said}; try '{command} --help'")
 }
 

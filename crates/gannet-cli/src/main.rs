@@ -5,6 +5,7 @@
 mod banner;
 mod ending;
 mod failure;
+mod load;
 mod logs;
 mod open_files;
 mod options;
@@ -19,6 +20,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::failure::{Failure, condense};
+use crate::load::LoadOptions;
 use crate::options::ServeOptions;
 
 /// Holds millions of long-lived connections on one machine.
@@ -35,6 +37,8 @@ struct Arguments {
 enum Command {
     /// Serves connections until SIGTERM or SIGINT.
     Serve(Box<ServeOptions>),
+    /// Simulates clients and reports what they saw.
+    Load(Box<LoadOptions>),
 }
 
 fn main() -> ExitCode {
@@ -52,10 +56,15 @@ fn run() -> Result<(), Failure> {
             let _ = answer.print();
             return Ok(());
         }
-        Err(error) => return Err(Failure::Usage(condense(&error))),
+        Err(error) => {
+            let is_load = std::env::args_os().nth(1).is_some_and(|command| command == "load");
+            let command = if is_load { "gannet load" } else { "gannet serve" };
+            return Err(Failure::Usage(condense(&error, command)));
+        }
     };
     match arguments.command {
         Some(Command::Serve(options)) => serve::serve(&options),
+        Some(Command::Load(options)) => load::load(&options),
         None => serve::serve(&ServeOptions::by_default()),
     }
 }

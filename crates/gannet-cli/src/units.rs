@@ -65,6 +65,20 @@ pub(crate) fn deadline(text: &str) -> Result<Deadline, String> {
     }
 }
 
+/// Reads a duration that is one: as [`deadline`], where `0` and `off` are no time at all.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    deadline(text).map(|Deadline(time)| time.unwrap_or_default())
+}
+
+/// Reads a rate that is not 0: `1000` or `1000/s`.
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
+    match per_second(text) {
+        Ok(0) => Err("a rate is at least 1/s".to_owned()),
+        Ok(rate) => Ok(f64::from(rate)),
+        Err(_) => Err("not a rate: write 1000/s or 1000, which is the same".to_owned()),
+    }
+}
+
 /// Reads a rate: `1000` or `1000/s`; 0 is no limit.
 pub(crate) fn per_second(text: &str) -> Result<u32, String> {
     let number = text.strip_suffix("/s").unwrap_or(text);

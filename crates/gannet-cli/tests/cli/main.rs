@@ -3,6 +3,7 @@
 mod connections;
 mod invocation;
 mod limits;
+mod load;
 mod logs;
 mod server;
 mod services;

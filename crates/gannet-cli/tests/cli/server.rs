@@ -117,9 +117,14 @@ impl Server {
         serde_json::from_str(&line).expect("it was JSON before")
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
-        let id = self.child.as_ref().expect("it runs").id();
+        let id = self.pid();
         let pid = Pid::from_raw(i32::try_from(id).expect("a process id")).expect("a process id");
         kill_process(pid, signal).expect("it runs");
     }

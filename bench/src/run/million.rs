@@ -1,0 +1,166 @@
+//! `million`: how many connections one process holds, opened and held by one load process on the same machine.
+
+use std::io;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use gannet::{Address, DriverChoice};
+use gannet_load::plan::Phase;
+use gannet_load::run::{Config, Kind};
+use rustix::process::{Resource, getrlimit};
+use serde::Serialize;
+
+use super::known;
+use crate::child::Server;
+use crate::machine;
+use crate::measure::resident_bytes;
+use crate::socket;
+
+/// Direct descriptors of a ring that are not for connections (accepts in flight, room for the unevenness of a hash).
+const RESERVED: u64 = 100;
+
+/// Options of `million`.
+#[derive(clap::Args, Debug)]
+pub struct Options {
+    /// Connections.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..=4_000_000))]
+    connections: u32,
+    /// Seconds in which each connection is heard from, after all are up.
+    #[arg(long, default_value_t = 60)]
+    hold: u64,
+    /// CPU of the server.
+    #[arg(long, default_value_t = 0)]
+    server_cpu: usize,
+    /// CPU of the clients.
+    #[arg(long, default_value_t = 1)]
+    client_cpu: usize,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    machine: String,
+    connections: u32,
+    opened: u64,
+    seconds_to_open: f64,
+    failed: u64,
+    lost: u64,
+    exchanges: u64,
+    unanswered: u64,
+    up_at_the_end: u64,
+    server_bytes_per_connection: f64,
+    client_bytes_per_connection: f64,
+    kernel_bytes_per_connection: f64,
+}
+
+/// Runs and prints.
+pub fn run(options: &Options) -> io::Result<()> {
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(1 << 20).saturating_sub(RESERVED).max(1);
+    let reactors = u64::from(options.connections).div_ceil(files) as usize;
+    let server = Server::start(known("many-frames-uring")?, options.server_cpu)?;
+    socket::pin(options.client_cpu)?;
+    let target: Address = format!("tcp://127.0.0.1:{}", server.port).parse().map_err(io::Error::other)?;
+    let config = Config {
+        kind: Kind::Idle,
+        target,
+        connections: options.connections,
+        ramp_per_second: None,
+        warmup: Duration::ZERO,
+        duration: Duration::from_secs(options.hold),
+        rate_per_second: None,
+        depth: 1,
+        size: 64,
+        // A little sooner than the hold, so that each is heard from in it.
+        heartbeat: Duration::from_secs(options.hold).mul_f64(0.9),
+        reactors,
+        driver: DriverChoice::Uring,
+        pin: false,
+        server_pid: Some(server.pid()),
+    };
+    let own = std::process::id();
+    let before = Memory::now(server.pid(), own)?;
+    let mut full = None;
+    let pid = server.pid();
+    let mut error = None;
+    let results = gannet_load::run::run(&config, &AtomicBool::new(false), &mut |moment| {
+        if !options.json {
+            let second = &moment.second;
+            eprintln!(
+                "{:>4} s: {} up, {} failed, {} lost, {} exchanges/s",
+                second.at.as_secs(),
+                second.connections,
+                moment.failed,
+                moment.lost,
+                second.answered
+            );
+        }
+        // The last reading with all of them up counts.
+        if moment.phase == Phase::Measure {
+            match Memory::now(pid, own) {
+                Ok(memory) => full = Some(memory),
+                Err(failed) => error = Some(failed),
+            }
+        }
+    })
+    .map_err(io::Error::other)?;
+    if let Some(error) = error {
+        return Err(error);
+    }
+    let full = full.unwrap_or(Memory::now(pid, own)?);
+    let each = |bytes: u64| bytes as f64 / results.connections.up.max(1) as f64;
+    let server_bytes = full.server.saturating_sub(before.server);
+    let client_bytes = full.client.saturating_sub(before.client);
+    let taken = before.available.saturating_sub(full.available);
+    let sum = |counts: &[(String, u64)]| counts.iter().map(|(_, count)| count).sum();
+    let report = Report {
+        machine: machine::describe(),
+        connections: options.connections,
+        opened: results.connections.opened,
+        seconds_to_open: results.ramped.as_secs_f64(),
+        failed: sum(&results.connections.failed),
+        lost: sum(&results.connections.lost),
+        exchanges: results.requests.answered,
+        unanswered: results.requests.unanswered,
+        up_at_the_end: results.connections.up,
+        server_bytes_per_connection: each(server_bytes),
+        client_bytes_per_connection: each(client_bytes),
+        kernel_bytes_per_connection: each(taken.saturating_sub(server_bytes + client_bytes)),
+    };
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+        return Ok(());
+    }
+    println!("{}", report.machine);
+    println!(
+        "\n{} connections between two processes on one machine, io_uring, {reactors} client reactors",
+        report.connections
+    );
+    println!("opened        {} in {:.1} s; {} failed", report.opened, report.seconds_to_open, report.failed);
+    println!("held          {} s; {} lost, {} up at the end", options.hold, report.lost, report.up_at_the_end);
+    println!("heard         {} exchanges of a frame, each checked; {} unanswered", report.exchanges, report.unanswered);
+    println!(
+        "memory        {:.0} bytes a connection in the server's process, {:.0} in the load's, {:.0} in the kernel for both ends",
+        report.server_bytes_per_connection, report.client_bytes_per_connection, report.kernel_bytes_per_connection
+    );
+    Ok(())
+}
+
+/// Bytes at a moment.
+struct Memory {
+    server: u64,
+    client: u64,
+    /// What the machine could still give.
+    available: u64,
+}
+
+impl Memory {
+    fn now(server: u32, client: u32) -> io::Result<Self> {
+        Ok(Self {
+            server: resident_bytes(server)?,
+            client: resident_bytes(client)?,
+            available: machine::available_bytes()?,
+        })
+    }
+}

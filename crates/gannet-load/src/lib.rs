@@ -1,0 +1,19 @@
+//! A client simulator for servers of long-lived connections, on the engine: each client is a session on a reactor.
+//!
+//! It holds as many connections as the machine has ports and memory for, sends as fast as answers come (a closed loop) or
+//! by a schedule that never slows down to catch up (an open loop), checks every answer to the byte, and judges itself: a
+//! run in which the simulator was the limit is not valid, and says so.
+#![forbid(unsafe_code)]
+
+pub mod client;
+pub mod expect;
+mod figures;
+pub mod letters;
+pub mod plan;
+pub mod record;
+pub mod report;
+pub mod results;
+pub mod run;
+pub mod scenario;
+pub mod units;
+mod usage;

@@ -1,0 +1,197 @@
+//! Which plots the page shows, and how the results become lines.
+
+use hdrhistogram::Histogram;
+
+use super::axis::Axis;
+use super::plot::{Line, Plot};
+use crate::results::{Results, Second};
+use crate::units;
+
+/// Points of a line over time at most: more than there are pixels would only make the page heavy.
+const POINTS_MAX: usize = 600;
+/// Points for each nine of the latency by percentile.
+const POINTS_PER_NINE: u32 = 40;
+/// Nines shown at most: beyond them are less than one in a million.
+const NINES_MAX: f64 = 6.0;
+
+/// The plots, in the order of the page.
+pub(super) fn charts(results: &Results) -> Vec<Plot> {
+    let points = thinned(&results.seconds);
+    let span = points.last().map_or(1.0, |point| point.at_s);
+    vec![
+        by_percentile(results),
+        throughput(results, &points, span),
+        latency(results, &points, span),
+        connections(results, &points, span),
+    ]
+}
+
+/// A point in time of the plots: one second, or the sum of some.
+struct Moment {
+    at_s: f64,
+    connections: f64,
+    answered_per_second: f64,
+    errors_per_second: f64,
+    /// Median, 99th percentile and maximum; `None` where nothing was answered.
+    latency_ns: Option<[f64; 3]>,
+}
+
+/// The seconds, or where there are too many as many of them in one as keeps the points to [`POINTS_MAX`].
+fn thinned(seconds: &[Second]) -> Vec<Moment> {
+    let in_one = seconds.len().div_ceil(POINTS_MAX).max(1);
+    seconds.chunks(in_one).map(moment).collect()
+}
+
+fn moment(seconds: &[Second]) -> Moment {
+    let mean = |of: fn(&Second) -> u64| {
+        let sum: f64 = seconds.iter().map(|second| of(second) as f64).sum();
+        sum / seconds.len().max(1) as f64
+    };
+    // Percentiles are not averaged: of several seconds the worst is shown, which no thinning can hide.
+    let worst = |of: fn(&Second) -> u64| {
+        let answered = seconds.iter().filter(|second| second.answered > 0);
+        answered.map(of).max().map(|ns| ns as f64)
+    };
+    let latency_ns = match (worst(|s| s.p50_ns), worst(|s| s.p99_ns), worst(|s| s.max_ns)) {
+        (Some(p50), Some(p99), Some(max)) => Some([p50, p99, max]),
+        _ => None,
+    };
+    let last = seconds.last();
+    Moment {
+        at_s: last.map_or(0.0, |second| second.at.as_secs_f64()),
+        connections: last.map_or(0.0, |second| second.connections as f64),
+        answered_per_second: mean(|second| second.answered),
+        errors_per_second: mean(|second| second.errors),
+        latency_ns,
+    }
+}
+
+fn by_percentile(results: &Results) -> Plot {
+    let longest = results.response_ns.len().max(results.service_ns.len());
+    let nines = (longest.max(1) as f64).log10().clamp(2.0, NINES_MAX);
+    let mut lines =
+        vec![Line { name: "service time", class: "second", points: percentiles(&results.service_ns, nines) }];
+    if results.is_open_loop() {
+        lines.insert(
+            0,
+            Line { name: "response time", class: "first", points: percentiles(&results.response_ns, nines) },
+        );
+    }
+    let times = results.latency_ns();
+    let description = if times.is_empty() {
+        "Nothing was answered.".to_owned()
+    } else {
+        format!(
+            "The median is {}, the 99th percentile {}, the maximum {}.",
+            units::time(times.value_at_quantile(0.5)),
+            units::time(times.value_at_quantile(0.99)),
+            units::time(times.max())
+        )
+    };
+    Plot {
+        id: "by-percentile",
+        title: "Latency by percentile",
+        description,
+        x: Axis::nines("percentile (each nine takes the same room)", nines),
+        y: times_axis(&lines),
+        lines,
+    }
+}
+
+/// The line of a histogram, as far as its count of times goes: beyond that each percentile is the maximum.
+fn percentiles(times: &Histogram<u64>, nines: f64) -> Vec<Option<(f64, f64)>> {
+    if times.is_empty() {
+        return Vec::new();
+    }
+    let end = (times.len() as f64).log10().min(nines);
+    let steps = (end * f64::from(POINTS_PER_NINE)).ceil() as u32;
+    (0..=steps)
+        .map(|step| {
+            let x = (f64::from(step) / f64::from(POINTS_PER_NINE)).min(end);
+            let quantile = 1.0 - 10f64.powf(-x);
+            Some((x, times.value_at_quantile(quantile) as f64))
+        })
+        .chain([Some((end, times.max() as f64))])
+        .collect()
+}
+
+fn throughput(results: &Results, moments: &[Moment], span: f64) -> Plot {
+    let highest = moments.iter().flat_map(|m| [m.answered_per_second, m.errors_per_second]);
+    let asked = results.asked.rate_per_second;
+    let highest = highest.chain(asked).fold(0.0, f64::max);
+    let mut lines = Vec::new();
+    if let Some(asked) = asked {
+        lines.push(level("asked", asked, span));
+    }
+    lines.push(Line { name: "answered", class: "first", points: over_time(moments, |m| Some(m.answered_per_second)) });
+    lines.push(Line { name: "errors", class: "third", points: over_time(moments, |m| Some(m.errors_per_second)) });
+    let measured = units::rate(results.rate_per_second());
+    Plot {
+        id: "throughput",
+        title: "Throughput over time",
+        description: format!("{measured} answers a second over the measured time."),
+        x: time_axis(span),
+        y: Axis::linear("answers a second", highest),
+        lines,
+    }
+}
+
+fn latency(results: &Results, moments: &[Moment], span: f64) -> Plot {
+    let line = |name, class, index: usize| Line {
+        name,
+        class,
+        points: over_time(moments, |m| m.latency_ns.and_then(|latency| latency.get(index).copied())),
+    };
+    let lines = vec![line("max", "third", 2), line("p99", "second", 1), line("p50", "first", 0)];
+    let kind = if results.is_open_loop() { "Response time" } else { "Service time" };
+    Plot {
+        id: "latency",
+        title: "Latency over time",
+        description: format!("{kind} of each second: median, 99th percentile and maximum."),
+        x: time_axis(span),
+        y: times_axis(&lines),
+        lines,
+    }
+}
+
+fn connections(results: &Results, moments: &[Moment], span: f64) -> Plot {
+    let asked = results.asked.connections as f64;
+    let highest = moments.iter().map(|m| m.connections).fold(asked, f64::max);
+    Plot {
+        id: "connections",
+        title: "Connections over time",
+        description: format!(
+            "{} opened, {} up at the end.",
+            units::count(results.connections.opened),
+            units::count(results.connections.up)
+        ),
+        x: time_axis(span),
+        y: Axis::linear("connections up", highest),
+        lines: vec![
+            level("asked", asked, span),
+            Line { name: "up", class: "first", points: over_time(moments, |m| Some(m.connections)) },
+        ],
+    }
+}
+
+fn over_time(moments: &[Moment], value: impl Fn(&Moment) -> Option<f64>) -> Vec<Option<(f64, f64)>> {
+    moments.iter().map(|moment| Some((moment.at_s, value(moment)?))).collect()
+}
+
+/// A line at one height: what was asked for.
+fn level(name: &'static str, height: f64, span: f64) -> Line {
+    Line { name, class: "asked", points: vec![Some((0.0, height)), Some((span, height))] }
+}
+
+fn time_axis(span: f64) -> Axis {
+    Axis::elapsed("seconds from the start, ramp and warm-up included", span)
+}
+
+fn times_axis(lines: &[Line]) -> Axis {
+    let points = || lines.iter().flat_map(|line| line.points.iter().flatten());
+    let high = points().map(|point| point.1).fold(0.0, f64::max);
+    let low = points().map(|point| point.1).fold(f64::MAX, f64::min);
+    // Without a point any axis will do: a millisecond's surroundings look familiar.
+    let (low, high) = if high > 0.0 { (low, high) } else { (1e5, 1e7) };
+    Axis::times("latency (logarithmic)", low, high)
+}

@@ -1,0 +1,201 @@
+//! The figures of a run as labelled lines and one table, which the text and the page then set in their own ways.
+
+use crate::figures::{PERCENTILES, by_name};
+use crate::results::Results;
+use crate::units;
+
+/// What is shown where a time was not measured.
+pub(super) const NOT_MEASURED: &str = "–";
+
+/// Said beside a table that has one column only.
+pub(super) const SERVICE_ONLY: &str = "service time only: a closed loop has no intended times";
+
+/// Lines that belong together.
+pub(super) struct Section {
+    /// What they are about.
+    pub title: &'static str,
+    /// Label and value. The values hold text from outside: whoever shows them has to escape it.
+    pub rows: Vec<(&'static str, String)>,
+}
+
+/// A line of the table of latencies.
+pub(super) struct LatencyRow {
+    /// `p50` … `p99.99`, `max` or `mean`.
+    pub name: &'static str,
+    /// Response time in ns; `None` in a closed loop, and where nothing was answered.
+    pub response_ns: Option<u64>,
+    /// Service time in ns; `None` where nothing was answered.
+    pub service_ns: Option<u64>,
+}
+
+/// All that is said in lines, in the order in which it is read.
+pub(super) fn sections(results: &Results) -> Vec<Section> {
+    let mut sections = vec![run(results), connections(results), requests(results)];
+    if let Some(server) = results.server {
+        let share = units::percent(server.cpu.as_secs_f64(), results.measured.as_secs_f64());
+        sections.push(Section {
+            title: "Server",
+            rows: vec![
+                ("cpu", format!("{} ({share} of a core)", units::span(server.cpu))),
+                ("memory", format!("{} resident", units::bytes(server.resident_bytes))),
+            ],
+        });
+    }
+    sections
+}
+
+/// The table of latencies, from the median to the maximum, and the mean.
+pub(super) fn latencies(results: &Results) -> Vec<LatencyRow> {
+    let response = &results.response_ns;
+    let service = &results.service_ns;
+    let has_response = results.is_open_loop() && !response.is_empty();
+    let row = |name, response_ns: u64, service_ns: u64| LatencyRow {
+        name,
+        response_ns: has_response.then_some(response_ns),
+        service_ns: (!service.is_empty()).then_some(service_ns),
+    };
+    let mut rows: Vec<_> = PERCENTILES
+        .iter()
+        .map(|&(name, quantile)| {
+            let of = |times: &hdrhistogram::Histogram<u64>| times.value_at_quantile(quantile);
+            row(name, of(response), of(service))
+        })
+        .collect();
+    rows.push(row("max", response.max(), service.max()));
+    let mean = |times: &hdrhistogram::Histogram<u64>| times.mean().round() as u64;
+    rows.push(row("mean", mean(response), mean(service)));
+    rows
+}
+
+/// What the table of latencies leaves out, where it leaves out something.
+pub(super) fn left_out(results: &Results) -> Option<String> {
+    let requests = &results.requests;
+    let missing = requests.unanswered.saturating_add(requests.never_sent);
+    let verb = if missing == 1 { "is" } else { "are" };
+    (missing > 0).then(|| {
+        let what = units::things(missing, "request");
+        format!("{what} without an answer {verb} not in these times")
+    })
+}
+
+/// The headline of an invalid run.
+pub(super) fn invalid_headline() -> &'static str {
+    "INVALID: these figures cannot be trusted"
+}
+
+fn run(results: &Results) -> Section {
+    let asked = &results.asked;
+    let opened = match asked.ramp_per_second {
+        Some(ramp) => format!("opened at {}/s", units::rate(ramp)),
+        None => "opened as fast as they come up".to_owned(),
+    };
+    let size = units::bytes(asked.size as u64);
+    let requests = match asked.rate_per_second {
+        Some(rate) => format!("open loop at {}/s, {size} each", units::rate(rate)),
+        None => {
+            format!("closed loop, {} outstanding on each connection, {size} each", units::count(u64::from(asked.depth)))
+        }
+    };
+    let mut measured = format!("{} after the ramp", units::span(asked.duration));
+    if !asked.warmup.is_zero() {
+        measured = format!("{} after {} of warm-up", units::span(asked.duration), units::span(asked.warmup));
+    }
+    let mut reached = format!("{}/s", units::rate(results.rate_per_second()));
+    if let Some(rate) = asked.rate_per_second {
+        let share = units::percent(results.rate_per_second(), rate);
+        reached += &format!(" answered, {share} of the rate");
+    } else {
+        reached += " answered";
+    }
+    reached += &format!(" in {}", units::span(results.measured));
+    if results.interrupted {
+        reached += ", ended early";
+    }
+    Section {
+        title: "Run",
+        rows: vec![
+            ("asked", format!("{}, {opened}", units::things(asked.connections, "connection"))),
+            ("requests", requests),
+            ("measured", measured),
+            ("by", format!("{}, driver {}", units::things(asked.reactors as u64, "reactor"), asked.driver)),
+            ("reached", reached),
+        ],
+    }
+}
+
+fn connections(results: &Results) -> Section {
+    let connections = &results.connections;
+    let connect = &results.connect_ns;
+    let took = if connect.is_empty() {
+        NOT_MEASURED.to_owned()
+    } else {
+        format!(
+            "p50 {}, p99 {}, max {}",
+            units::time(connect.value_at_quantile(0.5)),
+            units::time(connect.value_at_quantile(0.99)),
+            units::time(connect.max())
+        )
+    };
+    Section {
+        title: "Connections",
+        rows: vec![
+            (
+                "opened",
+                format!(
+                    "{} in {}, {} up at the end",
+                    units::count(connections.opened),
+                    units::span(results.ramped),
+                    units::count(connections.up)
+                ),
+            ),
+            ("failed", by_reason(results.failed(), &connections.failed)),
+            ("lost", by_reason(results.lost(), &connections.lost)),
+            ("time to connect", took),
+        ],
+    }
+}
+
+fn requests(results: &Results) -> Section {
+    let requests = &results.requests;
+    let traffic = |bytes: u64| {
+        let per_second = results.per_second(bytes).round() as u64;
+        format!("{} ({}/s)", units::bytes(bytes), units::bytes(per_second))
+    };
+    let mut rows = vec![
+        (
+            "sent",
+            format!(
+                "{}: {} answered, {} unanswered",
+                units::count(requests.sent),
+                units::count(requests.answered),
+                units::count(requests.unanswered)
+            ),
+        ),
+        ("errors", by_reason(results.errors(), &requests.errors)),
+        ("bytes", format!("{} out, {} in", traffic(requests.bytes_out), traffic(requests.bytes_in))),
+    ];
+    if results.is_open_loop() {
+        let late = &results.late_ns;
+        let late = if late.is_empty() {
+            NOT_MEASURED.to_owned()
+        } else {
+            format!("p99 {}, max {}", units::time(late.value_at_quantile(0.99)), units::time(late.max()))
+        };
+        rows.push(("sent late by", late));
+        rows.push(("never sent", units::count(requests.never_sent)));
+    }
+    Section { title: "Requests", rows }
+}
+
+/// A total and what it is made of, the most frequent first.
+fn by_reason(total: u64, reasons: &[(String, u64)]) -> String {
+    if total == 0 {
+        return "none".to_owned();
+    }
+    let mut reasons: Vec<_> = by_name(reasons).into_iter().collect();
+    reasons.retain(|(_, count)| *count > 0);
+    // A stable sort: reasons that are as frequent stay in alphabetical order.
+    reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let parts: Vec<_> = reasons.iter().map(|(reason, count)| format!("{} {reason}", units::count(*count))).collect();
+    format!("{}: {}", units::count(total), parts.join(", "))
+}

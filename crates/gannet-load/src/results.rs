@@ -1,0 +1,123 @@
+//! What came of a run: plain figures, from which every form of the report is made.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+/// What was asked for, as it is shown in a report.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// The scenario's name.
+    pub scenario: String,
+    /// The target's URL.
+    pub url: String,
+    /// Connections.
+    pub connections: u64,
+    /// Requests a second of an open loop; `None` for a closed loop.
+    pub rate_per_second: Option<f64>,
+    /// Requests outstanding on each connection of a closed loop.
+    pub depth: u32,
+    /// Bytes of a request's payload.
+    pub size: usize,
+    /// How long requests are sent, after the warm-up.
+    pub duration: Duration,
+    /// What is not counted at the beginning.
+    pub warmup: Duration,
+    /// Connections opened in a second; `None` is as fast as they come up.
+    pub ramp_per_second: Option<f64>,
+    /// Threads.
+    pub reactors: usize,
+    /// The driver's name.
+    pub driver: String,
+}
+
+/// Connections by what became of them.
+#[derive(Clone, Debug, Default)]
+pub struct Connections {
+    /// That came up.
+    pub opened: u64,
+    /// That were up at the end of the measurement.
+    pub up: u64,
+    /// That could not be established, by reason (`refused`, `timed_out`, `reset`, …).
+    pub failed: Vec<(String, u64)>,
+    /// That were up and ended before the run did, by reason.
+    pub lost: Vec<(String, u64)>,
+}
+
+/// Requests by what became of them.
+#[derive(Clone, Debug, Default)]
+pub struct Requests {
+    /// Sent.
+    pub sent: u64,
+    /// Answered, and rightly.
+    pub answered: u64,
+    /// Intended by the schedule of an open loop and never sent.
+    pub never_sent: u64,
+    /// Sent and not answered when the run ended.
+    pub unanswered: u64,
+    /// That went wrong, by kind (`wrong_bytes`, `lost_with_connection`, …).
+    pub errors: Vec<(String, u64)>,
+    /// Bytes sent, protocol included.
+    pub bytes_out: u64,
+    /// Bytes received.
+    pub bytes_in: u64,
+}
+
+/// One second of a run.
+#[derive(Clone, Debug)]
+pub struct Second {
+    /// Which, from the start of the run (the ramp included).
+    pub at: Duration,
+    /// Connections up at its end.
+    pub connections: u64,
+    /// Answers in it.
+    pub answered: u64,
+    /// Errors in it.
+    pub errors: u64,
+    /// Response times in it, in ns: median, 99th percentile, maximum; 0 where nothing was answered.
+    pub p50_ns: u64,
+    /// See `p50_ns`.
+    pub p99_ns: u64,
+    /// See `p50_ns`.
+    pub max_ns: u64,
+}
+
+/// The server's process, where it is on the same machine.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerUsage {
+    /// CPU time during the measurement.
+    pub cpu: Duration,
+    /// Resident memory at its end.
+    pub resident_bytes: u64,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Results {
+    /// What was asked for.
+    pub asked: Asked,
+    /// How long was measured, after the warm-up.
+    pub measured: Duration,
+    /// How long it took until all connections were up, or had failed.
+    pub ramped: Duration,
+    /// Connections.
+    pub connections: Connections,
+    /// Requests, of the measured time.
+    pub requests: Requests,
+    /// From the moment a request was intended to its answer, ns. Empty for a closed loop, which has no intended moments.
+    pub response_ns: Histogram<u64>,
+    /// From the moment a request was written to its answer, ns.
+    pub service_ns: Histogram<u64>,
+    /// How late requests were written after the moment they were intended, ns. Empty for a closed loop.
+    pub late_ns: Histogram<u64>,
+    /// From the start of a connect to the connection, ns.
+    pub connect_ns: Histogram<u64>,
+    /// Second by second.
+    pub seconds: Vec<Second>,
+    /// The server's process.
+    pub server: Option<ServerUsage>,
+    /// Why the figures cannot be trusted, a sentence each; empty for a valid run.
+    pub invalid: Vec<String>,
+    /// Whether it was ended early, by a signal.
+    pub interrupted: bool,
+}

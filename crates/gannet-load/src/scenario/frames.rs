@@ -1,0 +1,34 @@
+//! Frames with a 4-byte length, echoed. An empty frame is the server's ping, and is answered by one.
+
+use gannet::proto::LengthPrefixed;
+use gannet::{Context, Service};
+
+use super::{Expected, Scenario, Wrong};
+
+/// Against the service `frames`.
+#[derive(Clone, Debug)]
+pub struct Frames {
+    /// Bytes of a payload.
+    pub size: usize,
+}
+
+impl Scenario for Frames {
+    type Codec = LengthPrefixed;
+    type Progress = ();
+
+    fn codec(&self) -> LengthPrefixed {
+        LengthPrefixed::u32_be().limit(self.size)
+    }
+
+    fn request<S: Service<Codec = LengthPrefixed>>(&self, payload: &[u8], cx: &mut Context<'_, S>) {
+        cx.send([payload]);
+    }
+
+    fn is_ping(&self, frame: &&[u8]) -> bool {
+        frame.is_empty()
+    }
+
+    fn answer(&self, (): &mut (), frame: &[u8], expected: Expected<'_>) -> Result<u64, Wrong> {
+        if expected.payload(0) == Some(frame) { Ok(1) } else { Err(Wrong) }
+    }
+}

@@ -1,0 +1,75 @@
+//! The report for a terminal.
+
+use gannet_load::report::text;
+
+use crate::sample;
+
+fn line<'a>(text: &'a str, start: &str) -> &'a str {
+    text.lines()
+        .find(|line| line.trim_start().starts_with(start))
+        .unwrap_or_else(|| panic!("no line {start} in\n{text}"))
+}
+
+#[test]
+fn an_open_loop_shows_response_and_service_time_side_by_side() {
+    let text = text(&sample::stalled());
+    let p90: Vec<_> = line(&text, "p90").split_whitespace().collect();
+    assert_eq!(p90.len(), 5, "{text}");
+    assert_eq!(p90[2], "s", "the stall is in the response time:\n{text}");
+    assert_eq!(p90[4], "µs", "and not in the service time:\n{text}");
+    assert!(line(&text, "Latency").contains("response time"));
+    assert!(line(&text, "max").contains("2.00 s"));
+}
+
+#[test]
+fn a_closed_loop_says_that_it_has_service_times_only() {
+    let text = text(&sample::closed());
+    assert!(text.contains("service time only: a closed loop has no intended times"));
+    assert!(!text.contains("response time"));
+    assert!(!text.contains("sent late by"));
+    assert!(line(&text, "p50").contains("50.0 ms"), "{text}");
+    assert!(line(&text, "p99").contains("99.0 ms"), "{text}");
+    assert!(line(&text, "mean").contains("50.5 ms"), "{text}");
+}
+
+#[test]
+fn connections_errors_and_bytes_are_said_with_their_reasons() {
+    let text = text(&sample::stalled());
+    assert!(line(&text, "failed").ends_with("5: 4 refused, 1 timed_out"));
+    assert!(line(&text, "lost").ends_with("3: 3 reset"));
+    assert!(line(&text, "errors").ends_with("7: 7 lost_with_connection"));
+    assert!(line(&text, "bytes").contains("6.1 MiB (625 KiB/s) out"));
+    assert!(line(&text, "cpu").contains("4.2 s (42 % of a core)"));
+    assert!(line(&text, "memory").contains("112 MiB resident"));
+    assert!(line(&text, "reached").contains("10,000/s answered, 100 % of the rate"));
+    assert!(text.contains("12 requests without an answer are not in these times"));
+}
+
+#[test]
+fn an_invalid_run_says_so_first_and_last() {
+    let mut results = sample::closed();
+    results.invalid = vec!["reactor 1 was busy for 98 % of the time".to_owned()];
+    results.interrupted = true;
+    let text = text(&results);
+    assert!(text.lines().nth(2).unwrap().starts_with("!!! INVALID"));
+    assert!(text.lines().last().unwrap().starts_with("!!! INVALID"));
+    assert!(text.contains("!!!   reactor 1 was busy"));
+    assert!(text.contains("ended early"));
+}
+
+#[test]
+fn a_run_without_an_answer_is_reported_all_the_same() {
+    let text = text(&sample::nothing());
+    assert!(line(&text, "p99").trim_end().ends_with('–'));
+    assert!(line(&text, "time to connect").ends_with('–'));
+    assert!(line(&text, "failed").ends_with("none"));
+}
+
+#[test]
+fn what_came_from_outside_cannot_steer_the_terminal() {
+    let mut results = sample::closed();
+    results.asked.url = "tcp://x\u{1b}[2J\n".to_owned();
+    results.connections.lost = vec![("\u{1b}]0;x\u{7}".to_owned(), 1)];
+    let text = text(&results);
+    assert!(!text.contains(|c: char| c.is_control() && c != '\n'));
+}

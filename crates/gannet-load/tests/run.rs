@@ -1,0 +1,195 @@
+//! Small runs against servers in this process, on every driver that this machine has.
+
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use gannet::proto::{LengthPrefixed, Lines, Raw};
+use gannet::{Address, Context, DriverChoice, Engine, Running, Service};
+use gannet_load::results::Results;
+use gannet_load::run::{Config, Kind, run};
+
+struct Echo;
+
+impl Service for Echo {
+    type Codec = Raw;
+    type Session = ();
+
+    fn message(&mut self, (): &mut (), bytes: &[u8], cx: &mut Context<'_, Self>) {
+        cx.send([bytes]);
+    }
+}
+
+struct EchoLines;
+
+impl Service for EchoLines {
+    type Codec = Lines;
+    type Session = ();
+
+    fn message(&mut self, (): &mut (), line: &[u8], cx: &mut Context<'_, Self>) {
+        cx.send([b"echo: ", line]);
+    }
+}
+
+/// Echoes frames; after so many on a connection it answers wrongly, or closes.
+struct EchoFrames {
+    wrong_after: u32,
+    closes_after: u32,
+}
+
+impl Service for EchoFrames {
+    type Codec = LengthPrefixed;
+    type Session = u32;
+
+    fn message(&mut self, answered: &mut u32, frame: &[u8], cx: &mut Context<'_, Self>) {
+        *answered += 1;
+        if *answered > self.closes_after {
+            return cx.close();
+        }
+        if *answered > self.wrong_after {
+            cx.send([b"something else"]);
+        } else {
+            cx.send([frame]);
+        }
+    }
+}
+
+fn serve<S: Service>(driver: DriverChoice, factory: impl Fn() -> S + Send + Sync + 'static) -> (Running, Address) {
+    let engine = Engine::new().driver(driver).reactors(1).listen("tcp://127.0.0.1:0", factory).expect("an address");
+    let running = engine.start().expect("the server starts");
+    let address = running.addresses().next().expect("it listens").clone();
+    (running, address)
+}
+
+fn config(kind: Kind, target: Address, driver: DriverChoice) -> Config {
+    Config {
+        kind,
+        target,
+        connections: 20,
+        ramp_per_second: None,
+        warmup: Duration::from_millis(100),
+        duration: Duration::from_secs(1),
+        rate_per_second: None,
+        depth: 4,
+        size: 48,
+        heartbeat: Duration::from_millis(100),
+        reactors: 2,
+        driver,
+        pin: false,
+        server_pid: None,
+    }
+}
+
+fn go(config: &Config) -> Results {
+    run(config, &AtomicBool::new(false), &mut |_| {}).expect("the load generator starts")
+}
+
+fn drivers() -> Vec<DriverChoice> {
+    match Engine::new().driver(DriverChoice::Uring).reactors(1).start() {
+        Ok(_) => vec![DriverChoice::Poll, DriverChoice::Uring],
+        Err(why) => {
+            eprintln!("not tried on io_uring: {why}");
+            vec![DriverChoice::Poll]
+        }
+    }
+}
+
+fn assert_clean(results: &Results, what: &str) {
+    assert_eq!(results.connections.opened, 20, "{what}: {results:?}");
+    assert_eq!(results.connections.up, 20, "{what}: {results:?}");
+    assert!(results.connections.lost.is_empty() && results.connections.failed.is_empty(), "{what}: {results:?}");
+    assert!(results.requests.errors.is_empty(), "{what}: {results:?}");
+    assert_eq!(results.requests.unanswered, 0, "{what}: {results:?}");
+    assert_eq!(results.requests.sent, results.requests.answered, "{what}");
+    assert_eq!(results.service_ns.len(), results.requests.answered, "{what}");
+    assert!(results.requests.answered > 0, "{what}");
+}
+
+#[test]
+fn a_closed_loop_counts_every_answer_and_has_no_response_times() {
+    for driver in drivers() {
+        let (_echo, echo) = serve(driver, || Echo);
+        let (_lines, lines) = serve(driver, || EchoLines);
+        let (_frames, frames) = serve(driver, || EchoFrames { wrong_after: u32::MAX, closes_after: u32::MAX });
+        for (kind, target) in [(Kind::Echo, echo), (Kind::Lines, lines), (Kind::Frames, frames)] {
+            let results = go(&config(kind, target, driver));
+            assert_clean(&results, kind.name());
+            assert!(results.response_ns.is_empty() && results.late_ns.is_empty());
+        }
+    }
+}
+
+#[test]
+fn an_open_loop_sends_what_its_schedule_says() {
+    for driver in drivers() {
+        let (_server, target) = serve(driver, || Echo);
+        let mut config = config(Kind::Echo, target, driver);
+        config.rate_per_second = Some(2_000.0);
+        config.duration = Duration::from_secs(2);
+        let results = go(&config);
+        assert_clean(&results, "open loop");
+        let wanted = 2_000.0 * results.measured.as_secs_f64();
+        let sent = results.requests.sent as f64;
+        assert!((wanted * 0.97..=wanted * 1.03).contains(&sent), "{sent} requests, {wanted} intended");
+        assert_eq!(results.response_ns.len(), results.requests.answered);
+        assert_eq!(results.late_ns.len(), results.requests.sent);
+    }
+}
+
+#[test]
+fn idle_connections_are_heard_from_at_each_heartbeat() {
+    for driver in drivers() {
+        let (_server, target) = serve(driver, || EchoFrames { wrong_after: u32::MAX, closes_after: u32::MAX });
+        let results = go(&config(Kind::Idle, target, driver));
+        assert_clean(&results, "idle");
+        // Ten heartbeats of each in a second, give or take one at either end.
+        assert!((160..=240).contains(&results.requests.answered), "{results:?}");
+    }
+}
+
+#[test]
+fn connections_are_opened_and_closed_again_and_again() {
+    for driver in drivers() {
+        let (_server, target) = serve(driver, || EchoFrames { wrong_after: u32::MAX, closes_after: u32::MAX });
+        let results = go(&config(Kind::Connect, target, driver));
+        assert!(results.connections.opened > 200, "{results:?}");
+        assert!(results.connections.lost.is_empty() && results.requests.errors.is_empty(), "{results:?}");
+        assert!(results.connect_ns.len() == results.connections.opened);
+    }
+}
+
+#[test]
+fn wrong_bytes_and_lost_connections_are_counted_by_kind_and_the_run_ends() {
+    for driver in drivers() {
+        let (_server, target) = serve(driver, || EchoFrames { wrong_after: 10, closes_after: u32::MAX });
+        let results = go(&config(Kind::Frames, target, driver));
+        let wrong = results.requests.errors.iter().find(|(kind, _)| kind == "wrong_bytes");
+        assert_eq!(wrong.map(|(_, count)| *count), Some(20), "{results:?}");
+
+        let (_server, target) = serve(driver, || EchoFrames { wrong_after: u32::MAX, closes_after: 10 });
+        let results = go(&config(Kind::Frames, target, driver));
+        assert_eq!(results.connections.lost.iter().map(|(_, count)| count).sum::<u64>(), 20, "{results:?}");
+        assert_eq!(results.connections.up, 0);
+    }
+}
+
+#[test]
+fn a_target_that_is_not_there_is_counted_and_the_run_ends() {
+    for driver in drivers() {
+        let (server, target) = serve(driver, || Echo);
+        drop(server);
+        let results = go(&config(Kind::Echo, target, driver));
+        assert_eq!(results.connections.failed, vec![("refused".to_owned(), 20)], "{results:?}");
+        assert_eq!(results.connections.opened, 0);
+    }
+}
+
+#[test]
+fn a_ramp_opens_as_many_connections_in_a_second_as_it_was_told_to() {
+    let (_server, target) = serve(DriverChoice::Poll, || Echo);
+    let mut config = config(Kind::Echo, target, DriverChoice::Poll);
+    (config.connections, config.ramp_per_second) = (100, Some(100.0));
+    let results = go(&config);
+    assert_eq!(results.connections.opened, 100);
+    let seconds = results.ramped.as_secs_f64();
+    assert!((0.9..2.0).contains(&seconds), "100 connections at 100 a second took {seconds} s");
+}
