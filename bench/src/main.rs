@@ -41,6 +41,8 @@ enum Command {
     Memory(run::memory::Options),
     /// One payload to everybody: CPU time per delivery.
     Broadcast(run::broadcast::Options),
+    /// The load generator beside a bare client: rate, agreement, memory of an idle client.
+    Load(run::load::Options),
     /// A million connections held by one process, and opened by another.
     Million(run::million::Options),
     /// Serves one subject; the other commands start it.
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         Command::Echo(options) => run::echo::run(&options),
         Command::Memory(options) => run::memory::run(&options),
         Command::Broadcast(options) => run::broadcast::run(&options),
+        Command::Load(options) => run::load::run(&options),
         Command::Million(options) => run::million::run(&options),
         Command::Server { subject, port, cpu } => match serve(&subject, port, cpu) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {

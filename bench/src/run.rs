@@ -2,6 +2,7 @@
 
 pub mod broadcast;
 pub mod echo;
+pub mod load;
 pub mod memory;
 pub mod million;
 

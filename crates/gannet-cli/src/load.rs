@@ -256,9 +256,9 @@ fn announce(config: &Config) {
     };
     println!("{} against {}: {connections} connections, {what}", config.kind.name(), config.target);
     println!(
-        "{} reactors, {sources} source addresses; the kernel takes about {} MiB for both ends of the connections on one \
-         machine",
-        config.reactors,
+        "{} and {}; the kernel takes about {} MiB for both ends of the connections on one machine",
+        units::things(config.reactors as u64, "reactor"),
+        if sources == 1 { "1 source address".to_owned() } else { format!("{sources} source addresses") },
         (connections * KERNEL_BYTES_A_CONNECTION).div_ceil(1 << 20)
     );
 }
