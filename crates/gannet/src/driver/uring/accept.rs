@@ -10,7 +10,7 @@ use io_uring::{opcode, squeue, types};
 use crate::address::Peer;
 use crate::listener::ListenSocket;
 
-use super::{Op, user_data};
+use super::name::{Op, user_data};
 
 /// Accepts in flight for each listener, where there are descriptors for them.
 const DEPTH: u32 = 16;

@@ -7,6 +7,9 @@
 
 mod accept;
 mod buffers;
+mod completion;
+mod entry;
+mod name;
 mod setup;
 
 use std::collections::VecDeque;
@@ -20,7 +23,6 @@ use std::time::{Duration, Instant};
 use io_uring::types::{CancelBuilder, Fixed, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 
-use crate::address::Peer;
 use crate::buffer::Chunk;
 use crate::listener::{ListenSocket, open_outbound};
 use crate::mailbox::Wake;
@@ -32,6 +34,8 @@ use super::{Driver, Event, ListenerId, Route, Sent, Token};
 
 use self::accept::Accepts;
 use self::buffers::{Buffers, GROUP};
+use self::entry::{Closing, Entry, NO_SLOT};
+use self::name::{GENERATION_MASK, Op, read_user_data, user_data};
 pub(crate) use self::setup::probe;
 
 /// Datagrams of one socket before others have their turn.
@@ -52,105 +56,6 @@ const FOR_EVER: Duration = Duration::from_secs(3_600);
 
 /// How long dropping a driver waits for the kernel to let go of its buffers.
 const DROP_PATIENCE_MS: u32 = 5_000;
-
-/// What a request was.
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-enum Op {
-    /// Its completion means nothing.
-    Nothing,
-    Receive,
-    Send,
-    Connect,
-    Shutdown,
-    Close,
-    Accept,
-    Datagram,
-    Wake,
-    /// The close of a descriptor that never was a connection.
-    Refuse,
-    /// The cancel of a receive.
-    Stop,
-}
-
-impl Op {
-    const ALL: [Self; 11] = [
-        Self::Nothing,
-        Self::Receive,
-        Self::Send,
-        Self::Connect,
-        Self::Shutdown,
-        Self::Close,
-        Self::Accept,
-        Self::Datagram,
-        Self::Wake,
-        Self::Refuse,
-        Self::Stop,
-    ];
-}
-
-const GENERATION_BITS: u32 = 28;
-
-/// A request's name: what it is, for whom, and the generation of that one.
-fn user_data(op: Op, whom: u32, generation: u32) -> u64 {
-    let generation = generation & ((1 << GENERATION_BITS) - 1);
-    (op as u64) << (32 + GENERATION_BITS) | u64::from(generation) << 32 | u64::from(whom)
-}
-
-fn read_user_data(user_data: u64) -> (Op, u32, u32) {
-    let op = Op::ALL[(user_data >> (32 + GENERATION_BITS)) as usize % Op::ALL.len()];
-    (op, user_data as u32, (user_data >> 32) as u32 & ((1 << GENERATION_BITS) - 1))
-}
-
-/// No direct descriptor.
-const NO_SLOT: u32 = u32::MAX;
-
-/// A connection, as this driver knows it.
-struct Entry {
-    /// Its direct descriptor.
-    slot: u32,
-    generation: u32,
-    /// Requests in flight that will complete.
-    pending: u8,
-    /// The reactor wants to receive.
-    receiving: bool,
-    /// The multishot receive is in flight.
-    armed: bool,
-    /// A cancel of the receive is in flight.
-    stopping: bool,
-    /// A send is in flight.
-    sending: bool,
-    /// A connect is in flight.
-    connecting: bool,
-    closing: Closing,
-}
-
-impl Default for Entry {
-    fn default() -> Self {
-        Self {
-            slot: NO_SLOT,
-            generation: 0,
-            pending: 0,
-            receiving: false,
-            armed: false,
-            stopping: false,
-            sending: false,
-            connecting: false,
-            closing: Closing::No,
-        }
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Closing {
-    No,
-    /// Waits for the last completion.
-    Asked {
-        reset: bool,
-    },
-    /// The descriptor's close is in flight.
-    Begun,
-}
 
 struct Bell(OwnedFd);
 
@@ -274,6 +179,14 @@ impl UringDriver {
         }
     }
 
+    /// Hands over and works out what is due, without waiting for more.
+    fn enter_without_waiting(&mut self) -> io::Result<()> {
+        let count = self.ring.submission().len() as u32;
+        const GET_EVENTS: u32 = 1;
+        // SAFETY: no argument is passed that the kernel would read.
+        unsafe { self.ring.submitter().enter::<libc::sigset_t>(count, 0, GET_EVENTS, None) }.map(drop)
+    }
+
     /// Takes what has completed.
     fn collect(&mut self) {
         let completions = self.ring.completion();
@@ -388,8 +301,8 @@ impl UringDriver {
     }
 
     fn open_entry(&mut self, token: Token, slot: u32) {
-        let generation = self.entries.get_mut(token).map_or(0, |entry| entry.generation).wrapping_add(1)
-            & ((1 << GENERATION_BITS) - 1);
+        let generation =
+            self.entries.get_mut(token).map_or(0, |entry| entry.generation).wrapping_add(1) & GENERATION_MASK;
         self.entries.set(token, Entry { slot, generation, ..Entry::default() });
     }
 
@@ -406,161 +319,6 @@ impl UringDriver {
             }
         }
     }
-
-    /// What a completion means to the reactor.
-    fn complete(&mut self, name: u64, result: i32, flags: u32) -> Option<Event<u32>> {
-        let (op, whom, generation) = read_user_data(name);
-        let more = cqueue::more(flags);
-        if !more && matches!(op, Op::Receive | Op::Send | Op::Connect | Op::Accept | Op::Wake) {
-            self.outstanding -= 1;
-        }
-        match op {
-            Op::Nothing => None,
-            Op::Wake => {
-                self.listen_to_bell();
-                None
-            }
-            Op::Accept => self.accepted(whom as ListenerId, generation as usize, result),
-            Op::Datagram => {
-                let listener = whom as ListenerId;
-                if !more {
-                    self.arm_datagram(listener);
-                }
-                if !self.ready_datagrams.iter().any(|(ready, _)| *ready == listener) {
-                    self.ready_datagrams.push_back((listener, 0));
-                }
-                None
-            }
-            Op::Refuse => {
-                self.free_slots.push(whom);
-                None
-            }
-            Op::Receive => self.received(whom, generation, result, flags),
-            Op::Stop => {
-                let entry = self.entries.get_mut(whom).filter(|entry| entry.generation == generation)?;
-                entry.stopping = false;
-                if result < 0 && !entry.receiving {
-                    // It was just being worked out and could not be stopped: once more, where it goes on.
-                    self.stop_receive(whom);
-                }
-                None
-            }
-            Op::Send | Op::Connect | Op::Shutdown | Op::Close => {
-                let entry = self.entries.get_mut(whom).filter(|entry| entry.generation == generation)?;
-                if op == Op::Close {
-                    let slot = entry.slot;
-                    *entry = Entry { generation, ..Entry::default() };
-                    self.free_slots.push(slot);
-                    return Some(Event::Closed { token: whom });
-                }
-                entry.pending -= 1;
-                match op {
-                    Op::Send => entry.sending = false,
-                    Op::Connect => entry.connecting = false,
-                    _ => {}
-                }
-                if entry.closing != Closing::No {
-                    self.go_on_closing(whom);
-                    return None;
-                }
-                match op {
-                    Op::Send => {
-                        let result = match -result {
-                            libc::EINTR | libc::EAGAIN => Ok(0),
-                            _ => outcome(result).map(|count| count as usize),
-                        };
-                        Some(Event::Sent { token: whom, result })
-                    }
-                    Op::Connect => Some(Event::Connected { token: whom, result: outcome(result).map(drop) }),
-                    // A failed shutdown is a peer that is gone, which receiving reports.
-                    _ => None,
-                }
-            }
-        }
-    }
-
-    #[inline]
-    fn received(&mut self, token: Token, generation: u32, result: i32, flags: u32) -> Option<Event<u32>> {
-        let buffer = cqueue::buffer_select(flags);
-        let known = self.entries.get_mut(token).filter(|entry| entry.generation == generation);
-        let Some(entry) = known else {
-            if let Some(buffer) = buffer {
-                self.buffers.discard(buffer);
-            }
-            return None;
-        };
-        if !cqueue::more(flags) {
-            entry.armed = false;
-            entry.pending -= 1;
-            if entry.closing != Closing::No {
-                if let Some(buffer) = buffer {
-                    self.buffers.discard(buffer);
-                }
-                self.go_on_closing(token);
-                return None;
-            }
-        } else if entry.closing != Closing::No {
-            if let Some(buffer) = buffer {
-                self.buffers.discard(buffer);
-            }
-            return None;
-        }
-        let (armed, receiving) = (entry.armed, entry.receiving);
-        if result > 0 {
-            let Some(buffer) = buffer else {
-                return Some(Event::Failed { token, error: io::Error::other("io_uring named no buffer") });
-            };
-            if !armed && receiving {
-                self.arm_receive(token);
-            }
-            let chunk = self.buffers.chunk(buffer, result as u32);
-            return Some(Event::Received { token, chunk });
-        }
-        if let Some(buffer) = buffer {
-            self.buffers.discard(buffer);
-        }
-        match -result {
-            0 => {
-                entry.receiving = false;
-                Some(Event::Ended { token })
-            }
-            libc::ENOBUFS => {
-                self.starved_count += 1;
-                self.starved.push(token);
-                None
-            }
-            libc::ECANCELED | libc::EINTR | libc::EAGAIN => {
-                // Stopped on request; or wanted again meanwhile.
-                if receiving && !armed {
-                    self.arm_receive(token);
-                }
-                None
-            }
-            error => {
-                entry.receiving = false;
-                Some(Event::Failed { token, error: io::Error::from_raw_os_error(error) })
-            }
-        }
-    }
-
-    fn accepted(&mut self, listener: ListenerId, place: usize, result: i32) -> Option<Event<u32>> {
-        let accepts = self.accepts(usize::from(listener))?;
-        let (slot, peer) = accepts.completed(place)?;
-        let (on, is_unix) = (accepts.on, matches!(accepts.socket, ListenSocket::Unix(_)));
-        if on && !self.rearm.contains(&listener) {
-            self.rearm.push(listener);
-        }
-        if result < 0 {
-            self.free_slots.push(slot);
-            let error = io::Error::from_raw_os_error(-result);
-            return (result != -libc::ECANCELED).then_some(Event::AcceptFailed { listener, error });
-        }
-        Some(Event::Accepted { listener, incoming: slot, peer: if is_unix { Peer::UNIX } else { peer } })
-    }
-}
-
-fn outcome(result: i32) -> io::Result<u32> {
-    if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(result as u32) }
 }
 
 impl Driver for UringDriver {
@@ -792,16 +550,6 @@ impl Driver for UringDriver {
     #[cfg(test)]
     fn buffers_out(&self) -> usize {
         self.buffers.out()
-    }
-}
-
-impl UringDriver {
-    /// Hands over and works out what is due, without waiting for more.
-    fn enter_without_waiting(&mut self) -> io::Result<()> {
-        let count = self.ring.submission().len() as u32;
-        const GET_EVENTS: u32 = 1;
-        // SAFETY: no argument is passed that the kernel would read.
-        unsafe { self.ring.submitter().enter::<libc::sigset_t>(count, 0, GET_EVENTS, None) }.map(drop)
     }
 }
 

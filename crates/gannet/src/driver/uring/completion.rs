@@ -1,0 +1,170 @@
+//! What completions mean: from what the kernel reports to what the reactor handles.
+
+use std::io;
+
+use io_uring::cqueue;
+
+use crate::address::Peer;
+use crate::driver::{Event, ListenerId, Token};
+use crate::listener::ListenSocket;
+
+use super::UringDriver;
+use super::entry::{Closing, Entry};
+use super::name::{Op, read_user_data};
+
+impl UringDriver {
+    /// What a completion means to the reactor.
+    pub(super) fn complete(&mut self, name: u64, result: i32, flags: u32) -> Option<Event<u32>> {
+        let (op, whom, generation) = read_user_data(name);
+        let more = cqueue::more(flags);
+        if !more && matches!(op, Op::Receive | Op::Send | Op::Connect | Op::Accept | Op::Wake) {
+            self.outstanding -= 1;
+        }
+        match op {
+            Op::Nothing => None,
+            Op::Wake => {
+                self.listen_to_bell();
+                None
+            }
+            Op::Accept => self.accepted(whom as ListenerId, generation as usize, result),
+            Op::Datagram => {
+                let listener = whom as ListenerId;
+                if !more {
+                    self.arm_datagram(listener);
+                }
+                if !self.ready_datagrams.iter().any(|(ready, _)| *ready == listener) {
+                    self.ready_datagrams.push_back((listener, 0));
+                }
+                None
+            }
+            Op::Refuse => {
+                self.free_slots.push(whom);
+                None
+            }
+            Op::Receive => self.received(whom, generation, result, flags),
+            Op::Stop => {
+                let entry = self.entries.get_mut(whom).filter(|entry| entry.generation == generation)?;
+                entry.stopping = false;
+                if result < 0 && !entry.receiving {
+                    // It was just being worked out and could not be stopped: once more, where it goes on.
+                    self.stop_receive(whom);
+                }
+                None
+            }
+            Op::Send | Op::Connect | Op::Shutdown | Op::Close => {
+                let entry = self.entries.get_mut(whom).filter(|entry| entry.generation == generation)?;
+                if op == Op::Close {
+                    let slot = entry.slot;
+                    *entry = Entry { generation, ..Entry::default() };
+                    self.free_slots.push(slot);
+                    return Some(Event::Closed { token: whom });
+                }
+                entry.pending -= 1;
+                match op {
+                    Op::Send => entry.sending = false,
+                    Op::Connect => entry.connecting = false,
+                    _ => {}
+                }
+                if entry.closing != Closing::No {
+                    self.go_on_closing(whom);
+                    return None;
+                }
+                match op {
+                    Op::Send => {
+                        let result = match -result {
+                            libc::EINTR | libc::EAGAIN => Ok(0),
+                            _ => outcome(result).map(|count| count as usize),
+                        };
+                        Some(Event::Sent { token: whom, result })
+                    }
+                    Op::Connect => Some(Event::Connected { token: whom, result: outcome(result).map(drop) }),
+                    // A failed shutdown is a peer that is gone, which receiving reports.
+                    _ => None,
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn received(&mut self, token: Token, generation: u32, result: i32, flags: u32) -> Option<Event<u32>> {
+        let buffer = cqueue::buffer_select(flags);
+        let known = self.entries.get_mut(token).filter(|entry| entry.generation == generation);
+        let Some(entry) = known else {
+            if let Some(buffer) = buffer {
+                self.buffers.discard(buffer);
+            }
+            return None;
+        };
+        if !cqueue::more(flags) {
+            entry.armed = false;
+            entry.pending -= 1;
+            if entry.closing != Closing::No {
+                if let Some(buffer) = buffer {
+                    self.buffers.discard(buffer);
+                }
+                self.go_on_closing(token);
+                return None;
+            }
+        } else if entry.closing != Closing::No {
+            if let Some(buffer) = buffer {
+                self.buffers.discard(buffer);
+            }
+            return None;
+        }
+        let (armed, receiving) = (entry.armed, entry.receiving);
+        if result > 0 {
+            let Some(buffer) = buffer else {
+                return Some(Event::Failed { token, error: io::Error::other("io_uring named no buffer") });
+            };
+            if !armed && receiving {
+                self.arm_receive(token);
+            }
+            let chunk = self.buffers.chunk(buffer, result as u32);
+            return Some(Event::Received { token, chunk });
+        }
+        if let Some(buffer) = buffer {
+            self.buffers.discard(buffer);
+        }
+        match -result {
+            0 => {
+                entry.receiving = false;
+                Some(Event::Ended { token })
+            }
+            libc::ENOBUFS => {
+                self.starved_count += 1;
+                self.starved.push(token);
+                None
+            }
+            libc::ECANCELED | libc::EINTR | libc::EAGAIN => {
+                // Stopped on request; or wanted again meanwhile.
+                if receiving && !armed {
+                    self.arm_receive(token);
+                }
+                None
+            }
+            error => {
+                entry.receiving = false;
+                Some(Event::Failed { token, error: io::Error::from_raw_os_error(error) })
+            }
+        }
+    }
+
+    fn accepted(&mut self, listener: ListenerId, place: usize, result: i32) -> Option<Event<u32>> {
+        let accepts = self.accepts(usize::from(listener))?;
+        let (slot, peer) = accepts.completed(place)?;
+        let (on, is_unix) = (accepts.on, matches!(accepts.socket, ListenSocket::Unix(_)));
+        if on && !self.rearm.contains(&listener) {
+            self.rearm.push(listener);
+        }
+        if result < 0 {
+            self.free_slots.push(slot);
+            let error = io::Error::from_raw_os_error(-result);
+            return (result != -libc::ECANCELED).then_some(Event::AcceptFailed { listener, error });
+        }
+        Some(Event::Accepted { listener, incoming: slot, peer: if is_unix { Peer::UNIX } else { peer } })
+    }
+}
+
+fn outcome(result: i32) -> io::Result<u32> {
+    if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(result as u32) }
+}
