@@ -12,6 +12,18 @@ fn load(scenario: &str, url: &str, options: &[&str]) -> Output {
     gannet(&[&["load", scenario, url], options].concat()).output().expect("the binary starts")
 }
 
+/// A run again, up to some times, where the machine was too busy for a valid one: that is not what the test is about.
+fn valid(mut run: impl FnMut() -> Output) -> Output {
+    let mut output = run();
+    for _ in 0..5 {
+        if output.status.code() != Some(4) {
+            break;
+        }
+        output = run();
+    }
+    output
+}
+
 /// The report of a run that writes it as JSON, and how it exited.
 fn report(scenario: &str, url: &str, options: &[&str], folder: &Folder) -> (Value, Option<i32>) {
     let file = folder.path("report.json");
@@ -91,7 +103,7 @@ fn a_server_that_stops_for_two_seconds_shows_two_seconds_in_an_open_loop() {
 fn an_expectation_that_is_not_met_exits_with_3_and_says_by_how_much() {
     let server = Server::serve("poll", &["--listen=echo=tcp://127.0.0.1:0"]);
     let options = ["--connections=5", "--rate=100/s", "--duration=1s", "--warmup=0", "--expect=p99<1ns"];
-    let output = load("echo", &server.url("echo"), &options);
+    let output = valid(|| load("echo", &server.url("echo"), &options));
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("not as expected: p99 was") && said.contains("over"), "{said}");
@@ -113,10 +125,12 @@ fn every_form_of_the_report_is_written() {
     let folder = Folder::new("load-forms");
     let server = Server::serve("poll", &["--listen=echo=tcp://127.0.0.1:0"]);
     let (html, csv) = (folder.path("report.html"), folder.path("report.csv"));
-    let mut command: Command = gannet(&["load", "echo", &server.url("echo"), "--rate=200/s", "--duration=2s"]);
     let pid = server.pid().to_string();
-    let output = command.arg("--html").arg(&html).arg("--csv").arg(&csv).arg("--server-pid").arg(pid).output();
-    let output = output.expect("the binary starts");
+    let output = valid(|| {
+        let mut command: Command = gannet(&["load", "echo", &server.url("echo"), "--rate=200/s", "--duration=2s"]);
+        let command = command.arg("--html").arg(&html).arg("--csv").arg(&csv).args(["--server-pid", &pid]);
+        command.output().expect("the binary starts")
+    });
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains("p99.9") && text.contains("echo against"), "{text}");
