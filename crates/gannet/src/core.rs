@@ -153,7 +153,7 @@ impl Core {
         let Some(connection) = self.slab.get_mut(token).filter(|connection| connection.takes_output()) else {
             return SendStatus::Closed;
         };
-        let pools = &mut self.pools;
+        let (pools, service) = (&mut self.pools, connection.service);
         let outbox = connection.outbox.get_or_insert_with(|| pools.outbox());
         let before = outbox.len();
         let encoded = codec.encode(parts, &mut OutboxSink { outbox, pools });
@@ -162,7 +162,7 @@ impl Core {
             debug_assert_eq!(before, after, "a codec that fails to encode writes nothing");
             return SendStatus::Unencodable;
         }
-        self.appended(token, after - before, after)
+        self.appended(token, service, after - before, after)
     }
 
     /// Appends bytes as they are to the outbox of a connection, by copying them.
@@ -176,21 +176,19 @@ impl Core {
         let Some(connection) = self.slab.get_mut(token).filter(|connection| connection.takes_output()) else {
             return SendStatus::Closed;
         };
-        let pools = &mut self.pools;
+        let (pools, service) = (&mut self.pools, connection.service);
         let outbox = connection.outbox.get_or_insert_with(|| pools.outbox());
         let added = payload.len();
         outbox.append_shared(payload);
         let after = outbox.len();
-        self.appended(token, added, after)
+        self.appended(token, service, added, after)
     }
 
     /// What follows when an outbox has grown by a message.
     #[inline]
-    fn appended(&mut self, token: Token, added: usize, length: usize) -> SendStatus {
+    fn appended(&mut self, token: Token, service: u16, added: usize, length: usize) -> SendStatus {
         self.counters.outbox_bytes.add(added as u64);
-        if let Some(connection) = self.slab.get_mut(token) {
-            self.counters.listeners[usize::from(connection.service)].messages_out.add(1);
-        }
+        self.tally(service).messages_out.add(1);
         if length <= self.limits.outbox_high {
             return SendStatus::Queued;
         }
