@@ -251,7 +251,7 @@ impl<S: Scenario> Run<S> {
                 answered: record.counts.answered,
                 never_sent: record.counts.never_sent,
                 unanswered: record.counts.waiting,
-                errors: named(&record.counts.errors),
+                errors: errors(&record),
                 bytes_out,
                 bytes_in,
             },
@@ -362,6 +362,15 @@ impl<S: Scenario> Run<S> {
 
 fn named(reasons: &Reasons) -> Vec<(String, u64)> {
     reasons.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect()
+}
+
+/// What went wrong, by kind. An answer that never came is in no percentile, so it has to show here.
+fn errors(record: &Record) -> Vec<(String, u64)> {
+    let mut errors = named(&record.counts.errors);
+    if record.counts.waiting > 0 {
+        errors.push(("unanswered".to_owned(), record.counts.waiting));
+    }
+    errors
 }
 
 /// Why the figures cannot be trusted.

@@ -172,6 +172,26 @@ fn wrong_bytes_and_lost_connections_are_counted_by_kind_and_the_run_ends() {
     }
 }
 
+struct Silence;
+
+impl Service for Silence {
+    type Codec = Raw;
+    type Session = ();
+
+    fn message(&mut self, (): &mut (), _: &[u8], _: &mut Context<'_, Self>) {}
+}
+
+#[test]
+fn a_server_that_never_answers_is_an_error_and_the_run_ends() {
+    let (_server, target) = serve(DriverChoice::Poll, || Silence);
+    let mut config = config(Kind::Echo, target, DriverChoice::Poll);
+    config.rate_per_second = Some(200.0);
+    let results = go(&config);
+    assert_eq!(results.requests.answered, 0);
+    assert!(results.requests.sent > 0);
+    assert_eq!(results.requests.errors, vec![("unanswered".to_owned(), results.requests.sent)], "{results:?}");
+}
+
 #[test]
 fn a_target_that_is_not_there_is_counted_and_the_run_ends() {
     for driver in drivers() {
