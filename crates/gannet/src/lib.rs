@@ -24,15 +24,18 @@
 //!     Engine::new().listen("tcp://127.0.0.1:7000", || Echo)?.run()
 //! }
 //! ```
+#![deny(unsafe_code)]
 
 mod acceptor;
 mod address;
+#[allow(unsafe_code)] // Chunks are the driver's memory.
 mod buffer;
 mod connection;
 mod context;
 mod core;
 mod counters;
 mod datagram;
+#[allow(unsafe_code)] // The kernel reads and writes what requests name.
 mod driver;
 mod engine;
 mod error;

@@ -89,27 +89,14 @@ impl UringDriver {
     fn received(&mut self, token: Token, generation: u32, result: i32, flags: u32) -> Option<Event<u32>> {
         let buffer = cqueue::buffer_select(flags);
         let known = self.entries.get_mut(token).filter(|entry| entry.generation == generation);
-        let Some(entry) = known else {
-            if let Some(buffer) = buffer {
-                self.buffers.discard(buffer);
-            }
-            return None;
-        };
+        let Some(entry) = known else { return self.discard(buffer) };
         if !cqueue::more(flags) {
             entry.armed = false;
             entry.pending -= 1;
-            if entry.closing != Closing::No {
-                if let Some(buffer) = buffer {
-                    self.buffers.discard(buffer);
-                }
-                self.go_on_closing(token);
-                return None;
-            }
-        } else if entry.closing != Closing::No {
-            if let Some(buffer) = buffer {
-                self.buffers.discard(buffer);
-            }
-            return None;
+        }
+        if entry.closing != Closing::No {
+            self.go_on_closing(token);
+            return self.discard(buffer);
         }
         let (armed, receiving) = (entry.armed, entry.receiving);
         if result > 0 {
@@ -147,6 +134,12 @@ impl UringDriver {
                 Some(Event::Failed { token, error: io::Error::from_raw_os_error(error) })
             }
         }
+    }
+
+    /// Takes back a buffer that came with a completion nobody looks at.
+    fn discard(&mut self, buffer: Option<u16>) -> Option<Event<u32>> {
+        self.buffers.discard(buffer?);
+        None
     }
 
     fn accepted(&mut self, listener: ListenerId, place: usize, result: i32) -> Option<Event<u32>> {
