@@ -50,6 +50,19 @@ impl<S: Service> Context<'_, S> {
         self.core.append(self.token, &[bytes])
     }
 
+    /// Sends bytes as they are, in answer to what this connection asked: past the codec, and past
+    /// [`Limits::outbox_hard`](crate::Limits). The service has to bound the size of an answer; over
+    /// [`Limits::outbox_high`](crate::Limits) no further message is taken that would be answered.
+    #[inline]
+    pub fn answer(&mut self, bytes: &[u8]) -> SendStatus {
+        self.core.append_answer(self.token, bytes)
+    }
+
+    /// The same, without a copy.
+    pub fn answer_shared(&mut self, bytes: Bytes) -> SendStatus {
+        self.core.append_shared_answer(self.token, bytes)
+    }
+
     /// Sends one message to another connection, encoded by this service's codec; the other one should speak the same.
     ///
     /// # Errors

@@ -184,6 +184,45 @@ impl Core {
         self.appended(token, service, added, after)
     }
 
+    /// Appends an answer whose size its service bounds. It is neither dropped nor does it close the connection, however
+    /// large the outbox gets: over the high mark nothing more is taken from the connection that would be answered.
+    pub(crate) fn append_answer(&mut self, token: Token, bytes: &[u8]) -> SendStatus {
+        let Some(connection) = self.slab.get_mut(token).filter(|connection| connection.takes_output()) else {
+            return SendStatus::Closed;
+        };
+        let (pools, service) = (&mut self.pools, connection.service);
+        let outbox = connection.outbox.get_or_insert_with(|| pools.outbox());
+        outbox.append(bytes, pools);
+        let after = outbox.len();
+        self.answered(token, service, bytes.len(), after)
+    }
+
+    /// The same, by reference.
+    pub(crate) fn append_shared_answer(&mut self, token: Token, bytes: Bytes) -> SendStatus {
+        let Some(connection) = self.slab.get_mut(token).filter(|connection| connection.takes_output()) else {
+            return SendStatus::Closed;
+        };
+        let (pools, service, added) = (&mut self.pools, connection.service, bytes.len());
+        let outbox = connection.outbox.get_or_insert_with(|| pools.outbox());
+        outbox.append_shared(bytes);
+        let after = outbox.len();
+        self.answered(token, service, added, after)
+    }
+
+    #[inline]
+    fn answered(&mut self, token: Token, service: u16, added: usize, length: usize) -> SendStatus {
+        self.counters.outbox_bytes.add(added as u64);
+        self.tally(service).messages_out.add(1);
+        if length <= self.limits.outbox_high {
+            return SendStatus::Queued;
+        }
+        if let Some(connection) = self.slab.get_mut(token) {
+            connection.flags.set(Flags::CHOKED);
+            self.halt = true;
+        }
+        SendStatus::OverHigh
+    }
+
     /// What follows when an outbox has grown by a message.
     #[inline]
     fn appended(&mut self, token: Token, service: u16, added: usize, length: usize) -> SendStatus {

@@ -242,7 +242,7 @@ impl<S: Service> HostOf<S> {
 
     /// Closes a connection whose peer sent what the codec cannot accept. What was answered before still leaves.
     #[cold]
-    fn bad_input(&self, core: &mut Core, token: Token, error: &DecodeError) {
+    fn bad_input(&mut self, core: &mut Core, token: Token, error: &DecodeError) {
         let reason = match error {
             DecodeError::TooLarge { .. } => CloseReason::FrameTooLarge,
             _ => CloseReason::Protocol,
@@ -250,6 +250,7 @@ impl<S: Service> HostOf<S> {
         if let Some(connection) = core.slab.get(token) {
             tracing::debug!(service = self.name(), peer = %connection.peer, %error, "closing: unacceptable input");
         }
+        self.with_session(core, token, |service, session, cx| service.malformed(session, error, cx));
         core.ask_close(token, Flags::CLOSE_FLUSHED, reason);
     }
 

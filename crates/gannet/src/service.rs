@@ -2,7 +2,7 @@
 
 use std::io;
 
-use gannet_proto::Codec;
+use gannet_proto::{Codec, DecodeError};
 
 use crate::connection::CloseReason;
 use crate::context::Context;
@@ -59,6 +59,12 @@ pub trait Service: Sized + 'static {
 
     /// An outbound connection could not be established. `close` is not called for it.
     fn connect_failed(&mut self, session: Self::Session, error: &io::Error, cx: &mut Context<'_, Self>) {
+        let _ = (session, error, cx);
+    }
+
+    /// The peer sent what the codec cannot accept: say so, where the protocol has words for that. The connection closes
+    /// when everything was sent.
+    fn malformed(&mut self, session: &mut Self::Session, error: &DecodeError, cx: &mut Context<'_, Self>) {
         let _ = (session, error, cx);
     }
 

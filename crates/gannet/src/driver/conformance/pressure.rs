@@ -117,7 +117,26 @@ fn the_newest_message_survives_where_only_the_latest_counts<N: Net>(net: N) {
     assert_eq!(log.borrow().closed, [CloseReason::Peer]);
 }
 
+fn an_answer_may_be_larger_than_the_hard_limit<N: Net>(net: N) {
+    let log = SharedLog::default();
+    let setup = Setup::new().limits(|limits| (limits.outbox_high, limits.outbox_hard) = (16 << 10, 64 << 10));
+    let mut rig = setup.listen(Script::new(&log)).on(net);
+    let mut client = rig.connect();
+    const LARGE: usize = 200 << 10;
+    rig.write(&mut client, format!("answer {LARGE}\necho after\n").as_bytes());
+    client.shutdown();
+    let (read, ending) = rig.read_to_end(&mut client);
+    assert_eq!(ending, Ending::Finished);
+    assert!(
+        read.len() == 2 * LARGE + 6 && read[LARGE - 1] == b'a' && read[LARGE] == b'b' && read.ends_with(b"after\n")
+    );
+    drop(client);
+    rig.finish();
+    assert_eq!(log.borrow().closed, [CloseReason::Peer]);
+}
+
 on_every_driver!(
+    an_answer_may_be_larger_than_the_hard_limit,
     pipelining_past_the_high_mark_pauses_reading_and_loses_nothing,
     a_stuck_reader_is_closed_at_the_hard_limit,
     the_oldest_messages_are_dropped_whole_where_the_policy_says_so,

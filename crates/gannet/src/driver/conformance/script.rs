@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::proto::{Codec, LengthPrefixed, Lines, Raw};
+use crate::proto::{Codec, DecodeError, LengthPrefixed, Lines, Raw};
 use crate::{CloseReason, Context, Drain, Group, Handle, Heartbeat, Idle, Notice, Refused, Service};
 
 /// What happened, in order.
@@ -62,6 +62,10 @@ impl<C: for<'a> Codec<Message<'a> = &'a [u8]>> Service for Echo<C> {
     fn message(&mut self, _: &mut Vec<u8>, message: &[u8], cx: &mut Context<'_, Self>) {
         self.log.borrow_mut().messages += 1;
         cx.send([message]);
+    }
+
+    fn malformed(&mut self, _: &mut Vec<u8>, error: &DecodeError, cx: &mut Context<'_, Self>) {
+        cx.answer(format!("no: {error}\n").as_bytes());
     }
 
     fn drained(&mut self, _: &mut Vec<u8>, _: &mut Context<'_, Self>) {
@@ -131,6 +135,11 @@ impl Service for Script {
                         return self.note(status);
                     }
                 }
+            }
+            // Answers with so many bytes, by copying them and by reference.
+            "answer" => {
+                cx.answer(&vec![b'a'; number(rest)]);
+                cx.answer_shared(vec![b'b'; number(rest)].into());
             }
             "pause" => {
                 cx.pause();
