@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gannet::{Engine, Limits};
+use gannet_redis::Server;
 
 use crate::ending::Ending;
 use crate::failure::Failure;
@@ -55,9 +56,10 @@ fn engine(options: &ServeOptions, limits: Limits, listeners: &[Listener]) -> Res
     if let Some(reactors) = options.reactors {
         engine = engine.reactors(reactors.into());
     }
-    let settings = Settings { max_frame: options.max_frame };
+    let redis = Server::new(gannet_redis::Options::default());
+    let settings = Settings { max_frame: options.max_frame, redis };
     for listener in listeners {
-        engine = listener.add(engine, settings)?;
+        engine = listener.add(engine, &settings)?;
     }
     Ok(engine)
 }

@@ -3,13 +3,15 @@
 use gannet::proto::Lines;
 use gannet::{Context, Service};
 
-use super::{Entry, netcat};
+use super::{Entry, Settings, netcat};
 
 pub(super) static ENTRY: Entry = Entry {
     name: "lines",
     about: "answers each line with 'echo: ' and the line (tcp, unix)",
     defaults: &["tcp://127.0.0.1:7001"],
-    streams: Some(|engine, url, settings| engine.listen(url, move || EchoLines { max_line: settings.max_frame })),
+    streams: Some(|engine, url, &Settings { max_frame, .. }| {
+        engine.listen(url, move || EchoLines { max_line: max_frame })
+    }),
     datagrams: None,
     try_it: |address| format!(r"printf 'hello\n' | {}", netcat(address)),
     answer: "echo: hello",

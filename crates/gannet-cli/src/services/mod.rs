@@ -4,14 +4,17 @@ mod discard;
 mod echo;
 mod frames;
 mod lines;
+mod redis;
+
+use std::sync::Arc;
 
 use gannet::{Address, Engine};
 
 /// All services, in the order they are listed and started in.
-static SERVICES: [&Entry; 4] = [&echo::ENTRY, &lines::ENTRY, &frames::ENTRY, &discard::ENTRY];
+static SERVICES: [&Entry; 5] = [&echo::ENTRY, &lines::ENTRY, &frames::ENTRY, &discard::ENTRY, &redis::ENTRY];
 
 /// Adds a service to an engine, at a URL.
-type Add = fn(Engine, &str, Settings) -> gannet::Result<Engine>;
+type Add = fn(Engine, &str, &Settings) -> gannet::Result<Engine>;
 
 /// A service as the command line knows it.
 #[derive(Debug)]
@@ -33,10 +36,12 @@ pub(crate) struct Entry {
 }
 
 /// What services are told of the options.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Settings {
     /// The largest message in bytes, for services that have messages.
     pub(crate) max_frame: usize,
+    /// The store of all `redis` listeners.
+    pub(crate) redis: Arc<gannet_redis::Server>,
 }
 
 /// A service at a URL.
@@ -53,7 +58,7 @@ impl Listener {
     /// # Errors
     ///
     /// The URL is not an address, or its host is unknown.
-    pub(crate) fn add(&self, engine: Engine, settings: Settings) -> gannet::Result<Engine> {
+    pub(crate) fn add(&self, engine: Engine, settings: &Settings) -> gannet::Result<Engine> {
         (self.add)(engine, &self.url, settings)
     }
 }

@@ -1,0 +1,27 @@
+//! `redis`: an in-memory store that speaks the Redis protocol.
+
+use gannet::Address;
+use gannet_redis::Redis;
+
+use super::{Entry, quoted, reachable};
+
+pub(super) static ENTRY: Entry = Entry {
+    name: "redis",
+    about: "a store for Redis clients, in memory only (tcp, unix)",
+    defaults: &["tcp://127.0.0.1:6380"],
+    streams: Some(|engine, url, settings| {
+        let server = settings.redis.clone();
+        engine.listen(url, move || Redis::new(server.clone()))
+    }),
+    datagrams: None,
+    try_it: redis_cli,
+    answer: "PONG",
+};
+
+fn redis_cli(address: &Address) -> String {
+    match address {
+        Address::Tcp(address) => format!("redis-cli -h {} -p {} ping", reachable(address.ip()), address.port()),
+        Address::Unix(path) => format!("redis-cli -s {} ping", quoted(&path.to_string_lossy())),
+        _ => "redis-cli ping".to_owned(),
+    }
+}

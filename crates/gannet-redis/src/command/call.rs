@@ -1,0 +1,141 @@
+//! A command while it runs on the store: its words, the shards it has locked, and where its reply goes.
+
+use gannet::proto::resp::Writer;
+
+use super::Command;
+use super::error::Error;
+use super::number;
+use crate::store::entry::{New, Value};
+use crate::store::hash::Hash;
+use crate::store::space::{Slot, Space};
+use crate::store::{Key, Keys};
+
+/// Where replies are written.
+pub type Reply = Writer<Vec<u8>>;
+
+/// See the module.
+pub struct Call<'c, 'k, 'a> {
+    /// The command itself.
+    pub command: &'static Command,
+    /// All its words, the name first. As many as its arity asks for.
+    pub args: &'c [&'a [u8]],
+    /// The shards of its keys.
+    pub keys: &'c mut Keys<'k>,
+    /// The database that the connection has selected.
+    pub db: u8,
+    /// Milliseconds since 1970, the same for the whole command.
+    pub now_ms: u64,
+    /// The largest string, in bytes.
+    pub max_bulk: usize,
+    /// Where the reply goes.
+    pub reply: &'c mut Reply,
+    /// What was taken out of the store and is large: dropped where that holds nobody up.
+    pub garbage: &'c mut Vec<Box<Space>>,
+}
+
+impl<'a> Call<'_, '_, 'a> {
+    /// A word as a key.
+    #[inline]
+    pub fn key(&self, index: usize) -> Key<'a> {
+        Key::new(self.args[index])
+    }
+
+    /// The keys of the selected database that share a shard with `key`.
+    #[inline]
+    pub fn space(&mut self, key: Key<'_>) -> &mut Space {
+        self.keys.space(self.db, key)
+    }
+
+    /// Where a key is, whatever it holds.
+    #[inline]
+    pub fn find(&mut self, key: Key<'_>) -> Option<Slot> {
+        let now_ms = self.now_ms;
+        self.space(key).find(key, now_ms)
+    }
+
+    /// What a key holds.
+    #[inline]
+    pub fn value(&mut self, key: Key<'_>) -> Option<Value<'_>> {
+        let slot = self.find(key)?;
+        Some(self.space(key).entry(slot).value())
+    }
+
+    /// Where a key with a string is.
+    ///
+    /// # Errors
+    ///
+    /// It holds something else.
+    #[inline]
+    pub fn find_string(&mut self, key: Key<'_>) -> Result<Option<Slot>, Error> {
+        let Some(slot) = self.find(key) else { return Ok(None) };
+        match self.space(key).entry(slot).value() {
+            Value::Hash(_) => Err(Error::WRONG_TYPE),
+            Value::Bytes(_) | Value::Int(_) => Ok(Some(slot)),
+        }
+    }
+
+    /// Where a key with a hash is.
+    ///
+    /// # Errors
+    ///
+    /// It holds something else.
+    #[inline]
+    pub fn find_hash(&mut self, key: Key<'_>) -> Result<Option<Slot>, Error> {
+        let Some(slot) = self.find(key) else { return Ok(None) };
+        match self.space(key).entry(slot).value() {
+            Value::Hash(_) => Ok(Some(slot)),
+            Value::Bytes(_) | Value::Int(_) => Err(Error::WRONG_TYPE),
+        }
+    }
+
+    /// A hash to read.
+    ///
+    /// # Errors
+    ///
+    /// The key holds something else.
+    pub fn hash(&mut self, key: Key<'_>) -> Result<Option<&Hash>, Error> {
+        let Some(slot) = self.find(key) else { return Ok(None) };
+        match self.space(key).entry(slot).value() {
+            Value::Hash(hash) => Ok(Some(hash)),
+            Value::Bytes(_) | Value::Int(_) => Err(Error::WRONG_TYPE),
+        }
+    }
+
+    /// Sets a key, whatever it held. A deadline that it has stays.
+    #[inline]
+    pub fn set(&mut self, key: Key<'_>, value: New<'_>) -> Slot {
+        let now_ms = self.now_ms;
+        self.space(key).set(key, value, now_ms)
+    }
+
+    /// Removes a key; says whether it was there.
+    pub fn remove(&mut self, key: Key<'_>) -> bool {
+        let now_ms = self.now_ms;
+        self.space(key).remove(key, now_ms).is_some()
+    }
+
+    /// Writes the string at a place as the reply.
+    #[inline]
+    pub fn reply_string(&mut self, key: Key<'_>, slot: Slot) {
+        match self.keys.space(self.db, key).entry(slot).value() {
+            Value::Bytes(bytes) => self.reply.bulk(bytes),
+            Value::Int(number) => self.reply.bulk(itoa::Buffer::new().format(number).as_bytes()),
+            Value::Hash(_) => self.reply.null(),
+        }
+    }
+
+    /// A word as a number.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NOT_INTEGER`].
+    pub fn integer(&self, index: usize) -> Result<i64, Error> {
+        number::integer(self.args[index]).ok_or(Error::NOT_INTEGER)
+    }
+
+    /// Whether a word is this one, in whatever case.
+    #[must_use]
+    pub fn is(&self, index: usize, word: &str) -> bool {
+        self.args.get(index).is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()))
+    }
+}

@@ -1,0 +1,167 @@
+//! The commands: a table with one entry for each, and what is common to them.
+
+pub mod call;
+pub mod error;
+pub mod number;
+mod strings;
+
+use std::sync::LazyLock;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use smallvec::SmallVec;
+use std::hash::BuildHasher as _;
+
+use self::call::Call;
+use self::error::{Error, Outcome};
+use crate::service::turn::Turn;
+use crate::store::{Key, Keys, Store};
+
+/// A command as the table knows it.
+#[derive(Debug)]
+pub struct Command {
+    /// In lower case.
+    pub name: &'static str,
+    /// Words, the name included; negative is at least so many.
+    pub arity: i16,
+    /// What it does, as Redis's `COMMAND` says it.
+    pub flags: Flags,
+    /// Which of its words are keys.
+    pub keys: KeyWords,
+    /// What it does.
+    pub run: Run,
+}
+
+/// What a command does.
+#[derive(Debug)]
+pub enum Run {
+    /// It works on keys, with their shards locked.
+    Keys(fn(&mut Call<'_, '_, '_>) -> Outcome),
+    /// It works on its connection, or on the server.
+    Connection(fn(&mut Turn<'_, '_, '_>) -> Outcome),
+}
+
+/// Which words of a command are keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyWords {
+    /// None, and it looks at none.
+    None,
+    /// From one word to another, which counts from the end where it is negative, with a step.
+    Range(u8, i8, u8),
+    /// None, but it looks at all there are.
+    All,
+}
+
+/// What a command does, as Redis's `COMMAND` says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flags(pub u16);
+
+impl Flags {
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+    /// It changes keys.
+    pub const WRITE: Self = Self(1);
+    /// It reads keys.
+    pub const READ: Self = Self(1 << 1);
+    /// It may need memory, and is refused when there is none.
+    pub const DENY_OOM: Self = Self(1 << 2);
+    /// It is for the operator.
+    pub const ADMIN: Self = Self(1 << 3);
+    /// It publishes or subscribes.
+    pub const PUBSUB: Self = Self(1 << 4);
+    /// It takes the same short time whatever there is.
+    pub const FAST: Self = Self(1 << 5);
+    /// It may be sent before AUTH.
+    pub const NO_AUTH: Self = Self(1 << 6);
+    /// It is not queued by MULTI.
+    pub const NO_MULTI: Self = Self(1 << 7);
+
+    /// Both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether it has all of the other's.
+    #[must_use]
+    #[inline]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// All commands, by family.
+static FAMILIES: &[&[Command]] = &[strings::COMMANDS];
+
+/// All commands.
+pub fn all() -> impl Iterator<Item = &'static Command> {
+    FAMILIES.iter().copied().flatten()
+}
+
+/// The longest name, in bytes.
+const LONGEST_NAME: usize = 24;
+
+static TABLE: LazyLock<HashTable<&'static Command>> = LazyLock::new(|| {
+    let mut table = HashTable::new();
+    for command in all() {
+        table.insert_unique(hash(command.name.as_bytes()), command, |command| hash(command.name.as_bytes()));
+    }
+    table
+});
+
+fn hash(name: &[u8]) -> u64 {
+    FixedState::with_seed(0).hash_one(name)
+}
+
+/// The command with a name, in whatever case.
+#[must_use]
+#[inline]
+pub fn find(name: &[u8]) -> Option<&'static Command> {
+    let mut lower = [0; LONGEST_NAME];
+    let lower = lower.get_mut(..name.len())?;
+    lower.copy_from_slice(name);
+    lower.make_ascii_lowercase();
+    TABLE.find(hash(lower), |command| command.name.as_bytes() == lower).copied()
+}
+
+impl Command {
+    /// Checks the number of words.
+    ///
+    /// # Errors
+    ///
+    /// Redis's, with the command's name.
+    #[inline]
+    pub fn check(&self, args: &[&[u8]]) -> Outcome {
+        let (words, arity) = (args.len(), usize::from(self.arity.unsigned_abs()));
+        let fits = if self.arity < 0 { words >= arity } else { words == arity };
+        if fits { Ok(()) } else { Err(Error::arity(self.name)) }
+    }
+
+    /// The positions of its keys among so many words.
+    pub fn positions(&self, words: usize) -> impl Iterator<Item = usize> + use<> {
+        let (first, last, step) = match self.keys {
+            KeyWords::Range(first, last, step) if last >= 0 => (first.into(), last as usize + 1, step.into()),
+            KeyWords::Range(first, last, step) => {
+                (first.into(), (words + 1).saturating_sub(usize::from(last.unsigned_abs())), step.into())
+            }
+            KeyWords::None | KeyWords::All => (0, 0, 1),
+        };
+        (first..last.min(words)).step_by(step)
+    }
+
+    /// Locks what it needs of the store.
+    #[inline]
+    pub fn lock<'s>(&self, store: &'s Store, args: &[&[u8]]) -> Keys<'s> {
+        match self.keys {
+            KeyWords::Range(first, last, _) if i16::from(first) == i16::from(last) => {
+                // A command with subcommands may have fewer words than the one that has a key.
+                store.lock_one(Key::new(args.get(usize::from(first)).copied().unwrap_or_default()))
+            }
+            KeyWords::All => store.lock_all(),
+            KeyWords::None | KeyWords::Range(..) => {
+                let keys: SmallVec<[Key<'_>; 8]> = self.positions(args.len()).map(|at| Key::new(args[at])).collect();
+                store.lock_some(keys.into_iter())
+            }
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The keyspace: shards, and how commands lock them.
+//!
+//! Keys are spread over shards by a hash; each shard has a lock. A command locks the shards of all its keys before it
+//! looks at any, always in the order of their numbers, and lets go of all when it is done. So commands on different
+//! shards run at the same time on different reactors, each is atomic, and no two can wait for each other in a circle:
+//! whoever waits holds only locks with lower numbers than the one it waits for. No other lock is taken before a shard's.
+
+pub mod entry;
+pub mod hash;
+pub mod space;
+
+use std::hash::BuildHasher as _;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+
+use foldhash::quality::RandomState;
+use smallvec::SmallVec;
+
+use self::space::Space;
+
+/// Shards. Many more than cores, so that two reactors seldom want the same one; and each stays small, so that growing
+/// its table takes little time.
+pub const SHARDS: usize = 1024;
+
+/// Databases, as `SELECT` numbers them.
+pub const DATABASES: usize = 16;
+
+/// Changes of a shard's size below which the store's sum is not told.
+const REPORT_BYTES: usize = 1024;
+
+/// A key and its hash.
+#[derive(Clone, Copy, Debug)]
+pub struct Key<'a> {
+    /// The key itself.
+    pub bytes: &'a [u8],
+    /// Its hash, which differs from process to process.
+    pub hash: u64,
+}
+
+impl<'a> Key<'a> {
+    /// Hashes a key.
+    #[must_use]
+    #[inline]
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, hash: hash_of(bytes) }
+    }
+
+    /// The shard it belongs to.
+    #[must_use]
+    #[inline]
+    pub fn shard(self) -> usize {
+        // Bits that the table inside the shard does not look at.
+        (self.hash >> 40) as usize % SHARDS
+    }
+}
+
+/// Seeded anew in each process, so that nobody can choose keys that collide.
+#[inline]
+fn hash_of(key: &[u8]) -> u64 {
+    static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::default);
+    SEED.hash_one(key)
+}
+
+/// What is behind one lock.
+#[derive(Debug, Default)]
+pub struct Shard {
+    spaces: [Option<Box<Space>>; DATABASES],
+    /// The databases that were handed out for writing, as bits.
+    used: u16,
+}
+
+impl Shard {
+    /// The keys of a database in this shard.
+    #[inline]
+    pub fn space(&mut self, db: u8) -> &mut Space {
+        self.used |= 1 << db;
+        self.spaces[usize::from(db)].get_or_insert_default()
+    }
+
+    /// The same, where there ever was a key.
+    pub fn existing(&mut self, db: u8) -> Option<&mut Space> {
+        self.used |= 1 << db;
+        self.spaces[usize::from(db)].as_deref_mut()
+    }
+
+    /// Takes all keys of a database out, for them to be dropped where that holds nobody up.
+    pub fn take(&mut self, db: u8) -> Option<Box<Space>> {
+        self.used |= 1 << db;
+        let taken = self.spaces[usize::from(db)].take()?;
+        // What is counted in the sum goes with it.
+        self.space(db).reported = taken.reported;
+        Some(taken)
+    }
+
+    /// Exchanges two databases.
+    pub fn swap(&mut self, one: u8, other: u8) {
+        self.spaces.swap(usize::from(one), usize::from(other));
+    }
+
+    /// What the memory of this shard has changed by since this was asked last, unless it is little.
+    #[inline]
+    fn change(&mut self) -> i64 {
+        let (mut change, mut used) = (0, std::mem::take(&mut self.used));
+        while used != 0 {
+            let db = used.trailing_zeros() as usize;
+            used &= used - 1;
+            if let Some(space) = self.spaces[db].as_deref_mut()
+                && space.bytes().abs_diff(space.reported) >= REPORT_BYTES
+            {
+                change += space.bytes() as i64 - space.reported as i64;
+                space.reported = space.bytes();
+            }
+        }
+        change
+    }
+}
+
+/// All keys of all databases.
+#[derive(Debug)]
+pub struct Store {
+    shards: Box<[Mutex<Shard>]>,
+    /// Bytes that all entries take, up to a little for each shard.
+    bytes: AtomicI64,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), bytes: AtomicI64::new(0) }
+    }
+}
+
+impl Store {
+    /// Locks the shard of one key.
+    #[must_use]
+    #[inline]
+    pub fn lock_one(&self, key: Key<'_>) -> Keys<'_> {
+        let shard = key.shard();
+        Keys { store: self, locked: Locked::One(shard, self.lock(shard)) }
+    }
+
+    /// Locks the shards of several keys.
+    #[must_use]
+    pub fn lock_some<'a>(&self, keys: impl Iterator<Item = Key<'a>>) -> Keys<'_> {
+        let mut shards: SmallVec<[usize; 8]> = keys.map(Key::shard).collect();
+        shards.sort_unstable();
+        shards.dedup();
+        Keys { store: self, locked: Locked::Some(shards.into_iter().map(|shard| (shard, self.lock(shard))).collect()) }
+    }
+
+    /// Locks all shards.
+    #[must_use]
+    pub fn lock_all(&self) -> Keys<'_> {
+        Keys { store: self, locked: Locked::All((0..SHARDS).map(|shard| self.lock(shard)).collect()) }
+    }
+
+    /// Locks one shard by its number, below [`SHARDS`].
+    #[must_use]
+    pub fn lock_shard(&self, shard: usize) -> Keys<'_> {
+        Keys { store: self, locked: Locked::One(shard, self.lock(shard)) }
+    }
+
+    /// Bytes that all entries take, as the allocator rounds them; each shard may be off by a KiB.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        usize::try_from(self.bytes.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    #[inline]
+    fn lock(&self, shard: usize) -> MutexGuard<'_, Shard> {
+        // A command that panicked has left its keys in some state that is valid for each of them.
+        self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Shards that are locked, for as long as this lives.
+#[derive(Debug)]
+pub struct Keys<'s> {
+    store: &'s Store,
+    locked: Locked<'s>,
+}
+
+#[derive(Debug)]
+enum Locked<'s> {
+    One(usize, MutexGuard<'s, Shard>),
+    Some(SmallVec<[(usize, MutexGuard<'s, Shard>); 4]>),
+    All(Vec<MutexGuard<'s, Shard>>),
+}
+
+impl Keys<'_> {
+    /// The keys of a database that share a shard with `key`.
+    ///
+    /// # Panics
+    ///
+    /// That shard was not locked: the command's description in the table does not name this key.
+    #[inline]
+    pub fn space(&mut self, db: u8, key: Key<'_>) -> &mut Space {
+        self.shard(key.shard()).space(db)
+    }
+
+    /// A shard by its number.
+    ///
+    /// # Panics
+    ///
+    /// It was not locked.
+    #[inline]
+    pub fn shard(&mut self, number: usize) -> &mut Shard {
+        let found = match &mut self.locked {
+            Locked::One(locked, shard) if *locked == number => Some(shard),
+            Locked::One(..) => None,
+            // In the order of their numbers, as they were locked.
+            Locked::Some(shards) => {
+                let found = shards.binary_search_by_key(&number, |(locked, _)| *locked);
+                found.ok().map(|index| &mut shards[index].1)
+            }
+            Locked::All(shards) => shards.get_mut(number),
+        };
+        found.expect("a command uses a key that its description does not name")
+    }
+
+    /// All shards that are locked.
+    pub fn shards(&mut self) -> impl Iterator<Item = &mut Shard> {
+        let (one, some, all) = match &mut self.locked {
+            Locked::One(_, shard) => (Some(shard), None, None),
+            Locked::Some(shards) => (None, Some(shards.iter_mut().map(|(_, shard)| shard)), None),
+            Locked::All(shards) => (None, None, Some(shards.iter_mut())),
+        };
+        let all = all.into_iter().flatten();
+        one.into_iter().chain(some.into_iter().flatten()).chain(all).map(|shard| &mut **shard)
+    }
+}
+
+impl Drop for Keys<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let change: i64 = match &mut self.locked {
+            Locked::One(_, shard) => shard.change(),
+            Locked::Some(shards) => shards.iter_mut().map(|(_, shard)| shard.change()).sum(),
+            Locked::All(shards) => shards.iter_mut().map(|shard| shard.change()).sum(),
+        };
+        if change != 0 {
+            self.store.bytes.fetch_add(change, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! The keys of one database in one shard.
+
+use std::collections::{BTreeSet, HashMap};
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use hashbrown::HashTable;
+
+use super::Key;
+use super::entry::{Entry, New};
+
+/// The place of a key that was found. Good until the key is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot(u32);
+
+/// No free place.
+const NONE: u32 = u32::MAX;
+
+#[derive(Debug)]
+enum Place {
+    Used(Entry),
+    /// Empty; the next empty one.
+    Free(u32),
+}
+
+/// The keys of one database in one shard, with their values.
+///
+/// Entries stay in their places while they live, so a scan that walks the places meets each key that was there from its
+/// beginning to its end. The table holds numbers of places only: it is small, and growing it moves little.
+#[derive(Debug)]
+pub struct Space {
+    table: HashTable<u32>,
+    places: Vec<Place>,
+    free: u32,
+    /// The keys that expire, soonest first.
+    deadlines: BTreeSet<(u64, u32)>,
+    watchers: HashMap<Box<[u8]>, Vec<Arc<AtomicBool>>>,
+    /// Bytes that all entries take.
+    bytes: usize,
+    /// Of those, what was added to the store's sum.
+    pub(super) reported: usize,
+}
+
+impl Default for Space {
+    fn default() -> Self {
+        Self {
+            table: HashTable::new(),
+            places: Vec::new(),
+            free: NONE,
+            deadlines: BTreeSet::new(),
+            watchers: HashMap::new(),
+            bytes: 0,
+            reported: 0,
+        }
+    }
+}
+
+impl Space {
+    /// The place of a key. A key that has expired is removed, and not found.
+    #[inline]
+    pub fn find(&mut self, key: Key<'_>, now_ms: u64) -> Option<Slot> {
+        let places = &self.places;
+        let found = self.table.find(key.hash, |place| is_at(places, *place, key.bytes))?;
+        let slot = Slot(*found);
+        let entry = self.entry_mut(slot);
+        if entry.deadline_ms != 0 && entry.deadline_ms <= now_ms {
+            self.take_out(slot, key.hash);
+            return None;
+        }
+        entry.used_s = (now_ms / 1000) as u32;
+        Some(slot)
+    }
+
+    /// What is at a place that was found.
+    ///
+    /// # Panics
+    ///
+    /// The key was removed since.
+    #[must_use]
+    #[inline]
+    pub fn entry(&self, slot: Slot) -> &Entry {
+        match &self.places[slot.0 as usize] {
+            Place::Used(entry) => entry,
+            Place::Free(_) => panic!("a slot that was given back is used"),
+        }
+    }
+
+    #[inline]
+    fn entry_mut(&mut self, slot: Slot) -> &mut Entry {
+        match &mut self.places[slot.0 as usize] {
+            Place::Used(entry) => entry,
+            Place::Free(_) => panic!("a slot that was given back is used"),
+        }
+    }
+
+    /// Changes a value in place. Whoever watches the key is told.
+    pub fn edit<R>(&mut self, slot: Slot, change: impl FnOnce(&mut Entry) -> R) -> R {
+        let entry = self.entry_mut(slot);
+        let before = entry.cost();
+        let result = change(entry);
+        let after = entry.cost();
+        self.bytes = self.bytes - before + after;
+        self.touch_slot(slot);
+        result
+    }
+
+    /// Sets a key's value. A deadline that it has stays.
+    #[inline]
+    pub fn set(&mut self, key: Key<'_>, value: New<'_>, now_ms: u64) -> Slot {
+        if let Some(slot) = self.find(key, now_ms) {
+            self.edit(slot, |entry| entry.set(value));
+            return slot;
+        }
+        let entry = Entry::new(key.bytes, value);
+        self.put_in(key.hash, entry, now_ms)
+    }
+
+    /// Sets when a key expires, in milliseconds since 1970; `None` is never.
+    pub fn set_deadline(&mut self, slot: Slot, deadline_ms: Option<u64>) {
+        let old = mem::replace(&mut self.entry_mut(slot).deadline_ms, deadline_ms.unwrap_or(0));
+        if old != 0 {
+            self.deadlines.remove(&(old, slot.0));
+        }
+        if let Some(deadline_ms) = deadline_ms {
+            self.deadlines.insert((deadline_ms, slot.0));
+        }
+        if old != 0 || deadline_ms.is_some() {
+            self.touch_slot(slot);
+        }
+    }
+
+    /// Removes a key, for its value to be dropped or put elsewhere.
+    pub fn remove(&mut self, key: Key<'_>, now_ms: u64) -> Option<Entry> {
+        let slot = self.find(key, now_ms)?;
+        Some(self.take_out(slot, key.hash))
+    }
+
+    /// Puts an entry that was removed elsewhere under a key that is not there, with its deadline.
+    pub fn put(&mut self, key: Key<'_>, mut entry: Entry, now_ms: u64) -> Slot {
+        if entry.key() != key.bytes {
+            entry.rename(key.bytes);
+        }
+        let deadline_ms = mem::take(&mut entry.deadline_ms);
+        let slot = self.put_in(key.hash, entry, now_ms);
+        if deadline_ms != 0 {
+            self.set_deadline(slot, Some(deadline_ms));
+        }
+        slot
+    }
+
+    fn put_in(&mut self, hash: u64, mut entry: Entry, now_ms: u64) -> Slot {
+        entry.used_s = (now_ms / 1000) as u32;
+        self.bytes += entry.cost();
+        let place = match self.free {
+            NONE => {
+                if self.places.len() == self.places.capacity() {
+                    // An eighth at a time: doubling would leave half of the memory empty.
+                    self.places.reserve_exact(self.places.len() / 8 + 8);
+                }
+                self.places.push(Place::Used(entry));
+                (self.places.len() - 1) as u32
+            }
+            free => {
+                if let Place::Free(next) = mem::replace(&mut self.places[free as usize], Place::Used(entry)) {
+                    self.free = next;
+                }
+                free
+            }
+        };
+        let places = &self.places;
+        self.table.insert_unique(hash, place, |place| super::hash_of(key_at(places, *place)));
+        self.touch_slot(Slot(place));
+        Slot(place)
+    }
+
+    fn take_out(&mut self, slot: Slot, hash: u64) -> Entry {
+        self.touch_slot(slot);
+        if let Ok(found) = self.table.find_entry(hash, |place| *place == slot.0) {
+            found.remove();
+        }
+        let Place::Used(entry) = mem::replace(&mut self.places[slot.0 as usize], Place::Free(self.free)) else {
+            panic!("a slot that was given back is removed again");
+        };
+        self.free = slot.0;
+        if entry.deadline_ms != 0 {
+            self.deadlines.remove(&(entry.deadline_ms, slot.0));
+        }
+        self.bytes -= entry.cost();
+        entry
+    }
+
+    /// Removes at most `most` keys whose time has come, and says how many it removed.
+    pub fn expire(&mut self, now_ms: u64, most: usize) -> usize {
+        let mut expired = 0;
+        while expired < most
+            && let Some(&(deadline_ms, place)) = self.deadlines.first()
+            && deadline_ms <= now_ms
+        {
+            let hash = super::hash_of(key_at(&self.places, place));
+            self.take_out(Slot(place), hash);
+            expired += 1;
+        }
+        expired
+    }
+
+    /// The key that expires soonest, in milliseconds since 1970.
+    #[must_use]
+    pub fn next_deadline_ms(&self) -> Option<u64> {
+        self.deadlines.first().map(|(deadline_ms, _)| *deadline_ms)
+    }
+
+    /// Keys, those that have expired and were not removed yet included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether there is no key.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Keys that expire.
+    #[must_use]
+    pub fn expiring(&self) -> usize {
+        self.deadlines.len()
+    }
+
+    /// Bytes that all entries take.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Places, used and free: the numbers that [`Space::at`] takes.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        self.places.len()
+    }
+
+    /// What is at a place by its number, unless it is free or has expired.
+    #[must_use]
+    pub fn at(&self, place: usize, now_ms: u64) -> Option<&Entry> {
+        match self.places.get(place)? {
+            Place::Used(entry) if entry.deadline_ms == 0 || entry.deadline_ms > now_ms => Some(entry),
+            _ => None,
+        }
+    }
+
+    /// Tells `flag` when a key changes.
+    pub fn watch(&mut self, key: &[u8], flag: Arc<AtomicBool>) {
+        self.watchers.entry(key.into()).or_default().push(flag);
+    }
+
+    /// Tells it no more.
+    pub fn unwatch(&mut self, key: &[u8], flag: &Arc<AtomicBool>) {
+        if let Some(flags) = self.watchers.get_mut(key) {
+            flags.retain(|other| !Arc::ptr_eq(other, flag));
+            if flags.is_empty() {
+                self.watchers.remove(key);
+            }
+        }
+    }
+
+    /// Tells all who watch a key that is there: for what changes them all.
+    pub fn touch_all(&mut self, now_ms: u64) {
+        let watched: Vec<Box<[u8]>> = self.watchers.keys().cloned().collect();
+        for bytes in watched {
+            if self.find(Key::new(&bytes), now_ms).is_some() {
+                self.touch(&bytes);
+            }
+        }
+    }
+
+    /// Takes the watchers out, to be put into the space that takes this one's place.
+    pub fn swap_watchers(&mut self, other: &mut Self) {
+        mem::swap(&mut self.watchers, &mut other.watchers);
+    }
+
+    #[inline]
+    fn touch_slot(&mut self, slot: Slot) {
+        if !self.watchers.is_empty() {
+            self.touch(self.entry(slot).key());
+        }
+    }
+
+    fn touch(&self, key: &[u8]) {
+        for flag in self.watchers.get(key).into_iter().flatten() {
+            flag.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+#[inline]
+fn is_at(places: &[Place], place: u32, key: &[u8]) -> bool {
+    key_at(places, place) == key
+}
+
+#[inline]
+fn key_at(places: &[Place], place: u32) -> &[u8] {
+    match &places[place as usize] {
+        Place::Used(entry) => entry.key(),
+        Place::Free(_) => &[],
+    }
+}
