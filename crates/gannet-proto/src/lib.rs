@@ -11,6 +11,7 @@
 //! | [`Raw`] | whatever arrived, as it arrived |
 //! | [`Lines`] | the bytes before `\n` or `\r\n` |
 //! | [`LengthPrefixed`] | the bytes that a number in front of them counts |
+//! | [`resp::Commands`] | the words of a Redis client's command |
 //!
 //! Everything that a peer can make grow has a limit, and a codec checks it before it asks for more
 //! bytes: a caller may reserve what [`Decoded::Partial`] names without checking again.
@@ -37,6 +38,7 @@ mod error;
 pub mod length_prefixed;
 mod lines;
 mod raw;
+pub mod resp;
 mod sink;
 
 pub use codec::{Codec, Decoded};

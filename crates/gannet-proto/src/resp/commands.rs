@@ -1,0 +1,276 @@
+//! The server's side: commands as clients send them.
+
+use memchr::memchr;
+
+use super::{Args, ProtocolError, header, inline};
+use crate::{Codec, DecodeError, Decoded, EncodeError, Sink};
+
+/// Decodes commands: arrays of bulk strings (section "Sending commands to a Redis server") and inline commands
+/// (section "Inline commands").
+///
+/// A command that does not begin with `*` is inline: a line, split at blanks. A word in double quotes may have the
+/// escapes `\xHH`, `\n`, `\r`, `\t`, `\b`, `\a`, and `\` before any other byte stands for that byte; a word in single
+/// quotes may have `\'`. They are taken out in place.
+///
+/// A whole command is walked through once. One that arrives in pieces is walked through twice, however many the
+/// pieces are.
+///
+/// Replies are written by a [`Writer`](super::Writer), not by the codec: [`encode`](Codec::encode) takes bytes as they
+/// are.
+///
+/// # Limits
+///
+/// | what | default | set by | over it |
+/// |---|---|---|---|
+/// | a word | 512 MiB | [`max_bulk`](Self::max_bulk) | [`ProtocolError::InvalidLength`] |
+/// | words of a command | 1,048,576 | [`max_args`](Self::max_args) | [`ProtocolError::InvalidCount`] |
+/// | an inline command | 64 KiB | [`max_inline`](Self::max_inline) | [`ProtocolError::InlineTooBig`] |
+/// | a command that is an array | 1 GiB | [`max_total`](Self::max_total) | [`DecodeError::TooLarge`] |
+/// | a line with a count or length | 64 KiB | | [`ProtocolError::CountTooBig`], [`ProtocolError::LengthTooBig`] |
+///
+/// # As Redis does it
+///
+/// What is accepted is what Redis 7.0 accepts, with the same errors. So numbers are strict: no `+`, no superfluous
+/// zero. The `\r` that ends a count or a word is followed by one byte that nobody looks at, though it should be `\n`;
+/// so are the two bytes behind a word. A count of 0 or less is a command without words.
+///
+/// It differs in three points. A NUL is a byte like others, where Redis does not see the rest of a line with one and
+/// waits for more. A command of more than 1,048,576 words is refused, as in Redis up to 6.2. And that a client which
+/// has not authenticated may send 10 words of 16 KiB only is left to the service.
+///
+/// ```
+/// use gannet_proto::resp::Commands;
+/// use gannet_proto::{Codec, Decoded};
+///
+/// let commands = Commands::new().max_bulk(1024 * 1024);
+/// let mut received = *b"SET greeting \"hello\\x21\"\r\n";
+/// let decoded = commands.decode(&mut Default::default(), &mut received)?;
+/// let Decoded::Message { message: args, .. } = decoded else { unreachable!() };
+/// assert_eq!(*args, [&b"SET"[..], b"greeting", b"hello!"]);
+/// # Ok::<(), gannet_proto::DecodeError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Commands {
+    max_bulk: usize,
+    max_args: u32,
+    max_inline: usize,
+    max_total: usize,
+}
+
+/// Longer lines with a count or a length are refused, in bytes without the `\r`. Redis's PROTO_INLINE_MAX_SIZE.
+const MAX_HEADER: usize = 64 * 1024;
+
+impl Commands {
+    /// Commands with the default limits.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { max_bulk: 512 << 20, max_args: 1 << 20, max_inline: 64 * 1024, max_total: 1 << 30 }
+    }
+
+    /// Sets the longest word that is accepted in an array, in bytes. 512 MiB by default, as Redis's
+    /// `proto-max-bulk-len`.
+    #[must_use]
+    pub const fn max_bulk(self, bytes: usize) -> Self {
+        Self { max_bulk: bytes, ..self }
+    }
+
+    /// Sets how many words a command may have that is an array. 1,048,576 by default. More than 2,147,483,647 cannot
+    /// be set.
+    #[must_use]
+    pub const fn max_args(self, words: usize) -> Self {
+        let most = i32::MAX as usize;
+        Self { max_args: if words < most { words } else { most } as u32, ..self }
+    }
+
+    /// Sets the longest inline command that is accepted, in bytes without its `\n`. 64 KiB by default.
+    #[must_use]
+    pub const fn max_inline(self, bytes: usize) -> Self {
+        Self { max_inline: bytes, ..self }
+    }
+
+    /// Sets the longest command that is accepted as an array, in bytes with everything. 1 GiB by default, as Redis's
+    /// `client-query-buffer-limit`.
+    #[must_use]
+    pub const fn max_total(self, bytes: usize) -> Self {
+        Self { max_total: bytes, ..self }
+    }
+
+    /// Takes an array off `input`, which begins with `*`.
+    #[inline]
+    fn array<'a>(&self, state: &mut CommandsState, input: &'a [u8]) -> Result<Decoded<Args<'a>>, DecodeError> {
+        let mut args = Args::default();
+        let mut place = *state;
+        if place.at == 0 {
+            if let Some(need) = self.count(&mut place, input)? {
+                *state = place;
+                return Ok(Decoded::Partial { need });
+            }
+            if let Some(need) = self.walk(&mut place, input, |word| args.push(word))? {
+                *state = place;
+                return Ok(Decoded::Partial { need });
+            }
+            *state = CommandsState::default();
+            return Ok(Decoded::Message { message: args, consumed: place.at });
+        }
+
+        // The words found in earlier calls are not known any more: find the end first, then all of them.
+        if let Some(need) = self.walk(&mut place, input, |_| ())? {
+            *state = place;
+            return Ok(Decoded::Partial { need });
+        }
+        let mut place = CommandsState::default();
+        self.count(&mut place, input)?;
+        self.walk(&mut place, input, |word| args.push(word))?;
+        *state = CommandsState::default();
+        Ok(Decoded::Message { message: args, consumed: place.at })
+    }
+
+    /// Moves `place` behind the line that counts the words. Where it has no end yet, says how many bytes are needed.
+    #[inline]
+    fn count(&self, place: &mut CommandsState, input: &[u8]) -> Result<Option<usize>, DecodeError> {
+        let (count, size) = match header::short(input) {
+            Some((count, size)) => (count as i64, size),
+            None => match place.line(input).map_err(|TooBig| ProtocolError::CountTooBig)? {
+                Some(line) => (header::strict(&line[1..]).ok_or(ProtocolError::InvalidCount)?, line.len() + 2),
+                None => return Ok(Some(input.len() + 1)),
+            },
+        };
+        if count > i64::from(self.max_args) {
+            return Err(ProtocolError::InvalidCount.into());
+        }
+        *place = CommandsState { at: size, left: count.max(0) as u32, searched: 0 };
+        Ok(None)
+    }
+
+    /// Moves `place` from word to word. Where one has no end yet, says how many bytes are needed.
+    #[inline]
+    fn walk<'a>(
+        &self,
+        place: &mut CommandsState,
+        input: &'a [u8],
+        mut found: impl FnMut(&'a [u8]),
+    ) -> Result<Option<usize>, DecodeError> {
+        while place.left > 0 {
+            let bytes = &input[place.at..];
+            let (length, size) = match header::short(bytes) {
+                Some(header) if bytes[0] == b'$' => header,
+                _ => match self.length(place, bytes)? {
+                    Some(header) => header,
+                    None => return Ok(Some(input.len() + 1)),
+                },
+            };
+            if length > self.max_bulk {
+                return Err(ProtocolError::InvalidLength.into());
+            }
+            let need = place.at.saturating_add(size).saturating_add(length).saturating_add(2);
+            if need > self.max_total {
+                return Err(DecodeError::TooLarge { length: need as u64, limit: self.max_total });
+            }
+            if need > input.len() {
+                return Ok(Some(need));
+            }
+            found(&bytes[size..size + length]);
+            *place = CommandsState { at: need, left: place.left - 1, searched: 0 };
+        }
+        Ok(None)
+    }
+
+    /// The length of a word and the size of its line, where that line is an unusual or a bad one.
+    #[cold]
+    fn length(&self, place: &mut CommandsState, bytes: &[u8]) -> Result<Option<(usize, usize)>, ProtocolError> {
+        let Some(line) = place.line(bytes).map_err(|TooBig| ProtocolError::LengthTooBig)? else {
+            return Ok(None);
+        };
+        if bytes[0] != b'$' {
+            return Err(ProtocolError::NotBulk { got: bytes[0] });
+        }
+        let length = header::strict(&line[1..]).and_then(|length| usize::try_from(length).ok());
+        Ok(Some((length.ok_or(ProtocolError::InvalidLength)?, line.len() + 2)))
+    }
+
+    /// Takes a line off `input` and splits it.
+    fn inline<'a>(&self, state: &mut CommandsState, input: &'a mut [u8]) -> Result<Decoded<Args<'a>>, DecodeError> {
+        let window = input.len().min(self.max_inline.saturating_add(1));
+        let searched = state.at.min(window);
+        let Some(offset) = memchr(b'\n', &input[searched..window]) else {
+            if window > self.max_inline {
+                return Err(ProtocolError::InlineTooBig.into());
+            }
+            state.at = window;
+            return Ok(Decoded::Partial { need: window + 1 });
+        };
+        state.at = 0;
+        let end = searched + offset;
+        // A `\r` before it is a blank like others.
+        Ok(Decoded::Message { message: inline::split(&mut input[..end])?, consumed: end + 1 })
+    }
+}
+
+impl Default for Commands {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Codec for Commands {
+    type Message<'a> = Args<'a>;
+    type State = CommandsState;
+
+    const TRANSPARENT: bool = true;
+
+    /// Takes one command off `input`.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::Resp`] where Redis would answer with a protocol error, [`DecodeError::TooLarge`] for an array
+    /// over [`max_total`](Commands::max_total).
+    #[inline]
+    fn decode<'a>(&self, state: &mut CommandsState, input: &'a mut [u8]) -> Result<Decoded<Args<'a>>, DecodeError> {
+        match input.first() {
+            Some(b'*') => self.array(state, input),
+            Some(_) => self.inline(state, input),
+            None => Ok(Decoded::Partial { need: 1 }),
+        }
+    }
+
+    /// Writes the payload and nothing else. Never fails.
+    #[inline]
+    fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), EncodeError> {
+        for part in parts {
+            out.put(part);
+        }
+        Ok(())
+    }
+}
+
+/// How far a connection's unfinished command has been walked through.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CommandsState {
+    /// Where the first word without an end begins; 0 where the words were not counted yet. In an inline command, how
+    /// many bytes are known to hold no `\n`.
+    at: usize,
+    /// Words from there on.
+    left: u32,
+    /// So many bytes from there on are known to hold no `\r`.
+    searched: u32,
+}
+
+/// A line has no end within [`MAX_HEADER`] bytes.
+struct TooBig;
+
+impl CommandsState {
+    /// The line at the start of `bytes`, which is where this place is, up to its `\r`. Nothing where it has no end, or
+    /// where the byte behind its `\r` is missing.
+    #[cold]
+    fn line<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<&'a [u8]>, TooBig> {
+        let window = &bytes[..bytes.len().min(MAX_HEADER + 1)];
+        let searched = self.searched as usize;
+        let Some(offset) = memchr(b'\r', &window[searched..]) else {
+            self.searched = window.len() as u32;
+            return if window.len() > MAX_HEADER { Err(TooBig) } else { Ok(None) };
+        };
+        let end = searched + offset;
+        self.searched = end as u32;
+        Ok((bytes.len() > end + 1).then_some(&window[..end]))
+    }
+}

@@ -1,0 +1,52 @@
+//! The Redis serialization protocol, RESP2 and RESP3.
+//!
+//! | type | for | what it does |
+//! |---|---|---|
+//! | [`Commands`] | a server | decodes what clients send: arrays of bulk strings, and inline commands |
+//! | [`Writer`] | a server | writes replies in the [`Version`] that the client asked for |
+//!
+//! A connection starts in RESP2; with `HELLO 3` the client asks for RESP3, which changes replies only. That is up to
+//! the service: it calls [`Writer::set_version`], or makes the writer with the version that its session remembers.
+//!
+//! The protocol is specified at <https://redis.io/docs/latest/develop/reference/protocol-spec/>; sections that are
+//! named here are of that page. What it leaves open, limits and errors above all, is as in Redis 7.0.
+//!
+//! ```
+//! use gannet_proto::resp::{Commands, Version, Writer};
+//! use gannet_proto::{Codec, Decoded};
+//!
+//! let mut received = *b"*2\r\n$4\r\nECHO\r\n$5\r\nhello\r\n";
+//! let decoded = Commands::new().decode(&mut Default::default(), &mut received)?;
+//! let Decoded::Message { message: args, consumed: 25 } = decoded else { unreachable!() };
+//!
+//! let mut replies = Vec::new();
+//! let mut writer = Writer::new(&mut replies, Version::Resp2);
+//! match *args {
+//!     [b"ECHO", text] => writer.bulk(text),
+//!     _ => writer.error("ERR unknown command"),
+//! }
+//! assert_eq!(replies, b"$5\r\nhello\r\n");
+//! # Ok::<(), gannet_proto::DecodeError>(())
+//! ```
+
+mod args;
+mod commands;
+mod error;
+mod header;
+mod inline;
+mod writer;
+
+pub use args::Args;
+pub use commands::{Commands, CommandsState};
+pub use error::ProtocolError;
+pub use writer::Writer;
+
+/// Which replies a client understands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Version {
+    /// Simple strings, errors, integers, bulk strings and arrays. What every connection starts with.
+    #[default]
+    Resp2,
+    /// Also maps, sets, pushes, doubles, booleans and more. Asked for with `HELLO 3`.
+    Resp3,
+}
