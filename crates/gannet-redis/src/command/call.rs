@@ -30,7 +30,7 @@ pub struct Call<'c, 'k, 'a> {
     /// Where the reply goes.
     pub reply: &'c mut Reply,
     /// What was taken out of the store and is large: dropped where that holds nobody up.
-    pub garbage: &'c mut Vec<Box<Space>>,
+    pub garbage: &'c mut Vec<Space>,
 }
 
 impl<'a> Call<'_, '_, 'a> {

@@ -31,7 +31,7 @@ pub struct Redis {
     /// Replies to the command that runs, until it is done.
     pub(crate) reply: Reply,
     pub(crate) clock: Clock,
-    pub(crate) garbage: Vec<Box<Space>>,
+    pub(crate) garbage: Vec<Space>,
 }
 
 impl Redis {
