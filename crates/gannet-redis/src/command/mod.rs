@@ -4,6 +4,8 @@ pub mod call;
 pub mod error;
 pub mod number;
 mod strings;
+#[cfg(test)]
+pub(crate) mod trial;
 
 use std::sync::LazyLock;
 
