@@ -38,6 +38,8 @@ mod inline;
 mod replies;
 mod token;
 mod value;
+#[cfg(test)]
+mod work;
 mod writer;
 
 pub use args::Args;

@@ -1,7 +1,5 @@
 //! One step through a reply: a value without others inside, or the head of one with others.
 
-use memchr::memchr;
-
 use super::{ProtocolError, Value, header};
 use crate::DecodeError;
 
@@ -127,7 +125,7 @@ impl Limits {
 fn line<'a>(limit: usize, searched: &mut usize, bytes: &'a [u8]) -> Result<Option<&'a [u8]>, ProtocolError> {
     let window = &bytes[..bytes.len().min(limit.saturating_add(2))];
     let start = (*searched).max(1);
-    let Some(offset) = memchr(b'\r', &window[start..]) else {
+    let Some(offset) = header::find(b'\r', &window[start..]) else {
         if window.len() > limit.saturating_add(1) {
             return Err(ProtocolError::LineTooLong { limit });
         }
