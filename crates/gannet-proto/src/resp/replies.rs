@@ -107,7 +107,7 @@ impl Replies {
         Ok(())
     }
 
-    /// Takes a value off `rest`, which is a whole one.
+    /// Takes a value off `rest`, which is a whole one: what its heads announce is there.
     fn build<'a>(&self, rest: &mut &'a [u8], depth: u8) -> Result<Value<'a>, DecodeError> {
         let Step::Whole(token, size) = self.limits.token(0, &mut 0, rest)? else {
             return Err(DecodeError::Truncated { have: rest.len() });
@@ -127,7 +127,10 @@ impl Replies {
                 Value::Attribute { pairs, value: Box::new(self.build(rest, depth)?) }
             }
             kind => {
-                let values = (0..head.len).map(|_| self.build(rest, depth)).collect::<Result<_, _>>()?;
+                let mut values = Vec::with_capacity(head.len);
+                for _ in 0..head.len {
+                    values.push(self.build(rest, depth)?);
+                }
                 match kind {
                     b'~' => Value::Set(values),
                     b'>' => Value::Push(values),
@@ -138,7 +141,11 @@ impl Replies {
     }
 
     fn pairs<'a>(&self, rest: &mut &'a [u8], len: usize, depth: u8) -> Result<Pairs<'a>, DecodeError> {
-        (0..len).map(|_| Ok((self.build(rest, depth)?, self.build(rest, depth)?))).collect()
+        let mut pairs = Vec::with_capacity(len);
+        for _ in 0..len {
+            pairs.push((self.build(rest, depth)?, self.build(rest, depth)?));
+        }
+        Ok(pairs)
     }
 }
 
