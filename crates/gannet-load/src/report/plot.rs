@@ -26,6 +26,8 @@ pub(super) struct Plot {
     pub x: Axis,
     /// From bottom to top.
     pub y: Axis,
+    /// The part from left to right that was measured, where that is not all.
+    pub shaded: Option<(f64, f64)>,
     /// The lines, the lowest first.
     pub lines: Vec<Line>,
 }
@@ -51,6 +53,7 @@ impl Plot {
             "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-labelledby=\"{id}-title {id}-desc\">\n\
              <title id=\"{id}-title\">{title}</title>\n<desc id=\"{id}-desc\">{description}</desc>\n"
         );
+        self.draw_shade(&mut out);
         self.draw_axes(&mut out);
         self.draw_legend(&mut out);
         let mut is_empty = true;
@@ -74,6 +77,17 @@ impl Plot {
 
     fn place(&self, (x, y): (f64, f64)) -> (f64, f64) {
         (across(self.x.place(x)), up(self.y.place(y)))
+    }
+
+    fn draw_shade(&self, out: &mut String) {
+        let Some((from, to)) = self.shaded else { return };
+        let (left, right) = (across(self.x.place(from)), across(self.x.place(to)));
+        let _ = writeln!(
+            out,
+            "<rect class=\"shade\" x=\"{left:.1}\" y=\"{TOP}\" width=\"{:.1}\" height=\"{:.1}\"/>",
+            right - left,
+            HEIGHT - BOTTOM - TOP
+        );
     }
 
     fn draw_axes(&self, out: &mut String) {
@@ -121,6 +135,14 @@ impl Plot {
                 line.name
             );
             x += 52.0 + LEGEND_CHARACTER * line.name.chars().count() as f64;
+        }
+        if self.shaded.is_some() {
+            let _ = writeln!(
+                out,
+                "<rect class=\"shade\" x=\"{x:.1}\" y=\"10\" width=\"24\" height=\"12\"/>\
+                 <text x=\"{:.1}\" y=\"20\">measured</text>",
+                x + 30.0
+            );
         }
     }
 }
