@@ -1,5 +1,7 @@
 //! Which plots the page shows, and how the results become lines.
 
+use std::cmp::Ordering;
+
 use hdrhistogram::Histogram;
 
 use super::axis::Axis;
@@ -19,8 +21,8 @@ const NINES_MAX: f64 = 6.0;
 
 /// The plots, in the order of the page.
 pub(super) fn charts(results: &Results) -> Vec<Plot> {
-    let points = thinned(&results.seconds);
     let measured_s = (results.measured_from.as_secs_f64(), (results.measured_from + results.measured).as_secs_f64());
+    let points = thinned(&results.seconds, measured_s);
     let span = points.last().map_or(1.0, |point| point.at_s).max(measured_s.1);
     let over_time =
         [throughput(results, &points, span), latency(results, &points, span), connections(results, &points, span)];
@@ -34,6 +36,8 @@ struct Moment {
     at_s: f64,
     /// Its middle, for what happened in it.
     middle_s: f64,
+    /// Whether it lies before the measured time, in it, or after it.
+    part: Ordering,
     connections: f64,
     /// Answers and errors a second; `None` for a piece of a second too short to say a rate.
     rates: Option<[f64; 2]>,
@@ -42,12 +46,12 @@ struct Moment {
 }
 
 /// The seconds, or where there are too many as many of them in one as keeps the points to [`POINTS_MAX`].
-fn thinned(seconds: &[Second]) -> Vec<Moment> {
+fn thinned(seconds: &[Second], measured_s: (f64, f64)) -> Vec<Moment> {
     let in_one = seconds.len().div_ceil(POINTS_MAX).max(1);
-    seconds.chunks(in_one).map(moment).collect()
+    seconds.chunks(in_one).map(|seconds| moment(seconds, measured_s)).collect()
 }
 
-fn moment(seconds: &[Second]) -> Moment {
+fn moment(seconds: &[Second], measured_s: (f64, f64)) -> Moment {
     let lasted_s: f64 = seconds.iter().map(|second| second.lasted.as_secs_f64()).sum();
     let mean = |of: fn(&Second) -> u64| {
         let sum: f64 = seconds.iter().map(|second| of(second) as f64).sum();
@@ -64,9 +68,15 @@ fn moment(seconds: &[Second]) -> Moment {
     };
     let last = seconds.last();
     let at_s = last.map_or(0.0, |second| second.at.as_secs_f64());
+    let middle_s = at_s - lasted_s / 2.0;
     Moment {
         at_s,
-        middle_s: at_s - lasted_s / 2.0,
+        middle_s,
+        part: match middle_s {
+            before if before < measured_s.0 => Ordering::Less,
+            after if after > measured_s.1 => Ordering::Greater,
+            _ => Ordering::Equal,
+        },
         connections: last.map_or(0.0, |second| second.connections as f64),
         rates: (lasted_s >= RATE_OF_S).then(|| [mean(|second| second.answered), mean(|second| second.errors)]),
         latency_ns,
@@ -149,7 +159,7 @@ fn latency(results: &Results, moments: &[Moment], span: f64) -> Plot {
     let line = |name, class, index: usize| Line {
         name,
         class,
-        points: moments.iter().map(|m| Some((m.middle_s, *m.latency_ns?.get(index)?))).collect(),
+        points: by_part(moments.iter(), |m| m.latency_ns?.get(index).copied()),
     };
     let lines = vec![line("max", "third", 2), line("p99", "second", 1), line("p50", "first", 0)];
     let kind = if results.is_open_loop() { "Response time" } else { "Service time" };
@@ -168,7 +178,10 @@ fn connections(results: &Results, moments: &[Moment], span: f64) -> Plot {
     let asked = results.asked.connections as f64;
     let highest = moments.iter().map(|m| m.connections).fold(asked, f64::max);
     let connections = moments.iter().map(|m| Some((m.at_s, m.connections)));
-    let connections = std::iter::once(Some((0.0, 0.0))).chain(connections).collect();
+    // A ramp of less than a second would look like one of a second.
+    let ramped_s = results.ramped.as_secs_f64();
+    let first = moments.first().filter(|first| ramped_s < first.at_s).map(|first| Some((ramped_s, first.connections)));
+    let connections = std::iter::once(Some((0.0, 0.0))).chain(first).chain(connections).collect();
     Plot {
         id: "connections",
         title: "Connections over time",
@@ -184,10 +197,27 @@ fn connections(results: &Results, moments: &[Moment], span: f64) -> Plot {
     }
 }
 
+/// A line with a gap where a value is missing, and where the measured time begins and ends: what would lead over to it
+/// happened in neither.
+fn by_part<'a>(
+    moments: impl Iterator<Item = &'a Moment>,
+    value: impl Fn(&Moment) -> Option<f64>,
+) -> Vec<Option<(f64, f64)>> {
+    let mut points = Vec::new();
+    let mut part = None;
+    for moment in moments {
+        if part.is_some_and(|part| part != moment.part) {
+            points.push(None);
+        }
+        part = Some(moment.part);
+        points.push(value(moment).map(|value| (moment.middle_s, value)));
+    }
+    points
+}
+
 /// The line through all rates that can be said; what is too short for one leaves no gap.
 fn rates(moments: &[Moment], index: usize) -> Vec<Option<(f64, f64)>> {
-    let rates = moments.iter().filter_map(|moment| Some((moment.middle_s, *moment.rates?.get(index)?)));
-    rates.map(Some).collect()
+    by_part(moments.iter().filter(|moment| moment.rates.is_some()), |moment| moment.rates?.get(index).copied())
 }
 
 /// A line at one height: what was asked for.

@@ -7,12 +7,12 @@ use super::axis::Axis;
 /// The drawing's size and the margins around the plotted area, in the units of its view box: a pixel each at full size.
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 320.0;
-const LEFT: f64 = 76.0;
-const RIGHT: f64 = 34.0;
+const LEFT: f64 = 84.0;
+const RIGHT: f64 = 38.0;
 const TOP: f64 = 34.0;
-const BOTTOM: f64 = 48.0;
+const BOTTOM: f64 = 52.0;
 /// The room that a character of the legend takes at most.
-const LEGEND_CHARACTER: f64 = 7.5;
+const LEGEND_CHARACTER: f64 = 8.5;
 
 /// A plot of some lines over one pair of axes.
 pub(super) struct Plot {
@@ -108,7 +108,7 @@ impl Plot {
                 out,
                 "<path class=\"grid\" d=\"M{x:.1} {TOP}V{bottom}\"/>\
                  <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{text}</text>",
-                bottom + 17.0
+                bottom + 19.0
             );
         }
         let _ = writeln!(

@@ -148,10 +148,11 @@ fn connections(results: &Results) -> Section {
             (
                 "opened",
                 format!(
-                    "{} in {}, {} up at the end of the measurement",
+                    "{} in {}, {} up at the {}",
                     units::count(connections.opened),
                     units::span(results.ramped),
-                    units::count(connections.up)
+                    units::count(connections.up),
+                    if results.hold.is_some() { "measurement's end" } else { "end" }
                 ),
             ),
             ("failed", by_reason(results.failed(), &connections.failed)),

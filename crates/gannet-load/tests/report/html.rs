@@ -81,7 +81,8 @@ fn seconds_without_an_answer_are_a_gap_in_the_latency() {
     let page = html(&sample::stalled());
     let plot = page.split("id=\"latency-title\"").nth(1).unwrap();
     let plot = plot.split("</svg>").next().unwrap();
-    assert_eq!(plot.matches("<polyline").count(), 6);
+    // Each of the lines has a piece before the measured time, and two in it.
+    assert_eq!(plot.matches("<polyline").count(), 9);
 }
 
 #[test]
