@@ -258,6 +258,13 @@ fn clients_log_in_before_they_count_as_up() {
 }
 
 #[test]
+fn a_login_takes_no_room_in_a_client() {
+    use gannet_load::client::Session;
+    use gannet_load::scenario::{Echo, Frames};
+    assert!(size_of::<Session<Frames>>() <= 40 && size_of::<Session<Echo>>() <= 48);
+}
+
+#[test]
 fn a_login_that_is_not_answered_or_wrongly_is_a_failed_connection() {
     for driver in drivers() {
         let (_silent, silent) = serve(driver, || Silence);

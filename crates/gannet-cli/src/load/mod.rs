@@ -88,7 +88,7 @@ fn announce(config: &Config, room: &Room, need: &Need) {
     println!("{} against {}: {connections}, {what}", config.kind.name(), config.target);
     let available = room.memory_bytes.map_or_else(String::new, |free| format!(" of {} available", units::bytes(free)));
     println!(
-        "{}, {}, about {} of memory{available}",
+        "{}, {}, about {} of memory{available}\n",
         units::things(config.reactors as u64, "reactor"),
         sources::said(&config.sources),
         units::bytes(need.all())
