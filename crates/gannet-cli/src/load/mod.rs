@@ -5,12 +5,15 @@ mod options;
 mod room;
 mod sources;
 
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use gannet::Address;
+use gannet_load::expect::Expectation;
 use gannet_load::report;
+use gannet_load::results::Results;
 use gannet_load::run::{Config, Kind, run};
 use gannet_load::units;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -47,35 +50,63 @@ pub(crate) fn load(options: &LoadOptions) -> Result<(), Failure> {
             .and_then(|_| signal_hook::flag::register(signal, stop.clone()));
         installed.map_err(|error| Failure::Output(format!("signals cannot be handled: {error}")))?;
     }
+    for file in [&options.json, &options.html, &options.csv].into_iter().flatten() {
+        // A run of an hour is not to end with a folder that is not there.
+        let opened = std::fs::OpenOptions::new().create(true).append(true).open(file);
+        opened.map_err(|error| unwritable(file, &error))?;
+    }
     if !options.quiet {
-        announce(&config, &room, &need);
+        say(&announcement(&config, &room, &need));
     }
     let mut live = Live::new(options.quiet, &config);
     let results = run(&config, &stop, &mut |moment| live.show(moment))?;
     live.end();
     if !options.quiet {
-        print!("{}", report::text(&results));
+        say(&report::text(&results));
     }
     write(options.json.as_ref(), || report::json(&results).map_err(std::io::Error::from))?;
     write(options.html.as_ref(), || Ok(report::html(&results)))?;
     write(options.csv.as_ref(), || Ok(report::csv(&results)))?;
+    judge(&options.expect, &results)
+}
+
+/// Whether the run is one to be content with.
+fn judge(expectations: &[Expectation], results: &Results) -> Result<(), Failure> {
     if !results.invalid.is_empty() {
         return Err(Failure::Invalid(results.invalid.join("; ")));
     }
-    let unmet = options.expect.iter().filter_map(|expectation| expectation.check(&results).err());
+    let unmet = expectations.iter().filter_map(|expectation| expectation.check(results).err());
     let unmet: Vec<String> = unmet.map(|failed| failed.to_string()).collect();
-    if unmet.is_empty() { Ok(()) } else { Err(Failure::Unmet(unmet.join("; "))) }
+    if !unmet.is_empty() {
+        return Err(Failure::Unmet(unmet.join("; ")));
+    }
+    if results.connections.opened == 0 && results.failed() > 0 {
+        let reasons = results.connections.failed.iter();
+        let reasons: Vec<String> =
+            reasons.map(|(reason, times)| format!("{} {reason}", units::count(*times))).collect();
+        return Err(Failure::Unconnected { url: results.asked.url.clone(), reasons: reasons.join(", ") });
+    }
+    Ok(())
+}
+
+/// Prints to standard output. Nobody has to read it: where it is closed, the files and the exit status are what is left.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 /// Writes a form of the report, where it is wanted.
 fn write(file: Option<&PathBuf>, content: impl FnOnce() -> std::io::Result<String>) -> Result<(), Failure> {
     let Some(file) = file else { return Ok(()) };
     let written = content().and_then(|content| std::fs::write(file, content));
-    written.map_err(|error| Failure::Output(format!("{} cannot be written: {error}", file.display())))
+    written.map_err(|error| unwritable(file, &error))
 }
 
-/// Prints the arithmetic of what the run needs.
-fn announce(config: &Config, room: &Room, need: &Need) {
+fn unwritable(file: &Path, error: &std::io::Error) -> Failure {
+    Failure::Output(format!("{} cannot be written: {error}", file.display()))
+}
+
+/// What is said before the start: what will be done, and the arithmetic of what that needs.
+fn announcement(config: &Config, room: &Room, need: &Need) -> String {
     let connections = units::things(config.connections.into(), "connection");
     let what = match config.kind {
         Kind::Idle => format!("a frame every {} on each", units::span(config.heartbeat)),
@@ -85,12 +116,13 @@ fn announce(config: &Config, room: &Room, need: &Need) {
             None => format!("a closed loop, {} outstanding on each", config.depth),
         },
     };
-    println!("{} against {}: {connections}, {what}", config.kind.name(), config.target);
     let available = room.memory_bytes.map_or_else(String::new, |free| format!(" of {} available", units::bytes(free)));
-    println!(
-        "{}, {}, about {} of memory{available}\n",
+    format!(
+        "{} against {}: {connections}, {what}\n{}, {}, about {} of memory{available}\n\n",
+        config.kind.name(),
+        config.target,
         units::things(config.reactors as u64, "reactor"),
         sources::said(&config.sources),
         units::bytes(need.all())
-    );
+    )
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::server::{Folder, Server, drivers, gannet};
+use crate::server::{Folder, Server, drivers, gannet, gannet_by_shell};
 
 fn load(scenario: &str, url: &str, options: &[&str]) -> Output {
     gannet(&[&["load", scenario, url], options].concat()).output().expect("the binary starts")
@@ -54,7 +54,7 @@ fn every_scenario_reports_what_it_did_and_exits_with_0() {
                 "idle" => &["--connections=20", "--heartbeat=200ms"],
                 _ => &["--connections=20", "--rate=500/s"],
             };
-            let common = ["--duration=1s", "--warmup=0", "--driver", driver, "--expect=errors=0", "--expect=lost=0"];
+            let common = ["--duration=700ms", "--warmup=0", "--driver", driver, "--expect=errors=0", "--expect=lost=0"];
             let (report, status) = report(scenario, &server.url(service), &[options, &common].concat(), &folder);
             assert!(matches!(status, Some(0 | 4)), "{scenario}: {report}");
             assert!(report["connections"]["opened"].as_u64().is_some_and(|opened| opened > 0), "{scenario}: {report}");
@@ -118,6 +118,13 @@ fn a_target_that_is_not_there_is_counted_and_the_run_ends() {
     let (report, status) = report("echo", &url, &["--connections=5", "--duration=1s", "--expect=failed=0"], &folder);
     assert_eq!(status, Some(3));
     assert_eq!(report["connections"]["failed"], 5, "{report}");
+    let output = load("echo", &url, &["--connections=5", "--duration=1s", "--quiet"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.lines().count() == 1 && said.contains(&format!("no connection to {url} came up (5 refused)")),
+        "{said}"
+    );
 }
 
 #[test]
@@ -190,6 +197,25 @@ fn a_run_that_is_ended_early_reports_what_it_has() {
     let report: Value = serde_json::from_str(&std::fs::read_to_string(&file).expect("a report")).expect("JSON");
     assert_eq!(report["interrupted"], true);
     assert!(report["requests"]["answered"].as_u64().is_some_and(|answered| answered > 0), "{report}");
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_said_before_the_start() {
+    let folder = Folder::new("load-unwritable");
+    let file = folder.path("no-such-folder/report.json");
+    let output = load("echo", "tcp://127.0.0.1:1", &["--json", file.to_str().expect("a plain path")]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(output.stdout.is_empty() && said.contains("report.json cannot be written"), "{output:?}");
+}
+
+#[test]
+fn nobody_has_to_read_the_report() {
+    let server = Server::serve("poll", &["--listen=echo=tcp://127.0.0.1:0"]);
+    let url = server.url("echo");
+    let options = ["load", "echo", &url, "--rate=100/s", "--duration=500ms", "--warmup=0"];
+    let output = valid(|| gannet_by_shell(r#"exec "$0" "$@" >&-"#, &options).output().expect("the binary starts"));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
 }
 
 #[test]
