@@ -1,6 +1,8 @@
 //! `load`: what `gannet load` reaches and measures beside a bare epoll client, both against the same floor; and what an
 //! idle client takes.
 
+mod agreement;
+
 use std::io;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -26,6 +28,12 @@ pub struct Options {
     /// Measured seconds of each run.
     #[arg(long, default_value_t = 2)]
     seconds: u64,
+    /// Pairs of runs of the ping-pong; a fifth as many runs whose count is checked, of each driver and load.
+    #[arg(long, default_value_t = 15)]
+    pairs: usize,
+    /// Only this case.
+    #[arg(long)]
+    only: Option<Case>,
     /// Idle clients whose memory is measured.
     #[arg(long, default_value_t = 18_000)]
     idle: u32,
@@ -37,6 +45,17 @@ pub struct Options {
     client_cpu: usize,
 }
 
+/// What is measured.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum Case {
+    /// Messages a second beside a bare client.
+    Rate,
+    /// Whether the rate that is reported is true.
+    Agreement,
+    /// Memory of an idle client.
+    Memory,
+}
+
 const CLIENTS: [(&str, Option<DriverChoice>); 3] =
     [("bare epoll", None), ("load, poll", Some(DriverChoice::Poll)), ("load, uring", Some(DriverChoice::Uring))];
 
@@ -44,6 +63,24 @@ const CLIENTS: [(&str, Option<DriverChoice>); 3] =
 pub fn run(options: &Options) -> io::Result<()> {
     socket::pin(options.client_cpu)?;
     println!("{}", machine::describe());
+    let wants = |case| options.only.is_none_or(|only| only == case);
+    if wants(Case::Rate) {
+        compare_rates(options)?;
+    }
+    if wants(Case::Agreement) {
+        agreement::run(options)?;
+    }
+    if wants(Case::Memory) {
+        println!("\n{} idle clients after an exchange each", options.idle);
+        for (name, driver) in CLIENTS {
+            let Some(driver) = driver else { continue };
+            println!("{name:<12} {:>6.0} bytes a connection", idle_bytes(driver, options)?);
+        }
+    }
+    Ok(())
+}
+
+fn compare_rates(options: &Options) -> io::Result<()> {
     for (connections, depth) in [(100, 16), (50, 1)] {
         let mut rates: Vec<Vec<f64>> = CLIENTS.iter().map(|_| Vec::new()).collect();
         for round in 0..options.rounds {
@@ -63,14 +100,10 @@ pub fn run(options: &Options) -> io::Result<()> {
             }
         }
     }
-    println!("\n{} idle clients after an exchange each", options.idle);
-    for (name, driver) in CLIENTS {
-        let Some(driver) = driver else { continue };
-        println!("{name:<12} {:>6.0} bytes a connection", idle_bytes(driver, options)?);
-    }
     Ok(())
 }
 
+/// Messages a second, as the client reports them.
 fn rate(driver: Option<DriverChoice>, port: u16, connections: u32, depth: u32, seconds: u64) -> io::Result<f64> {
     let measured = Duration::from_secs(seconds);
     let warm_up = Duration::from_millis(500);
