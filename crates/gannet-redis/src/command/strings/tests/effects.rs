@@ -69,7 +69,7 @@ fn a_string_is_kept_as_the_command_that_wrote_it_last_keeps_it() {
         ("set name 12", "int"),
         ("append name 3", "raw"),
         ("incr name", "int"),
-        ("incrbyfloat name 1", "embstr"),
+        ("incrbyfloat name 1.5", "embstr"),
         ("setrange name 0 4", "raw"),
         ("set name text", "embstr"),
         ("append name \"\"", "raw"),
