@@ -2,6 +2,7 @@
 
 pub mod call;
 pub mod error;
+pub mod long_double;
 pub mod number;
 mod strings;
 #[cfg(test)]
