@@ -1,8 +1,10 @@
 //! The service: takes commands from connections, runs them, and answers.
 
 mod clock;
+pub(crate) mod pubsub;
 pub mod server;
 mod session;
+pub(crate) mod transaction;
 pub mod turn;
 
 use std::sync::Arc;
@@ -22,7 +24,7 @@ use crate::store::Keys;
 use crate::store::space::Space;
 
 /// A reply from this size on is handed over instead of copied.
-const LARGE_BYTES: usize = 32 << 10;
+pub(crate) const LARGE_BYTES: usize = 32 << 10;
 
 /// The instance of one reactor.
 #[derive(Debug)]
@@ -46,11 +48,33 @@ impl Redis {
         self.clock.time(cx.now()).as_millis() as u64
     }
 
-    /// Runs what a connection sent, or says why not. Nothing is written in the latter case.
+    /// Runs what a connection sent, or keeps it for EXEC, or says why not. Nothing is written in the latter case.
     fn execute(&mut self, session: &mut Session, args: &[&[u8]], cx: &mut Context<'_, Self>) -> Outcome {
+        let command = match self.admit(session, args) {
+            Ok(command) => command,
+            Err(error) => {
+                transaction::refused(session);
+                return Err(error);
+            }
+        };
+        if session.transaction.is_some() && transaction::queue(session, command, args)? {
+            self.reply.simple("QUEUED");
+            return Ok(());
+        }
+        self.run(command, session, args, None, cx)
+    }
+
+    /// The command that was sent, if this connection may send it now.
+    fn admit(&self, session: &Session, args: &[&[u8]]) -> Result<&'static Command, Error> {
         let command = command::find(args[0]).ok_or_else(|| unknown(args))?;
         command.check(args)?;
-        self.run(command, session, args, None, cx)
+        if session.transaction.is_some() {
+            transaction::admit(session, command)?;
+        }
+        if pubsub::is_restricted(session) {
+            pubsub::admit(command, args)?;
+        }
+        Ok(command)
     }
 
     /// Runs a command with its keys locked: here, or before by EXEC.
@@ -80,8 +104,11 @@ impl Redis {
 
     /// Sends what was written.
     #[inline]
-    fn flush(&mut self, cx: &mut Context<'_, Self>) {
+    pub(crate) fn flush(&mut self, cx: &mut Context<'_, Self>) {
         let reply = self.reply.get_mut();
+        if reply.is_empty() {
+            return;
+        }
         if reply.len() < LARGE_BYTES {
             cx.answer(reply);
             reply.clear();

@@ -1,7 +1,9 @@
 //! What all instances of the service share.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
+use super::pubsub::registry::Registry;
 use crate::store::Store;
 
 /// What can be asked for.
@@ -25,12 +27,16 @@ impl Default for Options {
 pub struct Server {
     pub(crate) store: Store,
     pub(crate) options: Options,
+    /// Who has subscribed to what.
+    pub(crate) registry: Registry,
+    /// Messages that did not reach the subscribers on some reactor, since its mailbox was full.
+    pub(crate) lost: AtomicU64,
 }
 
 impl Server {
     /// An empty store.
     #[must_use]
     pub fn new(options: Options) -> Arc<Self> {
-        Arc::new(Self { store: Store::default(), options })
+        Arc::new(Self { store: Store::default(), options, registry: Registry::default(), lost: AtomicU64::new(0) })
     }
 }
