@@ -12,9 +12,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use foldhash::quality::RandomState;
 use smallvec::SmallVec;
 
+use super::LARGE_BYTES;
 use super::server::Server;
+use super::session::{Replies, Session};
 use super::turn::Turn;
-use super::{LARGE_BYTES, Session};
 use crate::command::error::{Error, Outcome};
 use crate::command::{Command, Flags, KeyWords, Run};
 use crate::store::{Key, Keys, Store};
@@ -191,7 +192,7 @@ pub(super) fn refused(session: &mut Session) {
 ///
 /// It may not.
 pub(super) fn admit(session: &Session, command: &Command) -> Outcome {
-    if command.flags.has(Flags::NO_MULTI) && is_queueing(session) {
+    if command.flags.has(Flags::NO_MULTI) && !runs_at_once(command) && is_queueing(session) {
         return Err(Error::new("ERR Command not allowed inside a transaction"));
     }
     Ok(())
@@ -211,18 +212,34 @@ pub(super) fn queue(session: &mut Session, command: &'static Command, args: &[&[
     let Some(queue) = session.transaction.as_mut().and_then(|transaction| transaction.queue.as_mut()) else {
         return Ok(false);
     };
-    if matches!(command.name, "multi" | "exec" | "discard" | "watch" | "quit" | "reset") {
+    if runs_at_once(command) {
         return Ok(false);
     }
     if !queue.spoiled {
         queue.push(command, args)?;
     }
+    note(session);
     Ok(true)
+}
+
+/// Whether a command is not queued after MULTI.
+fn runs_at_once(command: &Command) -> bool {
+    matches!(command.name, "multi" | "exec" | "discard" | "watch" | "quit" | "reset")
 }
 
 /// Ends what MULTI and WATCH have begun.
 pub(crate) fn end(session: &mut Session) {
-    session.transaction = None;
+    if session.transaction.take().is_some() {
+        note(session);
+    }
+}
+
+/// Tells others how many commands are queued.
+fn note(session: &Session) {
+    if let Some(client) = &session.client {
+        let queue = session.transaction.as_ref().and_then(|transaction| transaction.queue.as_ref());
+        client.queued.store(queue.map_or(0, |queue| queue.commands.len() as u32 + 1), Ordering::Relaxed);
+    }
 }
 
 fn multi(turn: &mut Turn<'_, '_, '_>) -> Outcome {
@@ -231,6 +248,7 @@ fn multi(turn: &mut Turn<'_, '_, '_>) -> Outcome {
         return Err(Error::new("ERR MULTI calls can not be nested"));
     }
     transaction.queue = Some(Queue::default());
+    note(turn.session);
     turn.service.reply.ok();
     Ok(())
 }
@@ -275,6 +293,7 @@ fn exec(turn: &mut Turn<'_, '_, '_>) -> Outcome {
     // when a command panics: what is declared last is dropped first.
     let Transaction { queue, watches } = turn.session.transaction.take().map(|begun| *begun).unwrap_or_default();
     let queue = queue.unwrap_or_default();
+    note(turn.session);
     if queue.spoiled {
         return Err(Error::new("EXECABORT Transaction discarded because of previous errors."));
     }
@@ -296,12 +315,16 @@ fn exec(turn: &mut Turn<'_, '_, '_>) -> Outcome {
         }
     });
     turn.session.in_exec = false;
+    if turn.session.replies != Replies::On {
+        // What was answered before the client asked for no replies is sent.
+        turn.service.send_so_far(turn.session, turn.cx);
+    }
     Ok(())
 }
 
 /// Runs one command of a transaction, and says how many bytes its reply has.
 fn run_one(turn: &mut Turn<'_, '_, '_>, command: &'static Command, args: &[&[u8]], keys: &mut Keys<'_>) -> usize {
-    let start = turn.service.reply.get_ref().len();
+    let (start, replies) = (turn.service.reply.get_ref().len(), turn.session.replies);
     if let Err(error) = turn.service.run(command, turn.session, args, Some(keys), turn.cx) {
         turn.service.reply.get_mut().truncate(start);
         turn.service.reply.error(&error.0);
@@ -309,8 +332,14 @@ fn run_one(turn: &mut Turn<'_, '_, '_>, command: &'static Command, args: &[&[u8]
     // HELLO may have been one of them.
     turn.service.reply.set_version(turn.session.version);
     let end = turn.service.reply.get_ref().len();
+    if turn.session.replies == Replies::Off {
+        turn.service.reply.get_mut().truncate(start);
+        if replies == Replies::On {
+            turn.service.flush(turn.cx);
+        }
+    }
     if end >= LARGE_BYTES {
-        turn.service.flush(turn.cx);
+        turn.service.send_so_far(turn.session, turn.cx);
     }
     end.saturating_sub(start)
 }

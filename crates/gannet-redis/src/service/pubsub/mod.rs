@@ -13,41 +13,44 @@ use std::sync::atomic::Ordering;
 use gannet::proto::resp::{Version, Writer};
 
 use self::registry::{Audience, Kind};
-use super::Session;
+use super::commands::{entry, help, parent};
+use super::session::{Replies, Session};
 use super::turn::Turn;
 use crate::command::call::Reply;
 use crate::command::error::{Error, Outcome};
 use crate::command::{Command, Flags, KeyWords, Run};
 
-const fn entry(name: &'static str, arity: i16, flags: Flags, keys: KeyWords, run: Handler) -> Command {
-    Command { name, arity, flags, keys, run: Run::Connection(run) }
+/// An entry for a command on shard channels, which `COMMAND` counts as keys.
+const fn sharded(name: &'static str, arity: i16, flags: Flags, last: i8, run: Handler) -> Command {
+    Command { name, arity, flags, keys: KeyWords::Range(1, last, 1), run: Run::Connection(run) }
 }
 
 type Handler = fn(&mut Turn<'_, '_, '_>) -> Outcome;
 
 pub(crate) static COMMANDS: &[Command] = &[
-    entry("subscribe", -2, Flags::PUBSUB, KeyWords::None, |turn| subscribe(turn, Kind::Channel, "subscribe")),
-    entry("psubscribe", -2, Flags::PUBSUB, KeyWords::None, |turn| subscribe(turn, Kind::Pattern, "psubscribe")),
-    entry("ssubscribe", -2, Flags::PUBSUB, KeyWords::Range(1, -1, 1), ssubscribe),
-    entry("unsubscribe", -1, Flags::PUBSUB, KeyWords::None, |turn| unsubscribe(turn, Kind::Channel, "unsubscribe")),
-    entry("punsubscribe", -1, Flags::PUBSUB, KeyWords::None, |turn| unsubscribe(turn, Kind::Pattern, "punsubscribe")),
-    entry("sunsubscribe", -1, Flags::PUBSUB, KeyWords::Range(1, -1, 1), |turn| {
-        unsubscribe(turn, Kind::Shard, "sunsubscribe")
-    }),
-    entry("publish", 3, Flags::PUBSUB.and(Flags::FAST), KeyWords::None, publish),
-    entry("spublish", 3, Flags::PUBSUB.and(Flags::FAST), KeyWords::Range(1, 1, 1), spublish),
-    entry("pubsub", -2, Flags::PUBSUB, KeyWords::None, pubsub),
+    entry("subscribe", -2, Flags::PUBSUB, |turn| subscribe(turn, Kind::Channel, "subscribe")),
+    entry("psubscribe", -2, Flags::PUBSUB, |turn| subscribe(turn, Kind::Pattern, "psubscribe")),
+    sharded("ssubscribe", -2, Flags::PUBSUB, -1, ssubscribe),
+    entry("unsubscribe", -1, Flags::PUBSUB, |turn| unsubscribe(turn, Kind::Channel, "unsubscribe")),
+    entry("punsubscribe", -1, Flags::PUBSUB, |turn| unsubscribe(turn, Kind::Pattern, "punsubscribe")),
+    sharded("sunsubscribe", -1, Flags::PUBSUB, -1, |turn| unsubscribe(turn, Kind::Shard, "sunsubscribe")),
+    entry("publish", 3, Flags::PUBSUB.and(Flags::FAST), publish),
+    sharded("spublish", 3, Flags::PUBSUB.and(Flags::FAST), 1, spublish),
+    parent("pubsub", -2, SUBCOMMANDS),
+];
+
+static SUBCOMMANDS: &[Command] = &[
+    entry("pubsub|channels", -2, Flags::PUBSUB, |turn| names(turn, Kind::Channel)),
+    entry("pubsub|numsub", -2, Flags::PUBSUB, |turn| counts(turn, Kind::Channel)),
+    entry("pubsub|numpat", 2, Flags::PUBSUB, numpat),
+    entry("pubsub|shardchannels", -2, Flags::PUBSUB, |turn| names(turn, Kind::Shard)),
+    entry("pubsub|shardnumsub", -2, Flags::PUBSUB, |turn| counts(turn, Kind::Shard)),
+    entry("pubsub|help", 2, Flags::NONE, |turn| help(turn, &HELP)),
 ];
 
 /// Commands that a subscriber may send in RESP2, where a reply could not be told from a message.
 const ALLOWED: [&str; 9] =
     ["subscribe", "psubscribe", "ssubscribe", "unsubscribe", "punsubscribe", "sunsubscribe", "ping", "quit", "reset"];
-
-/// Commands that Redis names together with their first word.
-const CONTAINERS: [&str; 15] = [
-    "acl", "client", "cluster", "command", "config", "function", "latency", "memory", "module", "object", "pubsub",
-    "script", "slowlog", "xgroup", "xinfo",
-];
 
 /// Whether a connection is one that may only subscribe, unsubscribe and little else.
 #[inline]
@@ -60,17 +63,14 @@ pub(crate) fn is_restricted(session: &Session) -> bool {
 /// # Errors
 ///
 /// It may not.
-pub(crate) fn admit(command: &Command, args: &[&[u8]]) -> Outcome {
+pub(crate) fn admit(command: &Command) -> Outcome {
     if ALLOWED.contains(&command.name) {
         return Ok(());
     }
-    let mut name = command.name.to_owned();
-    if let Some(word) = args.get(1).filter(|_| CONTAINERS.contains(&command.name)) {
-        name = format!("{name}|{}", String::from_utf8_lossy(word).to_ascii_lowercase());
-    }
     Err(Error::of(format!(
-        "ERR Can't execute '{name:.128}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in \
-         this context"
+        "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this \
+         context",
+        command.name
     )))
 }
 
@@ -95,7 +95,7 @@ fn subscribe(turn: &mut Turn<'_, '_, '_>, kind: Kind, word: &str) -> Outcome {
             }
         }
     }
-    session.settle_subscriptions();
+    settle(turn);
     room
 }
 
@@ -115,6 +115,7 @@ fn unsubscribe(turn: &mut Turn<'_, '_, '_>, kind: Kind, word: &str) -> Outcome {
             [] => confirm(reply, word, None, 0),
             names => names.iter().for_each(|name| confirm(reply, word, Some(name), 0)),
         }
+        settle(turn);
         return Ok(());
     };
     if args.len() > 1 {
@@ -132,8 +133,17 @@ fn unsubscribe(turn: &mut Turn<'_, '_, '_>, kind: Kind, word: &str) -> Outcome {
             confirm(reply, word, None, subscriptions.count(kind));
         }
     }
-    session.settle_subscriptions();
+    settle(turn);
     Ok(())
+}
+
+/// What follows when subscriptions have begun or ended.
+fn settle(turn: &mut Turn<'_, '_, '_>) {
+    turn.session.settle_subscriptions();
+    if turn.session.replies != Replies::On {
+        // These are no replies: they are sent to a client that wants none, too.
+        turn.service.flush(turn.cx);
+    }
 }
 
 /// Says that a subscription has begun or ended, and how many there are now.
@@ -197,7 +207,7 @@ impl Message<'_> {
 fn deliver(turn: &mut Turn<'_, '_, '_>, audience: &Audience, message: &Message<'_>) -> u64 {
     if turn.session.subscriptions.is_some() {
         // It may be one of them: what was answered so far comes before the message, as EXEC's replies do.
-        turn.service.flush(turn.cx);
+        turn.service.send_so_far(turn.session, turn.cx);
     }
     let (channel, payload) = (turn.args[1], turn.args[2]);
     let (mut channel_len, mut payload_len) = (itoa::Buffer::new(), itoa::Buffer::new());
@@ -215,8 +225,8 @@ fn deliver(turn: &mut Turn<'_, '_, '_>, audience: &Audience, message: &Message<'
     audience.len()
 }
 
-const HELP: [&str; 14] = [
-    "PUBSUB <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+/// What PUBSUB HELP says of its subcommands.
+const HELP: [&str; 11] = [
     "CHANNELS [<pattern>]",
     "    Return the currently active channels matching a <pattern> (default: '*').",
     "NUMPAT",
@@ -228,53 +238,38 @@ const HELP: [&str; 14] = [
     "    Return the currently active shard level channels matching a <pattern> (default: '*').",
     "SHARDNUMSUB [<shardchannel> ...]",
     "    Return the number of subscribers for the specified shard level channel(s)",
-    "HELP",
-    "    Prints this help.",
 ];
 
-fn pubsub(turn: &mut Turn<'_, '_, '_>) -> Outcome {
-    let (registry, reply) = (&turn.service.server.registry, &mut turn.service.reply);
-    let (word, rest) = (turn.args[1], &turn.args[2..]);
-    let mut names = |kind: Kind| {
-        let pattern = match rest {
-            [] => None,
-            [pattern] => Some(*pattern),
-            _ => {
-                let word = String::from_utf8_lossy(word);
-                return Err(Error::of(format!(
-                    "ERR unknown subcommand or wrong number of arguments for '{word:.128}'. Try PUBSUB HELP."
-                )));
-            }
-        };
-        let names = registry.names(kind, pattern);
-        reply.array(names.len());
-        names.iter().for_each(|name| reply.bulk(name));
-        Ok(())
-    };
-    match word.to_ascii_lowercase().as_slice() {
-        b"channels" => return names(Kind::Channel),
-        b"shardchannels" => return names(Kind::Shard),
-        b"numsub" => counts(reply, rest, |name| registry.audience(Kind::Channel, name)),
-        b"shardnumsub" => counts(reply, rest, |name| registry.audience(Kind::Shard, name)),
-        b"numpat" if rest.is_empty() => reply.integer(registry.len(Kind::Pattern) as i64),
-        b"numpat" => return Err(Error::arity("pubsub|numpat")),
-        b"help" if rest.is_empty() => {
-            reply.array(HELP.len());
-            HELP.iter().for_each(|line| reply.simple(line));
-        }
-        b"help" => return Err(Error::arity("pubsub|help")),
+fn names(turn: &mut Turn<'_, '_, '_>, kind: Kind) -> Outcome {
+    let pattern = match turn.args[2..] {
+        [] => None,
+        [pattern] => Some(pattern),
         _ => {
-            let word = String::from_utf8_lossy(word);
-            return Err(Error::of(format!("ERR unknown subcommand '{word:.128}'. Try PUBSUB HELP.")));
+            let word = String::from_utf8_lossy(turn.args[1]);
+            return Err(Error::of(format!(
+                "ERR unknown subcommand or wrong number of arguments for '{word}'. Try PUBSUB HELP."
+            )));
         }
+    };
+    let names = turn.service.server.registry.names(kind, pattern);
+    turn.reply().array(names.len());
+    names.iter().for_each(|name| turn.service.reply.bulk(name));
+    Ok(())
+}
+
+fn counts(turn: &mut Turn<'_, '_, '_>, kind: Kind) -> Outcome {
+    let names = &turn.args[2..];
+    turn.reply().array(names.len() * 2);
+    for name in names {
+        let audience = turn.service.server.registry.audience(kind, name);
+        turn.reply().bulk(name);
+        turn.reply().integer(audience.map_or(0, |audience| audience.len()) as i64);
     }
     Ok(())
 }
 
-fn counts(reply: &mut Reply, names: &[&[u8]], audience: impl Fn(&[u8]) -> Option<Audience>) {
-    reply.array(names.len() * 2);
-    for name in names {
-        reply.bulk(name);
-        reply.integer(audience(name).map_or(0, |audience| audience.len()) as i64);
-    }
+fn numpat(turn: &mut Turn<'_, '_, '_>) -> Outcome {
+    let patterns = turn.service.server.registry.len(Kind::Pattern);
+    turn.reply().integer(patterns as i64);
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use foldhash::quality::RandomState;
 use gannet::Context;
@@ -9,8 +10,9 @@ use gannet::proto::resp::Version;
 
 use super::registry::Kind;
 use crate::command::error::{Error, Outcome};
+use crate::service::Redis;
 use crate::service::server::Server;
-use crate::service::{Redis, Session};
+use crate::service::session::Session;
 
 /// Names that one connection may subscribe to, of all kinds.
 pub(crate) const MOST_NAMES: usize = 65_536;
@@ -60,11 +62,6 @@ impl Subscriptions {
             Kind::Shard => self.shards.len(),
             Kind::Channel | Kind::Pattern => self.channels.len() + self.patterns.len(),
         }
-    }
-
-    /// Channels, patterns and shard channels.
-    pub(crate) fn counts(&self) -> (usize, usize, usize) {
-        (self.channels.len(), self.patterns.len(), self.shards.len())
     }
 
     fn len(&self) -> usize {
@@ -176,6 +173,12 @@ impl Session {
     /// Forgets the subscriptions where there are none any more, and with them the mode that they bring.
     pub(super) fn settle_subscriptions(&mut self) {
         self.subscriptions.take_if(|subscriptions| subscriptions.len() == 0);
+        if let Some(client) = &self.client {
+            let subscriptions = self.subscriptions.as_deref();
+            let count = |of: fn(&Subscriptions) -> usize| subscriptions.map_or(0, of) as u32;
+            client.channels.store(count(|subscriptions| subscriptions.channels.len()), Ordering::Relaxed);
+            client.patterns.store(count(|subscriptions| subscriptions.patterns.len()), Ordering::Relaxed);
+        }
     }
 
     /// HELLO has changed the version: messages are to come in it.
@@ -189,6 +192,7 @@ impl Session {
     pub(crate) fn end_subscriptions(&mut self, cx: &mut Context<'_, Redis>) {
         if let Some(mut subscriptions) = self.subscriptions.take() {
             subscriptions.end(cx);
+            self.settle_subscriptions();
         }
     }
 }
