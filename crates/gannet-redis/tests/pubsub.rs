@@ -361,3 +361,32 @@ fn a_slow_subscriber_is_closed_and_stalls_nobody() {
         rig.wait_for("PUBSUB NUMSUB a", "*2\r\n$1\r\na\r\n:1\r\n");
     }
 }
+
+/// More at once than a mailbox holds: the publisher waits for the other reactors, and nothing is lost.
+#[test]
+fn no_message_is_lost_however_fast_they_are_published() {
+    for driver in drivers() {
+        let mut small = limits();
+        small.mailbox = 64;
+        small.outbox_hard = 64 << 20;
+        let rig = Rig::with(Engine::new().driver(driver).reactors(2).limits(small));
+        let mut clients: Vec<Client> = (0..8).map(|_| rig.connect()).collect();
+        for client in &mut clients {
+            client.ask(&[("SUBSCRIBE c", &confirmed("subscribe", "c", 1))]);
+        }
+        thread::scope(|scope| {
+            for name in ["x", "y"] {
+                let mut publisher = rig.connect();
+                scope.spawn(move || {
+                    publisher.send(&format!("PUBLISH c {name}\r\n").repeat(5_000));
+                    publisher.expect(&":8\r\n".repeat(5_000));
+                });
+            }
+            for client in &mut clients {
+                let text = client.read(10_000 * message("c", "x").len());
+                let count = |name: &str| text.matches(&message("c", name)).count();
+                assert_eq!((count("x"), count("y")), (5_000, 5_000));
+            }
+        });
+    }
+}

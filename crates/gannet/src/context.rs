@@ -254,6 +254,13 @@ impl<S: Service> Context<'_, S> {
         self.core.shared.broadcast(group, &payload, Some(self.core.reactor))
     }
 
+    /// Whether the mailbox of another reactor is more than half full. Who broadcasts as fast as its peer asks for it
+    /// should pause that peer while this holds: over the limit messages are lost.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.core.shared.is_crowded(self.core.reactor, self.core.limits.mailbox)
+    }
+
     /// Runs long work on the engine's offload pool, and `done` with its result back on this reactor, for this
     /// connection. Where the connection is gone by then, the result is dropped.
     ///

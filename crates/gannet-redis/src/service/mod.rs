@@ -212,6 +212,9 @@ impl Service for Redis {
     }
 
     fn timer(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
+        if session.held {
+            pubsub::held(session, cx);
+        }
         if mem::take(&mut session.asleep) {
             self.reply.ok();
             self.answer(session, cx);

@@ -15,6 +15,8 @@ pub struct Session {
     pub(crate) version: Version,
     /// The database it has selected.
     pub(crate) db: u8,
+    /// It publishes faster than other reactors can send, and waits for them.
+    pub(crate) held: bool,
     /// EXEC runs a command of it.
     pub(crate) in_exec: bool,
     /// What MULTI and WATCH have begun.

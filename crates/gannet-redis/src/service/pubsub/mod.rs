@@ -9,10 +9,13 @@ pub(crate) mod subscriptions;
 
 use std::borrow::Cow;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use gannet::Context;
 use gannet::proto::resp::{Version, Writer};
 
 use self::registry::{Audience, Kind};
+use super::Redis;
 use super::commands::{entry, help, parent};
 use super::session::{Replies, Session};
 use super::turn::Turn;
@@ -222,7 +225,31 @@ fn deliver(turn: &mut Turn<'_, '_, '_>, audience: &Audience, message: &Message<'
             turn.service.server.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
+    if turn.cx.is_crowded() {
+        hold(turn.session, turn.cx);
+    }
     audience.len()
+}
+
+/// How long a publisher waits until it is looked again whether another reactor has caught up.
+const HOLD: Duration = Duration::from_millis(1);
+
+/// Takes nothing more from a publisher that is quicker than another reactor can send. It waits for that reactor, and
+/// never for a subscriber.
+fn hold(session: &mut Session, cx: &mut Context<'_, Redis>) {
+    session.held = true;
+    cx.pause();
+    cx.set_timer(HOLD);
+}
+
+/// The timer of a publisher that was held has fired.
+pub(crate) fn held(session: &mut Session, cx: &mut Context<'_, Redis>) {
+    if cx.is_crowded() {
+        hold(session, cx);
+    } else {
+        session.held = false;
+        cx.resume();
+    }
 }
 
 /// What PUBSUB HELP says of its subcommands.
