@@ -1,6 +1,7 @@
 //! The service: takes commands from connections, runs them, and answers.
 
 mod clock;
+pub mod memory;
 pub mod server;
 mod session;
 pub mod turn;

@@ -7,6 +7,7 @@
 
 pub mod entry;
 pub mod hash;
+pub mod random;
 pub mod space;
 
 use std::hash::BuildHasher as _;
