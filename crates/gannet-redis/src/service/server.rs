@@ -1,6 +1,7 @@
 //! What all instances of the service share.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::memory::{Memory, Policy};
 use crate::store::Store;
@@ -34,6 +35,8 @@ pub struct Server {
     pub(crate) options: Options,
     /// How much memory the store may take.
     pub(crate) memory: Memory,
+    /// Generators that were made from the seed.
+    seeds: AtomicU64,
 }
 
 impl Server {
@@ -41,6 +44,11 @@ impl Server {
     #[must_use]
     pub fn new(options: Options) -> Arc<Self> {
         let memory = Memory::new(options.max_memory, options.policy);
-        Arc::new(Self { store: Store::default(), options, memory })
+        Arc::new(Self { store: Store::default(), options, memory, seeds: AtomicU64::new(0) })
+    }
+
+    /// A seed for one more generator.
+    pub(crate) fn next_seed(&self) -> u64 {
+        self.options.seed.wrapping_add(self.seeds.fetch_add(1, Ordering::Relaxed))
     }
 }
