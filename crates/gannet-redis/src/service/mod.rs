@@ -3,6 +3,7 @@
 mod clients;
 mod clock;
 pub(crate) mod commands;
+pub mod memory;
 mod password;
 pub mod server;
 mod session;
@@ -25,10 +26,15 @@ use crate::command::call::{Call, Reply};
 use crate::command::error::{Error, Outcome};
 use crate::command::{self, Command, Flags, Run};
 use crate::store::Keys;
-use crate::store::space::Space;
+use crate::store::garbage::Garbage;
+use crate::store::random::Random;
 
 /// A reply from this size on is handed over instead of copied.
 const LARGE_BYTES: usize = 32 << 10;
+
+/// A larger command, with all its words, closes its connection; Redis's client-query-buffer-limit. The engine's limit on
+/// carried bytes has to allow it.
+pub const LARGEST_COMMAND_BYTES: usize = 1 << 30;
 
 /// The instance of one reactor.
 #[derive(Debug)]
@@ -37,7 +43,8 @@ pub struct Redis {
     /// Replies to the command that runs, until it is done.
     pub(crate) reply: Reply,
     pub(crate) clock: Clock,
-    pub(crate) garbage: Vec<Space>,
+    pub(crate) garbage: Vec<Garbage>,
+    pub(crate) random: Random,
     pub(crate) statistics: Arc<Statistics>,
     /// Which of the server's listeners it is for.
     listener: usize,
@@ -49,6 +56,7 @@ impl Redis {
     pub fn new(server: Arc<Server>) -> Self {
         Self {
             statistics: server.instances.add(),
+            random: Random::new(server.next_seed()),
             server,
             reply: Writer::new(Vec::new(), Version::Resp2),
             clock: Clock::default(),
@@ -99,13 +107,15 @@ impl Redis {
             Run::Subcommands(_) => return Err(Error::arity(command.name)),
         };
         let now_ms = self.now_ms(cx);
-        let Self { server, reply, garbage, statistics, .. } = self;
+        let Self { server, reply, garbage, random, statistics, .. } = self;
         let (db, max_bulk) = (session.db, server.options.max_bulk);
         match locked {
-            Some(keys) => run(&mut Call { command, args, keys, db, now_ms, max_bulk, reply, garbage, statistics }),
+            Some(keys) => {
+                run(&mut Call { command, args, keys, db, now_ms, max_bulk, reply, garbage, random, statistics })
+            }
             None => {
                 let keys = &mut command.lock(&server.store, args);
-                run(&mut Call { command, args, keys, db, now_ms, max_bulk, reply, garbage, statistics })
+                run(&mut Call { command, args, keys, db, now_ms, max_bulk, reply, garbage, random, statistics })
             }
         }
     }
@@ -148,7 +158,7 @@ impl Service for Redis {
     }
 
     fn codec(&self) -> Commands {
-        Commands::default().max_bulk(self.server.options.max_bulk)
+        Commands::default().max_bulk(self.server.options.max_bulk).max_total(LARGEST_COMMAND_BYTES)
     }
 
     fn open(&mut self, cx: &mut Context<'_, Self>) -> Result<Session, Refused> {

@@ -2,7 +2,7 @@
 
 use gannet::Address;
 
-use super::{entry, help};
+use super::{entry, help, info};
 use crate::command::error::{Error, Outcome};
 use crate::command::{Command, Flags};
 use crate::glob;
@@ -23,9 +23,12 @@ pub(super) static SUBCOMMANDS: &[Command] = &[
 struct Parameter {
     name: &'static str,
     value: fn(&Server) -> String,
-    /// Checks a new value and says what to do with it, or what is wrong with it; `None` is what was set at the start.
-    change: Option<fn(&[u8]) -> Result<Change, &'static str>>,
+    /// `None` where it was set at the start and stays.
+    change: Option<Check>,
 }
+
+/// Says what to do for a new value, or what is wrong with it.
+type Check = fn(&[u8]) -> Result<Change, &'static str>;
 
 /// What is to be set.
 enum Change {
@@ -45,9 +48,9 @@ static PARAMETERS: [Parameter; 12] = [
         name: "maxmemory-policy",
         value: |server| server.memory.policy().name().to_owned(),
         change: Some(|text| {
-            Policy::named(text).map(Change::Policy).ok_or(
-                "argument(s) must be one of the following: noeviction, allkeys-lru, volatile-ttl",
-            )
+            Policy::named(text)
+                .map(Change::Policy)
+                .ok_or("argument(s) must be one of the following: noeviction, allkeys-lru, volatile-ttl")
         }),
     },
     Parameter {
@@ -181,7 +184,8 @@ fn failed(parameter: &Parameter, why: &str) -> Error {
 }
 
 fn resetstat(turn: &mut Turn<'_, '_, '_>) -> Outcome {
-    turn.server().instances.reset();
+    let totals = info::totals(turn);
+    turn.server().instances.reset(totals);
     turn.reply().ok();
     Ok(())
 }

@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 /// The version of Redis that clients and tools take this for.
 pub(crate) const REDIS_VERSION: &str = "7.2.0";
 
-/// What may be done by whom has not said the password, and in a transaction at once.
+/// What may be done by who has not said the password.
 const ANYTIME: Flags = Flags::FAST.and(Flags::NO_AUTH);
 
 pub(crate) static COMMANDS: &[Command] = &[
@@ -24,8 +24,8 @@ pub(crate) static COMMANDS: &[Command] = &[
     entry("hello", -1, ANYTIME, hello),
     entry("auth", -2, ANYTIME, auth),
     entry("select", 2, Flags::FAST, select),
-    entry("quit", -1, ANYTIME.and(Flags::NO_MULTI), quit),
-    entry("reset", 1, ANYTIME.and(Flags::NO_MULTI), reset),
+    entry("quit", -1, ANYTIME, quit),
+    entry("reset", 1, ANYTIME, reset),
     parent("client", -2, client::SUBCOMMANDS),
 ];
 

@@ -7,18 +7,16 @@ use crate::command::error::{Error, Outcome};
 use crate::command::{Command, Flags};
 use crate::service::turn::Turn;
 
-/// What is not queued: it may wait, or look at shards one by one, and EXEC holds them locked.
-const AT_ONCE: Flags = Flags::NO_MULTI;
-
 pub(crate) static COMMANDS: &[Command] = &[
-    entry("info", -1, AT_ONCE, info::info),
+    entry("info", -1, Flags::NONE, info::info),
     entry("time", 1, Flags::FAST, time),
     entry("role", 1, Flags::FAST, role),
     parent("command", -1, command_info::SUBCOMMANDS),
     parent("config", -2, config::SUBCOMMANDS),
     parent("acl", -2, ACL),
     parent("function", -2, FUNCTION),
-    entry("debug", -2, Flags::ADMIN.and(AT_ONCE), debug),
+    // It waits, which EXEC must not.
+    entry("debug", -2, Flags::ADMIN.and(Flags::NO_MULTI), debug),
     entry("save", 1, Flags::ADMIN, memory_only),
     entry("bgsave", -1, Flags::ADMIN, memory_only),
     entry("bgrewriteaof", 1, Flags::ADMIN, memory_only),
@@ -28,8 +26,7 @@ pub(crate) static COMMANDS: &[Command] = &[
     entry("slaveof", 3, Flags::ADMIN, replicaof),
 ];
 
-static ACL: &[Command] =
-    &[entry("acl|whoami", 2, Flags::NONE, whoami), entry("acl|help", 2, Flags::NONE, acl_help)];
+static ACL: &[Command] = &[entry("acl|whoami", 2, Flags::NONE, whoami), entry("acl|help", 2, Flags::NONE, acl_help)];
 
 static FUNCTION: &[Command] =
     &[entry("function|flush", -2, Flags::WRITE, flush), entry("function|help", 2, Flags::NONE, function_help)];
@@ -79,7 +76,10 @@ fn function_help(turn: &mut Turn<'_, '_, '_>) -> Outcome {
 fn debug(turn: &mut Turn<'_, '_, '_>) -> Outcome {
     if !turn.is(1, "SLEEP") || turn.args.len() != 3 {
         if turn.is(1, "HELP") && turn.args.len() == 2 {
-            return help(turn, &["SLEEP <seconds>", "    Answer after <seconds>. Decimals allowed. Others are served."]);
+            return help(
+                turn,
+                &["SLEEP <seconds>", "    Answer after <seconds>. Decimals allowed. Others are served."],
+            );
         }
         let name = String::from_utf8_lossy(turn.args[1]);
         return Err(Error::of(format!(
