@@ -14,7 +14,7 @@ pub(super) static SUBCOMMANDS: &[Command] = &[
     entry("command|count", 2, Flags::NONE, count),
     entry("command|list", -2, Flags::NONE, list),
     entry("command|docs", -2, Flags::NONE, docs),
-    entry("command|getkeys", -3, Flags::NONE, getkeys),
+    entry("command|getkeys", -4, Flags::NONE, getkeys),
     entry("command|help", 2, Flags::NONE, help_text),
 ];
 
@@ -68,32 +68,35 @@ fn describe(reply: &mut Reply, command: &Command) {
     categories.iter().for_each(|category| reply.simple(&format!("@{category}")));
     reply.set(0);
     reply.set(0);
-    reply.array(command.subcommands().len());
+    match command.subcommands() {
+        [] => reply.set(0),
+        subcommands => reply.array(subcommands.len()),
+    }
     command.subcommands().iter().for_each(|command| describe(reply, command));
 }
 
-/// The categories of access lists that a command is in.
+/// The categories of access lists that a command is in, in the order in which Redis has them. One that has subcommands
+/// leaves it to those.
 fn categories(command: &Command) -> Vec<&'static str> {
-    let flags = command.flags;
-    let mut categories = Vec::new();
-    for (flag, names) in [
-        (Flags::WRITE, &["write"][..]),
-        (Flags::READ, &["read"]),
-        (Flags::ADMIN, &["admin", "dangerous"]),
-        (Flags::PUBSUB, &["pubsub"]),
-    ] {
-        if flags.has(flag) {
-            categories.extend_from_slice(names);
-        }
-    }
-    categories.push(if flags.has(Flags::FAST) { "fast" } else { "slow" });
-    match command_docs::group(command) {
-        "generic" => categories.push("keyspace"),
-        "transactions" => categories.push("transaction"),
-        group @ ("string" | "hash" | "connection") => categories.push(group),
-        _ => {}
-    }
-    categories
+    let has = |flag| command.flags.has(flag);
+    let group = if command.subcommands().is_empty() { command_docs::group(command) } else { "" };
+    let all = [
+        ("keyspace", group == "generic"),
+        ("read", has(Flags::READ)),
+        ("write", has(Flags::WRITE)),
+        ("hash", group == "hash"),
+        ("string", group == "string"),
+        ("bitmap", group == "bitmap"),
+        ("pubsub", has(Flags::PUBSUB)),
+        ("admin", has(Flags::ADMIN)),
+        ("fast", has(Flags::FAST)),
+        ("slow", !has(Flags::FAST)),
+        ("dangerous", has(Flags::ADMIN)),
+        ("connection", group == "connection"),
+        ("transaction", group == "transactions"),
+        ("scripting", group == "scripting"),
+    ];
+    all.into_iter().filter(|(_, is_in)| *is_in).map(|(name, _)| name).collect()
 }
 
 fn count(turn: &mut Turn<'_, '_, '_>) -> Outcome {

@@ -60,7 +60,7 @@ fn hello(turn: &mut Turn<'_, '_, '_>) -> Outcome {
             login = Some((turn.args[at + 1], turn.args[at + 2]));
             at += 3;
         } else if turn.is(at, "SETNAME") && at + 1 < turn.args.len() {
-            name = Some(client::valid_name(turn.args[at + 1])?);
+            name = Some(turn.args[at + 1]);
             at += 2;
         } else {
             let option = String::from_utf8_lossy(turn.args[at]);
@@ -77,6 +77,7 @@ fn hello(turn: &mut Turn<'_, '_, '_>) -> Outcome {
         ));
     }
     if let Some(name) = name {
+        let name = client::valid_name(name)?;
         client::rename(turn, name);
     }
     set_version(turn.session, version);
