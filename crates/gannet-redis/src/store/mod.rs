@@ -22,8 +22,8 @@ use self::counts::Counts;
 use self::space::Space;
 
 /// Shards. Many more than cores, so that two reactors seldom want the same one; and each stays small, so that growing
-/// its table takes little time.
-pub const SHARDS: usize = 1024;
+/// its table takes little time; few enough to stay in a core's own cache.
+pub const SHARDS: usize = 256;
 
 /// Databases, as `SELECT` numbers them.
 pub const DATABASES: usize = 16;

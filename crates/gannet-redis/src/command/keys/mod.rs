@@ -96,7 +96,7 @@ fn type_of(call: &mut Call<'_, '_, '_>) -> Outcome {
 
 fn type_name(entry: &Entry) -> &'static str {
     match entry.value() {
-        Value::Bytes(_) | Value::Int(_) => "string",
+        Value::Bytes(_) => "string",
         Value::Hash(_) => "hash",
     }
 }
