@@ -1,6 +1,8 @@
 //! The service: takes commands from connections, runs them, and answers.
 
 mod clock;
+mod eviction;
+pub mod expiry;
 pub mod memory;
 pub mod server;
 mod session;
@@ -13,12 +15,13 @@ use gannet::proto::resp::{Args, Commands, Version, Writer};
 use gannet::{Context, Service};
 
 use self::clock::Clock;
+use self::eviction::Eviction;
 use self::server::Server;
 pub use self::session::Session;
 use self::turn::Turn;
 use crate::command::call::{Call, Reply};
 use crate::command::error::{Error, Outcome};
-use crate::command::{self, Command, Run};
+use crate::command::{self, Command, Flags, Run};
 use crate::store::Keys;
 use crate::store::garbage::Garbage;
 use crate::store::random::Random;
@@ -35,6 +38,7 @@ pub struct Redis {
     pub(crate) clock: Clock,
     pub(crate) garbage: Vec<Garbage>,
     pub(crate) random: Random,
+    eviction: Eviction,
 }
 
 impl Redis {
@@ -43,7 +47,7 @@ impl Redis {
     pub fn new(server: Arc<Server>) -> Self {
         let random = Random::new(server.next_seed());
         let reply = Writer::new(Vec::new(), Version::Resp2);
-        Self { server, reply, clock: Clock::default(), garbage: Vec::new(), random }
+        Self { server, reply, clock: Clock::default(), garbage: Vec::new(), random, eviction: Eviction::default() }
     }
 
     /// Milliseconds since 1970.
@@ -55,6 +59,9 @@ impl Redis {
     fn execute(&mut self, session: &mut Session, args: &[&[u8]], cx: &mut Context<'_, Self>) -> Outcome {
         let command = command::find(args[0]).ok_or_else(|| unknown(args))?;
         command.check(args)?;
+        if command.flags.has(Flags::DENY_OOM) {
+            self.make_room()?;
+        }
         self.run(command, session, args, None, cx)
     }
 
@@ -83,9 +90,27 @@ impl Redis {
         }
     }
 
+    /// Removes keys where the store takes more memory than it may, before a command that may need some. No shard may be
+    /// locked on this thread.
+    ///
+    /// # Errors
+    ///
+    /// There is nothing to remove: the command is refused.
+    #[inline]
+    pub(crate) fn make_room(&mut self) -> Outcome {
+        if !self.server.memory.is_over(&self.server.store) {
+            return Ok(());
+        }
+        let Self { server, random, garbage, eviction, .. } = self;
+        eviction.make_room(server, random, garbage)
+    }
+
     /// Sends what was written.
     #[inline]
     fn flush(&mut self, cx: &mut Context<'_, Self>) {
+        if !self.garbage.is_empty() {
+            self.server.disposal.drop_later(std::mem::take(&mut self.garbage));
+        }
         let reply = self.reply.get_mut();
         if reply.len() < LARGE_BYTES {
             cx.answer(reply);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::expiry::Disposal;
 use super::memory::{Memory, Policy};
 use crate::store::Store;
 
@@ -35,6 +36,7 @@ pub struct Server {
     pub(crate) options: Options,
     /// How much memory the store may take.
     pub(crate) memory: Memory,
+    pub(crate) disposal: Disposal,
     /// Generators that were made from the seed.
     seeds: AtomicU64,
 }
@@ -44,7 +46,8 @@ impl Server {
     #[must_use]
     pub fn new(options: Options) -> Arc<Self> {
         let memory = Memory::new(options.max_memory, options.policy);
-        Arc::new(Self { store: Store::default(), options, memory, seeds: AtomicU64::new(0) })
+        let (store, disposal, seeds) = (Store::default(), Disposal::default(), AtomicU64::new(0));
+        Arc::new(Self { store, options, memory, disposal, seeds })
     }
 
     /// A seed for one more generator.

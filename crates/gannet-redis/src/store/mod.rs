@@ -104,7 +104,7 @@ impl Shard {
         // The sums and the watchers are those of the number.
         taken.swap_report(space);
         taken.swap_watchers(space);
-        self.spaces[one] = std::mem::replace(&mut self.spaces[other], Some(taken));
+        self.spaces[one] = self.spaces[other].replace(taken);
     }
 
     /// The databases where there ever was a key.

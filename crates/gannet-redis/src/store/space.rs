@@ -131,7 +131,8 @@ impl Space {
     pub fn set_deadline(&mut self, slot: Slot, deadline_ms: Option<u64>) {
         let entry = &mut self.places[slot.0 as usize];
         let old = entry.deadline_ms();
-        if old == deadline_ms {
+        // Setting the same one again is a change too, as whoever watches the key sees it.
+        if old.is_none() && deadline_ms.is_none() {
             return;
         }
         let before = entry.cost();
@@ -250,10 +251,10 @@ impl Space {
         self.deadlines.first().map(|(_, place)| self.entry(Slot(*place)))
     }
 
-    /// Removes a key that was chosen to make room; looking at it is no use of it.
-    pub fn evict(&mut self, key: Key<'_>) -> Option<Entry> {
+    /// Removes a key that was chosen to make room, if it still is what it was chosen for.
+    pub fn evict(&mut self, key: Key<'_>, is_chosen: impl FnOnce(&Entry) -> bool) -> Option<Entry> {
         let slot = self.locate(key)?;
-        Some(self.take_out(slot, key.hash))
+        is_chosen(self.entry(slot)).then(|| self.take_out(slot, key.hash))
     }
 
     /// Keys, those that have expired and were not removed yet included.

@@ -3,6 +3,8 @@
 mod databases;
 mod expiry;
 mod object;
+#[cfg(test)]
+mod properties;
 mod scan;
 #[cfg(test)]
 mod tests;
