@@ -82,7 +82,7 @@ impl<'a> Call<'_, '_, 'a> {
         let Some(slot) = self.find(key) else { return Ok(None) };
         match self.space(key).entry(slot).value() {
             Value::Hash(_) => Err(Error::WRONG_TYPE),
-            Value::Bytes(_) | Value::Int(_) => Ok(Some(slot)),
+            Value::Bytes(_) => Ok(Some(slot)),
         }
     }
 
@@ -96,7 +96,7 @@ impl<'a> Call<'_, '_, 'a> {
         let Some(slot) = self.find(key) else { return Ok(None) };
         match self.space(key).entry(slot).value() {
             Value::Hash(_) => Ok(Some(slot)),
-            Value::Bytes(_) | Value::Int(_) => Err(Error::WRONG_TYPE),
+            Value::Bytes(_) => Err(Error::WRONG_TYPE),
         }
     }
 
@@ -109,7 +109,7 @@ impl<'a> Call<'_, '_, 'a> {
         let Some(slot) = self.find(key) else { return Ok(None) };
         match self.space(key).entry(slot).value() {
             Value::Hash(hash) => Ok(Some(hash)),
-            Value::Bytes(_) | Value::Int(_) => Err(Error::WRONG_TYPE),
+            Value::Bytes(_) => Err(Error::WRONG_TYPE),
         }
     }
 
@@ -143,7 +143,6 @@ impl<'a> Call<'_, '_, 'a> {
     pub fn reply_string(&mut self, key: Key<'_>, slot: Slot) {
         match self.keys.space(self.db, key).entry(slot).value() {
             Value::Bytes(bytes) => self.reply.bulk(bytes),
-            Value::Int(number) => self.reply.bulk(itoa::Buffer::new().format(number).as_bytes()),
             Value::Hash(_) => self.reply.null(),
         }
     }

@@ -3,6 +3,8 @@
 mod clients;
 mod clock;
 pub(crate) mod commands;
+mod eviction;
+pub mod expiry;
 pub mod memory;
 mod password;
 pub mod server;
@@ -18,6 +20,7 @@ use gannet::proto::resp::{Args, Commands, Version, Writer};
 use gannet::{CloseReason, Context, Refused, Service};
 
 use self::clock::Clock;
+use self::eviction::Eviction;
 use self::server::Server;
 pub use self::session::Session;
 use self::statistics::Statistics;
@@ -48,6 +51,7 @@ pub struct Redis {
     pub(crate) statistics: Arc<Statistics>,
     /// Which of the server's listeners it is for.
     listener: usize,
+    eviction: Eviction,
 }
 
 impl Redis {
@@ -62,6 +66,7 @@ impl Redis {
             clock: Clock::default(),
             garbage: Vec::new(),
             listener: 0,
+            eviction: Eviction::default(),
         }
     }
 
@@ -86,6 +91,9 @@ impl Redis {
         }
         if !session.authenticated && !command.flags.has(Flags::NO_AUTH) && self.server.password.is_set() {
             return Err(Error::new("NOAUTH Authentication required."));
+        }
+        if command.flags.has(Flags::DENY_OOM) {
+            self.make_room()?;
         }
         // Here is where a transaction queues, and where a subscriber is told what it may not do.
         self.run(command, session, args, None, cx)
@@ -133,9 +141,27 @@ impl Redis {
         }
     }
 
+    /// Removes keys where the store takes more memory than it may, before a command that may need some. No shard may be
+    /// locked on this thread.
+    ///
+    /// # Errors
+    ///
+    /// There is nothing to remove: the command is refused.
+    #[inline]
+    pub(crate) fn make_room(&mut self) -> Outcome {
+        if !self.server.memory.is_over(&self.server.store) {
+            return Ok(());
+        }
+        let Self { server, random, garbage, eviction, .. } = self;
+        eviction.make_room(server, random, garbage)
+    }
+
     /// Sends what was written.
     #[inline]
     pub(crate) fn flush(&mut self, cx: &mut Context<'_, Self>) {
+        if !self.garbage.is_empty() {
+            self.server.disposal.drop_later(mem::take(&mut self.garbage));
+        }
         let reply = self.reply.get_mut();
         if reply.is_empty() {
             return;

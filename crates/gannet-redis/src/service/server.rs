@@ -10,6 +10,7 @@ use gannet::Address;
 
 use super::clients::Clients;
 use super::clock;
+use super::expiry::Disposal;
 use super::memory::{Memory, Policy};
 use super::password::Password;
 use super::statistics::Instances;
@@ -53,6 +54,7 @@ pub struct Server {
     pub(crate) options: Options,
     /// How much memory the store may take.
     pub(crate) memory: Memory,
+    pub(crate) disposal: Disposal,
     /// Generators that were made from the seed.
     seeds: AtomicU64,
     pub(crate) password: Password,
@@ -85,6 +87,7 @@ impl Server {
             store: Store::default(),
             password: Password::new(options.password.clone()),
             memory: Memory::new(options.max_memory, options.policy),
+            disposal: Disposal::default(),
             seeds: AtomicU64::new(0),
             options,
             clients: Clients::default(),

@@ -89,6 +89,7 @@ pub(crate) struct Totals {
     pub(crate) hits: u64,
     pub(crate) misses: u64,
     pub(crate) expired: u64,
+    pub(crate) evicted: u64,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
 }
@@ -104,6 +105,7 @@ impl Totals {
             hits: self.hits.saturating_sub(then.hits),
             misses: self.misses.saturating_sub(then.misses),
             expired: self.expired.saturating_sub(then.expired),
+            evicted: self.evicted.saturating_sub(then.evicted),
             bytes_in: self.bytes_in.saturating_sub(then.bytes_in),
             bytes_out: self.bytes_out.saturating_sub(then.bytes_out),
         }

@@ -73,6 +73,7 @@ pub(super) fn totals(turn: &Turn<'_, '_, '_>) -> Totals {
         bytes_in: engine.bytes_in,
         bytes_out: engine.bytes_out,
         expired: turn.server().store.counts().expired(),
+        evicted: turn.server().memory.evicted(),
         ..Totals::default()
     };
     turn.server().instances.sum(others)
@@ -183,7 +184,7 @@ fn stats(fields: &mut Fields, turn: &mut Turn<'_, '_, '_>) {
     fields.add("rejected_connections", totals.refused);
     fields.add_all(&[("sync_full", "0"), ("sync_partial_ok", "0"), ("sync_partial_err", "0")]);
     fields.add("expired_keys", totals.expired);
-    fields.add("evicted_keys", 0);
+    fields.add("evicted_keys", totals.evicted);
     fields.add("keyspace_hits", totals.hits);
     fields.add("keyspace_misses", totals.misses);
     fields.add("pubsub_channels", 0);
