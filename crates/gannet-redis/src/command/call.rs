@@ -7,7 +7,9 @@ use super::number;
 use super::{Command, Flags};
 use crate::service::statistics::Statistics;
 use crate::store::entry::{New, Value};
+use crate::store::garbage::Garbage;
 use crate::store::hash::Hash;
+use crate::store::random::Random;
 use crate::store::space::{Slot, Space};
 use crate::store::{Key, Keys};
 
@@ -31,7 +33,9 @@ pub struct Call<'c, 'k, 'a> {
     /// Where the reply goes.
     pub reply: &'c mut Reply,
     /// What was taken out of the store and is large: dropped where that holds nobody up.
-    pub garbage: &'c mut Vec<Space>,
+    pub garbage: &'c mut Vec<Garbage>,
+    /// For what is chosen by chance.
+    pub random: &'c mut Random,
     /// Where it is counted what was found.
     pub statistics: &'c Statistics,
 }
@@ -78,7 +82,7 @@ impl<'a> Call<'_, '_, 'a> {
         let Some(slot) = self.find(key) else { return Ok(None) };
         match self.space(key).entry(slot).value() {
             Value::Hash(_) => Err(Error::WRONG_TYPE),
-            Value::Bytes(_) | Value::Int(_) => Ok(Some(slot)),
+            Value::Bytes(_) => Ok(Some(slot)),
         }
     }
 
@@ -92,7 +96,7 @@ impl<'a> Call<'_, '_, 'a> {
         let Some(slot) = self.find(key) else { return Ok(None) };
         match self.space(key).entry(slot).value() {
             Value::Hash(_) => Ok(Some(slot)),
-            Value::Bytes(_) | Value::Int(_) => Err(Error::WRONG_TYPE),
+            Value::Bytes(_) => Err(Error::WRONG_TYPE),
         }
     }
 
@@ -105,7 +109,7 @@ impl<'a> Call<'_, '_, 'a> {
         let Some(slot) = self.find(key) else { return Ok(None) };
         match self.space(key).entry(slot).value() {
             Value::Hash(hash) => Ok(Some(hash)),
-            Value::Bytes(_) | Value::Int(_) => Err(Error::WRONG_TYPE),
+            Value::Bytes(_) => Err(Error::WRONG_TYPE),
         }
     }
 
@@ -119,7 +123,19 @@ impl<'a> Call<'_, '_, 'a> {
     /// Removes a key; says whether it was there.
     pub fn remove(&mut self, key: Key<'_>) -> bool {
         let now_ms = self.now_ms;
-        self.space(key).remove(key, now_ms).is_some()
+        let removed = self.space(key).remove(key, now_ms);
+        let found = removed.is_some();
+        if let Some(entry) = removed {
+            Garbage::keep(entry, self.garbage);
+        }
+        found
+    }
+
+    /// Where a key is, whatever it holds; looking does not count as a use.
+    #[inline]
+    pub fn peek(&mut self, key: Key<'_>) -> Option<Slot> {
+        let now_ms = self.now_ms;
+        self.space(key).peek(key, now_ms)
     }
 
     /// Writes the string at a place as the reply.
@@ -127,7 +143,6 @@ impl<'a> Call<'_, '_, 'a> {
     pub fn reply_string(&mut self, key: Key<'_>, slot: Slot) {
         match self.keys.space(self.db, key).entry(slot).value() {
             Value::Bytes(bytes) => self.reply.bulk(bytes),
-            Value::Int(number) => self.reply.bulk(itoa::Buffer::new().format(number).as_bytes()),
             Value::Hash(_) => self.reply.null(),
         }
     }
@@ -139,6 +154,15 @@ impl<'a> Call<'_, '_, 'a> {
     /// [`Error::NOT_INTEGER`].
     pub fn integer(&self, index: usize) -> Result<i64, Error> {
         number::integer(self.args[index]).ok_or(Error::NOT_INTEGER)
+    }
+
+    /// A word as the number of a database.
+    ///
+    /// # Errors
+    ///
+    /// It is no number, or that of no database.
+    pub fn database(&self, index: usize) -> Result<u8, Error> {
+        number::database(number::short(self.args[index])?)
     }
 
     /// Whether a word is this one, in whatever case.

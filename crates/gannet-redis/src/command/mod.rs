@@ -2,6 +2,7 @@
 
 pub mod call;
 pub mod error;
+mod keys;
 pub mod number;
 mod strings;
 #[cfg(test)]
@@ -83,6 +84,8 @@ impl Flags {
     pub const NO_AUTH: Self = Self(1 << 6);
     /// It is not queued by MULTI.
     pub const NO_MULTI: Self = Self(1 << 7);
+    /// It looks at all keys, but needs no more than one shard at a time: see [`Keys::walk_to`].
+    pub const WALK: Self = Self(1 << 8);
 
     /// Both.
     #[must_use]
@@ -99,8 +102,14 @@ impl Flags {
 }
 
 /// All commands, by family.
-static FAMILIES: &[&[Command]] =
-    &[strings::COMMANDS, connection::COMMANDS, server::COMMANDS, pubsub::COMMANDS, transaction::COMMANDS];
+static FAMILIES: &[&[Command]] = &[
+    keys::COMMANDS,
+    strings::COMMANDS,
+    connection::COMMANDS,
+    server::COMMANDS,
+    pubsub::COMMANDS,
+    transaction::COMMANDS,
+];
 
 /// All commands.
 pub fn all() -> impl Iterator<Item = &'static Command> {
@@ -147,10 +156,15 @@ pub fn find(name: &[u8]) -> Option<&'static Command> {
 #[inline]
 pub fn asked(args: &[&[u8]]) -> Result<&'static Command, Error> {
     let mut command = find(args[0]).ok_or_else(|| unknown::command(args))?;
-    if let Run::Subcommands(subcommands) = command.run
-        && let Some(name) = args.get(1)
-    {
-        command = subcommand(subcommands, name).ok_or_else(|| unknown::subcommand(command, name))?;
+    if let Run::Subcommands(subcommands) = command.run {
+        match args.get(1) {
+            Some(name) => {
+                command = subcommand(subcommands, name).ok_or_else(|| unknown::subcommand(command, name))?;
+            }
+            // One that may stand alone does what its first subcommand does.
+            None if command.arity == -1 => return Ok(&subcommands[0]),
+            None => {}
+        }
     }
     command.check(args)?;
     Ok(command)
@@ -228,6 +242,7 @@ impl Command {
                 // A command with subcommands may have fewer words than the one that has a key.
                 store.lock_one(Key::new(args.get(usize::from(first)).copied().unwrap_or_default()))
             }
+            KeyWords::All if self.flags.has(Flags::WALK) => store.walk(),
             KeyWords::All => store.lock_all(),
             KeyWords::None | KeyWords::Range(..) => {
                 let keys: SmallVec<[Key<'_>; 8]> = self.positions(args.len()).map(|at| Key::new(args[at])).collect();

@@ -3,6 +3,9 @@
 mod clients;
 mod clock;
 pub(crate) mod commands;
+mod eviction;
+pub mod expiry;
+pub mod memory;
 mod password;
 pub(crate) mod pubsub;
 pub mod server;
@@ -19,6 +22,7 @@ use gannet::proto::resp::{Args, Commands, Version, Writer};
 use gannet::{CloseReason, Context, Refused, Service};
 
 use self::clock::Clock;
+use self::eviction::Eviction;
 use self::server::Server;
 use self::session::Replies;
 pub use self::session::Session;
@@ -28,10 +32,15 @@ use crate::command::call::{Call, Reply};
 use crate::command::error::{Error, Outcome};
 use crate::command::{self, Command, Flags, Run};
 use crate::store::Keys;
-use crate::store::space::Space;
+use crate::store::garbage::Garbage;
+use crate::store::random::Random;
 
 /// A reply from this size on is handed over instead of copied.
 pub(crate) const LARGE_BYTES: usize = 32 << 10;
+
+/// A larger command, with all its words, closes its connection; Redis's client-query-buffer-limit. The engine's limit on
+/// carried bytes has to allow it.
+pub const LARGEST_COMMAND_BYTES: usize = 1 << 30;
 
 /// The instance of one reactor.
 #[derive(Debug)]
@@ -40,10 +49,12 @@ pub struct Redis {
     /// Replies to the command that runs, until it is done.
     pub(crate) reply: Reply,
     pub(crate) clock: Clock,
-    pub(crate) garbage: Vec<Space>,
+    pub(crate) garbage: Vec<Garbage>,
+    pub(crate) random: Random,
     pub(crate) statistics: Arc<Statistics>,
     /// Which of the server's listeners it is for.
     listener: usize,
+    eviction: Eviction,
 }
 
 impl Redis {
@@ -52,11 +63,13 @@ impl Redis {
     pub fn new(server: Arc<Server>) -> Self {
         Self {
             statistics: server.instances.add(),
+            random: Random::new(server.next_seed()),
             server,
             reply: Writer::new(Vec::new(), Version::Resp2),
             clock: Clock::default(),
             garbage: Vec::new(),
             listener: 0,
+            eviction: Eviction::default(),
         }
     }
 
@@ -105,6 +118,9 @@ impl Redis {
         if pubsub::is_restricted(session) {
             pubsub::admit(command)?;
         }
+        if command.flags.has(Flags::DENY_OOM) {
+            self.make_room()?;
+        }
         Ok(command)
     }
 
@@ -124,13 +140,15 @@ impl Redis {
             Run::Subcommands(_) => return Err(Error::arity(command.name)),
         };
         let now_ms = self.now_ms(cx);
-        let Self { server, reply, garbage, statistics, .. } = self;
+        let Self { server, reply, garbage, random, statistics, .. } = self;
         let (db, max_bulk) = (session.db, server.options.max_bulk);
         match locked {
-            Some(keys) => run(&mut Call { command, args, keys, db, now_ms, max_bulk, reply, garbage, statistics }),
+            Some(keys) => {
+                run(&mut Call { command, args, keys, db, now_ms, max_bulk, reply, garbage, random, statistics })
+            }
             None => {
                 let keys = &mut command.lock(&server.store, args);
-                run(&mut Call { command, args, keys, db, now_ms, max_bulk, reply, garbage, statistics })
+                run(&mut Call { command, args, keys, db, now_ms, max_bulk, reply, garbage, random, statistics })
             }
         }
     }
@@ -156,9 +174,27 @@ impl Redis {
         self.flush(cx);
     }
 
+    /// Removes keys where the store takes more memory than it may, before a command that may need some. No shard may be
+    /// locked on this thread.
+    ///
+    /// # Errors
+    ///
+    /// There is nothing to remove: the command is refused.
+    #[inline]
+    pub(crate) fn make_room(&mut self) -> Outcome {
+        if !self.server.memory.is_over(&self.server.store) {
+            return Ok(());
+        }
+        let Self { server, random, garbage, eviction, .. } = self;
+        eviction.make_room(server, random, garbage)
+    }
+
     /// Sends what was written.
     #[inline]
     pub(crate) fn flush(&mut self, cx: &mut Context<'_, Self>) {
+        if !self.garbage.is_empty() {
+            self.server.disposal.drop_later(mem::take(&mut self.garbage));
+        }
         let reply = self.reply.get_mut();
         if reply.is_empty() {
             return;
@@ -181,7 +217,7 @@ impl Service for Redis {
     }
 
     fn codec(&self) -> Commands {
-        Commands::default().max_bulk(self.server.options.max_bulk)
+        Commands::default().max_bulk(self.server.options.max_bulk).max_total(LARGEST_COMMAND_BYTES)
     }
 
     fn open(&mut self, cx: &mut Context<'_, Self>) -> Result<Session, Refused> {

@@ -10,6 +10,8 @@ use gannet::Address;
 
 use super::clients::Clients;
 use super::clock;
+use super::expiry::Disposal;
+use super::memory::{Memory, Policy};
 use super::password::Password;
 use super::pubsub::registry::Registry;
 use super::statistics::Instances;
@@ -23,11 +25,26 @@ pub struct Options {
     pub password: Option<String>,
     /// The largest string, and the largest word of a command, in bytes.
     pub max_bulk: usize,
+    /// Bytes that all keys with their values may take; 0 is no limit.
+    pub max_memory: usize,
+    /// What is done when they take more.
+    pub policy: Policy,
+    /// Connections that the engine takes at a time, to be told to who asks.
+    pub max_clients: u32,
+    /// Where the choice of keys by chance begins: the same for the same seed.
+    pub seed: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { password: None, max_bulk: 512 << 20 }
+        Self {
+            password: None,
+            max_bulk: 512 << 20,
+            max_memory: 0,
+            policy: Policy::default(),
+            max_clients: u32::MAX,
+            seed: 0,
+        }
     }
 }
 
@@ -40,6 +57,11 @@ pub struct Server {
     pub(crate) registry: Registry,
     /// Messages that did not reach the subscribers on some reactor, since its mailbox was full.
     pub(crate) lost: AtomicU64,
+    /// How much memory the store may take.
+    pub(crate) memory: Memory,
+    pub(crate) disposal: Disposal,
+    /// Generators that were made from the seed.
+    seeds: AtomicU64,
     pub(crate) password: Password,
     pub(crate) clients: Clients,
     pub(crate) instances: Instances,
@@ -69,6 +91,9 @@ impl Server {
         Arc::new(Self {
             store: Store::default(),
             password: Password::new(options.password.clone()),
+            memory: Memory::new(options.max_memory, options.policy),
+            disposal: Disposal::default(),
+            seeds: AtomicU64::new(0),
             options,
             clients: Clients::default(),
             instances: Instances::default(),
@@ -94,9 +119,20 @@ impl Server {
         let _ = self.bound.set(bound);
     }
 
+    /// Whether clients have to say a password.
+    #[must_use]
+    pub fn has_password(&self) -> bool {
+        self.password.is_set()
+    }
+
     /// Where its listeners listen, if that was said.
     pub(crate) fn bound(&self) -> &[Bound] {
         self.bound.get().map_or(&[], |bound| bound)
+    }
+
+    /// A seed for one more generator.
+    pub(crate) fn next_seed(&self) -> u64 {
+        self.options.seed.wrapping_add(self.seeds.fetch_add(1, Ordering::Relaxed))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is counted: by each instance for itself, and summed when somebody asks.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A number that one reactor writes and others read.
 #[derive(Debug, Default)]
@@ -79,15 +79,37 @@ impl Statistics {
     }
 }
 
-/// What all instances have counted.
+/// What was counted by all together.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Totals {
     pub(crate) connections: u64,
+    pub(crate) refused: u64,
     pub(crate) commands: u64,
     pub(crate) errors: u64,
     pub(crate) hits: u64,
     pub(crate) misses: u64,
-    pub(crate) per_second: u64,
+    pub(crate) expired: u64,
+    pub(crate) evicted: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+}
+
+impl Totals {
+    /// What was counted since a moment, for which these are the totals.
+    pub(crate) fn since(&self, then: &Self) -> Self {
+        Self {
+            connections: self.connections.saturating_sub(then.connections),
+            refused: self.refused.saturating_sub(then.refused),
+            commands: self.commands.saturating_sub(then.commands),
+            errors: self.errors.saturating_sub(then.errors),
+            hits: self.hits.saturating_sub(then.hits),
+            misses: self.misses.saturating_sub(then.misses),
+            expired: self.expired.saturating_sub(then.expired),
+            evicted: self.evicted.saturating_sub(then.evicted),
+            bytes_in: self.bytes_in.saturating_sub(then.bytes_in),
+            bytes_out: self.bytes_out.saturating_sub(then.bytes_out),
+        }
+    }
 }
 
 /// The counters of all instances.
@@ -102,38 +124,39 @@ impl Instances {
     /// Takes in an instance.
     pub(crate) fn add(&self) -> Arc<Statistics> {
         let statistics = Arc::<Statistics>::default();
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).push(statistics.clone());
+        self.lock().push(statistics.clone());
         statistics
     }
 
-    /// What was counted since the start, or since it was reset.
-    pub(crate) fn totals(&self, now_s: u64) -> Totals {
-        let (all, base) = (self.sum(now_s), *self.base.lock().unwrap_or_else(PoisonError::into_inner));
-        Totals {
-            connections: all.connections.saturating_sub(base.connections),
-            commands: all.commands.saturating_sub(base.commands),
-            errors: all.errors.saturating_sub(base.errors),
-            hits: all.hits.saturating_sub(base.hits),
-            misses: all.misses.saturating_sub(base.misses),
-            per_second: all.per_second,
-        }
-    }
-
-    /// Counts from 0 again.
-    pub(crate) fn reset(&self) {
-        *self.base.lock().unwrap_or_else(PoisonError::into_inner) = self.sum(0);
-    }
-
-    fn sum(&self, now_s: u64) -> Totals {
-        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        all.iter().fold(Totals::default(), |sum, one| Totals {
+    /// What all instances have counted since they were made, and what only others know.
+    pub(crate) fn sum(&self, others: Totals) -> Totals {
+        self.lock().iter().fold(others, |sum, one| Totals {
             connections: sum.connections + one.connections.read(),
             commands: sum.commands + one.commands.read(),
             errors: sum.errors + one.errors.read(),
             hits: sum.hits + one.hits.read(),
             misses: sum.misses + one.misses.read(),
-            per_second: sum.per_second + one.per_second(now_s),
+            ..sum
         })
+    }
+
+    /// Commands in the last second that was full.
+    pub(crate) fn per_second(&self, now_s: u64) -> u64 {
+        self.lock().iter().map(|one| one.per_second(now_s)).sum()
+    }
+
+    /// What had been counted when it was last asked to count from 0 again.
+    pub(crate) fn base(&self) -> Totals {
+        *self.base.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts from 0 again.
+    pub(crate) fn reset(&self, totals: Totals) {
+        *self.base.lock().unwrap_or_else(PoisonError::into_inner) = totals;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Statistics>>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -158,11 +181,12 @@ mod tests {
     fn what_is_reset_counts_from_nothing_again() {
         let instances = Instances::default();
         let (one, other) = (instances.add(), instances.add());
+        let hits = || instances.sum(Totals::default()).since(&instances.base()).hits;
         one.hits.count();
         other.hits.count();
-        assert_eq!(instances.totals(0).hits, 2);
-        instances.reset();
+        assert_eq!(hits(), 2);
+        instances.reset(instances.sum(Totals::default()));
         one.hits.count();
-        assert_eq!(instances.totals(0).hits, 1);
+        assert_eq!(hits(), 1);
     }
 }

@@ -1,5 +1,7 @@
 //! A command while it runs on its connection or on the server.
 
+use std::time::Duration;
+
 use gannet::Context;
 
 use super::clients::Client;
@@ -36,6 +38,16 @@ impl Turn<'_, '_, '_> {
     /// What others may know of this connection.
     pub(crate) fn client(&self) -> Option<&Client> {
         self.session.client.as_deref()
+    }
+
+    /// Since 1970.
+    pub(crate) fn time(&mut self) -> Duration {
+        self.service.clock.time(self.cx.now())
+    }
+
+    /// The same, in seconds.
+    pub(crate) fn now_s(&mut self) -> u32 {
+        self.time().as_secs() as u32
     }
 
     /// Whether a word is this one, in whatever case.

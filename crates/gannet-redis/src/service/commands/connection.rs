@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 /// The version of Redis that clients and tools take this for.
 pub(crate) const REDIS_VERSION: &str = "7.2.0";
 
-/// What may be done by whom has not said the password, and in a transaction at once.
+/// What may be done by who has not said the password.
 const ANYTIME: Flags = Flags::FAST.and(Flags::NO_AUTH);
 
 pub(crate) static COMMANDS: &[Command] = &[
@@ -25,8 +25,8 @@ pub(crate) static COMMANDS: &[Command] = &[
     entry("hello", -1, ANYTIME, hello),
     entry("auth", -2, ANYTIME, auth),
     entry("select", 2, Flags::FAST, select),
-    entry("quit", -1, ANYTIME.and(Flags::NO_MULTI), quit),
-    entry("reset", 1, ANYTIME.and(Flags::NO_MULTI), reset),
+    entry("quit", -1, ANYTIME, quit),
+    entry("reset", 1, ANYTIME, reset),
     parent("client", -2, client::SUBCOMMANDS),
 ];
 
@@ -62,7 +62,7 @@ fn hello(turn: &mut Turn<'_, '_, '_>) -> Outcome {
             login = Some((turn.args[at + 1], turn.args[at + 2]));
             at += 3;
         } else if turn.is(at, "SETNAME") && at + 1 < turn.args.len() {
-            name = Some(client::valid_name(turn.args[at + 1])?);
+            name = Some(turn.args[at + 1]);
             at += 2;
         } else {
             let option = String::from_utf8_lossy(turn.args[at]);
@@ -79,6 +79,7 @@ fn hello(turn: &mut Turn<'_, '_, '_>) -> Outcome {
         ));
     }
     if let Some(name) = name {
+        let name = client::valid_name(name)?;
         client::rename(turn, name);
     }
     set_version(turn.session, version);

@@ -4,6 +4,13 @@ pub(crate) mod connection;
 pub(crate) mod server;
 
 mod client;
+mod client_kill;
+mod client_list;
+mod command_docs;
+mod command_info;
+mod config;
+mod info;
+mod process;
 
 use crate::command::error::Outcome;
 use crate::command::{Command, Flags, KeyWords, Run};
