@@ -2,11 +2,14 @@
 
 use gannet::proto::resp::Writer;
 
-use super::Command;
 use super::error::Error;
 use super::number;
+use super::{Command, Flags};
+use crate::service::statistics::Statistics;
 use crate::store::entry::{New, Value};
+use crate::store::garbage::Garbage;
 use crate::store::hash::Hash;
+use crate::store::random::Random;
 use crate::store::space::{Slot, Space};
 use crate::store::{Key, Keys};
 
@@ -30,7 +33,11 @@ pub struct Call<'c, 'k, 'a> {
     /// Where the reply goes.
     pub reply: &'c mut Reply,
     /// What was taken out of the store and is large: dropped where that holds nobody up.
-    pub garbage: &'c mut Vec<Space>,
+    pub garbage: &'c mut Vec<Garbage>,
+    /// For what is chosen by chance.
+    pub random: &'c mut Random,
+    /// Where it is counted what was found.
+    pub statistics: &'c Statistics,
 }
 
 impl<'a> Call<'_, '_, 'a> {
@@ -46,11 +53,16 @@ impl<'a> Call<'_, '_, 'a> {
         self.keys.space(self.db, key)
     }
 
-    /// Where a key is, whatever it holds.
+    /// Where a key is, whatever it holds. Counts as a hit or a miss for a command that only reads.
     #[inline]
     pub fn find(&mut self, key: Key<'_>) -> Option<Slot> {
         let now_ms = self.now_ms;
-        self.space(key).find(key, now_ms)
+        let found = self.space(key).find(key, now_ms);
+        if self.command.flags.has(Flags::READ) {
+            let statistics = self.statistics;
+            if found.is_some() { &statistics.hits } else { &statistics.misses }.count();
+        }
+        found
     }
 
     /// What a key holds.
@@ -111,7 +123,19 @@ impl<'a> Call<'_, '_, 'a> {
     /// Removes a key; says whether it was there.
     pub fn remove(&mut self, key: Key<'_>) -> bool {
         let now_ms = self.now_ms;
-        self.space(key).remove(key, now_ms).is_some()
+        let removed = self.space(key).remove(key, now_ms);
+        let found = removed.is_some();
+        if let Some(entry) = removed {
+            Garbage::keep(entry, self.garbage);
+        }
+        found
+    }
+
+    /// Where a key is, whatever it holds; looking does not count as a use.
+    #[inline]
+    pub fn peek(&mut self, key: Key<'_>) -> Option<Slot> {
+        let now_ms = self.now_ms;
+        self.space(key).peek(key, now_ms)
     }
 
     /// Writes the string at a place as the reply.
@@ -130,6 +154,15 @@ impl<'a> Call<'_, '_, 'a> {
     /// [`Error::NOT_INTEGER`].
     pub fn integer(&self, index: usize) -> Result<i64, Error> {
         number::integer(self.args[index]).ok_or(Error::NOT_INTEGER)
+    }
+
+    /// A word as the number of a database.
+    ///
+    /// # Errors
+    ///
+    /// It is no number, or that of no database.
+    pub fn database(&self, index: usize) -> Result<u8, Error> {
+        number::database(number::short(self.args[index])?)
     }
 
     /// Whether a word is this one, in whatever case.

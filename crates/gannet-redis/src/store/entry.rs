@@ -11,6 +11,9 @@ const HEADER: usize = 20;
 /// What an entry's place and its share of the table take, in bytes.
 const FIXED_COST: usize = size_of::<Entry>() + 2 * size_of::<u32>();
 
+/// What a deadline takes in the order of deadlines: 16 bytes, in nodes that are seldom full.
+const DEADLINE_COST: usize = 28;
+
 /// A string grows by doubling up to this size, and by so much beyond.
 const GROWTH_BYTES: usize = 1 << 20;
 
@@ -178,9 +181,21 @@ impl Entry {
 
     /// Puts the value under another key.
     pub(super) fn rename(&mut self, key: &[u8]) {
+        self.block = self.block_for(key);
+    }
+
+    fn block_for(&self, key: &[u8]) -> Box<[u8]> {
         let mut other = Self::new(key, New::Bytes(self.string()));
         other.block[..12].copy_from_slice(&self.block[..12]);
-        self.block = other.block;
+        // The length, and with it how the string is kept.
+        other.set_word(16, self.word(16));
+        other.block
+    }
+
+    /// The same value under another key, with its deadline.
+    #[must_use]
+    pub fn copy(&self, key: &[u8]) -> Self {
+        Self { block: self.block_for(key), hash: self.hash.clone() }
     }
 
     /// What Redis calls the way this value is kept.
@@ -201,7 +216,8 @@ impl Entry {
     #[inline]
     pub fn cost(&self) -> usize {
         let hash = self.hash.as_ref().map_or(0, |hash| block(size_of::<Hash>()) + hash.cost());
-        FIXED_COST + block(self.block.len()) + hash
+        let deadline = if self.deadline_ms().is_some() { DEADLINE_COST } else { 0 };
+        FIXED_COST + block(self.block.len()) + hash + deadline
     }
 }
 

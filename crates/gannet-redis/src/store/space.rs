@@ -8,11 +8,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use hashbrown::HashTable;
 
 use super::Key;
+use super::counts::Counts;
 use super::entry::{Entry, New};
+use super::garbage::Garbage;
+use super::random::Random;
 
 /// The place of a key that was found. Good until the key is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot(u32);
+
+/// Changes in bytes below which the store's sum is not told.
+const REPORT_BYTES: usize = 1024;
+
+/// Places up to which an empty space keeps its memory: a single key may come and go often.
+const KEPT_PLACES: usize = 64;
 
 /// The keys of one database in one shard, with their values.
 ///
@@ -29,8 +38,17 @@ pub struct Space {
     watchers: HashMap<Box<[u8]>, Vec<Arc<AtomicBool>>>,
     /// Bytes that all entries take.
     bytes: usize,
-    /// Of those, what was added to the store's sum.
-    pub(super) reported: usize,
+    /// Keys that were removed because their time had come, since it was reported.
+    expired: u64,
+    reported: Reported,
+}
+
+/// What was added to the store's sums.
+#[derive(Debug, Default)]
+struct Reported {
+    bytes: usize,
+    keys: usize,
+    expiring: usize,
 }
 
 impl Default for Space {
@@ -42,7 +60,8 @@ impl Default for Space {
             deadlines: BTreeSet::new(),
             watchers: HashMap::new(),
             bytes: 0,
-            reported: 0,
+            expired: 0,
+            reported: Reported::default(),
         }
     }
 }
@@ -51,16 +70,28 @@ impl Space {
     /// The place of a key. A key that has expired is removed, and not found.
     #[inline]
     pub fn find(&mut self, key: Key<'_>, now_ms: u64) -> Option<Slot> {
-        let places = &self.places;
-        let found = self.table.find(key.hash, |place| places[*place as usize].key() == key.bytes)?;
-        let slot = Slot(*found);
-        let entry = &mut self.places[slot.0 as usize];
-        if entry.deadline_ms().is_some_and(|deadline_ms| deadline_ms <= now_ms) {
+        let slot = self.peek(key, now_ms)?;
+        self.places[slot.0 as usize].set_used((now_ms / 1000) as u32);
+        Some(slot)
+    }
+
+    /// The same, but looking does not count as a use.
+    #[inline]
+    pub fn peek(&mut self, key: Key<'_>, now_ms: u64) -> Option<Slot> {
+        let slot = self.locate(key)?;
+        if self.entry(slot).deadline_ms().is_some_and(|deadline_ms| deadline_ms <= now_ms) {
             self.take_out(slot, key.hash);
+            self.expired += 1;
             return None;
         }
-        entry.set_used((now_ms / 1000) as u32);
         Some(slot)
+    }
+
+    /// The place of a key, whether it has expired or not.
+    #[inline]
+    fn locate(&self, key: Key<'_>) -> Option<Slot> {
+        let places = &self.places;
+        self.table.find(key.hash, |place| places[*place as usize].key() == key.bytes).map(|place| Slot(*place))
     }
 
     /// What is at a place that was found.
@@ -106,10 +137,14 @@ impl Space {
     pub fn set_deadline(&mut self, slot: Slot, deadline_ms: Option<u64>) {
         let entry = &mut self.places[slot.0 as usize];
         let old = entry.deadline_ms();
-        if old == deadline_ms {
+        // Setting the same one again is a change too, as whoever watches the key sees it.
+        if old.is_none() && deadline_ms.is_none() {
             return;
         }
+        let before = entry.cost();
         entry.set_deadline(deadline_ms);
+        let after = entry.cost();
+        self.bytes = self.bytes - before + after;
         if let Some(old) = old {
             self.deadlines.remove(&(old, slot.0));
         }
@@ -135,6 +170,20 @@ impl Space {
         let slot = self.put_in(key.hash, entry, now_ms);
         self.set_deadline(slot, deadline_ms);
         slot
+    }
+
+    /// Puts an entry that was removed elsewhere in the place of another one, with its deadline. The key is there all
+    /// the time, so it keeps its place.
+    pub fn exchange(&mut self, slot: Slot, mut entry: Entry) -> Entry {
+        let old = self.entry(slot);
+        if entry.key() != old.key() {
+            entry.rename(old.key());
+        }
+        let deadline_ms = entry.deadline_ms();
+        entry.set_deadline(old.deadline_ms());
+        let old = self.edit(slot, |place| mem::replace(place, entry));
+        self.set_deadline(slot, deadline_ms);
+        old
     }
 
     fn put_in(&mut self, hash: u64, mut entry: Entry, now_ms: u64) -> Slot {
@@ -171,27 +220,47 @@ impl Space {
             self.deadlines.remove(&(deadline_ms, slot.0));
         }
         self.bytes -= entry.cost();
+        if self.table.is_empty() && self.places.len() > KEPT_PLACES {
+            (self.table, self.places, self.free) = (HashTable::new(), Vec::new(), Vec::new());
+        }
         entry
     }
 
     /// Removes at most `most` keys whose time has come, and says how many it removed.
-    pub fn expire(&mut self, now_ms: u64, most: usize) -> usize {
+    pub fn expire(&mut self, now_ms: u64, most: usize, garbage: &mut Vec<Garbage>) -> usize {
         let mut expired = 0;
         while expired < most
             && let Some(&(deadline_ms, place)) = self.deadlines.first()
             && deadline_ms <= now_ms
         {
             let hash = super::hash_of(self.places[place as usize].key());
-            self.take_out(Slot(place), hash);
+            garbage.push(Garbage::Entry(self.take_out(Slot(place), hash)));
             expired += 1;
         }
+        self.expired += expired as u64;
         expired
     }
 
-    /// The key that expires soonest, in milliseconds since 1970.
+    /// A key chosen by chance, unless there is none in so many places from where the search for one begins.
     #[must_use]
-    pub fn next_deadline_ms(&self) -> Option<u64> {
-        self.deadlines.first().map(|(deadline_ms, _)| *deadline_ms)
+    pub fn sample(&self, random: &mut Random, probes: usize) -> Option<&Entry> {
+        if self.is_empty() {
+            return None;
+        }
+        let (before, from) = self.places.split_at(random.below(self.places.len()));
+        from.iter().chain(before).take(probes).find(|entry| !entry.is_free())
+    }
+
+    /// The key that expires soonest.
+    #[must_use]
+    pub fn soonest(&self) -> Option<&Entry> {
+        self.deadlines.first().map(|(_, place)| self.entry(Slot(*place)))
+    }
+
+    /// Removes a key that was chosen to make room, if it still is what it was chosen for.
+    pub fn evict(&mut self, key: Key<'_>, is_chosen: impl FnOnce(&Entry) -> bool) -> Option<Entry> {
+        let slot = self.locate(key)?;
+        is_chosen(self.entry(slot)).then(|| self.take_out(slot, key.hash))
     }
 
     /// Keys, those that have expired and were not removed yet included.
@@ -259,6 +328,43 @@ impl Space {
     /// Takes the watchers out, to be put into the space that takes this one's place.
     pub fn swap_watchers(&mut self, other: &mut Self) {
         mem::swap(&mut self.watchers, &mut other.watchers);
+    }
+
+    /// Exchanges what was reported, for what is put in the place of the other.
+    pub(super) fn swap_report(&mut self, other: &mut Self) {
+        mem::swap(&mut self.reported, &mut other.reported);
+        // Whoever stays tells.
+        self.expired += mem::take(&mut other.expired);
+    }
+
+    /// Adds what has changed since this was done last to the store's sums.
+    #[inline]
+    pub(super) fn report(&mut self, db: usize, counts: &Counts) {
+        if self.table.len() != self.reported.keys
+            || self.deadlines.len() != self.reported.expiring
+            || self.bytes.abs_diff(self.reported.bytes) >= REPORT_BYTES
+            || self.expired != 0
+        {
+            self.report_change(db, counts);
+        }
+    }
+
+    fn report_change(&mut self, db: usize, counts: &Counts) {
+        let now = Reported { bytes: self.bytes, keys: self.table.len(), expiring: self.deadlines.len() };
+        let before = mem::replace(&mut self.reported, now);
+        let database = &counts.databases[db];
+        for (sum, before, now) in [
+            (&counts.bytes, before.bytes, self.reported.bytes),
+            (&database.keys, before.keys, self.reported.keys),
+            (&database.expiring, before.expiring, self.reported.expiring),
+        ] {
+            if now != before {
+                sum.fetch_add(now as i64 - before as i64, Ordering::Relaxed);
+            }
+        }
+        if self.expired != 0 {
+            counts.expired.fetch_add(mem::take(&mut self.expired), Ordering::Relaxed);
+        }
     }
 
     #[inline]
