@@ -27,6 +27,9 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
     let redis = Server::new(options.redis());
     let running = engine(options, limits, &listeners, redis.clone())?.start()?;
     redis.listening(bound(&listeners, &running));
+    let expiry = listeners.iter().any(Listener::is_redis).then(|| redis.start_expiry()).transpose();
+    let _expiry =
+        expiry.map_err(|error| Failure::Output(format!("the thread that expires keys cannot start: {error}")))?;
     // What is logged comes after what can fail, so that a failure is one line.
     let ending = Ending::watch();
     running.stop_on_signals()?;

@@ -13,6 +13,7 @@ use super::clock;
 use super::expiry::Disposal;
 use super::memory::{Memory, Policy};
 use super::password::Password;
+use super::pubsub::registry::Registry;
 use super::statistics::Instances;
 use crate::store::Store;
 
@@ -52,6 +53,10 @@ impl Default for Options {
 pub struct Server {
     pub(crate) store: Store,
     pub(crate) options: Options,
+    /// Who has subscribed to what.
+    pub(crate) registry: Registry,
+    /// Messages that did not reach the subscribers on some reactor, since its mailbox was full.
+    pub(crate) lost: AtomicU64,
     /// How much memory the store may take.
     pub(crate) memory: Memory,
     pub(crate) disposal: Disposal,
@@ -92,6 +97,8 @@ impl Server {
             options,
             clients: Clients::default(),
             instances: Instances::default(),
+            registry: Registry::default(),
+            lost: AtomicU64::new(0),
             run_id: run_id(),
             started: clock::time_of_day(),
             listeners: AtomicUsize::new(0),
