@@ -117,6 +117,12 @@ static GROUPS: &[(&str, &str)] = &[
         psubscribe 2.0.0 Subscribes to all channels that fit patterns
         punsubscribe 2.0.0 Ends subscriptions to patterns
         pubsub 2.8.0 Commands on subscriptions
+        pubsub|channels 2.8.0 Lists the channels that have subscribers
+        pubsub|numsub 2.8.0 Counts the subscribers of channels
+        pubsub|numpat 2.8.0 Counts the patterns that have subscribers
+        pubsub|shardchannels 7.0.0 Lists the shard channels that have subscribers
+        pubsub|shardnumsub 7.0.0 Counts the subscribers of shard channels
+        pubsub|help 6.2.0 Says what there is
         spublish 7.0.0 Sends a message to a shard channel
         ssubscribe 7.0.0 Subscribes to shard channels
         sunsubscribe 7.0.0 Ends subscriptions to shard channels",

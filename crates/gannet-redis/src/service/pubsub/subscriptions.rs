@@ -178,6 +178,7 @@ impl Session {
             let count = |of: fn(&Subscriptions) -> usize| subscriptions.map_or(0, of) as u32;
             client.channels.store(count(|subscriptions| subscriptions.channels.len()), Ordering::Relaxed);
             client.patterns.store(count(|subscriptions| subscriptions.patterns.len()), Ordering::Relaxed);
+            client.shards.store(count(|subscriptions| subscriptions.shards.len()), Ordering::Relaxed);
         }
     }
 
