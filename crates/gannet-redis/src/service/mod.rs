@@ -118,7 +118,7 @@ impl Redis {
         if pubsub::is_restricted(session) {
             pubsub::admit(command)?;
         }
-        if command.flags.has(Flags::DENY_OOM) {
+        if command.flags.has(Flags::DENY_OOM) || transaction::takes_room(session, command) {
             self.make_room()?;
         }
         Ok(command)
