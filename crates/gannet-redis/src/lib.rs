@@ -10,5 +10,6 @@ pub mod glob;
 mod service;
 pub mod store;
 
+pub use crate::service::memory::{Memory, Policy};
 pub use crate::service::server::{Options, Server};
 pub use crate::service::{Redis, Session};

@@ -6,7 +6,9 @@ use super::Command;
 use super::error::Error;
 use super::number;
 use crate::store::entry::{New, Value};
+use crate::store::garbage::Garbage;
 use crate::store::hash::Hash;
+use crate::store::random::Random;
 use crate::store::space::{Slot, Space};
 use crate::store::{Key, Keys};
 
@@ -30,7 +32,9 @@ pub struct Call<'c, 'k, 'a> {
     /// Where the reply goes.
     pub reply: &'c mut Reply,
     /// What was taken out of the store and is large: dropped where that holds nobody up.
-    pub garbage: &'c mut Vec<Space>,
+    pub garbage: &'c mut Vec<Garbage>,
+    /// For what is chosen by chance.
+    pub random: &'c mut Random,
 }
 
 impl<'a> Call<'_, '_, 'a> {
@@ -111,7 +115,19 @@ impl<'a> Call<'_, '_, 'a> {
     /// Removes a key; says whether it was there.
     pub fn remove(&mut self, key: Key<'_>) -> bool {
         let now_ms = self.now_ms;
-        self.space(key).remove(key, now_ms).is_some()
+        let removed = self.space(key).remove(key, now_ms);
+        let found = removed.is_some();
+        if let Some(entry) = removed {
+            Garbage::keep(entry, self.garbage);
+        }
+        found
+    }
+
+    /// Where a key is, whatever it holds; looking does not count as a use.
+    #[inline]
+    pub fn peek(&mut self, key: Key<'_>) -> Option<Slot> {
+        let now_ms = self.now_ms;
+        self.space(key).peek(key, now_ms)
     }
 
     /// Writes the string at a place as the reply.
@@ -131,6 +147,15 @@ impl<'a> Call<'_, '_, 'a> {
     /// [`Error::NOT_INTEGER`].
     pub fn integer(&self, index: usize) -> Result<i64, Error> {
         number::integer(self.args[index]).ok_or(Error::NOT_INTEGER)
+    }
+
+    /// A word as the number of a database.
+    ///
+    /// # Errors
+    ///
+    /// It is no number, or that of no database.
+    pub fn database(&self, index: usize) -> Result<u8, Error> {
+        number::database(number::short(self.args[index])?)
     }
 
     /// Whether a word is this one, in whatever case.

@@ -28,6 +28,8 @@ impl Error {
     pub const SYNTAX: Self = Self::new("ERR syntax error");
     /// A word is not a number, or a number that does not fit 64 bits.
     pub const NOT_INTEGER: Self = Self::new("ERR value is not an integer or out of range");
+    /// A number does not fit 32 bits.
+    pub const NOT_32_BITS: Self = Self::new("ERR value is out of range, value must between -2147483648 and 2147483647");
     /// A word is not a decimal fraction.
     pub const NOT_FLOAT: Self = Self::new("ERR value is not a valid float");
     /// A sum of decimal fractions is too large to be one.
@@ -49,6 +51,12 @@ impl Error {
     #[must_use]
     pub fn arity(name: &str) -> Self {
         Self::of(format!("ERR wrong number of arguments for '{name}' command"))
+    }
+
+    /// There is no such subcommand; `name` is the command's, in upper case.
+    #[must_use]
+    pub fn subcommand(name: &str, subcommand: &[u8]) -> Self {
+        Self::of(format!("ERR unknown subcommand '{:.128}'. Try {name} HELP.", String::from_utf8_lossy(subcommand)))
     }
 
     /// A deadline cannot be reckoned with; `name` is the command's, in lower case.

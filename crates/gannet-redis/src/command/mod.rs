@@ -2,6 +2,7 @@
 
 pub mod call;
 pub mod error;
+mod keys;
 pub mod long_double;
 pub mod number;
 mod strings;
@@ -78,6 +79,8 @@ impl Flags {
     pub const NO_AUTH: Self = Self(1 << 6);
     /// It is not queued by MULTI.
     pub const NO_MULTI: Self = Self(1 << 7);
+    /// It looks at all keys, but needs no more than one shard at a time: see [`Keys::walk_to`].
+    pub const WALK: Self = Self(1 << 8);
 
     /// Both.
     #[must_use]
@@ -94,7 +97,7 @@ impl Flags {
 }
 
 /// All commands, by family.
-static FAMILIES: &[&[Command]] = &[strings::COMMANDS];
+static FAMILIES: &[&[Command]] = &[keys::COMMANDS, strings::COMMANDS];
 
 /// All commands.
 pub fn all() -> impl Iterator<Item = &'static Command> {
@@ -160,6 +163,7 @@ impl Command {
                 // A command with subcommands may have fewer words than the one that has a key.
                 store.lock_one(Key::new(args.get(usize::from(first)).copied().unwrap_or_default()))
             }
+            KeyWords::All if self.flags.has(Flags::WALK) => store.walk(),
             KeyWords::All => store.lock_all(),
             KeyWords::None | KeyWords::Range(..) => {
                 let keys: SmallVec<[Key<'_>; 8]> = self.positions(args.len()).map(|at| Key::new(args[at])).collect();

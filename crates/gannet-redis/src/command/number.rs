@@ -1,5 +1,8 @@
 //! Numbers as Redis reads them: no sign but a minus, no leading zeros, no spaces.
 
+use super::error::Error;
+use crate::store::DATABASES;
+
 /// The number whose shortest decimal form `text` is.
 #[must_use]
 #[inline]
@@ -25,6 +28,25 @@ pub fn integer(text: &[u8]) -> Option<i64> {
         number = number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
     }
     if negative { 0i64.checked_sub_unsigned(number) } else { i64::try_from(number).ok() }
+}
+
+/// A number of 32 bits.
+///
+/// # Errors
+///
+/// Redis's.
+pub fn short(text: &[u8]) -> Result<i32, Error> {
+    let number = integer(text).ok_or(Error::NOT_INTEGER)?;
+    i32::try_from(number).map_err(|_| Error::NOT_32_BITS)
+}
+
+/// A number as that of a database.
+///
+/// # Errors
+///
+/// There is none.
+pub fn database(number: i32) -> Result<u8, Error> {
+    u8::try_from(number).ok().filter(|db| usize::from(*db) < DATABASES).ok_or(Error::DB_RANGE)
 }
 
 #[cfg(test)]

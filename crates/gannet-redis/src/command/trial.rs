@@ -6,6 +6,7 @@ use gannet::proto::{Codec as _, Decoded};
 use super::call::Call;
 use super::{Run, find};
 use crate::store::Store;
+use crate::store::random::Random;
 
 /// A store with somebody who asks it.
 pub(crate) struct Trial {
@@ -14,11 +15,18 @@ pub(crate) struct Trial {
     /// The time, which only tests move.
     pub(crate) now_ms: u64,
     pub(crate) version: Version,
+    pub(crate) random: Random,
 }
 
 impl Default for Trial {
     fn default() -> Self {
-        Self { store: Store::default(), db: 0, now_ms: 1_700_000_000_000, version: Version::Resp2 }
+        Self {
+            store: Store::default(),
+            db: 0,
+            now_ms: 1_700_000_000_000,
+            version: Version::Resp2,
+            random: Random::new(0),
+        }
     }
 }
 
@@ -48,6 +56,7 @@ impl Trial {
                 max_bulk: 512 << 20,
                 reply,
                 garbage,
+                random: &mut self.random,
             })
         });
         if let Err(error) = outcome {

@@ -1,6 +1,7 @@
 //! The service: takes commands from connections, runs them, and answers.
 
 mod clock;
+pub mod memory;
 pub mod server;
 mod session;
 pub mod turn;
@@ -19,7 +20,8 @@ use crate::command::call::{Call, Reply};
 use crate::command::error::{Error, Outcome};
 use crate::command::{self, Command, Run};
 use crate::store::Keys;
-use crate::store::space::Space;
+use crate::store::garbage::Garbage;
+use crate::store::random::Random;
 
 /// A reply from this size on is handed over instead of copied.
 const LARGE_BYTES: usize = 32 << 10;
@@ -31,14 +33,17 @@ pub struct Redis {
     /// Replies to the command that runs, until it is done.
     pub(crate) reply: Reply,
     pub(crate) clock: Clock,
-    pub(crate) garbage: Vec<Space>,
+    pub(crate) garbage: Vec<Garbage>,
+    pub(crate) random: Random,
 }
 
 impl Redis {
     /// An instance on the store of a server.
     #[must_use]
     pub fn new(server: Arc<Server>) -> Self {
-        Self { server, reply: Writer::new(Vec::new(), Version::Resp2), clock: Clock::default(), garbage: Vec::new() }
+        let random = Random::new(server.next_seed());
+        let reply = Writer::new(Vec::new(), Version::Resp2);
+        Self { server, reply, clock: Clock::default(), garbage: Vec::new(), random }
     }
 
     /// Milliseconds since 1970.
@@ -67,13 +72,13 @@ impl Redis {
             Run::Keys(run) => run,
         };
         let now_ms = self.now_ms(cx);
-        let Self { server, reply, garbage, .. } = self;
+        let Self { server, reply, garbage, random, .. } = self;
         let (db, max_bulk) = (session.db, server.options.max_bulk);
         match locked {
-            Some(keys) => run(&mut Call { command, args, keys, db, now_ms, max_bulk, reply, garbage }),
+            Some(keys) => run(&mut Call { command, args, keys, db, now_ms, max_bulk, reply, garbage, random }),
             None => {
                 let keys = &mut command.lock(&server.store, args);
-                run(&mut Call { command, args, keys, db, now_ms, max_bulk, reply, garbage })
+                run(&mut Call { command, args, keys, db, now_ms, max_bulk, reply, garbage, random })
             }
         }
     }

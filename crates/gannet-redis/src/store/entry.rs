@@ -5,6 +5,9 @@ use super::hash::Hash;
 /// What an entry and its place in the table take beside the heap blocks they point to, in bytes.
 const FIXED_COST: usize = size_of::<Entry>() + 2 * size_of::<u32>();
 
+/// What a deadline takes in the order of deadlines: 16 bytes, in nodes that are seldom full.
+const DEADLINE_COST: usize = 28;
+
 /// A key with its value, when it expires and when it was used last.
 ///
 /// A string lies behind its key in one heap block, until it is edited in place.
@@ -20,7 +23,7 @@ pub struct Entry {
     pub(super) used_s: u32,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Body {
     /// A string, in the blob.
     Inline,
@@ -151,6 +154,14 @@ impl Entry {
         self.key_len = key.len() as u32;
     }
 
+    /// The same value under another key, with its deadline.
+    #[must_use]
+    pub fn copy(&self, key: &[u8]) -> Self {
+        let mut copy = Self { blob: self.blob.clone(), body: self.body.clone(), ..*self };
+        copy.rename(key);
+        copy
+    }
+
     /// What Redis calls the way this value is kept.
     #[must_use]
     pub fn encoding(&self) -> &'static str {
@@ -171,7 +182,8 @@ impl Entry {
             Body::Raw(bytes) => block(size_of::<Vec<u8>>()) + block(bytes.capacity()),
             Body::Hash(hash) => block(size_of::<Hash>()) + hash.cost(),
         };
-        FIXED_COST + block(self.blob.len()) + body
+        let deadline = if self.deadline_ms == 0 { 0 } else { DEADLINE_COST };
+        FIXED_COST + block(self.blob.len()) + body + deadline
     }
 }
 

@@ -1,7 +1,7 @@
 //! The value of a hash: fields and their values.
 
 /// Fields with values.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Hash {}
 
 impl Hash {

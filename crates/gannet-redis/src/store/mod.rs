@@ -5,17 +5,20 @@
 //! shards run at the same time on different reactors, each is atomic, and no two can wait for each other in a circle:
 //! whoever waits holds only locks with lower numbers than the one it waits for. No other lock is taken before a shard's.
 
+pub mod counts;
 pub mod entry;
+pub mod garbage;
 pub mod hash;
+pub mod random;
 pub mod space;
 
 use std::hash::BuildHasher as _;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use foldhash::quality::RandomState;
 use smallvec::SmallVec;
 
+use self::counts::Counts;
 use self::space::Space;
 
 /// Shards. Many more than cores, so that two reactors seldom want the same one; and each stays small, so that growing
@@ -24,9 +27,6 @@ pub const SHARDS: usize = 1024;
 
 /// Databases, as `SELECT` numbers them.
 pub const DATABASES: usize = 16;
-
-/// Changes of a shard's size below which the store's sum is not told.
-const REPORT_BYTES: usize = 1024;
 
 /// A key and its hash.
 #[derive(Clone, Copy, Debug)]
@@ -83,35 +83,50 @@ impl Shard {
         self.spaces[usize::from(db)].as_deref_mut()
     }
 
-    /// Takes all keys of a database out, for them to be dropped where that holds nobody up.
+    /// Takes all keys of a database out, for them to be dropped where that holds nobody up. Whoever watches keys goes
+    /// on watching.
     pub fn take(&mut self, db: u8) -> Option<Box<Space>> {
         self.used |= 1 << db;
-        let taken = self.spaces[usize::from(db)].take()?;
-        // What is counted in the sum goes with it.
-        self.space(db).reported = taken.reported;
+        let mut taken = self.spaces[usize::from(db)].take()?;
+        // What is counted in the sums stays to be counted down from.
+        let space = self.space(db);
+        space.swap_report(&mut taken);
+        space.swap_watchers(&mut taken);
         Some(taken)
     }
 
-    /// Exchanges two databases.
+    /// Exchanges two databases. Whoever watches keys watches those of the same database as before.
     pub fn swap(&mut self, one: u8, other: u8) {
-        self.spaces.swap(usize::from(one), usize::from(other));
+        let (one, other) = (usize::from(one), usize::from(other));
+        self.used |= 1 << one | 1 << other;
+        let mut taken = self.spaces[one].take().unwrap_or_default();
+        let space = self.spaces[other].get_or_insert_default();
+        // The sums and the watchers are those of the number.
+        taken.swap_report(space);
+        taken.swap_watchers(space);
+        self.spaces[one] = std::mem::replace(&mut self.spaces[other], Some(taken));
     }
 
-    /// What the memory of this shard has changed by since this was asked last, unless it is little.
+    /// The databases where there ever was a key.
+    pub fn databases(&self) -> impl Iterator<Item = u8> + use<> {
+        let mut bits: u16 = 0;
+        for (db, space) in self.spaces.iter().enumerate() {
+            bits |= u16::from(space.is_some()) << db;
+        }
+        (0..DATABASES as u8).filter(move |db| bits & 1 << db != 0)
+    }
+
+    /// Adds what has changed since this was done last to the sums.
     #[inline]
-    fn change(&mut self) -> i64 {
-        let (mut change, mut used) = (0, std::mem::take(&mut self.used));
+    fn report(&mut self, counts: &Counts) {
+        let mut used = std::mem::take(&mut self.used);
         while used != 0 {
             let db = used.trailing_zeros() as usize;
             used &= used - 1;
-            if let Some(space) = self.spaces[db].as_deref_mut()
-                && space.bytes().abs_diff(space.reported) >= REPORT_BYTES
-            {
-                change += space.bytes() as i64 - space.reported as i64;
-                space.reported = space.bytes();
+            if let Some(space) = self.spaces[db].as_deref_mut() {
+                space.report(db, counts);
             }
         }
-        change
     }
 }
 
@@ -119,13 +134,12 @@ impl Shard {
 #[derive(Debug)]
 pub struct Store {
     shards: Box<[Mutex<Shard>]>,
-    /// Bytes that all entries take, up to a little for each shard.
-    bytes: AtomicI64,
+    counts: Counts,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), bytes: AtomicI64::new(0) }
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), counts: Counts::default() }
     }
 }
 
@@ -153,6 +167,12 @@ impl Store {
         Keys { store: self, locked: Locked::All((0..SHARDS).map(|shard| self.lock(shard)).collect()) }
     }
 
+    /// Locks nothing yet, for a command that looks at one shard after the other by [`Keys::walk_to`].
+    #[must_use]
+    pub fn walk(&self) -> Keys<'_> {
+        Keys { store: self, locked: Locked::Some(SmallVec::new()) }
+    }
+
     /// Locks one shard by its number, below [`SHARDS`].
     #[must_use]
     pub fn lock_shard(&self, shard: usize) -> Keys<'_> {
@@ -162,7 +182,13 @@ impl Store {
     /// Bytes that all entries take, as the allocator rounds them; each shard may be off by a KiB.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        usize::try_from(self.bytes.load(Ordering::Relaxed)).unwrap_or(0)
+        self.counts.bytes()
+    }
+
+    /// What is counted without a lock: keys, and those that have expired.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     #[inline]
@@ -217,6 +243,29 @@ impl Keys<'_> {
         found.expect("a command uses a key that its description does not name")
     }
 
+    /// A shard by its number, for a command that looks at one after the other: the one before is let go, unless all
+    /// are locked.
+    pub fn walk_to(&mut self, number: usize) -> &mut Shard {
+        let there = match &self.locked {
+            Locked::One(locked, _) => *locked == number,
+            Locked::Some(_) => false,
+            Locked::All(_) => true,
+        };
+        if !there {
+            self.report();
+            // None is held while another one is waited for.
+            self.locked = Locked::Some(SmallVec::new());
+            self.locked = Locked::One(number, self.store.lock(number));
+        }
+        self.shard(number)
+    }
+
+    /// What is counted, with all that was done under these locks so far.
+    pub fn counts(&mut self) -> &Counts {
+        self.report();
+        self.store.counts()
+    }
+
     /// All shards that are locked.
     pub fn shards(&mut self) -> impl Iterator<Item = &mut Shard> {
         let (one, some, all) = match &mut self.locked {
@@ -229,16 +278,21 @@ impl Keys<'_> {
     }
 }
 
+impl Keys<'_> {
+    #[inline]
+    fn report(&mut self) {
+        let counts = &self.store.counts;
+        match &mut self.locked {
+            Locked::One(_, shard) => shard.report(counts),
+            Locked::Some(shards) => shards.iter_mut().for_each(|(_, shard)| shard.report(counts)),
+            Locked::All(shards) => shards.iter_mut().for_each(|shard| shard.report(counts)),
+        }
+    }
+}
+
 impl Drop for Keys<'_> {
     #[inline]
     fn drop(&mut self) {
-        let change: i64 = match &mut self.locked {
-            Locked::One(_, shard) => shard.change(),
-            Locked::Some(shards) => shards.iter_mut().map(|(_, shard)| shard.change()).sum(),
-            Locked::All(shards) => shards.iter_mut().map(|shard| shard.change()).sum(),
-        };
-        if change != 0 {
-            self.store.bytes.fetch_add(change, Ordering::Relaxed);
-        }
+        self.report();
     }
 }

@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use hashbrown::HashTable;
 
 use super::Key;
+use super::counts::Counts;
 use super::entry::{Entry, New};
+use super::garbage::Garbage;
+use super::random::Random;
 
 /// The place of a key that was found. Good until the key is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +19,12 @@ pub struct Slot(u32);
 
 /// No free place.
 const NONE: u32 = u32::MAX;
+
+/// Changes in bytes below which the store's sum is not told.
+const REPORT_BYTES: usize = 1024;
+
+/// Places up to which an empty space keeps its memory: a single key may come and go often.
+const KEPT_PLACES: usize = 64;
 
 #[derive(Debug)]
 enum Place {
@@ -38,8 +47,17 @@ pub struct Space {
     watchers: HashMap<Box<[u8]>, Vec<Arc<AtomicBool>>>,
     /// Bytes that all entries take.
     bytes: usize,
-    /// Of those, what was added to the store's sum.
-    pub(super) reported: usize,
+    /// Keys that were removed because their time had come, since it was reported.
+    expired: u64,
+    reported: Reported,
+}
+
+/// What was added to the store's sums.
+#[derive(Debug, Default)]
+struct Reported {
+    bytes: usize,
+    keys: usize,
+    expiring: usize,
 }
 
 impl Default for Space {
@@ -51,7 +69,8 @@ impl Default for Space {
             deadlines: BTreeSet::new(),
             watchers: HashMap::new(),
             bytes: 0,
-            reported: 0,
+            expired: 0,
+            reported: Reported::default(),
         }
     }
 }
@@ -60,15 +79,23 @@ impl Space {
     /// The place of a key. A key that has expired is removed, and not found.
     #[inline]
     pub fn find(&mut self, key: Key<'_>, now_ms: u64) -> Option<Slot> {
+        let slot = self.peek(key, now_ms)?;
+        self.entry_mut(slot).used_s = (now_ms / 1000) as u32;
+        Some(slot)
+    }
+
+    /// The same, but looking does not count as a use.
+    #[inline]
+    pub fn peek(&mut self, key: Key<'_>, now_ms: u64) -> Option<Slot> {
         let places = &self.places;
         let found = self.table.find(key.hash, |place| is_at(places, *place, key.bytes))?;
         let slot = Slot(*found);
-        let entry = self.entry_mut(slot);
+        let entry = self.entry(slot);
         if entry.deadline_ms != 0 && entry.deadline_ms <= now_ms {
             self.take_out(slot, key.hash);
+            self.expired += 1;
             return None;
         }
-        entry.used_s = (now_ms / 1000) as u32;
         Some(slot)
     }
 
@@ -118,7 +145,11 @@ impl Space {
 
     /// Sets when a key expires, in milliseconds since 1970; `None` is never.
     pub fn set_deadline(&mut self, slot: Slot, deadline_ms: Option<u64>) {
-        let old = mem::replace(&mut self.entry_mut(slot).deadline_ms, deadline_ms.unwrap_or(0));
+        let entry = self.entry_mut(slot);
+        let before = entry.cost();
+        let old = mem::replace(&mut entry.deadline_ms, deadline_ms.unwrap_or(0));
+        let after = entry.cost();
+        self.bytes = self.bytes - before + after;
         if old != 0 {
             self.deadlines.remove(&(old, slot.0));
         }
@@ -147,6 +178,20 @@ impl Space {
             self.set_deadline(slot, Some(deadline_ms));
         }
         slot
+    }
+
+    /// Puts an entry that was removed elsewhere in the place of another one, with its deadline. The key is there all
+    /// the time, so it keeps its place.
+    pub fn replace(&mut self, slot: Slot, mut entry: Entry) -> Entry {
+        let old = self.entry(slot);
+        if entry.key() != old.key() {
+            entry.rename(old.key());
+        }
+        let deadline_ms = entry.deadline_ms();
+        entry.deadline_ms = old.deadline_ms;
+        let old = self.edit(slot, |place| mem::replace(place, entry));
+        self.set_deadline(slot, deadline_ms);
+        old
     }
 
     fn put_in(&mut self, hash: u64, mut entry: Entry, now_ms: u64) -> Slot {
@@ -187,27 +232,51 @@ impl Space {
             self.deadlines.remove(&(entry.deadline_ms, slot.0));
         }
         self.bytes -= entry.cost();
+        if self.table.is_empty() && self.places.len() > KEPT_PLACES {
+            (self.table, self.places, self.free) = (HashTable::new(), Vec::new(), NONE);
+        }
         entry
     }
 
     /// Removes at most `most` keys whose time has come, and says how many it removed.
-    pub fn expire(&mut self, now_ms: u64, most: usize) -> usize {
+    pub fn expire(&mut self, now_ms: u64, most: usize, garbage: &mut Vec<Garbage>) -> usize {
         let mut expired = 0;
         while expired < most
             && let Some(&(deadline_ms, place)) = self.deadlines.first()
             && deadline_ms <= now_ms
         {
             let hash = super::hash_of(key_at(&self.places, place));
-            self.take_out(Slot(place), hash);
+            garbage.push(Garbage::Entry(self.take_out(Slot(place), hash)));
             expired += 1;
         }
+        self.expired += expired as u64;
         expired
     }
 
-    /// The key that expires soonest, in milliseconds since 1970.
+    /// A key chosen by chance, unless there is none in so many places from where the search for one begins.
     #[must_use]
-    pub fn next_deadline_ms(&self) -> Option<u64> {
-        self.deadlines.first().map(|(deadline_ms, _)| *deadline_ms)
+    pub fn sample(&self, random: &mut Random, probes: usize) -> Option<&Entry> {
+        if self.is_empty() {
+            return None;
+        }
+        let (before, from) = self.places.split_at(random.below(self.places.len()));
+        from.iter().chain(before).take(probes).find_map(|place| match place {
+            Place::Used(entry) => Some(entry),
+            Place::Free(_) => None,
+        })
+    }
+
+    /// The key that expires soonest.
+    #[must_use]
+    pub fn soonest(&self) -> Option<&Entry> {
+        self.deadlines.first().map(|(_, place)| self.entry(Slot(*place)))
+    }
+
+    /// Removes a key, whether its time has come or not, without looking at it as a use.
+    pub fn evict(&mut self, key: Key<'_>) -> Option<Entry> {
+        let places = &self.places;
+        let place = *self.table.find(key.hash, |place| is_at(places, *place, key.bytes))?;
+        Some(self.take_out(Slot(place), key.hash))
     }
 
     /// Keys, those that have expired and were not removed yet included.
@@ -277,6 +346,43 @@ impl Space {
     /// Takes the watchers out, to be put into the space that takes this one's place.
     pub fn swap_watchers(&mut self, other: &mut Self) {
         mem::swap(&mut self.watchers, &mut other.watchers);
+    }
+
+    /// Exchanges what was reported, for what is put in the place of the other.
+    pub(super) fn swap_report(&mut self, other: &mut Self) {
+        mem::swap(&mut self.reported, &mut other.reported);
+        // Whoever stays tells.
+        self.expired += mem::take(&mut other.expired);
+    }
+
+    /// Adds what has changed since this was done last to the store's sums.
+    #[inline]
+    pub(super) fn report(&mut self, db: usize, counts: &Counts) {
+        if self.table.len() != self.reported.keys
+            || self.deadlines.len() != self.reported.expiring
+            || self.bytes.abs_diff(self.reported.bytes) >= REPORT_BYTES
+            || self.expired != 0
+        {
+            self.report_change(db, counts);
+        }
+    }
+
+    fn report_change(&mut self, db: usize, counts: &Counts) {
+        let now = Reported { bytes: self.bytes, keys: self.table.len(), expiring: self.deadlines.len() };
+        let before = mem::replace(&mut self.reported, now);
+        let database = &counts.databases[db];
+        for (sum, before, now) in [
+            (&counts.bytes, before.bytes, self.reported.bytes),
+            (&database.keys, before.keys, self.reported.keys),
+            (&database.expiring, before.expiring, self.reported.expiring),
+        ] {
+            if now != before {
+                sum.fetch_add(now as i64 - before as i64, Ordering::Relaxed);
+            }
+        }
+        if self.expired != 0 {
+            counts.expired.fetch_add(mem::take(&mut self.expired), Ordering::Relaxed);
+        }
     }
 
     #[inline]

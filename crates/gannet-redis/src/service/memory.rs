@@ -1,0 +1,93 @@
+//! How much memory the store may take, and what goes when it takes more.
+
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+
+/// What is done when the store takes more memory than it may.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// Commands that may need memory are refused.
+    #[default]
+    NoEviction,
+    /// Keys that were not used for a long time go.
+    AllKeysLru,
+    /// Keys that expire go, soonest first.
+    VolatileTtl,
+}
+
+impl Policy {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::NoEviction, Self::AllKeysLru, Self::VolatileTtl];
+
+    /// What Redis calls it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoEviction => "noeviction",
+            Self::AllKeysLru => "allkeys-lru",
+            Self::VolatileTtl => "volatile-ttl",
+        }
+    }
+
+    /// The one with a name, in whatever case.
+    #[must_use]
+    pub fn named(name: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|policy| policy.name().as_bytes().eq_ignore_ascii_case(name))
+    }
+}
+
+/// How much memory the store may take. It can change while the server runs, from any thread.
+#[derive(Debug, Default)]
+pub struct Memory {
+    limit: AtomicUsize,
+    policy: AtomicU8,
+}
+
+impl Memory {
+    pub(crate) fn new(limit: usize, policy: Policy) -> Self {
+        let memory = Self::default();
+        memory.set_limit(limit);
+        memory.set_policy(policy);
+        memory
+    }
+
+    /// Bytes that all entries may take together; 0 is no limit.
+    #[must_use]
+    #[inline]
+    pub fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Sets the limit in bytes; 0 is none.
+    pub fn set_limit(&self, bytes: usize) {
+        self.limit.store(bytes, Ordering::Relaxed);
+    }
+
+    /// What is done at the limit.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        match self.policy.load(Ordering::Relaxed) {
+            1 => Policy::AllKeysLru,
+            2 => Policy::VolatileTtl,
+            _ => Policy::NoEviction,
+        }
+    }
+
+    /// Sets what is done at the limit.
+    pub fn set_policy(&self, policy: Policy) {
+        self.policy.store(policy as u8, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_is_what_it_was_set_to() {
+        for policy in Policy::ALL {
+            assert_eq!(Memory::new(0, policy).policy(), policy);
+            assert_eq!(Policy::named(policy.name().to_uppercase().as_bytes()), Some(policy));
+        }
+        assert_eq!(Policy::named(b"allkeys-lfu"), None);
+    }
+}
