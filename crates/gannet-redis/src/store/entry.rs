@@ -51,6 +51,8 @@ pub enum Value<'a> {
 pub enum New<'a> {
     /// A string; a number in its shortest decimal form is kept as one.
     Bytes(&'a [u8]),
+    /// A string, also where it is a number.
+    Text(&'a [u8]),
     /// A number.
     Int(i64),
     /// A hash.
@@ -66,6 +68,7 @@ impl Entry {
                 Some(number) => (entry.blob, entry.body) = (key.into(), Body::Int(number)),
                 None => entry.blob = [key, bytes].concat().into(),
             },
+            New::Text(bytes) => entry.blob = [key, bytes].concat().into(),
             New::Int(number) => (entry.blob, entry.body) = (key.into(), Body::Int(number)),
             New::Hash(hash) => (entry.blob, entry.body) = (key.into(), Body::Hash(hash)),
         }

@@ -143,6 +143,12 @@ impl Space {
         self.put_in(key.hash, entry, now_ms)
     }
 
+    /// Puts another value in the place of one that was found. A deadline that it has stays.
+    #[inline]
+    pub fn replace(&mut self, slot: Slot, value: New<'_>) {
+        self.edit(slot, |entry| entry.set(value));
+    }
+
     /// Sets when a key expires, in milliseconds since 1970; `None` is never.
     pub fn set_deadline(&mut self, slot: Slot, deadline_ms: Option<u64>) {
         let entry = self.entry_mut(slot);
