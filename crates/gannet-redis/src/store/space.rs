@@ -188,7 +188,7 @@ impl Space {
 
     /// Puts an entry that was removed elsewhere in the place of another one, with its deadline. The key is there all
     /// the time, so it keeps its place.
-    pub fn replace(&mut self, slot: Slot, mut entry: Entry) -> Entry {
+    pub fn exchange(&mut self, slot: Slot, mut entry: Entry) -> Entry {
         let old = self.entry(slot);
         if entry.key() != old.key() {
             entry.rename(old.key());
