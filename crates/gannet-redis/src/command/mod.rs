@@ -2,6 +2,7 @@
 
 pub mod call;
 pub mod error;
+mod hashes;
 mod keys;
 pub mod long_double;
 pub mod number;
@@ -97,7 +98,7 @@ impl Flags {
 }
 
 /// All commands, by family.
-static FAMILIES: &[&[Command]] = &[keys::COMMANDS, strings::COMMANDS];
+static FAMILIES: &[&[Command]] = &[keys::COMMANDS, strings::COMMANDS, hashes::COMMANDS];
 
 /// All commands.
 pub fn all() -> impl Iterator<Item = &'static Command> {
