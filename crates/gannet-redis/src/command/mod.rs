@@ -1,5 +1,6 @@
 //! The commands: a table with one entry for each, and what is common to them.
 
+mod bits;
 pub mod call;
 pub mod error;
 mod hashes;
@@ -98,7 +99,7 @@ impl Flags {
 }
 
 /// All commands, by family.
-static FAMILIES: &[&[Command]] = &[keys::COMMANDS, strings::COMMANDS, hashes::COMMANDS];
+static FAMILIES: &[&[Command]] = &[keys::COMMANDS, strings::COMMANDS, hashes::COMMANDS, bits::COMMANDS];
 
 /// All commands.
 pub fn all() -> impl Iterator<Item = &'static Command> {
