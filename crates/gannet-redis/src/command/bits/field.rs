@@ -98,6 +98,8 @@ impl Field {
     }
 
     /// The number to write instead of one that the field may not be able to hold.
+    ///
+    /// Redis itself saturates a SET to the highest number where the value is lower by more than 64 bits can tell.
     fn fit(self, number: i128, overflow: Overflow) -> Option<i64> {
         let (least, most) = match self.signed {
             true => (-1i128 << (self.bits - 1), (1i128 << (self.bits - 1)) - 1),

@@ -238,6 +238,7 @@ fn a_field_that_cannot_hold_a_number_wraps_saturates_or_fails() {
             "bitfield m overflow sat incrby u8 0 -1 overflow fail incrby u8 0 -1 overflow wrap incrby u8 0 -1 incrby u8 0 -300",
             "*4\r\n:0\r\n$-1\r\n:255\r\n:211\r\n",
         ),
+        ("bitfield far overflow sat set i8 0 -9223372036854775808 get i8 0", "*2\r\n:0\r\n:-128\r\n"),
         // What fails has made the string long enough all the same.
         ("bitfield grown overflow fail incrby u8 100 1000", "*1\r\n$-1\r\n"),
         ("bitcount grown 13 13", ":0\r\n"),

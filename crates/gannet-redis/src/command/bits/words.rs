@@ -12,15 +12,49 @@ pub(super) fn count(bytes: &[u8], first: usize, last: usize) -> usize {
     ones(part) - (before.count_ones() + behind.count_ones()) as usize
 }
 
+/// So many bits that a vector register may hold them.
+type Lane = [u64; 4];
+
+const LANE_BYTES: usize = size_of::<Lane>();
+
 /// How many bits are set.
+///
+/// Counting within a word takes a dozen operations where the processor's own cannot be relied on. So eight lanes are
+/// added first, bit by bit: each of these sums is kept in lanes for its ones, twos and fours, and only what carries
+/// over into the eights is counted (Harley and Seal). This is as fast as memory is read.
 fn ones(bytes: &[u8]) -> usize {
-    let (blocks, rest) = bytes.as_chunks::<128>();
-    let blocks: usize = blocks.iter().map(ones_in_block).sum();
-    blocks + rest.iter().map(|byte| byte.count_ones() as usize).sum::<usize>()
+    let (blocks, rest) = bytes.as_chunks::<{ 8 * LANE_BYTES }>();
+    let (mut ones, mut twos, mut fours, mut eights) = (Lane::default(), Lane::default(), Lane::default(), 0);
+    for block in blocks {
+        let [a, b, c, d, e, f, g, h] = lanes(block);
+        let two = [add(&mut ones, a, b), add(&mut ones, c, d), add(&mut ones, e, f), add(&mut ones, g, h)];
+        let four = [add(&mut twos, two[0], two[1]), add(&mut twos, two[2], two[3])];
+        eights += ones_in_lane(add(&mut fours, four[0], four[1]));
+    }
+    let rest: usize = rest.iter().map(|byte| byte.count_ones() as usize).sum();
+    8 * eights + 4 * ones_in_lane(fours) + 2 * ones_in_lane(twos) + ones_in_lane(ones) + rest
 }
 
-fn ones_in_block(block: &[u8; 128]) -> usize {
-    block.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word).count_ones() as usize).sum()
+#[inline]
+fn lanes(block: &[u8; 8 * LANE_BYTES]) -> [Lane; 8] {
+    let (words, _) = block.as_chunks();
+    std::array::from_fn(|lane| std::array::from_fn(|word| u64::from_ne_bytes(words[lane * 4 + word])))
+}
+
+/// Adds two lanes to a sum, each bit for itself, and gives what carries over.
+#[inline]
+fn add(sum: &mut Lane, one: Lane, other: Lane) -> Lane {
+    std::array::from_fn(|word| {
+        let half = sum[word] ^ one[word];
+        let carry = sum[word] & one[word] | half & other[word];
+        sum[word] = half ^ other[word];
+        carry
+    })
+}
+
+#[inline]
+fn ones_in_lane(lane: Lane) -> usize {
+    lane.iter().map(|word| word.count_ones() as usize).sum()
 }
 
 /// The first bit of a kind from one to another, both included.
@@ -68,7 +102,7 @@ mod tests {
     /// Mostly the same byte, so that there are long rows.
     fn rows() -> impl Strategy<Value = Vec<u8>> {
         let byte = prop_oneof![30 => Just(0), 1 => any::<u8>()];
-        (prop::collection::vec(byte, 1..600), any::<bool>())
+        (prop::collection::vec(byte, 1..2_000), any::<bool>())
             .prop_map(|(bytes, invert)| bytes.into_iter().map(|byte| if invert { !byte } else { byte }).collect())
     }
 
