@@ -24,6 +24,10 @@ pub(crate) fn print(out: &mut impl Write, listeners: &[Listener], running: &Runn
     for Row { service, address, command, answer } in &rows {
         writeln!(out, "{service:8} {address:addresses$}   try: {command:commands$}   answers: {answer}")?;
     }
+    if listeners.iter().any(Listener::is_redis) {
+        writeln!(out)?;
+        writeln!(out, "redis keeps everything in memory only: what is stored ends with this process")?;
+    }
     writeln!(out)?;
     writeln!(out, "stop with Ctrl-C; all options: gannet serve --help")?;
     writeln!(out, "ready")?;

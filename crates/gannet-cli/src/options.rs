@@ -1,12 +1,16 @@
 //! The options of `gannet serve`, and the limits and deadlines that they come to.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
+
 use clap::{Args, FromArgMatches as _, ValueEnum};
 use gannet::{Balance, DriverChoice, Limits, Overflow, Timeouts};
+use gannet_redis::{LARGEST_COMMAND_BYTES, Policy};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::failure::Failure;
 use crate::services::{self, Listener};
-use crate::units::{Deadline, deadline, per_second, size};
+use crate::units::{Deadline, deadline, per_second, size, size_or_none};
 
 /// The largest message that can be asked for. A length that a peer names is reserved at once, so more than this would
 /// let one peer take the machine's memory.
@@ -87,6 +91,22 @@ pub(crate) struct ServeOptions {
     #[arg(long, value_name = "TIME", value_parser = deadline, default_value = "30s", help_heading = "Time")]
     pub(crate) drain_timeout: Deadline,
 
+    /// What Redis clients have to say first; better in the environment, where other users do not see it [default: none]
+    #[arg(long, value_name = "TEXT", env = "GANNET_REDIS_PASSWORD", hide_env_values = true, help_heading = "Redis")]
+    pub(crate) redis_password: Option<String>,
+
+    /// Memory that all keys with their values may take, as 4GiB; 0 is no limit
+    #[arg(long, value_name = "SIZE", value_parser = size_or_none, default_value = "0", help_heading = "Redis")]
+    pub(crate) redis_max_memory: usize,
+
+    /// What is done over --redis-max-memory: refuse writes, or remove keys
+    #[arg(long, value_name = "POLICY", value_enum, default_value_t = PolicyName::NoEviction, help_heading = "Redis")]
+    pub(crate) redis_max_memory_policy: PolicyName,
+
+    /// The largest string and the largest word of a command, from 1MiB to 512MiB
+    #[arg(long, value_name = "SIZE", value_parser = redis_value, default_value = "512MiB", help_heading = "Redis")]
+    pub(crate) redis_max_value: usize,
+
     /// Log the counters so often, as 5s; whatever the log level
     #[arg(long, value_name = "TIME", value_parser = deadline, default_value = "off", help_heading = "Logs")]
     pub(crate) stats: Deadline,
@@ -125,6 +145,9 @@ impl ServeOptions {
         limits.connections_per_peer = self.max_connections_per_peer;
         limits.accepts_per_second = self.max_accepts;
         limits.carry = limits.carry.max(self.max_frame + ANSWER_EXTRA_BYTES);
+        if self.listeners().iter().any(Listener::is_redis) {
+            limits.carry = limits.carry.max(LARGEST_COMMAND_BYTES);
+        }
         limits.outbox_high = self.outbox_high;
         let answer = self.max_frame + ANSWER_EXTRA_BYTES;
         limits.outbox_hard = match self.outbox_hard {
@@ -141,7 +164,23 @@ impl ServeOptions {
             Some(hard) => hard,
         };
         limits.overflow = self.overflow.into();
+        // A Redis client may subscribe to 65,536 channels and patterns, and all clients together to many more.
+        limits.groups_per_connection = 65_536;
+        limits.groups = 1 << 20;
         Ok(limits)
+    }
+
+    /// What the Redis services are to be like.
+    pub(crate) fn redis(&self) -> gannet_redis::Options {
+        let mut options = gannet_redis::Options::default();
+        options.password = self.redis_password.clone().filter(|password| !password.is_empty());
+        options.max_bulk = self.redis_max_value;
+        options.max_memory = self.redis_max_memory;
+        options.policy = self.redis_max_memory_policy.into();
+        options.max_clients = if self.max_connections == 0 { u32::MAX } else { self.max_connections };
+        // The standard library seeds its hashers from the system.
+        options.seed = RandomState::new().hash_one("redis");
+        options
     }
 
     /// The engine's deadlines.
@@ -155,6 +194,14 @@ impl ServeOptions {
 
 fn usage(what: &str) -> Failure {
     Failure::Usage(format!("{what}; try 'gannet serve --help'"))
+}
+
+/// What Redis takes as `proto-max-bulk-len`, up to its default.
+fn redis_value(text: &str) -> Result<usize, String> {
+    match size(text)? {
+        bytes if (1 << 20..=512 << 20).contains(&bytes) => Ok(bytes),
+        _ => Err("a value is at least 1MiB and at most 512MiB".to_owned()),
+    }
 }
 
 fn frame_size(text: &str) -> Result<usize, String> {
@@ -234,6 +281,29 @@ impl From<OverflowName> for Overflow {
     }
 }
 
+/// `--redis-max-memory-policy`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum PolicyName {
+    /// Refuse commands that may need memory
+    #[value(name = "noeviction")]
+    NoEviction,
+    /// Remove keys that were not used for a long time
+    #[value(name = "allkeys-lru")]
+    AllKeysLru,
+    /// Remove keys that expire, soonest first
+    VolatileTtl,
+}
+
+impl From<PolicyName> for Policy {
+    fn from(name: PolicyName) -> Self {
+        match name {
+            PolicyName::NoEviction => Self::NoEviction,
+            PolicyName::AllKeysLru => Self::AllKeysLru,
+            PolicyName::VolatileTtl => Self::VolatileTtl,
+        }
+    }
+}
+
 /// `--log`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum LogFormat {
@@ -273,9 +343,16 @@ mod tests {
         let (limits, expected) = (options.limits().expect("consistent defaults"), Limits::default());
         assert_eq!(limits.outbox_high, expected.outbox_high);
         assert_eq!(limits.outbox_hard, expected.outbox_hard);
-        assert_eq!(limits.carry, expected.carry);
+        assert_eq!(limits.carry, LARGEST_COMMAND_BYTES);
         assert_eq!(options.timeouts(), Timeouts::default());
         assert!(options.listeners().len() >= 4);
+    }
+
+    #[test]
+    fn only_where_redis_listens_may_a_connection_hold_its_largest_command() {
+        let listen = vec![services::parse_listener("echo=tcp://127.0.0.1:0").expect("a listener")];
+        let options = ServeOptions { listen, ..ServeOptions::by_default() };
+        assert_eq!(options.limits().expect("consistent").carry, Limits::default().carry);
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! `gannet serve`: starts an engine with the services that were asked for, and waits for its end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use gannet::{Engine, Limits};
-use gannet_redis::Server;
+use gannet::{Address, Engine, Limits, Running};
+use gannet_redis::{Bound, Server};
 
 use crate::ending::Ending;
 use crate::failure::Failure;
@@ -23,11 +24,19 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
     let listeners = options.listeners();
     let _log = logs::start(options.log, options.log_level);
     let open_files = OpenFiles::raise();
-    let running = engine(options, limits, &listeners)?.start()?;
+    let redis = Server::new(options.redis());
+    let running = engine(options, limits, &listeners, redis.clone())?.start()?;
+    redis.listening(bound(&listeners, &running));
+    let expiry = listeners.iter().any(Listener::is_redis).then(|| redis.start_expiry()).transpose();
+    let _expiry =
+        expiry.map_err(|error| Failure::Output(format!("the thread that expires keys cannot start: {error}")))?;
     // What is logged comes after what can fail, so that a failure is one line.
     let ending = Ending::watch();
     running.stop_on_signals()?;
     open_files.log();
+    if !redis.has_password() {
+        warn_of_open_listeners(&listeners, &running);
+    }
     if running.driver().0 == "poll" {
         open_files.check(options.max_connections);
     }
@@ -45,7 +54,31 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
     Ok(ended?)
 }
 
-fn engine(options: &ServeOptions, limits: Limits, listeners: &[Listener]) -> Result<Engine, Failure> {
+/// Where the Redis listeners listen.
+fn bound(listeners: &[Listener], running: &Running) -> Vec<Bound> {
+    let all = listeners.iter().zip(running.addresses()).enumerate();
+    all.filter(|(_, (listener, _))| listener.is_redis())
+        .map(|(index, (_, address))| Bound { address: address.clone(), index })
+        .collect()
+}
+
+/// Whoever reaches a store without a password can read and change everything in it.
+fn warn_of_open_listeners(listeners: &[Listener], running: &Running) {
+    for Bound { address, .. } in bound(listeners, running) {
+        if let Address::Tcp(socket) = &address
+            && !socket.ip().to_canonical().is_loopback()
+        {
+            tracing::warn!(%address, "redis listens for other machines without a password; set GANNET_REDIS_PASSWORD");
+        }
+    }
+}
+
+fn engine(
+    options: &ServeOptions,
+    limits: Limits,
+    listeners: &[Listener],
+    redis: Arc<Server>,
+) -> Result<Engine, Failure> {
     let mut engine = Engine::new()
         .driver(options.driver.into())
         .balance(options.balance.into())
@@ -56,7 +89,6 @@ fn engine(options: &ServeOptions, limits: Limits, listeners: &[Listener]) -> Res
     if let Some(reactors) = options.reactors {
         engine = engine.reactors(reactors.into());
     }
-    let redis = Server::new(gannet_redis::Options::default());
     let settings = Settings { max_frame: options.max_frame, redis };
     for listener in listeners {
         engine = listener.add(engine, &settings)?;

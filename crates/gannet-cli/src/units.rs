@@ -34,6 +34,11 @@ pub(crate) fn size(text: &str) -> Result<usize, String> {
     }
 }
 
+/// The same, where 0 is none.
+pub(crate) fn size_or_none(text: &str) -> Result<usize, String> {
+    if text == "0" { Ok(0) } else { size(text) }
+}
+
 fn not_a_size() -> String {
     "not a size: write bytes as 512, or 64KiB, 1MiB, 64KB, 1MB".to_owned()
 }

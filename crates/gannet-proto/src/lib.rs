@@ -11,7 +11,8 @@
 //! | [`Raw`] | whatever arrived, as it arrived |
 //! | [`Lines`] | the bytes before `\n` or `\r\n` |
 //! | [`LengthPrefixed`] | the bytes that a number in front of them counts |
-//! | [`resp::Commands`] | the words of a Redis client's command |
+//! | [`resp::Commands`] | the words of a command that a Redis client sent |
+//! | [`resp::Replies`] | a Redis server's reply |
 //!
 //! Everything that a peer can make grow has a limit, and a codec checks it before it asks for more
 //! bytes: a caller may reserve what [`Decoded::Partial`] names without checking again.

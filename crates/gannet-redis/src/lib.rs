@@ -10,6 +10,7 @@ pub mod glob;
 mod service;
 pub mod store;
 
+pub use crate::service::expiry::Expiry;
 pub use crate::service::memory::{Memory, Policy};
-pub use crate::service::server::{Options, Server};
-pub use crate::service::{Redis, Session};
+pub use crate::service::server::{Bound, Options, Server};
+pub use crate::service::{LARGEST_COMMAND_BYTES, Redis, Session};

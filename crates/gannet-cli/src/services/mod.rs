@@ -53,6 +53,11 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
+    /// Whether it is for Redis clients.
+    pub(crate) fn is_redis(&self) -> bool {
+        self.service.name == redis::ENTRY.name
+    }
+
     /// Adds it to an engine.
     ///
     /// # Errors
@@ -163,7 +168,7 @@ mod tests {
     fn a_listener_that_cannot_be_is_refused_with_what_there_is() {
         for (text, why) in [
             ("echo", "SERVICE=URL"),
-            ("mail=tcp://127.0.0.1:25", "echo, lines, frames and discard"),
+            ("mail=tcp://127.0.0.1:25", "echo, lines, frames, discard and redis"),
             ("lines=udp://127.0.0.1:1", "lines is served on tcp:// and unix:// only"),
             ("frames=udp://127.0.0.1:1", "frames is served on tcp:// and unix:// only"),
             ("echo=127.0.0.1:7000", "tcp://host:port"),

@@ -10,8 +10,8 @@ pub(super) static ENTRY: Entry = Entry {
     about: "a store for Redis clients, in memory only (tcp, unix)",
     defaults: &["tcp://127.0.0.1:6380"],
     streams: Some(|engine, url, settings| {
-        let server = settings.redis.clone();
-        engine.listen(url, move || Redis::new(server.clone()))
+        let (server, number) = (settings.redis.clone(), settings.redis.add_listener());
+        engine.listen(url, move || Redis::new(server.clone()).at(number))
     }),
     datagrams: None,
     try_it: redis_cli,

@@ -26,7 +26,7 @@ fn wrong_usage_is_answered_with_one_line_and_status_2() {
         (&["serve", "--listn", "x"], "'--listn'"),
         (&["serve", "--listen"], "'--listen <SERVICE=URL>'"),
         (&["serve", "--listen", "echo"], "SERVICE=URL, for example"),
-        (&["serve", "--listen", "mail=tcp://127.0.0.1:0"], "there are echo, lines, frames and discard"),
+        (&["serve", "--listen", "mail=tcp://127.0.0.1:0"], "there are echo, lines, frames, discard and redis"),
         (&["serve", "--listen", "lines=udp://127.0.0.1:0"], "lines is served on tcp:// and unix:// only"),
         (&["serve", "--listen", "echo=ftp://127.0.0.1:0"], "tcp://host:port, unix:///path or udp://host:port"),
         (&["serve", "--listen", "echo=tcp://127.0.0.1"], "the port is missing"),

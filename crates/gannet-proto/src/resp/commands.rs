@@ -1,7 +1,5 @@
 //! The server's side: commands as clients send them.
 
-use memchr::memchr;
-
 use super::{Args, ProtocolError, header, inline};
 use crate::{Codec, DecodeError, Decoded, EncodeError, Sink};
 
@@ -169,6 +167,8 @@ impl Commands {
             if need > input.len() {
                 return Ok(Some(need));
             }
+            #[cfg(test)]
+            super::work::looked_at(length);
             found(&bytes[size..size + length]);
             *place = CommandsState { at: need, left: place.left - 1, searched: 0 };
         }
@@ -192,7 +192,7 @@ impl Commands {
     fn inline<'a>(&self, state: &mut CommandsState, input: &'a mut [u8]) -> Result<Decoded<Args<'a>>, DecodeError> {
         let window = input.len().min(self.max_inline.saturating_add(1));
         let searched = state.at.min(window);
-        let Some(offset) = memchr(b'\n', &input[searched..window]) else {
+        let Some(offset) = header::find(b'\n', &input[searched..window]) else {
             if window > self.max_inline {
                 return Err(ProtocolError::InlineTooBig.into());
             }
@@ -265,7 +265,7 @@ impl CommandsState {
     fn line<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<&'a [u8]>, TooBig> {
         let window = &bytes[..bytes.len().min(MAX_HEADER + 1)];
         let searched = self.searched as usize;
-        let Some(offset) = memchr(b'\r', &window[searched..]) else {
+        let Some(offset) = header::find(b'\r', &window[searched..]) else {
             self.searched = window.len() as u32;
             return if window.len() > MAX_HEADER { Err(TooBig) } else { Ok(None) };
         };

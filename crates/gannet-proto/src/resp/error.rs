@@ -4,8 +4,8 @@ use thiserror::Error;
 
 /// The peer's bytes are no RESP, or break a limit that has an error of its own.
 ///
-/// For what a client sends, the text is what Redis answers, without the `ERR ` in front: a server sends it with
-/// [`Writer::error`](super::Writer::error) and closes the connection.
+/// The first seven are about what a client sends: their text is what Redis answers, without the `ERR ` in front: a server
+/// sends it with [`Writer::error`](super::Writer::error) and closes the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ProtocolError {
@@ -41,6 +41,52 @@ pub enum ProtocolError {
     /// [`Commands::max_bulk`](super::Commands::max_bulk).
     #[error("Protocol error: invalid bulk length")]
     InvalidLength,
+
+    /// A value of a reply begins with a byte that is no type.
+    #[error("no value begins with '{}'", .got.escape_ascii())]
+    UnknownType {
+        /// The byte.
+        got: u8,
+    },
+
+    /// A number, length, boolean or format of a reply is not one.
+    #[error("malformed value of type '{}'", char::from(*.kind))]
+    Malformed {
+        /// The byte that the value begins with.
+        kind: u8,
+    },
+
+    /// `\r\n` is missing behind a string of a reply, or `\n` behind the `\r` of a line.
+    #[error("a line break is missing in a reply")]
+    MissingLineBreak,
+
+    /// A line of a reply is longer than [`Replies::max_line`](super::Replies::max_line).
+    #[error("a line of a reply exceeds the limit of {limit} bytes")]
+    LineTooLong {
+        /// The limit in bytes.
+        limit: usize,
+    },
+
+    /// A value of a reply is streamed: its length is `?`.
+    #[error("streamed value of type '{}', which is not supported", char::from(*.kind))]
+    Streamed {
+        /// The byte that the value begins with.
+        kind: u8,
+    },
+
+    /// A reply has more values inside than [`Replies::max_elements`](super::Replies::max_elements).
+    #[error("a reply has more than {limit} values inside")]
+    TooManyElements {
+        /// The limit.
+        limit: usize,
+    },
+
+    /// The values of a reply are inside others on more levels than [`Replies::max_depth`](super::Replies::max_depth).
+    #[error("a reply has values inside others on more than {limit} levels")]
+    TooDeep {
+        /// The limit.
+        limit: u8,
+    },
 }
 
 /// As Redis shows a byte in an error, which is one line.

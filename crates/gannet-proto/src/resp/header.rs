@@ -1,4 +1,6 @@
-//! Lines that hold a type and a number, as `$5\r\n`.
+//! Lines, above all those that hold a type and a number, as `$5\r\n`.
+
+use memchr::memchr;
 
 use crate::Sink;
 
@@ -8,6 +10,8 @@ use crate::Sink;
 pub(super) fn short(bytes: &[u8]) -> Option<(usize, usize)> {
     let mut number = 0;
     for (index, &byte) in bytes.iter().enumerate().take(11).skip(1) {
+        #[cfg(test)]
+        super::work::looked_at(1);
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
             let padded = bytes[1] == b'0' && index > 2;
@@ -17,6 +21,15 @@ pub(super) fn short(bytes: &[u8]) -> Option<(usize, usize)> {
         number = number * 10 + usize::from(digit);
     }
     None
+}
+
+/// Where `byte` is first in `bytes`.
+#[inline]
+pub(super) fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
+    let found = memchr(byte, bytes);
+    #[cfg(test)]
+    super::work::looked_at(found.map_or(bytes.len(), |offset| offset + 1));
+    found
 }
 
 /// A decimal number with nothing around it: no `+`, no superfluous zero, and no zero with a sign.

@@ -1,9 +1,10 @@
-//! The Redis serialization protocol, RESP2 and RESP3.
+//! The Redis serialization protocol, RESP2 and RESP3, for both ends of a connection.
 //!
 //! | type | for | what it does |
 //! |---|---|---|
 //! | [`Commands`] | a server | decodes what clients send: arrays of bulk strings, and inline commands |
 //! | [`Writer`] | a server | writes replies in the [`Version`] that the client asked for |
+//! | [`Replies`] | a client | encodes commands and decodes replies to a [`Value`] |
 //!
 //! A connection starts in RESP2; with `HELLO 3` the client asks for RESP3, which changes replies only. That is up to
 //! the service: it calls [`Writer::set_version`], or makes the writer with the version that its session remembers.
@@ -34,11 +35,18 @@ mod commands;
 mod error;
 mod header;
 mod inline;
+mod replies;
+mod token;
+mod value;
+#[cfg(test)]
+mod work;
 mod writer;
 
 pub use args::Args;
 pub use commands::{Commands, CommandsState};
 pub use error::ProtocolError;
+pub use replies::{Replies, RepliesState};
+pub use value::Value;
 pub use writer::Writer;
 
 /// Which replies a client understands.

@@ -2,9 +2,10 @@
 
 use gannet::proto::resp::Writer;
 
-use super::Command;
 use super::error::Error;
 use super::number;
+use super::{Command, Flags};
+use crate::service::statistics::Statistics;
 use crate::store::entry::{New, Value};
 use crate::store::garbage::Garbage;
 use crate::store::hash::Hash;
@@ -35,6 +36,8 @@ pub struct Call<'c, 'k, 'a> {
     pub garbage: &'c mut Vec<Garbage>,
     /// For what is chosen by chance.
     pub random: &'c mut Random,
+    /// Where it is counted what was found.
+    pub statistics: &'c Statistics,
 }
 
 impl<'a> Call<'_, '_, 'a> {
@@ -50,11 +53,16 @@ impl<'a> Call<'_, '_, 'a> {
         self.keys.space(self.db, key)
     }
 
-    /// Where a key is, whatever it holds.
+    /// Where a key is, whatever it holds. Counts as a hit or a miss for a command that only reads.
     #[inline]
     pub fn find(&mut self, key: Key<'_>) -> Option<Slot> {
         let now_ms = self.now_ms;
-        self.space(key).find(key, now_ms)
+        let found = self.space(key).find(key, now_ms);
+        if self.command.flags.has(Flags::READ) {
+            let statistics = self.statistics;
+            if found.is_some() { &statistics.hits } else { &statistics.misses }.count();
+        }
+        found
     }
 
     /// What a key holds.
@@ -74,7 +82,7 @@ impl<'a> Call<'_, '_, 'a> {
         let Some(slot) = self.find(key) else { return Ok(None) };
         match self.space(key).entry(slot).value() {
             Value::Hash(_) => Err(Error::WRONG_TYPE),
-            Value::Bytes(_) | Value::Int(_) => Ok(Some(slot)),
+            Value::Bytes(_) => Ok(Some(slot)),
         }
     }
 
@@ -88,7 +96,7 @@ impl<'a> Call<'_, '_, 'a> {
         let Some(slot) = self.find(key) else { return Ok(None) };
         match self.space(key).entry(slot).value() {
             Value::Hash(_) => Ok(Some(slot)),
-            Value::Bytes(_) | Value::Int(_) => Err(Error::WRONG_TYPE),
+            Value::Bytes(_) => Err(Error::WRONG_TYPE),
         }
     }
 
@@ -101,7 +109,7 @@ impl<'a> Call<'_, '_, 'a> {
         let Some(slot) = self.find(key) else { return Ok(None) };
         match self.space(key).entry(slot).value() {
             Value::Hash(hash) => Ok(Some(hash)),
-            Value::Bytes(_) | Value::Int(_) => Err(Error::WRONG_TYPE),
+            Value::Bytes(_) => Err(Error::WRONG_TYPE),
         }
     }
 
@@ -148,7 +156,6 @@ impl<'a> Call<'_, '_, 'a> {
     pub fn reply_string(&mut self, key: Key<'_>, slot: Slot) {
         match self.keys.space(self.db, key).entry(slot).value() {
             Value::Bytes(bytes) => self.reply.bulk(bytes),
-            Value::Int(number) => self.reply.bulk(itoa::Buffer::new().format(number).as_bytes()),
             Value::Hash(_) => self.reply.null(),
         }
     }

@@ -5,6 +5,7 @@ use gannet::proto::{Codec as _, Decoded};
 
 use super::call::Call;
 use super::{Run, find};
+use crate::service::statistics::Statistics;
 use crate::store::Store;
 use crate::store::random::Random;
 
@@ -56,6 +57,7 @@ impl Trial {
                 max_bulk: 512 << 20,
                 reply,
                 garbage,
+                statistics: &Statistics::default(),
                 random: &mut self.random,
             })
         });

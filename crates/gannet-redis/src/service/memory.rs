@@ -1,6 +1,8 @@
 //! How much memory the store may take, and what goes when it takes more.
 
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+
+use crate::store::Store;
 
 /// What is done when the store takes more memory than it may.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +42,7 @@ impl Policy {
 pub struct Memory {
     limit: AtomicUsize,
     policy: AtomicU8,
+    evicted: AtomicU64,
 }
 
 impl Memory {
@@ -62,6 +65,14 @@ impl Memory {
         self.limit.store(bytes, Ordering::Relaxed);
     }
 
+    /// Whether a store takes more than it may.
+    #[must_use]
+    #[inline]
+    pub(crate) fn is_over(&self, store: &Store) -> bool {
+        let limit = self.limit();
+        limit != 0 && store.bytes() > limit
+    }
+
     /// What is done at the limit.
     #[must_use]
     pub fn policy(&self) -> Policy {
@@ -75,6 +86,16 @@ impl Memory {
     /// Sets what is done at the limit.
     pub fn set_policy(&self, policy: Policy) {
         self.policy.store(policy as u8, Ordering::Relaxed);
+    }
+
+    /// Keys that had to go.
+    #[must_use]
+    pub fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_evicted(&self) {
+        self.evicted.fetch_add(1, Ordering::Relaxed);
     }
 }
 

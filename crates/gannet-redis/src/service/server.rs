@@ -1,9 +1,20 @@
 //! What all instances of the service share.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use gannet::Address;
+
+use super::clients::Clients;
+use super::clock;
+use super::expiry::Disposal;
 use super::memory::{Memory, Policy};
+use super::password::Password;
+use super::pubsub::registry::Registry;
+use super::statistics::Instances;
 use crate::store::Store;
 
 /// What can be asked for.
@@ -18,13 +29,22 @@ pub struct Options {
     pub max_memory: usize,
     /// What is done when they take more.
     pub policy: Policy,
+    /// Connections that the engine takes at a time, to be told to who asks.
+    pub max_clients: u32,
     /// Where the choice of keys by chance begins: the same for the same seed.
     pub seed: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { password: None, max_bulk: 512 << 20, max_memory: 0, policy: Policy::default(), seed: 0 }
+        Self {
+            password: None,
+            max_bulk: 512 << 20,
+            max_memory: 0,
+            policy: Policy::default(),
+            max_clients: u32::MAX,
+            seed: 0,
+        }
     }
 }
 
@@ -33,22 +53,96 @@ impl Default for Options {
 pub struct Server {
     pub(crate) store: Store,
     pub(crate) options: Options,
+    /// Who has subscribed to what.
+    pub(crate) registry: Registry,
+    /// Messages that did not reach the subscribers on some reactor, since its mailbox was full.
+    pub(crate) lost: AtomicU64,
     /// How much memory the store may take.
     pub(crate) memory: Memory,
+    pub(crate) disposal: Disposal,
     /// Generators that were made from the seed.
     seeds: AtomicU64,
+    pub(crate) password: Password,
+    pub(crate) clients: Clients,
+    pub(crate) instances: Instances,
+    /// Hexadecimal digits that no other run has.
+    pub(crate) run_id: String,
+    /// Since 1970.
+    pub(crate) started: Duration,
+    /// Listeners that were asked for.
+    listeners: AtomicUsize,
+    /// What became of them.
+    bound: OnceLock<Vec<Bound>>,
+}
+
+/// A listener that listens.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    /// Where.
+    pub address: Address,
+    /// Its place among all listeners of the engine.
+    pub index: usize,
 }
 
 impl Server {
     /// An empty store.
     #[must_use]
     pub fn new(options: Options) -> Arc<Self> {
-        let memory = Memory::new(options.max_memory, options.policy);
-        Arc::new(Self { store: Store::default(), options, memory, seeds: AtomicU64::new(0) })
+        Arc::new(Self {
+            store: Store::default(),
+            password: Password::new(options.password.clone()),
+            memory: Memory::new(options.max_memory, options.policy),
+            disposal: Disposal::default(),
+            seeds: AtomicU64::new(0),
+            options,
+            clients: Clients::default(),
+            instances: Instances::default(),
+            registry: Registry::default(),
+            lost: AtomicU64::new(0),
+            run_id: run_id(),
+            started: clock::time_of_day(),
+            listeners: AtomicUsize::new(0),
+            bound: OnceLock::new(),
+        })
+    }
+
+    /// The number of one more listener, for [`Redis::at`](crate::Redis::at).
+    #[must_use]
+    pub fn add_listener(&self) -> usize {
+        self.listeners.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Says where its listeners listen, in the order in which they were added, once the engine has started: for INFO,
+    /// CONFIG GET and CLIENT LIST.
+    pub fn listening(&self, bound: Vec<Bound>) {
+        // It is told once.
+        let _ = self.bound.set(bound);
+    }
+
+    /// Whether clients have to say a password.
+    #[must_use]
+    pub fn has_password(&self) -> bool {
+        self.password.is_set()
+    }
+
+    /// Where its listeners listen, if that was said.
+    pub(crate) fn bound(&self) -> &[Bound] {
+        self.bound.get().map_or(&[], |bound| bound)
+    }
+
+    /// How much memory its keys may take.
+    #[must_use]
+    pub fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// A seed for one more generator.
     pub(crate) fn next_seed(&self) -> u64 {
         self.options.seed.wrapping_add(self.seeds.fetch_add(1, Ordering::Relaxed))
     }
+}
+
+/// 40 digits, by the seed that each hasher of the standard library gets from the system.
+fn run_id() -> String {
+    (0..3).map(|part| format!("{:016x}", RandomState::new().hash_one(part))).collect::<String>()[..40].to_owned()
 }

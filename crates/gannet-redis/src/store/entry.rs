@@ -1,38 +1,33 @@
 //! A key and its value.
 
+use std::ops::{Deref, DerefMut};
+
 use super::hash::Hash;
 
-/// What an entry and its place in the table take beside the heap blocks they point to, in bytes.
+/// What is in front of the key, in the byte order of this machine: when the entry expires (8 bytes, milliseconds since
+/// 1970, 0 is never), when it was used last (4, seconds since 1970), the lengths of the key and of the string (4 each).
+const HEADER: usize = 20;
+
+/// What an entry's place and its share of the table take, in bytes.
 const FIXED_COST: usize = size_of::<Entry>() + 2 * size_of::<u32>();
 
 /// What a deadline takes in the order of deadlines: 16 bytes, in nodes that are seldom full.
 const DEADLINE_COST: usize = 28;
 
+/// A string grows by doubling up to this size, and by so much beyond.
+const GROWTH_BYTES: usize = 1 << 20;
+
+/// The bit of the string's length that says that it was edited in place. No string is so long.
+const EDITED: u32 = 1 << 31;
+
 /// A key with its value, when it expires and when it was used last.
 ///
-/// A string lies behind its key in one heap block, until it is edited in place.
-#[derive(Debug)]
+/// All of it is one heap block, but for a hash: a look at a key costs the cache lines of that block and no others.
+#[derive(Debug, Default)]
 pub struct Entry {
-    /// The key, and behind it the string of [`Body::Inline`].
-    blob: Box<[u8]>,
-    body: Body,
-    /// Milliseconds since 1970; 0 is never.
-    pub(super) deadline_ms: u64,
-    key_len: u32,
-    /// Seconds since 1970, for the choice of what to evict.
-    pub(super) used_s: u32,
-}
-
-#[derive(Clone, Debug)]
-enum Body {
-    /// A string, in the blob.
-    Inline,
-    /// A string that is the decimal form of this number.
-    Int(i64),
-    /// A string that was edited in place, with room to grow.
-    #[allow(clippy::box_collection, reason = "an entry of 48 bytes instead of 56")]
-    Raw(Box<Vec<u8>>),
-    Hash(Box<Hash>),
+    /// Header, key, string, room to grow.
+    block: Box<[u8]>,
+    hash: Option<Box<Hash>>,
 }
 
 /// What a key holds.
@@ -40,8 +35,6 @@ enum Body {
 pub enum Value<'a> {
     /// A string.
     Bytes(&'a [u8]),
-    /// A string that is the decimal form of this number.
-    Int(i64),
     /// A hash.
     Hash(&'a Hash),
 }
@@ -49,11 +42,9 @@ pub enum Value<'a> {
 /// A value on its way into the store.
 #[derive(Debug)]
 pub enum New<'a> {
-    /// A string; a number in its shortest decimal form is kept as one.
+    /// A string.
     Bytes(&'a [u8]),
-    /// A string, also where it is a number.
-    Text(&'a [u8]),
-    /// A number.
+    /// A string: the decimal form of this number.
     Int(i64),
     /// A hash.
     Hash(Box<Hash>),
@@ -61,137 +52,260 @@ pub enum New<'a> {
 
 impl Entry {
     pub(super) fn new(key: &[u8], value: New<'_>) -> Self {
-        let mut entry =
-            Self { blob: Box::default(), body: Body::Inline, deadline_ms: 0, key_len: key.len() as u32, used_s: 0 };
-        match value {
-            New::Bytes(bytes) => match crate::command::number::integer(bytes) {
-                Some(number) => (entry.blob, entry.body) = (key.into(), Body::Int(number)),
-                None => entry.blob = [key, bytes].concat().into(),
-            },
-            New::Text(bytes) => entry.blob = [key, bytes].concat().into(),
-            New::Int(number) => (entry.blob, entry.body) = (key.into(), Body::Int(number)),
-            New::Hash(hash) => (entry.blob, entry.body) = (key.into(), Body::Hash(hash)),
-        }
-        entry
+        let mut digits = itoa::Buffer::new();
+        let (string, hash) = match value {
+            New::Bytes(bytes) => (bytes, None),
+            New::Int(number) => (digits.format(number).as_bytes(), None),
+            New::Hash(hash) => (&[][..], Some(hash)),
+        };
+        let mut block = Vec::with_capacity(HEADER + key.len() + string.len());
+        block.extend_from_slice(&[0; 12]);
+        block.extend_from_slice(&(key.len() as u32).to_ne_bytes());
+        block.extend_from_slice(&(string.len() as u32).to_ne_bytes());
+        block.extend_from_slice(key);
+        block.extend_from_slice(string);
+        Self { block: block.into(), hash }
+    }
+
+    /// Whether this is a place without an entry.
+    #[inline]
+    pub(super) fn is_free(&self) -> bool {
+        self.block.is_empty()
+    }
+
+    #[inline]
+    fn word(&self, at: usize) -> u32 {
+        let mut word = [0; 4];
+        word.copy_from_slice(&self.block[at..at + 4]);
+        u32::from_ne_bytes(word)
+    }
+
+    #[inline]
+    fn set_word(&mut self, at: usize, word: u32) {
+        self.block[at..at + 4].copy_from_slice(&word.to_ne_bytes());
+    }
+
+    /// Where the string begins.
+    #[inline]
+    fn string_at(&self) -> usize {
+        HEADER + self.word(12) as usize
+    }
+
+    #[inline]
+    fn string_len(&self) -> usize {
+        (self.word(16) & !EDITED) as usize
+    }
+
+    #[inline]
+    fn string(&self) -> &[u8] {
+        let at = self.string_at();
+        &self.block[at..at + self.string_len()]
     }
 
     /// The key.
     #[must_use]
     #[inline]
     pub fn key(&self) -> &[u8] {
-        &self.blob[..self.key_len as usize]
+        &self.block[HEADER..self.string_at()]
     }
 
     /// When it expires, in milliseconds since 1970.
     #[must_use]
+    #[inline]
     pub fn deadline_ms(&self) -> Option<u64> {
-        (self.deadline_ms != 0).then_some(self.deadline_ms)
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&self.block[..8]);
+        Some(u64::from_ne_bytes(bytes)).filter(|deadline_ms| *deadline_ms != 0)
+    }
+
+    pub(super) fn set_deadline(&mut self, deadline_ms: Option<u64>) {
+        self.block[..8].copy_from_slice(&deadline_ms.unwrap_or(0).to_ne_bytes());
     }
 
     /// When it was used last, in seconds since 1970.
     #[must_use]
+    #[inline]
     pub fn used_s(&self) -> u32 {
-        self.used_s
+        self.word(8)
+    }
+
+    #[inline]
+    pub(super) fn set_used(&mut self, used_s: u32) {
+        // Most are used many times in a second: the cache line stays clean.
+        if self.used_s() != used_s {
+            self.set_word(8, used_s);
+        }
     }
 
     /// The value.
     #[must_use]
     #[inline]
     pub fn value(&self) -> Value<'_> {
-        match &self.body {
-            Body::Inline => Value::Bytes(&self.blob[self.key_len as usize..]),
-            Body::Int(number) => Value::Int(*number),
-            Body::Raw(bytes) => Value::Bytes(bytes),
-            Body::Hash(hash) => Value::Hash(hash),
+        match &self.hash {
+            None => Value::Bytes(self.string()),
+            Some(hash) => Value::Hash(hash),
         }
     }
 
     /// The hash, where it is one.
     #[must_use]
     pub fn hash_mut(&mut self) -> Option<&mut Hash> {
-        match &mut self.body {
-            Body::Hash(hash) => Some(hash),
-            _ => None,
-        }
+        self.hash.as_deref_mut()
     }
 
-    /// The string, to edit in place; `None` for a hash. It stays a string of bytes until it is set anew.
+    /// The string, to edit in place; `None` for a hash.
     #[must_use]
-    pub fn bytes_mut(&mut self) -> Option<&mut Vec<u8>> {
-        let bytes = match &self.body {
-            Body::Inline => Some(self.blob[self.key_len as usize..].to_vec()),
-            Body::Int(number) => Some(itoa::Buffer::new().format(*number).as_bytes().to_vec()),
-            Body::Raw(_) | Body::Hash(_) => None,
-        };
-        if let Some(bytes) = bytes {
-            self.blob = self.key().into();
-            self.body = Body::Raw(Box::new(bytes));
+    pub fn bytes_mut(&mut self) -> Option<StringMut<'_>> {
+        if self.hash.is_some() {
+            return None;
         }
-        match &mut self.body {
-            Body::Raw(bytes) => Some(bytes),
-            _ => None,
-        }
+        self.set_word(16, self.word(16) | EDITED);
+        Some(StringMut { entry: self })
     }
 
     /// Puts another value in place of this one. A string of the same length is written over the old one.
     #[inline]
     pub(super) fn set(&mut self, value: New<'_>) {
-        let key_len = self.key_len as usize;
-        if let (New::Bytes(bytes), Body::Inline) = (&value, &self.body)
-            && self.blob.len() - key_len == bytes.len()
-            && crate::command::number::integer(bytes).is_none()
+        if let New::Bytes(bytes) = value
+            && self.hash.is_none()
+            && self.string_at() + bytes.len() == self.block.len()
         {
-            return self.blob[key_len..].copy_from_slice(bytes);
+            let at = self.string_at();
+            self.block[at..].copy_from_slice(bytes);
+            return self.set_word(16, bytes.len() as u32);
         }
-        if let (New::Int(number), Body::Int(old)) = (&value, &mut self.body) {
-            *old = *number;
-            return;
-        }
-        let Self { blob, body, .. } = Self::new(&self.blob[..key_len], value);
-        (self.blob, self.body) = (blob, body);
+        let mut other = Self::new(self.key(), value);
+        other.block[..12].copy_from_slice(&self.block[..12]);
+        *self = other;
     }
 
-    /// The value, to be put under another key.
+    /// Puts the value under another key.
     pub(super) fn rename(&mut self, key: &[u8]) {
-        self.blob = [key, &self.blob[self.key_len as usize..]].concat().into();
-        self.key_len = key.len() as u32;
+        self.block = self.block_for(key);
+    }
+
+    fn block_for(&self, key: &[u8]) -> Box<[u8]> {
+        let mut other = Self::new(key, New::Bytes(self.string()));
+        other.block[..12].copy_from_slice(&self.block[..12]);
+        // The length, and with it how the string is kept.
+        other.set_word(16, self.word(16));
+        other.block
     }
 
     /// The same value under another key, with its deadline.
     #[must_use]
     pub fn copy(&self, key: &[u8]) -> Self {
-        let mut copy = Self { blob: self.blob.clone(), body: self.body.clone(), ..*self };
-        copy.rename(key);
-        copy
+        Self { block: self.block_for(key), hash: self.hash.clone() }
     }
 
     /// What Redis calls the way this value is kept.
     #[must_use]
     pub fn encoding(&self) -> &'static str {
-        match &self.body {
-            Body::Int(_) => "int",
+        match &self.hash {
+            Some(hash) => hash.encoding(),
+            None if self.word(16) & EDITED != 0 => "raw",
+            None if crate::command::number::integer(self.string()).is_some() => "int",
             // As large as fits with its header into 64 bytes there.
-            Body::Inline if self.blob.len() - self.key_len as usize <= 44 => "embstr",
-            Body::Inline | Body::Raw(_) => "raw",
-            Body::Hash(hash) => hash.encoding(),
+            None if self.string_len() <= 44 => "embstr",
+            None => "raw",
         }
     }
 
     /// Bytes that this entry takes, everything included, as the allocator rounds them.
     #[must_use]
+    #[inline]
     pub fn cost(&self) -> usize {
-        let body = match &self.body {
-            Body::Inline | Body::Int(_) => 0,
-            Body::Raw(bytes) => block(size_of::<Vec<u8>>()) + block(bytes.capacity()),
-            Body::Hash(hash) => block(size_of::<Hash>()) + hash.cost(),
-        };
-        let deadline = if self.deadline_ms == 0 { 0 } else { DEADLINE_COST };
-        FIXED_COST + block(self.blob.len()) + body + deadline
+        let hash = self.hash.as_ref().map_or(0, |hash| block(size_of::<Hash>()) + hash.cost());
+        let deadline = if self.deadline_ms().is_some() { DEADLINE_COST } else { 0 };
+        FIXED_COST + block(self.block.len()) + hash + deadline
+    }
+}
+
+/// A string that is edited in place. Derefs to its bytes.
+#[derive(Debug)]
+pub struct StringMut<'e> {
+    entry: &'e mut Entry,
+}
+
+impl StringMut<'_> {
+    /// Makes it so long; new bytes are zero.
+    pub fn resize(&mut self, len: usize) {
+        let (at, old) = (self.entry.string_at(), self.entry.string_len());
+        let room = self.entry.block.len() - at;
+        if len > room {
+            let wanted = len + len.min(GROWTH_BYTES);
+            let mut larger = Vec::with_capacity(at + wanted);
+            larger.extend_from_slice(&self.entry.block[..at + old]);
+            larger.resize(at + wanted, 0);
+            self.entry.block = larger.into();
+        } else if len < old {
+            // What is cut off must not show again.
+            self.entry.block[at + len..at + old].fill(0);
+        }
+        self.entry.set_word(16, len as u32 | EDITED);
+    }
+
+    /// Appends bytes.
+    pub fn extend_from_slice(&mut self, bytes: &[u8]) {
+        let old = self.len();
+        self.resize(old + bytes.len());
+        self[old..].copy_from_slice(bytes);
+    }
+}
+
+impl Deref for StringMut<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.entry.string()
+    }
+}
+
+impl DerefMut for StringMut<'_> {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        let at = self.entry.string_at();
+        let len = self.entry.string_len();
+        &mut self.entry.block[at..at + len]
     }
 }
 
 /// What the allocator takes for a block of so many bytes.
 #[must_use]
+#[inline]
 pub fn block(bytes: usize) -> usize {
     if bytes == 0 { 0 } else { (bytes + 8).next_multiple_of(16).max(32) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_string_that_was_cut_and_grows_again_has_zeros_where_it_was_cut() {
+        let mut entry = Entry::new(b"key", New::Bytes(b"0123456789"));
+        let mut string = entry.bytes_mut().expect("a string");
+        string.resize(4);
+        string.resize(6);
+        assert_eq!(&*string, b"0123\0\0");
+        string.extend_from_slice(&[b'x'; 100]);
+        string[0] = b'!';
+        assert_eq!((string.len(), &string[..7]), (106, &b"!123\0\0x"[..]));
+        assert_eq!((entry.key(), entry.encoding()), (&b"key"[..], "raw"));
+        entry.set(New::Int(-5));
+        assert!(matches!(entry.value(), Value::Bytes(b"-5")) && entry.encoding() == "int");
+    }
+
+    #[test]
+    fn another_key_or_value_leaves_the_deadline_as_it_is() {
+        let mut entry = Entry::new(b"key", New::Bytes(b"value"));
+        entry.set_deadline(Some(77));
+        entry.set_used(5);
+        entry.rename(b"another key");
+        entry.set(New::Bytes(b"another value"));
+        assert_eq!((entry.key(), entry.deadline_ms(), entry.used_s()), (&b"another key"[..], Some(77), 5));
+        entry.set(New::Hash(Box::default()));
+        assert!(entry.bytes_mut().is_none() && entry.hash_mut().is_some());
+        entry.rename(b"k");
+        assert!(matches!(entry.value(), Value::Hash(_)) && entry.deadline_ms() == Some(77));
+    }
 }

@@ -22,8 +22,8 @@ use self::counts::Counts;
 use self::space::Space;
 
 /// Shards. Many more than cores, so that two reactors seldom want the same one; and each stays small, so that growing
-/// its table takes little time.
-pub const SHARDS: usize = 1024;
+/// its table takes little time; few enough to stay in a core's own cache.
+pub const SHARDS: usize = 256;
 
 /// Databases, as `SELECT` numbers them.
 pub const DATABASES: usize = 16;
@@ -104,7 +104,7 @@ impl Shard {
         // The sums and the watchers are those of the number.
         taken.swap_report(space);
         taken.swap_watchers(space);
-        self.spaces[one] = std::mem::replace(&mut self.spaces[other], Some(taken));
+        self.spaces[one] = self.spaces[other].replace(taken);
     }
 
     /// The databases where there ever was a key.

@@ -17,21 +17,11 @@ use super::random::Random;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot(u32);
 
-/// No free place.
-const NONE: u32 = u32::MAX;
-
 /// Changes in bytes below which the store's sum is not told.
 const REPORT_BYTES: usize = 1024;
 
 /// Places up to which an empty space keeps its memory: a single key may come and go often.
 const KEPT_PLACES: usize = 64;
-
-#[derive(Debug)]
-enum Place {
-    Used(Entry),
-    /// Empty; the next empty one.
-    Free(u32),
-}
 
 /// The keys of one database in one shard, with their values.
 ///
@@ -40,8 +30,9 @@ enum Place {
 #[derive(Debug)]
 pub struct Space {
     table: HashTable<u32>,
-    places: Vec<Place>,
-    free: u32,
+    places: Vec<Entry>,
+    /// Places without an entry.
+    free: Vec<u32>,
     /// The keys that expire, soonest first.
     deadlines: BTreeSet<(u64, u32)>,
     watchers: HashMap<Box<[u8]>, Vec<Arc<AtomicBool>>>,
@@ -65,7 +56,7 @@ impl Default for Space {
         Self {
             table: HashTable::new(),
             places: Vec::new(),
-            free: NONE,
+            free: Vec::new(),
             deadlines: BTreeSet::new(),
             watchers: HashMap::new(),
             bytes: 0,
@@ -80,23 +71,27 @@ impl Space {
     #[inline]
     pub fn find(&mut self, key: Key<'_>, now_ms: u64) -> Option<Slot> {
         let slot = self.peek(key, now_ms)?;
-        self.entry_mut(slot).used_s = (now_ms / 1000) as u32;
+        self.places[slot.0 as usize].set_used((now_ms / 1000) as u32);
         Some(slot)
     }
 
     /// The same, but looking does not count as a use.
     #[inline]
     pub fn peek(&mut self, key: Key<'_>, now_ms: u64) -> Option<Slot> {
-        let places = &self.places;
-        let found = self.table.find(key.hash, |place| is_at(places, *place, key.bytes))?;
-        let slot = Slot(*found);
-        let entry = self.entry(slot);
-        if entry.deadline_ms != 0 && entry.deadline_ms <= now_ms {
+        let slot = self.locate(key)?;
+        if self.entry(slot).deadline_ms().is_some_and(|deadline_ms| deadline_ms <= now_ms) {
             self.take_out(slot, key.hash);
             self.expired += 1;
             return None;
         }
         Some(slot)
+    }
+
+    /// The place of a key, whether it has expired or not.
+    #[inline]
+    fn locate(&self, key: Key<'_>) -> Option<Slot> {
+        let places = &self.places;
+        self.table.find(key.hash, |place| places[*place as usize].key() == key.bytes).map(|place| Slot(*place))
     }
 
     /// What is at a place that was found.
@@ -107,23 +102,12 @@ impl Space {
     #[must_use]
     #[inline]
     pub fn entry(&self, slot: Slot) -> &Entry {
-        match &self.places[slot.0 as usize] {
-            Place::Used(entry) => entry,
-            Place::Free(_) => panic!("a slot that was given back is used"),
-        }
-    }
-
-    #[inline]
-    fn entry_mut(&mut self, slot: Slot) -> &mut Entry {
-        match &mut self.places[slot.0 as usize] {
-            Place::Used(entry) => entry,
-            Place::Free(_) => panic!("a slot that was given back is used"),
-        }
+        &self.places[slot.0 as usize]
     }
 
     /// Changes a value in place. Whoever watches the key is told.
     pub fn edit<R>(&mut self, slot: Slot, change: impl FnOnce(&mut Entry) -> R) -> R {
-        let entry = self.entry_mut(slot);
+        let entry = &mut self.places[slot.0 as usize];
         let before = entry.cost();
         let result = change(entry);
         let after = entry.cost();
@@ -151,20 +135,23 @@ impl Space {
 
     /// Sets when a key expires, in milliseconds since 1970; `None` is never.
     pub fn set_deadline(&mut self, slot: Slot, deadline_ms: Option<u64>) {
-        let entry = self.entry_mut(slot);
+        let entry = &mut self.places[slot.0 as usize];
+        let old = entry.deadline_ms();
+        // Setting the same one again is a change too, as whoever watches the key sees it.
+        if old.is_none() && deadline_ms.is_none() {
+            return;
+        }
         let before = entry.cost();
-        let old = mem::replace(&mut entry.deadline_ms, deadline_ms.unwrap_or(0));
+        entry.set_deadline(deadline_ms);
         let after = entry.cost();
         self.bytes = self.bytes - before + after;
-        if old != 0 {
+        if let Some(old) = old {
             self.deadlines.remove(&(old, slot.0));
         }
         if let Some(deadline_ms) = deadline_ms {
             self.deadlines.insert((deadline_ms, slot.0));
         }
-        if old != 0 || deadline_ms.is_some() {
-            self.touch_slot(slot);
-        }
+        self.touch_slot(slot);
     }
 
     /// Removes a key, for its value to be dropped or put elsewhere.
@@ -178,11 +165,10 @@ impl Space {
         if entry.key() != key.bytes {
             entry.rename(key.bytes);
         }
-        let deadline_ms = mem::take(&mut entry.deadline_ms);
+        let deadline_ms = entry.deadline_ms();
+        entry.set_deadline(None);
         let slot = self.put_in(key.hash, entry, now_ms);
-        if deadline_ms != 0 {
-            self.set_deadline(slot, Some(deadline_ms));
-        }
+        self.set_deadline(slot, deadline_ms);
         slot
     }
 
@@ -194,33 +180,31 @@ impl Space {
             entry.rename(old.key());
         }
         let deadline_ms = entry.deadline_ms();
-        entry.deadline_ms = old.deadline_ms;
+        entry.set_deadline(old.deadline_ms());
         let old = self.edit(slot, |place| mem::replace(place, entry));
         self.set_deadline(slot, deadline_ms);
         old
     }
 
     fn put_in(&mut self, hash: u64, mut entry: Entry, now_ms: u64) -> Slot {
-        entry.used_s = (now_ms / 1000) as u32;
+        entry.set_used((now_ms / 1000) as u32);
         self.bytes += entry.cost();
-        let place = match self.free {
-            NONE => {
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.places[place as usize] = entry;
+                place
+            }
+            None => {
                 if self.places.len() == self.places.capacity() {
                     // An eighth at a time: doubling would leave half of the memory empty.
                     self.places.reserve_exact(self.places.len() / 8 + 8);
                 }
-                self.places.push(Place::Used(entry));
+                self.places.push(entry);
                 (self.places.len() - 1) as u32
-            }
-            free => {
-                if let Place::Free(next) = mem::replace(&mut self.places[free as usize], Place::Used(entry)) {
-                    self.free = next;
-                }
-                free
             }
         };
         let places = &self.places;
-        self.table.insert_unique(hash, place, |place| super::hash_of(key_at(places, *place)));
+        self.table.insert_unique(hash, place, |place| super::hash_of(places[*place as usize].key()));
         self.touch_slot(Slot(place));
         Slot(place)
     }
@@ -230,16 +214,14 @@ impl Space {
         if let Ok(found) = self.table.find_entry(hash, |place| *place == slot.0) {
             found.remove();
         }
-        let Place::Used(entry) = mem::replace(&mut self.places[slot.0 as usize], Place::Free(self.free)) else {
-            panic!("a slot that was given back is removed again");
-        };
-        self.free = slot.0;
-        if entry.deadline_ms != 0 {
-            self.deadlines.remove(&(entry.deadline_ms, slot.0));
+        let entry = mem::take(&mut self.places[slot.0 as usize]);
+        self.free.push(slot.0);
+        if let Some(deadline_ms) = entry.deadline_ms() {
+            self.deadlines.remove(&(deadline_ms, slot.0));
         }
         self.bytes -= entry.cost();
         if self.table.is_empty() && self.places.len() > KEPT_PLACES {
-            (self.table, self.places, self.free) = (HashTable::new(), Vec::new(), NONE);
+            (self.table, self.places, self.free) = (HashTable::new(), Vec::new(), Vec::new());
         }
         entry
     }
@@ -251,7 +233,7 @@ impl Space {
             && let Some(&(deadline_ms, place)) = self.deadlines.first()
             && deadline_ms <= now_ms
         {
-            let hash = super::hash_of(key_at(&self.places, place));
+            let hash = super::hash_of(self.places[place as usize].key());
             garbage.push(Garbage::Entry(self.take_out(Slot(place), hash)));
             expired += 1;
         }
@@ -266,10 +248,7 @@ impl Space {
             return None;
         }
         let (before, from) = self.places.split_at(random.below(self.places.len()));
-        from.iter().chain(before).take(probes).find_map(|place| match place {
-            Place::Used(entry) => Some(entry),
-            Place::Free(_) => None,
-        })
+        from.iter().chain(before).take(probes).find(|entry| !entry.is_free())
     }
 
     /// The key that expires soonest.
@@ -278,11 +257,10 @@ impl Space {
         self.deadlines.first().map(|(_, place)| self.entry(Slot(*place)))
     }
 
-    /// Removes a key, whether its time has come or not, without looking at it as a use.
-    pub fn evict(&mut self, key: Key<'_>) -> Option<Entry> {
-        let places = &self.places;
-        let place = *self.table.find(key.hash, |place| is_at(places, *place, key.bytes))?;
-        Some(self.take_out(Slot(place), key.hash))
+    /// Removes a key that was chosen to make room, if it still is what it was chosen for.
+    pub fn evict(&mut self, key: Key<'_>, is_chosen: impl FnOnce(&Entry) -> bool) -> Option<Entry> {
+        let slot = self.locate(key)?;
+        is_chosen(self.entry(slot)).then(|| self.take_out(slot, key.hash))
     }
 
     /// Keys, those that have expired and were not removed yet included.
@@ -318,10 +296,8 @@ impl Space {
     /// What is at a place by its number, unless it is free or has expired.
     #[must_use]
     pub fn at(&self, place: usize, now_ms: u64) -> Option<&Entry> {
-        match self.places.get(place)? {
-            Place::Used(entry) if entry.deadline_ms == 0 || entry.deadline_ms > now_ms => Some(entry),
-            _ => None,
-        }
+        let entry = self.places.get(place).filter(|entry| !entry.is_free())?;
+        entry.deadline_ms().is_none_or(|deadline_ms| deadline_ms > now_ms).then_some(entry)
     }
 
     /// Tells `flag` when a key changes.
@@ -405,15 +381,27 @@ impl Space {
     }
 }
 
-#[inline]
-fn is_at(places: &[Place], place: u32, key: &[u8]) -> bool {
-    key_at(places, place) == key
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-#[inline]
-fn key_at(places: &[Place], place: u32) -> &[u8] {
-    match &places[place as usize] {
-        Place::Used(entry) => entry.key(),
-        Place::Free(_) => &[],
+    #[test]
+    fn a_key_that_is_replaced_keeps_its_place_and_an_empty_space_its_memory_no_longer() {
+        let (mut space, now_ms) = (Space::default(), 1);
+        let names: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+        for name in &names {
+            space.set(Key::new(name.as_bytes()), New::Bytes(b"value"), now_ms);
+        }
+        for name in &names[..99] {
+            space.remove(Key::new(name.as_bytes()), now_ms);
+        }
+        let mut other = Entry::new(b"other", New::Bytes(b"another value"));
+        other.set_deadline(Some(77));
+        let slot = space.find(Key::new(b"99"), now_ms).expect("it is there");
+        assert_eq!(space.exchange(slot, other).key(), b"99");
+        let entry = space.at(99, now_ms).expect("it is where it was");
+        assert_eq!((entry.key(), entry.deadline_ms(), space.expiring()), (&b"99"[..], Some(77), 1));
+        assert_eq!(space.bytes(), entry.cost());
+        assert_eq!((space.expire(77, 10, &mut Vec::new()), space.places(), space.bytes()), (1, 0, 0));
     }
 }

@@ -42,15 +42,14 @@ impl Operation {
 pub(super) fn bitop(call: &mut Call<'_, '_, '_>) -> Outcome {
     let operation = Operation::parse(call)?;
     let (target, sources) = (call.key(2), 3..call.args.len());
-    let mut digits = itoa::Buffer::new();
     let mut len = 0;
     for source in sources.clone() {
-        len = string(call, call.key(source), &mut digits)?.unwrap_or_default().len().max(len);
+        len = string(call, call.key(source))?.unwrap_or_default().len().max(len);
     }
     // A string of zeros at first, with what the first one is put over it.
     let mut sum = vec![0; len];
     for source in sources.clone() {
-        let bytes = string(call, call.key(source), &mut digits)?.unwrap_or_default();
+        let bytes = string(call, call.key(source))?.unwrap_or_default();
         match source == sources.start {
             true => sum[..bytes.len()].copy_from_slice(bytes),
             false => operation.apply(&mut sum, bytes),

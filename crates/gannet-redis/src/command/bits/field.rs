@@ -192,8 +192,7 @@ pub(super) fn bitfield_ro(call: &mut Call<'_, '_, '_>) -> Outcome {
 
 /// Answers steps that write nothing.
 fn read(call: &mut Call<'_, '_, '_>, steps: &[Step]) -> Outcome {
-    let mut digits = itoa::Buffer::new();
-    let bytes = string(call, call.key(1), &mut digits)?.unwrap_or_default();
+    let bytes = string(call, call.key(1))?.unwrap_or_default();
     let numbers: Vec<i64> = steps.iter().map(|step| step.field.read(bytes)).collect();
     call.reply.array(numbers.len());
     numbers.into_iter().for_each(|number| call.reply.integer(number));

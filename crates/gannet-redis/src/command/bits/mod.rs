@@ -13,6 +13,7 @@ use super::error::{Error, Outcome};
 use super::{Command, Flags, KeyWords, Run, number};
 use crate::store::Key;
 use crate::store::entry::{New, Value};
+use crate::store::space::Slot;
 
 const GROW: Flags = Flags::WRITE.and(Flags::DENY_OOM);
 
@@ -30,17 +31,20 @@ const fn command(name: &'static str, arity: i16, flags: Flags, run: fn(&mut Call
     Command { name, arity, flags, keys: KeyWords::Range(1, 1, 1), run: Run::Keys(run) }
 }
 
-/// The string at a key; `digits` is where a number is written.
-fn string<'c>(
-    call: &'c mut Call<'_, '_, '_>,
-    key: Key<'_>,
-    digits: &'c mut itoa::Buffer,
-) -> Result<Option<&'c [u8]>, Error> {
+/// The string at a key.
+fn string<'c>(call: &'c mut Call<'_, '_, '_>, key: Key<'_>) -> Result<Option<&'c [u8]>, Error> {
     match call.value(key) {
         Some(Value::Bytes(bytes)) => Ok(Some(bytes)),
-        Some(Value::Int(number)) => Ok(Some(digits.format(number).as_bytes())),
         Some(Value::Hash(_)) => Err(Error::WRONG_TYPE),
         None => Ok(None),
+    }
+}
+
+/// The string at a place that [`Call::find_string`] has found.
+fn string_at<'c>(call: &'c mut Call<'_, '_, '_>, key: Key<'_>, slot: Slot) -> &'c [u8] {
+    match call.space(key).entry(slot).value() {
+        Value::Bytes(bytes) => bytes,
+        Value::Hash(_) => &[],
     }
 }
 
@@ -57,11 +61,11 @@ fn edit<R>(
         None => call.set(key, New::Bytes(b"")),
     };
     let changed = call.space(key).edit(slot, |entry| {
-        let bytes = entry.bytes_mut()?;
+        let mut bytes = entry.bytes_mut()?;
         if bytes.len() < len {
-            bytes.resize(len, 0);
+            bytes.resize(len);
         }
-        Some(change(bytes))
+        Some(change(&mut bytes))
     });
     changed.ok_or(Error::WRONG_TYPE)
 }

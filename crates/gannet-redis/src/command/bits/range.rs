@@ -1,6 +1,6 @@
 //! Bits in a part of a string: how many are set, and where the first one is.
 
-use super::{string, words};
+use super::{string_at, words};
 use crate::command::call::Call;
 use crate::command::error::{Error, Outcome};
 
@@ -34,10 +34,11 @@ fn unit_bits(call: &Call<'_, '_, '_>, index: usize) -> Result<usize, Error> {
 
 pub(super) fn bitcount(call: &mut Call<'_, '_, '_>) -> Outcome {
     // The words are not looked at where there is nothing to count.
-    if call.find_string(call.key(1))?.is_none() {
+    let key = call.key(1);
+    let Some(slot) = call.find_string(key)? else {
         call.reply.integer(0);
         return Ok(());
-    }
+    };
     let (first, last) = match call.args.len() {
         2 => (0, -1),
         4 | 5 => (call.integer(2)?, call.integer(3)?),
@@ -49,8 +50,7 @@ pub(super) fn bitcount(call: &mut Call<'_, '_, '_>) -> Outcome {
         return Ok(());
     }
     let unit_bits = unit_bits(call, 4)?;
-    let mut digits = itoa::Buffer::new();
-    let bytes = string(call, call.key(1), &mut digits)?.unwrap_or_default();
+    let bytes = string_at(call, key, slot);
     let range = Range::new(first, last, bytes, unit_bits);
     let count = range.map_or(0, |range| words::count(bytes, range.first, range.last));
     call.reply.integer(count as i64);
@@ -64,10 +64,11 @@ pub(super) fn bitpos(call: &mut Call<'_, '_, '_>) -> Outcome {
         _ => return Err(Error::new("ERR The bit argument must be 1 or 0.")),
     };
     // Nothing is a row of zeros without an end, and the words are not looked at.
-    if call.find_string(call.key(1))?.is_none() {
+    let key = call.key(1);
+    let Some(slot) = call.find_string(key)? else {
         call.reply.integer(if bit { -1 } else { 0 });
         return Ok(());
-    }
+    };
     let words = call.args.len();
     if words > 6 {
         return Err(Error::SYNTAX);
@@ -75,8 +76,7 @@ pub(super) fn bitpos(call: &mut Call<'_, '_, '_>) -> Outcome {
     let first = if words > 3 { call.integer(3)? } else { 0 };
     let unit_bits = unit_bits(call, 5)?;
     let last = if words > 4 { call.integer(4)? } else { -1 };
-    let mut digits = itoa::Buffer::new();
-    let bytes = string(call, call.key(1), &mut digits)?.unwrap_or_default();
+    let bytes = string_at(call, key, slot);
     let range = Range::new(first, last, bytes, unit_bits);
     let found = range.and_then(|range| match words::first(bytes, bit, range.first, range.last) {
         // Behind the end there are zeros, unless the client said where the end is.

@@ -23,8 +23,7 @@ pub(super) fn setbit(call: &mut Call<'_, '_, '_>) -> Outcome {
 
 pub(super) fn getbit(call: &mut Call<'_, '_, '_>) -> Outcome {
     let at = offset(call, call.args[2], 1)?;
-    let mut digits = itoa::Buffer::new();
-    let byte = string(call, call.key(1), &mut digits)?.and_then(|bytes| bytes.get(at / 8)).copied().unwrap_or(0);
+    let byte = string(call, call.key(1))?.and_then(|bytes| bytes.get(at / 8)).copied().unwrap_or(0);
     call.reply.integer((byte >> (7 - at % 8) & 1).into());
     Ok(())
 }

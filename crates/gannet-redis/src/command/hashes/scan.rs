@@ -3,6 +3,7 @@
 use crate::command::call::Call;
 use crate::command::error::{Error, Outcome};
 use crate::glob;
+use crate::store::entry::Value;
 use crate::store::hash::Pair;
 
 /// Fields for each step, unless the client says how many.
@@ -10,22 +11,25 @@ const COUNT: usize = 10;
 
 pub(super) fn hscan(call: &mut Call<'_, '_, '_>) -> Outcome {
     let cursor = cursor(call.args[2]).ok_or(Error::new("ERR invalid cursor"))?;
-    // The options are not looked at where there is nothing to scan.
-    let there = call.find_hash(call.key(1))?.is_some();
-    let (count, pattern) = if there { options(call)? } else { (COUNT, None) };
-    let (hash, reply) = call.hash_and_reply(call.key(1))?;
-    let (next, pairs) = hash.map(|hash| hash.scan(cursor, count)).unzip();
-    let pairs: Vec<Pair<'_>> = pairs
-        .into_iter()
-        .flatten()
-        .filter(|(field, _)| pattern.is_none_or(|pattern| glob::matches(pattern, field)))
-        .collect();
-    reply.array(2);
-    reply.bulk(itoa::Buffer::new().format(next.unwrap_or(0)).as_bytes());
-    reply.array(2 * pairs.len());
+    let key = call.key(1);
+    let Some(slot) = call.find_hash(key)? else {
+        // The options are not looked at where there is nothing to scan.
+        call.reply.array(2);
+        call.reply.bulk(b"0");
+        call.reply.array(0);
+        return Ok(());
+    };
+    let (count, pattern) = options(call)?;
+    let Value::Hash(hash) = call.keys.space(call.db, key).entry(slot).value() else { return Err(Error::WRONG_TYPE) };
+    let (next, pairs) = hash.scan(cursor, count);
+    let pairs: Vec<Pair<'_>> =
+        pairs.filter(|(field, _)| pattern.is_none_or(|pattern| glob::matches(pattern, field))).collect();
+    call.reply.array(2);
+    call.reply.bulk(itoa::Buffer::new().format(next).as_bytes());
+    call.reply.array(2 * pairs.len());
     for (field, value) in pairs {
-        reply.bulk(field);
-        reply.bulk(value);
+        call.reply.bulk(field);
+        call.reply.bulk(value);
     }
     Ok(())
 }

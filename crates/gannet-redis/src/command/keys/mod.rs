@@ -3,6 +3,8 @@
 mod databases;
 mod expiry;
 mod object;
+#[cfg(test)]
+mod properties;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -96,7 +98,7 @@ fn type_of(call: &mut Call<'_, '_, '_>) -> Outcome {
 
 fn type_name(entry: &Entry) -> &'static str {
     match entry.value() {
-        Value::Bytes(_) | Value::Int(_) => "string",
+        Value::Bytes(_) => "string",
         Value::Hash(_) => "hash",
     }
 }

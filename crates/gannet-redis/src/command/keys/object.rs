@@ -2,6 +2,7 @@
 
 use crate::command::call::Call;
 use crate::command::error::{Error, Outcome};
+use crate::command::number;
 use crate::store::entry::{Entry, Value};
 
 /// Numbers below this one are shared by all keys that hold them in Redis, which then shows this many references.
@@ -48,9 +49,13 @@ pub(super) fn object(call: &mut Call<'_, '_, '_>) -> Outcome {
 
 fn references(entry: &Entry) -> i64 {
     match entry.value() {
-        Value::Int(0..SHARED_NUMBERS) => SHARED_REFERENCES,
+        Value::Bytes(string) if entry.encoding() == "int" && is_shared(string) => SHARED_REFERENCES,
         _ => 1,
     }
+}
+
+fn is_shared(string: &[u8]) -> bool {
+    number::integer(string).is_some_and(|number| (0..SHARED_NUMBERS).contains(&number))
 }
 
 pub(super) fn memory(call: &mut Call<'_, '_, '_>) -> Outcome {

@@ -27,6 +27,16 @@ impl Big {
         self.0.is_empty()
     }
 
+    /// The number, where it is a small one.
+    pub(super) fn small(&self) -> Option<u64> {
+        match *self.0 {
+            [] => Some(0),
+            [low] => Some(low.into()),
+            [low, high] => Some((u64::from(high) << 32) | u64::from(low)),
+            _ => None,
+        }
+    }
+
     pub(super) fn bits(&self) -> u32 {
         self.0.last().map_or(0, |last| self.0.len() as u32 * 32 - last.leading_zeros())
     }
@@ -98,7 +108,7 @@ impl Big {
         while !self.is_zero() {
             let mut rest = 0;
             for limb in self.0.iter_mut().rev() {
-                let part = u64::from(rest) << 32 | u64::from(*limb);
+                let part = (u64::from(rest) << 32) | u64::from(*limb);
                 *limb = (part / u64::from(NINE_DIGITS)) as u32;
                 rest = (part % u64::from(NINE_DIGITS)) as u32;
             }

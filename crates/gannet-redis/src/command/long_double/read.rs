@@ -9,6 +9,9 @@ const TOO_LONG: usize = 5 * 1024;
 /// Bits of a quotient: two more than a number has, for it to be rounded right.
 const QUOTIENT_BITS: u32 = 68;
 
+/// Up to so many digits behind the point a number is read without the numbers of any size, if it is not too long.
+const SHORT_POWER: u32 = 17;
+
 /// Powers of ten from which on a number is infinite, and up to which it is nothing.
 const DECIMAL_RANGE: (i64, i64) = (-4952, 4934);
 
@@ -97,6 +100,13 @@ impl Digits {
         if self.exponent >= 0 {
             let (mantissa, below) = self.whole.times_five_to(power).highest();
             return Some(LongDouble::nearest(negative, mantissa, below as i32 + power as i32));
+        }
+        if let (Some(whole), 0..=SHORT_POWER) = (self.whole.small(), power) {
+            // Of 127 bits by 40 at most: the quotient has more than it needs.
+            let up = whole.leading_zeros() + 63;
+            let (dividend, divisor) = (u128::from(whole) << up, 5u128.pow(power));
+            let mantissa = (dividend / divisor) | u128::from(dividend % divisor != 0);
+            return Some(LongDouble::nearest(negative, mantissa, -(up as i32) - power as i32));
         }
         let divisor = Big::from(1).times_five_to(power);
         let (own, its) = (self.whole.bits(), divisor.bits());

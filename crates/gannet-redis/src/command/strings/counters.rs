@@ -27,14 +27,13 @@ pub(super) fn incrbyfloat(call: &mut Call<'_, '_, '_>) -> Outcome {
     let (key, increment) = (call.key(1), call.args[2]);
     let Some(slot) = call.find_string(key)? else {
         let sum = long_double::add_float(b"0", increment)?;
-        call.set(key, New::Text(sum.as_bytes()));
+        call.set(key, New::Bytes(sum.as_bytes()));
         call.reply.bulk(sum.as_bytes());
         return Ok(());
     };
-    let mut digits = itoa::Buffer::new();
-    let old = bytes(call.space(key).entry(slot).value(), &mut digits).ok_or(Error::WRONG_TYPE)?;
+    let old = bytes(call.space(key).entry(slot).value()).ok_or(Error::WRONG_TYPE)?;
     let sum = long_double::add_float(old, increment)?;
-    call.space(key).replace(slot, New::Text(sum.as_bytes()));
+    call.space(key).replace(slot, New::Bytes(sum.as_bytes()));
     call.reply.bulk(sum.as_bytes());
     Ok(())
 }
@@ -44,14 +43,15 @@ fn add(call: &mut Call<'_, '_, '_>, increment: i64) -> Outcome {
     let slot = call.find(key);
     let old = match slot.map(|slot| call.space(key).entry(slot).value()) {
         None => 0,
-        Some(Value::Int(number)) => number,
         Some(Value::Bytes(bytes)) => number::integer(bytes).ok_or(Error::NOT_INTEGER)?,
         Some(Value::Hash(_)) => return Err(Error::WRONG_TYPE),
     };
     let sum = old.checked_add(increment).ok_or(Error::OVERFLOW)?;
+    let mut digits = itoa::Buffer::new();
+    let value = New::Bytes(digits.format(sum).as_bytes());
     match slot {
-        Some(slot) => call.space(key).replace(slot, New::Int(sum)),
-        None => _ = call.set(key, New::Int(sum)),
+        Some(slot) => call.space(key).replace(slot, value),
+        None => _ = call.set(key, value),
     }
     call.reply.integer(sum);
     Ok(())

@@ -4,11 +4,8 @@ use super::bytes;
 use crate::command::call::Call;
 use crate::command::error::{Error, Outcome};
 use crate::store::Key;
-use crate::store::entry::New;
+use crate::store::entry::{New, StringMut};
 use crate::store::space::Slot;
-
-/// What a string that grows gets beyond what it needs, at most, in bytes.
-const MOST_SPARE: usize = 1 << 20;
 
 pub(super) fn append(call: &mut Call<'_, '_, '_>) -> Outcome {
     let (key, more) = (call.key(1), call.args[2]);
@@ -22,10 +19,7 @@ pub(super) fn append(call: &mut Call<'_, '_, '_>) -> Outcome {
             if len > call.max_bulk {
                 return Err(Error::TOO_LONG);
             }
-            edit(call, key, slot, |bytes| {
-                reserve(bytes, len);
-                bytes.extend_from_slice(more);
-            });
+            edit(call, key, slot, |mut bytes| bytes.extend_from_slice(more));
             len
         }
     };
@@ -45,10 +39,9 @@ pub(super) fn setrange(call: &mut Call<'_, '_, '_>) -> Outcome {
     }
     let end = offset.checked_add(part.len()).filter(|end| *end <= call.max_bulk).ok_or(Error::TOO_LONG)?;
     let slot = found.unwrap_or_else(|| call.set(key, New::Bytes(b"")));
-    edit(call, key, slot, |bytes| {
+    edit(call, key, slot, |mut bytes| {
         if end > bytes.len() {
-            reserve(bytes, end);
-            bytes.resize(end, 0);
+            bytes.resize(end);
         }
         bytes[offset..end].copy_from_slice(part);
     });
@@ -63,9 +56,8 @@ pub(super) fn getrange(call: &mut Call<'_, '_, '_>) -> Outcome {
         call.reply.bulk(b"");
         return Ok(());
     };
-    let mut digits = itoa::Buffer::new();
     let value = call.keys.space(call.db, key).entry(slot).value();
-    let whole = bytes(value, &mut digits).ok_or(Error::WRONG_TYPE)?;
+    let whole = bytes(value).ok_or(Error::WRONG_TYPE)?;
     call.reply.bulk(part(whole, first, last));
     Ok(())
 }
@@ -84,17 +76,10 @@ fn part(whole: &[u8], first: i64, last: i64) -> &[u8] {
 
 /// The length of the string at a place.
 fn len(call: &mut Call<'_, '_, '_>, key: Key<'_>, slot: Slot) -> usize {
-    bytes(call.space(key).entry(slot).value(), &mut itoa::Buffer::new()).map_or(0, <[u8]>::len)
+    bytes(call.space(key).entry(slot).value()).map_or(0, <[u8]>::len)
 }
 
 /// Changes the string at a place.
-fn edit(call: &mut Call<'_, '_, '_>, key: Key<'_>, slot: Slot, change: impl FnOnce(&mut Vec<u8>)) {
+fn edit(call: &mut Call<'_, '_, '_>, key: Key<'_>, slot: Slot, change: impl FnOnce(StringMut<'_>)) {
     call.space(key).edit(slot, |entry| entry.bytes_mut().map(change));
-}
-
-/// Makes room for `len` bytes, and for as many again where they are not too many: a string that grew will grow.
-fn reserve(bytes: &mut Vec<u8>, len: usize) {
-    if len > bytes.capacity() {
-        bytes.reserve_exact(len - bytes.len() + len.min(MOST_SPARE));
-    }
 }

@@ -51,7 +51,7 @@ pub(super) fn lcs(call: &mut Call<'_, '_, '_>) -> Outcome {
 /// What somebody finds out of a string.
 fn string<R>(call: &mut Call<'_, '_, '_>, index: usize, look: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
     let Some(value) = call.value(call.key(index)) else { return Ok(look(b"")) };
-    match bytes(value, &mut itoa::Buffer::new()) {
+    match bytes(value) {
         Some(bytes) => Ok(look(bytes)),
         None => Err(Error::new("ERR The specified keys must contain string values")),
     }

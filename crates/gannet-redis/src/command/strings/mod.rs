@@ -54,11 +54,10 @@ const fn command(
     Command { name, arity, flags, keys, run: Run::Keys(run) }
 }
 
-/// The bytes of a string; `None` for what is none. `digits` holds those of a number.
-fn bytes<'a>(value: Value<'a>, digits: &'a mut itoa::Buffer) -> Option<&'a [u8]> {
+/// The bytes of a string; `None` for what is none.
+fn bytes(value: Value<'_>) -> Option<&[u8]> {
     match value {
         Value::Bytes(bytes) => Some(bytes),
-        Value::Int(number) => Some(digits.format(number).as_bytes()),
         Value::Hash(_) => None,
     }
 }
@@ -95,7 +94,7 @@ fn strlen(call: &mut Call<'_, '_, '_>) -> Outcome {
     let key = call.key(1);
     let len = match call.value(key) {
         None => 0,
-        Some(value) => bytes(value, &mut itoa::Buffer::new()).ok_or(Error::WRONG_TYPE)?.len(),
+        Some(value) => bytes(value).ok_or(Error::WRONG_TYPE)?.len(),
     };
     call.reply.integer(len as i64);
     Ok(())

@@ -3,7 +3,6 @@
 use crate::command::call::Call;
 use crate::command::error::{Error, Outcome};
 use crate::command::number;
-use crate::store::Key;
 use crate::store::entry::New;
 
 pub(super) fn set(call: &mut Call<'_, '_, '_>) -> Outcome {
@@ -106,12 +105,11 @@ fn set_expiring(call: &mut Call<'_, '_, '_>, expiry: Expiry) -> Outcome {
 fn set_with_options(call: &mut Call<'_, '_, '_>) -> Outcome {
     let options = Options::read(call, 3, Form::Set)?;
     let deadline_ms = options.expiry.map(|expiry| expiry.deadline_ms(call)).transpose()?;
-    let (key, value): (Key<'_>, _) = (call.key(1), call.args[2]);
+    let (key, value) = (call.key(1), call.args[2]);
     if options.get {
         super::get(call)?;
     }
-    let is_there = call.find(key).is_some();
-    let refused = if is_there { options.nx } else { options.xx };
+    let refused = (options.nx || options.xx) && call.find(key).is_some() == options.nx;
     if !refused {
         let slot = call.set(key, New::Bytes(value));
         if !options.keep {

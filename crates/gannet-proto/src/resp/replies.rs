@@ -1,0 +1,234 @@
+//! The client's side: replies as servers send them.
+
+use super::token::{Head, Limits, Step, Token};
+use super::{ProtocolError, Value, header};
+use crate::{Codec, DecodeError, Decoded, EncodeError, Sink};
+
+/// Decodes replies of RESP2 and RESP3, and encodes commands.
+///
+/// A server that was not asked for RESP3 answers in RESP2; every type is understood at any time. A push is a reply of
+/// its own, which answers no command.
+///
+/// A reply with others inside is walked through twice, however many pieces it arrives in: once to find its end, once
+/// to build it. Others are read once and do not allocate.
+///
+/// Lines end with `\r\n`; a number may have a sign, but a length may not, nor a superfluous zero.
+///
+/// # Limits
+///
+/// | what | default | set by | over it |
+/// |---|---|---|---|
+/// | a string | 512 MiB | [`max_bulk`](Self::max_bulk) | [`DecodeError::TooLarge`] |
+/// | a line | 64 KiB | [`max_line`](Self::max_line) | [`ProtocolError::LineTooLong`] |
+/// | values inside a reply | 1,048,576 | [`max_elements`](Self::max_elements) | [`ProtocolError::TooManyElements`] |
+/// | levels of values inside others | 32 | [`max_depth`](Self::max_depth) | [`ProtocolError::TooDeep`], once it is whole |
+/// | a reply | 1 GiB | [`max_total`](Self::max_total) | [`DecodeError::TooLarge`] |
+///
+/// Streamed strings and aggregates (`$?`, `*?`) were proposed for RESP3, but no server sends them. They are refused
+/// with [`ProtocolError::Streamed`].
+///
+/// ```
+/// use gannet_proto::resp::{Replies, Value};
+/// use gannet_proto::{Codec, Decoded};
+///
+/// let replies = Replies::new();
+/// let mut command = Vec::new();
+/// replies.encode(&[b"GET", b"key"], &mut command)?;
+/// assert_eq!(command, b"*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n");
+///
+/// let mut received = *b"*2\r\n:1\r\n$5\r\nhello\r\n";
+/// let decoded = replies.decode(&mut Default::default(), &mut received)?;
+/// let reply = Value::Array(vec![Value::Integer(1), Value::Bulk(b"hello")]);
+/// assert_eq!(decoded, Decoded::Message { message: reply, consumed: 19 });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Replies {
+    limits: Limits,
+    max_elements: u32,
+    max_depth: u8,
+}
+
+impl Replies {
+    /// Replies with the default limits.
+    #[must_use]
+    pub const fn new() -> Self {
+        let limits = Limits { max_bulk: 512 << 20, max_line: 64 * 1024, max_total: 1 << 30 };
+        Self { limits, max_elements: 1 << 20, max_depth: 32 }
+    }
+
+    /// Sets the longest string that is accepted, in bytes. 512 MiB by default.
+    #[must_use]
+    pub const fn max_bulk(mut self, bytes: usize) -> Self {
+        self.limits.max_bulk = bytes;
+        self
+    }
+
+    /// Sets the longest line that is accepted, in bytes without its type and its ending. 64 KiB by default.
+    /// Lines with a length have a limit of their own, 20 bytes.
+    #[must_use]
+    pub const fn max_line(mut self, bytes: usize) -> Self {
+        self.limits.max_line = bytes;
+        self
+    }
+
+    /// Sets how many values a reply may have inside, on all levels together. 1,048,576 by default. More than
+    /// 2,147,483,647 cannot be set.
+    #[must_use]
+    pub const fn max_elements(mut self, values: usize) -> Self {
+        let most = i32::MAX as usize;
+        self.max_elements = if values < most { values } else { most } as u32;
+        self
+    }
+
+    /// Sets how many levels of values may be inside others. 32 by default; with 0 a reply has no others inside.
+    #[must_use]
+    pub const fn max_depth(mut self, levels: u8) -> Self {
+        self.max_depth = levels;
+        self
+    }
+
+    /// Sets the longest reply that is accepted, in bytes with everything. 1 GiB by default.
+    #[must_use]
+    pub const fn max_total(mut self, bytes: usize) -> Self {
+        self.limits.max_total = bytes;
+        self
+    }
+
+    /// Counts the values that `head` announces.
+    fn enter(&self, place: &mut RepliesState, head: Head) -> Result<(), ProtocolError> {
+        let values = head.values();
+        if values > (self.max_elements - place.elements) as usize {
+            return Err(ProtocolError::TooManyElements { limit: self.max_elements as usize });
+        }
+        // It fits: the limit does.
+        place.elements += values as u32;
+        place.left += values as u32;
+        Ok(())
+    }
+
+    /// Takes a value off `rest`, which is a whole one: what its heads announce is there.
+    fn build<'a>(&self, rest: &mut &'a [u8], depth: u8) -> Result<Value<'a>, DecodeError> {
+        let Step::Whole(token, size) = self.limits.token(0, &mut 0, rest)? else {
+            return Err(DecodeError::Truncated { have: rest.len() });
+        };
+        *rest = &rest[size..];
+        let head = match token {
+            Token::Value(value) => return Ok(value),
+            Token::Head(head) => head,
+        };
+        let Some(depth) = depth.checked_sub(1) else {
+            return Err(ProtocolError::TooDeep { limit: self.max_depth }.into());
+        };
+        Ok(match head.kind {
+            b'%' => Value::Map(self.pairs(rest, head.len, depth)?),
+            b'|' => {
+                let pairs = self.pairs(rest, head.len, depth)?;
+                Value::Attribute { pairs, value: Box::new(self.build(rest, depth)?) }
+            }
+            kind => {
+                let mut values = Vec::with_capacity(head.len);
+                for _ in 0..head.len {
+                    values.push(self.build(rest, depth)?);
+                }
+                match kind {
+                    b'~' => Value::Set(values),
+                    b'>' => Value::Push(values),
+                    _ => Value::Array(values),
+                }
+            }
+        })
+    }
+
+    fn pairs<'a>(&self, rest: &mut &'a [u8], len: usize, depth: u8) -> Result<Pairs<'a>, DecodeError> {
+        let mut pairs = Vec::with_capacity(len);
+        for _ in 0..len {
+            pairs.push((self.build(rest, depth)?, self.build(rest, depth)?));
+        }
+        Ok(pairs)
+    }
+}
+
+type Pairs<'a> = Vec<(Value<'a>, Value<'a>)>;
+
+impl Default for Replies {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Codec for Replies {
+    type Message<'a> = Value<'a>;
+    type State = RepliesState;
+
+    /// Takes one reply off `input`.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::Resp`] for bytes that are no reply, and as the limits say.
+    #[inline]
+    fn decode<'a>(&self, state: &mut RepliesState, input: &'a mut [u8]) -> Result<Decoded<Value<'a>>, DecodeError> {
+        let input: &'a [u8] = input;
+        let mut place = *state;
+        if place.at == 0 {
+            place.left = 1;
+        }
+        while place.left > 0 {
+            let (token, size) = match self.limits.token(place.at, &mut place.searched, &input[place.at..])? {
+                Step::Whole(token, size) => (token, size),
+                Step::Unended => {
+                    *state = place;
+                    return Ok(Decoded::Partial { need: input.len() + 1 });
+                }
+                Step::Missing(size) => {
+                    *state = place;
+                    return Ok(Decoded::Partial { need: place.at.saturating_add(size) });
+                }
+            };
+            self.limits.check_total(place.at, size)?;
+            match token {
+                Token::Value(message) if place.at == 0 => {
+                    *state = RepliesState::default();
+                    return Ok(Decoded::Message { message, consumed: size });
+                }
+                Token::Value(_) => {}
+                Token::Head(head) => self.enter(&mut place, head)?,
+            }
+            place.left -= 1;
+            place.at += size;
+            place.searched = 0;
+        }
+
+        *state = RepliesState::default();
+        let message = self.build(&mut &input[..place.at], self.max_depth)?;
+        Ok(Decoded::Message { message, consumed: place.at })
+    }
+
+    /// Writes a command whose words are `parts`, as an array of bulk strings (section "Sending commands to a Redis
+    /// server"). Never fails. A server ignores a command without words and sends no reply to it.
+    #[inline]
+    fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), EncodeError> {
+        // A word's line takes up to 23 bytes, and mostly about 5.
+        out.reserve(parts.iter().fold(16_usize, |sum, part| sum.saturating_add(part.len()).saturating_add(8)));
+        header::write(b'*', parts.len() as i64, out);
+        for part in parts {
+            header::write(b'$', part.len() as i64, out);
+            out.put(part);
+            out.put(b"\r\n");
+        }
+        Ok(())
+    }
+}
+
+/// How far a connection's unfinished reply has been walked through.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RepliesState {
+    /// Where the first value without an end begins.
+    at: usize,
+    /// So many bytes from there on are known to hold no `\r`.
+    searched: usize,
+    /// Values from there on.
+    left: u32,
+    /// Values announced so far.
+    elements: u32,
+}

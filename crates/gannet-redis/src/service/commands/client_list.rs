@@ -1,0 +1,134 @@
+//! CLIENT LIST and CLIENT INFO: a line about each connection.
+
+use std::fmt::Write as _;
+use std::sync::atomic::Ordering::Relaxed;
+
+use gannet::Address;
+
+use crate::command::error::{Error, Outcome};
+use crate::command::number;
+use crate::service::clients::{Client, Mark};
+use crate::service::server::Server;
+use crate::service::turn::Turn;
+
+/// What a connection is for, as Redis tells its clients apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Normal,
+    /// It has subscribed to something.
+    PubSub,
+    /// There is none of these here.
+    Replication,
+}
+
+impl Kind {
+    /// The kind with a name.
+    pub(super) fn named(name: &[u8]) -> Result<Self, Error> {
+        match name.to_ascii_lowercase().as_slice() {
+            b"normal" => Ok(Self::Normal),
+            b"pubsub" => Ok(Self::PubSub),
+            b"master" | b"slave" | b"replica" => Ok(Self::Replication),
+            _ => Err(Error::of(format!("ERR Unknown client type '{}'", String::from_utf8_lossy(name)))),
+        }
+    }
+
+    pub(super) fn of(client: &Client) -> Self {
+        let names = [&client.channels, &client.patterns, &client.shards];
+        if names.iter().any(|count| count.load(Relaxed) > 0) { Self::PubSub } else { Self::Normal }
+    }
+}
+
+pub(super) fn info(turn: &mut Turn<'_, '_, '_>) -> Outcome {
+    let now_s = turn.now_s();
+    let mut text = String::new();
+    if let Some(client) = turn.client() {
+        describe(&mut text, client, turn.server(), now_s);
+    }
+    turn.reply().verbatim(b"txt", text.as_bytes());
+    Ok(())
+}
+
+pub(super) fn list(turn: &mut Turn<'_, '_, '_>) -> Outcome {
+    let clients = match *turn.args {
+        [_, _] => turn.server().clients.all(),
+        [_, _, _, kind] if turn.is(2, "TYPE") => {
+            let kind = Kind::named(kind)?;
+            turn.server().clients.all().into_iter().filter(|client| Kind::of(client) == kind).collect()
+        }
+        [_, _, _, ref ids @ ..] if turn.is(2, "ID") && !ids.is_empty() => {
+            let mut clients = Vec::new();
+            for id in ids {
+                let id = number::integer(id).ok_or(Error::new("ERR Invalid client ID"))?;
+                clients.extend(u64::try_from(id).ok().and_then(|id| turn.server().clients.find(id)));
+            }
+            clients
+        }
+        _ => return Err(Error::SYNTAX),
+    };
+    let now_s = turn.now_s();
+    let mut text = String::new();
+    for client in clients {
+        describe(&mut text, &client, turn.server(), now_s);
+    }
+    turn.reply().verbatim(b"txt", text.as_bytes());
+    Ok(())
+}
+
+/// Where a client comes from. A Unix socket's has no address: then it is where it came to.
+pub(super) fn address(client: &Client, server: &Server) -> String {
+    match client.peer.address() {
+        Some(address) => address.to_string(),
+        None => local_address(client, server),
+    }
+}
+
+/// Which of the server's addresses a client came to, where that is known.
+pub(super) fn local_address(client: &Client, server: &Server) -> String {
+    match server.bound().get(client.listener).map(|bound| &bound.address) {
+        Some(Address::Tcp(address)) => address.to_string(),
+        Some(Address::Unix(path)) => format!("{}:0", path.display()),
+        _ => String::new(),
+    }
+}
+
+/// The line of a client, as Redis 7.2 writes it. What is not known of buffers is 0, and descriptors are the driver's.
+fn describe(text: &mut String, client: &Client, server: &Server, now_s: u32) {
+    let names = client.names();
+    let (channels, patterns) = (client.channels.load(Relaxed), client.patterns.load(Relaxed));
+    let shards = client.shards.load(Relaxed);
+    let queued = i64::from(client.queued.load(Relaxed)) - 1;
+    let mut flags = String::new();
+    for (flag, on) in [
+        ('P', Kind::of(client) == Kind::PubSub),
+        ('x', queued >= 0),
+        ('c', client.has(Mark::Closing)),
+        ('U', client.peer.address().is_none()),
+        ('e', client.has(Mark::NoEvict)),
+        ('T', client.has(Mark::NoTouch)),
+    ] {
+        if on {
+            flags.push(flag);
+        }
+    }
+    if flags.is_empty() {
+        flags.push('N');
+    }
+    // Writing to a string does not fail.
+    let _ = writeln!(
+        text,
+        "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={flags} db={} sub={channels} psub={patterns} ssub={shards} \
+         multi={queued} qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r \
+         cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
+        client.id,
+        address(client, server),
+        local_address(client, server),
+        names.name,
+        now_s.saturating_sub(client.opened_s),
+        now_s.saturating_sub(client.last_s()),
+        client.db.load(Relaxed),
+        client.last().map_or("NULL", |command| command.name),
+        client.version.load(Relaxed),
+        names.library,
+        names.library_version,
+    );
+}

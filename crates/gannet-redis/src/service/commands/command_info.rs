@@ -1,0 +1,201 @@
+//! COMMAND: what commands there are.
+
+use super::command_docs::{self, Docs};
+use super::{entry, help};
+use crate::command::call::Reply;
+use crate::command::error::{Error, Outcome};
+use crate::command::{self, Command, Flags, KeyWords};
+use crate::glob;
+use crate::service::turn::Turn;
+
+/// The first one is also what COMMAND alone does.
+pub(super) static SUBCOMMANDS: &[Command] = &[
+    entry("command|info", -2, Flags::NONE, info),
+    entry("command|count", 2, Flags::NONE, count),
+    entry("command|list", -2, Flags::NONE, list),
+    entry("command|docs", -2, Flags::NONE, docs),
+    entry("command|getkeys", -4, Flags::NONE, getkeys),
+    entry("command|help", 2, Flags::NONE, help_text),
+];
+
+/// What Redis calls each flag.
+const FLAGS: [(Flags, &str); 7] = [
+    (Flags::WRITE, "write"),
+    (Flags::READ, "readonly"),
+    (Flags::DENY_OOM, "denyoom"),
+    (Flags::ADMIN, "admin"),
+    (Flags::PUBSUB, "pubsub"),
+    (Flags::FAST, "fast"),
+    (Flags::NO_AUTH, "no_auth"),
+];
+
+fn info(turn: &mut Turn<'_, '_, '_>) -> Outcome {
+    let names = turn.args.get(2..).unwrap_or_default();
+    let reply = turn.reply();
+    if names.is_empty() {
+        reply.array(command::all().count());
+        command::all().for_each(|command| describe(reply, command));
+        return Ok(());
+    }
+    reply.array(names.len());
+    for name in names {
+        match command::find_either(name) {
+            Some(command) => describe(reply, command),
+            None => reply.null(),
+        }
+    }
+    Ok(())
+}
+
+/// An array of ten: name, words, flags, first and last key and the step between them, categories, tips, specifications
+/// of keys, subcommands. There are no tips, and the keys are said by their positions alone.
+fn describe(reply: &mut Reply, command: &Command) {
+    let (first, last, step) = match command.keys {
+        KeyWords::Range(first, last, step) => (first.into(), last.into(), step.into()),
+        KeyWords::None | KeyWords::All => (0, 0, 0),
+    };
+    reply.array(10);
+    reply.bulk(command.name.as_bytes());
+    reply.integer(command.arity.into());
+    let flags = || FLAGS.iter().filter(|(flag, _)| command.flags.has(*flag));
+    reply.set(flags().count());
+    flags().for_each(|(_, name)| reply.simple(name));
+    for number in [first, last, step] {
+        reply.integer(number);
+    }
+    let categories = categories(command);
+    reply.set(categories.len());
+    categories.iter().for_each(|category| reply.simple(&format!("@{category}")));
+    reply.set(0);
+    reply.set(0);
+    match command.subcommands() {
+        [] => reply.set(0),
+        subcommands => reply.array(subcommands.len()),
+    }
+    command.subcommands().iter().for_each(|command| describe(reply, command));
+}
+
+/// The categories of access lists that a command is in, in the order in which Redis has them. One that has subcommands
+/// leaves it to those.
+fn categories(command: &Command) -> Vec<&'static str> {
+    let has = |flag| command.flags.has(flag);
+    let group = if command.subcommands().is_empty() { command_docs::group(command) } else { "" };
+    let all = [
+        ("keyspace", group == "generic"),
+        ("read", has(Flags::READ)),
+        ("write", has(Flags::WRITE)),
+        ("hash", group == "hash"),
+        ("string", group == "string"),
+        ("bitmap", group == "bitmap"),
+        ("pubsub", has(Flags::PUBSUB)),
+        ("admin", has(Flags::ADMIN)),
+        ("fast", has(Flags::FAST)),
+        ("slow", !has(Flags::FAST)),
+        ("dangerous", has(Flags::ADMIN)),
+        ("connection", group == "connection"),
+        ("transaction", group == "transactions"),
+        ("scripting", group == "scripting"),
+    ];
+    all.into_iter().filter(|(_, is_in)| *is_in).map(|(name, _)| name).collect()
+}
+
+fn count(turn: &mut Turn<'_, '_, '_>) -> Outcome {
+    turn.reply().integer(command::all().count() as i64);
+    Ok(())
+}
+
+fn list(turn: &mut Turn<'_, '_, '_>) -> Outcome {
+    let found: Vec<&Command> = match *turn.args {
+        [_, _] => command::all().collect(),
+        [_, _, _, _, word] if turn.is(2, "FILTERBY") => {
+            if turn.is(3, "MODULE") {
+                Vec::new()
+            } else if turn.is(3, "ACLCAT") {
+                let word = word.to_ascii_lowercase();
+                let is_in = |command: &&Command| categories(command).iter().any(|name| name.as_bytes() == word);
+                command::with_subcommands().filter(is_in).collect()
+            } else if turn.is(3, "PATTERN") {
+                let word = word.to_ascii_lowercase();
+                command::with_subcommands().filter(|command| glob::matches(&word, command.name.as_bytes())).collect()
+            } else {
+                return Err(Error::SYNTAX);
+            }
+        }
+        _ => return Err(Error::SYNTAX),
+    };
+    let reply = turn.reply();
+    reply.array(found.len());
+    found.iter().for_each(|command| reply.bulk(command.name.as_bytes()));
+    Ok(())
+}
+
+fn docs(turn: &mut Turn<'_, '_, '_>) -> Outcome {
+    let found: Vec<&Command> = match &turn.args[2..] {
+        [] => command::all().collect(),
+        names => names.iter().filter_map(|name| command::find_either(name)).collect(),
+    };
+    let reply = turn.reply();
+    reply.map(found.len());
+    found.iter().for_each(|command| document(reply, command));
+    Ok(())
+}
+
+fn document(reply: &mut Reply, command: &Command) {
+    let subcommands = command.subcommands();
+    let docs = command_docs::of(command);
+    reply.bulk(command.name.as_bytes());
+    reply.map(3 * usize::from(docs.is_some()) + usize::from(!subcommands.is_empty()));
+    if let Some(Docs { summary, since, group, .. }) = docs {
+        for (field, text) in [("summary", summary), ("since", since), ("group", group)] {
+            reply.bulk(field.as_bytes());
+            reply.bulk(text.as_bytes());
+        }
+    }
+    if !subcommands.is_empty() {
+        reply.bulk(b"subcommands");
+        reply.map(subcommands.len());
+        subcommands.iter().for_each(|command| document(reply, command));
+    }
+}
+
+fn getkeys(turn: &mut Turn<'_, '_, '_>) -> Outcome {
+    let words = &turn.args[2..];
+    let mut command = command::find(words[0]).ok_or(Error::new("ERR Invalid command specified"))?;
+    if let Some(name) = words.get(1).filter(|_| !command.subcommands().is_empty()) {
+        let found = command.subcommands().iter().find(|one| one.own_name().as_bytes().eq_ignore_ascii_case(name));
+        command = found.ok_or(Error::new("ERR Invalid command specified"))?;
+    }
+    if matches!(command.keys, KeyWords::None | KeyWords::All) {
+        return Err(Error::new("ERR The command has no key arguments"));
+    }
+    command.check(words).map_err(|_| Error::new("ERR Invalid number of arguments specified for command"))?;
+    let keys: Vec<&[u8]> = command.positions(words.len()).map(|at| words[at]).collect();
+    let reply = turn.reply();
+    reply.array(keys.len());
+    keys.iter().for_each(|key| reply.bulk(key));
+    Ok(())
+}
+
+fn help_text(turn: &mut Turn<'_, '_, '_>) -> Outcome {
+    help(
+        turn,
+        &[
+            "(no subcommand)",
+            "    Return details about all Redis commands.",
+            "COUNT",
+            "    Return the total number of commands in this Redis server.",
+            "LIST",
+            "    Return a list of all commands in this Redis server.",
+            "INFO [<command-name> ...]",
+            "    Return details about multiple Redis commands.",
+            "    If no command names are given, documentation details for all",
+            "    commands are returned.",
+            "DOCS [<command-name> ...]",
+            "    Return documentation details about multiple Redis commands.",
+            "    If no command names are given, documentation details for all",
+            "    commands are returned.",
+            "GETKEYS <full-command>",
+            "    Return the keys from a full Redis command.",
+        ],
+    )
+}

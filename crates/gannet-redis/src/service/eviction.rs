@@ -1,0 +1,222 @@
+//! Which keys go when the store takes more memory than it may.
+//!
+//! Keys are chosen among a few that are looked at by chance, one shard locked at a time and never while any other is:
+//! so this is done before a command locks its keys, and by the thread that removes keys whose time has come.
+
+use super::memory::Policy;
+use super::server::Server;
+use crate::command::error::{Error, Outcome};
+use crate::store::entry::Entry;
+use crate::store::garbage::Garbage;
+use crate::store::random::Random;
+use crate::store::{Key, SHARDS, Store};
+
+/// Keys that go before one command at most: it is not to wait for long. Whatever is left is for the next one.
+const MOST_AT_ONCE: usize = 128;
+
+/// Keys that are looked at for each one that goes.
+const SAMPLES: usize = 5;
+
+/// Places that are looked at for one that is used.
+const PROBES: usize = 16;
+
+/// Candidates that are remembered: the best of many that were looked at are better than the best of a few.
+const POOL: usize = 16;
+
+const NO_MEMORY: Error = Error::new("OOM command not allowed when used memory > 'maxmemory'.");
+
+/// A key that may go.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Candidate {
+    /// The lowest goes first: when it was used last, or when it expires.
+    rank: u64,
+    db: u8,
+    key: Box<[u8]>,
+}
+
+/// Chooses what goes.
+#[derive(Debug, Default)]
+pub(crate) struct Eviction {
+    /// The best candidates so far, in order.
+    pool: Vec<Candidate>,
+    /// What it was that they were ranked by.
+    policy: Policy,
+}
+
+impl Eviction {
+    /// Removes keys until the store takes no more than it may, or some have gone. No shard may be locked by the caller.
+    ///
+    /// # Errors
+    ///
+    /// The store takes more than it may, and nothing can go.
+    pub(crate) fn make_room(&mut self, server: &Server, random: &mut Random, garbage: &mut Vec<Garbage>) -> Outcome {
+        let (store, policy) = (&server.store, server.memory.policy());
+        if policy != self.policy {
+            *self = Self { pool: Vec::new(), policy };
+        }
+        for evicted in 0..MOST_AT_ONCE {
+            if !server.memory.is_over(store) {
+                break;
+            }
+            if !self.evict(store, random, garbage) {
+                return if evicted == 0 { Err(NO_MEMORY) } else { Ok(()) };
+            }
+            server.memory.count_evicted();
+        }
+        Ok(())
+    }
+
+    /// Removes the best candidate. `false` if there is none.
+    fn evict(&mut self, store: &Store, random: &mut Random, garbage: &mut Vec<Garbage>) -> bool {
+        if self.policy == Policy::NoEviction {
+            return false;
+        }
+        // The second time, few keys in many places are found too.
+        for probes in [PROBES, usize::MAX] {
+            self.look(store, random, probes);
+            while !self.pool.is_empty() {
+                let Candidate { rank, db, key } = self.pool.remove(0);
+                let key = Key::new(&key);
+                let mut locked = store.lock_one(key);
+                let evicted = locked.space(db, key).evict(key, |entry| rank_of(entry, self.policy) == Some(rank));
+                drop(locked);
+                if let Some(entry) = evicted {
+                    Garbage::keep(entry, garbage);
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Looks at a few keys, from a shard chosen by chance on.
+    fn look(&mut self, store: &Store, random: &mut Random, probes: usize) {
+        let start = random.below(SHARDS);
+        let mut seen = 0;
+        for shard in (start..SHARDS).chain(0..start) {
+            if seen >= SAMPLES {
+                break;
+            }
+            let mut locked = store.lock_shard(shard);
+            let shard = locked.shard(shard);
+            for db in shard.databases() {
+                let Some(space) = shard.existing(db) else { continue };
+                let entry = match self.policy {
+                    Policy::VolatileTtl => space.soonest(),
+                    _ => space.sample(random, probes),
+                };
+                if let Some(entry) = entry
+                    && let Some(rank) = rank_of(entry, self.policy)
+                {
+                    seen += 1;
+                    self.remember(rank, db, entry.key());
+                }
+            }
+        }
+    }
+
+    fn remember(&mut self, rank: u64, db: u8, key: &[u8]) {
+        let at = self.pool.partition_point(|other| other.rank < rank);
+        let known = self.pool.iter().any(|other| other.db == db && *other.key == *key);
+        if at < POOL && !known {
+            self.pool.insert(at, Candidate { rank, db, key: key.into() });
+            self.pool.truncate(POOL);
+        }
+    }
+}
+
+/// The lowest goes first; `None` stays.
+fn rank_of(entry: &Entry, policy: Policy) -> Option<u64> {
+    match policy {
+        Policy::NoEviction => None,
+        Policy::AllKeysLru => Some(entry.used_s().into()),
+        Policy::VolatileTtl => entry.deadline_ms(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::server::Options;
+    use crate::store::entry::New;
+
+    const NOW_MS: u64 = 1_700_000_000_000;
+
+    fn set(server: &Server, name: &str, now_ms: u64, deadline_ms: Option<u64>) {
+        let key = Key::new(name.as_bytes());
+        let mut keys = server.store.lock_one(key);
+        let space = keys.space(0, key);
+        let slot = space.set(key, New::Bytes(&[b'x'; 1000]), now_ms);
+        space.set_deadline(slot, deadline_ms);
+    }
+
+    fn has(server: &Server, name: &str) -> bool {
+        let key = Key::new(name.as_bytes());
+        server.store.lock_one(key).space(0, key).peek(key, NOW_MS).is_some()
+    }
+
+    /// Makes room until there is some, as one command after the other does.
+    fn make_room(server: &Server) -> Outcome {
+        let (mut eviction, mut random, mut garbage) = (Eviction::default(), Random::new(1), Vec::new());
+        while server.store.bytes() > server.memory.limit() {
+            eviction.make_room(server, &mut random, &mut garbage)?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn keys_that_were_not_used_for_long_go_first() {
+        let server = Server::new(Options { policy: Policy::AllKeysLru, ..Options::default() });
+        for number in 0..10_000 {
+            set(&server, &format!("key {number}"), NOW_MS + number * 1000, None);
+        }
+        server.memory.set_limit(server.store.bytes() * 9 / 10);
+        make_room(&server).expect("there is enough to go");
+        let kept =
+            |numbers: std::ops::Range<u32>| numbers.filter(|number| has(&server, &format!("key {number}"))).count();
+        // With five looked at for each that goes, some of the oldest are never looked at.
+        assert!(kept(0..1_000) < 700, "{} of the oldest tenth", kept(0..1_000));
+        assert!(kept(2_500..10_000) > 7_400, "{} of all but the oldest quarter", kept(2_500..10_000));
+        assert_eq!(server.memory.evicted(), 10_000 - server.store.counts().keys(0) as u64);
+    }
+
+    #[test]
+    fn keys_that_expire_go_before_others_and_soonest_first() {
+        let server = Server::new(Options { policy: Policy::VolatileTtl, ..Options::default() });
+        for number in 0..1_000 {
+            set(&server, &format!("stays {number}"), NOW_MS, None);
+            set(&server, &format!("goes {number}"), NOW_MS, Some(NOW_MS + 1000 + number));
+        }
+        server.memory.set_limit(server.store.bytes() * 3 / 4);
+        make_room(&server).expect("there is enough to go");
+        let early = (0..250).filter(|number| has(&server, &format!("goes {number}"))).count();
+        assert!(early < 50, "{early} of the soonest quarter");
+        server.memory.set_limit(1000);
+        assert_eq!(make_room(&server), Err(NO_MEMORY));
+        assert_eq!((server.store.counts().keys(0), server.store.counts().expiring(0)), (1_000, 0));
+    }
+
+    #[test]
+    fn the_last_keys_in_many_places_are_found() {
+        let server = Server::new(Options { policy: Policy::AllKeysLru, ..Options::default() });
+        for number in 0..200_000 {
+            set(&server, &number.to_string(), NOW_MS, None);
+        }
+        for number in 5..200_000 {
+            let name = number.to_string();
+            let key = Key::new(name.as_bytes());
+            server.store.lock_one(key).space(0, key).remove(key, NOW_MS);
+        }
+        server.memory.set_limit(1);
+        make_room(&server).expect("every key can go");
+        assert_eq!(server.store.bytes(), 0);
+    }
+
+    #[test]
+    fn nothing_goes_where_nothing_is_to_go() {
+        let server = Server::new(Options { max_memory: 1, ..Options::default() });
+        set(&server, "key", NOW_MS, Some(NOW_MS + 1));
+        assert_eq!(make_room(&server), Err(NO_MEMORY));
+        assert!(has(&server, "key"));
+    }
+}

@@ -1,0 +1,192 @@
+//! What is counted: by each instance for itself, and summed when somebody asks.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A number that one reactor writes and others read.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds one. On the writing reactor only: it is a load and a store.
+    #[inline]
+    pub fn count(&self) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// Sets it. On the writing reactor only.
+    #[inline]
+    fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// Reads it, anywhere.
+    #[must_use]
+    #[inline]
+    pub fn read(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What one instance counts, on cache lines of its own (two, as processors fetch them in pairs).
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct Statistics {
+    /// Connections that came.
+    pub connections: Counter,
+    /// Commands that ran.
+    pub commands: Counter,
+    /// Replies that are errors.
+    pub errors: Counter,
+    /// Keys that were looked for to be read, and found.
+    pub hits: Counter,
+    /// Keys that were looked for to be read, and not found.
+    pub misses: Counter,
+    /// The second, since 1970, in which the last command came.
+    second: Counter,
+    /// Commands before it.
+    before: Counter,
+    /// Commands in the last second that was full.
+    rate: Counter,
+}
+
+impl Statistics {
+    /// Notes that a command came.
+    #[inline]
+    pub(crate) fn command(&self, now_s: u32) {
+        if self.second.read() != u64::from(now_s) {
+            self.next_second(now_s.into());
+        }
+        self.commands.count();
+    }
+
+    #[cold]
+    fn next_second(&self, now_s: u64) {
+        let commands = self.commands.read();
+        let full = self.second.read() + 1 == now_s;
+        self.rate.set(if full { commands - self.before.read() } else { 0 });
+        self.before.set(commands);
+        self.second.set(now_s);
+    }
+
+    /// Commands in the last second that was full.
+    fn per_second(&self, now_s: u64) -> u64 {
+        match now_s.checked_sub(self.second.read()) {
+            Some(0) => self.rate.read(),
+            Some(1) => self.commands.read() - self.before.read(),
+            _ => 0,
+        }
+    }
+}
+
+/// What was counted by all together.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) connections: u64,
+    pub(crate) refused: u64,
+    pub(crate) commands: u64,
+    pub(crate) errors: u64,
+    pub(crate) hits: u64,
+    pub(crate) misses: u64,
+    pub(crate) expired: u64,
+    pub(crate) evicted: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+}
+
+impl Totals {
+    /// What was counted since a moment, for which these are the totals.
+    pub(crate) fn since(&self, then: &Self) -> Self {
+        Self {
+            connections: self.connections.saturating_sub(then.connections),
+            refused: self.refused.saturating_sub(then.refused),
+            commands: self.commands.saturating_sub(then.commands),
+            errors: self.errors.saturating_sub(then.errors),
+            hits: self.hits.saturating_sub(then.hits),
+            misses: self.misses.saturating_sub(then.misses),
+            expired: self.expired.saturating_sub(then.expired),
+            evicted: self.evicted.saturating_sub(then.evicted),
+            bytes_in: self.bytes_in.saturating_sub(then.bytes_in),
+            bytes_out: self.bytes_out.saturating_sub(then.bytes_out),
+        }
+    }
+}
+
+/// The counters of all instances.
+#[derive(Debug, Default)]
+pub(crate) struct Instances {
+    all: Mutex<Vec<Arc<Statistics>>>,
+    /// What had been counted when CONFIG RESETSTAT was asked for.
+    base: Mutex<Totals>,
+}
+
+impl Instances {
+    /// Takes in an instance.
+    pub(crate) fn add(&self) -> Arc<Statistics> {
+        let statistics = Arc::<Statistics>::default();
+        self.lock().push(statistics.clone());
+        statistics
+    }
+
+    /// What all instances have counted since they were made, and what only others know.
+    pub(crate) fn sum(&self, others: Totals) -> Totals {
+        self.lock().iter().fold(others, |sum, one| Totals {
+            connections: sum.connections + one.connections.read(),
+            commands: sum.commands + one.commands.read(),
+            errors: sum.errors + one.errors.read(),
+            hits: sum.hits + one.hits.read(),
+            misses: sum.misses + one.misses.read(),
+            ..sum
+        })
+    }
+
+    /// Commands in the last second that was full.
+    pub(crate) fn per_second(&self, now_s: u64) -> u64 {
+        self.lock().iter().map(|one| one.per_second(now_s)).sum()
+    }
+
+    /// What had been counted when it was last asked to count from 0 again.
+    pub(crate) fn base(&self) -> Totals {
+        *self.base.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts from 0 again.
+    pub(crate) fn reset(&self, totals: Totals) {
+        *self.base.lock().unwrap_or_else(PoisonError::into_inner) = totals;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Statistics>>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_is_that_of_the_last_full_second() {
+        let statistics = Statistics::default();
+        (0..10).for_each(|_| statistics.command(100));
+        assert_eq!(statistics.per_second(101), 10);
+        (0..3).for_each(|_| statistics.command(101));
+        assert_eq!(statistics.per_second(101), 10);
+        assert_eq!(statistics.per_second(102), 3);
+        assert_eq!(statistics.per_second(103), 0);
+        statistics.command(110);
+        assert_eq!(statistics.per_second(110), 0);
+    }
+
+    #[test]
+    fn what_is_reset_counts_from_nothing_again() {
+        let instances = Instances::default();
+        let (one, other) = (instances.add(), instances.add());
+        let hits = || instances.sum(Totals::default()).since(&instances.base()).hits;
+        one.hits.count();
+        other.hits.count();
+        assert_eq!(hits(), 2);
+        instances.reset(instances.sum(Totals::default()));
+        one.hits.count();
+        assert_eq!(hits(), 1);
+    }
+}
