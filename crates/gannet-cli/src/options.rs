@@ -164,6 +164,9 @@ impl ServeOptions {
             Some(hard) => hard,
         };
         limits.overflow = self.overflow.into();
+        // A Redis client may subscribe to 65,536 channels and patterns, and all clients together to many more.
+        limits.groups_per_connection = 65_536;
+        limits.groups = 1 << 20;
         Ok(limits)
     }
 

@@ -145,6 +145,12 @@ impl Shared {
         self.gates.get().map_or(&[], |gates| gates)
     }
 
+    /// Whether a mailbox is more than half full, that of one reactor aside.
+    pub(crate) fn is_crowded(&self, except: u16, capacity: usize) -> bool {
+        let mut gates = self.gates().iter().enumerate();
+        gates.any(|(reactor, gate)| reactor != usize::from(except) && gate.sender.len() > capacity / 2)
+    }
+
     /// Posts encoded bytes for a group to all reactors but one.
     pub(crate) fn broadcast(&self, group: Group, payload: &Bytes, except: Option<u16>) -> Result<(), SendError> {
         let mut result = Ok(());

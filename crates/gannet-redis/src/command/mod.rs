@@ -21,6 +21,7 @@ use self::call::Call;
 use self::error::{Error, Outcome};
 use crate::service::commands::{connection, server};
 use crate::service::turn::Turn;
+use crate::service::{pubsub, transaction};
 use crate::store::{Key, Keys, Store};
 
 /// A command as the table knows it.
@@ -101,7 +102,14 @@ impl Flags {
 }
 
 /// All commands, by family.
-static FAMILIES: &[&[Command]] = &[keys::COMMANDS, strings::COMMANDS, connection::COMMANDS, server::COMMANDS];
+static FAMILIES: &[&[Command]] = &[
+    keys::COMMANDS,
+    strings::COMMANDS,
+    connection::COMMANDS,
+    server::COMMANDS,
+    pubsub::COMMANDS,
+    transaction::COMMANDS,
+];
 
 /// All commands.
 pub fn all() -> impl Iterator<Item = &'static Command> {
@@ -214,6 +222,16 @@ impl Command {
             KeyWords::None | KeyWords::All => (0, 0, 1),
         };
         (first..last.min(words)).step_by(step)
+    }
+
+    /// Its keys, where not all there are. A command with subcommands may have fewer words than the one that has a key.
+    pub fn keys_of<'a>(&self, args: &[&'a [u8]]) -> SmallVec<[Key<'a>; 8]> {
+        match self.keys {
+            KeyWords::Range(first, last, _) if i16::from(first) == i16::from(last) => {
+                smallvec::smallvec![Key::new(args.get(usize::from(first)).copied().unwrap_or_default())]
+            }
+            _ => self.positions(args.len()).map(|at| Key::new(args[at])).collect(),
+        }
     }
 
     /// Locks what it needs of the store.

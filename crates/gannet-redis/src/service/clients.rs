@@ -34,6 +34,8 @@ pub(crate) struct Client {
     pub(crate) channels: AtomicU32,
     /// Patterns subscribed to.
     pub(crate) patterns: AtomicU32,
+    /// Shard channels subscribed to.
+    pub(crate) shards: AtomicU32,
     /// Commands queued by MULTI, and one more; 0 is outside of MULTI.
     pub(crate) queued: AtomicU32,
     names: Mutex<Option<Box<Names>>>,
@@ -74,6 +76,7 @@ impl Client {
             marks: AtomicU8::new(0),
             channels: AtomicU32::new(0),
             patterns: AtomicU32::new(0),
+            shards: AtomicU32::new(0),
             queued: AtomicU32::new(0),
             names: Mutex::new(None),
         }

@@ -7,9 +7,11 @@ mod eviction;
 pub mod expiry;
 pub mod memory;
 mod password;
+pub(crate) mod pubsub;
 pub mod server;
 mod session;
 pub mod statistics;
+pub(crate) mod transaction;
 pub mod turn;
 
 use std::mem;
@@ -22,6 +24,7 @@ use gannet::{CloseReason, Context, Refused, Service};
 use self::clock::Clock;
 use self::eviction::Eviction;
 use self::server::Server;
+use self::session::Replies;
 pub use self::session::Session;
 use self::statistics::Statistics;
 use self::turn::Turn;
@@ -33,7 +36,7 @@ use crate::store::garbage::Garbage;
 use crate::store::random::Random;
 
 /// A reply from this size on is handed over instead of copied.
-const LARGE_BYTES: usize = 32 << 10;
+pub(crate) const LARGE_BYTES: usize = 32 << 10;
 
 /// A larger command, with all its words, closes its connection; Redis's client-query-buffer-limit. The engine's limit on
 /// carried bytes has to allow it.
@@ -81,8 +84,25 @@ impl Redis {
         self.clock.time(cx.now()).as_millis() as u64
     }
 
-    /// Runs what a connection sent, or says why not. Nothing is written in the latter case.
+    /// Runs what a connection sent, or keeps it for EXEC, or says why not. Nothing is written in the latter case.
     fn execute(&mut self, session: &mut Session, args: &[&[u8]], cx: &mut Context<'_, Self>) -> Outcome {
+        let command = match self.admit(session, args, cx) {
+            Ok(command) => command,
+            Err(error) => {
+                transaction::refused(session);
+                return Err(error);
+            }
+        };
+        if session.transaction.is_some() && transaction::queue(session, command, args)? {
+            self.reply.simple("QUEUED");
+            return Ok(());
+        }
+        self.run(command, session, args, None, cx)
+    }
+
+    /// The command that was sent, if this connection may send it now.
+    #[inline]
+    fn admit(&mut self, session: &Session, args: &[&[u8]], cx: &Context<'_, Self>) -> Result<&'static Command, Error> {
         let command = command::asked(args)?;
         let now_s = self.clock.time(cx.now()).as_secs() as u32;
         self.statistics.command(now_s);
@@ -92,11 +112,16 @@ impl Redis {
         if !session.authenticated && !command.flags.has(Flags::NO_AUTH) && self.server.password.is_set() {
             return Err(Error::new("NOAUTH Authentication required."));
         }
+        if session.transaction.is_some() {
+            transaction::admit(session, command)?;
+        }
         if command.flags.has(Flags::DENY_OOM) {
             self.make_room()?;
         }
-        // Here is where a transaction queues, and where a subscriber is told what it may not do.
-        self.run(command, session, args, None, cx)
+        if pubsub::is_restricted(session) {
+            pubsub::admit(command)?;
+        }
+        Ok(command)
     }
 
     /// Runs a command with its keys locked: here, or before by EXEC.
@@ -156,6 +181,14 @@ impl Redis {
         eviction.make_room(server, random, garbage)
     }
 
+    /// Sends what was written before the command that runs is done, unless the client does not want it.
+    pub(crate) fn send_so_far(&mut self, session: &Session, cx: &mut Context<'_, Self>) {
+        if matches!(session.replies, Replies::Off | Replies::Skip) {
+            self.reply.get_mut().clear();
+        }
+        self.flush(cx);
+    }
+
     /// Sends what was written.
     #[inline]
     pub(crate) fn flush(&mut self, cx: &mut Context<'_, Self>) {
@@ -198,6 +231,8 @@ impl Service for Redis {
         if args.is_empty() {
             return;
         }
+        // Something is there where a command for another connection panicked.
+        self.reply.get_mut().clear();
         self.reply.set_version(session.version);
         if let Err(error) = self.execute(session, &args, cx) {
             self.statistics.errors.count();
@@ -213,7 +248,11 @@ impl Service for Redis {
     }
 
     fn timer(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
+        if session.held {
+            pubsub::held(session, cx);
+        }
         if mem::take(&mut session.asleep) {
+            self.reply.get_mut().clear();
             self.reply.ok();
             self.answer(session, cx);
             cx.resume();
@@ -221,7 +260,7 @@ impl Service for Redis {
     }
 
     fn close(&mut self, session: Session, _: CloseReason, _: &mut Context<'_, Self>) {
-        // Here is where a transaction's watches and a subscriber's channels go.
+        // A transaction's watches and a subscriber's channels go with the session, which sees to that itself.
         self.server.clients.remove(session.id());
     }
 }

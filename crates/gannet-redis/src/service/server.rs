@@ -13,6 +13,7 @@ use super::clock;
 use super::expiry::Disposal;
 use super::memory::{Memory, Policy};
 use super::password::Password;
+use super::pubsub::registry::Registry;
 use super::statistics::Instances;
 use crate::store::Store;
 
@@ -57,6 +58,10 @@ pub struct Server {
     pub(crate) disposal: Disposal,
     /// Generators that were made from the seed.
     seeds: AtomicU64,
+    /// Who has subscribed to what.
+    pub(crate) registry: Registry,
+    /// Messages that did not reach the subscribers on some reactor, since its mailbox was full.
+    pub(crate) lost: AtomicU64,
     pub(crate) password: Password,
     pub(crate) clients: Clients,
     pub(crate) instances: Instances,
@@ -92,6 +97,8 @@ impl Server {
             options,
             clients: Clients::default(),
             instances: Instances::default(),
+            registry: Registry::default(),
+            lost: AtomicU64::new(0),
             run_id: run_id(),
             started: clock::time_of_day(),
             listeners: AtomicUsize::new(0),

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use gannet::proto::resp::Version;
 
 use super::clients::Client;
+use super::pubsub::subscriptions::Subscriptions;
+use super::transaction::Transaction;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -13,6 +15,14 @@ pub struct Session {
     pub(crate) version: Version,
     /// The database it has selected.
     pub(crate) db: u8,
+    /// It publishes faster than other reactors can send, and waits for them.
+    pub(crate) held: bool,
+    /// EXEC runs a command of it.
+    pub(crate) in_exec: bool,
+    /// What MULTI and WATCH have begun.
+    pub(crate) transaction: Option<Box<Transaction>>,
+    /// What it has subscribed to, if anything.
+    pub(crate) subscriptions: Option<Box<Subscriptions>>,
     /// Whether it has said the password, or came when there was none.
     pub(crate) authenticated: bool,
     /// Whether it gets replies.

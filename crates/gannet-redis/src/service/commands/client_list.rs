@@ -33,7 +33,9 @@ impl Kind {
     }
 
     pub(super) fn of(client: &Client) -> Self {
-        if client.channels.load(Relaxed) + client.patterns.load(Relaxed) > 0 { Self::PubSub } else { Self::Normal }
+        let subscribed =
+            [&client.channels, &client.patterns, &client.shards].iter().any(|count| count.load(Relaxed) > 0);
+        if subscribed { Self::PubSub } else { Self::Normal }
     }
 }
 
@@ -94,6 +96,7 @@ pub(super) fn local_address(client: &Client, server: &Server) -> String {
 fn describe(text: &mut String, client: &Client, server: &Server, now_s: u32) {
     let names = client.names();
     let (channels, patterns) = (client.channels.load(Relaxed), client.patterns.load(Relaxed));
+    let shards = client.shards.load(Relaxed);
     let queued = i64::from(client.queued.load(Relaxed)) - 1;
     let mut flags = String::new();
     for (flag, on) in [
@@ -114,7 +117,7 @@ fn describe(text: &mut String, client: &Client, server: &Server, now_s: u32) {
     // Writing to a string does not fail.
     let _ = writeln!(
         text,
-        "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={flags} db={} sub={channels} psub={patterns} ssub=0 \
+        "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={flags} db={} sub={channels} psub={patterns} ssub={shards} \
          multi={queued} qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r \
          cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
         client.id,

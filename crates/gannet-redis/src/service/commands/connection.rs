@@ -9,6 +9,7 @@ use crate::service::Session;
 use crate::service::clients::Mark;
 use crate::service::session::Replies;
 use crate::service::turn::Turn;
+use crate::service::{pubsub, transaction};
 use crate::store::DATABASES;
 use std::sync::atomic::Ordering;
 
@@ -31,6 +32,7 @@ pub(crate) static COMMANDS: &[Command] = &[
 
 fn ping(turn: &mut Turn<'_, '_, '_>) -> Outcome {
     match *turn.args {
+        [_] | [_, _] if pubsub::is_restricted(turn.session) => pubsub::pong(turn),
         [_] => turn.reply().simple("PONG"),
         [_, text] => turn.reply().bulk(text),
         _ => return Err(Error::arity("ping")),
@@ -81,6 +83,7 @@ fn hello(turn: &mut Turn<'_, '_, '_>) -> Outcome {
         client::rename(turn, name);
     }
     set_version(turn.session, version);
+    turn.session.switch_subscriptions(turn.cx);
     let id = turn.session.id() as i64;
     let reply = turn.reply();
     reply.set_version(version);
@@ -144,7 +147,8 @@ fn quit(turn: &mut Turn<'_, '_, '_>) -> Outcome {
 }
 
 fn reset(turn: &mut Turn<'_, '_, '_>) -> Outcome {
-    // Here is where a transaction and subscriptions end.
+    transaction::end(turn.session);
+    turn.session.end_subscriptions(turn.cx);
     let session = &mut *turn.session;
     set_db(session, 0);
     set_version(session, Version::Resp2);

@@ -8,6 +8,7 @@ use super::config::port;
 use super::connection::REDIS_VERSION;
 use super::process;
 use crate::command::error::Outcome;
+use crate::service::pubsub::registry::Kind;
 use crate::service::statistics::Totals;
 use crate::service::turn::Turn;
 use crate::store::DATABASES;
@@ -187,9 +188,10 @@ fn stats(fields: &mut Fields, turn: &mut Turn<'_, '_, '_>) {
     fields.add("evicted_keys", totals.evicted);
     fields.add("keyspace_hits", totals.hits);
     fields.add("keyspace_misses", totals.misses);
-    fields.add("pubsub_channels", 0);
-    fields.add("pubsub_patterns", 0);
-    fields.add("pubsubshard_channels", 0);
+    let registry = &turn.server().registry;
+    fields.add("pubsub_channels", registry.len(Kind::Channel));
+    fields.add("pubsub_patterns", registry.len(Kind::Pattern));
+    fields.add("pubsubshard_channels", registry.len(Kind::Shard));
     fields.add("latest_fork_usec", 0);
     fields.add("total_error_replies", totals.errors);
 }

@@ -17,17 +17,22 @@ use crate::command::{Command, Flags, KeyWords, Run};
 use crate::service::turn::Turn;
 
 /// An entry of the table for a command that knows no keys.
-const fn entry(name: &'static str, arity: i16, flags: Flags, run: fn(&mut Turn<'_, '_, '_>) -> Outcome) -> Command {
+pub(crate) const fn entry(
+    name: &'static str,
+    arity: i16,
+    flags: Flags,
+    run: fn(&mut Turn<'_, '_, '_>) -> Outcome,
+) -> Command {
     Command { name, arity, flags, keys: KeyWords::None, run: Run::Connection(run) }
 }
 
 /// An entry of the table for a command that has subcommands.
-const fn parent(name: &'static str, arity: i16, subcommands: &'static [Command]) -> Command {
+pub(crate) const fn parent(name: &'static str, arity: i16, subcommands: &'static [Command]) -> Command {
     Command { name, arity, flags: Flags::NONE, keys: KeyWords::None, run: Run::Subcommands(subcommands) }
 }
 
 /// Writes what HELP answers: `lines` between what is the same for all commands.
-fn help(turn: &mut Turn<'_, '_, '_>, lines: &[&str]) -> Outcome {
+pub(crate) fn help(turn: &mut Turn<'_, '_, '_>, lines: &[&str]) -> Outcome {
     let name = turn.command.name.split('|').next().unwrap_or_default().to_uppercase();
     let reply = turn.reply();
     reply.array(lines.len() + 3);
