@@ -115,11 +115,11 @@ impl Redis {
         if session.transaction.is_some() {
             transaction::admit(session, command)?;
         }
-        if command.flags.has(Flags::DENY_OOM) {
-            self.make_room()?;
-        }
         if pubsub::is_restricted(session) {
             pubsub::admit(command)?;
+        }
+        if command.flags.has(Flags::DENY_OOM) {
+            self.make_room()?;
         }
         Ok(command)
     }
@@ -166,6 +166,14 @@ impl Redis {
         }
     }
 
+    /// Sends what was written before the command that runs is done, unless the client does not want it.
+    pub(crate) fn send_so_far(&mut self, session: &Session, cx: &mut Context<'_, Self>) {
+        if matches!(session.replies, Replies::Off | Replies::Skip) {
+            self.reply.get_mut().clear();
+        }
+        self.flush(cx);
+    }
+
     /// Removes keys where the store takes more memory than it may, before a command that may need some. No shard may be
     /// locked on this thread.
     ///
@@ -179,14 +187,6 @@ impl Redis {
         }
         let Self { server, random, garbage, eviction, .. } = self;
         eviction.make_room(server, random, garbage)
-    }
-
-    /// Sends what was written before the command that runs is done, unless the client does not want it.
-    pub(crate) fn send_so_far(&mut self, session: &Session, cx: &mut Context<'_, Self>) {
-        if matches!(session.replies, Replies::Off | Replies::Skip) {
-            self.reply.get_mut().clear();
-        }
-        self.flush(cx);
     }
 
     /// Sends what was written.

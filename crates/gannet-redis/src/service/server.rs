@@ -53,15 +53,15 @@ impl Default for Options {
 pub struct Server {
     pub(crate) store: Store,
     pub(crate) options: Options,
+    /// Who has subscribed to what.
+    pub(crate) registry: Registry,
+    /// Messages that did not reach the subscribers on some reactor, since its mailbox was full.
+    pub(crate) lost: AtomicU64,
     /// How much memory the store may take.
     pub(crate) memory: Memory,
     pub(crate) disposal: Disposal,
     /// Generators that were made from the seed.
     seeds: AtomicU64,
-    /// Who has subscribed to what.
-    pub(crate) registry: Registry,
-    /// Messages that did not reach the subscribers on some reactor, since its mailbox was full.
-    pub(crate) lost: AtomicU64,
     pub(crate) password: Password,
     pub(crate) clients: Clients,
     pub(crate) instances: Instances,

@@ -297,6 +297,10 @@ fn exec(turn: &mut Turn<'_, '_, '_>) -> Outcome {
     if queue.spoiled {
         return Err(Error::new("EXECABORT Transaction discarded because of previous errors."));
     }
+    if queue.commands.iter().any(|(command, _)| command.flags.has(Flags::DENY_OOM)) {
+        let no_room = |error: Error| Error::of(format!("EXECABORT Transaction discarded because of: {}", error.0));
+        turn.service.make_room().map_err(no_room)?;
+    }
     let server = Arc::clone(&turn.service.server);
     let now_ms = turn.service.now_ms(turn.cx);
     let mut keys = queue.lock(&server.store, watches.as_ref());

@@ -33,9 +33,8 @@ impl Kind {
     }
 
     pub(super) fn of(client: &Client) -> Self {
-        let subscribed =
-            [&client.channels, &client.patterns, &client.shards].iter().any(|count| count.load(Relaxed) > 0);
-        if subscribed { Self::PubSub } else { Self::Normal }
+        let names = [&client.channels, &client.patterns, &client.shards];
+        if names.iter().any(|count| count.load(Relaxed) > 0) { Self::PubSub } else { Self::Normal }
     }
 }
 

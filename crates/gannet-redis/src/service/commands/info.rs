@@ -8,7 +8,7 @@ use super::config::port;
 use super::connection::REDIS_VERSION;
 use super::process;
 use crate::command::error::Outcome;
-use crate::service::pubsub::registry::Kind;
+use crate::service::pubsub::registry::Kind as Subscribed;
 use crate::service::statistics::Totals;
 use crate::service::turn::Turn;
 use crate::store::DATABASES;
@@ -189,9 +189,9 @@ fn stats(fields: &mut Fields, turn: &mut Turn<'_, '_, '_>) {
     fields.add("keyspace_hits", totals.hits);
     fields.add("keyspace_misses", totals.misses);
     let registry = &turn.server().registry;
-    fields.add("pubsub_channels", registry.len(Kind::Channel));
-    fields.add("pubsub_patterns", registry.len(Kind::Pattern));
-    fields.add("pubsubshard_channels", registry.len(Kind::Shard));
+    fields.add("pubsub_channels", registry.len(Subscribed::Channel));
+    fields.add("pubsub_patterns", registry.len(Subscribed::Pattern));
+    fields.add("pubsubshard_channels", registry.len(Subscribed::Shard));
     fields.add("latest_fork_usec", 0);
     fields.add("total_error_replies", totals.errors);
 }
