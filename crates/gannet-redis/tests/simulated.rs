@@ -355,7 +355,7 @@ fn run(seed: u64, met: &mut Met) -> String {
         turns += 1;
         assert!(turns < TURNS, "somebody is left: {answers:?}");
         let asking = client.get_or_insert_with(|| Client::new(simulation.connect(0), false, Reading::Often(1_000)));
-        if answers.len() % 2 == 0 && asking.to_send.is_empty() {
+        if answers.len().is_multiple_of(2) && asking.to_send.is_empty() {
             answers.clear();
             asking.ask("PUBSUB CHANNELS\r\nPUBSUB NUMPAT");
         }
