@@ -1,8 +1,8 @@
 //! Starts a subject as a child process, waits until it listens, and ends it on every way out.
 
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use crate::socket::check;
@@ -20,6 +20,8 @@ pub const PORT_TAKEN: u8 = 3;
 /// A running subject. Dropping it ends the process; should the parent be killed, the kernel ends it.
 pub struct Server {
     child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
     /// Where it listens on loopback.
     pub port: u16,
 }
@@ -31,13 +33,11 @@ impl Server {
         for _ in 0..ATTEMPTS {
             let port = next_port();
             let mut child = spawn(subject.name, port, cpu)?;
-            let Some(stdout) = child.stdout.take() else {
-                return Err(io::Error::other("the server has no standard output"));
+            let Some((input, output)) = child.stdin.take().zip(child.stdout.take()) else {
+                return Err(io::Error::other("the server has no standard input or output"));
             };
-            let server = Self { child, port };
-            let mut line = String::new();
-            BufReader::new(stdout).read_line(&mut line)?;
-            if line.trim_end() == format!("ready {port}") {
+            let mut server = Self { child, input, output: BufReader::new(output), port };
+            if server.line()? == format!("ready {port}") {
                 return Ok(server);
             }
             let status = server.into_status()?;
@@ -54,6 +54,18 @@ impl Server {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Bytes that it received so far by its own count, where it is floor-epoll.
+    pub fn received(&mut self) -> io::Result<u64> {
+        writeln!(self.input)?;
+        self.line()?.parse().map_err(io::Error::other)
+    }
+
+    fn line(&mut self) -> io::Result<String> {
+        let mut line = String::new();
+        self.output.read_line(&mut line)?;
+        Ok(line.trim_end().to_owned())
     }
 
     fn into_status(mut self) -> io::Result<Option<i32>> {
@@ -82,7 +94,7 @@ fn spawn(name: &str, port: u16, cpu: usize) -> io::Result<Child> {
     let mut command = Command::new(std::env::current_exe()?);
     command
         .args(["server", name, "--port", &port.to_string(), "--cpu", &cpu.to_string()])
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped());
     // SAFETY: the closure runs between fork and exec and makes only system calls that are safe there.
     unsafe {

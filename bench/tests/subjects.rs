@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ const SENDS: [&str; 2] = ["sends-epoll", "sends-uring"];
 
 struct Server {
     child: Child,
+    output: BufReader<ChildStdout>,
     port: u16,
 }
 
@@ -24,16 +25,22 @@ impl Server {
             let port = NEXT.fetch_add(1, Ordering::Relaxed);
             let mut child = Command::new(env!("CARGO_BIN_EXE_gannet-bench"))
                 .args(["server", subject, "--port", &port.to_string()])
+                .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .spawn()
                 .expect("the binary starts");
-            let mut line = String::new();
-            BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
-            let server = Self { child, port };
-            if line == format!("ready {port}\n") {
+            let output = BufReader::new(child.stdout.take().expect("piped"));
+            let mut server = Self { child, output, port };
+            if server.line() == format!("ready {port}\n") {
                 return server;
             }
         }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("a line");
+        line
     }
 
     fn connect(&self) -> TcpStream {
@@ -117,6 +124,21 @@ fn a_half_closed_connection_is_answered_and_then_closed() {
         let mut received = String::new();
         stream.read_to_string(&mut received).expect("an answer");
         assert_eq!(received, "last words", "{subject}");
+    }
+}
+
+#[test]
+fn the_floor_says_how_many_bytes_it_has_received() {
+    let mut server = Server::start("floor-epoll");
+    let mut streams = [server.connect(), server.connect()];
+    for total in [0, 2_000, 4_000] {
+        writeln!(server.child.stdin.as_mut().expect("piped")).expect("the server reads");
+        assert_eq!(server.line(), format!("{total}\n"));
+        for stream in &mut streams {
+            let mut bytes = [0; 1_000];
+            stream.write_all(&bytes).expect("the server reads");
+            stream.read_exact(&mut bytes).expect("an answer");
+        }
     }
 }
 

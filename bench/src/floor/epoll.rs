@@ -1,8 +1,10 @@
 //! A bare epoll echo on one thread: edge-triggered, one read into one hot buffer, written straight back.
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, BufRead, Write};
 use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 
 use crate::epoll::{Epoll, READ, READ_WRITE};
 use crate::socket::{self, Blocking};
@@ -13,11 +15,15 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// Not the number of any accepted socket.
 const LISTENER: u64 = u64::MAX;
 
-/// Serves until the process is ended.
+/// Bytes received so far, for who wants to hold a client's figures against it. Only the serving thread writes it.
+static RECEIVED: AtomicU64 = AtomicU64::new(0);
+
+/// Serves until the process is ended. Answers each line on standard input with the count of bytes received.
 pub fn serve(port: u16, ready: Ready) -> io::Result<()> {
     let listener = socket::listen(port, Blocking::No)?;
     let mut epoll = Epoll::new()?;
     epoll.add(listener.as_raw_fd(), READ, LISTENER)?;
+    thread::spawn(tell_count);
     ready.announce(port)?;
     let mut echo = Echo { buffer: vec![0; BUFFER_BYTES].into(), unsent: HashMap::new() };
     loop {
@@ -30,6 +36,13 @@ pub fn serve(port: u16, ready: Ready) -> io::Result<()> {
                 echo.handle(&epoll, token as RawFd, flags)?;
             }
         }
+    }
+}
+
+fn tell_count() {
+    for _ in io::stdin().lock().lines() {
+        // Who asked may be gone by now.
+        let _ = writeln!(io::stdout().lock(), "{}", RECEIVED.load(Ordering::Relaxed));
     }
 }
 
@@ -95,6 +108,7 @@ impl Echo {
                 Ok(Some(count)) => count,
                 Ok(None) => return Next::Rest,
             };
+            RECEIVED.store(RECEIVED.load(Ordering::Relaxed) + count as u64, Ordering::Relaxed);
             let sent = match socket::send(fd, &self.buffer[..count]) {
                 Ok(sent) => sent.unwrap_or(0),
                 Err(_) => return Next::Close,

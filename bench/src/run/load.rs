@@ -1,12 +1,15 @@
 //! `load`: what `gannet load` reaches and measures beside a bare epoll client, both against the same floor; and what an
 //! idle client takes.
 
+mod agreement;
+
 use std::io;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use gannet::{Address, DriverChoice};
 use gannet_load::run::{Config, Kind};
+use gannet_load::sources::{DEFAULT_PORTS, loopback};
 
 use super::{known, order};
 use crate::child::Server;
@@ -25,6 +28,12 @@ pub struct Options {
     /// Measured seconds of each run.
     #[arg(long, default_value_t = 2)]
     seconds: u64,
+    /// Pairs of runs of the ping-pong; a fifth as many runs whose count is checked, of each driver and load.
+    #[arg(long, default_value_t = 15)]
+    pairs: usize,
+    /// Only this case.
+    #[arg(long)]
+    only: Option<Case>,
     /// Idle clients whose memory is measured.
     #[arg(long, default_value_t = 18_000)]
     idle: u32,
@@ -36,6 +45,17 @@ pub struct Options {
     client_cpu: usize,
 }
 
+/// What is measured.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum Case {
+    /// Messages a second beside a bare client.
+    Rate,
+    /// Whether the rate that is reported is true.
+    Agreement,
+    /// Memory of an idle client.
+    Memory,
+}
+
 const CLIENTS: [(&str, Option<DriverChoice>); 3] =
     [("bare epoll", None), ("load, poll", Some(DriverChoice::Poll)), ("load, uring", Some(DriverChoice::Uring))];
 
@@ -43,6 +63,24 @@ const CLIENTS: [(&str, Option<DriverChoice>); 3] =
 pub fn run(options: &Options) -> io::Result<()> {
     socket::pin(options.client_cpu)?;
     println!("{}", machine::describe());
+    let wants = |case| options.only.is_none_or(|only| only == case);
+    if wants(Case::Rate) {
+        compare_rates(options)?;
+    }
+    if wants(Case::Agreement) {
+        agreement::run(options)?;
+    }
+    if wants(Case::Memory) {
+        println!("\n{} idle clients after an exchange each", options.idle);
+        for (name, driver) in CLIENTS {
+            let Some(driver) = driver else { continue };
+            println!("{name:<12} {:>6.0} bytes a connection", idle_bytes(driver, options)?);
+        }
+    }
+    Ok(())
+}
+
+fn compare_rates(options: &Options) -> io::Result<()> {
     for (connections, depth) in [(100, 16), (50, 1)] {
         let mut rates: Vec<Vec<f64>> = CLIENTS.iter().map(|_| Vec::new()).collect();
         for round in 0..options.rounds {
@@ -62,14 +100,10 @@ pub fn run(options: &Options) -> io::Result<()> {
             }
         }
     }
-    println!("\n{} idle clients after an exchange each", options.idle);
-    for (name, driver) in CLIENTS {
-        let Some(driver) = driver else { continue };
-        println!("{name:<12} {:>6.0} bytes a connection", idle_bytes(driver, options)?);
-    }
     Ok(())
 }
 
+/// Messages a second, as the client reports them.
 fn rate(driver: Option<DriverChoice>, port: u16, connections: u32, depth: u32, seconds: u64) -> io::Result<f64> {
     let measured = Duration::from_secs(seconds);
     let warm_up = Duration::from_millis(500);
@@ -93,20 +127,11 @@ fn rate(driver: Option<DriverChoice>, port: u16, connections: u32, depth: u32, s
 fn config(driver: DriverChoice, port: u16) -> io::Result<Config> {
     let target: Address = format!("tcp://127.0.0.1:{port}").parse().map_err(io::Error::other)?;
     Ok(Config {
-        kind: Kind::Echo,
-        target,
-        connections: 1,
-        ramp_per_second: None,
-        warmup: Duration::ZERO,
         duration: Duration::from_secs(1),
-        rate_per_second: None,
-        depth: 1,
-        size: 64,
+        warmup: Duration::ZERO,
         heartbeat: Duration::from_secs(5),
-        reactors: 1,
         driver,
-        pin: false,
-        server_pid: None,
+        ..Config::new(Kind::Echo, target)
     })
 }
 
@@ -114,8 +139,13 @@ fn config(driver: DriverChoice, port: u16) -> io::Result<Config> {
 fn idle_bytes(driver: DriverChoice, options: &Options) -> io::Result<f64> {
     let resident = |connections: u32| -> io::Result<u64> {
         let server = Server::start(known("frames-uring")?, options.server_cpu)?;
-        let config =
-            Config { kind: Kind::Idle, connections, duration: Duration::from_secs(7), ..config(driver, server.port)? };
+        let config = Config {
+            kind: Kind::Idle,
+            connections,
+            sources: loopback(connections, DEFAULT_PORTS),
+            duration: Duration::from_secs(7),
+            ..config(driver, server.port)?
+        };
         let mut last = Ok(0);
         let mut watch = |_: &gannet_load::run::Moment| last = resident_bytes(std::process::id());
         gannet_load::run::run(&config, &AtomicBool::new(false), &mut watch).map_err(io::Error::other)?;

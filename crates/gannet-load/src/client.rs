@@ -12,13 +12,19 @@ use crate::record::Record;
 use crate::scenario::{Expected, Scenario, Wrong};
 
 /// Requests without an answer on one connection, at the most; the schedule's further ones are counted as never sent.
-const MOST_PENDING: usize = 1 << 16;
+const MOST_PENDING: u32 = 1 << 16;
 
-/// A request that waits for its answer.
+/// In place of a number of requests: the login was sent and its answer has not come.
+const LOGGING_IN: u32 = u32::MAX;
+
+/// Requests that were sent together and wait for their answers. What a closed loop sends in one turn is one of these,
+/// however deep it is.
 struct Pending {
     intended_ns: u64,
     sent_ns: u64,
-    /// Whether it belongs to the measured time.
+    /// How many still wait.
+    requests: u32,
+    /// Whether they belong to the measured time.
     counts: bool,
 }
 
@@ -31,6 +37,8 @@ pub struct Client<S: Scenario> {
 /// One client.
 pub struct Session<S: Scenario> {
     number: u32,
+    /// Requests without an answer; [`LOGGING_IN`] while there are none yet.
+    outstanding: u32,
     /// Requests answered: the number of the oldest one that is not.
     answered: u64,
     /// Boxed on purpose: it is there only while answers are awaited, and most clients wait for none.
@@ -54,6 +62,7 @@ impl<S: Scenario> Session<S> {
     pub fn new(number: u32, now: Duration) -> Self {
         Self {
             number,
+            outstanding: 0,
             answered: 0,
             pending: None,
             progress: S::Progress::default(),
@@ -73,40 +82,73 @@ impl<S: Scenario> Client<S> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn request(&self, session: &mut Session<S>, intended_ns: u64, record: &mut Record, cx: &mut Context<'_, Self>) {
+    /// Sends so many requests.
+    fn request(
+        &self,
+        session: &mut Session<S>,
+        wanted: u32,
+        intended_ns: u64,
+        record: &mut Record,
+        cx: &mut Context<'_, Self>,
+    ) {
         let now_ns = cx.now().as_nanos() as u64;
-        let pending = session.pending.get_or_insert_default();
         let counts = self.plan.phase() == Phase::Measure;
-        if pending.len() >= MOST_PENDING {
-            record.counts.never_sent += u64::from(counts);
+        let requests = wanted.min(MOST_PENDING - session.outstanding);
+        if counts {
+            record.counts.never_sent += u64::from(wanted - requests);
+        }
+        if requests == 0 {
             return;
         }
-        let number = session.answered + pending.len() as u64;
-        pending.push_back(Pending { intended_ns, sent_ns: now_ns, counts });
         if counts {
-            record.counts.sent += 1;
-            record.counts.waiting += 1;
+            record.counts.sent += u64::from(requests);
+            record.counts.waiting += u64::from(requests);
             if let Mode::Open { .. } = self.plan.mode {
-                record.late_ns.saturating_record(now_ns.saturating_sub(intended_ns));
+                record.late_ns.saturating_record_n(now_ns.saturating_sub(intended_ns), u64::from(requests));
             }
         }
-        self.plan.scenario.request(self.plan.letters.payload(session.number, number, self.plan.size), cx);
+        let first = session.answered + u64::from(session.outstanding);
+        session.outstanding += requests;
+        session.pending.get_or_insert_default().push_back(Pending { intended_ns, sent_ns: now_ns, requests, counts });
+        for number in first..first + u64::from(requests) {
+            self.plan.scenario.request(self.plan.letters.payload(session.number, number, self.plan.size), cx);
+        }
     }
 
-    fn answered(&self, pending: &Pending, now_ns: u64, record: &mut Record) {
+    /// Takes so many answers to the oldest requests.
+    fn answered(&self, session: &mut Session<S>, mut answers: u32, now_ns: u64, record: &mut Record) {
+        session.answered += u64::from(answers);
+        session.outstanding -= answers;
+        let Some(pending) = &mut session.pending else { return };
+        while answers > 0
+            && let Some(oldest) = pending.front_mut()
+        {
+            let taken = answers.min(oldest.requests);
+            self.record_answers(oldest, taken, now_ns, record);
+            answers -= taken;
+            oldest.requests -= taken;
+            if oldest.requests == 0 {
+                pending.pop_front();
+            }
+        }
+    }
+
+    /// Notes answers to requests that were sent together: their times are the same.
+    fn record_answers(&self, pending: &Pending, answers: u32, now_ns: u64, record: &mut Record) {
+        let answers = u64::from(answers);
         let service_ns = now_ns.saturating_sub(pending.sent_ns);
         let response_ns = now_ns.saturating_sub(pending.intended_ns);
         let is_open = matches!(self.plan.mode, Mode::Open { .. });
-        record.counts.answered_ever += 1;
-        record.interval_ns.saturating_record(if is_open { response_ns } else { service_ns });
+        record.counts.answered_ever += answers;
+        record.interval_ns.saturating_record_n(if is_open { response_ns } else { service_ns }, answers);
         if !pending.counts {
             return;
         }
-        record.counts.answered += 1;
-        record.counts.waiting -= 1;
-        record.service_ns.saturating_record(service_ns);
+        record.counts.answered += answers;
+        record.counts.waiting -= answers;
+        record.service_ns.saturating_record_n(service_ns, answers);
         if is_open {
-            record.response_ns.saturating_record(response_ns);
+            record.response_ns.saturating_record_n(response_ns, answers);
         }
     }
 
@@ -119,10 +161,44 @@ impl<S: Scenario> Client<S> {
         let mut record = self.record();
         while session.due_ns <= now_ns {
             let due_ns = session.due_ns;
-            self.request(session, due_ns, &mut record, cx);
+            self.request(session, 1, due_ns, &mut record, cx);
             session.due_ns += interval_ns;
         }
         cx.set_timer(Duration::from_nanos(session.due_ns - now_ns));
+    }
+}
+
+impl<S: Scenario> Client<S> {
+    /// Counts a client as up, and lets it do what it is there for.
+    fn begin(&self, session: &mut Session<S>, cx: &mut Context<'_, Self>) {
+        let now_ns = cx.now().as_nanos() as u64;
+        let mut record = self.record();
+        record.counts.opened += 1;
+        record.counts.up += 1;
+        match self.plan.mode {
+            Mode::Closed { depth } => self.request(session, depth, now_ns, &mut record, cx),
+            Mode::Churn => self.request(session, 1, now_ns, &mut record, cx),
+            Mode::Open { interval_ns } => {
+                // Each connection has a phase of its own: the golden ratio spreads any number of them evenly.
+                let phase = (f64::from(session.number) * 0.618_033_988_749_894_9).fract();
+                session.due_ns = now_ns + 1 + (phase * interval_ns as f64) as u64;
+                cx.set_timer(Duration::from_nanos(session.due_ns - now_ns));
+            }
+        }
+    }
+
+    /// Takes what came before the login was answered. What is wrong ends the connection, and its close counts it.
+    fn logging_in(&self, session: &mut Session<S>, message: Message<'_, Self>, cx: &mut Context<'_, Self>) {
+        let login = self.plan.login.as_ref().map_or_else(Vec::new, |login| login.of(session.number));
+        match self.plan.scenario.login_answer(&mut session.progress, message, &login) {
+            Ok(false) => {}
+            Ok(true) => {
+                cx.cancel_timer();
+                (session.outstanding, session.progress) = (0, S::Progress::default());
+                self.begin(session, cx);
+            }
+            Err(Wrong) => cx.reset(),
+        }
     }
 }
 
@@ -147,25 +223,11 @@ impl<S: Scenario> Service for Client<S> {
 
     fn connected(&mut self, session: &mut Session<S>, cx: &mut Context<'_, Self>) {
         let took_ns = (self.plan.elapsed().as_nanos() as u64).saturating_sub(session.dialed_ns);
-        let now_ns = cx.now().as_nanos() as u64;
-        let mut record = self.record();
-        record.counts.opened += 1;
-        record.counts.up += 1;
-        record.connect_ns.saturating_record(took_ns);
-        match self.plan.mode {
-            Mode::Closed { depth } => {
-                for _ in 0..depth {
-                    self.request(session, now_ns, &mut record, cx);
-                }
-            }
-            Mode::Churn => self.request(session, now_ns, &mut record, cx),
-            Mode::Open { interval_ns } => {
-                // Each connection has a phase of its own: the golden ratio spreads any number of them evenly.
-                let phase = (f64::from(session.number) * 0.618_033_988_749_894_9).fract();
-                session.due_ns = now_ns + 1 + (phase * interval_ns as f64) as u64;
-                cx.set_timer(Duration::from_nanos(session.due_ns - now_ns));
-            }
-        }
+        self.record().connect_ns.saturating_record(took_ns);
+        let Some(login) = &self.plan.login else { return self.begin(session, cx) };
+        session.outstanding = LOGGING_IN;
+        self.plan.scenario.request(&login.of(session.number), cx);
+        cx.set_timer(self.plan.patience);
     }
 
     fn connect_failed(&mut self, session: Session<S>, error: &io::Error, cx: &mut Context<'_, Self>) {
@@ -182,12 +244,14 @@ impl<S: Scenario> Service for Client<S> {
             cx.send([b""]);
             return;
         }
-        let outstanding = session.pending.as_ref().map_or(0, |pending| pending.len()) as u64;
+        if session.outstanding == LOGGING_IN {
+            return self.logging_in(session, message, cx);
+        }
         let expected = Expected {
             letters: &self.plan.letters,
             connection: session.number,
             next: session.answered,
-            outstanding,
+            outstanding: u64::from(session.outstanding),
             size: self.plan.size,
         };
         let mut record = self.record();
@@ -198,22 +262,17 @@ impl<S: Scenario> Service for Client<S> {
             }
             Ok(answers) => {
                 let now_ns = cx.now().as_nanos() as u64;
-                for _ in 0..answers {
-                    session.answered += 1;
-                    if let Some(pending) = session.pending.as_mut().and_then(|pending| pending.pop_front()) {
-                        self.answered(&pending, now_ns, &mut record);
-                    }
-                }
+                // No more than were outstanding.
+                let answers = answers as u32;
+                self.answered(session, answers, now_ns, &mut record);
                 match self.plan.mode {
                     Mode::Closed { .. } if self.plan.phase() < Phase::Finish => {
-                        for _ in 0..answers {
-                            self.request(session, now_ns, &mut record, cx);
-                        }
+                        self.request(session, answers, now_ns, &mut record, cx);
                     }
                     Mode::Churn if answers > 0 => cx.reset(),
                     _ => {}
                 }
-                if session.pending.as_ref().is_some_and(|pending| pending.is_empty()) {
+                if session.outstanding == 0 {
                     // While it waits for its next turn it needs none.
                     session.pending = None;
                 }
@@ -222,6 +281,9 @@ impl<S: Scenario> Service for Client<S> {
     }
 
     fn timer(&mut self, session: &mut Session<S>, cx: &mut Context<'_, Self>) {
+        if session.outstanding == LOGGING_IN {
+            return cx.reset();
+        }
         if let Mode::Open { interval_ns } = self.plan.mode {
             self.keep_schedule(session, interval_ns, cx);
         }
@@ -233,16 +295,23 @@ impl<S: Scenario> Service for Client<S> {
 
     fn close(&mut self, session: Session<S>, reason: CloseReason, cx: &mut Context<'_, Self>) {
         let mut record = self.record();
+        if session.outstanding == LOGGING_IN {
+            // It was never up.
+            if self.plan.phase() < Phase::Finish {
+                *record.counts.failed.entry("login").or_default() += 1;
+            }
+            return;
+        }
         record.counts.up -= 1;
-        let counted =
-            session.pending.iter().flat_map(|pending| pending.iter()).filter(|pending| pending.counts).count();
+        let pending = session.pending.iter().flat_map(|pending| pending.iter());
+        let counted: u64 = pending.filter(|pending| pending.counts).map(|pending| u64::from(pending.requests)).sum();
         let phase = self.plan.phase();
         if phase == Phase::Over {
             return;
         }
-        record.counts.waiting -= counted as u64;
+        record.counts.waiting -= counted;
         if counted > 0 {
-            *record.counts.errors.entry("lost_with_connection").or_default() += counted as u64;
+            *record.counts.errors.entry("lost_with_connection").or_default() += counted;
         }
         if reason != CloseReason::Service {
             *record.counts.lost.entry(reason.name()).or_default() += 1;

@@ -32,6 +32,8 @@ impl Error {
     pub const NOT_32_BITS: Self = Self::new("ERR value is out of range, value must between -2147483648 and 2147483647");
     /// A word is not a decimal fraction.
     pub const NOT_FLOAT: Self = Self::new("ERR value is not a valid float");
+    /// A sum of decimal fractions is too large to be one.
+    pub const NOT_FINITE: Self = Self::new("ERR increment would produce NaN or Infinity");
     /// A counter would leave 64 bits.
     pub const OVERFLOW: Self = Self::new("ERR increment or decrement would overflow");
     /// The key is not there.

@@ -3,6 +3,7 @@
 pub mod call;
 pub mod error;
 mod keys;
+pub mod long_double;
 pub mod number;
 mod strings;
 #[cfg(test)]

@@ -252,6 +252,7 @@ impl Service for Redis {
             pubsub::held(session, cx);
         }
         if mem::take(&mut session.asleep) {
+            self.reply.get_mut().clear();
             self.reply.ok();
             self.answer(session, cx);
             cx.resume();

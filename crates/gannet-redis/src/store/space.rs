@@ -127,6 +127,12 @@ impl Space {
         self.put_in(key.hash, entry, now_ms)
     }
 
+    /// Puts another value in the place of one that was found. A deadline that it has stays.
+    #[inline]
+    pub fn replace(&mut self, slot: Slot, value: New<'_>) {
+        self.edit(slot, |entry| entry.set(value));
+    }
+
     /// Sets when a key expires, in milliseconds since 1970; `None` is never.
     pub fn set_deadline(&mut self, slot: Slot, deadline_ms: Option<u64>) {
         let entry = &mut self.places[slot.0 as usize];
@@ -168,7 +174,7 @@ impl Space {
 
     /// Puts an entry that was removed elsewhere in the place of another one, with its deadline. The key is there all
     /// the time, so it keeps its place.
-    pub fn replace(&mut self, slot: Slot, mut entry: Entry) -> Entry {
+    pub fn exchange(&mut self, slot: Slot, mut entry: Entry) -> Entry {
         let old = self.entry(slot);
         if entry.key() != old.key() {
             entry.rename(old.key());

@@ -156,7 +156,7 @@ fn relocate(call: &mut Call<'_, '_, '_>, from: Target<'_>, to: Target<'_>) {
 fn put(keys: &mut Keys<'_>, (db, key): Target<'_>, entry: Entry, now_ms: u64, garbage: &mut Vec<Garbage>) {
     let space = keys.space(db, key);
     match space.find(key, now_ms) {
-        Some(slot) => Garbage::keep(space.replace(slot, entry), garbage),
+        Some(slot) => Garbage::keep(space.exchange(slot, entry), garbage),
         None => {
             space.put(key, entry, now_ms);
         }
