@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use gannet::{Address, DriverChoice};
 use gannet_load::run::{Config, Kind};
+use gannet_load::sources::{DEFAULT_PORTS, loopback};
 
 use super::{known, order};
 use crate::child::Server;
@@ -93,20 +94,11 @@ fn rate(driver: Option<DriverChoice>, port: u16, connections: u32, depth: u32, s
 fn config(driver: DriverChoice, port: u16) -> io::Result<Config> {
     let target: Address = format!("tcp://127.0.0.1:{port}").parse().map_err(io::Error::other)?;
     Ok(Config {
-        kind: Kind::Echo,
-        target,
-        connections: 1,
-        ramp_per_second: None,
-        warmup: Duration::ZERO,
         duration: Duration::from_secs(1),
-        rate_per_second: None,
-        depth: 1,
-        size: 64,
+        warmup: Duration::ZERO,
         heartbeat: Duration::from_secs(5),
-        reactors: 1,
         driver,
-        pin: false,
-        server_pid: None,
+        ..Config::new(Kind::Echo, target)
     })
 }
 
@@ -114,8 +106,13 @@ fn config(driver: DriverChoice, port: u16) -> io::Result<Config> {
 fn idle_bytes(driver: DriverChoice, options: &Options) -> io::Result<f64> {
     let resident = |connections: u32| -> io::Result<u64> {
         let server = Server::start(known("frames-uring")?, options.server_cpu)?;
-        let config =
-            Config { kind: Kind::Idle, connections, duration: Duration::from_secs(7), ..config(driver, server.port)? };
+        let config = Config {
+            kind: Kind::Idle,
+            connections,
+            sources: loopback(connections, DEFAULT_PORTS),
+            duration: Duration::from_secs(7),
+            ..config(driver, server.port)?
+        };
         let mut last = Ok(0);
         let mut watch = |_: &gannet_load::run::Moment| last = resident_bytes(std::process::id());
         gannet_load::run::run(&config, &AtomicBool::new(false), &mut watch).map_err(io::Error::other)?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use gannet::{Address, DriverChoice};
 use gannet_load::plan::Phase;
 use gannet_load::run::{Config, Kind};
+use gannet_load::sources::{DEFAULT_PORTS, loopback};
 use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
 
@@ -63,21 +64,16 @@ pub fn run(options: &Options) -> io::Result<()> {
     socket::pin(options.client_cpu)?;
     let target: Address = format!("tcp://127.0.0.1:{}", server.port).parse().map_err(io::Error::other)?;
     let config = Config {
-        kind: Kind::Idle,
-        target,
+        sources: loopback(options.connections, DEFAULT_PORTS),
         connections: options.connections,
-        ramp_per_second: None,
         warmup: Duration::ZERO,
         duration: Duration::from_secs(options.hold),
-        rate_per_second: None,
-        depth: 1,
-        size: 64,
         // A little sooner than the hold, so that each is heard from in it.
         heartbeat: Duration::from_secs(options.hold).mul_f64(0.9),
         reactors,
         driver: DriverChoice::Uring,
-        pin: false,
         server_pid: Some(server.pid()),
+        ..Config::new(Kind::Idle, target)
     };
     let own = std::process::id();
     let before = Memory::now(server.pid(), own)?;

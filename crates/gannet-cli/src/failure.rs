@@ -13,6 +13,14 @@ pub(crate) enum Failure {
     /// What should have been written could not be.
     #[error("{0}")]
     Output(String),
+    /// A load met nobody.
+    #[error("no connection to {url} came up ({reasons}); check that a server is there, and lets this machine in")]
+    Unconnected {
+        /// Where they went.
+        url: String,
+        /// How many failed, and why.
+        reasons: String,
+    },
     /// The results of a load are not what was expected.
     #[error("not as expected: {0}")]
     Unmet(String),
@@ -34,7 +42,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage(_) | Self::Engine(gannet::Error::Address { .. }) => ExitCode::from(2),
-            Self::Engine(_) | Self::Output(_) => ExitCode::FAILURE,
+            Self::Engine(_) | Self::Output(_) | Self::Unconnected { .. } => ExitCode::FAILURE,
             Self::Unmet(_) => ExitCode::from(3),
             Self::Invalid(_) => ExitCode::from(4),
         }

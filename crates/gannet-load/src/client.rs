@@ -31,6 +31,8 @@ pub struct Client<S: Scenario> {
 /// One client.
 pub struct Session<S: Scenario> {
     number: u32,
+    /// Whether its login was sent and its answer has not come.
+    logs_in: bool,
     /// Requests answered: the number of the oldest one that is not.
     answered: u64,
     /// Boxed on purpose: it is there only while answers are awaited, and most clients wait for none.
@@ -54,6 +56,7 @@ impl<S: Scenario> Session<S> {
     pub fn new(number: u32, now: Duration) -> Self {
         Self {
             number,
+            logs_in: false,
             answered: 0,
             pending: None,
             progress: S::Progress::default(),
@@ -126,6 +129,44 @@ impl<S: Scenario> Client<S> {
     }
 }
 
+impl<S: Scenario> Client<S> {
+    /// Counts a client as up, and lets it do what it is there for.
+    fn begin(&self, session: &mut Session<S>, cx: &mut Context<'_, Self>) {
+        let now_ns = cx.now().as_nanos() as u64;
+        let mut record = self.record();
+        record.counts.opened += 1;
+        record.counts.up += 1;
+        match self.plan.mode {
+            Mode::Closed { depth } => {
+                for _ in 0..depth {
+                    self.request(session, now_ns, &mut record, cx);
+                }
+            }
+            Mode::Churn => self.request(session, now_ns, &mut record, cx),
+            Mode::Open { interval_ns } => {
+                // Each connection has a phase of its own: the golden ratio spreads any number of them evenly.
+                let phase = (f64::from(session.number) * 0.618_033_988_749_894_9).fract();
+                session.due_ns = now_ns + 1 + (phase * interval_ns as f64) as u64;
+                cx.set_timer(Duration::from_nanos(session.due_ns - now_ns));
+            }
+        }
+    }
+
+    /// Takes what came before the login was answered. What is wrong ends the connection, and its close counts it.
+    fn logging_in(&self, session: &mut Session<S>, message: Message<'_, Self>, cx: &mut Context<'_, Self>) {
+        let login = self.plan.login.as_ref().map_or_else(Vec::new, |login| login.of(session.number));
+        match self.plan.scenario.login_answer(&mut session.progress, message, &login) {
+            Ok(false) => {}
+            Ok(true) => {
+                cx.cancel_timer();
+                (session.logs_in, session.progress) = (false, S::Progress::default());
+                self.begin(session, cx);
+            }
+            Err(Wrong) => cx.reset(),
+        }
+    }
+}
+
 impl<S: Scenario> Service for Client<S> {
     type Codec = S::Codec;
     type Session = Session<S>;
@@ -147,25 +188,11 @@ impl<S: Scenario> Service for Client<S> {
 
     fn connected(&mut self, session: &mut Session<S>, cx: &mut Context<'_, Self>) {
         let took_ns = (self.plan.elapsed().as_nanos() as u64).saturating_sub(session.dialed_ns);
-        let now_ns = cx.now().as_nanos() as u64;
-        let mut record = self.record();
-        record.counts.opened += 1;
-        record.counts.up += 1;
-        record.connect_ns.saturating_record(took_ns);
-        match self.plan.mode {
-            Mode::Closed { depth } => {
-                for _ in 0..depth {
-                    self.request(session, now_ns, &mut record, cx);
-                }
-            }
-            Mode::Churn => self.request(session, now_ns, &mut record, cx),
-            Mode::Open { interval_ns } => {
-                // Each connection has a phase of its own: the golden ratio spreads any number of them evenly.
-                let phase = (f64::from(session.number) * 0.618_033_988_749_894_9).fract();
-                session.due_ns = now_ns + 1 + (phase * interval_ns as f64) as u64;
-                cx.set_timer(Duration::from_nanos(session.due_ns - now_ns));
-            }
-        }
+        self.record().connect_ns.saturating_record(took_ns);
+        let Some(login) = &self.plan.login else { return self.begin(session, cx) };
+        session.logs_in = true;
+        self.plan.scenario.request(&login.of(session.number), cx);
+        cx.set_timer(self.plan.patience);
     }
 
     fn connect_failed(&mut self, session: Session<S>, error: &io::Error, cx: &mut Context<'_, Self>) {
@@ -181,6 +208,9 @@ impl<S: Scenario> Service for Client<S> {
         if self.plan.scenario.is_ping(&message) {
             cx.send([b""]);
             return;
+        }
+        if session.logs_in {
+            return self.logging_in(session, message, cx);
         }
         let outstanding = session.pending.as_ref().map_or(0, |pending| pending.len()) as u64;
         let expected = Expected {
@@ -222,6 +252,9 @@ impl<S: Scenario> Service for Client<S> {
     }
 
     fn timer(&mut self, session: &mut Session<S>, cx: &mut Context<'_, Self>) {
+        if session.logs_in {
+            return cx.reset();
+        }
         if let Mode::Open { interval_ns } = self.plan.mode {
             self.keep_schedule(session, interval_ns, cx);
         }
@@ -233,6 +266,13 @@ impl<S: Scenario> Service for Client<S> {
 
     fn close(&mut self, session: Session<S>, reason: CloseReason, cx: &mut Context<'_, Self>) {
         let mut record = self.record();
+        if session.logs_in {
+            // It was never up.
+            if self.plan.phase() < Phase::Finish {
+                *record.counts.failed.entry("login").or_default() += 1;
+            }
+            return;
+        }
         record.counts.up -= 1;
         let counted =
             session.pending.iter().flat_map(|pending| pending.iter()).filter(|pending| pending.counts).count();

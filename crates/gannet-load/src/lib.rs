@@ -6,14 +6,18 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod config;
 pub mod expect;
 mod figures;
+mod judge;
 pub mod letters;
+pub mod login;
 pub mod plan;
 pub mod record;
 pub mod report;
 pub mod results;
 pub mod run;
 pub mod scenario;
+pub mod sources;
 pub mod units;
 mod usage;

@@ -1,6 +1,6 @@
 //! What all simulated clients of a run share: what to do, and how far the run has come.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
@@ -8,21 +8,10 @@ use std::time::{Duration, Instant};
 use gannet::{Address, Connect, Outbound};
 
 use crate::client::Client;
+use crate::config::Config;
 use crate::letters::Letters;
+use crate::login::Login;
 use crate::scenario::Scenario;
-
-/// Connections from one source address to one target: what fits into the ephemeral ports with room to spare.
-pub const CONNECTIONS_PER_SOURCE: u32 = 20_000;
-
-/// Connections from one loopback address to one target. There are plenty of these, and connect tries every even port
-/// before the first odd one: from about 14,000 connections on, each would look through all of them.
-const CONNECTIONS_PER_LOOPBACK: u32 = 10_000;
-
-/// Loopback source addresses for so many connections.
-#[must_use]
-pub fn loopback_sources(connections: u32) -> u32 {
-    connections.div_ceil(CONNECTIONS_PER_LOOPBACK).max(1)
-}
 
 /// How a client behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,14 +35,18 @@ pub enum Mode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Phase {
-    /// Connections open, requests flow, nothing counts.
-    Warmup = 0,
+    /// Connections are opened; those that are up send, and nothing counts.
+    Ramp = 0,
+    /// All that came up are up, and still nothing counts.
+    Warmup = 1,
     /// Requests that begin now count.
-    Measure = 1,
+    Measure = 2,
     /// No more requests; answers are waited for.
-    Finish = 2,
+    Finish = 3,
+    /// Connections stay open, and say nothing but what the server's heartbeats ask for.
+    Hold = 4,
     /// It is over.
-    Over = 3,
+    Over = 5,
 }
 
 /// See the module.
@@ -64,16 +57,16 @@ pub struct Plan<S: Scenario> {
     pub mode: Mode,
     /// Where they connect.
     pub target: Address,
-    /// Whether source addresses are spread over the loopback range.
-    pub spread: bool,
-    /// How many there are.
-    pub connections: u32,
+    /// The addresses they connect from, in turn; where there are none, the system chooses.
+    pub sources: Vec<IpAddr>,
+    /// What each says first, where it says something.
+    pub login: Option<Login>,
     /// Bytes of a payload.
     pub size: usize,
     /// Where payloads come from.
     pub letters: Letters,
-    /// How long a connect may take.
-    pub connect_timeout: Duration,
+    /// How long a connect may take, and a login.
+    pub patience: Duration,
     /// The engine's name for this service.
     pub outbound: OnceLock<Outbound<Client<S>>>,
     began: Instant,
@@ -82,20 +75,20 @@ pub struct Plan<S: Scenario> {
 
 impl<S: Scenario> Plan<S> {
     /// A plan for a run that begins now.
-    pub fn new(scenario: S, mode: Mode, target: Address, spread: bool, connections: u32, size: usize) -> Self {
+    pub fn new(scenario: S, config: &Config) -> Self {
         Self {
             scenario,
-            mode,
-            target,
-            spread,
-            connections,
-            size,
-            letters: Letters::new(size),
-            connect_timeout: Duration::from_secs(10),
+            mode: config.mode(),
+            target: config.target.clone(),
+            sources: config.sources.clone(),
+            login: config.login.clone(),
+            size: config.size,
+            letters: Letters::new(config.size),
+            patience: config.patience,
             outbound: OnceLock::new(),
             #[allow(clippy::disallowed_methods)] // The load generator is where its time comes from.
             began: Instant::now(),
-            phase: AtomicU8::new(Phase::Warmup as u8),
+            phase: AtomicU8::new(Phase::Ramp as u8),
         }
     }
 
@@ -103,9 +96,11 @@ impl<S: Scenario> Plan<S> {
     #[inline]
     pub fn phase(&self) -> Phase {
         match self.phase.load(Ordering::Relaxed) {
-            0 => Phase::Warmup,
-            1 => Phase::Measure,
-            2 => Phase::Finish,
+            0 => Phase::Ramp,
+            1 => Phase::Warmup,
+            2 => Phase::Measure,
+            3 => Phase::Finish,
+            4 => Phase::Hold,
             _ => Phase::Over,
         }
     }
@@ -122,11 +117,10 @@ impl<S: Scenario> Plan<S> {
 
     /// Where a connection goes and comes from.
     pub fn connect(&self, connection: u32) -> Connect {
-        let connect = Connect::to(self.target.clone()).timeout(self.connect_timeout);
-        if !self.spread {
-            return connect;
+        let connect = Connect::to(self.target.clone()).timeout(self.patience);
+        match self.sources.get(connection as usize % self.sources.len().max(1)) {
+            Some(source) => connect.from(SocketAddr::new(*source, 0)),
+            None => connect,
         }
-        let source = Ipv4Addr::from(u32::from(Ipv4Addr::LOCALHOST) + connection % loopback_sources(self.connections));
-        connect.from(SocketAddr::new(IpAddr::V4(source), 0))
     }
 }

@@ -13,6 +13,10 @@ pub struct Asked {
     pub url: String,
     /// Connections.
     pub connections: u64,
+    /// Source addresses that they were spread over; 0 left the choice to the system.
+    pub sources: u64,
+    /// Whether each logged in first.
+    pub login: bool,
     /// Requests a second of an open loop; `None` for a closed loop.
     pub rate_per_second: Option<f64>,
     /// Requests outstanding on each connection of a closed loop.
@@ -23,6 +27,8 @@ pub struct Asked {
     pub duration: Duration,
     /// What is not counted at the beginning.
     pub warmup: Duration,
+    /// How long connections are held afterwards, without requests.
+    pub hold: Duration,
     /// Connections opened in a second; `None` is as fast as they come up.
     pub ramp_per_second: Option<f64>,
     /// Threads.
@@ -66,8 +72,10 @@ pub struct Requests {
 /// One second of a run.
 #[derive(Clone, Debug)]
 pub struct Second {
-    /// Which, from the start of the run (the ramp included).
+    /// When it ended, from the start of the run (the ramp included).
     pub at: Duration,
+    /// How long it was: less than a second where a part of the run began or ended in it.
+    pub lasted: Duration,
     /// Connections up at its end.
     pub connections: u64,
     /// Answers in it.
@@ -80,6 +88,17 @@ pub struct Second {
     pub p99_ns: u64,
     /// See `p50_ns`.
     pub max_ns: u64,
+}
+
+/// The time after the measurement in which connections were held, without requests.
+#[derive(Clone, Copy, Debug)]
+pub struct Hold {
+    /// How long it was.
+    pub lasted: Duration,
+    /// Connections up at its end.
+    pub up: u64,
+    /// Connections that ended in it.
+    pub lost: u64,
 }
 
 /// The server's process, where it is on the same machine.
@@ -96,6 +115,8 @@ pub struct ServerUsage {
 pub struct Results {
     /// What was asked for.
     pub asked: Asked,
+    /// When the measurement began, from the start of the run.
+    pub measured_from: Duration,
     /// How long was measured, after the warm-up.
     pub measured: Duration,
     /// How long it took until all connections were up, or had failed.
@@ -112,6 +133,8 @@ pub struct Results {
     pub late_ns: Histogram<u64>,
     /// From the start of a connect to the connection, ns.
     pub connect_ns: Histogram<u64>,
+    /// What came of holding connections afterwards, where that was asked for.
+    pub hold: Option<Hold>,
     /// Second by second.
     pub seconds: Vec<Second>,
     /// The server's process.

@@ -5,12 +5,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use gannet::{Address, DriverChoice, Engine, Limits, Remote, Running};
+use gannet::{Engine, Limits, Remote, Running};
 
 use crate::client::{Client, Session};
+pub use crate::config::{Config, Kind};
+use crate::judge::judge;
+use crate::login::Login;
 use crate::plan::{Mode, Phase, Plan};
 use crate::record::{Counts, Reasons, Record};
-use crate::results::{Asked, Connections, Requests, Results, Second};
+use crate::results::{Connections, Hold, Requests, Results, Second, ServerUsage};
 use crate::scenario::{Echo, Frames, Lines, Scenario};
 use crate::usage::{Threads, server_usage};
 
@@ -23,74 +26,7 @@ const LOOK: Duration = Duration::from_millis(5);
 /// How long answers are waited for after the last request.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Lateness of the 99th percentile from which on the schedule was not kept.
-const LATE_NS: u64 = 10_000_000;
-
-/// Share of a processor from which on a reactor had none left.
-const BUSY: f64 = 0.97;
-
-/// What clients do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Kind {
-    /// Raw bytes, echoed.
-    Echo,
-    /// Lines, answered with `echo: ` and the line.
-    Lines,
-    /// Frames, echoed.
-    Frames,
-    /// Open, exchange a frame, close, again.
-    Connect,
-    /// Open and hold, with a frame exchanged at each heartbeat.
-    Idle,
-}
-
-impl Kind {
-    /// The name on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Echo => "echo",
-            Self::Lines => "lines",
-            Self::Frames => "frames",
-            Self::Connect => "connect",
-            Self::Idle => "idle",
-        }
-    }
-}
-
-/// What to do.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// What clients do.
-    pub kind: Kind,
-    /// Where they connect.
-    pub target: Address,
-    /// How many.
-    pub connections: u32,
-    /// Connections opened in a second; `None` is as fast as they come up.
-    pub ramp_per_second: Option<f64>,
-    /// What does not count, once all connections are up.
-    pub warmup: Duration,
-    /// What counts.
-    pub duration: Duration,
-    /// Requests a second, all connections together; `None` is a closed loop.
-    pub rate_per_second: Option<f64>,
-    /// Requests outstanding on each connection of a closed loop.
-    pub depth: u32,
-    /// Bytes of a payload.
-    pub size: usize,
-    /// From one frame of an idle connection to its next.
-    pub heartbeat: Duration,
-    /// Threads.
-    pub reactors: usize,
-    /// The driver.
-    pub driver: DriverChoice,
-    /// Whether threads are pinned.
-    pub pin: bool,
-    /// The server's process, where it is on this machine.
-    pub server_pid: Option<u32>,
-}
+const SECOND: Duration = Duration::from_secs(1);
 
 /// A moment of a run, once a second.
 #[derive(Clone, Debug)]
@@ -103,6 +39,8 @@ pub struct Moment {
     pub failed: u64,
     /// Connections that were lost so far.
     pub lost: u64,
+    /// What is still to come, at least: nobody knows how long connections take that are opened as fast as they come up.
+    pub left: Duration,
 }
 
 /// Runs, and tells `watch` once a second. `stop` ends it early; there are results all the same.
@@ -111,7 +49,7 @@ pub struct Moment {
 ///
 /// The engine cannot start: the driver cannot be used, for example.
 pub fn run(config: &Config, stop: &AtomicBool, watch: &mut dyn FnMut(&Moment)) -> gannet::Result<Results> {
-    let size = config.size;
+    let size = config.size.max(config.login.as_ref().map_or(0, Login::longest));
     match config.kind {
         Kind::Echo => run_scenario(Echo, config, stop, watch),
         Kind::Lines => run_scenario(Lines { size }, config, stop, watch),
@@ -119,27 +57,30 @@ pub fn run(config: &Config, stop: &AtomicBool, watch: &mut dyn FnMut(&Moment)) -
     }
 }
 
-fn mode(config: &Config) -> Mode {
-    let interval = |per_second: f64| {
-        let seconds = f64::from(config.connections.max(1)) / per_second;
-        Mode::Open { interval_ns: Duration::from_secs_f64(seconds).as_nanos().max(1) as u64 }
-    };
-    match (config.kind, config.rate_per_second) {
-        (Kind::Connect, _) => Mode::Churn,
-        (Kind::Idle, _) => Mode::Open { interval_ns: config.heartbeat.as_nanos().max(1) as u64 },
-        (_, Some(rate)) => interval(rate),
-        (_, None) => Mode::Closed { depth: config.depth },
-    }
-}
-
-struct Run<S: Scenario> {
+struct Run<'a, S: Scenario> {
+    config: &'a Config,
+    stop: &'a AtomicBool,
+    watch: &'a mut dyn FnMut(&Moment),
     plan: Arc<Plan<S>>,
     records: Arc<Vec<Arc<Mutex<Record>>>>,
     running: Running,
     seconds: Vec<Second>,
     answered: u64,
     errors: u64,
-    next_second: Duration,
+    /// When the second that is now began, and when it shall end.
+    second: (Duration, Duration),
+    /// When the phase that is now shall end, and how long those after it take.
+    phase_end: Duration,
+    rest: Duration,
+}
+
+/// What was measured, as far as it is known when the measurement ends.
+struct Measured {
+    from: Duration,
+    lasted: Duration,
+    /// Share of a processor that the busiest reactor took.
+    busy: Option<f64>,
+    server: Option<ServerUsage>,
 }
 
 fn run_scenario<S: Scenario>(
@@ -148,9 +89,7 @@ fn run_scenario<S: Scenario>(
     stop: &AtomicBool,
     watch: &mut dyn FnMut(&Moment),
 ) -> gannet::Result<Results> {
-    let loopback = matches!(&config.target, Address::Tcp(address) if address.ip().is_loopback() && address.is_ipv4());
-    let plan = Plan::new(scenario, mode(config), config.target.clone(), loopback, config.connections, config.size);
-    let plan = Arc::new(plan);
+    let plan = Arc::new(Plan::new(scenario, config));
     let records: Vec<Arc<Mutex<Record>>> = (0..config.reactors).map(|_| Arc::default()).collect();
     let records = Arc::new(records);
     let mut limits = Limits::default();
@@ -171,74 +110,49 @@ fn run_scenario<S: Scenario>(
     // The cell is new: nobody else sets it.
     let _ = plan.outbound.set(outbound);
     let running = engine.start()?;
-    let driver = running.driver().0.to_owned();
     let run = Run {
+        config,
+        stop,
+        watch,
         plan,
         records,
         running,
         seconds: Vec::new(),
         answered: 0,
         errors: 0,
-        next_second: Duration::from_secs(1),
+        second: (Duration::ZERO, SECOND),
+        phase_end: config.ramp_per_second.map_or(Duration::ZERO, |rate| {
+            Duration::try_from_secs_f64(f64::from(config.connections) / rate).unwrap_or(Duration::MAX)
+        }),
+        rest: config.warmup + config.duration + config.hold,
     };
-    Ok(run.drive(config, driver, stop, watch))
+    Ok(run.drive())
 }
 
-impl<S: Scenario> Run<S> {
-    fn drive(mut self, config: &Config, driver: String, stop: &AtomicBool, watch: &mut dyn FnMut(&Moment)) -> Results {
-        self.ramp(config, stop, watch);
+impl<S: Scenario> Run<'_, S> {
+    fn drive(mut self) -> Results {
+        self.ramp();
         let ramped = self.plan.elapsed();
-        self.pass(config.warmup, stop, watch);
-
-        let threads = Threads::now();
-        let server_before = config.server_pid.and_then(server_usage);
-        let began = self.plan.elapsed();
-        self.plan.set_phase(Phase::Measure);
-        self.pass(config.duration, stop, watch);
-        self.plan.set_phase(Phase::Finish);
-        let measured = self.plan.elapsed().saturating_sub(began);
-        let busy = threads.busy_since(measured);
-        let server_after = config.server_pid.and_then(server_usage);
-
-        let last = self.plan.elapsed();
-        while self.total().waiting > 0 && self.plan.elapsed().saturating_sub(last) < PATIENCE {
-            self.wait(watch);
-        }
-        let interrupted = stop.load(Ordering::Relaxed);
-        let stats = self.running.remote().stats();
-        let record = self.merged();
+        self.pass(Phase::Warmup, self.config.warmup);
+        let measured = self.measure();
+        self.finish();
+        // What comes later belongs to no request that was in time, except that connections can still be lost.
+        let mut record = self.merged();
+        let traffic = self.traffic();
+        let hold = self.hold(&mut record);
+        let interrupted = self.is_stopped();
         self.plan.set_phase(Phase::Over);
         self.running.remote().stop();
-        let Self { plan, running, seconds, .. } = self;
-        let mut invalid = judge(&record, busy, matches!(plan.mode, Mode::Open { .. }));
-        if let Err(error) = running.join() {
+        let is_open = matches!(self.plan.mode, Mode::Open { .. });
+        let mut invalid = judge(&record, measured.busy, is_open);
+        let asked = self.config.asked(self.running.driver().0);
+        if let Err(error) = self.running.join() {
             invalid.push(format!("the engine ended with an error: {error}"));
         }
-        let server = server_before.zip(server_after).map(|(before, after)| crate::results::ServerUsage {
-            cpu: after.cpu.saturating_sub(before.cpu),
-            resident_bytes: after.resident_bytes,
-        });
-        let listeners = stats.iter().flat_map(|reactor| &reactor.listeners);
-        let (bytes_in, bytes_out) =
-            listeners.fold((0, 0), |(bytes_in, bytes_out), one| (bytes_in + one.bytes_in, bytes_out + one.bytes_out));
         Results {
-            asked: Asked {
-                scenario: config.kind.name().to_owned(),
-                url: config.target.to_string(),
-                connections: u64::from(config.connections),
-                rate_per_second: match plan.mode {
-                    Mode::Open { interval_ns } => Some(f64::from(config.connections) * 1e9 / interval_ns as f64),
-                    Mode::Closed { .. } | Mode::Churn => None,
-                },
-                depth: config.depth,
-                size: config.size,
-                duration: config.duration,
-                warmup: config.warmup,
-                ramp_per_second: config.ramp_per_second,
-                reactors: config.reactors,
-                driver,
-            },
-            measured,
+            asked,
+            measured_from: measured.from,
+            measured: measured.lasted,
             ramped,
             connections: Connections {
                 opened: record.counts.opened,
@@ -252,39 +166,41 @@ impl<S: Scenario> Run<S> {
                 never_sent: record.counts.never_sent,
                 unanswered: record.counts.waiting,
                 errors: errors(&record),
-                bytes_out,
-                bytes_in,
+                bytes_out: traffic.1,
+                bytes_in: traffic.0,
             },
             response_ns: record.response_ns,
             service_ns: record.service_ns,
             late_ns: record.late_ns,
             connect_ns: record.connect_ns,
-            seconds,
-            server,
+            hold,
+            seconds: self.seconds,
+            server: measured.server,
             invalid,
             interrupted,
         }
     }
 
     /// Opens all connections, at the ramp's pace and with a bound on what is under way.
-    fn ramp(&mut self, config: &Config, stop: &AtomicBool, watch: &mut dyn FnMut(&Moment)) {
+    fn ramp(&mut self) {
         let remote = self.running.remote();
+        let wanted = u64::from(self.config.connections);
         let mut dialed = 0u32;
         loop {
             let record = self.total();
             let settled = record.opened.max(record.up) + record.all_failed();
-            if settled >= u64::from(config.connections) || stop.load(Ordering::Relaxed) {
+            if settled >= wanted || self.is_stopped() {
                 return;
             }
-            let by_pace = config
+            let by_pace = self
+                .config
                 .ramp_per_second
-                .map_or(u64::from(config.connections), |rate| (self.plan.elapsed().as_secs_f64() * rate).ceil() as u64);
-            let by_bound = settled + CONNECTS_UNDER_WAY;
-            let until = by_pace.min(by_bound).min(u64::from(config.connections));
+                .map_or(wanted, |rate| (self.plan.elapsed().as_secs_f64() * rate).ceil() as u64);
+            let until = by_pace.min(settled + CONNECTS_UNDER_WAY).min(wanted);
             while u64::from(dialed) < until && self.dial(&remote, dialed) {
                 dialed += 1;
             }
-            self.wait(watch);
+            self.wait();
         }
     }
 
@@ -295,14 +211,60 @@ impl<S: Scenario> Run<S> {
         remote.connect(number as usize, *outbound, &self.plan.connect(number), session).is_ok()
     }
 
-    fn pass(&mut self, time: Duration, stop: &AtomicBool, watch: &mut dyn FnMut(&Moment)) {
-        let end = self.plan.elapsed() + time;
-        while self.plan.elapsed() < end && !stop.load(Ordering::Relaxed) {
-            if self.is_dead() {
-                return;
-            }
-            self.wait(watch);
+    fn measure(&mut self) -> Measured {
+        // A second that had begun ends here, so that each is either in the measured time or out of it.
+        self.end_second();
+        let threads = Threads::now();
+        let server_before = self.config.server_pid.and_then(server_usage);
+        let from = self.plan.elapsed();
+        self.pass(Phase::Measure, self.config.duration);
+        self.end_second();
+        self.plan.set_phase(Phase::Finish);
+        let lasted = self.plan.elapsed().saturating_sub(from);
+        let busy = threads.busy_since(lasted);
+        let server_after = self.config.server_pid.and_then(server_usage);
+        let server = server_before.zip(server_after).map(|(before, after)| ServerUsage {
+            cpu: after.cpu.saturating_sub(before.cpu),
+            resident_bytes: after.resident_bytes,
+        });
+        Measured { from, lasted, busy, server }
+    }
+
+    /// Waits for the answers that are still to come.
+    fn finish(&mut self) {
+        let last = self.plan.elapsed();
+        while self.total().waiting > 0 && self.plan.elapsed().saturating_sub(last) < PATIENCE {
+            self.wait();
         }
+    }
+
+    /// Keeps connections open, where that is asked for, and adds to the record what was lost meanwhile.
+    fn hold(&mut self, record: &mut Record) -> Option<Hold> {
+        if self.config.hold.is_zero() {
+            return None;
+        }
+        self.end_second();
+        let from = self.plan.elapsed();
+        self.pass(Phase::Hold, self.config.hold);
+        let lasted = self.plan.elapsed().saturating_sub(from);
+        let counts = self.total();
+        record.counts.lost = counts.lost;
+        // Bytes that nobody asked for end their connection too.
+        record.counts.errors.extend(counts.errors.get_key_value("wrong_bytes"));
+        Some(Hold { lasted, up: counts.up, lost: record.counts.up.saturating_sub(counts.up) })
+    }
+
+    fn pass(&mut self, phase: Phase, time: Duration) {
+        self.plan.set_phase(phase);
+        self.phase_end = self.plan.elapsed() + time;
+        self.rest = self.rest.saturating_sub(time);
+        while self.plan.elapsed() < self.phase_end && !self.is_stopped() && !self.is_dead() {
+            self.wait();
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     /// Whether nobody is left who could send or receive anything.
@@ -311,13 +273,33 @@ impl<S: Scenario> Run<S> {
     }
 
     /// Waits a little, and tells the watcher where a second has passed.
-    fn wait(&mut self, watch: &mut dyn FnMut(&Moment)) {
+    fn wait(&mut self) {
         std::thread::park_timeout(LOOK);
         let now = self.plan.elapsed();
-        if now < self.next_second {
+        let (_, mut end) = self.second;
+        if now < end {
             return;
         }
-        self.next_second = now + Duration::from_secs(1);
+        self.look(now);
+        while end <= now {
+            end += SECOND;
+        }
+        self.second = (now, end);
+    }
+
+    /// Ends the second that has begun, unless it has hardly, and begins another.
+    fn end_second(&mut self) {
+        let now = self.plan.elapsed();
+        let (began, _) = self.second;
+        if now.saturating_sub(began) > LOOK * 4 {
+            self.look(now);
+            self.second.0 = now;
+        }
+        self.second.1 = now + SECOND;
+    }
+
+    /// Reads what the second that ends now has brought, and tells the watcher.
+    fn look(&mut self, now: Duration) {
         let mut interval = crate::record::times();
         for record in self.records.iter() {
             let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
@@ -328,6 +310,7 @@ impl<S: Scenario> Run<S> {
         let total = self.total();
         let second = Second {
             at: now,
+            lasted: now.saturating_sub(self.second.0),
             connections: total.up,
             answered: total.answered_ever - self.answered,
             errors: total.all_errors() - self.errors,
@@ -336,8 +319,13 @@ impl<S: Scenario> Run<S> {
             max_ns: interval.max(),
         };
         (self.answered, self.errors) = (total.answered_ever, total.all_errors());
-        let lost = total.lost.values().sum();
-        watch(&Moment { phase: self.plan.phase(), second: second.clone(), failed: total.all_failed(), lost });
+        (self.watch)(&Moment {
+            phase: self.plan.phase(),
+            second: second.clone(),
+            failed: total.all_failed(),
+            lost: total.lost.values().sum(),
+            left: self.phase_end.saturating_sub(now).saturating_add(self.rest),
+        });
         self.seconds.push(second);
     }
 
@@ -358,6 +346,13 @@ impl<S: Scenario> Run<S> {
         }
         merged
     }
+
+    /// Bytes received and sent.
+    fn traffic(&self) -> (u64, u64) {
+        let stats = self.running.remote().stats();
+        let listeners = stats.iter().flat_map(|reactor| &reactor.listeners);
+        listeners.fold((0, 0), |(bytes_in, bytes_out), one| (bytes_in + one.bytes_in, bytes_out + one.bytes_out))
+    }
 }
 
 fn named(reasons: &Reasons) -> Vec<(String, u64)> {
@@ -371,27 +366,4 @@ fn errors(record: &Record) -> Vec<(String, u64)> {
         errors.push(("unanswered".to_owned(), record.counts.waiting));
     }
     errors
-}
-
-/// Why the figures cannot be trusted.
-fn judge(record: &Record, busy: Option<f64>, is_open: bool) -> Vec<String> {
-    let mut invalid = Vec::new();
-    let late_ns = record.late_ns.value_at_quantile(0.99);
-    if is_open && late_ns > LATE_NS {
-        invalid.push(format!(
-            "requests were written late: the 99th percentile by {} ms; the load generator could not keep its schedule",
-            late_ns / 1_000_000
-        ));
-    }
-    if record.counts.never_sent > 0 {
-        invalid.push(format!("{} requests of the schedule were never sent", record.counts.never_sent));
-    }
-    if let Some(busy) = busy.filter(|busy| *busy > BUSY) {
-        invalid.push(format!(
-            "a thread of the load generator was busy {:.0} % of the time: it, and not the server, may have been the \
-             limit; use more --reactors, fewer --connections, or another machine",
-            busy * 100.0
-        ));
-    }
-    invalid
 }

@@ -1,10 +1,15 @@
 //! Small runs against servers in this process, on every driver that this machine has.
 
-use std::sync::atomic::AtomicBool;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gannet::proto::{LengthPrefixed, Lines, Raw};
 use gannet::{Address, Context, DriverChoice, Engine, Running, Service};
+use gannet_load::login::Login;
+use gannet_load::plan::Phase;
 use gannet_load::results::Results;
 use gannet_load::run::{Config, Kind, run};
 
@@ -62,20 +67,15 @@ fn serve<S: Service>(driver: DriverChoice, factory: impl Fn() -> S + Send + Sync
 
 fn config(kind: Kind, target: Address, driver: DriverChoice) -> Config {
     Config {
-        kind,
-        target,
         connections: 20,
-        ramp_per_second: None,
         warmup: Duration::from_millis(100),
         duration: Duration::from_secs(1),
-        rate_per_second: None,
         depth: 4,
         size: 48,
         heartbeat: Duration::from_millis(100),
         reactors: 2,
         driver,
-        pin: false,
-        server_pid: None,
+        ..Config::new(kind, target)
     }
 }
 
@@ -212,4 +212,143 @@ fn a_ramp_opens_as_many_connections_in_a_second_as_it_was_told_to() {
     assert_eq!(results.connections.opened, 100);
     let seconds = results.ramped.as_secs_f64();
     assert!((0.9..4.0).contains(&seconds), "100 connections at 100 a second took {seconds} s");
+}
+
+/// Notes where its connections come from.
+struct Guests(Arc<Mutex<BTreeSet<IpAddr>>>);
+
+impl Service for Guests {
+    type Codec = Raw;
+    type Session = ();
+
+    fn message(&mut self, (): &mut (), bytes: &[u8], cx: &mut Context<'_, Self>) {
+        self.0.lock().expect("nobody panicked").extend(cx.peer().ip());
+        cx.send([bytes]);
+    }
+}
+
+#[test]
+fn connections_come_from_the_given_addresses_in_turn() {
+    for driver in drivers() {
+        let guests = Arc::new(Mutex::new(BTreeSet::new()));
+        let noted = guests.clone();
+        let (_server, target) = serve(driver, move || Guests(noted.clone()));
+        let mut config = config(Kind::Echo, target, driver);
+        config.sources = ["127.0.3.1", "127.0.3.2", "127.0.3.3"].map(|ip| ip.parse().unwrap()).to_vec();
+        assert_clean(&go(&config), "three sources");
+        assert_eq!(guests.lock().unwrap().iter().copied().collect::<Vec<_>>(), config.sources);
+    }
+}
+
+#[test]
+fn clients_log_in_before_they_count_as_up() {
+    for driver in drivers() {
+        let (_echo, echo) = serve(driver, || Echo);
+        let (_lines, lines) = serve(driver, || EchoLines);
+        let (_frames, frames) = serve(driver, || EchoFrames { wrong_after: u32::MAX, closes_after: u32::MAX });
+        for (kind, target) in [(Kind::Echo, echo), (Kind::Lines, lines), (Kind::Frames, frames)] {
+            let mut config = config(kind, target, driver);
+            // Longer than a payload: the codec's limit has to allow for it.
+            config.login = Some(Login::text(&format!("I am {{n}}{}", "!".repeat(500))).unwrap());
+            let results = go(&config);
+            assert_clean(&results, kind.name());
+            assert_eq!(results.connect_ns.len(), 20);
+        }
+    }
+}
+
+#[test]
+fn a_login_takes_no_room_in_a_client() {
+    use gannet_load::client::Session;
+    use gannet_load::scenario::{Echo, Frames};
+    assert!(size_of::<Session<Frames>>() <= 40 && size_of::<Session<Echo>>() <= 48);
+}
+
+#[test]
+fn a_login_that_is_not_answered_or_wrongly_is_a_failed_connection() {
+    for driver in drivers() {
+        let (_silent, silent) = serve(driver, || Silence);
+        let (_wrong, wrong) = serve(driver, || EchoFrames { wrong_after: 0, closes_after: u32::MAX });
+        let (_closing, closing) = serve(driver, || EchoFrames { wrong_after: 0, closes_after: 0 });
+        for (kind, target) in [(Kind::Echo, silent), (Kind::Frames, wrong), (Kind::Frames, closing)] {
+            let mut config = config(kind, target, driver);
+            config.login = Some(Login::text("{n}").unwrap());
+            config.patience = Duration::from_millis(200);
+            let results = go(&config);
+            assert_eq!(results.connections.failed, vec![("login".to_owned(), 20)], "{results:?}");
+            assert_eq!((results.connections.opened, results.connections.up), (0, 0));
+            assert!(results.connections.lost.is_empty() && results.requests.errors.is_empty(), "{results:?}");
+        }
+    }
+}
+
+#[test]
+fn every_connection_of_the_connect_scenario_logs_in() {
+    let (_server, target) = serve(DriverChoice::Poll, || EchoFrames { wrong_after: u32::MAX, closes_after: 2 });
+    let mut config = config(Kind::Connect, target, DriverChoice::Poll);
+    config.login = Some(Login::text("{n}").unwrap());
+    let results = go(&config);
+    assert!(results.connections.opened > 200, "{results:?}");
+    assert!(results.connections.failed.is_empty() && results.requests.errors.is_empty(), "{results:?}");
+}
+
+/// Echoes, until it is told to close every connection at the next message or after a while.
+struct Ends(Arc<AtomicBool>);
+
+impl Service for Ends {
+    type Codec = Raw;
+    type Session = ();
+
+    fn message(&mut self, (): &mut (), bytes: &[u8], cx: &mut Context<'_, Self>) {
+        cx.send([bytes]);
+        cx.set_timer(Duration::from_millis(10));
+    }
+
+    fn timer(&mut self, (): &mut (), cx: &mut Context<'_, Self>) {
+        if self.0.load(Ordering::Relaxed) {
+            return cx.close();
+        }
+        cx.set_timer(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn connections_are_held_without_requests_after_the_measurement_and_lost_ones_are_counted() {
+    for driver in drivers() {
+        let end = Arc::new(AtomicBool::new(false));
+        let told = end.clone();
+        let (_server, target) = serve(driver, move || Ends(told.clone()));
+        let mut config = config(Kind::Echo, target, driver);
+        config.hold = Duration::from_secs(2);
+        let mut held = 0;
+        let results = run(&config, &AtomicBool::new(false), &mut |moment| {
+            if moment.phase == Phase::Hold {
+                held += 1;
+                end.store(true, Ordering::Relaxed);
+            }
+        });
+        let results = results.expect("the load generator starts");
+        assert!(held > 0);
+        let hold = results.hold.expect("it was held");
+        assert_eq!((hold.up, hold.lost), (0, 20), "{results:?}");
+        assert_eq!(results.connections.up, 20, "at the end of the measurement: {results:?}");
+        assert_eq!(results.connections.lost.iter().map(|(_, count)| count).sum::<u64>(), 20, "{results:?}");
+        assert!(results.requests.errors.is_empty(), "{results:?}");
+    }
+}
+
+#[test]
+fn every_second_is_either_in_the_measured_time_or_out_of_it() {
+    let (_server, target) = serve(DriverChoice::Poll, || Echo);
+    let mut config = config(Kind::Echo, target, DriverChoice::Poll);
+    (config.rate_per_second, config.warmup) = (Some(200.0), Duration::from_millis(300));
+    let results = go(&config);
+    let (from, to) = (results.measured_from, results.measured_from + results.measured);
+    assert!(from >= config.warmup && !results.seconds.is_empty());
+    for second in &results.seconds {
+        let began = second.at.saturating_sub(second.lasted);
+        let slack = Duration::from_millis(50);
+        let is_in = began + slack >= from && second.at <= to + slack;
+        assert!(is_in || second.at <= from + slack || began + slack >= to, "{second:?} and {from:?} to {to:?}");
+    }
 }

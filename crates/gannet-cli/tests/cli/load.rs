@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::server::{Folder, Server, drivers, gannet};
+use crate::server::{Folder, Server, drivers, gannet, gannet_by_shell};
 
 fn load(scenario: &str, url: &str, options: &[&str]) -> Output {
     gannet(&[&["load", scenario, url], options].concat()).output().expect("the binary starts")
@@ -54,7 +54,7 @@ fn every_scenario_reports_what_it_did_and_exits_with_0() {
                 "idle" => &["--connections=20", "--heartbeat=200ms"],
                 _ => &["--connections=20", "--rate=500/s"],
             };
-            let common = ["--duration=1s", "--warmup=0", "--driver", driver, "--expect=errors=0", "--expect=lost=0"];
+            let common = ["--duration=700ms", "--warmup=0", "--driver", driver, "--expect=errors=0", "--expect=lost=0"];
             let (report, status) = report(scenario, &server.url(service), &[options, &common].concat(), &folder);
             assert!(matches!(status, Some(0 | 4)), "{scenario}: {report}");
             assert!(report["connections"]["opened"].as_u64().is_some_and(|opened| opened > 0), "{scenario}: {report}");
@@ -118,6 +118,13 @@ fn a_target_that_is_not_there_is_counted_and_the_run_ends() {
     let (report, status) = report("echo", &url, &["--connections=5", "--duration=1s", "--expect=failed=0"], &folder);
     assert_eq!(status, Some(3));
     assert_eq!(report["connections"]["failed"], 5, "{report}");
+    let output = load("echo", &url, &["--connections=5", "--duration=1s", "--quiet"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.lines().count() == 1 && said.contains(&format!("no connection to {url} came up (5 refused)")),
+        "{said}"
+    );
 }
 
 #[test]
@@ -139,6 +146,110 @@ fn every_form_of_the_report_is_written() {
 }
 
 #[test]
+fn clients_come_from_the_given_addresses_log_in_and_are_held_afterwards() {
+    for driver in drivers() {
+        let folder = Folder::new(&format!("load-hold-{driver}"));
+        let server = Server::serve(driver, &["--listen=lines=tcp://127.0.0.1:0"]);
+        let file = folder.path("login");
+        std::fs::write(&file, "AUTH {n}\n").expect("a file");
+        let (schedule, hold) =
+            (["--rate=200/s", "--duration=500ms", "--warmup=0"], ["--hold=500ms", "--driver", driver]);
+        for login in ["AUTH user{n}\\r\\n", file.to_str().expect("a plain path")] {
+            let options = ["--sources=127.0.4.0/29", "--connections=20", "--login", login, "--expect=failed=0"];
+            let options = [&options[..], &schedule, &hold].concat();
+            let (report, status) = report("lines", &server.url("lines"), &options, &folder);
+            assert!(matches!(status, Some(0 | 4)), "{report}");
+            assert_eq!(report["asked"]["sources"], 6, "{report}");
+            assert_eq!(report["asked"]["login"], true, "{report}");
+            assert_eq!(report["hold"]["up"], 20, "{report}");
+            assert_eq!(report["hold"]["lost"], 0, "{report}");
+            assert!(report["hold"]["lasted_s"].as_f64().is_some_and(|lasted| lasted >= 0.5), "{report}");
+        }
+    }
+}
+
+#[test]
+fn idle_connections_are_held_by_either_name() {
+    let folder = Folder::new("load-idle");
+    let server = Server::serve("poll", &["--listen=frames=tcp://127.0.0.1:0"]);
+    for option in ["--hold=300ms", "--duration=300ms"] {
+        let options = [option, "--connections=5", "--heartbeat=100ms", "--warmup=0"];
+        let (report, _) = report("idle", &server.url("frames"), &options, &folder);
+        assert_eq!(report["asked"]["duration_s"], 0.3, "{report}");
+        assert_eq!(report["hold"], Value::Null, "{report}");
+        assert!(report["requests"]["answered"].as_u64().is_some_and(|answered| answered > 0), "{report}");
+    }
+}
+
+#[test]
+fn a_run_that_is_ended_early_reports_what_it_has() {
+    let folder = Folder::new("load-early");
+    let server = Server::serve("poll", &["--listen=echo=tcp://127.0.0.1:0"]);
+    let file = folder.path("report.json");
+    let mut command = gannet(&["load", "echo", &server.url("echo"), "--rate=100/s", "--duration=1h", "--json"]);
+    let mut load = Server::spawn(command.arg(&file));
+    // Where nobody looks at a terminal there is a line after some seconds.
+    let line = load.wait_for_line(|line| line.starts_with("measuring: "));
+    assert!(line.contains(" left; 50 of 50 up, 0 failed, 0 lost; ") && line.contains(" messages/s, p50 "), "{line}");
+    load.signal(Signal::INT);
+    let ended = load.ended();
+    assert!(ended.stdout.iter().any(|line| line.contains("ended early, by a signal")), "{ended:#?}");
+    let report: Value = serde_json::from_str(&std::fs::read_to_string(&file).expect("a report")).expect("JSON");
+    assert_eq!(report["interrupted"], true);
+    assert!(report["requests"]["answered"].as_u64().is_some_and(|answered| answered > 0), "{report}");
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_said_before_the_start() {
+    let folder = Folder::new("load-unwritable");
+    let file = folder.path("no-such-folder/report.json");
+    let output = load("echo", "tcp://127.0.0.1:1", &["--json", file.to_str().expect("a plain path")]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(output.stdout.is_empty() && said.contains("report.json cannot be written"), "{output:?}");
+}
+
+#[test]
+fn nobody_has_to_read_the_report() {
+    let server = Server::serve("poll", &["--listen=echo=tcp://127.0.0.1:0"]);
+    let url = server.url("echo");
+    let options = ["load", "echo", &url, "--rate=100/s", "--duration=500ms", "--warmup=0"];
+    let output = valid(|| gannet_by_shell(r#"exec "$0" "$@" >&-"#, &options).output().expect("the binary starts"));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
+fn nothing_is_printed_where_nothing_is_wanted() {
+    let server = Server::serve("poll", &["--listen=echo=tcp://127.0.0.1:0"]);
+    let options = ["--connections=5", "--rate=100/s", "--duration=500ms", "--warmup=0", "--quiet"];
+    let output = valid(|| load("echo", &server.url("echo"), &options));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn the_manual_has_what_one_looks_for() {
+    let output = gannet(&["load", "--help"]).output().expect("the binary starts");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    for said in [
+        "Usage: gannet load",
+        "against the service echo",
+        "Closed and open loops:",
+        "Connections:",
+        "Clients:",
+        "Schedule:",
+        "Report:",
+        "Examples:",
+        "--login 'AUTH user{n}' --rate",
+        "Exit status:",
+    ] {
+        assert!(text.contains(said), "{said:?} is missing: {text}");
+    }
+    let output = gannet(&["load", "-h"]).output().expect("the binary starts");
+    assert!(String::from_utf8_lossy(&output.stdout).lines().count() < 60, "more than a screen");
+}
+
+#[test]
 fn wrong_usage_is_one_line_and_exits_with_2() {
     for (arguments, what) in [
         (&["load", "echo", "udp://127.0.0.1:1"][..], "tcp://"),
@@ -146,6 +257,22 @@ fn wrong_usage_is_one_line_and_exits_with_2() {
         (&["load", "dance", "tcp://127.0.0.1:1"], "dance"),
         (&["load", "echo", "tcp://127.0.0.1:1", "--rate=fast"], "not a rate"),
         (&["load", "echo", "tcp://127.0.0.1:1", "--expect=p99"], "p99"),
+        (&["load"], "<SCENARIO>"),
+        (&["load", "echo", "tcp://127.0.0.1:1", "--rate=0"], "at least 1/s"),
+        (&["load", "echo", "tcp://127.0.0.1:1", "--duration=0"], "longer than 0"),
+        (&["load", "echo", "tcp://127.0.0.1:1", "--rate=5/s", "--depth=2"], "--depth"),
+        (&["load", "echo", "tcp://127.0.0.1:1", "--heartbeat=5s"], "is for idle"),
+        (&["load", "idle", "tcp://127.0.0.1:1", "--rate=5/s"], "echo, lines and frames"),
+        (&["load", "idle", "tcp://127.0.0.1:1", "--hold=5s", "--duration=5s"], "give one of them"),
+        (&["load", "connect", "tcp://127.0.0.1:1", "--depth=5"], "one request at a time"),
+        (&["load", "connect", "tcp://127.0.0.1:1", "--hold=5s"], "connect keeps no connection"),
+        (&["load", "echo", "tcp://127.0.0.1:1", "--sources=10.0.0.0/33"], "10.0.0.0/33"),
+        (&["load", "echo", "tcp://127.0.0.1:1", "--sources=192.0.2.77"], "no address of this machine"),
+        (&["load", "echo", "tcp://127.0.0.1:1", "--sources=::1"], "which is IPv6"),
+        (&["load", "echo", "tcp://127.0.0.1:1", "--sources=127.0.0.9", "--connections=20001"], "ip_local_port_range"),
+        (&["load", "echo", "tcp://127.0.0.1:1", "--login="], "at least one byte"),
+        (&["load", "echo", "tcp://127.0.0.1:1", "--login=\\q"], "is no escape"),
+        (&["load", "lines", "tcp://127.0.0.1:1", "--login=a\\nb"], "one line"),
         (&["load", "echo", "tcp://127.0.0.1:1", "--driver=poll", "--connections=3000000"], "--driver uring"),
     ] {
         let output = gannet(arguments).output().expect("the binary starts");

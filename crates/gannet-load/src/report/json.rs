@@ -37,6 +37,8 @@ pub struct Document {
     pub interrupted: bool,
     /// What was asked for.
     pub asked: Asked,
+    /// When the measurement began, from the start of the run.
+    pub measured_from_s: f64,
     /// How long was measured, after the warm-up.
     pub measured_s: f64,
     /// How long it took until all connections were up, or had failed.
@@ -57,6 +59,8 @@ pub struct Document {
     pub late_ns: Option<Times>,
     /// From the start of a connect to the connection.
     pub connect_ns: Times,
+    /// What came of holding connections afterwards; null where that was not asked for.
+    pub hold: Option<Hold>,
     /// The server's process; null where it was not watched.
     pub server: Option<Server>,
     /// Second by second, from the start of the run, ramp and warm-up included.
@@ -75,6 +79,10 @@ pub struct Asked {
     pub loop_kind: LoopKind,
     /// Connections.
     pub connections: u64,
+    /// Source addresses that they were spread over; 0 left the choice to the system.
+    pub sources: u64,
+    /// Whether each logged in first.
+    pub login: bool,
     /// Requests a second of an open loop; null for a closed one.
     pub rate_per_second: Option<f64>,
     /// Requests outstanding on each connection of a closed loop.
@@ -85,6 +93,8 @@ pub struct Asked {
     pub duration_s: f64,
     /// What is not counted at the beginning.
     pub warmup_s: f64,
+    /// How long connections are held afterwards, without requests.
+    pub hold_s: f64,
     /// Connections opened in a second; null is as fast as they come up.
     pub ramp_per_second: Option<f64>,
     /// Threads of the load generator.
@@ -171,6 +181,17 @@ pub struct Times {
     pub max: Option<u64>,
 }
 
+/// The time after the measurement in which connections were held, without requests.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hold {
+    /// How long it was.
+    pub lasted_s: f64,
+    /// Connections up at its end.
+    pub up: u64,
+    /// Connections that ended in it; those of `connections` include them.
+    pub lost: u64,
+}
+
 /// The server's process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Server {
@@ -183,8 +204,10 @@ pub struct Server {
 /// One second of the run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Second {
-    /// Which, from the start of the run.
+    /// When it ended, from the start of the run.
     pub at_s: f64,
+    /// How long it was: less than a second where the measured time began or ended in it.
+    pub lasted_s: f64,
     /// Connections up at its end.
     pub connections: u64,
     /// Answers in it.
@@ -208,6 +231,7 @@ impl From<&Results> for Document {
             invalid_reasons: results.invalid.clone(),
             interrupted: results.interrupted,
             asked: Asked::from(results),
+            measured_from_s: results.measured_from.as_secs_f64(),
             measured_s: results.measured.as_secs_f64(),
             ramped_s: results.ramped.as_secs_f64(),
             connections: Connections {
@@ -233,6 +257,7 @@ impl From<&Results> for Document {
             service_ns: Times::from(&results.service_ns),
             late_ns: open.then(|| Times::from(&results.late_ns)),
             connect_ns: Times::from(&results.connect_ns),
+            hold: results.hold.map(|hold| Hold { lasted_s: hold.lasted.as_secs_f64(), up: hold.up, lost: hold.lost }),
             server: results
                 .server
                 .map(|server| Server { cpu_s: server.cpu.as_secs_f64(), resident_bytes: server.resident_bytes }),
@@ -249,11 +274,14 @@ impl From<&Results> for Asked {
             url: asked.url.clone(),
             loop_kind: if results.is_open_loop() { LoopKind::Open } else { LoopKind::Closed },
             connections: asked.connections,
+            sources: asked.sources,
+            login: asked.login,
             rate_per_second: asked.rate_per_second,
             depth: asked.depth,
             size_bytes: asked.size as u64,
             duration_s: asked.duration.as_secs_f64(),
             warmup_s: asked.warmup.as_secs_f64(),
+            hold_s: asked.hold.as_secs_f64(),
             ramp_per_second: asked.ramp_per_second,
             reactors: asked.reactors as u64,
             driver: asked.driver.clone(),
@@ -285,6 +313,7 @@ impl From<&crate::results::Second> for Second {
         let answered = second.answered > 0;
         Self {
             at_s: second.at.as_secs_f64(),
+            lasted_s: second.lasted.as_secs_f64(),
             connections: second.connections,
             answered: second.answered,
             errors: second.errors,

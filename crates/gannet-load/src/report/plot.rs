@@ -7,12 +7,12 @@ use super::axis::Axis;
 /// The drawing's size and the margins around the plotted area, in the units of its view box: a pixel each at full size.
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 320.0;
-const LEFT: f64 = 76.0;
-const RIGHT: f64 = 34.0;
+const LEFT: f64 = 84.0;
+const RIGHT: f64 = 38.0;
 const TOP: f64 = 34.0;
-const BOTTOM: f64 = 48.0;
+const BOTTOM: f64 = 52.0;
 /// The room that a character of the legend takes at most.
-const LEGEND_CHARACTER: f64 = 7.5;
+const LEGEND_CHARACTER: f64 = 8.5;
 
 /// A plot of some lines over one pair of axes.
 pub(super) struct Plot {
@@ -26,6 +26,8 @@ pub(super) struct Plot {
     pub x: Axis,
     /// From bottom to top.
     pub y: Axis,
+    /// The part from left to right that was measured, where that is not all.
+    pub shaded: Option<(f64, f64)>,
     /// The lines, the lowest first.
     pub lines: Vec<Line>,
 }
@@ -51,6 +53,7 @@ impl Plot {
             "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-labelledby=\"{id}-title {id}-desc\">\n\
              <title id=\"{id}-title\">{title}</title>\n<desc id=\"{id}-desc\">{description}</desc>\n"
         );
+        self.draw_shade(&mut out);
         self.draw_axes(&mut out);
         self.draw_legend(&mut out);
         let mut is_empty = true;
@@ -76,6 +79,17 @@ impl Plot {
         (across(self.x.place(x)), up(self.y.place(y)))
     }
 
+    fn draw_shade(&self, out: &mut String) {
+        let Some((from, to)) = self.shaded else { return };
+        let (left, right) = (across(self.x.place(from)), across(self.x.place(to)));
+        let _ = writeln!(
+            out,
+            "<rect class=\"shade\" x=\"{left:.1}\" y=\"{TOP}\" width=\"{:.1}\" height=\"{:.1}\"/>",
+            right - left,
+            HEIGHT - BOTTOM - TOP
+        );
+    }
+
     fn draw_axes(&self, out: &mut String) {
         let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
         for (place, text) in &self.y.ticks {
@@ -94,7 +108,7 @@ impl Plot {
                 out,
                 "<path class=\"grid\" d=\"M{x:.1} {TOP}V{bottom}\"/>\
                  <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{text}</text>",
-                bottom + 17.0
+                bottom + 19.0
             );
         }
         let _ = writeln!(
@@ -121,6 +135,14 @@ impl Plot {
                 line.name
             );
             x += 52.0 + LEGEND_CHARACTER * line.name.chars().count() as f64;
+        }
+        if self.shaded.is_some() {
+            let _ = writeln!(
+                out,
+                "<rect class=\"shade\" x=\"{x:.1}\" y=\"10\" width=\"24\" height=\"12\"/>\
+                 <text x=\"{:.1}\" y=\"20\">measured</text>",
+                x + 30.0
+            );
         }
     }
 }

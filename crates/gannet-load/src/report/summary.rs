@@ -85,10 +85,16 @@ pub(super) fn invalid_headline() -> &'static str {
 
 fn run(results: &Results) -> Section {
     let asked = &results.asked;
-    let opened = match asked.ramp_per_second {
+    let mut opened = match asked.ramp_per_second {
         Some(ramp) => format!("opened at {}/s", units::rate(ramp)),
         None => "opened as fast as they come up".to_owned(),
     };
+    if asked.sources > 1 {
+        opened += &format!(", from {} addresses", units::count(asked.sources));
+    }
+    if asked.login {
+        opened += ", each logged in";
+    }
     let size = units::bytes(asked.size as u64);
     let requests = match asked.rate_per_second {
         Some(rate) => format!("open loop at {}/s, {size} each", units::rate(rate)),
@@ -136,23 +142,34 @@ fn connections(results: &Results) -> Section {
             units::time(connect.max())
         )
     };
-    Section {
+    let mut section = Section {
         title: "Connections",
         rows: vec![
             (
                 "opened",
                 format!(
-                    "{} in {}, {} up at the end",
+                    "{} in {}, {} up at the {}",
                     units::count(connections.opened),
                     units::span(results.ramped),
-                    units::count(connections.up)
+                    units::count(connections.up),
+                    if results.hold.is_some() { "measurement's end" } else { "end" }
                 ),
             ),
             ("failed", by_reason(results.failed(), &connections.failed)),
             ("lost", by_reason(results.lost(), &connections.lost)),
             ("time to connect", took),
         ],
+    };
+    if let Some(hold) = results.hold {
+        let lost = if hold.lost == 0 { "none".to_owned() } else { units::count(hold.lost) };
+        let held = format!(
+            "{} without requests: {} up at its end, {lost} lost",
+            units::span(hold.lasted),
+            units::count(hold.up)
+        );
+        section.rows.push(("held", held));
     }
+    section
 }
 
 fn requests(results: &Results) -> Section {

@@ -39,6 +39,14 @@ impl Scenario for Echo {
         }
         Ok(answers)
     }
+
+    fn login_answer(&self, received: &mut usize, bytes: &[u8], login: &[u8]) -> Result<bool, Wrong> {
+        if !login[*received..].starts_with(bytes) {
+            return Err(Wrong);
+        }
+        *received += bytes.len();
+        Ok(*received == login.len())
+    }
 }
 
 #[cfg(test)]
@@ -57,5 +65,14 @@ mod tests {
         assert_eq!(Echo.answer(&mut received, &stream[20..], expected(2, 1)), Ok(1));
         assert_eq!(Echo.answer(&mut received, b"x", expected(3, 0)), Err(Wrong), "nothing was asked");
         assert_eq!(Echo.answer(&mut received, b"?", expected(0, 1)), Err(Wrong));
+    }
+
+    #[test]
+    fn a_logins_answer_may_come_in_pieces_and_has_nothing_after_it() {
+        let mut received = 0;
+        assert_eq!(Echo.login_answer(&mut received, b"he", b"hello"), Ok(false));
+        assert_eq!(Echo.login_answer(&mut received, b"llo", b"hello"), Ok(true));
+        assert_eq!(Echo.login_answer(&mut 2, b"llo!", b"hello"), Err(Wrong));
+        assert_eq!(Echo.login_answer(&mut 2, b"lx", b"hello"), Err(Wrong));
     }
 }

@@ -8,7 +8,7 @@ use super::{Expected, Scenario, Wrong};
 /// Against the service `frames`.
 #[derive(Clone, Debug)]
 pub struct Frames {
-    /// Bytes of a payload.
+    /// Bytes of the longest payload, of a request or a login.
     pub size: usize,
 }
 
@@ -30,5 +30,9 @@ impl Scenario for Frames {
 
     fn answer(&self, (): &mut (), frame: &[u8], expected: Expected<'_>) -> Result<u64, Wrong> {
         if expected.payload(0) == Some(frame) { Ok(1) } else { Err(Wrong) }
+    }
+
+    fn login_answer(&self, (): &mut (), frame: &[u8], login: &[u8]) -> Result<bool, Wrong> {
+        if frame == login { Ok(true) } else { Err(Wrong) }
     }
 }

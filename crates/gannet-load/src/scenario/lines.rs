@@ -8,7 +8,7 @@ use super::{Expected, Scenario, Wrong};
 /// Against the service `lines`.
 #[derive(Clone, Debug)]
 pub struct Lines {
-    /// Bytes of a payload.
+    /// Bytes of the longest payload, of a request or a login.
     pub size: usize,
 }
 
@@ -29,5 +29,9 @@ impl Scenario for Lines {
     fn answer(&self, (): &mut (), line: &[u8], expected: Expected<'_>) -> Result<u64, Wrong> {
         let payload = expected.payload(0).ok_or(Wrong)?;
         if line.strip_prefix(PREFIX) == Some(payload) { Ok(1) } else { Err(Wrong) }
+    }
+
+    fn login_answer(&self, (): &mut (), line: &[u8], login: &[u8]) -> Result<bool, Wrong> {
+        if line.strip_prefix(PREFIX) == Some(login) { Ok(true) } else { Err(Wrong) }
     }
 }

@@ -1,4 +1,5 @@
-//! What a simulated client says and what it must hear. Adding a scenario is one file here and one entry in `run.rs`.
+//! What a simulated client says and what it must hear. Adding a scenario is one file here and one entry in `config.rs`
+//! and `run.rs`.
 
 mod echo;
 mod frames;
@@ -45,6 +46,18 @@ pub trait Scenario: Clone + Send + Sync + 'static {
         message: <Self::Codec as Codec>::Message<'_>,
         expected: Expected<'_>,
     ) -> Result<u64, Wrong>;
+
+    /// Takes what came of a connection that has sent nothing but its login, and says whether the answer is complete.
+    ///
+    /// # Errors
+    ///
+    /// [`Wrong`] where it is not the login's answer.
+    fn login_answer(
+        &self,
+        progress: &mut Self::Progress,
+        message: <Self::Codec as Codec>::Message<'_>,
+        login: &[u8],
+    ) -> Result<bool, Wrong>;
 }
 
 /// What a connection waits for.

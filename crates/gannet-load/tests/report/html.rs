@@ -81,7 +81,8 @@ fn seconds_without_an_answer_are_a_gap_in_the_latency() {
     let page = html(&sample::stalled());
     let plot = page.split("id=\"latency-title\"").nth(1).unwrap();
     let plot = plot.split("</svg>").next().unwrap();
-    assert_eq!(plot.matches("<polyline").count(), 6);
+    // Each of the lines has a piece before the measured time, and two in it.
+    assert_eq!(plot.matches("<polyline").count(), 9);
 }
 
 #[test]
@@ -90,6 +91,7 @@ fn a_run_of_a_day_makes_a_page_of_moderate_size_that_keeps_the_worst_second() {
     results.seconds = (1..=86_400)
         .map(|i| Second {
             at: Duration::from_secs(i),
+            lasted: Duration::from_secs(1),
             connections: 1_000,
             answered: 10,
             errors: 0,
@@ -102,4 +104,38 @@ fn a_run_of_a_day_makes_a_page_of_moderate_size_that_keeps_the_worst_second() {
     assert!(page.len() < 150_000, "{}", page.len());
     let plot = page.split("id=\"latency-title\"").nth(1).unwrap();
     assert!(plot.split("</svg>").next().unwrap().contains(">10 s</text>"));
+}
+
+#[test]
+fn the_measured_time_is_shaded_in_every_plot_over_time() {
+    let page = html(&sample::stalled());
+    // Each has the shade itself and its place in the legend.
+    assert_eq!(page.matches("<rect class=\"shade\"").count(), 6);
+    let by_percentile = page.split("id=\"by-percentile-title\"").nth(1).unwrap();
+    assert!(!by_percentile.split("</svg>").next().unwrap().contains("shade"));
+}
+
+#[test]
+fn a_piece_of_a_second_is_no_dip_in_the_throughput_and_a_longer_one_is_scaled() {
+    let points = |results: &gannet_load::results::Results| {
+        let page = html(results);
+        let plot = page.split("id=\"throughput-title\"").nth(1).unwrap().split("</svg>").next().unwrap().to_owned();
+        let line = plot.split("<polyline class=\"line first\" points=\"").nth(1).unwrap();
+        line.split('"').next().unwrap().split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let mut results = sample::closed();
+    let second = |at_ms, lasted_ms, answered| Second {
+        at: Duration::from_millis(at_ms),
+        lasted: Duration::from_millis(lasted_ms),
+        connections: 1_000,
+        answered,
+        errors: 0,
+        p50_ns: sample::MS,
+        p99_ns: sample::MS,
+        max_ns: sample::MS,
+    };
+    results.seconds = vec![second(1_000, 1_000, 1_000), second(1_800, 800, 800), second(2_000, 200, 10)];
+    let points = points(&results);
+    let heights: Vec<_> = points.iter().filter_map(|point| point.split_once(',')).map(|(_, y)| y).collect();
+    assert!(heights.len() == 2 && heights[0] == heights[1], "{points:?}");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gannet_load::results::{Asked, Connections, Requests, Results, Second, ServerUsage};
+use gannet_load::results::{Asked, Connections, Hold, Requests, Results, Second, ServerUsage};
 use hdrhistogram::Histogram;
 
 pub const MS: u64 = 1_000_000;
@@ -29,6 +29,7 @@ pub fn nothing() -> Results {
             driver: "uring".to_owned(),
             ..Asked::default()
         },
+        measured_from: Duration::from_secs(2),
         measured: Duration::from_secs(10),
         ramped: Duration::from_millis(200),
         connections: Connections::default(),
@@ -37,6 +38,7 @@ pub fn nothing() -> Results {
         service_ns: times([]),
         late_ns: times([]),
         connect_ns: times([]),
+        hold: None,
         seconds: Vec::new(),
         server: None,
         invalid: Vec::new(),
@@ -82,6 +84,7 @@ pub fn stalled() -> Results {
             let catches_up = i == 8;
             Second {
                 at: Duration::from_secs(i),
+                lasted: Duration::from_secs(1),
                 connections: if i < 9 { 1_000 } else { 997 },
                 answered: match i {
                     _ if stands => 0,
@@ -95,6 +98,8 @@ pub fn stalled() -> Results {
             }
         })
         .collect();
+    results.asked.hold = Duration::from_secs(3);
+    results.hold = Some(Hold { lasted: Duration::from_secs(3), up: 996, lost: 1 });
     results.server = Some(ServerUsage { cpu: Duration::from_millis(4_200), resident_bytes: 117_440_512 });
     results
 }

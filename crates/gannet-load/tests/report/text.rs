@@ -46,6 +46,15 @@ fn connections_errors_and_bytes_are_said_with_their_reasons() {
 }
 
 #[test]
+fn what_was_held_where_from_and_logged_in_is_said() {
+    let mut results = sample::stalled();
+    (results.asked.sources, results.asked.login) = (3, true);
+    let text = text(&results);
+    assert!(line(&text, "held").ends_with("3 s without requests: 996 up at its end, 1 lost"), "{text}");
+    assert!(line(&text, "asked").ends_with("opened at 5,000/s, from 3 addresses, each logged in"), "{text}");
+}
+
+#[test]
 fn an_invalid_run_says_so_first_and_last() {
     let mut results = sample::closed();
     results.invalid = vec!["reactor 1 was busy for 98 % of the time".to_owned()];

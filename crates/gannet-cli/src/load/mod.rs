@@ -1,0 +1,128 @@
+//! `gannet load`: simulates clients, and reports what they saw.
+
+mod live;
+mod options;
+mod room;
+mod sources;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use gannet::Address;
+use gannet_load::expect::Expectation;
+use gannet_load::report;
+use gannet_load::results::Results;
+use gannet_load::run::{Config, Kind, run};
+use gannet_load::units;
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use self::live::Live;
+pub(crate) use self::options::LoadOptions;
+use self::options::usage;
+use self::room::{Need, Room};
+use crate::failure::Failure;
+use crate::open_files::OpenFiles;
+
+/// Runs.
+///
+/// # Errors
+///
+/// The options contradict each other or the machine, the engine cannot start, an expectation was not met, or the run is
+/// not valid.
+pub(crate) fn load(options: &LoadOptions) -> Result<(), Failure> {
+    let target: Address = options.url.parse()?;
+    if matches!(target, Address::Udp(_)) {
+        return Err(usage("a load goes to tcp:// or unix://"));
+    }
+    let mut config = options.config(target)?;
+    let _open_files = OpenFiles::raise();
+    let room = Room::now();
+    config.sources = sources::resolve(&options.sources, &config.target, config.connections, room.ports)?;
+    config.reactors = room.reactors(config.connections, options.reactors, config.driver)?;
+    let need = Need::of(&config, sources::is_here(&config.target));
+    room.check_memory(&need)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // The first ends the run early, the second the process.
+        let installed = signal_hook::flag::register_conditional_shutdown(signal, 1, stop.clone())
+            .and_then(|_| signal_hook::flag::register(signal, stop.clone()));
+        installed.map_err(|error| Failure::Output(format!("signals cannot be handled: {error}")))?;
+    }
+    for file in [&options.json, &options.html, &options.csv].into_iter().flatten() {
+        // A run of an hour is not to end with a folder that is not there.
+        let opened = std::fs::OpenOptions::new().create(true).append(true).open(file);
+        opened.map_err(|error| unwritable(file, &error))?;
+    }
+    if !options.quiet {
+        say(&announcement(&config, &room, &need));
+    }
+    let mut live = Live::new(options.quiet, &config);
+    let results = run(&config, &stop, &mut |moment| live.show(moment))?;
+    live.end();
+    if !options.quiet {
+        say(&report::text(&results));
+    }
+    write(options.json.as_ref(), || report::json(&results).map_err(std::io::Error::from))?;
+    write(options.html.as_ref(), || Ok(report::html(&results)))?;
+    write(options.csv.as_ref(), || Ok(report::csv(&results)))?;
+    judge(&options.expect, &results)
+}
+
+/// Whether the run is one to be content with.
+fn judge(expectations: &[Expectation], results: &Results) -> Result<(), Failure> {
+    if !results.invalid.is_empty() {
+        return Err(Failure::Invalid(results.invalid.join("; ")));
+    }
+    let unmet = expectations.iter().filter_map(|expectation| expectation.check(results).err());
+    let unmet: Vec<String> = unmet.map(|failed| failed.to_string()).collect();
+    if !unmet.is_empty() {
+        return Err(Failure::Unmet(unmet.join("; ")));
+    }
+    if results.connections.opened == 0 && results.failed() > 0 {
+        let reasons = results.connections.failed.iter();
+        let reasons: Vec<String> =
+            reasons.map(|(reason, times)| format!("{} {reason}", units::count(*times))).collect();
+        return Err(Failure::Unconnected { url: results.asked.url.clone(), reasons: reasons.join(", ") });
+    }
+    Ok(())
+}
+
+/// Prints to standard output. Nobody has to read it: where it is closed, the files and the exit status are what is left.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// Writes a form of the report, where it is wanted.
+fn write(file: Option<&PathBuf>, content: impl FnOnce() -> std::io::Result<String>) -> Result<(), Failure> {
+    let Some(file) = file else { return Ok(()) };
+    let written = content().and_then(|content| std::fs::write(file, content));
+    written.map_err(|error| unwritable(file, &error))
+}
+
+fn unwritable(file: &Path, error: &std::io::Error) -> Failure {
+    Failure::Output(format!("{} cannot be written: {error}", file.display()))
+}
+
+/// What is said before the start: what will be done, and the arithmetic of what that needs.
+fn announcement(config: &Config, room: &Room, need: &Need) -> String {
+    let connections = units::things(config.connections.into(), "connection");
+    let what = match config.kind {
+        Kind::Idle => format!("a frame every {} on each", units::span(config.heartbeat)),
+        Kind::Connect => "opened and closed again and again".to_owned(),
+        _ => match config.rate_per_second {
+            Some(rate) => format!("{} requests a second by schedule", units::rate(rate)),
+            None => format!("a closed loop, {} outstanding on each", config.depth),
+        },
+    };
+    let available = room.memory_bytes.map_or_else(String::new, |free| format!(" of {} available", units::bytes(free)));
+    format!(
+        "{} against {}: {connections}, {what}\n{}, {}, about {} of memory{available}\n\n",
+        config.kind.name(),
+        config.target,
+        units::things(config.reactors as u64, "reactor"),
+        sources::said(&config.sources),
+        units::bytes(need.all())
+    )
+}

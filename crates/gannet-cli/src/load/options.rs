@@ -1,0 +1,255 @@
+//! The options of `gannet load`.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use gannet::Address;
+use gannet_load::expect::Expectation;
+use gannet_load::login::Login;
+use gannet_load::run::{Config, Kind};
+use gannet_load::sources::Sources;
+
+use crate::failure::Failure;
+use crate::options::DriverName;
+use crate::units::{duration, rate, size};
+
+/// What the help says after the options, and what it says there where all of it is asked for.
+const MORE: &str = "'gannet load --help' says more, with examples.";
+const MANUAL: &str = include_str!("manual.txt");
+const LOGIN: &str = "What each client says first: the bytes of a file, or a text with {n} for its number";
+const MORE_OF_LOGIN: &str = "\
+    Where a file of this name exists, its bytes are sent as they are. Otherwise it is a text, in which \\r \\n \\t \\\\ and \
+    \\xHH are bytes and {n} is the client's number, from 0 on. It is sent as one message of the scenario, and has to be \
+    answered as a request is. A client counts as up afterwards, and is a failed connection (reason: login) where the \
+    answer is wrong or does not come within 10s.";
+
+/// A text of the help in which `{n}` is to be read. The parser's library would print a line break in its place, so that a
+/// terminal's "normal text", which shows nothing, stands in the middle of it.
+fn shown(text: &str) -> String {
+    text.replace("{n}", "{\x1b[0mn}")
+}
+
+/// Simulates clients and reports what they saw.
+///
+/// Each client is a connection that is held for the whole run. Every answer is checked to the byte. The report says
+/// whether the run is valid: where this process, and not the server, was the limit, it is not.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = MORE, after_long_help = shown(MANUAL))]
+pub(crate) struct LoadOptions {
+    /// What clients do
+    #[arg(value_enum)]
+    pub(super) scenario: ScenarioName,
+
+    /// Where they connect: tcp://host:port or unix:///path
+    pub(super) url: String,
+
+    /// How many clients, each with a connection
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=4_000_000))]
+    #[arg(help_heading = "Connections")]
+    pub(super) connections: u32,
+
+    /// Connections opened in a second, as 5000/s [default: as fast as they come up]
+    #[arg(long, value_name = "RATE", value_parser = rate, help_heading = "Connections")]
+    ramp: Option<f64>,
+
+    /// Addresses to connect from: auto, or a list as 127.0.0.0/16 or 10.0.0.5,10.0.0.6
+    ///
+    /// Connections are spread over them evenly. One address is good for 20,000, or for fewer where
+    /// net.ipv4.ip_local_port_range has fewer ports. auto takes as many loopback addresses as are needed, or else the
+    /// addresses of the interface that the target is reached by.
+    #[arg(long, value_name = "ADDRESSES", default_value = "auto", help_heading = "Connections")]
+    pub(super) sources: Sources,
+
+    /// How long connections stay open after the measurement, without requests; what idle does anyway
+    ///
+    /// The server's heartbeats are answered, and connections that end are counted as lost. With idle it is another name
+    /// of --duration; connect keeps no connection.
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Connections")]
+    hold: Option<Duration>,
+
+    /// Bytes of a request's payload, as 64 or 4KiB; at most 1MiB
+    #[arg(long, value_name = "SIZE", value_parser = payload, default_value = "64", help_heading = "Clients")]
+    pub(super) size: usize,
+
+    #[arg(long, value_name = "FILE|TEXT", value_parser = login, help_heading = "Clients")]
+    #[arg(help = shown(LOGIN), long_help = shown(&format!("{LOGIN}\n\n{MORE_OF_LOGIN}")))]
+    login: Option<Login>,
+
+    /// From one frame of an idle client to its next [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = some_time, help_heading = "Clients")]
+    heartbeat: Option<Duration>,
+
+    /// Requests in a second, all clients together, as 10000/s: an open loop
+    #[arg(long, value_name = "RATE", value_parser = rate, conflicts_with = "depth", help_heading = "Schedule")]
+    rate: Option<f64>,
+
+    /// Requests outstanding on each connection of a closed loop [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(help_heading = "Schedule")]
+    depth: Option<u32>,
+
+    /// What is not counted, once all connections are up
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1s", help_heading = "Schedule")]
+    warmup: Duration,
+
+    /// How long requests are counted, or idle connections held [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = some_time, help_heading = "Schedule")]
+    duration: Option<Duration>,
+
+    /// Threads [default: one, or as many as the connections need with io_uring]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_024), help_heading = "Process")]
+    pub(super) reactors: Option<u16>,
+
+    /// What talks to the kernel; auto is io_uring where it can be used
+    #[arg(long, value_enum, default_value_t = DriverName::Auto, help_heading = "Process")]
+    pub(super) driver: DriverName,
+
+    /// Pin each thread to a processor
+    #[arg(long, help_heading = "Process")]
+    pin: bool,
+
+    /// What has to be true of the results, as p99<5ms; may be given many times
+    ///
+    /// A figure, one of < <= > >= =, and a value: p50, p99.9 and the like, max, mean (each also after response.,
+    /// service., late. or connect.), rate, errors, lost, failed, opened, up, sent, answered, unanswered, never_sent.
+    #[arg(long, value_name = "EXPECTATION", help_heading = "Report")]
+    pub(super) expect: Vec<Expectation>,
+
+    /// Writes the report as JSON
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    pub(super) json: Option<PathBuf>,
+
+    /// Writes a page with plots, complete in itself
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    pub(super) html: Option<PathBuf>,
+
+    /// Writes a row for each second
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    pub(super) csv: Option<PathBuf>,
+
+    /// The server's process, where it is on this machine: its CPU time and memory are reported
+    #[arg(long, value_name = "PID", help_heading = "Report")]
+    server_pid: Option<u32>,
+
+    /// Prints nothing but errors and unmet expectations
+    #[arg(long, help_heading = "Report")]
+    pub(super) quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum ScenarioName {
+    /// Bytes, echoed; against the service echo
+    Echo,
+    /// Lines, answered with 'echo: ' and the line; against lines
+    Lines,
+    /// Frames of a 4-byte length, echoed; against frames
+    Frames,
+    /// Open, exchange a frame, close, again; against frames
+    Connect,
+    /// Open and hold, with a frame exchanged at each heartbeat; against frames
+    Idle,
+}
+
+impl From<ScenarioName> for Kind {
+    fn from(name: ScenarioName) -> Self {
+        match name {
+            ScenarioName::Echo => Self::Echo,
+            ScenarioName::Lines => Self::Lines,
+            ScenarioName::Frames => Self::Frames,
+            ScenarioName::Connect => Self::Connect,
+            ScenarioName::Idle => Self::Idle,
+        }
+    }
+}
+
+impl LoadOptions {
+    /// What to do, as far as it does not depend on the machine.
+    ///
+    /// # Errors
+    ///
+    /// Options contradict each other or the scenario.
+    pub(super) fn config(&self, target: Address) -> Result<Config, Failure> {
+        let kind = Kind::from(self.scenario);
+        self.check(kind)?;
+        let mut config = Config::new(kind, target);
+        let login = match (kind, self.login.clone()) {
+            (Kind::Lines, Some(login)) => Some(login.line().map_err(|error| usage(&format!("--login: {error}")))?),
+            (_, login) => login,
+        };
+        // What idle clients do is to be held.
+        let (duration, hold) = match kind {
+            Kind::Idle => (self.duration.or(self.hold), Duration::ZERO),
+            _ => (self.duration, self.hold.unwrap_or_default()),
+        };
+        config.connections = self.connections;
+        config.ramp_per_second = self.ramp;
+        config.login = login;
+        config.warmup = self.warmup;
+        config.duration = duration.unwrap_or(config.duration);
+        config.hold = hold;
+        config.rate_per_second = self.rate;
+        config.depth = self.depth.unwrap_or(config.depth);
+        config.size = self.size;
+        config.heartbeat = self.heartbeat.unwrap_or(config.heartbeat);
+        config.driver = self.driver.into();
+        config.pin = self.pin;
+        config.server_pid = self.server_pid;
+        Ok(config)
+    }
+
+    fn check(&self, kind: Kind) -> Result<(), Failure> {
+        let is_loop = matches!(kind, Kind::Echo | Kind::Lines | Kind::Frames);
+        let name = kind.name();
+        if !is_loop && self.rate.is_some() {
+            return Err(usage(&format!("--rate is for echo, lines and frames; {name} has a pace of its own")));
+        }
+        if !is_loop && self.depth.is_some() {
+            return Err(usage(&format!("--depth is for echo, lines and frames; {name} has one request at a time")));
+        }
+        if kind != Kind::Idle && self.heartbeat.is_some() {
+            return Err(usage(&format!("--heartbeat is for idle; {name} sends at its own pace")));
+        }
+        if kind == Kind::Connect && self.hold.is_some() {
+            return Err(usage("connect keeps no connection that --hold could hold"));
+        }
+        if kind == Kind::Idle && self.hold.is_some() && self.duration.is_some() {
+            return Err(usage("--hold and --duration are the same for idle: give one of them"));
+        }
+        if kind == Kind::Idle && self.hold == Some(Duration::ZERO) {
+            return Err(usage("--hold is the time that idle connections are held: it is longer than 0"));
+        }
+        Ok(())
+    }
+}
+
+/// Wrong usage, with where to read on.
+pub(super) fn usage(what: &str) -> Failure {
+    Failure::Usage(format!("{what}; try 'gannet load --help'"))
+}
+
+fn payload(text: &str) -> Result<usize, String> {
+    let bytes = size(text)?;
+    if (1..=1 << 20).contains(&bytes) { Ok(bytes) } else { Err("a payload has 1 byte to 1MiB".to_owned()) }
+}
+
+fn some_time(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("it has to be longer than 0, as 500ms".to_owned()),
+        time => Ok(time),
+    }
+}
+
+/// The bytes of the file of this name where there is one, pipes included; else the text itself.
+fn login(text: &str) -> Result<Login, String> {
+    let path = Path::new(text);
+    if !path.exists() || path.is_dir() {
+        return Login::text(text).map_err(|error| error.to_string());
+    }
+    let mut bytes = Vec::new();
+    // One byte more than a login may have: then it is too long, however long it is.
+    let read = std::fs::File::open(path).and_then(|file| file.take((1 << 20) + 1).read_to_end(&mut bytes));
+    read.map_err(|error| format!("the file cannot be read: {error}"))?;
+    Login::bytes(bytes).map_err(|error| error.to_string())
+}

@@ -1,0 +1,142 @@
+//! What a run is asked to do.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use gannet::{Address, DriverChoice};
+
+use crate::login::Login;
+use crate::plan::Mode;
+use crate::results::Asked;
+
+/// What clients do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// Raw bytes, echoed.
+    Echo,
+    /// Lines, answered with `echo: ` and the line.
+    Lines,
+    /// Frames, echoed.
+    Frames,
+    /// Open, exchange a frame, close, again.
+    Connect,
+    /// Open and hold, with a frame exchanged at each heartbeat.
+    Idle,
+}
+
+impl Kind {
+    /// The name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Echo => "echo",
+            Self::Lines => "lines",
+            Self::Frames => "frames",
+            Self::Connect => "connect",
+            Self::Idle => "idle",
+        }
+    }
+}
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What clients do.
+    pub kind: Kind,
+    /// Where they connect.
+    pub target: Address,
+    /// The addresses they connect from, in turn; where there are none, the system chooses.
+    pub sources: Vec<IpAddr>,
+    /// How many.
+    pub connections: u32,
+    /// Connections opened in a second; `None` is as fast as they come up.
+    pub ramp_per_second: Option<f64>,
+    /// What each sends first, and whose answer it awaits before it counts as up.
+    pub login: Option<Login>,
+    /// How long a connect may take, and a login.
+    pub patience: Duration,
+    /// What does not count, once all connections are up.
+    pub warmup: Duration,
+    /// What counts.
+    pub duration: Duration,
+    /// How long connections stay open afterwards, without requests.
+    pub hold: Duration,
+    /// Requests a second, all connections together; `None` is a closed loop.
+    pub rate_per_second: Option<f64>,
+    /// Requests outstanding on each connection of a closed loop.
+    pub depth: u32,
+    /// Bytes of a payload.
+    pub size: usize,
+    /// From one frame of an idle connection to its next.
+    pub heartbeat: Duration,
+    /// Threads.
+    pub reactors: usize,
+    /// The driver.
+    pub driver: DriverChoice,
+    /// Whether threads are pinned.
+    pub pin: bool,
+    /// The server's process, where it is on this machine.
+    pub server_pid: Option<u32>,
+}
+
+impl Config {
+    /// One client in a closed loop of 64-byte payloads, measured for ten seconds after one of warm-up.
+    #[must_use]
+    pub fn new(kind: Kind, target: Address) -> Self {
+        Self {
+            kind,
+            target,
+            sources: Vec::new(),
+            connections: 1,
+            ramp_per_second: None,
+            login: None,
+            patience: Duration::from_secs(10),
+            warmup: Duration::from_secs(1),
+            duration: Duration::from_secs(10),
+            hold: Duration::ZERO,
+            rate_per_second: None,
+            depth: 1,
+            size: 64,
+            heartbeat: Duration::from_secs(30),
+            reactors: 1,
+            driver: DriverChoice::Auto,
+            pin: false,
+            server_pid: None,
+        }
+    }
+
+    /// How clients behave.
+    pub(crate) fn mode(&self) -> Mode {
+        let every = |interval: Duration| Mode::Open { interval_ns: interval.as_nanos().max(1) as u64 };
+        match (self.kind, self.rate_per_second) {
+            (Kind::Connect, _) => Mode::Churn,
+            (Kind::Idle, _) => every(self.heartbeat),
+            (_, Some(rate)) => every(Duration::from_secs_f64(f64::from(self.connections.max(1)) / rate)),
+            (_, None) => Mode::Closed { depth: self.depth },
+        }
+    }
+
+    /// As a report shows it, with the driver that was found to be there.
+    pub(crate) fn asked(&self, driver: &str) -> Asked {
+        Asked {
+            scenario: self.kind.name().to_owned(),
+            url: self.target.to_string(),
+            connections: u64::from(self.connections),
+            sources: self.sources.len() as u64,
+            login: self.login.is_some(),
+            rate_per_second: match self.mode() {
+                Mode::Open { interval_ns } => Some(f64::from(self.connections) * 1e9 / interval_ns as f64),
+                Mode::Closed { .. } | Mode::Churn => None,
+            },
+            depth: self.depth,
+            size: self.size,
+            duration: self.duration,
+            warmup: self.warmup,
+            hold: self.hold,
+            ramp_per_second: self.ramp_per_second,
+            reactors: self.reactors,
+            driver: driver.to_owned(),
+        }
+    }
+}
