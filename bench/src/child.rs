@@ -5,6 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 
+use crate::redis;
 use crate::socket::check;
 use crate::subject::Subject;
 
@@ -35,9 +36,7 @@ impl Server {
                 return Err(io::Error::other("the server has no standard output"));
             };
             let server = Self { child, port };
-            let mut line = String::new();
-            BufReader::new(stdout).read_line(&mut line)?;
-            if line.trim_end() == format!("ready {port}") {
+            if listens(BufReader::new(stdout), port)? {
                 return Ok(server);
             }
             let status = server.into_status()?;
@@ -67,6 +66,19 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Reads what a server says until it says that it listens, or says no more.
+fn listens(mut stdout: impl BufRead, port: u16) -> io::Result<bool> {
+    let ready = format!("ready {port}");
+    let mut line = String::new();
+    while stdout.read_line(&mut line)? > 0 {
+        if line.trim_end() == ready || line.contains(redis::READY) {
+            return Ok(true);
+        }
+        line.clear();
+    }
+    Ok(false)
 }
 
 fn next_port() -> u16 {
