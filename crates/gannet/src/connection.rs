@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::address::Peer;
 use crate::buffer::Carry;
 use crate::driver::Token;
-use crate::group::Membership;
+use crate::group::Joined;
 use crate::outbox::Outbox;
 use crate::wheel::{Links, Tick};
 
@@ -197,7 +197,7 @@ pub(crate) struct Connection {
     pub(crate) carry: Option<Box<Carry>>,
     /// Boxed on purpose: most connections are in no group, and pay eight bytes for that and not twenty-four.
     #[allow(clippy::box_collection)]
-    pub(crate) groups: Option<Box<Vec<Membership>>>,
+    pub(crate) groups: Option<Box<Joined>>,
     pub(crate) peer: Peer,
     pub(crate) links: Links,
     pub(crate) session: u32,

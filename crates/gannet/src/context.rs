@@ -245,12 +245,12 @@ impl<S: Service> Context<'_, S> {
     pub fn broadcast<const N: usize>(&mut self, group: Group, parts: [&[u8]; N]) -> Result<(), SendError> {
         let payload = encode(self.codec, &parts).map_err(|_| SendError::Encode)?;
         let token = self.token;
-        let included = self.core.is_member(token, group);
-        if included {
+        if self.core.is_member(token, group) {
             self.core.append_shared(token, payload.clone());
         }
-        let except = included.then_some(token);
-        self.core.deferred.push(Deferred::Broadcast { group, payload: payload.clone(), except });
+        // Nor does it get the message if it joins before the others get it.
+        let deferred = Deferred::Broadcast { group, payload: payload.clone(), except: Some(token) };
+        self.core.deferred.push(deferred);
         self.core.shared.broadcast(group, &payload, Some(self.core.reactor))
     }
 

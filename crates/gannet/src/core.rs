@@ -43,7 +43,7 @@ pub(crate) type MakeSessionHere = Box<dyn FnOnce(&mut dyn Host) -> u32>;
 
 /// What a callback wants done that needs the driver at once, in the order it wanted it.
 pub(crate) enum Deferred {
-    /// Bytes for every member of a group but one, which has them already.
+    /// Bytes for every member of a group but the sender: it has them already, or was no member then.
     Broadcast { group: Group, payload: Bytes, except: Option<Token> },
     /// Bytes for another connection of this reactor.
     Write { place: Place, payload: Bytes },
@@ -119,7 +119,7 @@ impl Core {
         self.slab
             .get(token)
             .and_then(|connection| connection.groups.as_deref())
-            .is_some_and(|joined| joined.iter().any(|membership| membership.group() == group))
+            .is_some_and(|joined| joined.contains(group))
     }
 
     /// Puts a connection on the list of those to settle at the end of the turn.

@@ -37,16 +37,68 @@ pub enum JoinError {
     Closed,
 }
 
-/// A connection's place in a group.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Membership {
-    group: Group,
-    position: u32,
+/// The groups of one connection, with its position in each.
+#[derive(Debug)]
+pub(crate) enum Joined {
+    /// So few that looking at each is quick, and small.
+    Few(Vec<(Group, u32)>),
+    /// More: whatever is done with one of them does not depend on how many they are.
+    Many(HashMap<Group, u32>),
 }
 
-impl Membership {
-    pub(crate) fn group(self) -> Group {
-        self.group
+/// The most groups of a connection that are looked through one by one.
+const FEW: usize = 32;
+
+impl Joined {
+    pub(crate) fn contains(&self, group: Group) -> bool {
+        match self {
+            Self::Few(few) => few.iter().any(|(joined, _)| *joined == group),
+            Self::Many(many) => many.contains_key(&group),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Few(few) => few.len(),
+            Self::Many(many) => many.len(),
+        }
+    }
+
+    /// Adds a group that is not there.
+    fn add(&mut self, group: Group, position: u32) {
+        match self {
+            Self::Few(few) if few.len() < FEW => few.push((group, position)),
+            Self::Few(few) => {
+                let mut many: HashMap<Group, u32> = few.drain(..).collect();
+                many.insert(group, position);
+                *self = Self::Many(many);
+            }
+            Self::Many(many) => {
+                many.insert(group, position);
+            }
+        }
+    }
+
+    /// Notes where in a group the connection is now.
+    fn moved(&mut self, group: Group, position: u32) {
+        let found = match self {
+            Self::Few(few) => few.iter_mut().find(|(joined, _)| *joined == group).map(|(_, position)| position),
+            Self::Many(many) => many.get_mut(&group),
+        };
+        if let Some(found) = found {
+            *found = position;
+        }
+    }
+
+    /// Takes a group out; says where in it the connection is.
+    fn take(&mut self, group: Group) -> Option<u32> {
+        match self {
+            Self::Few(few) => {
+                let index = few.iter().position(|(joined, _)| *joined == group)?;
+                Some(few.swap_remove(index).1)
+            }
+            Self::Many(many) => many.remove(&group),
+        }
     }
 }
 
@@ -76,18 +128,19 @@ impl Groups {
         limits: &crate::Limits,
     ) -> Result<(), JoinError> {
         let connection = slab.get_mut(token).ok_or(JoinError::Closed)?;
-        let joined = connection.groups.as_deref().map_or(&[][..], Vec::as_slice);
-        if joined.iter().any(|membership| membership.group == group) {
+        let joined = connection.groups.as_deref();
+        if joined.is_some_and(|joined| joined.contains(group)) {
             return Ok(());
         }
-        if joined.len() >= limits.groups_per_connection {
+        if joined.map_or(0, Joined::len) >= limits.groups_per_connection {
             return Err(JoinError::TooManyOfConnection);
         }
         if self.members.len() >= limits.groups && !self.members.contains_key(&group) {
             return Err(JoinError::TooManyOfReactor);
         }
         let members = self.members.entry(group).or_default();
-        connection.groups.get_or_insert_default().push(Membership { group, position: members.len() as u32 });
+        let joined = connection.groups.get_or_insert_with(|| Box::new(Joined::Few(Vec::new())));
+        joined.add(group, members.len() as u32);
         members.push(token);
         Ok(())
     }
@@ -96,32 +149,30 @@ impl Groups {
     pub(crate) fn leave(&mut self, slab: &mut Slab<Connection>, token: Token, group: Group) -> bool {
         let Some(connection) = slab.get_mut(token) else { return false };
         let Some(joined) = connection.groups.as_deref_mut() else { return false };
-        let Some(index) = joined.iter().position(|membership| membership.group == group) else { return false };
-        let membership = joined.swap_remove(index);
-        if joined.is_empty() {
+        let Some(position) = joined.take(group) else { return false };
+        if joined.len() == 0 {
             connection.groups = None;
         }
-        self.remove(slab, membership);
+        self.remove(slab, group, position);
         true
     }
 
     /// Removes a connection from all its groups.
     pub(crate) fn leave_all(&mut self, slab: &mut Slab<Connection>, token: Token) {
         let joined = slab.get_mut(token).and_then(|connection| connection.groups.take());
-        for membership in joined.into_iter().flat_map(|joined| *joined) {
-            self.remove(slab, membership);
+        match joined.map(|joined| *joined) {
+            None => {}
+            Some(Joined::Few(few)) => few.into_iter().for_each(|(group, at)| self.remove(slab, group, at)),
+            Some(Joined::Many(many)) => many.into_iter().for_each(|(group, at)| self.remove(slab, group, at)),
         }
     }
 
-    fn remove(&mut self, slab: &mut Slab<Connection>, Membership { group, position }: Membership) {
+    fn remove(&mut self, slab: &mut Slab<Connection>, group: Group, position: u32) {
         let Some(members) = self.members.get_mut(&group) else { return };
         members.swap_remove(position as usize);
         if let Some(&moved) = members.get(position as usize) {
-            let joined = slab.get_mut(moved).and_then(|connection| connection.groups.as_deref_mut());
-            for membership in joined.into_iter().flatten() {
-                if membership.group == group {
-                    membership.position = position;
-                }
+            if let Some(joined) = slab.get_mut(moved).and_then(|connection| connection.groups.as_deref_mut()) {
+                joined.moved(group, position);
             }
         } else if members.is_empty() {
             self.members.remove(&group);
@@ -141,22 +192,23 @@ mod tests {
     proptest! {
         #[test]
         fn a_group_holds_exactly_those_that_joined_and_did_not_leave(
-            steps in prop::collection::vec((0u8..4, 0usize..8, 0usize..3), 1..120)
+            steps in prop::collection::vec((0u8..16, 0usize..4, 0usize..2 * FEW), 1..600)
         ) {
             let (mut slab, mut groups, limits) = (Slab::new(), Groups::default(), crate::Limits::default());
-            let names = [Group::new(), Group::new(), Group::new()];
-            let tokens: Vec<_> = (0..8)
+            let limits = crate::Limits { groups_per_connection: 2 * FEW, ..limits };
+            let names: Vec<Group> = (0..2 * FEW).map(|_| Group::new()).collect();
+            let tokens: Vec<_> = (0..4)
                 .map(|_| slab.insert(Connection::new(0, Peer::UNIX, State::Open, Tick(0))).expect("room").0)
                 .collect();
-            let mut model: [BTreeSet<Token>; 3] = Default::default();
+            let mut model = vec![BTreeSet::<Token>::new(); 2 * FEW];
             for (kind, connection, group) in steps {
                 let token = tokens[connection];
                 match kind {
-                    0 | 1 => {
+                    0..=9 => {
                         groups.join(&mut slab, token, names[group], &limits).expect("within limits");
                         model[group].insert(token);
                     }
-                    2 => prop_assert_eq!(
+                    10..=14 => prop_assert_eq!(
                         groups.leave(&mut slab, token, names[group]),
                         model[group].remove(&token)
                     ),
@@ -172,6 +224,26 @@ mod tests {
             }
             prop_assert_eq!(groups.len(), model.iter().filter(|members| !members.is_empty()).count());
         }
+    }
+
+    /// Enough that the time would be minutes, if it grew with the square of the groups.
+    #[test]
+    fn leaving_very_many_groups_takes_time_for_each_only() {
+        let (mut slab, mut groups) = (Slab::new(), Groups::default());
+        let limits = crate::Limits { groups: 300_000, groups_per_connection: 300_000, ..Default::default() };
+        let mut connection = || slab.insert(Connection::new(0, Peer::UNIX, State::Open, Tick(0))).expect("room").0;
+        let (one, other) = (connection(), connection());
+        let names: Vec<Group> = (0..300_000).map(|_| Group::new()).collect();
+        for name in &names {
+            groups.join(&mut slab, one, *name, &limits).expect("within limits");
+            groups.join(&mut slab, other, *name, &limits).expect("within limits");
+        }
+        for name in names.iter().rev() {
+            assert!(groups.leave(&mut slab, other, *name));
+            assert_eq!(groups.members(*name), [one]);
+        }
+        groups.leave_all(&mut slab, one);
+        assert_eq!(groups.len(), 0);
     }
 
     #[test]

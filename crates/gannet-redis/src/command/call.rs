@@ -2,9 +2,10 @@
 
 use gannet::proto::resp::Writer;
 
-use super::Command;
 use super::error::Error;
 use super::number;
+use super::{Command, Flags};
+use crate::service::statistics::Statistics;
 use crate::store::entry::{New, Value};
 use crate::store::hash::Hash;
 use crate::store::space::{Slot, Space};
@@ -31,6 +32,8 @@ pub struct Call<'c, 'k, 'a> {
     pub reply: &'c mut Reply,
     /// What was taken out of the store and is large: dropped where that holds nobody up.
     pub garbage: &'c mut Vec<Space>,
+    /// Where it is counted what was found.
+    pub statistics: &'c Statistics,
 }
 
 impl<'a> Call<'_, '_, 'a> {
@@ -46,11 +49,16 @@ impl<'a> Call<'_, '_, 'a> {
         self.keys.space(self.db, key)
     }
 
-    /// Where a key is, whatever it holds.
+    /// Where a key is, whatever it holds. Counts as a hit or a miss for a command that only reads.
     #[inline]
     pub fn find(&mut self, key: Key<'_>) -> Option<Slot> {
         let now_ms = self.now_ms;
-        self.space(key).find(key, now_ms)
+        let found = self.space(key).find(key, now_ms);
+        if self.command.flags.has(Flags::READ) {
+            let statistics = self.statistics;
+            if found.is_some() { &statistics.hits } else { &statistics.misses }.count();
+        }
+        found
     }
 
     /// What a key holds.

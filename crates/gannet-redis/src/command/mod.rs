@@ -6,7 +6,9 @@ pub mod number;
 mod strings;
 #[cfg(test)]
 pub(crate) mod trial;
+mod unknown;
 
+use std::iter;
 use std::sync::LazyLock;
 
 use foldhash::fast::FixedState;
@@ -16,7 +18,9 @@ use std::hash::BuildHasher as _;
 
 use self::call::Call;
 use self::error::{Error, Outcome};
+use crate::service::commands::{connection, server};
 use crate::service::turn::Turn;
+use crate::service::{pubsub, transaction};
 use crate::store::{Key, Keys, Store};
 
 /// A command as the table knows it.
@@ -41,6 +45,8 @@ pub enum Run {
     Keys(fn(&mut Call<'_, '_, '_>) -> Outcome),
     /// It works on its connection, or on the server.
     Connection(fn(&mut Turn<'_, '_, '_>) -> Outcome),
+    /// Its second word is one of these, which are named `command|subcommand`.
+    Subcommands(&'static [Command]),
 }
 
 /// Which words of a command are keys.
@@ -93,11 +99,17 @@ impl Flags {
 }
 
 /// All commands, by family.
-static FAMILIES: &[&[Command]] = &[strings::COMMANDS];
+static FAMILIES: &[&[Command]] =
+    &[strings::COMMANDS, connection::COMMANDS, server::COMMANDS, pubsub::COMMANDS, transaction::COMMANDS];
 
 /// All commands.
 pub fn all() -> impl Iterator<Item = &'static Command> {
     FAMILIES.iter().copied().flatten()
+}
+
+/// All commands, each followed by its subcommands.
+pub fn with_subcommands() -> impl Iterator<Item = &'static Command> {
+    all().flat_map(|command| iter::once(command).chain(command.subcommands()))
 }
 
 /// The longest name, in bytes.
@@ -126,7 +138,54 @@ pub fn find(name: &[u8]) -> Option<&'static Command> {
     TABLE.find(hash(lower), |command| command.name.as_bytes() == lower).copied()
 }
 
+/// The command that somebody asks for, with as many words as it wants: where it has subcommands, the one that is asked
+/// for.
+///
+/// # Errors
+///
+/// There is none, or the number of words is another.
+#[inline]
+pub fn asked(args: &[&[u8]]) -> Result<&'static Command, Error> {
+    let mut command = find(args[0]).ok_or_else(|| unknown::command(args))?;
+    if let Run::Subcommands(subcommands) = command.run
+        && let Some(name) = args.get(1)
+    {
+        command = subcommand(subcommands, name).ok_or_else(|| unknown::subcommand(command, name))?;
+    }
+    command.check(args)?;
+    Ok(command)
+}
+
+fn subcommand(subcommands: &'static [Command], name: &[u8]) -> Option<&'static Command> {
+    subcommands.iter().find(|command| command.own_name().as_bytes().eq_ignore_ascii_case(name))
+}
+
+/// The command, or the `command|subcommand`, with a name, in whatever case.
+#[must_use]
+pub fn find_either(name: &[u8]) -> Option<&'static Command> {
+    let Some(bar) = name.iter().position(|byte| *byte == b'|') else { return find(name) };
+    match find(&name[..bar])?.run {
+        Run::Subcommands(subcommands) => subcommand(subcommands, &name[bar + 1..]),
+        Run::Keys(_) | Run::Connection(_) => None,
+    }
+}
+
 impl Command {
+    /// Those of which it has one in its second word.
+    #[must_use]
+    pub fn subcommands(&self) -> &'static [Self] {
+        match self.run {
+            Run::Subcommands(subcommands) => subcommands,
+            Run::Keys(_) | Run::Connection(_) => &[],
+        }
+    }
+
+    /// Its name, without that of the command that it is a subcommand of.
+    #[must_use]
+    pub fn own_name(&self) -> &'static str {
+        self.name.split_once('|').map_or(self.name, |(_, name)| name)
+    }
+
     /// Checks the number of words.
     ///
     /// # Errors
@@ -149,6 +208,16 @@ impl Command {
             KeyWords::None | KeyWords::All => (0, 0, 1),
         };
         (first..last.min(words)).step_by(step)
+    }
+
+    /// Its keys, where not all there are. A command with subcommands may have fewer words than the one that has a key.
+    pub fn keys_of<'a>(&self, args: &[&'a [u8]]) -> SmallVec<[Key<'a>; 8]> {
+        match self.keys {
+            KeyWords::Range(first, last, _) if i16::from(first) == i16::from(last) => {
+                smallvec::smallvec![Key::new(args.get(usize::from(first)).copied().unwrap_or_default())]
+            }
+            _ => self.positions(args.len()).map(|at| Key::new(args[at])).collect(),
+        }
     }
 
     /// Locks what it needs of the store.

@@ -5,6 +5,7 @@ use gannet::proto::{Codec as _, Decoded};
 
 use super::call::Call;
 use super::{Run, find};
+use crate::service::statistics::Statistics;
 use crate::store::Store;
 
 /// A store with somebody who asks it.
@@ -48,6 +49,7 @@ impl Trial {
                 max_bulk: 512 << 20,
                 reply,
                 garbage,
+                statistics: &Statistics::default(),
             })
         });
         if let Err(error) = outcome {

@@ -1,28 +1,37 @@
 //! The service: takes commands from connections, runs them, and answers.
 
+mod clients;
 mod clock;
+pub(crate) mod commands;
+mod password;
+pub(crate) mod pubsub;
 pub mod server;
 mod session;
+pub mod statistics;
+pub(crate) mod transaction;
 pub mod turn;
 
+use std::mem;
 use std::sync::Arc;
 
 use gannet::proto::DecodeError;
 use gannet::proto::resp::{Args, Commands, Version, Writer};
-use gannet::{Context, Service};
+use gannet::{CloseReason, Context, Refused, Service};
 
 use self::clock::Clock;
 use self::server::Server;
+use self::session::Replies;
 pub use self::session::Session;
+use self::statistics::Statistics;
 use self::turn::Turn;
 use crate::command::call::{Call, Reply};
 use crate::command::error::{Error, Outcome};
-use crate::command::{self, Command, Run};
+use crate::command::{self, Command, Flags, Run};
 use crate::store::Keys;
 use crate::store::space::Space;
 
 /// A reply from this size on is handed over instead of copied.
-const LARGE_BYTES: usize = 32 << 10;
+pub(crate) const LARGE_BYTES: usize = 32 << 10;
 
 /// The instance of one reactor.
 #[derive(Debug)]
@@ -32,13 +41,29 @@ pub struct Redis {
     pub(crate) reply: Reply,
     pub(crate) clock: Clock,
     pub(crate) garbage: Vec<Space>,
+    pub(crate) statistics: Arc<Statistics>,
+    /// Which of the server's listeners it is for.
+    listener: usize,
 }
 
 impl Redis {
     /// An instance on the store of a server.
     #[must_use]
     pub fn new(server: Arc<Server>) -> Self {
-        Self { server, reply: Writer::new(Vec::new(), Version::Resp2), clock: Clock::default(), garbage: Vec::new() }
+        Self {
+            statistics: server.instances.add(),
+            server,
+            reply: Writer::new(Vec::new(), Version::Resp2),
+            clock: Clock::default(),
+            garbage: Vec::new(),
+            listener: 0,
+        }
+    }
+
+    /// An instance for the listener with this number, which [`Server::add_listener`] gave.
+    #[must_use]
+    pub fn at(self, listener: usize) -> Self {
+        Self { listener, ..self }
     }
 
     /// Milliseconds since 1970.
@@ -46,11 +71,41 @@ impl Redis {
         self.clock.time(cx.now()).as_millis() as u64
     }
 
-    /// Runs what a connection sent, or says why not. Nothing is written in the latter case.
+    /// Runs what a connection sent, or keeps it for EXEC, or says why not. Nothing is written in the latter case.
     fn execute(&mut self, session: &mut Session, args: &[&[u8]], cx: &mut Context<'_, Self>) -> Outcome {
-        let command = command::find(args[0]).ok_or_else(|| unknown(args))?;
-        command.check(args)?;
+        let command = match self.admit(session, args, cx) {
+            Ok(command) => command,
+            Err(error) => {
+                transaction::refused(session);
+                return Err(error);
+            }
+        };
+        if session.transaction.is_some() && transaction::queue(session, command, args)? {
+            self.reply.simple("QUEUED");
+            return Ok(());
+        }
         self.run(command, session, args, None, cx)
+    }
+
+    /// The command that was sent, if this connection may send it now.
+    #[inline]
+    fn admit(&mut self, session: &Session, args: &[&[u8]], cx: &Context<'_, Self>) -> Result<&'static Command, Error> {
+        let command = command::asked(args)?;
+        let now_s = self.clock.time(cx.now()).as_secs() as u32;
+        self.statistics.command(now_s);
+        if let Some(client) = &session.client {
+            client.note(command, now_s);
+        }
+        if !session.authenticated && !command.flags.has(Flags::NO_AUTH) && self.server.password.is_set() {
+            return Err(Error::new("NOAUTH Authentication required."));
+        }
+        if session.transaction.is_some() {
+            transaction::admit(session, command)?;
+        }
+        if pubsub::is_restricted(session) {
+            pubsub::admit(command)?;
+        }
+        Ok(command)
     }
 
     /// Runs a command with its keys locked: here, or before by EXEC.
@@ -65,28 +120,54 @@ impl Redis {
         let run = match command.run {
             Run::Connection(run) => return run(&mut Turn { command, args, service: self, session, cx }),
             Run::Keys(run) => run,
+            // It was asked for without one: then its number of words was wrong.
+            Run::Subcommands(_) => return Err(Error::arity(command.name)),
         };
         let now_ms = self.now_ms(cx);
-        let Self { server, reply, garbage, .. } = self;
+        let Self { server, reply, garbage, statistics, .. } = self;
         let (db, max_bulk) = (session.db, server.options.max_bulk);
         match locked {
-            Some(keys) => run(&mut Call { command, args, keys, db, now_ms, max_bulk, reply, garbage }),
+            Some(keys) => run(&mut Call { command, args, keys, db, now_ms, max_bulk, reply, garbage, statistics }),
             None => {
                 let keys = &mut command.lock(&server.store, args);
-                run(&mut Call { command, args, keys, db, now_ms, max_bulk, reply, garbage })
+                run(&mut Call { command, args, keys, db, now_ms, max_bulk, reply, garbage, statistics })
             }
         }
     }
 
+    /// Sends what was written in answer to a command, unless the client does not want it, and does what the command has
+    /// put off until then.
+    #[inline]
+    pub(crate) fn answer(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
+        if !session.takes_reply() {
+            self.reply.get_mut().clear();
+        }
+        self.flush(cx);
+        if session.ending {
+            cx.close_flushed();
+        }
+    }
+
+    /// Sends what was written before the command that runs is done, unless the client does not want it.
+    pub(crate) fn send_so_far(&mut self, session: &Session, cx: &mut Context<'_, Self>) {
+        if matches!(session.replies, Replies::Off | Replies::Skip) {
+            self.reply.get_mut().clear();
+        }
+        self.flush(cx);
+    }
+
     /// Sends what was written.
     #[inline]
-    fn flush(&mut self, cx: &mut Context<'_, Self>) {
+    pub(crate) fn flush(&mut self, cx: &mut Context<'_, Self>) {
         let reply = self.reply.get_mut();
+        if reply.is_empty() {
+            return;
+        }
         if reply.len() < LARGE_BYTES {
             cx.answer(reply);
             reply.clear();
         } else {
-            cx.answer_shared(std::mem::take(reply).into());
+            cx.answer_shared(mem::take(reply).into());
         }
     }
 }
@@ -103,15 +184,25 @@ impl Service for Redis {
         Commands::default().max_bulk(self.server.options.max_bulk)
     }
 
+    fn open(&mut self, cx: &mut Context<'_, Self>) -> Result<Session, Refused> {
+        let now_s = self.clock.time(cx.now()).as_secs() as u32;
+        self.statistics.connections.count();
+        let client = self.server.clients.add(cx.handle(), cx.peer(), self.listener, now_s);
+        Ok(Session { client: Some(client), authenticated: !self.server.password.is_set(), ..Session::default() })
+    }
+
     fn message(&mut self, session: &mut Session, args: Args<'_>, cx: &mut Context<'_, Self>) {
         if args.is_empty() {
             return;
         }
+        // Something is there where a command for another connection panicked.
+        self.reply.get_mut().clear();
         self.reply.set_version(session.version);
         if let Err(error) = self.execute(session, &args, cx) {
+            self.statistics.errors.count();
             self.reply.error(&error.0);
         }
-        self.flush(cx);
+        self.answer(session, cx);
     }
 
     fn malformed(&mut self, session: &mut Session, error: &DecodeError, cx: &mut Context<'_, Self>) {
@@ -119,17 +210,17 @@ impl Service for Redis {
         self.reply.error(&format!("ERR {error}"));
         self.flush(cx);
     }
-}
 
-#[cold]
-fn unknown(args: &[&[u8]]) -> Error {
-    let mut text =
-        format!("ERR unknown command '{:.128}', with args beginning with: ", String::from_utf8_lossy(args[0]));
-    for arg in &args[1..] {
-        if text.len() >= 128 {
-            break;
+    fn timer(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
+        if mem::take(&mut session.asleep) {
+            self.reply.ok();
+            self.answer(session, cx);
+            cx.resume();
         }
-        text += &format!("'{:.128}' ", String::from_utf8_lossy(arg));
     }
-    Error::of(text)
+
+    fn close(&mut self, session: Session, _: CloseReason, _: &mut Context<'_, Self>) {
+        // A transaction's watches and a subscriber's channels go with the session, which sees to that itself.
+        self.server.clients.remove(session.id());
+    }
 }

@@ -1,7 +1,18 @@
 //! What all instances of the service share.
 
-use std::sync::Arc;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use gannet::Address;
+
+use super::clients::Clients;
+use super::clock;
+use super::password::Password;
+use super::pubsub::registry::Registry;
+use super::statistics::Instances;
 use crate::store::Store;
 
 /// What can be asked for.
@@ -25,12 +36,71 @@ impl Default for Options {
 pub struct Server {
     pub(crate) store: Store,
     pub(crate) options: Options,
+    /// Who has subscribed to what.
+    pub(crate) registry: Registry,
+    /// Messages that did not reach the subscribers on some reactor, since its mailbox was full.
+    pub(crate) lost: AtomicU64,
+    pub(crate) password: Password,
+    pub(crate) clients: Clients,
+    pub(crate) instances: Instances,
+    /// Hexadecimal digits that no other run has.
+    pub(crate) run_id: String,
+    /// Since 1970.
+    pub(crate) started: Duration,
+    /// Listeners that were asked for.
+    listeners: AtomicUsize,
+    /// What became of them.
+    bound: OnceLock<Vec<Bound>>,
+}
+
+/// A listener that listens.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    /// Where.
+    pub address: Address,
+    /// Its place among all listeners of the engine.
+    pub index: usize,
 }
 
 impl Server {
     /// An empty store.
     #[must_use]
     pub fn new(options: Options) -> Arc<Self> {
-        Arc::new(Self { store: Store::default(), options })
+        Arc::new(Self {
+            store: Store::default(),
+            password: Password::new(options.password.clone()),
+            options,
+            clients: Clients::default(),
+            instances: Instances::default(),
+            registry: Registry::default(),
+            lost: AtomicU64::new(0),
+            run_id: run_id(),
+            started: clock::time_of_day(),
+            listeners: AtomicUsize::new(0),
+            bound: OnceLock::new(),
+        })
     }
+
+    /// The number of one more listener, for [`Redis::at`](crate::Redis::at).
+    #[must_use]
+    pub fn add_listener(&self) -> usize {
+        self.listeners.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Says where its listeners listen, in the order in which they were added, once the engine has started: for INFO,
+    /// CONFIG GET and CLIENT LIST.
+    pub fn listening(&self, bound: Vec<Bound>) {
+        // It is told once.
+        let _ = self.bound.set(bound);
+    }
+
+    /// Where its listeners listen, if that was said.
+    pub(crate) fn bound(&self) -> &[Bound] {
+        self.bound.get().map_or(&[], |bound| bound)
+    }
+}
+
+/// 40 digits, by the seed that each hasher of the standard library gets from the system.
+fn run_id() -> String {
+    (0..3).map(|part| format!("{:016x}", RandomState::new().hash_one(part))).collect::<String>()[..40].to_owned()
 }

@@ -1,6 +1,12 @@
 //! What is known of one connection.
 
+use std::sync::Arc;
+
 use gannet::proto::resp::Version;
+
+use super::clients::Client;
+use super::pubsub::subscriptions::Subscriptions;
+use super::transaction::Transaction;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -9,4 +15,55 @@ pub struct Session {
     pub(crate) version: Version,
     /// The database it has selected.
     pub(crate) db: u8,
+    /// EXEC runs a command of it.
+    pub(crate) in_exec: bool,
+    /// What MULTI and WATCH have begun.
+    pub(crate) transaction: Option<Box<Transaction>>,
+    /// What it has subscribed to, if anything.
+    pub(crate) subscriptions: Option<Box<Subscriptions>>,
+    /// Whether it has said the password, or came when there was none.
+    pub(crate) authenticated: bool,
+    /// Whether it gets replies.
+    pub(crate) replies: Replies,
+    /// Whether it ends when the reply has been sent.
+    pub(crate) ending: bool,
+    /// Whether its timer is that of DEBUG SLEEP.
+    pub(crate) asleep: bool,
+    /// What others may know of it; there from its beginning to its end.
+    pub(crate) client: Option<Arc<Client>>,
+}
+
+/// Whether a client gets replies, as it said with CLIENT REPLY.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Replies {
+    #[default]
+    On,
+    Off,
+    /// Not to this command.
+    Skip,
+    /// Not to this command, and not to the next one.
+    SkipNext,
+}
+
+impl Session {
+    /// Its number, which counts up from 1 over all reactors.
+    pub(crate) fn id(&self) -> u64 {
+        self.client.as_ref().map_or(0, |client| client.id)
+    }
+
+    /// Whether the reply to the command that ran is sent.
+    #[inline]
+    pub(crate) fn takes_reply(&mut self) -> bool {
+        self.replies == Replies::On || self.skips()
+    }
+
+    #[cold]
+    fn skips(&mut self) -> bool {
+        self.replies = match self.replies {
+            Replies::On | Replies::Skip => Replies::On,
+            Replies::SkipNext => Replies::Skip,
+            Replies::Off => Replies::Off,
+        };
+        false
+    }
 }

@@ -1,0 +1,275 @@
+//! Publish and subscribe.
+//!
+//! A subscriber joins the engine's group of its channel or pattern, so a message is encoded once for each version of
+//! the protocol and shared by the outboxes of all who get it, on all reactors. A subscriber that reads too slowly meets
+//! its own outbox's limit and is closed; no publisher waits for it.
+
+pub(crate) mod registry;
+pub(crate) mod subscriptions;
+
+use std::borrow::Cow;
+use std::sync::atomic::Ordering;
+
+use gannet::proto::resp::{Version, Writer};
+
+use self::registry::{Audience, Kind};
+use super::commands::{entry, help, parent};
+use super::session::{Replies, Session};
+use super::turn::Turn;
+use crate::command::call::Reply;
+use crate::command::error::{Error, Outcome};
+use crate::command::{Command, Flags, KeyWords, Run};
+
+/// An entry for a command on shard channels, which `COMMAND` counts as keys.
+const fn sharded(name: &'static str, arity: i16, flags: Flags, last: i8, run: Handler) -> Command {
+    Command { name, arity, flags, keys: KeyWords::Range(1, last, 1), run: Run::Connection(run) }
+}
+
+type Handler = fn(&mut Turn<'_, '_, '_>) -> Outcome;
+
+pub(crate) static COMMANDS: &[Command] = &[
+    entry("subscribe", -2, Flags::PUBSUB, |turn| subscribe(turn, Kind::Channel, "subscribe")),
+    entry("psubscribe", -2, Flags::PUBSUB, |turn| subscribe(turn, Kind::Pattern, "psubscribe")),
+    sharded("ssubscribe", -2, Flags::PUBSUB, -1, ssubscribe),
+    entry("unsubscribe", -1, Flags::PUBSUB, |turn| unsubscribe(turn, Kind::Channel, "unsubscribe")),
+    entry("punsubscribe", -1, Flags::PUBSUB, |turn| unsubscribe(turn, Kind::Pattern, "punsubscribe")),
+    sharded("sunsubscribe", -1, Flags::PUBSUB, -1, |turn| unsubscribe(turn, Kind::Shard, "sunsubscribe")),
+    entry("publish", 3, Flags::PUBSUB.and(Flags::FAST), publish),
+    sharded("spublish", 3, Flags::PUBSUB.and(Flags::FAST), 1, spublish),
+    parent("pubsub", -2, SUBCOMMANDS),
+];
+
+static SUBCOMMANDS: &[Command] = &[
+    entry("pubsub|channels", -2, Flags::PUBSUB, |turn| names(turn, Kind::Channel)),
+    entry("pubsub|numsub", -2, Flags::PUBSUB, |turn| counts(turn, Kind::Channel)),
+    entry("pubsub|numpat", 2, Flags::PUBSUB, numpat),
+    entry("pubsub|shardchannels", -2, Flags::PUBSUB, |turn| names(turn, Kind::Shard)),
+    entry("pubsub|shardnumsub", -2, Flags::PUBSUB, |turn| counts(turn, Kind::Shard)),
+    entry("pubsub|help", 2, Flags::NONE, |turn| help(turn, &HELP)),
+];
+
+/// Commands that a subscriber may send in RESP2, where a reply could not be told from a message.
+const ALLOWED: [&str; 9] =
+    ["subscribe", "psubscribe", "ssubscribe", "unsubscribe", "punsubscribe", "sunsubscribe", "ping", "quit", "reset"];
+
+/// Whether a connection is one that may only subscribe, unsubscribe and little else.
+#[inline]
+pub(crate) fn is_restricted(session: &Session) -> bool {
+    session.subscriptions.is_some() && session.version == Version::Resp2
+}
+
+/// Says whether a restricted connection may send a command.
+///
+/// # Errors
+///
+/// It may not.
+pub(crate) fn admit(command: &Command) -> Outcome {
+    if ALLOWED.contains(&command.name) {
+        return Ok(());
+    }
+    Err(Error::of(format!(
+        "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this \
+         context",
+        command.name
+    )))
+}
+
+/// PING's reply to a restricted connection.
+pub(crate) fn pong(turn: &mut Turn<'_, '_, '_>) {
+    let reply = &mut turn.service.reply;
+    reply.array(2);
+    reply.bulk(b"pong");
+    reply.bulk(turn.args.get(1).copied().unwrap_or_default());
+}
+
+fn subscribe(turn: &mut Turn<'_, '_, '_>, kind: Kind, word: &str) -> Outcome {
+    let Turn { args, service, session, cx, .. } = turn;
+    let subscriptions = session.subscriptions(&service.server);
+    let room = subscriptions.check_room(kind, &args[1..]);
+    if room.is_ok() {
+        for name in &args[1..] {
+            // Each name has a reply of its own, which may be an error.
+            match subscriptions.add(kind, name, cx) {
+                Ok(()) => confirm(&mut service.reply, word, Some(name), subscriptions.count(kind)),
+                Err(error) => service.reply.error(&error.0),
+            }
+        }
+    }
+    settle(turn);
+    room
+}
+
+fn ssubscribe(turn: &mut Turn<'_, '_, '_>) -> Outcome {
+    // SUBSCRIBE is let through for the sake of old clients; nobody has ever had this one.
+    if turn.session.in_exec {
+        return Err(Error::new("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client"));
+    }
+    subscribe(turn, Kind::Shard, "ssubscribe")
+}
+
+fn unsubscribe(turn: &mut Turn<'_, '_, '_>, kind: Kind, word: &str) -> Outcome {
+    let Turn { args, service, session, cx, .. } = turn;
+    let reply = &mut service.reply;
+    let Some(subscriptions) = &mut session.subscriptions else {
+        match &args[1..] {
+            [] => confirm(reply, word, None, 0),
+            names => names.iter().for_each(|name| confirm(reply, word, Some(name), 0)),
+        }
+        settle(turn);
+        return Ok(());
+    };
+    if args.len() > 1 {
+        for name in &args[1..] {
+            subscriptions.remove(kind, name, cx);
+            confirm(reply, word, Some(name), subscriptions.count(kind));
+        }
+    } else {
+        let names = subscriptions.names(kind);
+        for name in &names {
+            subscriptions.remove(kind, name, cx);
+            confirm(reply, word, Some(name), subscriptions.count(kind));
+        }
+        if names.is_empty() {
+            confirm(reply, word, None, subscriptions.count(kind));
+        }
+    }
+    settle(turn);
+    Ok(())
+}
+
+/// What follows when subscriptions have begun or ended.
+fn settle(turn: &mut Turn<'_, '_, '_>) {
+    turn.session.settle_subscriptions();
+    if turn.session.replies != Replies::On {
+        // These are no replies: they are sent to a client that wants none, too.
+        turn.service.flush(turn.cx);
+    }
+}
+
+/// Says that a subscription has begun or ended, and how many there are now.
+fn confirm(reply: &mut Reply, word: &str, name: Option<&[u8]>, count: usize) {
+    reply.push(3);
+    reply.bulk(word.as_bytes());
+    match name {
+        Some(name) => reply.bulk(name),
+        None => reply.null(),
+    }
+    reply.integer(count as i64);
+}
+
+fn publish(turn: &mut Turn<'_, '_, '_>) -> Outcome {
+    let channel = turn.args[1];
+    let mut receivers = 0;
+    if let Some(audience) = turn.service.server.registry.audience(Kind::Channel, channel) {
+        receivers += deliver(turn, &audience, &Message::Channel);
+    }
+    for (pattern, audience) in turn.service.server.registry.matching(channel) {
+        receivers += deliver(turn, &audience, &Message::Pattern(&pattern));
+    }
+    turn.service.reply.integer(receivers as i64);
+    Ok(())
+}
+
+fn spublish(turn: &mut Turn<'_, '_, '_>) -> Outcome {
+    let audience = turn.service.server.registry.audience(Kind::Shard, turn.args[1]);
+    let receivers = audience.map_or(0, |audience| deliver(turn, &audience, &Message::Shard));
+    turn.service.reply.integer(receivers as i64);
+    Ok(())
+}
+
+/// Why a message comes to a subscriber.
+enum Message<'p> {
+    Channel,
+    Shard,
+    Pattern(&'p [u8]),
+}
+
+impl Message<'_> {
+    /// What comes before the channel.
+    fn opening(&self, version: Version) -> Cow<'static, [u8]> {
+        match (self, version) {
+            (Message::Channel, Version::Resp2) => Cow::Borrowed(b"*3\r\n$7\r\nmessage\r\n"),
+            (Message::Channel, Version::Resp3) => Cow::Borrowed(b">3\r\n$7\r\nmessage\r\n"),
+            (Message::Shard, Version::Resp2) => Cow::Borrowed(b"*3\r\n$8\r\nsmessage\r\n"),
+            (Message::Shard, Version::Resp3) => Cow::Borrowed(b">3\r\n$8\r\nsmessage\r\n"),
+            (Message::Pattern(pattern), _) => {
+                let mut opening = Writer::new(Vec::with_capacity(pattern.len() + 40), version);
+                opening.push(4);
+                opening.bulk(b"pmessage");
+                opening.bulk(pattern);
+                Cow::Owned(opening.into_inner())
+            }
+        }
+    }
+}
+
+/// Sends what is to be published to the subscribers of one name, and says how many they are.
+fn deliver(turn: &mut Turn<'_, '_, '_>, audience: &Audience, message: &Message<'_>) -> u64 {
+    if turn.session.subscriptions.is_some() {
+        // It may be one of them: what was answered so far comes before the message, as EXEC's replies do.
+        turn.service.send_so_far(turn.session, turn.cx);
+    }
+    let (channel, payload) = (turn.args[1], turn.args[2]);
+    let (mut channel_len, mut payload_len) = (itoa::Buffer::new(), itoa::Buffer::new());
+    let channel_len = channel_len.format(channel.len()).as_bytes();
+    let payload_len = payload_len.format(payload.len()).as_bytes();
+    for version in [Version::Resp2, Version::Resp3] {
+        let Some(group) = audience.of(version) else { continue };
+        let opening = message.opening(version);
+        let parts =
+            [&opening[..], b"$", channel_len, b"\r\n", channel, b"\r\n$", payload_len, b"\r\n", payload, b"\r\n"];
+        if turn.cx.broadcast(group, parts).is_err() {
+            turn.service.server.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    audience.len()
+}
+
+/// What PUBSUB HELP says of its subcommands.
+const HELP: [&str; 11] = [
+    "CHANNELS [<pattern>]",
+    "    Return the currently active channels matching a <pattern> (default: '*').",
+    "NUMPAT",
+    "    Return number of subscriptions to patterns.",
+    "NUMSUB [<channel> ...]",
+    "    Return the number of subscribers for the specified channels, excluding",
+    "    pattern subscriptions(default: no channels).",
+    "SHARDCHANNELS [<pattern>]",
+    "    Return the currently active shard level channels matching a <pattern> (default: '*').",
+    "SHARDNUMSUB [<shardchannel> ...]",
+    "    Return the number of subscribers for the specified shard level channel(s)",
+];
+
+fn names(turn: &mut Turn<'_, '_, '_>, kind: Kind) -> Outcome {
+    let pattern = match turn.args[2..] {
+        [] => None,
+        [pattern] => Some(pattern),
+        _ => {
+            let word = String::from_utf8_lossy(turn.args[1]);
+            return Err(Error::of(format!(
+                "ERR unknown subcommand or wrong number of arguments for '{word}'. Try PUBSUB HELP."
+            )));
+        }
+    };
+    let names = turn.service.server.registry.names(kind, pattern);
+    turn.reply().array(names.len());
+    names.iter().for_each(|name| turn.service.reply.bulk(name));
+    Ok(())
+}
+
+fn counts(turn: &mut Turn<'_, '_, '_>, kind: Kind) -> Outcome {
+    let names = &turn.args[2..];
+    turn.reply().array(names.len() * 2);
+    for name in names {
+        let audience = turn.service.server.registry.audience(kind, name);
+        turn.reply().bulk(name);
+        turn.reply().integer(audience.map_or(0, |audience| audience.len()) as i64);
+    }
+    Ok(())
+}
+
+fn numpat(turn: &mut Turn<'_, '_, '_>) -> Outcome {
+    let patterns = turn.service.server.registry.len(Kind::Pattern);
+    turn.reply().integer(patterns as i64);
+    Ok(())
+}

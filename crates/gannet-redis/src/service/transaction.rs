@@ -1,0 +1,345 @@
+//! Transactions: MULTI queues commands, EXEC runs them with the shards of all their keys locked, so that nobody sees
+//! or changes anything in between. WATCH makes EXEC depend on keys that have not changed since.
+//!
+//! EXEC checks the watches after it has locked, the shards of the watched keys included. No lock is held while commands
+//! are queued.
+
+use std::collections::HashSet;
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use foldhash::quality::RandomState;
+use smallvec::SmallVec;
+
+use super::LARGE_BYTES;
+use super::server::Server;
+use super::session::{Replies, Session};
+use super::turn::Turn;
+use crate::command::error::{Error, Outcome};
+use crate::command::{Command, Flags, KeyWords, Run};
+use crate::store::{Key, Keys, Store};
+
+pub(crate) static COMMANDS: &[Command] = &[
+    Command { name: "multi", arity: 1, flags: Flags::FAST, keys: KeyWords::None, run: Run::Connection(multi) },
+    Command { name: "exec", arity: 1, flags: Flags::NONE, keys: KeyWords::None, run: Run::Connection(exec) },
+    Command { name: "discard", arity: 1, flags: Flags::FAST, keys: KeyWords::None, run: Run::Connection(discard) },
+    Command {
+        name: "watch",
+        arity: -2,
+        flags: Flags::FAST,
+        keys: KeyWords::Range(1, -1, 1),
+        run: Run::Connection(watch),
+    },
+    Command { name: "unwatch", arity: 1, flags: Flags::FAST, keys: KeyWords::None, run: Run::Connection(unwatch) },
+];
+
+/// Bytes that the commands of one transaction may take. Redis allows 1 GiB and closes the connection over it; here
+/// one more command is refused, and the transaction with it.
+const MOST_QUEUED_BYTES: usize = 64 << 20;
+
+/// Keys that one connection may watch.
+const MOST_WATCHED: usize = 65_536;
+
+/// Bytes that these may have together.
+const MOST_WATCHED_BYTES: usize = 64 << 20;
+
+/// Bytes that the replies to one transaction may have together; a connection that asks for more is closed.
+const MOST_REPLY_BYTES: usize = 1 << 30;
+
+/// What a connection has begun. One that has begun nothing has none of these.
+#[derive(Debug, Default)]
+pub(crate) struct Transaction {
+    /// There after MULTI.
+    queue: Option<Queue>,
+    /// There after WATCH.
+    watches: Option<Watches>,
+}
+
+/// Commands that wait for EXEC, one behind the other.
+#[derive(Debug, Default)]
+struct Queue {
+    /// All words of all commands.
+    words: Vec<u8>,
+    /// Where each word ends.
+    ends: Vec<usize>,
+    /// The commands, with how many words each has.
+    commands: Vec<(&'static Command, usize)>,
+    /// A command was refused: EXEC will run none.
+    spoiled: bool,
+}
+
+impl Queue {
+    fn push(&mut self, command: &'static Command, args: &[&[u8]]) -> Outcome {
+        let words: usize = args.iter().map(|word| word.len()).sum();
+        let ends = size_of_val(&self.ends[..]) + size_of_val(args) / 2;
+        let commands = size_of_val(&self.commands[..]) + size_of::<(&Command, usize)>();
+        if self.words.len() + words + ends + commands > MOST_QUEUED_BYTES {
+            self.spoil();
+            let text = format!("ERR transaction too large, its commands may take {MOST_QUEUED_BYTES} bytes together");
+            return Err(Error::of(text));
+        }
+        for word in args {
+            self.words.extend_from_slice(word);
+            self.ends.push(self.words.len());
+        }
+        self.commands.push((command, args.len()));
+        Ok(())
+    }
+
+    /// What is queued will not be run.
+    fn spoil(&mut self) {
+        *self = Self { spoiled: true, ..Self::default() };
+    }
+
+    /// Calls `each` with every command and its words.
+    fn for_each<'q>(&'q self, mut each: impl FnMut(&'static Command, &[&'q [u8]])) {
+        let (mut start, mut ends) = (0, self.ends.iter());
+        for (command, words) in &self.commands {
+            let args: SmallVec<[&[u8]; 8]> =
+                ends.by_ref().take(*words).map(|end| &self.words[mem::replace(&mut start, *end)..*end]).collect();
+            each(command, &args);
+        }
+    }
+
+    /// Locks what all commands need, and the shards of what is watched.
+    fn lock<'s>(&self, store: &'s Store, watches: Option<&Watches>) -> Keys<'s> {
+        let works_on_keys = |command: &Command| matches!(command.run, Run::Keys(_));
+        if self.commands.iter().any(|(command, _)| works_on_keys(command) && command.keys == KeyWords::All) {
+            return store.lock_all();
+        }
+        let mut keys: Vec<Key<'_>> = Vec::new();
+        self.for_each(|command, args| {
+            if works_on_keys(command) {
+                keys.extend(command.keys_of(args));
+            }
+        });
+        keys.extend(watches.into_iter().flat_map(|watches| &watches.keys).map(|(_, key)| Key::new(key)));
+        store.lock_some(keys.into_iter())
+    }
+}
+
+/// Keys that must not change. They are watched until this is dropped, which must not happen with any shard locked.
+#[derive(Debug)]
+struct Watches {
+    server: Arc<Server>,
+    /// Set by whoever changes one of them.
+    changed: Arc<AtomicBool>,
+    /// With their databases.
+    keys: HashSet<(u8, Box<[u8]>), RandomState>,
+    /// Bytes of all keys.
+    bytes: usize,
+}
+
+impl Watches {
+    fn new(server: Arc<Server>) -> Self {
+        Self { server, changed: Arc::default(), keys: HashSet::default(), bytes: 0 }
+    }
+
+    fn add(&mut self, db: u8, key: &[u8], now_ms: u64) -> Outcome {
+        let owned = (db, Box::from(key));
+        if self.keys.contains(&owned) {
+            return Ok(());
+        }
+        if self.keys.len() == MOST_WATCHED || self.bytes + key.len() > MOST_WATCHED_BYTES {
+            let text = format!(
+                "ERR too many watched keys, a connection may watch {MOST_WATCHED} with {MOST_WATCHED_BYTES} bytes together"
+            );
+            return Err(Error::of(text));
+        }
+        let place = Key::new(key);
+        let mut locked = self.server.store.lock_one(place);
+        let space = locked.space(db, place);
+        // One that has expired goes now: that it is removed is no change.
+        space.find(place, now_ms);
+        space.watch(key, Arc::clone(&self.changed));
+        self.bytes += key.len();
+        self.keys.insert(owned);
+        Ok(())
+    }
+
+    /// Whether any has changed, with the shards of all of them locked.
+    fn have_changed(&self, keys: &mut Keys<'_>, now_ms: u64) -> bool {
+        for (db, key) in &self.keys {
+            // One that has expired since it is watched has changed: it is removed here, and that is told.
+            let key = Key::new(key);
+            keys.space(*db, key).find(key, now_ms);
+        }
+        self.changed.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Watches {
+    fn drop(&mut self) {
+        for (db, key) in &self.keys {
+            let place = Key::new(key);
+            self.server.store.lock_one(place).space(*db, place).unwatch(key, &self.changed);
+        }
+    }
+}
+
+/// A command was refused. If it was to be queued, the others will not be run either.
+#[cold]
+pub(super) fn refused(session: &mut Session) {
+    if let Some(queue) = session.transaction.as_mut().and_then(|transaction| transaction.queue.as_mut()) {
+        queue.spoil();
+    }
+}
+
+/// Says whether a command may be sent after MULTI.
+///
+/// # Errors
+///
+/// It may not.
+pub(super) fn admit(session: &Session, command: &Command) -> Outcome {
+    if command.flags.has(Flags::NO_MULTI) && !runs_at_once(command) && is_queueing(session) {
+        return Err(Error::new("ERR Command not allowed inside a transaction"));
+    }
+    Ok(())
+}
+
+/// Whether the connection has sent MULTI, and neither EXEC nor DISCARD.
+pub(crate) fn is_queueing(session: &Session) -> bool {
+    session.transaction.as_ref().is_some_and(|transaction| transaction.queue.is_some())
+}
+
+/// Keeps a command for EXEC. `false` where it has to run now.
+///
+/// # Errors
+///
+/// There is no room.
+pub(super) fn queue(session: &mut Session, command: &'static Command, args: &[&[u8]]) -> Result<bool, Error> {
+    let Some(queue) = session.transaction.as_mut().and_then(|transaction| transaction.queue.as_mut()) else {
+        return Ok(false);
+    };
+    if runs_at_once(command) {
+        return Ok(false);
+    }
+    if !queue.spoiled {
+        queue.push(command, args)?;
+    }
+    note(session);
+    Ok(true)
+}
+
+/// Whether a command is not queued after MULTI.
+fn runs_at_once(command: &Command) -> bool {
+    matches!(command.name, "multi" | "exec" | "discard" | "watch" | "quit" | "reset")
+}
+
+/// Ends what MULTI and WATCH have begun.
+pub(crate) fn end(session: &mut Session) {
+    if session.transaction.take().is_some() {
+        note(session);
+    }
+}
+
+/// Tells others how many commands are queued.
+fn note(session: &Session) {
+    if let Some(client) = &session.client {
+        let queue = session.transaction.as_ref().and_then(|transaction| transaction.queue.as_ref());
+        client.queued.store(queue.map_or(0, |queue| queue.commands.len() as u32 + 1), Ordering::Relaxed);
+    }
+}
+
+fn multi(turn: &mut Turn<'_, '_, '_>) -> Outcome {
+    let transaction = turn.session.transaction.get_or_insert_default();
+    if transaction.queue.is_some() {
+        return Err(Error::new("ERR MULTI calls can not be nested"));
+    }
+    transaction.queue = Some(Queue::default());
+    note(turn.session);
+    turn.service.reply.ok();
+    Ok(())
+}
+
+fn discard(turn: &mut Turn<'_, '_, '_>) -> Outcome {
+    if !is_queueing(turn.session) {
+        return Err(Error::new("ERR DISCARD without MULTI"));
+    }
+    end(turn.session);
+    turn.service.reply.ok();
+    Ok(())
+}
+
+fn watch(turn: &mut Turn<'_, '_, '_>) -> Outcome {
+    if is_queueing(turn.session) {
+        return Err(Error::new("ERR WATCH inside MULTI is not allowed"));
+    }
+    let (now_ms, db) = (turn.service.now_ms(turn.cx), turn.session.db);
+    let transaction = turn.session.transaction.get_or_insert_default();
+    let watches = transaction.watches.get_or_insert_with(|| Watches::new(Arc::clone(&turn.service.server)));
+    for key in &turn.args[1..] {
+        watches.add(db, key, now_ms)?;
+    }
+    turn.service.reply.ok();
+    Ok(())
+}
+
+fn unwatch(turn: &mut Turn<'_, '_, '_>) -> Outcome {
+    // In EXEC, which holds locks, nothing is watched any more.
+    if !is_queueing(turn.session) {
+        end(turn.session);
+    }
+    turn.service.reply.ok();
+    Ok(())
+}
+
+fn exec(turn: &mut Turn<'_, '_, '_>) -> Outcome {
+    if !is_queueing(turn.session) {
+        return Err(Error::new("ERR EXEC without MULTI"));
+    }
+    // From here on the connection watches nothing, and is in no transaction. The locks go before the watches, also
+    // when a command panics: what is declared last is dropped first.
+    let Transaction { queue, watches } = turn.session.transaction.take().map(|begun| *begun).unwrap_or_default();
+    let queue = queue.unwrap_or_default();
+    note(turn.session);
+    if queue.spoiled {
+        return Err(Error::new("EXECABORT Transaction discarded because of previous errors."));
+    }
+    let server = Arc::clone(&turn.service.server);
+    let now_ms = turn.service.now_ms(turn.cx);
+    let mut keys = queue.lock(&server.store, watches.as_ref());
+    if watches.as_ref().is_some_and(|watches| watches.have_changed(&mut keys, now_ms)) {
+        turn.service.reply.null_array();
+        return Ok(());
+    }
+    turn.service.reply.array(queue.commands.len());
+    turn.session.in_exec = true;
+    let mut written = 0;
+    queue.for_each(|command, args| {
+        written += run_one(turn, command, args, &mut keys);
+        if written > MOST_REPLY_BYTES {
+            turn.service.reply.get_mut().clear();
+            turn.cx.close();
+        }
+    });
+    turn.session.in_exec = false;
+    if turn.session.replies != Replies::On {
+        // What was answered before the client asked for no replies is sent.
+        turn.service.send_so_far(turn.session, turn.cx);
+    }
+    Ok(())
+}
+
+/// Runs one command of a transaction, and says how many bytes its reply has.
+fn run_one(turn: &mut Turn<'_, '_, '_>, command: &'static Command, args: &[&[u8]], keys: &mut Keys<'_>) -> usize {
+    let (start, replies) = (turn.service.reply.get_ref().len(), turn.session.replies);
+    if let Err(error) = turn.service.run(command, turn.session, args, Some(keys), turn.cx) {
+        turn.service.reply.get_mut().truncate(start);
+        turn.service.reply.error(&error.0);
+    }
+    // HELLO may have been one of them.
+    turn.service.reply.set_version(turn.session.version);
+    let end = turn.service.reply.get_ref().len();
+    if turn.session.replies == Replies::Off {
+        turn.service.reply.get_mut().truncate(start);
+        if replies == Replies::On {
+            turn.service.flush(turn.cx);
+        }
+    }
+    if end >= LARGE_BYTES {
+        turn.service.send_so_far(turn.session, turn.cx);
+    }
+    end.saturating_sub(start)
+}
