@@ -51,8 +51,8 @@ pub struct Options {
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
     subscribers: u32,
     /// Messages published and not yet delivered to all.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
-    outstanding: u32,
+    #[arg(long, num_args = 1.., default_values = ["1", "4"], value_parser = clap::value_parser!(u32).range(1..=256))]
+    outstanding: Vec<u32>,
     /// Keys whose memory is measured.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..))]
     memory_keys: u32,
@@ -141,7 +141,7 @@ pub fn run(options: &Options) -> io::Result<()> {
         match case {
             Case::Get => get_and_set(options, &subjects, times, ("GET", Verb::Get), &mut table)?,
             Case::Set => get_and_set(options, &subjects, times, ("SET", Verb::Set), &mut table)?,
-            Case::Publish => table(published(options, &subjects, times)?),
+            Case::Publish => published(options, &subjects, times, &mut table)?,
             Case::Memory => {
                 report.memory = memory(options, &subjects)?;
                 if is_text {
@@ -192,20 +192,28 @@ fn get_and_set(
     Ok(())
 }
 
-fn published(options: &Options, subjects: &[&'static Subject], times: [Duration; 2]) -> io::Result<Table> {
+fn published(
+    options: &Options,
+    subjects: &[&'static Subject],
+    times: [Duration; 2],
+    done: &mut dyn FnMut(Table),
+) -> io::Result<()> {
     let messages = Messages::new(options.size as usize);
-    let (subscribers, outstanding) = (options.subscribers, options.outstanding);
-    let rows = rounds(options, subjects, |server| {
-        let outstanding = u64::from(outstanding);
-        let mut client = publish::Client::connect(server.port, &messages, subscribers as usize, outstanding)?;
-        Outcome::of(server.pid(), times, |time| client.run_for(time))
-    })?;
-    Ok(Table {
-        title: format!("PUBLISH of {} bytes to {subscribers} subscribers, {outstanding} under way", options.size),
-        operations: "deliveries",
-        asked: Some(1.5),
-        rows,
-    })
+    let subscribers = options.subscribers;
+    for &outstanding in &options.outstanding {
+        let rows = rounds(options, subjects, |server| {
+            let (subscribers, outstanding) = (subscribers as usize, u64::from(outstanding));
+            let mut client = publish::Client::connect(server.port, &messages, subscribers, outstanding)?;
+            Outcome::of(server.pid(), times, |time| client.run_for(time))
+        })?;
+        done(Table {
+            title: format!("PUBLISH of {} bytes to {subscribers} subscribers, {outstanding} under way", options.size),
+            operations: "deliveries",
+            asked: Some(1.5),
+            rows,
+        });
+    }
+    Ok(())
 }
 
 /// Runs all subjects in turn, each on a server of its own.
