@@ -93,7 +93,7 @@ impl<S: Scenario> Client<S> {
                 record.late_ns.saturating_record(now_ns.saturating_sub(intended_ns));
             }
         }
-        self.plan.scenario.request(self.plan.letters.payload(session.number, number, self.plan.size), cx);
+        self.plan.scenario.ask(&self.plan.letters, session.number, number, cx);
     }
 
     fn answered(&self, pending: &Pending, now_ns: u64, record: &mut Record) {
@@ -167,6 +167,32 @@ impl<S: Scenario> Client<S> {
     }
 }
 
+impl<S: Scenario> Client<S> {
+    /// Counts an error in answer to the oldest request. It is no right answer, so that its time is in no histogram.
+    fn refused(&self, session: &mut Session<S>, kind: &[u8], cx: &mut Context<'_, Self>) {
+        let mut record = self.record();
+        let Some(pending) = session.pending.as_mut().and_then(|pending| pending.pop_front()) else {
+            *record.counts.errors.entry("wrong_bytes").or_default() += 1;
+            return cx.reset();
+        };
+        session.answered += 1;
+        if pending.counts {
+            record.counts.waiting -= 1;
+            record.counts.refused(kind);
+        }
+        match self.plan.mode {
+            Mode::Closed { .. } if self.plan.phase() < Phase::Finish => {
+                self.request(session, cx.now().as_nanos() as u64, &mut record, cx);
+            }
+            Mode::Churn => cx.reset(),
+            _ => {}
+        }
+        if session.pending.as_ref().is_some_and(|pending| pending.is_empty()) {
+            session.pending = None;
+        }
+    }
+}
+
 impl<S: Scenario> Service for Client<S> {
     type Codec = S::Codec;
     type Session = Session<S>;
@@ -211,6 +237,9 @@ impl<S: Scenario> Service for Client<S> {
         }
         if session.logs_in {
             return self.logging_in(session, message, cx);
+        }
+        if let Some(kind) = self.plan.scenario.refusal(&message) {
+            return self.refused(session, kind, cx);
         }
         let outstanding = session.pending.as_ref().map_or(0, |pending| pending.len()) as u64;
         let expected = Expected {
