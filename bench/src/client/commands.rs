@@ -119,10 +119,19 @@ pub fn bulk(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// What came of a run in the measured time.
-pub struct Outcome {
+/// What a client has done.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Done {
     /// Commands with verified replies, or verified deliveries.
     pub operations: u64,
+    /// Reads that they came with: fewer where the server sends several together.
+    pub reads: u64,
+}
+
+/// What came of a run in the measured time.
+pub struct Outcome {
+    /// What was done in it.
+    pub done: Done,
     /// The measured time as it turned out.
     pub elapsed: Duration,
     /// What the server used.
@@ -132,21 +141,22 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Measures what `work` does for the given time, after as much for the warm-up; it returns the operations that it
-    /// has done since it was made.
+    /// Measures what `work` does for the given time, after as much for the warm-up; it returns what it has done
+    /// since it was made.
     pub fn of(
         pid: u32,
         [warm_up, measured]: [Duration; 2],
-        mut work: impl FnMut(Duration) -> io::Result<u64>,
+        mut work: impl FnMut(Duration) -> io::Result<Done>,
     ) -> io::Result<Self> {
         let usage = || Ok::<_, io::Error>((Usage::of(pid)?, Usage::of(std::process::id())?));
         let before = work(warm_up)?;
         let (server, own) = usage()?;
         let started = Instant::now();
-        let operations = work(measured)? - before;
+        let after = work(measured)?;
         let elapsed = started.elapsed();
         let (server_after, own_after) = usage()?;
-        Ok(Self { operations, elapsed, server: server_after - server, client: own_after - own })
+        let done = Done { operations: after.operations - before.operations, reads: after.reads - before.reads };
+        Ok(Self { done, elapsed, server: server_after - server, client: own_after - own })
     }
 }
 
@@ -168,7 +178,7 @@ pub struct Client<'t> {
     epoll: Epoll,
     connections: Vec<Connection>,
     buffer: Vec<u8>,
-    done: u64,
+    done: Done,
 }
 
 impl<'t> Client<'t> {
@@ -194,11 +204,11 @@ impl<'t> Client<'t> {
             })
         };
         let connections = (0..connections).map(each).collect::<io::Result<_>>()?;
-        Ok(Self { commands, replies, epoll, connections, buffer: vec![0; BUFFER_BYTES], done: 0 })
+        Ok(Self { commands, replies, epoll, connections, buffer: vec![0; BUFFER_BYTES], done: Done::default() })
     }
 
-    /// Goes on for so long; returns all commands done so far.
-    pub fn run_for(&mut self, time: Duration) -> io::Result<u64> {
+    /// Goes on for so long; returns all that was done so far.
+    pub fn run_for(&mut self, time: Duration) -> io::Result<Done> {
         let end = Instant::now() + time;
         while Instant::now() < end {
             let count = self.epoll.wait(PATIENCE_MS)?;
@@ -209,7 +219,9 @@ impl<'t> Client<'t> {
                 let (flags, token) = self.epoll.event(event);
                 let connection = &mut self.connections[token as usize];
                 if flags & libc::EPOLLIN as u32 != 0 {
-                    self.done += connection.receive(self.replies, self.commands.piece(), &mut self.buffer)?;
+                    self.done.reads += 1;
+                    self.done.operations +=
+                        connection.receive(self.replies, self.commands.piece(), &mut self.buffer)?;
                 }
                 connection.send(self.commands)?;
             }

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use super::commands::{bulk, wrong};
+use super::commands::{Done, bulk, wrong};
 use super::idle::expect;
 use crate::epoll::{Epoll, READ};
 use crate::socket;
@@ -52,6 +52,7 @@ pub struct Client<'m> {
     published: u64,
     replied_bytes: u64,
     delivered_bytes: u64,
+    reads: u64,
     outstanding: u64,
     buffer: Vec<u8>,
 }
@@ -68,6 +69,7 @@ impl<'m> Client<'m> {
             published: 0,
             replied_bytes: 0,
             delivered_bytes: 0,
+            reads: 0,
             outstanding,
             buffer: vec![0; 64 * 1024],
         };
@@ -93,8 +95,8 @@ impl<'m> Client<'m> {
         Ok(client)
     }
 
-    /// Publishes for so long; returns all deliveries so far.
-    pub fn run_for(&mut self, time: Duration) -> io::Result<u64> {
+    /// Publishes for so long; returns all that was delivered so far.
+    pub fn run_for(&mut self, time: Duration) -> io::Result<Done> {
         let end = Instant::now() + time;
         self.publish()?;
         while Instant::now() < end {
@@ -110,7 +112,7 @@ impl<'m> Client<'m> {
             }
             self.publish()?;
         }
-        Ok(self.delivered_bytes / self.messages.deliveries.piece())
+        Ok(Done { operations: self.delivered_bytes / self.messages.deliveries.piece(), reads: self.reads })
     }
 
     /// Publishes as long as fewer messages are under way than may be.
@@ -147,6 +149,7 @@ impl<'m> Client<'m> {
         }
         *position += count;
         self.delivered_bytes += count;
+        self.reads += 1;
         Ok(())
     }
 }

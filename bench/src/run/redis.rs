@@ -80,6 +80,8 @@ struct Row {
     /// Share of the time in which they had nothing to do.
     server_idle: f64,
     client_busy: f64,
+    /// Replies or deliveries that came with one read.
+    operations_per_read: f64,
     ratios: Vec<Ratio>,
 }
 
@@ -235,18 +237,19 @@ fn rounds(
 }
 
 fn row(subjects: &[&'static Subject], outcomes: &[Vec<Outcome>], index: usize) -> Row {
-    let operations_per_cpu_second = |one: &Outcome| one.operations as f64 * 1e9 / one.server.cpu_ns.max(1) as f64;
+    let operations_per_cpu_second = |one: &Outcome| one.done.operations as f64 * 1e9 / one.server.cpu_ns.max(1) as f64;
     let median = |figure: &dyn Fn(&Outcome) -> f64| {
         Spread::of(outcomes[index].iter().map(figure)).map_or(f64::NAN, |spread| spread.median)
     };
     let share = |ns: u64, of: Duration| ns as f64 / of.as_nanos() as f64;
     Row {
         subject: subjects[index].name,
-        operations_per_second: median(&|one| one.operations as f64 / one.elapsed.as_secs_f64()),
+        operations_per_second: median(&|one| one.done.operations as f64 / one.elapsed.as_secs_f64()),
         cpu_ns_per_operation: median(&|one| 1e9 / operations_per_cpu_second(one)),
         server_busy: median(&|one| share(one.server.cpu_ns, one.elapsed)),
         server_idle: median(&|one| (1.0 - share(one.server.cpu_ns + one.server.delayed_ns, one.elapsed)).max(0.0)),
         client_busy: median(&|one| share(one.client.cpu_ns, one.elapsed)),
+        operations_per_read: median(&|one| one.done.operations as f64 / one.done.reads.max(1) as f64),
         ratios: ratios(subjects, index, |index| outcomes[index].iter().map(operations_per_cpu_second).collect()),
     }
 }
@@ -278,18 +281,19 @@ fn print(table: &Table) {
     let asked = table.asked.map_or_else(String::new, |asked| format!("; asked: at least {asked:.1}"));
     println!("\n{}{asked}", table.title);
     println!(
-        "{:<22} {:>12} {:>8} {:>6} {:>6} {:>7}  {} per CPU second against Redis",
-        "subject", "per second", "CPU ns", "busy", "idle", "client", table.operations
+        "{:<22} {:>12} {:>8} {:>6} {:>6} {:>7} {:>7}  {} per CPU second against Redis",
+        "subject", "per second", "CPU ns", "busy", "idle", "client", "a read", table.operations
     );
     for row in &table.rows {
         println!(
-            "{:<22} {:>12.0} {:>8.0} {:>5.0}% {:>5.1}% {:>6.0}%  {}",
+            "{:<22} {:>12.0} {:>8.0} {:>5.0}% {:>5.1}% {:>6.0}% {:>7.1}  {}",
             row.subject,
             row.operations_per_second,
             row.cpu_ns_per_operation,
             row.server_busy * 100.0,
             row.server_idle * 100.0,
             row.client_busy * 100.0,
+            row.operations_per_read,
             column(&row.ratios)
         );
     }
