@@ -26,6 +26,9 @@ const ACCEPT_PAUSE_MS: u32 = 100;
 /// Bytes in an outbox from which it does not wait for what else a turn brings.
 const TOGETHER_BYTES: usize = 16 << 10;
 
+/// Payloads up to this size are copied where several leave together.
+const SMALL_BYTES: usize = 512;
+
 impl<D: Driver> Reactor<D> {
     pub(super) fn accepted(&mut self, listener: ListenerId, incoming: D::Incoming, peer: Peer) {
         match self.admit(listener, peer) {
@@ -259,7 +262,12 @@ impl<D: Driver> Reactor<D> {
     /// connection is in the cache; where more is to come it leaves at the end of the turn, with that, or before its outbox
     /// gets long.
     fn pass_on(&mut self, token: Token, payload: Bytes, at_once: bool) {
-        self.core.append_shared(token, payload);
+        if at_once || payload.len() > SMALL_BYTES {
+            self.core.append_shared(token, payload);
+        } else {
+            // One piece for the kernel, where each shared payload would be one of its own.
+            self.core.append(token, &[&payload]);
+        }
         let queued = self.core.slab.get(token).map_or(0, |connection| connection.outbox_len());
         if at_once || queued >= TOGETHER_BYTES {
             self.settle_one(token);
