@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::http;
+
 /// The received bytes break the protocol or a limit of the codec.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -45,6 +47,10 @@ pub enum DecodeError {
         /// The tenth byte.
         last: u8,
     },
+
+    /// The bytes are no HTTP, or none that is accepted.
+    #[error(transparent)]
+    Http(#[from] http::Error),
 }
 
 /// The payload cannot be expressed in the codec's protocol.

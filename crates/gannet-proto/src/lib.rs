@@ -11,6 +11,7 @@
 //! | [`Raw`] | whatever arrived, as it arrived |
 //! | [`Lines`] | the bytes before `\n` or `\r\n` |
 //! | [`LengthPrefixed`] | the bytes that a number in front of them counts |
+//! | [`http::Requests`] | an HTTP/1.1 request with its body |
 //!
 //! Everything that a peer can make grow has a limit, and a codec checks it before it asks for more
 //! bytes: a caller may reserve what [`Decoded::Partial`] names without checking again.
@@ -34,6 +35,7 @@
 
 mod codec;
 mod error;
+pub mod http;
 pub mod length_prefixed;
 mod lines;
 mod raw;
