@@ -12,6 +12,7 @@
 //! | [`Lines`] | the bytes before `\n` or `\r\n` |
 //! | [`LengthPrefixed`] | the bytes that a number in front of them counts |
 //! | [`http::Requests`] | an HTTP/1.1 request with its body |
+//! | [`http::Responses`] | an HTTP/1.1 response with its body |
 //!
 //! Everything that a peer can make grow has a limit, and a codec checks it before it asks for more
 //! bytes: a caller may reserve what [`Decoded::Partial`] names without checking again.

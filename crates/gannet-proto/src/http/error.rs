@@ -1,10 +1,10 @@
-//! Why bytes are no request that is accepted, or a header field cannot be written.
+//! Why bytes are no message that is accepted, or a header field cannot be written.
 
 use thiserror::Error;
 
-/// The received bytes are no HTTP request, or none that this server accepts.
+/// The received bytes are no HTTP message, or none that is accepted.
 ///
-/// The server answers with [`status`](Self::status) and closes the connection: where the next request would begin is
+/// A server answers with [`status`](Self::status) and closes the connection: where the next request would begin is
 /// not known any more (RFC 9112 §9.3, §11.2). The text says the reason in a few words that may be shown to the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -16,6 +16,10 @@ pub enum Error {
     /// The request line is not a method, a target and a version with one blank between them (RFC 9112 §3).
     #[error("malformed request line")]
     RequestLine,
+
+    /// The line that a response begins with is not a version, a status of three digits and a reason (RFC 9112 §4).
+    #[error("malformed status line")]
+    StatusLine,
 
     /// The method is no token (RFC 9110 §9.1).
     #[error("malformed method")]
@@ -105,7 +109,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The status code to answer with.
+    /// The status code to answer with, if this is about a request.
     #[must_use]
     pub const fn status(&self) -> u16 {
         match self {

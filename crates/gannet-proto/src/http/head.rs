@@ -52,9 +52,27 @@ impl Head {
         };
         let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
         check_target(method, target)?;
-        let fields = Fields::collect(parsed.headers)?;
+        let (mut fields, mut host, mut expects) = (Fields::default(), false, false);
+        for header in parsed.headers.iter() {
+            let (name, value) = (header.name, header.value);
+            match name.len() {
+                4 if name.eq_ignore_ascii_case("host") => {
+                    if host || !grammar::is_authority(value) {
+                        return Err(Error::Host);
+                    }
+                    host = true;
+                }
+                6 if name.eq_ignore_ascii_case("expect") => {
+                    if !value.eq_ignore_ascii_case(b"100-continue") {
+                        return Err(Error::Expectation);
+                    }
+                    expects = true;
+                }
+                _ => fields.add(name, value)?,
+            }
+        }
         let framing = fields.framing(version)?;
-        if fields.hosts == 0 && version == Version::Http11 {
+        if !host && version == Version::Http11 {
             return Err(Error::Host);
         }
         Ok(Self {
@@ -63,8 +81,8 @@ impl Head {
             // Two blanks, the version, and the line's end.
             fields: method.len() + target.len() + 12,
             version,
-            keep_alive: !fields.close && (version == Version::Http11 || fields.keep_alive),
-            expects: fields.expects && version == Version::Http11 && framing != Framing::Length(0),
+            keep_alive: fields.stays(version),
+            expects: expects && version == Version::Http11 && framing != Framing::Length(0),
             framing,
         })
     }
@@ -95,60 +113,49 @@ pub(super) fn end_of_fields(
     if input.len() > start + limit { Err(Error::HeadTooLarge { limit }) } else { Ok(None) }
 }
 
-/// What the fields say that matters here.
+/// What the fields say about the body and the connection.
 #[derive(Default)]
-struct Fields<'a> {
-    hosts: usize,
-    length: Option<u64>,
-    coding: Option<&'a [u8]>,
-    close: bool,
-    keep_alive: bool,
-    expects: bool,
+pub(super) struct Fields<'a> {
+    pub length: Option<u64>,
+    pub coding: Option<&'a [u8]>,
+    pub close: bool,
+    pub keep_alive: bool,
 }
 
 impl<'a> Fields<'a> {
+    /// Takes in one field, of whatever name.
     #[inline]
-    fn collect(headers: &[httparse::Header<'a>]) -> Result<Self, Error> {
-        let mut fields = Self::default();
-        for header in headers {
-            let (name, value) = (header.name, header.value);
-            match name.len() {
-                4 if name.eq_ignore_ascii_case("host") => {
-                    fields.hosts += 1;
-                    if fields.hosts > 1 || !grammar::is_authority(value) {
-                        return Err(Error::Host);
-                    }
-                }
-                6 if name.eq_ignore_ascii_case("expect") => {
-                    if !value.eq_ignore_ascii_case(b"100-continue") {
-                        return Err(Error::Expectation);
-                    }
-                    fields.expects = true;
-                }
-                10 if name.eq_ignore_ascii_case("connection") => {
-                    fields.close |= grammar::has_token(value, "close");
-                    fields.keep_alive |= grammar::has_token(value, "keep-alive");
-                }
-                14 if name.eq_ignore_ascii_case("content-length") => {
-                    if fields.length.is_some() {
-                        return Err(Error::ContentLength);
-                    }
-                    fields.length = Some(decimal(value).ok_or(Error::ContentLength)?);
-                }
-                17 if name.eq_ignore_ascii_case("transfer-encoding") => {
-                    if fields.coding.is_some() {
-                        return Err(Error::TransferEncoding);
-                    }
-                    fields.coding = Some(value);
-                }
-                _ => (),
+    pub(super) fn add(&mut self, name: &str, value: &'a [u8]) -> Result<(), Error> {
+        match name.len() {
+            10 if name.eq_ignore_ascii_case("connection") => {
+                self.close |= grammar::has_token(value, "close");
+                self.keep_alive |= grammar::has_token(value, "keep-alive");
             }
+            14 if name.eq_ignore_ascii_case("content-length") => {
+                if self.length.is_some() {
+                    return Err(Error::ContentLength);
+                }
+                self.length = Some(decimal(value).ok_or(Error::ContentLength)?);
+            }
+            17 if name.eq_ignore_ascii_case("transfer-encoding") => {
+                if self.coding.is_some() {
+                    return Err(Error::TransferEncoding);
+                }
+                self.coding = Some(value);
+            }
+            _ => (),
         }
-        Ok(fields)
+        Ok(())
     }
 
+    /// Whether the connection stays open after this message (RFC 9112 §9.3).
+    pub(super) fn stays(&self, version: Version) -> bool {
+        !self.close && (version == Version::Http11 || self.keep_alive)
+    }
+
+    /// How the end of the body is found. A message without any of the fields has none.
     #[inline]
-    fn framing(&self, version: Version) -> Result<Framing, Error> {
+    pub(super) fn framing(&self, version: Version) -> Result<Framing, Error> {
         match (self.coding, self.length) {
             (None, length) => Ok(Framing::Length(length.unwrap_or(0))),
             (Some(_), Some(_)) => Err(Error::TwoLengths),

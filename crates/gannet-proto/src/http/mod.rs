@@ -1,4 +1,5 @@
-//! HTTP/1.1 for a server (RFC 9110, RFC 9112): requests are decoded, responses are written.
+//! HTTP/1.1 (RFC 9110, RFC 9112): requests are decoded and responses written for a server, and responses decoded for a
+//! client.
 //!
 //! | type | what it does |
 //! |---|---|
@@ -6,6 +7,7 @@
 //! | [`Request`] | one request: method, target, header fields, body, all borrowed from the received bytes |
 //! | [`Response`] | writes a response to a [`Sink`](crate::Sink) |
 //! | [`Chunks`] | writes a response's body whose length is not known in advance |
+//! | [`Responses`] | a client's codec: takes responses with their bodies off a connection, each a [`Reply`] |
 //!
 //! ```
 //! use gannet_proto::http::{Event, Requests, Response};
@@ -33,6 +35,7 @@ mod headers;
 mod request;
 mod requests;
 mod response;
+mod responses;
 mod status;
 
 pub use error::{Error, HeaderError};
@@ -40,3 +43,4 @@ pub use headers::Headers;
 pub use request::{Method, Request, Version};
 pub use requests::{Event, Requests, RequestsState};
 pub use response::{Answer, CONTINUE, Chunks, Persistence, Response};
+pub use responses::{Reply, Responses, ResponsesState};

@@ -7,6 +7,7 @@ mod corpus;
 mod generated;
 mod requests;
 mod response;
+mod responses;
 mod smuggling;
 
 use feed::{Outcome, Patience, feed, pieces};
