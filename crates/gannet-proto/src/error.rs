@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::resp;
+use crate::{http, resp};
 
 /// The received bytes break the protocol or a limit of the codec.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -51,6 +51,9 @@ pub enum DecodeError {
     /// The bytes are no RESP.
     #[error(transparent)]
     Resp(#[from] resp::ProtocolError),
+    /// The bytes are no HTTP, or none that is accepted.
+    #[error(transparent)]
+    Http(#[from] http::Error),
 }
 
 /// The payload cannot be expressed in the codec's protocol.

@@ -13,6 +13,8 @@
 //! | [`LengthPrefixed`] | the bytes that a number in front of them counts |
 //! | [`resp::Commands`] | the words of a command that a Redis client sent |
 //! | [`resp::Replies`] | a Redis server's reply |
+//! | [`http::Requests`] | an HTTP/1.1 request with its body |
+//! | [`http::Responses`] | an HTTP/1.1 response with its body |
 //!
 //! Everything that a peer can make grow has a limit, and a codec checks it before it asks for more
 //! bytes: a caller may reserve what [`Decoded::Partial`] names without checking again.
@@ -36,6 +38,7 @@
 
 mod codec;
 mod error;
+pub mod http;
 pub mod length_prefixed;
 mod lines;
 mod raw;

@@ -1,0 +1,218 @@
+//! One request, borrowed from the received bytes.
+
+use std::fmt;
+
+use super::head::Head;
+use super::{Answer, Error, Headers, grammar};
+
+/// A request (RFC 9110 §3.4).
+///
+/// It borrows from the received bytes: copy what has to stay. [`head`](Self::head) and [`from_head`](Self::from_head)
+/// are the way to keep a request as a whole.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// What is to be done.
+    pub method: Method<'a>,
+    /// What it is to be done with, as it was sent: a path and query (`/where?q=now`, "origin-form"), a whole URI
+    /// (`http://host/where?q=now`, "absolute-form"), or `*` for `OPTIONS` (RFC 9112 §3.2).
+    pub target: &'a str,
+    /// The version that the client speaks.
+    pub version: Version,
+    /// The body, without any framing. Empty where there is none.
+    pub body: &'a [u8],
+    head: &'a [u8],
+    fields: usize,
+    keep_alive: bool,
+}
+
+impl<'a> Request<'a> {
+    /// The request of `head`, which is what [`head`](Self::head) gave before, with this body.
+    ///
+    /// For a service that kept the head of [`Event::Expect`](super::Event::Expect) until its body came.
+    ///
+    /// # Errors
+    ///
+    /// The [`Error`] that says why `head` is no head of a request.
+    pub fn from_head(head: &'a [u8], body: &'a [u8]) -> Result<Self, Error> {
+        Ok(Self::new(Head::parse(head, super::head::MOST_HEADERS)?, head, body))
+    }
+
+    /// The request that `parsed` was found in `head`.
+    #[inline]
+    pub(super) fn new(parsed: Head, head: &'a [u8], body: &'a [u8]) -> Self {
+        let (method, rest) = head.split_at(parsed.method);
+        // Both were checked to be ASCII.
+        let text = |bytes: &'a [u8]| std::str::from_utf8(bytes).unwrap_or_default();
+        Self {
+            method: Method::new(method),
+            target: text(&rest[1..1 + parsed.target]),
+            version: parsed.version,
+            body,
+            head,
+            fields: parsed.fields,
+            keep_alive: parsed.keep_alive,
+        }
+    }
+
+    /// The target's path, as it was sent: percent-encoded, and not made free of `..`. It is `/` where a whole URI has
+    /// no path, and `*` for `OPTIONS *`.
+    #[must_use]
+    pub fn path(&self) -> &'a str {
+        let rest = self.absolute().map_or(self.target, |(_, rest)| rest);
+        let path = rest.split_once('?').map_or(rest, |(path, _)| path);
+        if path.is_empty() { "/" } else { path }
+    }
+
+    /// What follows the first `?` of the target, as it was sent.
+    #[must_use]
+    pub fn query(&self) -> Option<&'a str> {
+        self.target.split_once('?').map(|(_, query)| query)
+    }
+
+    /// The host, with a port where one was sent: that of the target where it is a whole URI, otherwise that of `Host`
+    /// (RFC 9112 §3.2.2). Empty where HTTP/1.0 gave none.
+    #[must_use]
+    pub fn host(&self) -> &'a str {
+        match self.absolute() {
+            Some((authority, _)) => authority,
+            None => self.header("host").and_then(|host| std::str::from_utf8(host).ok()).unwrap_or_default(),
+        }
+    }
+
+    /// Authority and the rest, where the target is a whole URI.
+    fn absolute(&self) -> Option<(&'a str, &'a str)> {
+        split_absolute(self.target)
+    }
+
+    /// The header fields, in order.
+    #[inline]
+    #[must_use]
+    pub fn headers(&self) -> Headers<'a> {
+        Headers::new(&self.head[self.fields..self.head.len() - 2])
+    }
+
+    /// The value of the first header field called `name`, in whatever case.
+    #[inline]
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&'a [u8]> {
+        self.headers().find(name)
+    }
+
+    /// The values of all header fields called `name`, in whatever case.
+    pub fn header_all<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        let mut headers = self.headers();
+        std::iter::from_fn(move || headers.find(name))
+    }
+
+    /// Whether a header field called `name` is a list that has `token`, both in whatever case (RFC 9110 §5.6.1): for
+    /// `Connection`, `Upgrade` and the like.
+    #[must_use]
+    pub fn header_contains_token(&self, name: &str, token: &str) -> bool {
+        self.header_all(name).any(|value| grammar::has_token(value, token))
+    }
+
+    /// Whether the client wants to send more requests on this connection (RFC 9112 §9.3). Where it does not, close the
+    /// connection when the response was sent, and take no more requests from it.
+    #[inline]
+    #[must_use]
+    pub fn keep_alive(&self) -> bool {
+        self.keep_alive
+    }
+
+    /// What a [`Response`](super::Response) has to know of this request.
+    #[inline]
+    #[must_use]
+    pub fn answer(&self) -> Answer {
+        Answer { version: self.version, head: self.method == Method::Head, keep_alive: self.keep_alive }
+    }
+
+    /// The head as it was sent, with the empty line at its end.
+    #[inline]
+    #[must_use]
+    pub fn head(&self) -> &'a [u8] {
+        self.head
+    }
+}
+
+impl fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Request({} {}, body of {} bytes)", self.method.as_str(), self.target, self.body.len())
+    }
+}
+
+/// Splits a URI of the schemes `http` and `https` behind its authority.
+pub(super) fn split_absolute(target: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = target.split_once("://")?;
+    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+        return None;
+    }
+    Some(rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len())))
+}
+
+/// A method (RFC 9110 §9). Its case matters: `get` is not `GET`.
+///
+/// `CONNECT` is not among them: it is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method<'a> {
+    /// `GET`
+    Get,
+    /// `HEAD`: as `GET`, but the response has no body.
+    Head,
+    /// `POST`
+    Post,
+    /// `PUT`
+    Put,
+    /// `DELETE`
+    Delete,
+    /// `PATCH` (RFC 5789)
+    Patch,
+    /// `OPTIONS`, also for the server as a whole, with the target `*`.
+    Options,
+    /// `TRACE`
+    Trace,
+    /// Any other token.
+    Other(&'a str),
+}
+
+impl<'a> Method<'a> {
+    #[inline]
+    fn new(token: &'a [u8]) -> Self {
+        match token {
+            b"GET" => Self::Get,
+            b"HEAD" => Self::Head,
+            b"POST" => Self::Post,
+            b"PUT" => Self::Put,
+            b"DELETE" => Self::Delete,
+            b"PATCH" => Self::Patch,
+            b"OPTIONS" => Self::Options,
+            b"TRACE" => Self::Trace,
+            other => Self::Other(std::str::from_utf8(other).unwrap_or_default()),
+        }
+    }
+
+    /// The method as it was sent.
+    #[must_use]
+    pub const fn as_str(&self) -> &'a str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+            Self::Patch => "PATCH",
+            Self::Options => "OPTIONS",
+            Self::Trace => "TRACE",
+            Self::Other(token) => token,
+        }
+    }
+}
+
+/// A version of HTTP that is spoken here (RFC 9110 §2.5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Version {
+    /// HTTP/1.0 (RFC 1945): one request for each connection unless the client asks for more; no chunks.
+    Http10,
+    /// HTTP/1.1 (RFC 9112).
+    #[default]
+    Http11,
+}

@@ -1,0 +1,300 @@
+//! The server's side: requests as clients send them.
+
+use memchr::memchr;
+
+use super::chunked::{self, Chunks, Joined, Limits};
+use super::head::{self, Framing, Head, MOST_HEADERS};
+use super::{Error, Request, grammar};
+use crate::{Codec, DecodeError, Decoded, EncodeError, Sink};
+
+/// Decodes requests with their bodies (RFC 9112).
+///
+/// A message is a whole request: its body is delivered in one piece, whether it came with `Content-Length` or in
+/// chunks, which are joined in place. A head that arrives in pieces is searched once for its end, and parsed when that
+/// was found and again when the body is complete. Requests may be pipelined. Up to [`BLANK_LINES`](Self::BLANK_LINES)
+/// empty lines before a request are skipped (RFC 9112 §2.2).
+///
+/// Responses are written by a [`Response`](super::Response), not by the codec: [`encode`](Codec::encode) takes bytes
+/// as they are.
+///
+/// # Strictness
+///
+/// What two parsers may read in two ways is refused, so that nobody can smuggle a request past a proxy (RFC 9112
+/// §11.2): every line ends in `\r\n`; there is no whitespace before a colon and no folded line; at most one
+/// `Content-Length`, of digits alone; at most one `Transfer-Encoding`, which is exactly `chunked`; never both; exactly
+/// one valid `Host` in HTTP/1.1. Chunk extensions and trailers are checked as strictly, then ignored.
+///
+/// # 100-continue
+///
+/// A client that sends `Expect: 100-continue` waits for an answer to its head before it sends the body (RFC 9110
+/// §10.1.1). For such a request, and no other, there are two messages: [`Event::Expect`] and [`Event::Body`].
+///
+/// # Limits
+///
+/// | what | default | set by | over it |
+/// |---|---|---|---|
+/// | the request line | 8 KiB | [`max_request_line`](Self::max_request_line) | [`Error::RequestLineTooLong`] |
+/// | the head, and the trailer section | 16 KiB | [`max_head`](Self::max_head) | [`Error::HeadTooLarge`] |
+/// | header fields, and trailer fields | 64 | [`max_headers`](Self::max_headers) | [`Error::TooManyHeaders`] |
+/// | the body | 1 MiB | [`max_body`](Self::max_body) | [`Error::BodyTooLarge`] |
+/// | the lines between a body's chunks, together | 1 MiB | the body's | [`Error::FramingTooLarge`] |
+/// | one such line | 256 bytes | | [`Error::Chunk`] |
+///
+/// What the caller has to hold for one request is at most [`largest`](Self::largest).
+#[derive(Clone, Debug)]
+pub struct Requests {
+    max_request_line: u32,
+    max_head: u32,
+    max_headers: u8,
+    max_body: u32,
+}
+
+/// Heads and bodies over 512 MiB are never accepted, so that 32 bits are enough to count.
+const MOST_BYTES: usize = 512 << 20;
+
+impl Requests {
+    /// So many empty lines before a request are skipped.
+    pub const BLANK_LINES: usize = 4;
+
+    /// Requests with the default limits.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { max_request_line: 8 << 10, max_head: 16 << 10, max_headers: 64, max_body: 1 << 20 }
+    }
+
+    /// Sets the longest request line that is accepted, in bytes without its ending. 8 KiB by default. It is part of the
+    /// head, so more than [`max_head`](Self::max_head) has no effect.
+    #[must_use]
+    pub const fn max_request_line(self, bytes: usize) -> Self {
+        Self { max_request_line: at_most(bytes, MOST_BYTES), ..self }
+    }
+
+    /// Sets the largest head that is accepted, in bytes with the request line and the empty line at its end, and the
+    /// largest trailer section. 16 KiB by default. More than 512 MiB cannot be set.
+    #[must_use]
+    pub const fn max_head(self, bytes: usize) -> Self {
+        Self { max_head: at_most(bytes, MOST_BYTES), ..self }
+    }
+
+    /// Sets how many header fields a request may have. 64 by default. More than 128 cannot be set.
+    #[must_use]
+    pub const fn max_headers(self, fields: usize) -> Self {
+        Self { max_headers: at_most(fields, MOST_HEADERS) as u8, ..self }
+    }
+
+    /// Sets the largest body that is accepted, in bytes. 1 MiB by default. More than 512 MiB cannot be set. A body in
+    /// chunks may take as many bytes again for the lines between them.
+    #[must_use]
+    pub const fn max_body(self, bytes: usize) -> Self {
+        Self { max_body: at_most(bytes, MOST_BYTES), ..self }
+    }
+
+    /// The most bytes that [`Decoded::Partial`] ever asks for, by which a caller's own limit may be set: a body in
+    /// chunks with everything around it.
+    #[must_use]
+    pub const fn largest(&self) -> usize {
+        let (head, body) = (self.max_head as usize, self.max_body as usize);
+        2 * Self::BLANK_LINES + 2 * head + 2 * body + 2 * chunked::LONGEST_LINE
+    }
+
+    const fn limits(&self) -> Limits {
+        let headers = self.max_headers as usize;
+        Limits { body: self.max_body as usize, trailer: self.max_head as usize, headers }
+    }
+
+    /// Searches for the end of the head that begins at `start`. Nothing where there is none yet.
+    #[inline]
+    fn head_end(&self, state: &mut RequestsState, input: &[u8], start: usize) -> Result<Option<usize>, Error> {
+        if state.phase == Phase::RequestLine {
+            let limit = self.max_request_line.min(self.max_head) as usize;
+            let window = input.len().min(start + limit + 2);
+            let searched = (state.searched as usize).clamp(start, window);
+            let Some(offset) = memchr(b'\n', &input[searched..window]) else {
+                if window == start + limit + 2 {
+                    return Err(Error::RequestLineTooLong { limit });
+                }
+                state.searched = window as u32;
+                return Ok(None);
+            };
+            let end = searched + offset;
+            if input[end - 1] != b'\r' {
+                return Err(Error::LineEnd);
+            }
+            state.phase = Phase::Fields;
+            state.searched = end as u32 + 1;
+        }
+        head::end_of_fields(&mut state.searched, input, start, self.max_head as usize)
+    }
+
+    /// Where the body is, if it may be as large as the head says. It begins at `start`.
+    #[inline]
+    fn body_phase(&self, framing: Framing, start: usize) -> Result<Phase, Error> {
+        let limit = self.max_body as usize;
+        match framing {
+            Framing::Length(length) if length > limit as u64 => Err(Error::BodyTooLarge { limit }),
+            Framing::Length(length) => Ok(Phase::Body { start: start as u32, end: (start + length as usize) as u32 }),
+            Framing::Chunked => Ok(Phase::Chunked(Chunks::new(start))),
+        }
+    }
+}
+
+/// `value`, but at most `most`.
+const fn at_most(value: usize, most: usize) -> u32 {
+    (if value < most { value } else { most }) as u32
+}
+
+impl Default for Requests {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What [`Requests`] takes off a connection.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// A request with its whole body.
+    Request(Request<'a>),
+
+    /// The head of a request whose client asks whether it may send the body. The whole body follows in
+    /// [`Event::Body`].
+    ///
+    /// To have it, keep [`Request::head`], send [`CONTINUE`](super::CONTINUE), and make the request with
+    /// [`Request::from_head`] when the body comes. Not to have it, send another response and close the connection; a
+    /// client that did not wait may have sent the body already.
+    Expect(Request<'a>),
+
+    /// The whole body of the request that [`Event::Expect`] announced. No other message comes between the two.
+    Body(&'a [u8]),
+}
+
+impl Codec for Requests {
+    type Message<'a> = Event<'a>;
+    type State = RequestsState;
+
+    const TRANSPARENT: bool = true;
+
+    /// Takes one request off `input`.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::Http`], which has the status code to answer with.
+    #[inline]
+    fn decode<'a>(&self, state: &mut RequestsState, input: &'a mut [u8]) -> Result<Decoded<Event<'a>>, DecodeError> {
+        if input.len() < state.need as usize {
+            return Ok(Decoded::Partial { need: state.need as usize });
+        }
+
+        let mut parsed = None;
+        if matches!(state.phase, Phase::RequestLine | Phase::Fields) {
+            let start = blank_lines(input);
+            check_first(&input[start..])?;
+            let Some(end) = self.head_end(state, input, start)? else {
+                return Ok(state.partial(input.len() + 1));
+            };
+            let head = Head::parse(&input[start..end], usize::from(self.max_headers))?;
+            let after = self.body_phase(head.framing, if head.expects { 0 } else { end })?;
+            if head.expects {
+                *state = RequestsState { phase: after, ..RequestsState::default() };
+                let request = Request::new(head, &input[start..end], &[]);
+                return Ok(Decoded::Message { message: Event::Expect(request), consumed: end });
+            }
+            state.phase = after;
+            parsed = Some(head);
+        }
+
+        let (start, end, consumed) = match &mut state.phase {
+            Phase::Body { end, .. } if input.len() < *end as usize => {
+                let need = *end as usize;
+                return Ok(state.partial(need));
+            }
+            Phase::Body { start, end } => (*start as usize, *end as usize, *end as usize),
+            Phase::Chunked(chunks) => match chunks.join(&self.limits(), &mut state.searched, input)? {
+                Joined::Partial(need) => return Ok(state.partial(need)),
+                Joined::Whole { end, consumed } => (chunks.start(), end, consumed),
+            },
+            Phase::RequestLine | Phase::Fields => return Ok(state.partial(input.len() + 1)),
+        };
+        *state = RequestsState::default();
+        let (head, body) = input[..end].split_at(start);
+        if head.is_empty() {
+            return Ok(Decoded::Message { message: Event::Body(body), consumed });
+        }
+        let head = &head[blank_lines(head)..];
+        let parsed = match parsed {
+            Some(parsed) => parsed,
+            None => Head::parse(head, MOST_HEADERS)?,
+        };
+        let request = Request::new(parsed, head, body);
+        Ok(Decoded::Message { message: Event::Request(request), consumed })
+    }
+
+    /// Nothing where `rest` is empty lines, which old clients send behind a body.
+    ///
+    /// # Errors
+    ///
+    /// Otherwise [`DecodeError::Truncated`].
+    fn finish<'a>(&self, state: &mut RequestsState, rest: &'a mut [u8]) -> Result<Option<Event<'a>>, DecodeError> {
+        if state.phase == Phase::RequestLine && blank_lines(rest) == rest.len() {
+            return Ok(None);
+        }
+        Err(DecodeError::Truncated { have: rest.len() })
+    }
+
+    /// Writes the payload and nothing else. Never fails.
+    #[inline]
+    fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), EncodeError> {
+        for part in parts {
+            out.put(part);
+        }
+        Ok(())
+    }
+}
+
+/// How many bytes at the front of `input` are empty lines that are skipped.
+#[inline]
+fn blank_lines(input: &[u8]) -> usize {
+    let most = 2 * Requests::BLANK_LINES;
+    input.chunks_exact(2).take(most / 2).take_while(|line| *line == b"\r\n").count() * 2
+}
+
+/// What is no request at all, TLS for one, is refused at its first byte: its line might never end.
+#[inline]
+fn check_first(input: &[u8]) -> Result<(), Error> {
+    match input {
+        [b'\r', b'\n', ..] => Err(Error::RequestLine),
+        [b'\r', _, ..] => Err(Error::LineEnd),
+        [byte, ..] if *byte != b'\r' && !grammar::is_token_byte(*byte) => Err(Error::Method),
+        _ => Ok(()),
+    }
+}
+
+/// How far a connection's unfinished request has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RequestsState {
+    /// Fewer bytes than these are not looked at.
+    need: u32,
+    /// So many bytes are known to hold no line's end that was not dealt with.
+    searched: u32,
+    phase: Phase,
+}
+
+impl RequestsState {
+    #[inline]
+    fn partial<M>(&mut self, need: usize) -> Decoded<M> {
+        self.need = need as u32;
+        Decoded::Partial { need }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    /// The request line has no end yet.
+    #[default]
+    RequestLine,
+    /// The header fields have no end yet.
+    Fields,
+    /// The body is what is between these.
+    Body { start: u32, end: u32 },
+    /// The body is in chunks.
+    Chunked(Chunks),
+}

@@ -1,0 +1,298 @@
+//! The server's side: responses.
+
+use super::{Error, HeaderError, Version, grammar, status};
+use crate::Sink;
+
+/// Tells a client that asked with [`Event::Expect`](super::Event::Expect) that it may send the body (RFC 9110
+/// §15.2.1). It is no response: that follows when the body came.
+pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// What a [`Response`] has to know of the request that it answers: [`Request::answer`](super::Request::answer).
+///
+/// A service that answers later keeps this and not the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub(super) version: Version,
+    pub(super) head: bool,
+    pub(super) keep_alive: bool,
+}
+
+impl Answer {
+    /// For a request that was not understood, or not waited for: the connection closes after the response.
+    pub const CLOSE: Self = Self { version: Version::Http11, head: false, keep_alive: false };
+}
+
+/// Whether the connection can take another request after a response (RFC 9112 §9.3).
+#[must_use = "a connection that does not stay has to be closed when the response was sent"]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Persistence {
+    /// It stays open.
+    Keep,
+    /// Close it when everything was sent.
+    Close,
+}
+
+impl Persistence {
+    /// Whether the connection stays open.
+    #[must_use]
+    pub const fn is_keep(self) -> bool {
+        matches!(self, Self::Keep)
+    }
+
+    const fn new(keep: bool) -> Self {
+        if keep { Self::Keep } else { Self::Close }
+    }
+}
+
+/// Writes a response to a [`Sink`]: the status line when it is made, then header fields, then a body of one of three
+/// kinds, without which it is not complete: [`body`](Self::body), [`chunked`](Self::chunked) or
+/// [`upgrade`](Self::upgrade).
+///
+/// `Content-Length`, `Transfer-Encoding` and `Connection` are written by it. `Date` is not, since no clock is known
+/// here; a server that has one should send it (RFC 9110 §6.6.1). Nothing allocates here.
+///
+/// ```
+/// use gannet_proto::http::{Answer, Response};
+///
+/// let mut out = Vec::new();
+/// let mut response = Response::new(&mut out, Answer::CLOSE, 404);
+/// response.header("Content-Type", b"text/plain")?;
+/// let persistence = response.body(b"no such page\n");
+/// assert!(!persistence.is_keep());
+/// let expected = "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\nConnection: close\r\n\
+///                 Content-Length: 13\r\n\r\nno such page\n";
+/// assert_eq!(out, expected.as_bytes());
+/// # Ok::<(), gannet_proto::http::HeaderError>(())
+/// ```
+#[must_use = "a response without a body is not complete"]
+#[derive(Debug)]
+pub struct Response<S> {
+    out: S,
+    answer: Answer,
+    status: u16,
+}
+
+impl<S: Sink> Response<S> {
+    /// Writes the status line to `out`, which may be `&mut` something.
+    ///
+    /// A status below 101 or over 999 is a mistake of the caller: 500 is sent in its place.
+    #[inline]
+    pub fn new(mut out: S, answer: Answer, status: u16) -> Self {
+        let status = if (101..=999).contains(&status) { status } else { 500 };
+        match status::line(status) {
+            Some(line) => out.put(line),
+            None => {
+                out.put(b"HTTP/1.1 ");
+                put_number(&mut out, status.into());
+                out.put(b" \r\n");
+            }
+        }
+        Self { out, answer, status }
+    }
+
+    /// Writes the whole answer to a request that was refused: its status, and the reason as a text. The connection has
+    /// to close when it was sent.
+    pub fn refuse(out: S, error: &Error) -> Persistence {
+        let mut response = Self::new(out, Answer::CLOSE, error.status());
+        response.out.put(b"Content-Type: text/plain\r\n");
+        let mut text = Line::default();
+        // A reason over the line's size is cut.
+        let _ = std::fmt::Write::write_fmt(&mut text, format_args!("{error}\n"));
+        response.body(&text.bytes[..text.len])
+    }
+
+    /// Writes a header field. After an error the response goes on without it.
+    ///
+    /// # Errors
+    ///
+    /// [`HeaderError`] for a name that is no token, a value with control characters, and fields that the response
+    /// writes itself. Nothing is written then.
+    #[inline]
+    pub fn header(&mut self, name: &str, value: &[u8]) -> Result<(), HeaderError> {
+        if !grammar::is_token(name.as_bytes()) {
+            return Err(HeaderError::Name);
+        }
+        if let Some(position) = grammar::control_in(value) {
+            return Err(HeaderError::Value { position });
+        }
+        let own = match name.len() {
+            10 => "connection",
+            14 => "content-length",
+            17 => "transfer-encoding",
+            _ => "",
+        };
+        if name.eq_ignore_ascii_case(own) {
+            return Err(HeaderError::Reserved);
+        }
+        self.out.put(name.as_bytes());
+        self.out.put(b": ");
+        self.out.put(value);
+        self.out.put(b"\r\n");
+        Ok(())
+    }
+
+    /// Makes the connection close after this response.
+    #[inline]
+    pub fn close(&mut self) {
+        self.answer.keep_alive = false;
+    }
+
+    /// Ends the response with this body. Where there may be none, because the request was `HEAD` or the status is 1xx,
+    /// 204 or 304, it is left out (RFC 9112 §6.3); its length is said to `HEAD` only (RFC 9110 §8.6).
+    #[inline]
+    pub fn body(mut self, bytes: &[u8]) -> Persistence {
+        self.connection();
+        if self.has_no_content() {
+            self.out.put(b"\r\n");
+        } else {
+            self.out.put(b"Content-Length: ");
+            put_number(&mut self.out, bytes.len() as u64);
+            self.out.put(b"\r\n\r\n");
+            if !self.answer.head {
+                self.out.put(bytes);
+            }
+        }
+        Persistence::new(self.answer.keep_alive)
+    }
+
+    /// Ends the head of a response whose body is written piece by piece: in chunks (RFC 9112 §7.1), or, for a client of
+    /// HTTP/1.0, until the connection closes.
+    #[inline]
+    pub fn chunked(mut self) -> Chunks {
+        let none = self.answer.head || self.has_no_content();
+        let old = self.answer.version == Version::Http10;
+        if old && !self.has_no_content() {
+            self.close();
+        }
+        self.connection();
+        if !old && !self.has_no_content() {
+            self.out.put(b"Transfer-Encoding: chunked\r\n");
+        }
+        self.out.put(b"\r\n");
+        let kind = match (none, old) {
+            (true, _) => Kind::None,
+            (false, true) => Kind::Plain,
+            (false, false) => Kind::Chunked,
+        };
+        Chunks { kind, keep_alive: self.answer.keep_alive }
+    }
+
+    /// Ends a response of status 101: from here on the connection speaks `protocol`, `websocket` for one (RFC 9110
+    /// §7.8).
+    ///
+    /// # Errors
+    ///
+    /// [`HeaderError::Value`] where `protocol` has control characters. Nothing is written then, and the response is
+    /// lost.
+    pub fn upgrade(mut self, protocol: &str) -> Result<(), HeaderError> {
+        self.header("Upgrade", protocol.as_bytes())?;
+        self.out.put(b"Connection: upgrade\r\n\r\n");
+        Ok(())
+    }
+
+    /// Says whether the connection stays, where the version does not say it already.
+    #[inline]
+    fn connection(&mut self) {
+        match (self.answer.version, self.answer.keep_alive) {
+            (_, false) => self.out.put(b"Connection: close\r\n"),
+            (Version::Http10, true) => self.out.put(b"Connection: keep-alive\r\n"),
+            (Version::Http11, true) => (),
+        }
+    }
+
+    /// Whether the status has no content, nor a length of it.
+    const fn has_no_content(&self) -> bool {
+        matches!(self.status, ..200 | 204 | 304)
+    }
+}
+
+/// A response's body that is written piece by piece. It holds no sink, so it may be kept until there is more.
+#[must_use = "a body has to be finished"]
+#[derive(Debug)]
+pub struct Chunks {
+    kind: Kind,
+    keep_alive: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Chunked,
+    Plain,
+    None,
+}
+
+impl Chunks {
+    /// Writes a piece of the body. An empty one is nothing: it does not end the body.
+    #[inline]
+    pub fn chunk(&mut self, bytes: &[u8], mut out: impl Sink) {
+        match self.kind {
+            Kind::Chunked if !bytes.is_empty() => {
+                put_hexadecimal(&mut out, bytes.len());
+                out.put(bytes);
+                out.put(b"\r\n");
+            }
+            Kind::Plain => out.put(bytes),
+            Kind::Chunked | Kind::None => (),
+        }
+    }
+
+    /// Ends the body.
+    #[inline]
+    pub fn finish(self, mut out: impl Sink) -> Persistence {
+        if self.kind == Kind::Chunked {
+            out.put(b"0\r\n\r\n");
+        }
+        Persistence::new(self.keep_alive)
+    }
+}
+
+/// Writes a number in decimal.
+#[inline]
+fn put_number(out: &mut impl Sink, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return out.put(&digits[at..]);
+        }
+    }
+}
+
+/// Writes a chunk's size in hexadecimal, with the line's ending.
+#[inline]
+fn put_hexadecimal(out: &mut impl Sink, mut number: usize) {
+    let mut line = *b"................\r\n";
+    let mut at = line.len() - 2;
+    loop {
+        at -= 1;
+        line[at] = b"0123456789abcdef"[number % 16];
+        number /= 16;
+        if number == 0 {
+            return out.put(&line[at..]);
+        }
+    }
+}
+
+/// A short text on the stack.
+struct Line {
+    bytes: [u8; 96],
+    len: usize,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self { bytes: [0; 96], len: 0 }
+    }
+}
+
+impl std::fmt::Write for Line {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        let end = self.len + text.len();
+        self.bytes.get_mut(self.len..end).ok_or(std::fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.len = end;
+        Ok(())
+    }
+}

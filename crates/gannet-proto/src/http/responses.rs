@@ -1,0 +1,316 @@
+//! The client's side: responses as servers send them.
+
+use std::fmt;
+use std::mem::MaybeUninit;
+
+use httparse::Status;
+use memchr::memchr;
+
+use super::chunked::{self, Chunks, Joined, Limits};
+use super::head::{Fields, Framing, MOST_HEADERS, end_of_fields};
+use super::{Error, Headers, Version};
+use crate::{Codec, DecodeError, Decoded, EncodeError, Sink};
+
+/// Decodes responses with their bodies (RFC 9112), for a client.
+///
+/// A message is a whole response: its body is delivered in one piece, whether it came with `Content-Length`, in chunks,
+/// or until the end of the connection. An interim response, of status 1xx, is a message too. It is as strict about
+/// what ends a message as [`Requests`](super::Requests).
+///
+/// A response to `HEAD` has no body, whatever its fields say, and cannot be told by itself: see [`to_head`].
+///
+/// Requests are not written by the codec: [`encode`](Codec::encode) takes bytes as they are.
+///
+/// # Limits
+///
+/// | what | default | set by | over it |
+/// |---|---|---|---|
+/// | the head, and the trailer section | 16 KiB | [`max_head`](Self::max_head) | [`Error::HeadTooLarge`] |
+/// | header fields, and trailer fields | 128 | | [`Error::TooManyHeaders`] |
+/// | the body | 16 MiB | [`max_body`](Self::max_body) | [`Error::BodyTooLarge`] |
+/// | the lines between a body's chunks, together | 16 MiB | the body's | [`Error::FramingTooLarge`] |
+///
+/// [`to_head`]: Self::to_head
+///
+/// ```
+/// use gannet_proto::http::Responses;
+/// use gannet_proto::{Codec, Decoded};
+///
+/// let mut received = *b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+/// let decoded = Responses::new().decode(&mut Default::default(), &mut received)?;
+/// let Decoded::Message { message: reply, consumed: 43 } = decoded else { unreachable!() };
+/// assert_eq!((reply.status, reply.body), (200, &b"hello"[..]));
+/// # Ok::<(), gannet_proto::DecodeError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Responses {
+    max_head: u32,
+    max_body: u32,
+    to_head: bool,
+}
+
+/// Heads and bodies over 512 MiB are never accepted, so that 32 bits are enough to count.
+const MOST_BYTES: usize = 512 << 20;
+
+impl Responses {
+    /// Responses with the default limits.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { max_head: 16 << 10, max_body: 16 << 20, to_head: false }
+    }
+
+    /// Sets the largest head that is accepted, in bytes with the empty line at its end, and the largest trailer section.
+    /// 16 KiB by default. More than 512 MiB cannot be set.
+    #[must_use]
+    pub const fn max_head(self, bytes: usize) -> Self {
+        Self { max_head: if bytes < MOST_BYTES { bytes } else { MOST_BYTES } as u32, ..self }
+    }
+
+    /// Sets the largest body that is accepted, in bytes. 16 MiB by default. More than 512 MiB cannot be set. A body in
+    /// chunks may take as many bytes again for the lines between them.
+    #[must_use]
+    pub const fn max_body(self, bytes: usize) -> Self {
+        Self { max_body: if bytes < MOST_BYTES { bytes } else { MOST_BYTES } as u32, ..self }
+    }
+
+    /// Takes all responses for answers to `HEAD`, which have no body.
+    #[must_use]
+    pub const fn to_head(self) -> Self {
+        Self { to_head: true, ..self }
+    }
+
+    /// The most bytes that [`Decoded::Partial`] ever asks for, by which a caller's own limit may be set.
+    #[must_use]
+    pub const fn largest(&self) -> usize {
+        2 * self.max_head as usize + 2 * self.max_body as usize + 2 * chunked::LONGEST_LINE
+    }
+
+    /// Where the body is, which begins at `start`, if it may be as large as the head says (RFC 9112 §6.3).
+    fn body_phase(&self, head: &Head, start: usize) -> Result<Phase, Error> {
+        let limit = self.max_body as usize;
+        if self.to_head || matches!(head.status, ..200 | 204 | 304) {
+            return Ok(Phase::Body { start: start as u32, end: start as u32 });
+        }
+        match head.framing {
+            None => Ok(Phase::UntilEnd { start: start as u32 }),
+            Some(Framing::Length(length)) if length > limit as u64 => Err(Error::BodyTooLarge { limit }),
+            Some(Framing::Length(length)) => {
+                Ok(Phase::Body { start: start as u32, end: (start + length as usize) as u32 })
+            }
+            Some(Framing::Chunked) => Ok(Phase::Chunked(Chunks::new(start))),
+        }
+    }
+}
+
+impl Default for Responses {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Codec for Responses {
+    type Message<'a> = Reply<'a>;
+    type State = ResponsesState;
+
+    const TRANSPARENT: bool = true;
+
+    /// Takes one response off `input`.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::Http`].
+    #[inline]
+    fn decode<'a>(&self, state: &mut ResponsesState, input: &'a mut [u8]) -> Result<Decoded<Reply<'a>>, DecodeError> {
+        if input.len() < state.need as usize {
+            return Ok(Decoded::Partial { need: state.need as usize });
+        }
+
+        let mut parsed = None;
+        if state.phase == Phase::Head {
+            if input.first().is_some_and(|&byte| byte != b'H') {
+                return Err(Error::StatusLine.into());
+            }
+            let Some(end) = end_of_fields(&mut state.searched, input, 0, self.max_head as usize)? else {
+                return Ok(state.partial(input.len() + 1));
+            };
+            let head = Head::parse(&input[..end])?;
+            state.phase = self.body_phase(&head, end)?;
+            parsed = Some(head);
+        }
+
+        let (start, end, consumed) = match &mut state.phase {
+            Phase::Body { start, end } if input.len() >= *end as usize => {
+                (*start as usize, *end as usize, *end as usize)
+            }
+            Phase::Body { end, .. } => {
+                let need = *end as usize;
+                return Ok(state.partial(need));
+            }
+            Phase::Chunked(chunks) => {
+                let limits =
+                    Limits { body: self.max_body as usize, trailer: self.max_head as usize, headers: MOST_HEADERS };
+                match chunks.join(&limits, &mut state.searched, input)? {
+                    Joined::Partial(need) => return Ok(state.partial(need)),
+                    Joined::Whole { end, consumed } => (chunks.start(), end, consumed),
+                }
+            }
+            Phase::UntilEnd { start } if input.len() - *start as usize > self.max_body as usize => {
+                return Err(Error::BodyTooLarge { limit: self.max_body as usize }.into());
+            }
+            Phase::UntilEnd { .. } | Phase::Head => return Ok(state.partial(input.len() + 1)),
+        };
+        *state = ResponsesState::default();
+        let (head, body) = input[..end].split_at(start);
+        let parsed = match parsed {
+            Some(parsed) => parsed,
+            None => Head::parse(head)?,
+        };
+        Ok(Decoded::Message { message: Reply::new(&parsed, head, body), consumed })
+    }
+
+    /// The response whose body goes on until the end of the connection.
+    ///
+    /// # Errors
+    ///
+    /// Where the end of another one is missing, [`DecodeError::Truncated`].
+    fn finish<'a>(&self, state: &mut ResponsesState, rest: &'a mut [u8]) -> Result<Option<Reply<'a>>, DecodeError> {
+        let Phase::UntilEnd { start } = state.phase else {
+            return Err(DecodeError::Truncated { have: rest.len() });
+        };
+        let (head, body) = rest.split_at(start as usize);
+        let reply = Reply::new(&Head::parse(head)?, head, body);
+        Ok(Some(Reply { keep_alive: false, ..reply }))
+    }
+
+    /// Writes the payload and nothing else. Never fails.
+    #[inline]
+    fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), EncodeError> {
+        for part in parts {
+            out.put(part);
+        }
+        Ok(())
+    }
+}
+
+/// A response, as a client sees it. It borrows from the received bytes.
+#[derive(Clone, Copy)]
+pub struct Reply<'a> {
+    /// The status code (RFC 9110 §15). Below 200 the response is an interim one: another follows, unless it is 101.
+    pub status: u16,
+    /// The version that the server speaks.
+    pub version: Version,
+    /// The body, without any framing. Empty where there is none.
+    pub body: &'a [u8],
+    fields: &'a [u8],
+    keep_alive: bool,
+}
+
+impl<'a> Reply<'a> {
+    #[inline]
+    fn new(parsed: &Head, head: &'a [u8], body: &'a [u8]) -> Self {
+        // The status line goes, and the empty line.
+        let lines = memchr(b'\n', head).map_or(head.len(), |end| end + 1);
+        let fields = head.get(lines..head.len().saturating_sub(2)).unwrap_or_default();
+        let Head { status, version, keep_alive, .. } = *parsed;
+        Self { status, version, body, fields, keep_alive }
+    }
+
+    /// The header fields, in order.
+    #[inline]
+    #[must_use]
+    pub fn headers(&self) -> Headers<'a> {
+        Headers::new(self.fields)
+    }
+
+    /// The value of the first header field called `name`, in whatever case.
+    #[inline]
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&'a [u8]> {
+        self.headers().find(name)
+    }
+
+    /// Whether the server takes another request on this connection (RFC 9112 §9.3).
+    #[inline]
+    #[must_use]
+    pub fn keep_alive(&self) -> bool {
+        self.keep_alive
+    }
+}
+
+impl fmt::Debug for Reply<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reply({}, body of {} bytes)", self.status, self.body.len())
+    }
+}
+
+/// What was found in the head of a response.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    status: u16,
+    version: Version,
+    keep_alive: bool,
+    /// Nothing where the body goes on until the end of the connection.
+    framing: Option<Framing>,
+}
+
+impl Head {
+    /// Parses `bytes`, whose only empty line is at their end, and all of whose lines end in `\r\n`.
+    #[inline]
+    fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        let mut storage = [const { MaybeUninit::uninit() }; MOST_HEADERS];
+        let mut parsed = httparse::Response::new(&mut []);
+        let config = httparse::ParserConfig::default();
+        match config.parse_response_with_uninit_headers(&mut parsed, bytes, &mut storage) {
+            Ok(Status::Complete(end)) if end == bytes.len() => (),
+            Err(httparse::Error::TooManyHeaders) => return Err(Error::TooManyHeaders { limit: MOST_HEADERS }),
+            Err(httparse::Error::Version | httparse::Error::Status | httparse::Error::Token) => {
+                return Err(Error::StatusLine);
+            }
+            _ => return Err(Error::Header),
+        }
+        let (Some(status @ 100..=999), Some(minor)) = (parsed.code, parsed.version) else {
+            return Err(Error::StatusLine);
+        };
+        let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
+        let mut fields = Fields::default();
+        for header in parsed.headers.iter() {
+            fields.add(header.name, header.value)?;
+        }
+        let framing = match (fields.length, fields.coding) {
+            (None, None) => None,
+            _ => Some(fields.framing(version)?),
+        };
+        Ok(Self { status, version, keep_alive: fields.stays(version), framing })
+    }
+}
+
+/// How far a connection's unfinished response has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ResponsesState {
+    /// Fewer bytes than these are not looked at.
+    need: u32,
+    /// So many bytes are known to hold no line's end that was not dealt with.
+    searched: u32,
+    phase: Phase,
+}
+
+impl ResponsesState {
+    #[inline]
+    fn partial<M>(&mut self, need: usize) -> Decoded<M> {
+        self.need = need as u32;
+        Decoded::Partial { need }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    /// The head has no end yet.
+    #[default]
+    Head,
+    /// The body is what is between these.
+    Body { start: u32, end: u32 },
+    /// The body is in chunks.
+    Chunked(Chunks),
+    /// The body goes on until the end of the connection.
+    UntilEnd { start: u32 },
+}
