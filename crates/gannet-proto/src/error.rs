@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::ws;
+
 /// The received bytes break the protocol or a limit of the codec.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -45,6 +47,10 @@ pub enum DecodeError {
         /// The tenth byte.
         last: u8,
     },
+
+    /// The bytes are no WebSocket frames, or frames that the peer may not send.
+    #[error(transparent)]
+    Ws(#[from] ws::Error),
 }
 
 /// The payload cannot be expressed in the codec's protocol.
@@ -66,4 +72,11 @@ pub enum EncodeError {
         /// Where the first `\n` is in the joined payload, counted from 0.
         position: usize,
     },
+    /// A text message is not UTF-8.
+    #[error("text is not UTF-8")]
+    NotUtf8,
+
+    /// A WebSocket client's frame needs a mask, which a codec without randomness does not have.
+    #[error("a client's frame needs a mask: write it with ws::write_frame")]
+    NoMask,
 }

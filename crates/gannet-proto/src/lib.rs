@@ -11,9 +11,12 @@
 //! | [`Raw`] | whatever arrived, as it arrived |
 //! | [`Lines`] | the bytes before `\n` or `\r\n` |
 //! | [`LengthPrefixed`] | the bytes that a number in front of them counts |
+//! | [`WebSocket`](ws::WebSocket) | a WebSocket message of one frame or many, or a control frame |
 //!
 //! Everything that a peer can make grow has a limit, and a codec checks it before it asks for more
 //! bytes: a caller may reserve what [`Decoded::Partial`] names without checking again.
+//!
+//! The feature `deflate`, off by default, adds compression to WebSocket.
 //!
 //! ```
 //! use gannet_proto::{Codec, Decoded, Lines};
@@ -38,6 +41,7 @@ pub mod length_prefixed;
 mod lines;
 mod raw;
 mod sink;
+pub mod ws;
 
 pub use codec::{Codec, Decoded};
 pub use error::{DecodeError, EncodeError};
