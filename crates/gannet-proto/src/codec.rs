@@ -10,10 +10,11 @@ use crate::{DecodeError, EncodeError, Sink};
 /// # What the caller does
 ///
 /// It keeps the bytes that were received and not consumed, in order, and calls [`decode`] with all
-/// of them. After a message it drops the consumed bytes and calls again with the rest, if there is
-/// any; after [`Decoded::Partial`] it calls again when more bytes have arrived. Each connection has
-/// its own state, made with `Default`. When the peer has ended its stream, [`decode`] has answered
-/// [`Decoded::Partial`] and bytes are left, it calls [`finish`] once.
+/// of them. After a message, or [`Decoded::Taken`], it drops the consumed bytes and calls again
+/// with the rest, if there is any; after [`Decoded::Partial`] it calls again when more bytes have
+/// arrived. Each connection has its own state, made with `Default`. When the peer has ended its
+/// stream, [`decode`] has answered [`Decoded::Partial`] and bytes are left, it calls [`finish`]
+/// once.
 ///
 /// After an error the stream has no meaning any more: the caller closes the connection and does
 /// not use its state again.
@@ -85,6 +86,11 @@ pub enum Decoded<M> {
         /// The message.
         message: M,
         /// How many bytes of the input it took, framing included: at least 1, at most all.
+        consumed: usize,
+    },
+    /// Part of a message, which the state holds now, within the codec's limits; or bytes that mean nothing any more.
+    Taken {
+        /// How many bytes of the input it took: at least 1, at most all.
         consumed: usize,
     },
     /// The beginning of a message.

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::{http, resp};
+use crate::{http, resp, ws};
 
 /// The received bytes break the protocol or a limit of the codec.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -54,6 +54,9 @@ pub enum DecodeError {
     /// The bytes are no HTTP, or none that is accepted.
     #[error(transparent)]
     Http(#[from] http::Error),
+    /// The bytes are no WebSocket frames, or frames that the peer may not send.
+    #[error(transparent)]
+    Ws(#[from] ws::Error),
 }
 
 /// The payload cannot be expressed in the codec's protocol.
@@ -75,4 +78,11 @@ pub enum EncodeError {
         /// Where the first `\n` is in the joined payload, counted from 0.
         position: usize,
     },
+    /// A text message is not UTF-8.
+    #[error("text is not UTF-8")]
+    NotUtf8,
+
+    /// A WebSocket client's frame needs a mask, which a codec without randomness does not have.
+    #[error("a client's frame needs a mask: write it with ws::write_frame")]
+    NoMask,
 }

@@ -15,9 +15,12 @@
 //! | [`resp::Replies`] | a Redis server's reply |
 //! | [`http::Requests`] | an HTTP/1.1 request with its body |
 //! | [`http::Responses`] | an HTTP/1.1 response with its body |
+//! | [`WebSocket`](ws::WebSocket) | a WebSocket message of one frame or many, or a control frame |
 //!
 //! Everything that a peer can make grow has a limit, and a codec checks it before it asks for more
 //! bytes: a caller may reserve what [`Decoded::Partial`] names without checking again.
+//!
+//! The feature `deflate`, off by default, adds compression to WebSocket.
 //!
 //! ```
 //! use gannet_proto::{Codec, Decoded, Lines};
@@ -44,6 +47,7 @@ mod lines;
 mod raw;
 pub mod resp;
 mod sink;
+pub mod ws;
 
 pub use codec::{Codec, Decoded};
 pub use error::{DecodeError, EncodeError};

@@ -23,6 +23,7 @@ fn first<H: Header>(frames: &LengthPrefixed<H>, input: &[u8]) -> Result<Decoded<
     let mut input = input.to_vec();
     Ok(match frames.decode(&mut (), &mut input)? {
         Decoded::Message { message, consumed } => Decoded::Message { message: message.to_vec(), consumed },
+        Decoded::Taken { consumed } => Decoded::Taken { consumed },
         Decoded::Partial { need } => Decoded::Partial { need },
     })
 }

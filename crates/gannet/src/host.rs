@@ -212,6 +212,12 @@ impl<S: Service> HostOf<S> {
                             return Ok(0);
                         }
                     }
+                    Decoded::Taken { consumed: length } => {
+                        consumed += length;
+                        if one {
+                            return Ok(0);
+                        }
+                    }
                     Decoded::Partial { need } => return Ok(need),
                 }
             }

@@ -32,8 +32,18 @@ pub fn feed<'c, C: Codec, T>(
     chunks: impl IntoIterator<Item = &'c [u8]>,
     keep: impl for<'a> Fn(C::Message<'a>) -> T,
 ) -> Outcome<T> {
+    feed_from(codec, C::State::default(), patience, chunks, keep)
+}
+
+/// As [`feed`], for a connection that begins in another state.
+pub fn feed_from<'c, C: Codec, T>(
+    codec: &C,
+    mut state: C::State,
+    patience: Patience,
+    chunks: impl IntoIterator<Item = &'c [u8]>,
+    keep: impl for<'a> Fn(C::Message<'a>) -> T,
+) -> Outcome<T> {
     let mut outcome = Outcome { messages: Vec::new(), error: None, largest_need: 0 };
-    let mut state = C::State::default();
     let mut carry = Vec::new();
     let mut needed = 1;
 
@@ -52,6 +62,12 @@ pub fn feed<'c, C: Codec, T>(
                     assert!(have >= needed, "a message of fewer bytes than were needed");
                     assert!((1..=have).contains(&consumed), "{consumed} of {have} bytes");
                     outcome.messages.push(keep(message));
+                    start += consumed;
+                    needed = 1;
+                }
+                Ok(Decoded::Taken { consumed }) => {
+                    assert!(have >= needed, "fewer bytes taken than were needed");
+                    assert!((1..=have).contains(&consumed), "{consumed} of {have} bytes");
                     start += consumed;
                     needed = 1;
                 }

@@ -68,7 +68,7 @@ fn read<T>(mut stream: Vec<u8>, keep: impl for<'a> Fn(&Value<'a>) -> T) -> T {
             assert_eq!(consumed, len);
             keep(&message)
         }
-        Decoded::Partial { need } => panic!("{need} bytes needed of {len}"),
+        other => panic!("no whole reply of {len} bytes: {other:?}"),
     }
 }
 

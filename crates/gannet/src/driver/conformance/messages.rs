@@ -2,10 +2,11 @@
 
 use super::on_every_driver;
 use super::rig::{Ending, Rig, Setup};
-use super::script::{Echo, Log, Script, SharedLog, frames, lines, raw};
+use super::script::{Echo, Log, Script, SharedLog, WebSocketEcho, frames, lines, raw};
 use super::{Client, Net};
 use crate::driver::sim::Random;
 use crate::proto::Codec;
+use crate::proto::ws::{Opcode, write_fragment};
 use crate::{CloseReason, Service};
 
 fn serve<N: Net, S: Service>(net: N, service: S) -> Rig<N> {
@@ -62,6 +63,31 @@ fn frames_that_arrive_byte_by_byte_come_back_whole<N: Net>(net: N) {
         rig.turn();
     }
     assert_eq!(rig.read(&mut client, sent.len()), sent);
+    drop(client);
+    rig.finish();
+}
+
+fn a_message_in_fragments_comes_back_whole_wherever_it_is_cut<N: Net>(net: N) {
+    let mut rig = serve(net, WebSocketEcho);
+    let mut client = rig.connect();
+    let parts: [(Opcode, bool, &[u8]); 5] = [
+        (Opcode::Text, false, b"frag"),
+        (Opcode::Continuation, false, b"ment"),
+        (Opcode::Ping, true, b"?"),
+        (Opcode::Continuation, true, b"s"),
+        (Opcode::Text, true, b"next"),
+    ];
+    let mut sent = Vec::new();
+    for (opcode, last, payload) in parts {
+        write_fragment(&mut sent, opcode, last, &[payload], Some([1, 2, 3, 4])).expect("short enough");
+    }
+    let expected = b"\x8a\x01?\x82\x09fragments\x82\x04next";
+    for cut in 0..sent.len() {
+        rig.write(&mut client, &sent[..cut]);
+        rig.turn();
+        rig.write(&mut client, &sent[cut..]);
+        assert_eq!(rig.read(&mut client, expected.len()), expected, "cut after {cut} bytes");
+    }
     drop(client);
     rig.finish();
 }
@@ -173,6 +199,7 @@ on_every_driver!(
     every_byte_comes_back_in_order,
     lines_split_anywhere_come_back_whole,
     frames_that_arrive_byte_by_byte_come_back_whole,
+    a_message_in_fragments_comes_back_whole_wherever_it_is_cut,
     many_messages_in_one_chunk_are_answered_in_order,
     a_message_larger_than_any_chunk_comes_back_whole,
     a_frame_over_the_limit_closes_its_connection_after_the_answers_before_it,

@@ -5,6 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::proto::ws::{self, WebSocket};
 use crate::proto::{Codec, DecodeError, LengthPrefixed, Lines, Raw};
 use crate::{CloseReason, Context, Drain, Group, Handle, Heartbeat, Idle, Notice, Refused, Service};
 
@@ -74,6 +75,34 @@ impl<C: for<'a> Codec<Message<'a> = &'a [u8]>> Service for Echo<C> {
 
     fn close(&mut self, _: Vec<u8>, reason: CloseReason, _: &mut Context<'_, Self>) {
         self.log.borrow_mut().closed.push(reason);
+    }
+}
+
+/// Answers WebSocket messages and pings, and pauses reading for a moment at a ping.
+pub(crate) struct WebSocketEcho;
+
+impl Service for WebSocketEcho {
+    type Codec = WebSocket;
+    type Session = ();
+
+    fn message(&mut self, (): &mut (), message: ws::Message<'_>, cx: &mut Context<'_, Self>) {
+        match message {
+            ws::Message::Text(text) => {
+                cx.send([text.as_bytes()]);
+            }
+            ws::Message::Ping(payload) => {
+                let mut pong = Vec::new();
+                ws::pong(&mut pong, payload, None).expect("as long as the ping");
+                cx.write(&pong);
+                cx.pause();
+                cx.set_timer(Duration::from_millis(10));
+            }
+            other => panic!("{other:?} was not sent"),
+        }
+    }
+
+    fn timer(&mut self, (): &mut (), cx: &mut Context<'_, Self>) {
+        cx.resume();
     }
 }
 

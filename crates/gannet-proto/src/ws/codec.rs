@@ -1,0 +1,263 @@
+//! Frames into messages, and back.
+
+use std::borrow::Cow;
+
+use super::assembly::Assembly;
+#[cfg(feature = "deflate")]
+use super::deflate::{Inflater, Params};
+use super::frame::{Expected, Header, Parsed};
+use super::{Close, Error, Opcode, Role, mask, write_frame};
+use crate::{Codec, DecodeError, Decoded, EncodeError, Sink};
+
+/// Decodes the frames of a connection whose handshake is done (RFC 6455 §5).
+///
+/// A message in one frame is unmasked where it lies, and borrows from the received bytes. Fragments are collected in
+/// the connection's state, which owns memory only while a fragmented message is under way; the message is whole when
+/// it is handed out, and the receiver's own. Control frames between its fragments come at once. After a close frame
+/// everything else is dropped.
+///
+/// It answers nothing by itself: pings, close frames and errors are the service's
+/// ([`CloseCode::for_error`](super::CloseCode::for_error) says how to close after an error).
+///
+/// # Limits
+///
+/// | what | default | set by | over it |
+/// |---|---|---|---|
+/// | a frame's payload | 1 MiB | [`max_frame`](Self::max_frame) | [`DecodeError::TooLarge`] |
+/// | a message, unpacked | 1 MiB | [`max_message`](Self::max_message) | [`DecodeError::TooLarge`] |
+/// | a control frame's payload | 125 | | [`Error::LongControl`] |
+///
+/// A connection can make its peer hold as much as a message and a frame.
+///
+/// ```
+/// use gannet_proto::ws::{Message, WebSocket};
+/// use gannet_proto::{Codec, Decoded};
+///
+/// let websocket = WebSocket::server();
+/// // The masked "Hello" of RFC 6455 §5.7.
+/// let mut received = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
+/// let mut state = Default::default();
+/// let decoded = websocket.decode(&mut state, &mut received)?;
+/// assert_eq!(decoded, Decoded::Message { message: Message::Text("Hello".into()), consumed: 11 });
+/// # Ok::<(), gannet_proto::DecodeError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WebSocket {
+    role: Role,
+    max_frame: usize,
+    max_message: usize,
+    encodes_text: bool,
+}
+
+impl WebSocket {
+    /// The limit of frames and of messages unless others are set: 1 MiB.
+    pub const DEFAULT_LIMIT: usize = 1024 * 1024;
+
+    /// Reads what a client sends.
+    #[must_use]
+    pub const fn server() -> Self {
+        Self {
+            role: Role::Server,
+            max_frame: Self::DEFAULT_LIMIT,
+            max_message: Self::DEFAULT_LIMIT,
+            encodes_text: false,
+        }
+    }
+
+    /// Reads what a server sends.
+    #[must_use]
+    pub const fn client() -> Self {
+        Self { role: Role::Client, ..Self::server() }
+    }
+
+    /// Sets the largest payload of a frame that is accepted, in bytes as they are sent.
+    #[must_use]
+    pub const fn max_frame(self, bytes: usize) -> Self {
+        Self { max_frame: bytes, ..self }
+    }
+
+    /// Sets the largest message that is accepted, in bytes, fragments joined and unpacked.
+    #[must_use]
+    pub const fn max_message(self, bytes: usize) -> Self {
+        Self { max_message: bytes, ..self }
+    }
+
+    /// Makes [`encode`](Codec::encode) write text in place of binary messages.
+    #[must_use]
+    pub const fn encoding_text(self) -> Self {
+        Self { encodes_text: true, ..self }
+    }
+
+    /// The state of a connection that has agreed on permessage-deflate (RFC 7692). Without an agreement the state is
+    /// made with `Default`.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn compressed_state(&self, params: Params) -> State {
+        State { inflater: Some(Box::new(params.inflater(self.role))), ..State::default() }
+    }
+
+    /// Holds a data frame to the limits.
+    #[inline]
+    fn check_length(&self, header: &Header, held: usize, compressed: bool) -> Result<(), DecodeError> {
+        if header.length > self.max_frame as u64 {
+            return Err(DecodeError::TooLarge { length: header.length, limit: self.max_frame });
+        }
+        let length = header.length.saturating_add(held as u64);
+        if !compressed && length > self.max_message as u64 {
+            return Err(DecodeError::TooLarge { length, limit: self.max_message });
+        }
+        Ok(())
+    }
+
+    /// Adds a frame to the message that is under way, or begins one.
+    #[inline(never)]
+    fn assemble(
+        &self,
+        state: &mut State,
+        header: &Header,
+        payload: &[u8],
+    ) -> Result<Option<Message<'static>>, DecodeError> {
+        let mut assembly = match state.assembly.take() {
+            Some(assembly) => assembly,
+            None => Box::new(Assembly::new(header.opcode == Opcode::Text, header.compressed)),
+        };
+        match assembly.compressed {
+            #[cfg(feature = "deflate")]
+            true => {
+                let inflater = state.inflater.as_mut().ok_or(Error::ReservedBits { bits: 0b100 })?;
+                assembly.inflate(payload, header.last, inflater, self.max_message)?;
+            }
+            _ => assembly.append(payload, self.max_message)?,
+        }
+        if header.last {
+            return Ok(Some(assembly.into_message()?));
+        }
+        state.assembly = Some(assembly);
+        Ok(None)
+    }
+}
+
+impl Default for WebSocket {
+    fn default() -> Self {
+        Self::server()
+    }
+}
+
+impl Codec for WebSocket {
+    type Message<'a> = Message<'a>;
+    type State = State;
+
+    /// Takes one message, or one fragment, off `input`.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::Ws`] where the bytes break the protocol, [`DecodeError::TooLarge`] over a limit. Bytes are refused
+    /// as soon as they are wrong, text that is not UTF-8 when its frame is there.
+    #[inline]
+    fn decode<'a>(&self, state: &mut State, input: &'a mut [u8]) -> Result<Decoded<Message<'a>>, DecodeError> {
+        if input.is_empty() {
+            return Ok(Decoded::Partial { need: 1 });
+        }
+        if state.closed {
+            return Ok(Decoded::Taken { consumed: input.len() });
+        }
+        let (held, continues_compressed) = match &state.assembly {
+            Some(assembly) => (assembly.bytes.len(), assembly.compressed),
+            None => (0, false),
+        };
+
+        let expected = Expected { role: self.role, fragment: state.assembly.is_some(), compression: state.inflates() };
+        let header = match Header::parse(input, &expected)? {
+            Parsed::Header(header) => header,
+            Parsed::Needs(need) => return Ok(Decoded::Partial { need }),
+        };
+        if !header.opcode.is_control() {
+            self.check_length(&header, held, header.compressed || continues_compressed)?;
+        }
+        let consumed = header.size.saturating_add(usize::try_from(header.length).unwrap_or(usize::MAX));
+        let Some((frame, _)) = input.split_at_mut_checked(consumed) else {
+            return Ok(Decoded::Partial { need: consumed });
+        };
+        let (front, payload) = frame.split_at_mut(header.size);
+        if let (Role::Server, Some(key)) = (self.role, front.last_chunk()) {
+            mask::apply(payload, *key);
+        }
+
+        let payload: &'a [u8] = payload;
+        let message = match header.opcode {
+            Opcode::Text if header.last && !header.compressed => {
+                Message::Text(simdutf8::basic::from_utf8(payload).map_err(|_| Error::NotUtf8)?.into())
+            }
+            Opcode::Binary if header.last && !header.compressed => Message::Binary(payload.into()),
+            Opcode::Continuation | Opcode::Text | Opcode::Binary => match self.assemble(state, &header, payload)? {
+                Some(message) => message,
+                None => return Ok(Decoded::Taken { consumed }),
+            },
+            Opcode::Ping => Message::Ping(payload),
+            Opcode::Pong => Message::Pong(payload),
+            Opcode::Close => {
+                let close = Close::parse(payload)?;
+                *state = State { closed: true, ..State::default() };
+                Message::Close(close)
+            }
+        };
+        Ok(Decoded::Message { message, consumed })
+    }
+
+    /// Writes a message in one frame without a mask, as a server does: binary, or text where
+    /// [`encoding_text`](Self::encoding_text) was set.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::NotUtf8`] for text that is none, [`EncodeError::NoMask`] in the client's role: what a client sends
+    /// is masked with a key that nobody can foresee (RFC 6455 §10.3), which [`write_frame`] takes as an argument.
+    #[inline]
+    fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), EncodeError> {
+        if self.role == Role::Client {
+            return Err(EncodeError::NoMask);
+        }
+        write_frame(out, if self.encodes_text { Opcode::Text } else { Opcode::Binary }, parts, None)
+    }
+}
+
+/// A message, or a control frame. What came in one frame is borrowed; what was put together or unpacked is owned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message<'a> {
+    /// Text.
+    Text(Cow<'a, str>),
+    /// Bytes.
+    Binary(Cow<'a, [u8]>),
+    /// To be answered with a pong of the same payload (RFC 6455 §5.5.2). At most 125 bytes.
+    Ping(&'a [u8]),
+    /// The answer to a ping, or an unasked sign of life. At most 125 bytes.
+    Pong(&'a [u8]),
+    /// The peer sends no more. To be answered with a close frame, unless one was sent already; then the connection
+    /// ends (RFC 6455 §5.5.1).
+    Close(Option<Close<'a>>),
+}
+
+/// What is known of a connection between two frames: 24 bytes at most, and memory of its own only while a fragmented
+/// message is under way or where compression was agreed on.
+#[derive(Debug, Default)]
+pub struct State {
+    /// A message of more than one frame, or a compressed one.
+    assembly: Option<Box<Assembly>>,
+    #[cfg(feature = "deflate")]
+    inflater: Option<Box<Inflater>>,
+    /// A close frame came.
+    closed: bool,
+}
+
+impl State {
+    #[cfg(feature = "deflate")]
+    #[inline]
+    fn inflates(&self) -> bool {
+        self.inflater.is_some()
+    }
+
+    #[cfg(not(feature = "deflate"))]
+    #[inline]
+    fn inflates(&self) -> bool {
+        false
+    }
+}
