@@ -22,6 +22,12 @@ const ANSWER_EXTRA_BYTES: usize = 64;
 /// The hard limit of an outbox where none is given and no frame needs more.
 const OUTBOX_HARD_BYTES: usize = 4 << 20;
 
+/// Channels and patterns that one Redis client may subscribe to.
+const REDIS_CHANNELS_PER_CONNECTION: usize = 65_536;
+
+/// Channels and patterns that all clients of a reactor may subscribe to.
+const REDIS_CHANNELS: usize = 1 << 20;
+
 /// Serves connections until SIGTERM or SIGINT.
 ///
 /// The first signal stops accepting, lets what was accepted be sent and exits with 0; a second one ends at once with 1.
@@ -147,6 +153,8 @@ impl ServeOptions {
         limits.carry = limits.carry.max(self.max_frame + ANSWER_EXTRA_BYTES);
         if self.listeners().iter().any(Listener::is_redis) {
             limits.carry = limits.carry.max(LARGEST_COMMAND_BYTES);
+            limits.groups_per_connection = limits.groups_per_connection.max(REDIS_CHANNELS_PER_CONNECTION);
+            limits.groups = limits.groups.max(REDIS_CHANNELS);
         }
         limits.outbox_high = self.outbox_high;
         let answer = self.max_frame + ANSWER_EXTRA_BYTES;

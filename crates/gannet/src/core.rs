@@ -19,6 +19,7 @@ use crate::handle::{Handle, Live};
 use crate::host::Host;
 use crate::limits::{Limits, Overflow};
 use crate::outbox::OutboxSink;
+use crate::reactor::tick;
 use crate::remote::Shared;
 use crate::slab::Slab;
 use crate::wheel::{Entries, Links, Tick, Wheel};
@@ -83,6 +84,35 @@ impl Entries for Slab<Connection> {
 }
 
 impl Core {
+    /// A reactor without connections, with room for so many, when its driver's clock shows `clock`.
+    pub(crate) fn new(
+        reactor: u16,
+        slots: u32,
+        clock: Duration,
+        limits: Limits,
+        counters: Arc<ReactorCounters>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let now = tick(clock);
+        Self {
+            reactor,
+            slab: Slab::with_limit(slots),
+            pools: Pools::default(),
+            wheel: Wheel::new(now),
+            now,
+            clock,
+            limits,
+            counters,
+            live: Arc::new(Live::new()),
+            shared,
+            groups: Groups::default(),
+            dirty: Vec::new(),
+            deferred: Vec::new(),
+            halt: false,
+            draining: false,
+        }
+    }
+
     /// Counters of the service that a connection belongs to.
     #[inline]
     pub(crate) fn tally(&self, service: u16) -> &ListenerCounters {

@@ -8,14 +8,12 @@ use std::time::Duration;
 
 use crate::acceptor::{Acceptor, Balance};
 use crate::address::Address;
-use crate::buffer::Pools;
 use crate::core::Core;
 use crate::counters::ReactorCounters;
 use crate::driver::poll::PollDriver;
 use crate::driver::probe::{DriverChoice, Usable, choose};
 use crate::driver::{Driver, ListenerId};
 use crate::error::{Error, Result};
-use crate::group::Groups;
 use crate::handle::Live;
 use crate::host::{HostOf, Outbound};
 use crate::limits::{Limits, Timeouts};
@@ -24,8 +22,6 @@ use crate::mailbox::mailbox;
 use crate::reactor::{Reactor, Served, tick};
 use crate::remote::{Gate, Remote, Shared};
 use crate::service::{DatagramService, Service};
-use crate::slab::Slab;
-use crate::wheel::Wheel;
 
 type Factory = Arc<dyn Fn(Timeouts) -> Served + Send + Sync>;
 
@@ -399,28 +395,12 @@ impl Start {
         }
         let (sender, receiver) = mailbox(self.limits.mailbox, driver.waker());
         let counters = Arc::new(ReactorCounters::new(self.factories.len()));
-        let live = Arc::new(Live::new());
-        let now = tick(driver.now());
         let per_reactor = self.limits.accepts_per_second.div_ceil(self.reactors as u32);
-        let core = Core {
-            reactor: self.number as u16,
-            slab: Slab::with_limit(Live::CAPACITY),
-            pools: Pools::default(),
-            wheel: Wheel::new(now),
-            now,
-            clock: driver.now(),
-            limits: self.limits,
-            counters: counters.clone(),
-            live: live.clone(),
-            shared: self.shared,
-            groups: Groups::default(),
-            dirty: Vec::new(),
-            deferred: Vec::new(),
-            halt: false,
-            draining: false,
-        };
+        let pace = Pace::new(per_reactor, tick(driver.now()));
+        let (number, clock) = (self.number as u16, driver.now());
+        let core = Core::new(number, Live::CAPACITY, clock, self.limits, counters.clone(), self.shared);
+        let live = core.live.clone();
         let services = self.factories.iter().map(|factory| factory(self.timeouts)).collect();
-        let pace = Pace::new(per_reactor, now);
         let reactor = Reactor::new(driver, core, services, receiver, listening, pace);
         Ok((Gate { sender, counters, live }, reactor))
     }

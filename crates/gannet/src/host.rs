@@ -68,7 +68,7 @@ pub(crate) trait Host {
     /// The connection ends; its session goes.
     fn close(&mut self, core: &mut Core, token: Token, reason: CloseReason);
     /// Sessions there are.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "sim"))]
     fn sessions(&self) -> usize;
     fn as_any_mut(&mut self) -> &mut dyn Any;
 }
@@ -126,7 +126,7 @@ impl<S: Service> Sessions<S> {
         self.slab.remove(index).map(|entry| entry.session)
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "sim"))]
     fn len(&self) -> usize {
         self.slab.len() as usize + self.shared_users
     }
@@ -452,7 +452,7 @@ impl<S: Service> Host for HostOf<S> {
         self.without_session(core, token, |service, session, cx| service.close(session, reason, cx));
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "sim"))]
     fn sessions(&self) -> usize {
         self.sessions.len()
     }

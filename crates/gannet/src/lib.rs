@@ -51,6 +51,9 @@ mod reactor;
 mod remote;
 mod service;
 mod signals;
+#[cfg(feature = "sim")]
+#[doc(hidden)]
+pub mod sim;
 mod slab;
 mod wheel;
 

@@ -188,7 +188,7 @@ impl<T> Slab<T> {
     }
 
     /// How many values there are.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "sim"))]
     pub(crate) fn len(&self) -> u32 {
         self.len
     }

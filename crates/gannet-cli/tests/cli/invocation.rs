@@ -51,6 +51,10 @@ fn wrong_usage_is_answered_with_one_line_and_status_2() {
         (&["serve", "--overflow", "wait"], "close, drop-oldest, latest-only"),
         (&["serve", "--log", "xml"], "text, json"),
         (&["serve", "--log-level", "loud"], "error, warn, info, debug, trace"),
+        (&["serve", "--redis-max-memory", "much"], "write bytes as 512, or 64KiB"),
+        (&["serve", "--redis-max-memory-policy", "allkeys-lfu"], "noeviction, allkeys-lru, volatile-ttl"),
+        (&["serve", "--redis-max-value", "1KiB"], "at least 1MiB and at most 512MiB"),
+        (&["serve", "--redis-max-value", "1GiB"], "at least 1MiB and at most 512MiB"),
         (&["serve", "more"], "'more'"),
         (&["server"], "try 'gannet --help'"),
     ] {
@@ -130,6 +134,7 @@ fn without_arguments_it_serves_the_defaults_on_this_machine() {
     assert_eq!(server.urls("echo"), ["tcp://127.0.0.1:7000", "udp://127.0.0.1:7000"]);
     assert_eq!(server.url("lines"), "tcp://127.0.0.1:7001");
     assert_eq!(server.url("frames"), "tcp://127.0.0.1:7002");
+    assert_eq!(server.url("redis"), "tcp://127.0.0.1:6380");
     let banner = server.banner().join("\n");
     for said in ["driver: ", "reactors: ", r"printf 'hello\n' | nc 127.0.0.1 7001 ", "echo: hello"] {
         assert!(banner.contains(said), "{said:?} is missing: {banner}");

@@ -5,6 +5,7 @@ mod invocation;
 mod limits;
 mod load;
 mod logs;
+mod redis;
 mod server;
 mod services;
 mod shutdown;

@@ -113,6 +113,19 @@ impl<'a> Call<'_, '_, 'a> {
         }
     }
 
+    /// A hash to read, with the place for the reply.
+    ///
+    /// # Errors
+    ///
+    /// The key holds something else.
+    pub fn hash_and_reply(&mut self, key: Key<'_>) -> Result<(Option<&Hash>, &mut Reply), Error> {
+        let Some(slot) = self.find(key) else { return Ok((None, self.reply)) };
+        let Value::Hash(hash) = self.keys.space(self.db, key).entry(slot).value() else {
+            return Err(Error::WRONG_TYPE);
+        };
+        Ok((Some(hash), self.reply))
+    }
+
     /// Sets a key, whatever it held. A deadline that it has stays.
     #[inline]
     pub fn set(&mut self, key: Key<'_>, value: New<'_>) -> Slot {

@@ -53,12 +53,6 @@ impl Error {
         Self::of(format!("ERR wrong number of arguments for '{name}' command"))
     }
 
-    /// There is no such subcommand; `name` is the command's, in upper case.
-    #[must_use]
-    pub fn subcommand(name: &str, subcommand: &[u8]) -> Self {
-        Self::of(format!("ERR unknown subcommand '{:.128}'. Try {name} HELP.", String::from_utf8_lossy(subcommand)))
-    }
-
     /// A deadline cannot be reckoned with; `name` is the command's, in lower case.
     #[must_use]
     pub fn bad_expiry(name: &str) -> Self {

@@ -1,7 +1,9 @@
 //! The commands: a table with one entry for each, and what is common to them.
 
+mod bits;
 pub mod call;
 pub mod error;
+mod hashes;
 mod keys;
 pub mod long_double;
 pub mod number;
@@ -106,6 +108,8 @@ impl Flags {
 static FAMILIES: &[&[Command]] = &[
     keys::COMMANDS,
     strings::COMMANDS,
+    hashes::COMMANDS,
+    bits::COMMANDS,
     connection::COMMANDS,
     server::COMMANDS,
     pubsub::COMMANDS,

@@ -4,7 +4,7 @@ use gannet::proto::resp::{Commands, Version, Writer};
 use gannet::proto::{Codec as _, Decoded};
 
 use super::call::Call;
-use super::{Run, find};
+use super::{Run, asked};
 use crate::service::statistics::Statistics;
 use crate::store::Store;
 use crate::store::random::Random;
@@ -43,8 +43,7 @@ impl Trial {
     /// The same, with its words given one by one.
     pub(crate) fn run(&mut self, args: &[&[u8]]) -> String {
         let mut reply = Writer::new(Vec::new(), self.version);
-        let command = find(args[0]).expect("a command that there is");
-        let outcome = command.check(args).and_then(|()| {
+        let outcome = asked(args).and_then(|command| {
             let Run::Keys(run) = command.run else { panic!("a command that needs no connection") };
             let keys = &mut command.lock(&self.store, args);
             let (reply, garbage) = (&mut reply, &mut Vec::new());

@@ -118,7 +118,7 @@ impl Redis {
         if pubsub::is_restricted(session) {
             pubsub::admit(command)?;
         }
-        if command.flags.has(Flags::DENY_OOM) {
+        if command.flags.has(Flags::DENY_OOM) || transaction::takes_room(session, command) {
             self.make_room()?;
         }
         Ok(command)
@@ -252,6 +252,7 @@ impl Service for Redis {
             pubsub::held(session, cx);
         }
         if mem::take(&mut session.asleep) {
+            self.reply.get_mut().clear();
             self.reply.ok();
             self.answer(session, cx);
             cx.resume();

@@ -130,6 +130,12 @@ impl Server {
         self.bound.get().map_or(&[], |bound| bound)
     }
 
+    /// How much memory its keys may take.
+    #[must_use]
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
     /// A seed for one more generator.
     pub(crate) fn next_seed(&self) -> u64 {
         self.options.seed.wrapping_add(self.seeds.fetch_add(1, Ordering::Relaxed))

@@ -222,6 +222,14 @@ pub(super) fn queue(session: &mut Session, command: &'static Command, args: &[&[
     Ok(true)
 }
 
+/// Whether a command may take memory because it is sent after MULTI, as what is queued does.
+#[inline]
+pub(super) fn takes_room(session: &Session, command: &Command) -> bool {
+    session.transaction.is_some()
+        && is_queueing(session)
+        && !matches!(command.name, "exec" | "discard" | "quit" | "reset")
+}
+
 /// Whether a command is not queued after MULTI.
 fn runs_at_once(command: &Command) -> bool {
     matches!(command.name, "multi" | "exec" | "discard" | "watch" | "quit" | "reset")

@@ -380,3 +380,28 @@ impl Space {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_is_replaced_keeps_its_place_and_an_empty_space_its_memory_no_longer() {
+        let (mut space, now_ms) = (Space::default(), 1);
+        let names: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+        for name in &names {
+            space.set(Key::new(name.as_bytes()), New::Bytes(b"value"), now_ms);
+        }
+        for name in &names[..99] {
+            space.remove(Key::new(name.as_bytes()), now_ms);
+        }
+        let mut other = Entry::new(b"other", New::Bytes(b"another value"));
+        other.set_deadline(Some(77));
+        let slot = space.find(Key::new(b"99"), now_ms).expect("it is there");
+        assert_eq!(space.exchange(slot, other).key(), b"99");
+        let entry = space.at(99, now_ms).expect("it is where it was");
+        assert_eq!((entry.key(), entry.deadline_ms(), space.expiring()), (&b"99"[..], Some(77), 1));
+        assert_eq!(space.bytes(), entry.cost());
+        assert_eq!((space.expire(77, 10, &mut Vec::new()), space.places(), space.bytes()), (1, 0, 0));
+    }
+}

@@ -9,7 +9,8 @@ pub(crate) mod conformance;
 pub(crate) mod datagram;
 pub(crate) mod poll;
 pub(crate) mod probe;
-#[cfg(test)]
+#[cfg(any(test, feature = "sim"))]
+#[cfg_attr(not(test), allow(dead_code, reason = "some of it is for the engine's own tests only"))]
 pub(crate) mod sim;
 #[cfg(target_os = "linux")]
 pub(crate) mod sockopt;

@@ -304,6 +304,7 @@ impl Driver for SimDriver {
         self.network.borrow().starved
     }
 
+    #[cfg(test)]
     fn buffers_out(&self) -> usize {
         self.network.borrow().buffers.out()
     }

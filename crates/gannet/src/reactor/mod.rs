@@ -289,8 +289,9 @@ pub(crate) fn tick(clock: Duration) -> Tick {
     Tick(clock.as_millis() as u32)
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "sim"))]
 impl<D: Driver> Reactor<D> {
+    #[cfg(test)]
     pub(crate) fn driver(&mut self) -> &mut D {
         &mut self.driver
     }

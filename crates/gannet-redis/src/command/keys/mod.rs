@@ -53,8 +53,8 @@ pub(super) static COMMANDS: &[Command] = &[
     row("flushdb", -1, WRITE, KeyWords::All, databases::flushdb),
     row("flushall", -1, WRITE, KeyWords::All, databases::flushall),
     row("swapdb", 3, WRITE_FAST, KeyWords::All, databases::swapdb),
-    row("object", -2, READ, SECOND, object::object),
-    row("memory", -2, READ, SECOND, object::memory),
+    parent("object", object::OBJECT),
+    parent("memory", object::MEMORY),
 ];
 
 const fn row(
@@ -65,6 +65,10 @@ const fn row(
     run: fn(&mut Call<'_, '_, '_>) -> Outcome,
 ) -> Command {
     Command { name, arity, flags, keys, run: Run::Keys(run) }
+}
+
+const fn parent(name: &'static str, subcommands: &'static [Command]) -> Command {
+    Command { name, arity: -2, flags: Flags::NONE, keys: KeyWords::None, run: Run::Subcommands(subcommands) }
 }
 
 /// Replies with the number of words for which something is true.

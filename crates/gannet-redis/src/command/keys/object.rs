@@ -1,9 +1,12 @@
 //! How keys are kept.
 
+use super::{READ, SECOND, row};
 use crate::command::call::Call;
 use crate::command::error::{Error, Outcome};
-use crate::command::number;
+use crate::command::{Command, Flags, KeyWords, number};
+use crate::store::Key;
 use crate::store::entry::{Entry, Value};
+use crate::store::space::Slot;
 
 /// Numbers below this one are shared by all keys that hold them in Redis, which then shows this many references.
 const SHARED_NUMBERS: i64 = 10_000;
@@ -14,37 +17,53 @@ const NO_FREQUENCY: Error = Error::new(
      between policies at runtime LRU and LFU data will take some time to adjust.",
 );
 
-pub(super) fn object(call: &mut Call<'_, '_, '_>) -> Outcome {
-    let subcommand = call.args[1].to_ascii_lowercase();
-    let (name, words) = match &*subcommand {
-        b"encoding" => ("object|encoding", 3),
-        b"refcount" => ("object|refcount", 3),
-        b"idletime" => ("object|idletime", 3),
-        b"freq" => ("object|freq", 3),
-        b"help" => ("object|help", 2),
-        _ => return Err(Error::subcommand("OBJECT", call.args[1])),
-    };
-    if call.args.len() != words {
-        return Err(Error::arity(name));
-    }
-    if words == 2 {
-        reply_lines(call, OBJECT_HELP);
-        return Ok(());
-    }
+pub(super) static OBJECT: &[Command] = &[
+    row("object|encoding", 3, READ, SECOND, encoding),
+    row("object|refcount", 3, READ, SECOND, refcount),
+    row("object|idletime", 3, READ, SECOND, idletime),
+    row("object|freq", 3, READ, SECOND, freq),
+    row("object|help", 2, Flags::NONE, KeyWords::None, object_help),
+];
+
+pub(super) static MEMORY: &[Command] =
+    &[row("memory|usage", -3, READ, SECOND, usage), row("memory|help", 2, Flags::NONE, KeyWords::None, memory_help)];
+
+/// Where the key is; where there is none, that is the reply.
+fn find_or_reply<'a>(call: &mut Call<'_, '_, 'a>) -> Option<(Key<'a>, Slot)> {
     let key = call.key(2);
-    let Some(slot) = call.peek(key) else {
+    let found = call.peek(key);
+    if found.is_none() {
         call.reply.null();
-        return Ok(());
-    };
-    let now_s = call.now_ms / 1000;
-    let entry = call.keys.space(call.db, key).entry(slot);
-    match &*subcommand {
-        b"encoding" => call.reply.bulk(entry.encoding().as_bytes()),
-        b"refcount" => call.reply.integer(references(entry)),
-        b"idletime" => call.reply.integer(now_s.saturating_sub(entry.used_s().into()) as i64),
-        _ => return Err(NO_FREQUENCY),
+    }
+    Some((key, found?))
+}
+
+fn encoding(call: &mut Call<'_, '_, '_>) -> Outcome {
+    if let Some((key, slot)) = find_or_reply(call) {
+        let name = call.space(key).entry(slot).encoding();
+        call.reply.bulk(name.as_bytes());
     }
     Ok(())
+}
+
+fn refcount(call: &mut Call<'_, '_, '_>) -> Outcome {
+    if let Some((key, slot)) = find_or_reply(call) {
+        let references = references(call.space(key).entry(slot));
+        call.reply.integer(references);
+    }
+    Ok(())
+}
+
+fn idletime(call: &mut Call<'_, '_, '_>) -> Outcome {
+    if let Some((key, slot)) = find_or_reply(call) {
+        let idle_s = (call.now_ms / 1000).saturating_sub(call.space(key).entry(slot).used_s().into());
+        call.reply.integer(idle_s as i64);
+    }
+    Ok(())
+}
+
+fn freq(call: &mut Call<'_, '_, '_>) -> Outcome {
+    if find_or_reply(call).is_some() { Err(NO_FREQUENCY) } else { Ok(()) }
 }
 
 fn references(entry: &Entry) -> i64 {
@@ -58,17 +77,7 @@ fn is_shared(string: &[u8]) -> bool {
     number::integer(string).is_some_and(|number| (0..SHARED_NUMBERS).contains(&number))
 }
 
-pub(super) fn memory(call: &mut Call<'_, '_, '_>) -> Outcome {
-    match &*call.args[1].to_ascii_lowercase() {
-        b"usage" if call.args.len() < 3 => return Err(Error::arity("memory|usage")),
-        b"usage" => {}
-        b"help" if call.args.len() > 2 => return Err(Error::arity("memory|help")),
-        b"help" => {
-            reply_lines(call, MEMORY_HELP);
-            return Ok(());
-        }
-        _ => return Err(Error::subcommand("MEMORY", call.args[1])),
-    }
+fn usage(call: &mut Call<'_, '_, '_>) -> Outcome {
     for index in (3..call.args.len()).step_by(2) {
         if !call.is(index, "samples") || index + 1 == call.args.len() {
             return Err(Error::SYNTAX);
@@ -78,22 +87,27 @@ pub(super) fn memory(call: &mut Call<'_, '_, '_>) -> Outcome {
             return Err(Error::SYNTAX);
         }
     }
-    let key = call.key(2);
-    match call.peek(key) {
-        Some(slot) => {
-            let cost = call.space(key).entry(slot).cost();
-            call.reply.integer(cost as i64);
-        }
-        None => call.reply.null(),
+    if let Some((key, slot)) = find_or_reply(call) {
+        let cost = call.space(key).entry(slot).cost();
+        call.reply.integer(cost as i64);
     }
     Ok(())
 }
 
-fn reply_lines(call: &mut Call<'_, '_, '_>, lines: &[&str]) {
+fn object_help(call: &mut Call<'_, '_, '_>) -> Outcome {
+    reply_lines(call, OBJECT_HELP)
+}
+
+fn memory_help(call: &mut Call<'_, '_, '_>) -> Outcome {
+    reply_lines(call, MEMORY_HELP)
+}
+
+fn reply_lines(call: &mut Call<'_, '_, '_>, lines: &[&str]) -> Outcome {
     call.reply.array(lines.len());
     for line in lines {
         call.reply.simple(line);
     }
+    Ok(())
 }
 
 const OBJECT_HELP: &[&str] = &[

@@ -71,6 +71,8 @@ static GROUPS: &[(&str, &str)] = &[
         swapdb 4.0.0 Exchanges two databases
         debug 1.0.0 Has DEBUG SLEEP for tests
         memory 4.0.0 Commands on memory
+        memory|usage 4.0.0 Returns how many bytes a key with its value takes
+        memory|help 4.0.0 Returns what can be asked of MEMORY
         command 2.8.13 Commands on commands
         command|info 2.8.13 Returns what is known of commands
         command|count 2.8.13 Returns the number of commands
@@ -194,6 +196,11 @@ static GROUPS: &[(&str, &str)] = &[
         copy 6.2.0 Copies a key
         move 1.0.0 Moves a key to another database
         object 2.2.3 Commands on how values are kept
+        object|encoding 2.2.3 Returns how a value is kept
+        object|freq 4.0.0 Returns how often a key is used, where that is counted
+        object|idletime 2.2.3 Returns how long ago a key was used
+        object|refcount 2.2.3 Returns how many refer to a value
+        object|help 6.2.0 Returns what can be asked of OBJECT
         expire 1.0.0 Sets in how many seconds a key expires
         pexpire 2.6.0 Sets in how many milliseconds a key expires
         expireat 1.2.0 Sets at which second a key expires

@@ -7,12 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Client, Net};
-use crate::buffer::Pools;
 use crate::connection::CloseReason;
 use crate::core::Core;
 use crate::counters::{ListenerStats, ReactorCounters};
 use crate::driver::{Driver, ListenerId};
-use crate::group::Groups;
 use crate::handle::Live;
 use crate::host::{HostOf, Outbound};
 use crate::limits::{Limits, Timeouts};
@@ -21,8 +19,6 @@ use crate::mailbox::mailbox;
 use crate::reactor::{Reactor, Served, tick};
 use crate::remote::{Gate, Remote, Shared};
 use crate::service::Service;
-use crate::slab::Slab;
-use crate::wheel::Wheel;
 
 /// Longer than anything here takes on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -91,26 +87,9 @@ impl Setup {
         let shared = Arc::new(Shared::new(&self.limits, self.drain_timeout));
         let (sender, receiver) = mailbox(self.limits.mailbox, driver.waker());
         let counters = Arc::new(ReactorCounters::new(self.services.len()));
-        let live = Arc::new(Live::new());
-        let now = tick(driver.now());
-        let pace = Pace::new(self.limits.accepts_per_second, now);
-        let core = Core {
-            reactor: 0,
-            slab: Slab::with_limit(self.slots),
-            pools: Pools::default(),
-            wheel: Wheel::new(now),
-            now,
-            limits: self.limits,
-            counters: counters.clone(),
-            live: live.clone(),
-            shared: shared.clone(),
-            groups: Groups::default(),
-            dirty: Vec::new(),
-            deferred: Vec::new(),
-            clock: driver.now(),
-            halt: false,
-            draining: false,
-        };
+        let pace = Pace::new(self.limits.accepts_per_second, tick(driver.now()));
+        let core = Core::new(0, self.slots, driver.now(), self.limits, counters.clone(), shared.clone());
+        let live = core.live.clone();
         let reactor = Reactor::new(driver, core, self.services, receiver, self.listening, pace);
         let gates = vec![Gate { sender, counters, live }].into_boxed_slice();
         assert!(shared.gates.set(gates).is_ok(), "a new engine has no gates");

@@ -1,0 +1,82 @@
+//! The Redis service as its operators and clients meet it.
+
+use std::io::Write as _;
+
+use crate::server::{Server, drivers, gannet};
+
+const LISTEN: &str = "--listen=redis=tcp://127.0.0.1:0";
+
+#[test]
+fn it_answers_and_says_that_it_keeps_nothing() {
+    for driver in drivers() {
+        let server = Server::serve(driver, &[LISTEN]);
+        assert!(server.banner().iter().any(|line| line.contains("memory only")), "{:#?}", server.banner());
+        let mut stream = server.connect("redis");
+        stream.ask(b"PING\r\n", b"+PONG\r\n");
+        stream.ask(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5\r\nvalue\r\n", b"+OK\r\n");
+        server.connect("redis").ask(b"GET k\r\n", b"$5\r\nvalue\r\n");
+        stream.ask(b"CONFIG GET proto-max-bulk-len\r\n", b"*2\r\n$18\r\nproto-max-bulk-len\r\n$9\r\n536870912\r\n");
+        let port = server.url("redis").rsplit(':').next().expect("a port").to_owned();
+        let answer = format!("*2\r\n$4\r\nport\r\n${}\r\n{port}\r\n", port.len());
+        stream.ask(b"CONFIG GET port\r\n", answer.as_bytes());
+        assert!(server.stop().status.success());
+    }
+}
+
+#[test]
+fn without_the_password_there_is_nothing_to_have() {
+    let mut by_environment = gannet(&["serve", "--log", "json", LISTEN]);
+    by_environment.env("GANNET_REDIS_PASSWORD", "secret");
+    let by_option = gannet(&["serve", "--log", "json", LISTEN, "--redis-password", "secret"]);
+    for command in [by_environment, by_option] {
+        let server = Server::run(command).unwrap_or_else(|ended| panic!("{ended:#?}"));
+        let mut stream = server.connect("redis");
+        stream.ask(b"GET k\r\n", b"-NOAUTH Authentication required.\r\n");
+        let wrong = b"-WRONGPASS invalid username-password pair or user is disabled.\r\n";
+        stream.ask(b"AUTH guess\r\n", wrong);
+        stream.ask(b"GET k\r\n", b"-NOAUTH Authentication required.\r\n");
+        stream.ask(b"AUTH secret\r\n", b"+OK\r\n");
+        stream.ask(b"GET k\r\n", b"$-1\r\n");
+    }
+}
+
+#[test]
+fn the_help_does_not_show_the_password_of_the_environment() {
+    let mut command = gannet(&["serve", "--help"]);
+    command.env("GANNET_REDIS_PASSWORD", "secret");
+    let Err(ended) = Server::run(command) else { panic!("help serves nothing") };
+    assert!(ended.stdout.iter().any(|line| line.contains("GANNET_REDIS_PASSWORD")), "{ended:#?}");
+    assert!(!ended.stdout.iter().any(|line| line.contains("secret")), "{ended:#?}");
+}
+
+#[test]
+fn who_lets_other_machines_in_without_a_password_is_warned() {
+    let is_warned = |options: &[&str]| {
+        let server = Server::serve("poll", options);
+        let warnings = server.stop().stderr;
+        warnings.iter().any(|line| line.contains("without a password"))
+    };
+    assert!(is_warned(&["--listen=redis=tcp://0.0.0.0:0"]));
+    assert!(!is_warned(&["--listen=redis=tcp://0.0.0.0:0", "--redis-password=secret"]));
+    assert!(!is_warned(&[LISTEN]));
+}
+
+#[test]
+fn a_limit_on_memory_refuses_what_would_need_more() {
+    let server = Server::serve("poll", &[LISTEN, "--redis-max-memory=1MiB"]);
+    let mut stream = server.connect("redis");
+    stream.ask(b"CONFIG GET maxmemory\r\n", b"*2\r\n$9\r\nmaxmemory\r\n$7\r\n1048576\r\n");
+    let value = "x".repeat(2 << 20);
+    stream.ask(format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n{value}\r\n", value.len()).as_bytes(), b"+OK\r\n");
+    stream.ask(b"SET other x\r\n", b"-OOM command not allowed when used memory > 'maxmemory'.\r\n");
+    stream.ask(b"DEL k\r\n", b":1\r\n");
+    stream.ask(b"SET other x\r\n", b"+OK\r\n");
+}
+
+#[test]
+fn a_value_over_the_limit_is_refused_before_it_comes() {
+    let server = Server::serve("poll", &[LISTEN, "--redis-max-value=1MiB"]);
+    let mut stream = server.connect("redis");
+    stream.write_all(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1048577\r\n").expect("the server takes it");
+    assert_eq!(stream.rest(), b"-ERR Protocol error: invalid bulk length\r\n");
+}

@@ -1,0 +1,79 @@
+//! Strings as rows of bits. Bit 0 is the highest one of the first byte.
+
+mod combine;
+mod field;
+mod range;
+mod single;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use super::call::Call;
+use super::error::{Error, Outcome};
+use super::{Command, Flags, KeyWords, Run, number};
+use crate::store::Key;
+use crate::store::entry::{New, Value};
+use crate::store::space::Slot;
+
+const GROW: Flags = Flags::WRITE.and(Flags::DENY_OOM);
+
+pub(super) static COMMANDS: &[Command] = &[
+    command("setbit", 4, GROW, single::setbit),
+    command("getbit", 3, Flags::READ.and(Flags::FAST), single::getbit),
+    command("bitcount", -2, Flags::READ, range::bitcount),
+    command("bitpos", -3, Flags::READ, range::bitpos),
+    Command { keys: KeyWords::Range(2, -1, 1), ..command("bitop", -4, GROW, combine::bitop) },
+    command("bitfield", -2, GROW, field::bitfield),
+    command("bitfield_ro", -2, Flags::READ.and(Flags::FAST), field::bitfield_ro),
+];
+
+const fn command(name: &'static str, arity: i16, flags: Flags, run: fn(&mut Call<'_, '_, '_>) -> Outcome) -> Command {
+    Command { name, arity, flags, keys: KeyWords::Range(1, 1, 1), run: Run::Keys(run) }
+}
+
+/// The string at a key.
+fn string<'c>(call: &'c mut Call<'_, '_, '_>, key: Key<'_>) -> Result<Option<&'c [u8]>, Error> {
+    match call.value(key) {
+        Some(Value::Bytes(bytes)) => Ok(Some(bytes)),
+        Some(Value::Hash(_)) => Err(Error::WRONG_TYPE),
+        None => Ok(None),
+    }
+}
+
+/// The string at a place that [`Call::find_string`] has found.
+fn string_at<'c>(call: &'c mut Call<'_, '_, '_>, key: Key<'_>, slot: Slot) -> &'c [u8] {
+    match call.space(key).entry(slot).value() {
+        Value::Bytes(bytes) => bytes,
+        Value::Hash(_) => &[],
+    }
+}
+
+/// Changes the string at a key in place, when it was made at least so long with zeros. Where there is none, it begins
+/// empty.
+fn edit<R>(
+    call: &mut Call<'_, '_, '_>,
+    key: Key<'_>,
+    len: usize,
+    change: impl FnOnce(&mut [u8]) -> R,
+) -> Result<R, Error> {
+    let slot = match call.find_string(key)? {
+        Some(slot) => slot,
+        None => call.set(key, New::Bytes(b"")),
+    };
+    let changed = call.space(key).edit(slot, |entry| {
+        let mut bytes = entry.bytes_mut()?;
+        if bytes.len() < len {
+            bytes.resize(len);
+        }
+        Some(change(&mut bytes))
+    });
+    changed.ok_or(Error::WRONG_TYPE)
+}
+
+/// A word as the number of a bit that a string can have, where each step is `step` bits wide.
+fn offset(call: &Call<'_, '_, '_>, word: &[u8], step: usize) -> Result<usize, Error> {
+    number::integer(word)
+        .and_then(|number| usize::try_from(number).ok()?.checked_mul(step))
+        .filter(|offset| offset / 8 < call.max_bulk)
+        .ok_or(Error::new("ERR bit offset is not an integer or out of range"))
+}

@@ -1,0 +1,171 @@
+//! Commands on the server, with the replies of Redis 7 where it has what they are about.
+
+mod rig;
+
+use rig::{Client, Rig, drivers};
+
+const OK: &str = "+OK\r\n";
+const SYNTAX: &str = "-ERR syntax error\r\n";
+const MEMORY_ONLY: &str = "-ERR this store is memory only: nothing is saved\r\n";
+
+/// What INFO says, as text.
+fn info(client: &mut Client, sections: &str) -> String {
+    client.send(&format!("INFO {sections}"));
+    let head = client.read_past("\r\n");
+    let length: usize = head.trim_start_matches('$').trim_end().parse().expect("a length");
+    let text = client.read(length + 2);
+    text.trim_end().to_owned()
+}
+
+/// A field of INFO.
+fn field(text: &str, name: &str) -> String {
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value.unwrap_or_else(|| panic!("no {name} in {text}")).to_owned()
+}
+
+#[test]
+fn parameters_are_shown_and_set_all_or_none() {
+    let rig = Rig::start(drivers()[0]);
+    let failed =
+        |name: &str, why: &str| format!("-ERR CONFIG SET failed (possibly related to argument '{name}') - {why}\r\n");
+    let memory = "*4\r\n$9\r\nmaxmemory\r\n$1\r\n0\r\n$16\r\nmaxmemory-policy\r\n$10\r\nnoeviction\r\n";
+    rig.connect().ask(&[
+        ("CONFIG", "-ERR wrong number of arguments for 'config' command\r\n"),
+        ("CONFIG GET", "-ERR wrong number of arguments for 'config|get' command\r\n"),
+        ("CONFIG GET MAXmemory*", memory),
+        ("CONFIG GET maxmemory maxmemory-p* maxm?mory", memory),
+        ("CONFIG GET nothere", "*0\r\n"),
+        ("CONFIG GET save", "*2\r\n$4\r\nsave\r\n$0\r\n\r\n"),
+        ("CONFIG SET maxmemory 100mb maxmemory-policy allkeys-lru", OK),
+        ("CONFIG GET maxmemory", "*2\r\n$9\r\nmaxmemory\r\n$9\r\n104857600\r\n"),
+        (
+            "CONFIG SET maxmemory 1 nothere 2",
+            "-ERR Unknown option or number of arguments for CONFIG SET - 'nothere'\r\n",
+        ),
+        ("CONFIG SET maxmemory 1 maxmemory 2", &failed("maxmemory", "duplicate parameter")),
+        ("CONFIG SET maxmemory 1 databases 3", &failed("databases", "can't set immutable config")),
+        ("CONFIG SET maxmemory 1 appendonly yes", &failed("appendonly", "this store is memory only: nothing is saved")),
+        ("CONFIG SET maxmemory abc", &failed("maxmemory", "argument must be a memory value")),
+        ("CONFIG SET maxmemory", "-ERR wrong number of arguments for 'config|set' command\r\n"),
+        ("CONFIG SET maxmemory 1 save", "-ERR wrong number of arguments for 'config|set' command\r\n"),
+        ("CONFIG GET maxmemory", "*2\r\n$9\r\nmaxmemory\r\n$9\r\n104857600\r\n"),
+        ("CONFIG SET save '' appendonly no timeout 0", OK),
+        ("CONFIG REWRITE", "-ERR The server is running without a config file\r\n"),
+        ("CONFIG FOO", "-ERR unknown subcommand 'FOO'. Try CONFIG HELP.\r\n"),
+    ]);
+}
+
+#[test]
+fn info_counts_what_is_done() {
+    let rig = Rig::start(drivers()[0]);
+    let mut client = rig.connect();
+    client.ask(&[("SET k v", OK), ("GET k", "$1\r\nv\r\n"), ("GET other", "$-1\r\n"), ("FOO", &unknown("FOO"))]);
+    client.ask(&[("SELECT 9", OK), ("SET e v", OK), ("EXPIRE e 100", ":1\r\n"), ("SET f v", OK)]);
+    let text = info(&mut client, "");
+    for (name, value) in [
+        ("redis_version", "7.2.0"),
+        ("redis_mode", "standalone"),
+        ("connected_clients", "1"),
+        ("loading", "0"),
+        ("role", "master"),
+        ("connected_slaves", "0"),
+        ("cluster_enabled", "0"),
+        ("maxmemory_policy", "noeviction"),
+        ("total_connections_received", "1"),
+        ("keyspace_hits", "1"),
+        ("keyspace_misses", "1"),
+        ("total_error_replies", "1"),
+        ("db0", "keys=1,expires=0,avg_ttl=0"),
+        ("db9", "keys=2,expires=1,avg_ttl=0"),
+    ] {
+        assert_eq!(field(&text, name), value, "{name}");
+    }
+    assert!(field(&text, "total_commands_processed").parse::<u64>().expect("a number") >= 8, "{text}");
+    assert!(field(&text, "used_memory").parse::<u64>().expect("a number") > 0, "{text}");
+    assert_eq!(field(&text, "run_id").len(), 40);
+    client.ask(&[("CONFIG RESETSTAT", OK)]);
+    let text = info(&mut client, "stats");
+    assert_eq!((field(&text, "keyspace_hits"), field(&text, "total_commands_processed")), ("0".into(), "1".into()));
+}
+
+fn unknown(name: &str) -> String {
+    format!("-ERR unknown command '{name}', with args beginning with: \r\n")
+}
+
+#[test]
+fn info_has_the_sections_that_are_asked_for() {
+    let rig = Rig::start(drivers()[0]);
+    let mut client = rig.connect();
+    let heads = |text: &str| -> Vec<String> {
+        text.lines().filter_map(|line| line.strip_prefix("# ")).map(str::to_owned).collect()
+    };
+    assert_eq!(heads(&info(&mut client, "keyspace CLIENTS")), ["Clients", "Keyspace"]);
+    assert_eq!(heads(&info(&mut client, "nothing")), Vec::<String>::new());
+    let default = heads(&info(&mut client, "default"));
+    assert_eq!(default, heads(&info(&mut client, "")));
+    assert!(heads(&info(&mut client, "everything")).len() > default.len());
+    let mut client = rig.connect_resp3();
+    client.send("INFO replication");
+    let text = client.read_past("txt:# Replication\r\nrole:master\r\n");
+    assert!(text.starts_with('='), "{text}");
+}
+
+#[test]
+fn commands_say_what_they_are() {
+    let rig = Rig::start(drivers()[0]);
+    let get = "*1\r\n*10\r\n$3\r\nget\r\n:2\r\n*2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n*3\r\n+@read\r\n+@string\r\n+@fast\r\n\
+               *0\r\n*0\r\n*0\r\n";
+    rig.connect().ask(&[
+        ("COMMAND INFO GET", get),
+        ("COMMAND INFO nope", "*1\r\n$-1\r\n"),
+        ("COMMAND LIST FILTERBY PATTERN ech*", "*1\r\n$4\r\necho\r\n"),
+        ("COMMAND LIST FILTERBY MODULE x", "*0\r\n"),
+        ("COMMAND LIST FILTERBY foo x", SYNTAX),
+        ("COMMAND LIST foo", SYNTAX),
+        ("COMMAND DOCS nope", "*0\r\n"),
+        ("COMMAND GETKEYS", "-ERR wrong number of arguments for 'command|getkeys' command\r\n"),
+        ("COMMAND GETKEYS get a", "*1\r\n$1\r\na\r\n"),
+        ("COMMAND GETKEYS get a b", "-ERR Invalid number of arguments specified for command\r\n"),
+        ("COMMAND GETKEYS del a b", "*2\r\n$1\r\na\r\n$1\r\nb\r\n"),
+        ("COMMAND GETKEYS ping x", "-ERR The command has no key arguments\r\n"),
+        ("COMMAND GETKEYS nope a", "-ERR Invalid command specified\r\n"),
+        ("COMMAND FOO", "-ERR unknown subcommand 'FOO'. Try COMMAND HELP.\r\n"),
+    ]);
+    let mut client = rig.connect();
+    client.send("COMMAND COUNT");
+    let count = client.read_past("\r\n").replace(':', "*");
+    for line in ["COMMAND", "COMMAND INFO", "COMMAND LIST"] {
+        let mut client = rig.connect();
+        client.send(line);
+        assert_eq!(client.read_past("\r\n"), count, "{line}");
+    }
+    rig.connect_resp3().ask(&[
+        ("COMMAND INFO GET", &get.replace("*2\r\n+", "~2\r\n+").replace("*3\r\n+", "~3\r\n+").replace("*0", "~0")),
+        ("COMMAND DOCS nope", "%0\r\n"),
+    ]);
+}
+
+#[test]
+fn what_there_is_not_is_refused_with_the_truth() {
+    let rig = Rig::start(drivers()[0]);
+    rig.connect().ask(&[
+        ("SAVE", MEMORY_ONLY),
+        ("SAVE x", "-ERR wrong number of arguments for 'save' command\r\n"),
+        ("BGSAVE", MEMORY_ONLY),
+        ("BGREWRITEAOF", MEMORY_ONLY),
+        ("LASTSAVE", MEMORY_ONLY),
+        ("REPLICAOF NO ONE", OK),
+        ("REPLICAOF host 1", "-ERR this store does not replicate: it is always a master without replicas\r\n"),
+        ("ROLE", "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"),
+        ("ACL WHOAMI", "$7\r\ndefault\r\n"),
+        ("ACL LIST", "-ERR unknown subcommand 'LIST'. Try ACL HELP.\r\n"),
+        ("FUNCTION FLUSH", OK),
+        ("FUNCTION FLUSH ASYNC", OK),
+        ("FUNCTION FLUSH x", "-ERR FUNCTION FLUSH only supports SYNC|ASYNC option\r\n"),
+    ]);
+    let mut client = rig.connect();
+    client.send("SHUTDOWN");
+    assert!(client.read_past("\r\n").contains("SIGTERM"));
+    client.send("TIME");
+    assert!(client.read_past("\r\n").starts_with("*2"));
+}

@@ -1,0 +1,149 @@
+//! Whole engines on a simulated network, for the tests of services: one thread, virtual time, and chance from a seed.
+//!
+//! Each reactor has a network of its own, which does to it what `driver/sim` does: everything comes in pieces and late,
+//! accepts fail, and so on. The script of the test decides what the clients do.
+#![allow(clippy::missing_panics_doc, reason = "here a panic is how a test fails")]
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::core::Core;
+use crate::counters::ReactorCounters;
+use crate::driver::Driver as _;
+use crate::driver::sim::{Faults, Random, SimClient, SimDriver, SimNet};
+use crate::handle::Live;
+use crate::host::HostOf;
+use crate::limits::{Limits, Timeouts};
+use crate::listener::Pace;
+use crate::mailbox::mailbox;
+use crate::reactor::{Reactor, Served, tick};
+use crate::remote::{Gate, Remote, Shared};
+use crate::service::Service;
+
+/// The longest that a reactor waits in one turn, in microseconds.
+const LONGEST_WAIT_US: usize = 3_000;
+
+/// The least that a network holds in each direction of a connection, in bytes.
+const SMALLEST_WINDOW: usize = 512;
+
+/// An engine whose reactors turn when the test says so.
+pub struct Simulation {
+    reactors: Vec<Reactor<SimDriver>>,
+    nets: Vec<SimNet>,
+    remote: Remote,
+    random: Random,
+    clients: u16,
+}
+
+impl Simulation {
+    /// One service on some reactors. All that happens follows from the seed.
+    pub fn new<S: Service>(
+        seed: u64,
+        reactors: u16,
+        limits: &Limits,
+        timeouts: Timeouts,
+        mut factory: impl FnMut() -> S,
+    ) -> Self {
+        let mut random = Random::new(seed);
+        let shared = Arc::new(Shared::new(limits, Duration::from_secs(1)));
+        let (mut gates, mut built, mut nets) = (Vec::new(), Vec::new(), Vec::new());
+        for number in 0..reactors {
+            let mut faults = Faults::wild(&mut random);
+            // Smaller ones would need very many turns for what a service sends to all.
+            faults.window = faults.window.max(SMALLEST_WINDOW);
+            let net = SimNet::new(random.next(), faults);
+            let mut driver = net.driver();
+            driver.listen_here(0);
+            let (sender, receiver) = mailbox(limits.mailbox, driver.waker());
+            let counters = Arc::new(ReactorCounters::new(1));
+            let pace = Pace::new(limits.accepts_per_second, tick(driver.now()));
+            let core =
+                Core::new(number, Live::CAPACITY, driver.now(), limits.clone(), counters.clone(), shared.clone());
+            gates.push(Gate { sender, counters, live: core.live.clone() });
+            let services = vec![Served::Connections(Box::new(HostOf::new(factory(), timeouts)))];
+            built.push(Reactor::new(driver, core, services, receiver, vec![0], pace));
+            nets.push(net);
+        }
+        assert!(shared.gates.set(gates.into_boxed_slice()).is_ok(), "a new engine has no gates");
+        Self { reactors: built, nets, remote: Remote::new(shared), random, clients: 0 }
+    }
+
+    /// A client of one of the reactors.
+    pub fn connect(&mut self, reactor: usize) -> SimulatedClient {
+        self.clients += 1;
+        let from = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), self.clients);
+        SimulatedClient(self.nets[reactor].connect(0, from))
+    }
+
+    /// Lets each reactor turn once, waiting for a time by chance.
+    pub fn turn(&mut self) {
+        for reactor in &mut self.reactors {
+            let longest = Duration::from_micros(self.random.below(LONGEST_WAIT_US) as u64);
+            reactor.turn(Some(longest)).expect("the simulated driver waits");
+        }
+    }
+
+    /// A number below `bound`, which is not 0: chance for the script.
+    pub fn below(&mut self, bound: usize) -> usize {
+        self.random.below(bound)
+    }
+
+    /// The way into the engine.
+    #[must_use]
+    pub fn remote(&self) -> Remote {
+        self.remote.clone()
+    }
+
+    /// Whether all reactors have ended, after [`Remote::stop`].
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.reactors.iter().all(Reactor::is_done)
+    }
+
+    /// Fails the test where something is left of connections that are gone.
+    pub fn assert_nothing_left(&mut self) {
+        for reactor in &mut self.reactors {
+            assert_eq!(reactor.sessions(), 0, "sessions");
+            let core = reactor.core();
+            assert!(core.slab.is_empty(), "slots");
+            assert_eq!(core.groups.len(), 0, "groups with members");
+            assert!(core.dirty.is_empty() && core.deferred.is_empty(), "things to do");
+            assert_eq!(core.counters.outbox_bytes.get(), 0, "bytes in outboxes");
+        }
+    }
+}
+
+/// The other end of a simulated connection. Dropping it closes it: by a reset where something was unread.
+pub struct SimulatedClient(SimClient);
+
+impl SimulatedClient {
+    /// Writes what there is room for.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` where there is none, or that the connection is broken.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    /// Reads what is there; 0 is the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` where nothing is, or that the connection is broken.
+    pub fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.0.read(into)
+    }
+
+    /// Ends its direction of the stream.
+    pub fn shutdown(&mut self) {
+        self.0.shutdown();
+    }
+
+    /// Breaks the connection.
+    pub fn reset(self) {
+        self.0.reset();
+    }
+}
