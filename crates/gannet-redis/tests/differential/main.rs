@@ -41,7 +41,8 @@ impl Peer for Rig {
 
 fn tables() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential/tables");
-    let mut files: Vec<PathBuf> = folder.read_dir().unwrap().map(|file| file.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> =
+        folder.read_dir().expect("tables").map(|file| file.expect("a table").path()).collect();
     files.sort();
     assert!(!files.is_empty());
     files
@@ -53,7 +54,7 @@ fn redis(test: &str) -> Option<RedisServer> {
     if let Err(why) = &server {
         let line = format!("\nSKIPPED: {test}: {why}\n");
         // Not by `eprintln!`, which is shown only where a test has failed.
-        std::io::stderr().write_all(line.as_bytes()).unwrap();
+        std::io::stderr().write_all(line.as_bytes()).expect("standard error");
     }
     server.ok()
 }

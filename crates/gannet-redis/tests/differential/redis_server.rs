@@ -32,7 +32,7 @@ impl RedisServer {
 
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let folder = env::temp_dir().join(format!("gannet-redis-{}-{number}", process::id()));
-        fs::create_dir_all(&folder).unwrap();
+        fs::create_dir_all(&folder).expect("a folder");
         let child = Command::new("redis-server")
             // No port: so no other program can have taken it.
             .args(["--port", "0", "--unixsocket", "redis.sock", "--save", "", "--appendonly", "no"])
@@ -41,12 +41,12 @@ impl RedisServer {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap();
+            .expect("redis-server starts");
         let mut server = Self { child, folder };
-        let mut log = BufReader::new(server.child.stdout.take().unwrap());
+        let mut log = BufReader::new(server.child.stdout.take().expect("its log"));
         let mut seen = String::new();
         while !seen.contains("ready to accept connections at") {
-            assert_ne!(log.read_line(&mut seen).unwrap(), 0, "redis-server has ended: {seen}");
+            assert_ne!(log.read_line(&mut seen).expect("its log"), 0, "redis-server has ended: {seen}");
         }
         // It must not have to wait for somebody to read its log.
         thread::spawn(move || io::copy(&mut log.by_ref(), &mut io::sink()));
@@ -56,7 +56,7 @@ impl RedisServer {
 
 impl Peer for RedisServer {
     fn connect(&self) -> Wire {
-        Wire::new(UnixStream::connect(self.folder.join("redis.sock")).unwrap())
+        Wire::new(UnixStream::connect(self.folder.join("redis.sock")).expect("it accepts"))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Replies, how they are written in the tables, and when two are the same.
 
-use std::fmt;
+use std::{fmt, iter};
 
 /// How much of a reply has to be the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub(crate) enum Reply {
     Many(u8, Vec<Reply>),
     /// The connection was closed.
     End,
+    /// Nothing came for long.
+    Nothing,
 }
 
 impl Reply {
@@ -70,13 +72,10 @@ impl Reply {
             },
             (Sameness::Each(each), Self::Many(kind, items), Self::Many(other_kind, others)) => {
                 let same_form = (kind, items.len()) == (other_kind, others.len());
-                let mut samenesses = each.iter().chain(std::iter::repeat(&Sameness::Exact));
-                same_form
-                    && items
-                        .iter()
-                        .zip(others)
-                        .all(|(item, other)| item.agrees(other, samenesses.next().unwrap_or(&Sameness::Exact)))
+                let samenesses = each.iter().chain(iter::repeat(&Sameness::Exact));
+                same_form && items.iter().zip(others).zip(samenesses).all(|((one, other), how)| one.agrees(other, how))
             }
+            (_, Self::Line(line), Self::Line(other)) if line[0] == b'-' => error_text(line) == error_text(other),
             _ => self == other,
         }
     }
@@ -85,6 +84,13 @@ impl Reply {
         let Self::Line(line) = self else { return None };
         std::str::from_utf8(line).ok()?.strip_prefix(':')?.parse().ok()
     }
+}
+
+/// The text of an error, as far as it is text: of the words of a command that it quotes, Redis shows what is before the
+/// first zero byte, as it came, and Gannet what is valid UTF-8.
+fn error_text(line: &[u8]) -> String {
+    let text = line.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(text).trim_end().to_owned()
 }
 
 /// Whether two texts, as tables have them, are near numbers, or the same.
@@ -106,7 +112,9 @@ fn is_near(one: i64, other: i64) -> bool {
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Line(line) => write!(f, "{}", line.escape_ascii().to_string().replace("\\'", "'").replace("\\\"", "\"")),
+            Self::Line(line) => {
+                write!(f, "{}", line.escape_ascii().to_string().replace("\\'", "'").replace("\\\"", "\""))
+            }
             Self::Text(kind, text) => {
                 if *kind != b'$' {
                     write!(f, "{}", *kind as char)?;
@@ -124,6 +132,7 @@ impl fmt::Display for Reply {
                 f.write_str("]")
             }
             Self::End => f.write_str("(closed)"),
+            Self::Nothing => f.write_str("(nothing)"),
         }
     }
 }

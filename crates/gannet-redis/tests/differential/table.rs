@@ -17,7 +17,6 @@
 //! see [`Sameness`]. A reply that begins with `gannet` is Gannet's own, where it differs on purpose.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -62,7 +61,7 @@ struct Step {
 impl Table {
     pub(crate) fn read(file: &Path) -> Self {
         let mut lines = Vec::new();
-        for (index, text) in fs::read_to_string(file).unwrap().lines().enumerate() {
+        for (index, text) in fs::read_to_string(file).expect("a table").lines().enumerate() {
             if let Some(reply) = text.strip_prefix("    ") {
                 let Some(Line::Step(step)) = lines.last_mut() else { panic!("a reply to nothing: {text}") };
                 step.add(reply);
@@ -81,11 +80,11 @@ impl Table {
         let mut text = String::new();
         for line in &self.lines {
             match line {
-                Line::Other(line) | Line::Section(line) => writeln!(text, "{line}").unwrap(),
+                Line::Other(line) | Line::Section(line) => text += &format!("{line}\n"),
                 Line::Step(step) => step.write(&mut text),
             }
         }
-        fs::write(file, text).unwrap();
+        fs::write(file, text).expect("the table is written");
     }
 
     /// Sends everything, and says which replies differ from those that are written down.
@@ -178,14 +177,14 @@ impl Step {
     }
 
     fn write(&self, text: &mut String) {
-        writeln!(text, "{}", self.text).unwrap();
+        *text += &format!("{}\n", self.text);
         for (prefix, replies) in [("", &self.replies), ("gannet ", &self.own)] {
             match replies {
-                [Some(two), Some(three)] if two == three => writeln!(text, "    {prefix}{two}").unwrap(),
+                [Some(two), Some(three)] if two == three => *text += &format!("    {prefix}{two}\n"),
                 replies => {
                     for (version, reply) in [2, 3].iter().zip(replies) {
                         if let Some(reply) = reply {
-                            writeln!(text, "    {prefix}{version} {reply}").unwrap();
+                            *text += &format!("    {prefix}{version} {reply}\n");
                         }
                     }
                 }
