@@ -5,6 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 
+use crate::redis;
 use crate::socket::check;
 use crate::subject::Subject;
 
@@ -37,7 +38,7 @@ impl Server {
                 return Err(io::Error::other("the server has no standard input or output"));
             };
             let mut server = Self { child, input, output: BufReader::new(output), port };
-            if server.line()? == format!("ready {port}") {
+            if server.listens()? {
                 return Ok(server);
             }
             let status = server.into_status()?;
@@ -60,6 +61,19 @@ impl Server {
     pub fn received(&mut self) -> io::Result<u64> {
         writeln!(self.input)?;
         self.line()?.parse().map_err(io::Error::other)
+    }
+
+    /// Reads what it says until it says that it listens, or says no more.
+    fn listens(&mut self) -> io::Result<bool> {
+        let ready = format!("ready {}", self.port);
+        let mut line = String::new();
+        while self.output.read_line(&mut line)? > 0 {
+            if line.trim_end() == ready || line.contains(redis::READY) {
+                return Ok(true);
+            }
+            line.clear();
+        }
+        Ok(false)
     }
 
     fn line(&mut self) -> io::Result<String> {

@@ -2,4 +2,6 @@
 
 pub mod broadcast;
 pub mod closed_loop;
+pub mod commands;
 pub mod idle;
+pub mod publish;

@@ -4,6 +4,7 @@ use std::io;
 
 use gannet::proto::{LengthPrefixed, Lines, Raw};
 use gannet::{Context, DriverChoice, Engine, Group, Refused, Service};
+use gannet_redis::{Options, Redis, Server};
 
 use crate::floor::broadcast::PAYLOAD;
 use crate::subject::Ready;
@@ -91,6 +92,12 @@ const MANY_REACTORS: usize = 60;
 /// Frames on many reactors.
 pub fn many_frames(port: u16, ready: Ready) -> io::Result<()> {
     serve_on(MANY_REACTORS, port, ready, DriverChoice::Uring, || EchoFrames)
+}
+
+/// The store, as `gannet serve` has it on one reactor.
+pub fn redis(port: u16, ready: Ready, driver: DriverChoice) -> io::Result<()> {
+    let server = Server::new(Options::default());
+    serve(port, ready, driver, move || Redis::new(server.clone()))
 }
 
 fn serve<S: Service>(

@@ -15,9 +15,11 @@ mod epoll;
 mod floor;
 mod machine;
 mod measure;
+mod redis;
 mod run;
 mod socket;
 mod subject;
+mod tape;
 mod wire;
 
 use std::io;
@@ -45,6 +47,8 @@ enum Command {
     Load(run::load::Options),
     /// A million connections held by one process, and opened by another.
     Million(run::million::Options),
+    /// The store beside Redis itself: GET, SET, PUBLISH, memory.
+    Redis(run::redis::Options),
     /// Serves one subject; the other commands start it.
     #[command(hide = true)]
     Server {
@@ -63,6 +67,7 @@ fn main() -> ExitCode {
         Command::Broadcast(options) => run::broadcast::run(&options),
         Command::Load(options) => run::load::run(&options),
         Command::Million(options) => run::million::run(&options),
+        Command::Redis(options) => run::redis::run(&options),
         Command::Server { subject, port, cpu } => match serve(&subject, port, cpu) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 return ExitCode::from(child::PORT_TAKEN);

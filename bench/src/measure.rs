@@ -11,6 +11,8 @@ pub struct Usage {
     /// Time on a CPU, in user and kernel mode, in nanoseconds. For a thread that is running it is
     /// brought up to date at each tick, so it may be a few milliseconds old.
     pub cpu_ns: u64,
+    /// Time ready to run while something else had the CPU, in nanoseconds.
+    pub delayed_ns: u64,
     /// How often a thread gave up the CPU to wait.
     pub voluntary_switches: u64,
 }
@@ -23,6 +25,7 @@ impl Usage {
             match Self::of_task(&task?.path()) {
                 Ok(usage) => {
                     total.cpu_ns += usage.cpu_ns;
+                    total.delayed_ns += usage.delayed_ns;
                     total.voluntary_switches += usage.voluntary_switches;
                 }
                 // A thread that has ended since the directory was read.
@@ -36,7 +39,12 @@ impl Usage {
     fn of_task(path: &Path) -> io::Result<Self> {
         let schedstat = fs::read_to_string(path.join("schedstat"))?;
         let status = fs::read_to_string(path.join("status"))?;
-        Ok(Self { cpu_ns: first_number(&schedstat)?, voluntary_switches: field(&status, "voluntary_ctxt_switches:")? })
+        let delayed = schedstat.split_ascii_whitespace().nth(1).unwrap_or_default();
+        Ok(Self {
+            cpu_ns: first_number(&schedstat)?,
+            delayed_ns: first_number(delayed)?,
+            voluntary_switches: field(&status, "voluntary_ctxt_switches:")?,
+        })
     }
 }
 
@@ -46,6 +54,7 @@ impl Sub for Usage {
     fn sub(self, earlier: Self) -> Self {
         Self {
             cpu_ns: self.cpu_ns.saturating_sub(earlier.cpu_ns),
+            delayed_ns: self.delayed_ns.saturating_sub(earlier.delayed_ns),
             voluntary_switches: self.voluntary_switches.saturating_sub(earlier.voluntary_switches),
         }
     }

@@ -5,6 +5,7 @@ pub mod echo;
 pub mod load;
 pub mod memory;
 pub mod million;
+pub mod redis;
 
 use std::fmt;
 use std::io;

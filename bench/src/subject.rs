@@ -9,6 +9,7 @@ use gannet::DriverChoice;
 use crate::engine;
 use crate::floor;
 use crate::floor::uring::{self, Sends, TaskRun, Tuning};
+use crate::redis;
 use crate::wire::Wire;
 
 /// Serves on a loopback port until the process is ended. It calls [`Ready::announce`] once it listens.
@@ -26,6 +27,8 @@ pub enum Role {
     /// Measured by `broadcast`: greets each connection with one payload, and answers each byte from
     /// anybody with one payload to everybody.
     Broadcast,
+    /// Measured by `redis`: a store that speaks the Redis protocol.
+    Redis,
 }
 
 /// A server that can be started and measured.
@@ -76,6 +79,10 @@ const fn broadcast(name: &'static str, floors: &'static [&'static str], serve: S
     Subject { name, role: Role::Broadcast, wire: Wire::Raw, floors, serve }
 }
 
+const fn redis(name: &'static str, floors: &'static [&'static str], serve: Serve) -> Subject {
+    Subject { name, role: Role::Redis, wire: Wire::Raw, floors, serve }
+}
+
 /// All subjects. Order is the order of the tables.
 pub static SUBJECTS: &[Subject] = &[
     echo("floor-epoll", Wire::Raw, &[], floor::epoll::serve),
@@ -103,6 +110,9 @@ pub static SUBJECTS: &[Subject] = &[
         floors: &[],
         serve: engine::many_frames,
     },
+    redis("redis-server", &[], redis::serve),
+    redis("gannet-redis-poll", &["redis-server"], |port, ready| engine::redis(port, ready, DriverChoice::Poll)),
+    redis("gannet-redis-uring", &["redis-server"], |port, ready| engine::redis(port, ready, DriverChoice::Uring)),
     variant("uring-want-1", |port, ready| {
         uring::serve(port, ready, Tuning { want: 1, patience_us: 0, ..Tuning::FLOOR })
     }),

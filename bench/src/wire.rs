@@ -46,6 +46,11 @@ impl Letters {
         &self.table[start..start + len]
     }
 
+    /// What a store keeps under the key with this number.
+    pub fn value(&self, key: usize, size: usize) -> &[u8] {
+        self.cut(key, 0, size)
+    }
+
     /// Appends a request of `size` bytes, all of its framing included.
     pub fn request(&self, wire: Wire, connection: usize, message: u64, size: usize, out: &mut Vec<u8>) {
         match wire {

@@ -12,6 +12,9 @@ const VARIANTS: [&str; 3] = ["uring-reported", "uring-coop", "uring-incremental"
 /// The engine is not among them: it closes who is over the hard limit of its outbox.
 const SENDS: [&str; 2] = ["sends-epoll", "sends-uring"];
 
+/// Redis itself is not among them: it may not be installed.
+const STORES: [&str; 2] = ["gannet-redis-poll", "gannet-redis-uring"];
+
 struct Server {
     child: Child,
     output: BufReader<ChildStdout>,
@@ -159,5 +162,27 @@ fn a_member_that_does_not_read_for_a_while_gets_every_broadcast() {
             member.read_exact(&mut received).expect("all broadcasts");
             assert!(received.chunks(PAYLOAD).all(|chunk| chunk == payload), "{subject}");
         }
+    }
+}
+
+#[test]
+fn a_store_keeps_what_it_was_given_and_delivers_what_is_published() {
+    for subject in STORES {
+        let server = Server::start(subject);
+        let mut stream = server.connect();
+        stream.write_all(b"SET key value\r\nGET key\r\nSUBSCRIBE channel\r\n").expect("the server reads");
+        let mut publisher = server.connect();
+        let expected = b"+OK\r\n$5\r\nvalue\r\n*3\r\n$9\r\nsubscribe\r\n$7\r\nchannel\r\n:1\r\n";
+        let mut received = vec![0; expected.len()];
+        stream.read_exact(&mut received).expect("answers");
+        assert_eq!(received, expected, "{subject}");
+        publisher.write_all(b"PUBLISH channel news\r\n").expect("the server reads");
+        let expected = b"*3\r\n$7\r\nmessage\r\n$7\r\nchannel\r\n$4\r\nnews\r\n";
+        let mut received = vec![0; expected.len()];
+        stream.read_exact(&mut received).expect("a message");
+        assert_eq!(received, expected, "{subject}");
+        let mut receivers = [0; 4];
+        publisher.read_exact(&mut receivers).expect("an answer");
+        assert_eq!(&receivers, b":1\r\n", "{subject}");
     }
 }

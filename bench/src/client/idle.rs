@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
+use super::commands::wrong;
 use crate::socket;
 use crate::wire::{Letters, Wire};
 
@@ -51,8 +52,8 @@ impl Idle {
     }
 }
 
-/// Receives exactly `expected`.
-fn expect(fd: &OwnedFd, mut expected: &[u8]) -> io::Result<()> {
+/// Receives exactly `expected`, or fails.
+pub fn expect(fd: &OwnedFd, mut expected: &[u8]) -> io::Result<()> {
     let mut buffer = vec![0; expected.len()];
     while !expected.is_empty() {
         wait_readable(fd)?;
@@ -60,7 +61,7 @@ fn expect(fd: &OwnedFd, mut expected: &[u8]) -> io::Result<()> {
         match socket::receive(fd.as_raw_fd(), &mut buffer[..room])? {
             Some(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
             Some(count) if buffer[..count] == expected[..count] => expected = &expected[count..],
-            Some(_) => return Err(io::Error::from(io::ErrorKind::InvalidData)),
+            Some(count) => return Err(wrong(&buffer[..count])),
             None => {}
         }
     }

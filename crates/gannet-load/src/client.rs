@@ -111,7 +111,7 @@ impl<S: Scenario> Client<S> {
         session.outstanding += requests;
         session.pending.get_or_insert_default().push_back(Pending { intended_ns, sent_ns: now_ns, requests, counts });
         for number in first..first + u64::from(requests) {
-            self.plan.scenario.request(self.plan.letters.payload(session.number, number, self.plan.size), cx);
+            self.plan.scenario.ask(&self.plan.letters, session.number, number, cx);
         }
     }
 
@@ -202,6 +202,39 @@ impl<S: Scenario> Client<S> {
     }
 }
 
+impl<S: Scenario> Client<S> {
+    /// Counts an error in answer to the oldest request. It is no right answer, so that its time is in no histogram.
+    fn refused(&self, session: &mut Session<S>, kind: &[u8], cx: &mut Context<'_, Self>) {
+        let mut record = self.record();
+        let Some(oldest) = session.pending.as_mut().and_then(|pending| pending.front_mut()) else {
+            *record.counts.errors.entry("wrong_bytes").or_default() += 1;
+            return cx.reset();
+        };
+        if oldest.counts {
+            record.counts.waiting -= 1;
+            record.counts.refused(kind);
+        }
+        oldest.requests -= 1;
+        if oldest.requests == 0
+            && let Some(pending) = &mut session.pending
+        {
+            pending.pop_front();
+        }
+        session.answered += 1;
+        session.outstanding -= 1;
+        match self.plan.mode {
+            Mode::Closed { .. } if self.plan.phase() < Phase::Finish => {
+                self.request(session, 1, cx.now().as_nanos() as u64, &mut record, cx);
+            }
+            Mode::Churn => cx.reset(),
+            _ => {}
+        }
+        if session.outstanding == 0 {
+            session.pending = None;
+        }
+    }
+}
+
 impl<S: Scenario> Service for Client<S> {
     type Codec = S::Codec;
     type Session = Session<S>;
@@ -246,6 +279,9 @@ impl<S: Scenario> Service for Client<S> {
         }
         if session.outstanding == LOGGING_IN {
             return self.logging_in(session, message, cx);
+        }
+        if let Some(kind) = self.plan.scenario.refusal(&message) {
+            return self.refused(session, kind, cx);
         }
         let expected = Expected {
             letters: &self.plan.letters,

@@ -8,6 +8,7 @@ use gannet::{Address, DriverChoice};
 use crate::login::Login;
 use crate::plan::Mode;
 use crate::results::Asked;
+use crate::scenario::redis::Workload;
 
 /// What clients do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub enum Kind {
     Connect,
     /// Open and hold, with a frame exchanged at each heartbeat.
     Idle,
+    /// Commands of the Redis protocol.
+    Redis,
 }
 
 impl Kind {
@@ -35,6 +38,7 @@ impl Kind {
             Self::Frames => "frames",
             Self::Connect => "connect",
             Self::Idle => "idle",
+            Self::Redis => "redis",
         }
     }
 }
@@ -68,6 +72,8 @@ pub struct Config {
     pub depth: u32,
     /// Bytes of a payload.
     pub size: usize,
+    /// Which commands of Redis, and of which keys.
+    pub redis: Workload,
     /// From one frame of an idle connection to its next.
     pub heartbeat: Duration,
     /// Threads.
@@ -98,6 +104,7 @@ impl Config {
             rate_per_second: None,
             depth: 1,
             size: 64,
+            redis: Workload::default(),
             heartbeat: Duration::from_secs(30),
             reactors: 1,
             driver: DriverChoice::Auto,
@@ -131,6 +138,7 @@ impl Config {
             },
             depth: self.depth,
             size: self.size,
+            workload: (self.kind == Kind::Redis).then(|| self.redis.to_string()),
             duration: self.duration,
             warmup: self.warmup,
             hold: self.hold,

@@ -8,6 +8,7 @@ const PERIOD: usize = 65_521;
 #[derive(Debug)]
 pub struct Letters {
     table: Box<[u8]>,
+    size: usize,
 }
 
 impl Letters {
@@ -23,7 +24,13 @@ impl Letters {
             b'a' + (state % 26) as u8
         };
         let once: Vec<u8> = (0..PERIOD).map(|_| letter()).collect();
-        Self { table: once.iter().copied().cycle().take(PERIOD + size).collect() }
+        Self { table: once.iter().copied().cycle().take(PERIOD + size).collect(), size }
+    }
+
+    /// Bytes of the largest payload.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
     }
 
     /// The payload of a request.

@@ -7,6 +7,7 @@
 
 pub mod client;
 pub mod config;
+pub mod draw;
 pub mod expect;
 mod figures;
 mod judge;

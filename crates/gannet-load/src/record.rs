@@ -45,7 +45,18 @@ pub struct Counts {
     pub waiting: u64,
     /// What went wrong, by kind.
     pub errors: Reasons,
+    /// Errors that the server answered with, by the kind it named.
+    pub refusals: BTreeMap<String, u64>,
 }
+
+/// Kinds of refusals that are told apart: a server may name any.
+const MOST_KINDS: usize = 32;
+
+/// The most bytes of such a name.
+const LONGEST_KIND_BYTES: usize = 32;
+
+/// What refusals of all further kinds are counted as.
+const OTHER: &str = "other";
 
 /// See the module.
 pub struct Record {
@@ -91,6 +102,26 @@ impl Counts {
         {
             others.iter().for_each(|(reason, count)| *mine.entry(reason).or_default() += count);
         }
+        other.refusals.iter().for_each(|(name, count)| self.add_refusals(name, *count));
+    }
+
+    /// Counts a refusal.
+    pub fn refused(&mut self, kind: &[u8]) {
+        let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+        let name = match std::str::from_utf8(kind) {
+            Ok(name) if (1..=LONGEST_KIND_BYTES).contains(&kind.len()) && kind.iter().all(is_name) => name,
+            _ => OTHER,
+        };
+        self.add_refusals(name, 1);
+    }
+
+    fn add_refusals(&mut self, name: &str, more: u64) {
+        if let Some(count) = self.refusals.get_mut(name) {
+            *count += more;
+            return;
+        }
+        let name = if self.refusals.len() < MOST_KINDS { name } else { OTHER };
+        *self.refusals.entry(name.to_owned()).or_default() += more;
     }
 
     /// All failed connects.
@@ -102,7 +133,7 @@ impl Counts {
     /// All errors.
     #[must_use]
     pub fn all_errors(&self) -> u64 {
-        self.errors.values().sum()
+        self.errors.values().chain(self.refusals.values()).sum()
     }
 }
 
@@ -120,5 +151,29 @@ impl Record {
             // All have the same bounds: nothing can be left out.
             let _ = mine.add(others);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_counted_by_the_kind_that_was_named_as_far_as_there_are_not_too_many() {
+        let mut counts = Counts::default();
+        counts.refused(b"ERR");
+        counts.refused(b"ERR");
+        for strange in [&b""[..], b"\x1b[0m", b"no/name", &[b'A'; 33]] {
+            counts.refused(strange);
+        }
+        for kind in 0..100 {
+            counts.refused(format!("KIND{kind}").as_bytes());
+        }
+        let mut total = counts.clone();
+        total.merge(&counts);
+        assert_eq!(total.refusals["ERR"], 4);
+        assert_eq!(total.refusals.len(), MOST_KINDS);
+        assert_eq!(total.refusals[OTHER], 2 * (4 + 70));
+        assert_eq!(total.all_errors(), 2 * 106);
     }
 }

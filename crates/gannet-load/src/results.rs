@@ -23,6 +23,8 @@ pub struct Asked {
     pub depth: u32,
     /// Bytes of a request's payload.
     pub size: usize,
+    /// Which requests, in words, where the scenario leaves a choice.
+    pub workload: Option<String>,
     /// How long requests are sent, after the warm-up.
     pub duration: Duration,
     /// What is not counted at the beginning.

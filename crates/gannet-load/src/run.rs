@@ -14,7 +14,7 @@ use crate::login::Login;
 use crate::plan::{Mode, Phase, Plan};
 use crate::record::{Counts, Reasons, Record};
 use crate::results::{Connections, Hold, Requests, Results, Second, ServerUsage};
-use crate::scenario::{Echo, Frames, Lines, Scenario};
+use crate::scenario::{Echo, Frames, Lines, Redis, Scenario};
 use crate::usage::{Threads, server_usage};
 
 /// Connects under way at a time: what a listener's backlog takes without dropping any.
@@ -54,6 +54,7 @@ pub fn run(config: &Config, stop: &AtomicBool, watch: &mut dyn FnMut(&Moment)) -
         Kind::Echo => run_scenario(Echo, config, stop, watch),
         Kind::Lines => run_scenario(Lines { size }, config, stop, watch),
         Kind::Frames | Kind::Connect | Kind::Idle => run_scenario(Frames { size }, config, stop, watch),
+        Kind::Redis => run_scenario(Redis::new(&config.redis, config.size), config, stop, watch),
     }
 }
 
@@ -362,6 +363,7 @@ fn named(reasons: &Reasons) -> Vec<(String, u64)> {
 /// What went wrong, by kind. An answer that never came is in no percentile, so it has to show here.
 fn errors(record: &Record) -> Vec<(String, u64)> {
     let mut errors = named(&record.counts.errors);
+    errors.extend(record.counts.refusals.iter().map(|(kind, count)| (kind.clone(), *count)));
     if record.counts.waiting > 0 {
         errors.push(("unanswered".to_owned(), record.counts.waiting));
     }

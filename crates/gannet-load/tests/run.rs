@@ -6,12 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use gannet::proto::resp::{Args, Commands};
 use gannet::proto::{LengthPrefixed, Lines, Raw};
 use gannet::{Address, Context, DriverChoice, Engine, Running, Service};
+use gannet_load::draw::Distribution;
 use gannet_load::login::Login;
 use gannet_load::plan::Phase;
 use gannet_load::results::Results;
 use gannet_load::run::{Config, Kind, run};
+use gannet_load::scenario::redis::Workload;
+use gannet_redis::{Options, Redis, Server};
 
 struct Echo;
 
@@ -351,4 +355,74 @@ fn every_second_is_either_in_the_measured_time_or_out_of_it() {
         let is_in = began + slack >= from && second.at <= to + slack;
         assert!(is_in || second.at <= from + slack || began + slack >= to, "{second:?} and {from:?} to {to:?}");
     }
+}
+
+fn workload(mix: &str, distribution: Distribution) -> Workload {
+    Workload { mix: mix.parse().expect(mix), keys: 500, distribution }
+}
+
+#[test]
+fn commands_on_a_store_are_all_answered_rightly() {
+    for driver in drivers() {
+        for distribution in [Distribution::Uniform, Distribution::Zipf] {
+            let store = Server::new(Options::default());
+            let (_server, target) = serve(driver, move || Redis::new(store.clone()));
+            let mut config = config(Kind::Redis, target, driver);
+            config.redis = workload("get=5,set=2,ping=1", distribution);
+            let results = go(&config);
+            assert_clean(&results, distribution.name());
+            let asked = format!("get=5,set=2,ping=1 of 500 keys, {}", distribution.name());
+            assert_eq!(results.asked.workload, Some(asked));
+        }
+    }
+}
+
+#[test]
+fn clients_of_a_store_with_a_password_log_in_and_without_are_refused_by_kind() {
+    for driver in drivers() {
+        let mut options = Options::default();
+        options.password = Some("open sesame".replace(' ', "-"));
+        let store = Server::new(options);
+        let (_server, target) = serve(driver, move || Redis::new(store.clone()));
+        let mut config = config(Kind::Redis, target, driver);
+        let results = go(&config);
+        assert_eq!(results.requests.answered, 0, "{results:?}");
+        assert_eq!(results.requests.errors, vec![("NOAUTH".to_owned(), results.requests.sent)], "{results:?}");
+        assert_eq!(results.connections.up, 20, "a refusal ends no connection: {results:?}");
+        config.login = Some(Login::text("AUTH open-sesame").unwrap());
+        assert_clean(&go(&config), "logged in");
+        config.login = Some(Login::text("AUTH {n}").unwrap());
+        assert_eq!(go(&config).connections.failed, vec![("login".to_owned(), 20)]);
+    }
+}
+
+/// Keeps nothing, and answers every GET with the same value.
+struct Forgetful;
+
+impl Service for Forgetful {
+    type Codec = Commands;
+    type Session = ();
+
+    fn message(&mut self, (): &mut (), args: Args<'_>, cx: &mut Context<'_, Self>) {
+        match *args {
+            [b"GET", _] => cx.write(b"$5\r\nhello\r\n"),
+            [b"SET", _, _] => cx.write(b"+OK\r\n"),
+            _ => cx.write(b"-ERR what?\r\n"),
+        };
+    }
+}
+
+#[test]
+fn a_value_that_nobody_wrote_is_wrong_and_an_error_is_no_answer() {
+    let (_server, target) = serve(DriverChoice::Poll, || Forgetful);
+    let mut config = config(Kind::Redis, target, DriverChoice::Poll);
+    config.redis = workload("get", Distribution::Zipf);
+    let results = go(&config);
+    assert_eq!(results.requests.answered, 0);
+    assert!(results.requests.errors.contains(&("wrong_bytes".to_owned(), 20)), "{results:?}");
+    config.redis = workload("set=1,incr=1", Distribution::Uniform);
+    let results = go(&config);
+    let [(kind, refused)] = &results.requests.errors[..] else { panic!("{results:?}") };
+    assert_eq!((kind.as_str(), results.requests.sent), ("ERR", results.requests.answered + refused), "{results:?}");
+    assert!(results.requests.answered > 0 && results.service_ns.len() == results.requests.answered, "{results:?}");
 }

@@ -256,12 +256,22 @@ fn the_subscriptions_of_a_connection_end_with_it() {
         let mut stays = rig.connect();
         stays.ask(&[("SUBSCRIBE a", &confirmed("subscribe", "a", 1))]);
         let mut ends: Vec<Client> = (0..8).map(|_| rig.connect()).collect();
+        ends[1].send("CLIENT ID");
+        let id = ends[1].read_past("\r\n").trim_start_matches(':').trim().to_owned();
         for client in &mut ends {
             client.ask(&[("SUBSCRIBE a", &confirmed("subscribe", "a", 1))]);
             client.ask(&[("PSUBSCRIBE p*", &confirmed("psubscribe", "p*", 2))]);
         }
         rig.connect().ask(&[("PUBLISH a x", ":9\r\n"), ("PUBSUB NUMPAT", ":1\r\n")]);
         stays.expect(&message("a", "x"));
+        // One is closed by somebody else, one ends itself, the others just go.
+        for client in &mut ends[..2] {
+            client.expect(&message("a", "x"));
+        }
+        ends[0].ask(&[("QUIT", OK)]);
+        ends[0].expect_end();
+        rig.connect().ask(&[(&format!("CLIENT KILL ID {id}"), ":1\r\n")]);
+        ends[1].expect_end();
         drop(ends);
         rig.wait_for("PUBSUB NUMSUB a", "*2\r\n$1\r\na\r\n:1\r\n");
         rig.wait_for("PUBSUB NUMPAT", ":0\r\n");

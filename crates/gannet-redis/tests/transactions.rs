@@ -120,6 +120,30 @@ fn a_watched_key_that_changes_keeps_exec_from_running() {
 }
 
 #[test]
+fn a_transaction_may_work_on_all_keys_and_flushing_them_counts_as_a_change() {
+    let rig = Rig::start(drivers()[0]);
+    let mut client = rig.connect();
+    client.ask(&[
+        ("SET a 1", OK),
+        ("MULTI", OK),
+        ("SET b 1", QUEUED),
+        ("DBSIZE", QUEUED),
+        ("FLUSHALL", QUEUED),
+        ("DBSIZE", QUEUED),
+        ("EXEC", "*4\r\n+OK\r\n:2\r\n+OK\r\n:0\r\n"),
+        ("WATCH none", OK),
+        ("FLUSHALL", OK),
+        ("MULTI", OK),
+        ("EXEC", "*0\r\n"),
+        ("SET a 1", OK),
+        ("WATCH a", OK),
+        ("FLUSHALL", OK),
+        ("MULTI", OK),
+        ("EXEC", "*-1\r\n"),
+    ]);
+}
+
+#[test]
 fn one_key_may_be_watched_by_many_and_each_is_told() {
     let rig = Rig::start(drivers()[0]);
     let mut clients: Vec<_> = (0..20).map(|_| rig.connect()).collect();
@@ -158,6 +182,18 @@ fn nobody_sees_half_of_a_transaction() {
                     over.store(true, Ordering::Relaxed);
                 });
             }
+            let (mut all, done) = (rig.connect(), &over);
+            scope.spawn(move || {
+                // Needs all shards, while others hold some.
+                while !done.load(Ordering::Relaxed) {
+                    all.ask(&[
+                        ("MULTI", OK),
+                        ("GET none", QUEUED),
+                        ("DBSIZE", QUEUED),
+                        ("EXEC", "*2\r\n$-1\r\n:2\r\n"),
+                    ]);
+                }
+            });
             let (mut client, over) = (rig.connect(), &over);
             scope.spawn(move || {
                 while !over.load(Ordering::Relaxed) {
@@ -251,7 +287,14 @@ fn replies_that_are_not_wanted_leave_out_nothing_else() {
         ("PUBLISH a x", QUEUED),
         ("EXEC", "*3\r\n_\r\n_\r\n>3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n:1\r\n"),
         ("PING", "+PONG\r\n"),
+        ("MULTI", OK),
+        ("CLIENT REPLY OFF", QUEUED),
+        ("PING", QUEUED),
+        ("PUBLISH a x", QUEUED),
+        ("EXEC", "*3\r\n>3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n"),
     ]);
+    client.send("PING");
+    client.ask(&[("CLIENT REPLY ON", OK)]);
 }
 
 #[test]

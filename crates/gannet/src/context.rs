@@ -25,6 +25,7 @@ use crate::wheel::Tick;
 pub struct Context<'a, S: Service> {
     pub(crate) core: &'a mut Core,
     pub(crate) codec: &'a S::Codec,
+    pub(crate) state: &'a mut <S::Codec as Codec>::State,
     pub(crate) token: Token,
 }
 
@@ -189,6 +190,12 @@ impl<S: Service> Context<'_, S> {
     #[must_use]
     pub fn outbox_len(&self) -> usize {
         self.core.slab.get(self.token).map_or(0, |connection| connection.outbox_len())
+    }
+
+    /// What the codec keeps for this connection, for codecs that let a service change how they go on.
+    #[must_use]
+    pub fn codec_state(&mut self) -> &mut <S::Codec as Codec>::State {
+        self.state
     }
 
     /// The number of this reactor, from 0.

@@ -92,8 +92,7 @@ impl<S: Service> Sessions<S> {
         Self { slab: Slab::new(), shared: None, shared_users: 0 }
     }
 
-    fn insert(&mut self, session: S::Session) -> u32 {
-        let entry = Entry { session, state: Default::default() };
+    fn insert(&mut self, entry: Entry<S>) -> u32 {
         if Self::SHARED {
             self.shared_users += 1;
             self.shared = Some(entry);
@@ -111,19 +110,19 @@ impl<S: Service> Sessions<S> {
         }
     }
 
-    fn remove(&mut self, index: u32) -> Option<S::Session> {
+    fn remove(&mut self, index: u32) -> Option<Entry<S>> {
         if index == NO_SESSION {
             return None;
         }
         if Self::SHARED {
             self.shared_users -= 1;
-            let session = self.shared.take()?.session;
+            let entry = self.shared.take()?;
             if self.shared_users > 0 {
                 self.shared = Some(Entry { session: S::Session::default(), state: Default::default() });
             }
-            return Some(session);
+            return Some(entry);
         }
-        self.slab.remove(index).map(|entry| entry.session)
+        self.slab.remove(index)
     }
 
     #[cfg(any(test, feature = "sim"))]
@@ -156,7 +155,7 @@ impl<S: Service> HostOf<S> {
 
     /// Stores a session and says its place.
     pub(crate) fn add_session(&mut self, session: S::Session) -> u32 {
-        self.sessions.insert(session)
+        self.sessions.insert(Entry { session, state: Default::default() })
     }
 
     fn session_of(core: &Core, token: Token) -> u32 {
@@ -172,7 +171,8 @@ impl<S: Service> HostOf<S> {
     ) -> Option<R> {
         let entry = self.sessions.get_mut(Self::session_of(core, token))?;
         let (service, codec) = (&mut self.service, &self.codec);
-        guard(core, token, |core| call(service, &mut entry.session, &mut Context { core, codec, token }))
+        let Entry { session, state } = entry;
+        guard(core, token, |core| call(service, session, &mut Context { core, codec, state, token }))
     }
 
     /// Takes the session away and calls the service with it.
@@ -186,9 +186,9 @@ impl<S: Service> HostOf<S> {
         if let Some(connection) = core.slab.get_mut(token) {
             connection.session = NO_SESSION;
         }
-        let Some(session) = self.sessions.remove(index) else { return };
-        let (service, codec) = (&mut self.service, &self.codec);
-        guard(core, token, |core| call(service, session, &mut Context { core, codec, token }));
+        let Some(Entry { session, mut state }) = self.sessions.remove(index) else { return };
+        let (service, codec, state) = (&mut self.service, &self.codec, &mut state);
+        guard(core, token, |core| call(service, session, &mut Context { core, codec, state, token }));
     }
 
     /// Decodes and delivers as many messages as `input` holds, or until decoding has to stop.
@@ -206,7 +206,7 @@ impl<S: Service> HostOf<S> {
                     Decoded::Message { message, consumed: length } => {
                         consumed += length;
                         messages += 1;
-                        service.message(session, message, &mut Context { core, codec, token });
+                        service.message(session, message, &mut Context { core, codec, state, token });
                         if core.halt || one {
                             return Ok(0);
                         }
@@ -321,9 +321,11 @@ impl<S: Service> Host for HostOf<S> {
 
     fn open(&mut self, core: &mut Core, token: Token) -> bool {
         let (service, codec) = (&mut self.service, &self.codec);
-        let opened = guard(core, token, |core| service.open(&mut Context { core, codec, token }));
+        let mut new = Default::default();
+        let state = &mut new;
+        let opened = guard(core, token, |core| service.open(&mut Context { core, codec, state, token }));
         let Some(Ok(session)) = opened else { return false };
-        let index = self.sessions.insert(session);
+        let index = self.sessions.insert(Entry { session, state: new });
         if let Some(connection) = core.slab.get_mut(token) {
             connection.session = index;
         }
@@ -411,7 +413,7 @@ impl<S: Service> Host for HostOf<S> {
                 guard(core, token, |core| {
                     if let Ok(Some(message)) = codec.finish(state, &mut carry.bytes) {
                         core.tally(core.slab.get(token).map_or(0, |connection| connection.service)).messages_in.add(1);
-                        service.message(session, message, &mut Context { core, codec, token });
+                        service.message(session, message, &mut Context { core, codec, state, token });
                     }
                 });
             }

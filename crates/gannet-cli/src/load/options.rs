@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use gannet::Address;
+use gannet_load::draw::Distribution;
 use gannet_load::expect::Expectation;
 use gannet_load::login::Login;
 use gannet_load::run::{Config, Kind};
+use gannet_load::scenario::redis::{Mix, Workload};
 use gannet_load::sources::Sources;
 
 use crate::failure::Failure;
@@ -90,6 +92,22 @@ pub(crate) struct LoadOptions {
     #[arg(help_heading = "Schedule")]
     depth: Option<u32>,
 
+    /// Which commands by their shares, of get, set, incr and ping [default: get=9,set=1]
+    ///
+    /// A GET may find nothing, or the value that SET gives the key, which is the same from every client; counters of INCR
+    /// are other keys. The names of keys have the --size in them, so that values of several sizes do not meet. Errors are
+    /// counted by their first word.
+    #[arg(long, value_name = "MIX", help_heading = "Redis")]
+    mix: Option<Mix>,
+
+    /// How many keys, each asked for as --distribution says [default: 10000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 40), help_heading = "Redis")]
+    keys: Option<u64>,
+
+    /// How often which key is asked for [default: uniform]
+    #[arg(long, value_enum, value_name = "NAME", help_heading = "Redis")]
+    distribution: Option<DistributionName>,
+
     /// What is not counted, once all connections are up
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1s", help_heading = "Schedule")]
     warmup: Duration,
@@ -150,6 +168,26 @@ pub(super) enum ScenarioName {
     Connect,
     /// Open and hold, with a frame exchanged at each heartbeat; against frames
     Idle,
+    /// Commands on keys, by --mix; against redis, and against Redis
+    Redis,
+}
+
+/// `--distribution`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum DistributionName {
+    /// Each as often
+    Uniform,
+    /// Few very often: the n-th in proportion to 1 / n^0.99
+    Zipf,
+}
+
+impl From<DistributionName> for Distribution {
+    fn from(name: DistributionName) -> Self {
+        match name {
+            DistributionName::Uniform => Self::Uniform,
+            DistributionName::Zipf => Self::Zipf,
+        }
+    }
 }
 
 impl From<ScenarioName> for Kind {
@@ -160,6 +198,7 @@ impl From<ScenarioName> for Kind {
             ScenarioName::Frames => Self::Frames,
             ScenarioName::Connect => Self::Connect,
             ScenarioName::Idle => Self::Idle,
+            ScenarioName::Redis => Self::Redis,
         }
     }
 }
@@ -192,6 +231,12 @@ impl LoadOptions {
         config.rate_per_second = self.rate;
         config.depth = self.depth.unwrap_or(config.depth);
         config.size = self.size;
+        let redis = config.redis;
+        config.redis = Workload {
+            mix: self.mix.clone().unwrap_or(redis.mix),
+            keys: self.keys.unwrap_or(redis.keys),
+            distribution: self.distribution.map_or(redis.distribution, Distribution::from),
+        };
         config.heartbeat = self.heartbeat.unwrap_or(config.heartbeat);
         config.driver = self.driver.into();
         config.pin = self.pin;
@@ -200,13 +245,23 @@ impl LoadOptions {
     }
 
     fn check(&self, kind: Kind) -> Result<(), Failure> {
-        let is_loop = matches!(kind, Kind::Echo | Kind::Lines | Kind::Frames);
+        let is_loop = matches!(kind, Kind::Echo | Kind::Lines | Kind::Frames | Kind::Redis);
         let name = kind.name();
         if !is_loop && self.rate.is_some() {
-            return Err(usage(&format!("--rate is for echo, lines and frames; {name} has a pace of its own")));
+            return Err(usage(&format!("--rate is for echo, lines, frames and redis; {name} has a pace of its own")));
         }
         if !is_loop && self.depth.is_some() {
-            return Err(usage(&format!("--depth is for echo, lines and frames; {name} has one request at a time")));
+            return Err(usage(&format!(
+                "--depth is for echo, lines, frames and redis; {name} has one request at a time"
+            )));
+        }
+        let redis = [
+            ("--mix", self.mix.is_some()),
+            ("--keys", self.keys.is_some()),
+            ("--distribution", self.distribution.is_some()),
+        ];
+        if let Some((option, _)) = redis.iter().find(|(_, given)| *given && kind != Kind::Redis) {
+            return Err(usage(&format!("{option} is for redis; {name} has no keys")));
         }
         if kind != Kind::Idle && self.heartbeat.is_some() {
             return Err(usage(&format!("--heartbeat is for idle; {name} sends at its own pace")));

@@ -43,11 +43,17 @@ fn every_scenario_reports_what_it_did_and_exits_with_0() {
                 "--listen=echo=tcp://127.0.0.1:0",
                 "--listen=lines=tcp://127.0.0.1:0",
                 "--listen=frames=tcp://127.0.0.1:0",
+                "--listen=redis=tcp://127.0.0.1:0",
             ],
         );
-        for (scenario, service) in
-            [("echo", "echo"), ("lines", "lines"), ("frames", "frames"), ("connect", "frames"), ("idle", "frames")]
-        {
+        for (scenario, service) in [
+            ("echo", "echo"),
+            ("lines", "lines"),
+            ("frames", "frames"),
+            ("connect", "frames"),
+            ("idle", "frames"),
+            ("redis", "redis"),
+        ] {
             // A schedule leaves the processor idle, so that the run is valid whatever else the machine does.
             let options: &[&str] = match scenario {
                 "connect" => &["--connections=1"],
@@ -238,6 +244,7 @@ fn the_manual_has_what_one_looks_for() {
         "Connections:",
         "Clients:",
         "Schedule:",
+        "Redis:",
         "Report:",
         "Examples:",
         "--login 'AUTH user{n}' --rate",
@@ -262,8 +269,12 @@ fn wrong_usage_is_one_line_and_exits_with_2() {
         (&["load", "echo", "tcp://127.0.0.1:1", "--duration=0"], "longer than 0"),
         (&["load", "echo", "tcp://127.0.0.1:1", "--rate=5/s", "--depth=2"], "--depth"),
         (&["load", "echo", "tcp://127.0.0.1:1", "--heartbeat=5s"], "is for idle"),
-        (&["load", "idle", "tcp://127.0.0.1:1", "--rate=5/s"], "echo, lines and frames"),
+        (&["load", "idle", "tcp://127.0.0.1:1", "--rate=5/s"], "echo, lines, frames and redis"),
         (&["load", "idle", "tcp://127.0.0.1:1", "--hold=5s", "--duration=5s"], "give one of them"),
+        (&["load", "echo", "tcp://127.0.0.1:1", "--mix=get"], "--mix is for redis"),
+        (&["load", "frames", "tcp://127.0.0.1:1", "--keys=5"], "--keys is for redis"),
+        (&["load", "redis", "tcp://127.0.0.1:1", "--mix=dance=1"], "get=9,set=1"),
+        (&["load", "redis", "tcp://127.0.0.1:1", "--distribution=odd"], "zipf"),
         (&["load", "connect", "tcp://127.0.0.1:1", "--depth=5"], "one request at a time"),
         (&["load", "connect", "tcp://127.0.0.1:1", "--hold=5s"], "connect keeps no connection"),
         (&["load", "echo", "tcp://127.0.0.1:1", "--sources=10.0.0.0/33"], "10.0.0.0/33"),

@@ -89,6 +89,8 @@ pub struct Asked {
     pub depth: u32,
     /// A request's payload.
     pub size_bytes: u64,
+    /// Which requests, in words; null where the scenario leaves no choice.
+    pub workload: Option<String>,
     /// How long requests are sent, after the warm-up.
     pub duration_s: f64,
     /// What is not counted at the beginning.
@@ -279,6 +281,7 @@ impl From<&Results> for Asked {
             rate_per_second: asked.rate_per_second,
             depth: asked.depth,
             size_bytes: asked.size as u64,
+            workload: asked.workload.clone(),
             duration_s: asked.duration.as_secs_f64(),
             warmup_s: asked.warmup.as_secs_f64(),
             hold_s: asked.hold.as_secs_f64(),

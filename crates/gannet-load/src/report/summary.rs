@@ -117,16 +117,17 @@ fn run(results: &Results) -> Section {
     if results.interrupted {
         reached += ", ended early";
     }
-    Section {
-        title: "Run",
-        rows: vec![
-            ("asked", format!("{}, {opened}", units::things(asked.connections, "connection"))),
-            ("requests", requests),
-            ("measured", measured),
-            ("by", format!("{}, driver {}", units::things(asked.reactors as u64, "reactor"), asked.driver)),
-            ("reached", reached),
-        ],
-    }
+    let mut rows = vec![
+        ("asked", format!("{}, {opened}", units::things(asked.connections, "connection"))),
+        ("requests", requests),
+    ];
+    rows.extend(asked.workload.iter().map(|workload| ("workload", workload.clone())));
+    rows.extend([
+        ("measured", measured),
+        ("by", format!("{}, driver {}", units::things(asked.reactors as u64, "reactor"), asked.driver)),
+        ("reached", reached),
+    ]);
+    Section { title: "Run", rows }
 }
 
 fn connections(results: &Results) -> Section {

@@ -4,6 +4,7 @@
 mod echo;
 mod frames;
 mod lines;
+pub mod redis;
 
 use gannet::proto::Codec;
 use gannet::{Context, Service};
@@ -11,6 +12,7 @@ use gannet::{Context, Service};
 pub use self::echo::Echo;
 pub use self::frames::Frames;
 pub use self::lines::Lines;
+pub use self::redis::Redis;
 
 use crate::letters::Letters;
 
@@ -27,6 +29,24 @@ pub trait Scenario: Clone + Send + Sync + 'static {
 
     /// Writes one request with a payload.
     fn request<S: Service<Codec = Self::Codec>>(&self, payload: &[u8], cx: &mut Context<'_, S>);
+
+    /// Writes the request of a connection that has this number: by default one with the payload of that number, which
+    /// has as many bytes as the letters were made for.
+    fn ask<S: Service<Codec = Self::Codec>>(
+        &self,
+        letters: &Letters,
+        connection: u32,
+        request: u64,
+        cx: &mut Context<'_, S>,
+    ) {
+        self.request(letters.payload(connection, request, letters.size()), cx);
+    }
+
+    /// The kind of error, where a message is the server's refusal of the oldest request: the connection goes on.
+    fn refusal<'m>(&self, message: &'m <Self::Codec as Codec>::Message<'_>) -> Option<&'m [u8]> {
+        let _ = message;
+        None
+    }
 
     /// Whether a message is the server's heartbeat, which is answered with an empty message and is no answer itself.
     fn is_ping(&self, message: &<Self::Codec as Codec>::Message<'_>) -> bool {

@@ -24,6 +24,8 @@ use crate::{Codec, DecodeError, Decoded, EncodeError, Sink};
 /// | words of a command | 1,048,576 | [`max_args`](Self::max_args) | [`ProtocolError::InvalidCount`] |
 /// | an inline command | 64 KiB | [`max_inline`](Self::max_inline) | [`ProtocolError::InlineTooBig`] |
 /// | a command that is an array | 1 GiB | [`max_total`](Self::max_total) | [`DecodeError::TooLarge`] |
+/// | words before authentication | 10 | | [`ProtocolError::UnauthenticatedCount`] |
+/// | a word before authentication | 16 KiB | | [`ProtocolError::UnauthenticatedLength`] |
 /// | a line with a count or length | 64 KiB | | [`ProtocolError::CountTooBig`], [`ProtocolError::LengthTooBig`] |
 ///
 /// # As Redis does it
@@ -32,9 +34,10 @@ use crate::{Codec, DecodeError, Decoded, EncodeError, Sink};
 /// zero. The `\r` that ends a count or a word is followed by one byte that nobody looks at, though it should be `\n`;
 /// so are the two bytes behind a word. A count of 0 or less is a command without words.
 ///
-/// It differs in three points. A NUL is a byte like others, where Redis does not see the rest of a line with one and
-/// waits for more. A command of more than 1,048,576 words is refused, as in Redis up to 6.2. And that a client which
-/// has not authenticated may send 10 words of 16 KiB only is left to the service.
+/// It differs in two points. A NUL is a byte like others, where Redis does not see the rest of a line with one and
+/// waits for more. And a command of more than 1,048,576 words is refused, as in Redis up to 6.2. A client that has not
+/// authenticated may send 10 words of 16 KiB only, once the service has said so by
+/// [`set_unauthenticated`](CommandsState::set_unauthenticated).
 ///
 /// ```
 /// use gannet_proto::resp::Commands;
@@ -57,6 +60,12 @@ pub struct Commands {
 
 /// Longer lines with a count or a length are refused, in bytes without the `\r`. Redis's PROTO_INLINE_MAX_SIZE.
 const MAX_HEADER: usize = 64 * 1024;
+
+/// Words that a client may send before it has authenticated, as in Redis.
+const UNAUTHENTICATED_WORDS: i64 = 10;
+
+/// Bytes of each of them.
+const UNAUTHENTICATED_BYTES: usize = 16 * 1024;
 
 impl Commands {
     /// Commands with the default limits.
@@ -107,7 +116,7 @@ impl Commands {
                 *state = place;
                 return Ok(Decoded::Partial { need });
             }
-            *state = CommandsState::default();
+            *state = state.restarted();
             return Ok(Decoded::Message { message: args, consumed: place.at });
         }
 
@@ -116,10 +125,10 @@ impl Commands {
             *state = place;
             return Ok(Decoded::Partial { need });
         }
-        let mut place = CommandsState::default();
+        *state = state.restarted();
+        let mut place = *state;
         self.count(&mut place, input)?;
         self.walk(&mut place, input, |word| args.push(word))?;
-        *state = CommandsState::default();
         Ok(Decoded::Message { message: args, consumed: place.at })
     }
 
@@ -136,7 +145,10 @@ impl Commands {
         if count > i64::from(self.max_args) {
             return Err(ProtocolError::InvalidCount.into());
         }
-        *place = CommandsState { at: size, left: count.max(0) as u32, searched: 0 };
+        if place.unauthenticated && count > UNAUTHENTICATED_WORDS {
+            return Err(ProtocolError::UnauthenticatedCount.into());
+        }
+        *place = CommandsState { at: size, left: count.max(0) as u32, searched: 0, ..*place };
         Ok(None)
     }
 
@@ -160,6 +172,9 @@ impl Commands {
             if length > self.max_bulk {
                 return Err(ProtocolError::InvalidLength.into());
             }
+            if place.unauthenticated && length > UNAUTHENTICATED_BYTES {
+                return Err(ProtocolError::UnauthenticatedLength.into());
+            }
             let need = place.at.saturating_add(size).saturating_add(length).saturating_add(2);
             if need > self.max_total {
                 return Err(DecodeError::TooLarge { length: need as u64, limit: self.max_total });
@@ -170,7 +185,7 @@ impl Commands {
             #[cfg(test)]
             super::work::looked_at(length);
             found(&bytes[size..size + length]);
-            *place = CommandsState { at: need, left: place.left - 1, searched: 0 };
+            *place = CommandsState { at: need, left: place.left - 1, searched: 0, ..*place };
         }
         Ok(None)
     }
@@ -253,12 +268,24 @@ pub struct CommandsState {
     left: u32,
     /// So many bytes from there on are known to hold no `\r`.
     searched: u32,
+    unauthenticated: bool,
 }
 
 /// A line has no end within [`MAX_HEADER`] bytes.
 struct TooBig;
 
 impl CommandsState {
+    /// Says whether the client still has to authenticate: then it may send 10 words of 16 KiB only, so that nobody
+    /// takes memory who has not said the password.
+    pub fn set_unauthenticated(&mut self, unauthenticated: bool) {
+        self.unauthenticated = unauthenticated;
+    }
+
+    /// The same connection before the next command.
+    fn restarted(self) -> Self {
+        Self { unauthenticated: self.unauthenticated, ..Self::default() }
+    }
+
     /// The line at the start of `bytes`, which is where this place is, up to its `\r`. Nothing where it has no end, or
     /// where the byte behind its `\r` is missing.
     #[cold]

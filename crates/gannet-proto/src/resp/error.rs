@@ -4,7 +4,7 @@ use thiserror::Error;
 
 /// The peer's bytes are no RESP, or break a limit that has an error of its own.
 ///
-/// The first seven are about what a client sends: their text is what Redis answers, without the `ERR ` in front: a server
+/// Those up to [`UnauthenticatedLength`](Self::UnauthenticatedLength) are about what a client sends: their text is what Redis answers, without the `ERR ` in front: a server
 /// sends it with [`Writer::error`](super::Writer::error) and closes the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -41,6 +41,14 @@ pub enum ProtocolError {
     /// [`Commands::max_bulk`](super::Commands::max_bulk).
     #[error("Protocol error: invalid bulk length")]
     InvalidLength,
+
+    /// A client that has not authenticated sends more than 10 words.
+    #[error("Protocol error: unauthenticated multibulk length")]
+    UnauthenticatedCount,
+
+    /// A client that has not authenticated sends a word of more than 16 KiB.
+    #[error("Protocol error: unauthenticated bulk length")]
+    UnauthenticatedLength,
 
     /// A value of a reply begins with a byte that is no type.
     #[error("no value begins with '{}'", .got.escape_ascii())]

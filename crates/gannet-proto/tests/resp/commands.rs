@@ -1,6 +1,6 @@
 //! Commands as arrays, and what both kinds of commands have in common.
 
-use gannet_proto::resp::{Args, Commands, ProtocolError};
+use gannet_proto::resp::{Args, Commands, CommandsState, ProtocolError};
 use gannet_proto::{Codec, DecodeError, Decoded};
 use proptest::prelude::*;
 
@@ -144,8 +144,8 @@ fn a_command_may_have_any_number_of_words() {
 }
 
 #[test]
-fn a_connection_is_remembered_in_16_bytes() {
-    assert!(size_of::<<Commands as Codec>::State>() <= 16);
+fn a_connection_is_remembered_in_24_bytes() {
+    assert!(size_of::<<Commands as Codec>::State>() <= 24);
 }
 
 #[test]
@@ -180,4 +180,29 @@ proptest! {
         let narrow = Commands::new().max_bulk(bulk).max_args(args).max_inline(inline).max_total(total);
         check_cuts(&narrow, &stream, &cuts, words);
     }
+}
+
+#[test]
+fn who_has_not_authenticated_may_send_ten_words_of_16_kib() {
+    let decode = |mut bytes: Vec<u8>| {
+        let mut state = CommandsState::default();
+        state.set_unauthenticated(true);
+        let result =
+            Commands::new().decode(&mut state, &mut bytes).map(|decoded| matches!(decoded, Decoded::Message { .. }));
+        result.map_err(|error| error.to_string())
+    };
+    let word = |length: usize| format!("*1\r\n${length}\r\n{}\r\n", "x".repeat(length)).into_bytes();
+    let words = |count: usize| format!("*{count}\r\n{}", "$1\r\nx\r\n".repeat(count)).into_bytes();
+    assert_eq!(decode(word(16 * 1024)), Ok(true));
+    assert_eq!(decode(word(16 * 1024 + 1)), Err("Protocol error: unauthenticated bulk length".to_owned()));
+    assert_eq!(decode(words(10)), Ok(true));
+    assert_eq!(decode(words(11)), Err("Protocol error: unauthenticated multibulk length".to_owned()));
+    // It holds for the next command too.
+    let mut state = CommandsState::default();
+    state.set_unauthenticated(true);
+    let (mut first, mut second) = (words(1), words(11));
+    assert!(Commands::new().decode(&mut state, &mut first).is_ok());
+    assert!(Commands::new().decode(&mut state, &mut second).is_err());
+    state.set_unauthenticated(false);
+    assert!(Commands::new().decode(&mut state, &mut second).is_ok());
 }

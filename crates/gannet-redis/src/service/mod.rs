@@ -221,7 +221,9 @@ impl Service for Redis {
         let now_s = self.clock.time(cx.now()).as_secs() as u32;
         self.statistics.connections.count();
         let client = self.server.clients.add(cx.handle(), cx.peer(), self.listener, now_s);
-        Ok(Session { client: Some(client), authenticated: !self.server.password.is_set(), ..Session::default() })
+        let authenticated = !self.server.password.is_set();
+        cx.codec_state().set_unauthenticated(!authenticated);
+        Ok(Session { client: Some(client), authenticated, ..Session::default() })
     }
 
     fn message(&mut self, session: &mut Session, args: Args<'_>, cx: &mut Context<'_, Self>) {

@@ -72,8 +72,8 @@ struct Queue {
 impl Queue {
     fn push(&mut self, command: &'static Command, args: &[&[u8]]) -> Outcome {
         let words: usize = args.iter().map(|word| word.len()).sum();
-        let ends = size_of_val(&self.ends[..]) + size_of_val(args) / 2;
-        let commands = size_of_val(&self.commands[..]) + size_of::<(&Command, usize)>();
+        let ends = (self.ends.len() + args.len()) * size_of::<usize>();
+        let commands = (self.commands.len() + 1) * size_of::<(&Command, usize)>();
         if self.words.len() + words + ends + commands > MOST_QUEUED_BYTES {
             self.spoil();
             let text = format!("ERR transaction too large, its commands may take {MOST_QUEUED_BYTES} bytes together");
@@ -365,4 +365,76 @@ fn run_one(turn: &mut Turn<'_, '_, '_>, command: &'static Command, args: &[&[u8]
         turn.service.send_so_far(turn.session, turn.cx);
     }
     end.saturating_sub(start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::server::Options;
+    use crate::store::entry::New;
+
+    const NOW_MS: u64 = 1_700_000_000_000;
+
+    fn set(server: &Server, name: &[u8], deadline_ms: Option<u64>, now_ms: u64) {
+        let key = Key::new(name);
+        let mut keys = server.store.lock_one(key);
+        let space = keys.space(0, key);
+        let slot = space.set(key, New::Bytes(b"value"), now_ms);
+        space.set_deadline(slot, deadline_ms);
+    }
+
+    fn have_changed(watches: &Watches, server: &Server, now_ms: u64) -> bool {
+        watches.have_changed(&mut Queue::default().lock(&server.store, Some(watches)), now_ms)
+    }
+
+    #[test]
+    fn a_watched_key_that_expires_has_changed() {
+        let server = Server::new(Options::default());
+        set(&server, b"key", Some(NOW_MS + 10), NOW_MS);
+        let mut watches = Watches::new(server.clone());
+        watches.add(0, b"key", NOW_MS).expect("room");
+        assert!(!have_changed(&watches, &server, NOW_MS + 9));
+        assert!(have_changed(&watches, &server, NOW_MS + 10));
+    }
+
+    #[test]
+    fn a_key_that_had_expired_when_it_was_watched_changes_only_when_it_is_set_again() {
+        let server = Server::new(Options::default());
+        set(&server, b"key", Some(NOW_MS + 10), NOW_MS);
+        let later = NOW_MS + 20;
+        let mut watches = Watches::new(server.clone());
+        watches.add(0, b"key", later).expect("room");
+        let key = Key::new(b"key");
+        server.store.lock_one(key).space(0, key).remove(key, later);
+        assert!(!have_changed(&watches, &server, later));
+        set(&server, b"key", None, later);
+        assert!(have_changed(&watches, &server, later));
+    }
+
+    #[test]
+    fn nothing_is_watched_any_more_when_a_panic_takes_the_session_away() {
+        let server = Server::new(Options::default());
+        let mut watches = Watches::new(server.clone());
+        watches.add(0, b"key", NOW_MS).expect("room");
+        let changed = Arc::downgrade(&watches.changed);
+        let (owner, queue) = (server.clone(), Queue::default());
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+            let watches = watches;
+            let _keys = queue.lock(&owner.store, Some(&watches));
+            panic!("a command panics with shards locked");
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(changed.strong_count(), 0);
+    }
+
+    #[test]
+    fn what_was_queued_comes_back_word_by_word() {
+        let mut queue = Queue::default();
+        let (get, set) = (crate::command::find(b"get").expect("there"), crate::command::find(b"set").expect("there"));
+        queue.push(set, &[b"set", b"", b"value"]).expect("room");
+        queue.push(get, &[b"get", b"a"]).expect("room");
+        let mut all = Vec::new();
+        queue.for_each(|command, args| all.push((command.name, args.concat(), args.len())));
+        assert_eq!(all, [("set", b"setvalue".to_vec(), 3), ("get", b"geta".to_vec(), 2)]);
+    }
 }

@@ -4,6 +4,8 @@ use std::io;
 use std::mem;
 use std::os::fd::OwnedFd;
 
+use bytes::Bytes;
+
 use crate::acceptor::{EXHAUSTED, is_exhausted};
 use crate::address::Peer;
 use crate::connection::{CloseReason, Flags, State};
@@ -20,6 +22,9 @@ const ROUNDS: usize = 16;
 
 /// How long accepting pauses when the kernel has no descriptor or no memory for a connection.
 const ACCEPT_PAUSE_MS: u32 = 100;
+
+/// Bytes in an outbox from which it does not wait for what else a turn brings.
+const TOGETHER_BYTES: usize = 16 << 10;
 
 impl<D: Driver> Reactor<D> {
     pub(super) fn accepted(&mut self, listener: ListenerId, incoming: D::Incoming, peer: Peer) {
@@ -216,22 +221,20 @@ impl<D: Driver> Reactor<D> {
     /// Does what callbacks wanted done for others, until they want nothing more.
     pub(super) fn run_deferred(&mut self) {
         while !self.core.deferred.is_empty() {
-            for deferred in mem::take(&mut self.core.deferred) {
+            let batch = mem::take(&mut self.core.deferred);
+            let is_one = batch.len() == 1;
+            for deferred in batch {
                 match deferred {
                     Deferred::Broadcast { group, payload, except } => {
                         let members = self.core.groups.members(group).to_vec();
                         for token in members {
                             if Some(token) != except {
-                                self.core.append_shared(token, payload.clone());
-                                self.settle_one(token);
+                                self.pass_on(token, payload.clone(), is_one);
                             }
                         }
                     }
                     Deferred::Write { place, payload } => match self.core.at(place) {
-                        Some(connection) if connection.takes_output() => {
-                            self.core.append_shared(place.token, payload);
-                            self.settle_one(place.token);
-                        }
+                        Some(connection) if connection.takes_output() => self.pass_on(place.token, payload, is_one),
                         _ => self.core.counters.stale.add(1),
                     },
                     Deferred::Close { place, flushed } => {
@@ -250,6 +253,19 @@ impl<D: Driver> Reactor<D> {
             }
         }
         self.core.counters.groups.set(self.core.groups.len() as u64);
+    }
+
+    /// Queues what somebody else sends to a connection. Where it is all that is to be sent it leaves at once, while the
+    /// connection is in the cache; where more is to come it leaves at the end of the turn, with that, or before its outbox
+    /// gets long.
+    fn pass_on(&mut self, token: Token, payload: Bytes, at_once: bool) {
+        self.core.append_shared(token, payload);
+        let queued = self.core.slab.get(token).map_or(0, |connection| connection.outbox_len());
+        if at_once || queued >= TOGETHER_BYTES {
+            self.settle_one(token);
+        } else {
+            self.core.mark(token);
+        }
     }
 
     fn settle_one(&mut self, token: Token) {

@@ -128,6 +128,7 @@ fn log_in(turn: &mut Turn<'_, '_, '_>, user: &[u8], password: &[u8]) -> Outcome 
         return Err(Error::new("WRONGPASS invalid username-password pair or user is disabled."));
     }
     turn.session.authenticated = true;
+    turn.cx.codec_state().set_unauthenticated(false);
     Ok(())
 }
 
@@ -152,6 +153,7 @@ fn reset(turn: &mut Turn<'_, '_, '_>) -> Outcome {
     set_version(session, Version::Resp2);
     session.replies = Replies::On;
     session.authenticated = !turn.service.server.password.is_set();
+    turn.cx.codec_state().set_unauthenticated(!session.authenticated);
     client::rename(turn, String::new());
     if let Some(client) = turn.client() {
         client.mark(Mark::NoEvict, false);

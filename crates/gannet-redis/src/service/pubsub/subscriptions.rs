@@ -197,3 +197,33 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::server::Options;
+
+    #[test]
+    fn subscriptions_are_counted_out_once_however_the_session_goes() {
+        let server = Server::new(Options::default());
+        let subscribed = |version| {
+            let mut subscriptions = Subscriptions::new(Arc::clone(&server), version);
+            let (name, _) = server.registry.add(Kind::Channel, b"a", version);
+            subscriptions.channels.insert(name);
+            let (name, _) = server.registry.add(Kind::Pattern, b"*", version);
+            subscriptions.patterns.insert(name);
+            subscriptions
+        };
+        let count = || server.registry.audience(Kind::Channel, b"a").map_or(0, |audience| audience.len());
+        let (one, other) = (subscribed(Version::Resp2), subscribed(Version::Resp3));
+        assert_eq!(count(), 2);
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+            let _one = one;
+            panic!("while it is open");
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(count(), 1);
+        drop(other);
+        assert_eq!((server.registry.len(Kind::Channel), server.registry.len(Kind::Pattern)), (0, 0));
+    }
+}

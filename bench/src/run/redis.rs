@@ -1,0 +1,321 @@
+//! `redis`: the store beside Redis itself: operations per CPU second, and memory for a million keys.
+
+use std::io;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::{Common, Ratio, column, order, ratios};
+use crate::child::Server;
+use crate::client::commands::{self, Keys, Outcome, Verb};
+use crate::client::publish::{self, Messages};
+use crate::machine;
+use crate::measure::{Spread, resident_bytes};
+use crate::redis;
+use crate::socket;
+use crate::subject::{Role, Subject};
+use crate::tape::Tape;
+
+/// How long a server is left alone before its memory is read: what it does after the last key is over then.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// Options of `redis`.
+#[derive(clap::Args, Debug)]
+pub struct Options {
+    /// What is measured.
+    #[arg(long, value_enum, num_args = 1.., default_values = ["get", "set", "publish", "memory"])]
+    case: Vec<Case>,
+    /// How often each subject is measured; its memory once.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Measured seconds of each run.
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// Seconds before counting starts.
+    #[arg(long, default_value_t = 0.5)]
+    warm_up: f64,
+    /// Connections of GET and SET.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    connections: u32,
+    /// Commands under way on each of them.
+    #[arg(long, num_args = 1.., default_values = ["1", "16", "64"], value_parser = clap::value_parser!(u32).range(1..))]
+    depth: Vec<u32>,
+    /// Keys of GET and SET, drawn uniformly.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    keys: u32,
+    /// Bytes of a value and of a published message.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    size: u32,
+    /// Subscribers of the channel.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    subscribers: u32,
+    /// Messages published and not yet delivered to all.
+    #[arg(long, num_args = 1.., default_values = ["1", "4"], value_parser = clap::value_parser!(u32).range(1..=256))]
+    outstanding: Vec<u32>,
+    /// Keys whose memory is measured.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..))]
+    memory_keys: u32,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Case {
+    Get,
+    Set,
+    Publish,
+    Memory,
+}
+
+/// Figures of one subject in one case; medians over the rounds.
+#[derive(Serialize)]
+struct Row {
+    subject: &'static str,
+    operations_per_second: f64,
+    cpu_ns_per_operation: f64,
+    /// Share of the time in which the server's threads were on a CPU.
+    server_busy: f64,
+    /// Share of the time in which they had nothing to do.
+    server_idle: f64,
+    client_busy: f64,
+    /// Replies or deliveries that came with one read.
+    operations_per_read: f64,
+    ratios: Vec<Ratio>,
+}
+
+#[derive(Serialize)]
+struct Table {
+    title: String,
+    operations: &'static str,
+    /// Operations per CPU second against Redis, at least.
+    asked: Option<f64>,
+    rows: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Memory {
+    subject: &'static str,
+    resident_before: u64,
+    resident_after: u64,
+    bytes_per_key: f64,
+    /// Resident memory against Redis's.
+    ratios: Vec<Ratio>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    machine: String,
+    redis: String,
+    rounds: usize,
+    seconds: f64,
+    tables: Vec<Table>,
+    memory: Vec<Memory>,
+}
+
+/// Runs and prints.
+pub fn run(options: &Options) -> io::Result<()> {
+    let redis = redis::version()?;
+    let time = |seconds: f64| Duration::try_from_secs_f64(seconds).map_err(io::Error::other);
+    let times = [time(options.warm_up)?, time(options.seconds)?];
+    socket::pin(options.common.client_cpu)?;
+    let subjects = options.common.subjects(Role::Redis)?;
+    let mut report = Report {
+        machine: machine::describe(),
+        redis,
+        rounds: options.rounds,
+        seconds: options.seconds,
+        tables: Vec::new(),
+        memory: Vec::new(),
+    };
+    let is_text = !options.common.json;
+    if is_text {
+        println!("{}; {}", report.machine, report.redis);
+    }
+    for &case in &options.case {
+        let mut table = |table: Table| {
+            if is_text {
+                print(&table);
+            }
+            report.tables.push(table);
+        };
+        match case {
+            Case::Get => get_and_set(options, &subjects, times, ("GET", Verb::Get), &mut table)?,
+            Case::Set => get_and_set(options, &subjects, times, ("SET", Verb::Set), &mut table)?,
+            Case::Publish => published(options, &subjects, times, &mut table)?,
+            Case::Memory => {
+                report.memory = memory(options, &subjects)?;
+                if is_text {
+                    print_memory(options, &report.memory);
+                }
+            }
+        }
+    }
+    if !is_text {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    }
+    Ok(())
+}
+
+fn get_and_set(
+    options: &Options,
+    subjects: &[&'static Subject],
+    times: [Duration; 2],
+    (name, verb): (&str, Verb),
+    done: &mut dyn FnMut(Table),
+) -> io::Result<()> {
+    let keys = Keys::new(options.keys as usize, options.size as usize);
+    let (commands, replies): (Tape, Tape) = keys.tapes(verb);
+    for &depth in &options.depth {
+        let rows = rounds(options, subjects, |server| {
+            keys.fill(server.port)?;
+            let tapes = (&commands, &replies);
+            let connections = options.connections as usize;
+            let mut client = commands::Client::connect(server.port, tapes, connections, depth as usize)?;
+            Outcome::of(server.pid(), times, |time| client.run_for(time))
+        })?;
+        let (connections, size) = (options.connections, options.size);
+        done(Table {
+            title: format!(
+                "{name} of {} keys, {size} bytes, {connections} connections × {depth} under way",
+                keys.count
+            ),
+            operations: "commands",
+            asked: match depth {
+                1 => Some(1.5),
+                16 => Some(1.7),
+                64 => Some(2.0),
+                _ => None,
+            },
+            rows,
+        });
+    }
+    Ok(())
+}
+
+fn published(
+    options: &Options,
+    subjects: &[&'static Subject],
+    times: [Duration; 2],
+    done: &mut dyn FnMut(Table),
+) -> io::Result<()> {
+    let messages = Messages::new(options.size as usize);
+    let subscribers = options.subscribers;
+    for &outstanding in &options.outstanding {
+        let rows = rounds(options, subjects, |server| {
+            let (subscribers, outstanding) = (subscribers as usize, u64::from(outstanding));
+            let mut client = publish::Client::connect(server.port, &messages, subscribers, outstanding)?;
+            Outcome::of(server.pid(), times, |time| client.run_for(time))
+        })?;
+        done(Table {
+            title: format!("PUBLISH of {} bytes to {subscribers} subscribers, {outstanding} under way", options.size),
+            operations: "deliveries",
+            asked: Some(1.5),
+            rows,
+        });
+    }
+    Ok(())
+}
+
+/// Runs all subjects in turn, each on a server of its own.
+fn rounds(
+    options: &Options,
+    subjects: &[&'static Subject],
+    mut measure: impl FnMut(&Server) -> io::Result<Outcome>,
+) -> io::Result<Vec<Row>> {
+    let mut outcomes: Vec<Vec<Outcome>> = subjects.iter().map(|_| Vec::new()).collect();
+    for round in 0..options.rounds {
+        for index in order(subjects.len(), round) {
+            let server = Server::start(subjects[index], options.common.server_cpu)?;
+            let outcome = measure(&server)
+                .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", subjects[index].name)))?;
+            outcomes[index].push(outcome);
+        }
+    }
+    Ok((0..subjects.len()).map(|index| row(subjects, &outcomes, index)).collect())
+}
+
+fn row(subjects: &[&'static Subject], outcomes: &[Vec<Outcome>], index: usize) -> Row {
+    let operations_per_cpu_second = |one: &Outcome| one.done.operations as f64 * 1e9 / one.server.cpu_ns.max(1) as f64;
+    let median = |figure: &dyn Fn(&Outcome) -> f64| {
+        Spread::of(outcomes[index].iter().map(figure)).map_or(f64::NAN, |spread| spread.median)
+    };
+    let share = |ns: u64, of: Duration| ns as f64 / of.as_nanos() as f64;
+    Row {
+        subject: subjects[index].name,
+        operations_per_second: median(&|one| one.done.operations as f64 / one.elapsed.as_secs_f64()),
+        cpu_ns_per_operation: median(&|one| 1e9 / operations_per_cpu_second(one)),
+        server_busy: median(&|one| share(one.server.cpu_ns, one.elapsed)),
+        server_idle: median(&|one| (1.0 - share(one.server.cpu_ns + one.server.delayed_ns, one.elapsed)).max(0.0)),
+        client_busy: median(&|one| share(one.client.cpu_ns, one.elapsed)),
+        operations_per_read: median(&|one| one.done.operations as f64 / one.done.reads.max(1) as f64),
+        ratios: ratios(subjects, index, |index| outcomes[index].iter().map(operations_per_cpu_second).collect()),
+    }
+}
+
+fn memory(options: &Options, subjects: &[&'static Subject]) -> io::Result<Vec<Memory>> {
+    let keys = Keys::new(options.memory_keys as usize, options.size as usize);
+    let mut readings = Vec::new();
+    for subject in subjects {
+        let server = Server::start(subject, options.common.server_cpu)?;
+        let before = resident_bytes(server.pid())?;
+        keys.fill(server.port)?;
+        std::thread::sleep(SETTLE);
+        readings.push((before, resident_bytes(server.pid())?));
+    }
+    let row = |index: usize| {
+        let (before, after) = readings[index];
+        Memory {
+            subject: subjects[index].name,
+            resident_before: before,
+            resident_after: after,
+            bytes_per_key: (after as f64 - before as f64) / keys.count as f64,
+            ratios: ratios(subjects, index, |index| vec![readings[index].1 as f64]),
+        }
+    };
+    Ok((0..subjects.len()).map(row).collect())
+}
+
+fn print(table: &Table) {
+    let asked = table.asked.map_or_else(String::new, |asked| format!("; asked: at least {asked:.1}"));
+    println!("\n{}{asked}", table.title);
+    println!(
+        "{:<22} {:>12} {:>8} {:>6} {:>6} {:>7} {:>7}  {} per CPU second against Redis",
+        "subject", "per second", "CPU ns", "busy", "idle", "client", "a read", table.operations
+    );
+    for row in &table.rows {
+        println!(
+            "{:<22} {:>12.0} {:>8.0} {:>5.0}% {:>5.1}% {:>6.0}% {:>7.1}  {}",
+            row.subject,
+            row.operations_per_second,
+            row.cpu_ns_per_operation,
+            row.server_busy * 100.0,
+            row.server_idle * 100.0,
+            row.client_busy * 100.0,
+            row.operations_per_read,
+            column(&row.ratios)
+        );
+    }
+}
+
+fn print_memory(options: &Options, rows: &[Memory]) {
+    println!(
+        "\nresident memory for {} keys of 16 bytes, values of {}; asked: at most Redis's",
+        options.memory_keys, options.size
+    );
+    println!(
+        "{:<22} {:>12} {:>12} {:>12}  resident memory against Redis",
+        "subject", "before KiB", "after KiB", "bytes a key"
+    );
+    for row in rows {
+        println!(
+            "{:<22} {:>12} {:>12} {:>12.1}  {}",
+            row.subject,
+            row.resident_before / 1024,
+            row.resident_after / 1024,
+            row.bytes_per_key,
+            column(&row.ratios)
+        );
+    }
+}
