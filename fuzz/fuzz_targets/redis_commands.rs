@@ -3,21 +3,29 @@
 
 #![no_main]
 
+use gannet_redis::command::all;
 use gannet_redis::command::trial::Trial;
 use libfuzzer_sys::fuzz_target;
 
 /// Larger strings are refused, so that a single command cannot take much memory.
 const LARGEST_BYTES: usize = 64 << 10;
 
-/// Streams of commands, each with its database and with how many milliseconds pass before it.
-type Input = Vec<(u8, u16, Vec<u8>)>;
+/// Commands, each with its database and with how many milliseconds pass before it. One is named by its number among all
+/// there are, so that few inputs are commands that there are not; what has no such number is a stream of whole commands.
+type Input = Vec<(u8, u16, u8, Vec<Vec<u8>>)>;
 
 fuzz_target!(|input: Input| {
     let mut trial = Trial { max_bulk: LARGEST_BYTES, ..Trial::default() };
-    for (db, ms, stream) in input {
+    for (db, ms, command, words) in input {
         trial.db = db % 16;
         trial.now_ms += u64::from(ms);
-        trial.feed(&stream);
+        match all().nth(command.into()) {
+            Some(command) => {
+                let name = [command.name.as_bytes()];
+                trial.question(&name.into_iter().chain(words.iter().map(Vec::as_slice)).collect::<Vec<_>>());
+            }
+            None => trial.feed(&words.concat()),
+        }
     }
     trial.check_counts();
 });

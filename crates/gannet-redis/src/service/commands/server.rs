@@ -17,11 +17,11 @@ pub(crate) static COMMANDS: &[Command] = &[
     parent("function", -2, FUNCTION),
     // It waits, which EXEC must not.
     entry("debug", -2, Flags::ADMIN.and(Flags::NO_MULTI), debug),
-    entry("save", 1, Flags::ADMIN, memory_only),
+    entry("save", 1, Flags::ADMIN.and(Flags::NO_MULTI), memory_only),
     entry("bgsave", -1, Flags::ADMIN, memory_only),
     entry("bgrewriteaof", 1, Flags::ADMIN, memory_only),
     entry("lastsave", 1, Flags::FAST, memory_only),
-    entry("shutdown", -1, Flags::ADMIN, shutdown),
+    entry("shutdown", -1, Flags::ADMIN.and(Flags::NO_MULTI), shutdown),
     entry("replicaof", 3, Flags::ADMIN, replicaof),
     entry("slaveof", 3, Flags::ADMIN, replicaof),
 ];
