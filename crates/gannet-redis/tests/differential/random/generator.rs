@@ -347,8 +347,11 @@ impl Generator {
                 }
                 self.fill("bit-type", words);
                 self.fill("bit-place", words);
-                if op == "SET" || op == "INCRBY" {
-                    self.fill("integer", words);
+                match op {
+                    // Not the lowest number, with which Redis saturates to the highest one: see docs/differences.md.
+                    "SET" => words.push(self.chance.one_of(&["0", "1", "-1", "200", "-300", "x"]).into()),
+                    "INCRBY" => self.fill("integer", words),
+                    _ => {}
                 }
                 return;
             }
