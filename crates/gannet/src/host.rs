@@ -201,6 +201,7 @@ impl<S: Service> HostOf<S> {
         let (mut consumed, mut messages) = (0, 0);
         core.halt = false;
         let decoded = catch_unwind(AssertUnwindSafe(|| -> Result<usize, DecodeError> {
+            service.ahead(session, input);
             while consumed < input.len() {
                 match codec.decode(state, &mut input[consumed..])? {
                     Decoded::Message { message, consumed: length } => {

@@ -27,6 +27,13 @@ pub trait Service: Sized + 'static {
     /// A message came. It borrows from the receive buffer; copy what has to stay.
     fn message(&mut self, session: &mut Self::Session, message: Message<'_, Self>, cx: &mut Context<'_, Self>);
 
+    /// Bytes came, and none of them was decoded yet: a service whose messages will have to wait for memory may ask its
+    /// processor for it here, for all of them at once. It may begin in the middle of a message.
+    #[inline]
+    fn ahead(&mut self, session: &Self::Session, received: &[u8]) {
+        let _ = (session, received);
+    }
+
     /// The name in logs; the type's by default.
     fn name(&self) -> &str {
         std::any::type_name::<Self>()

@@ -37,6 +37,7 @@ mod header;
 mod inline;
 mod replies;
 mod token;
+mod upcoming;
 mod value;
 #[cfg(test)]
 mod work;
@@ -46,6 +47,7 @@ pub use args::Args;
 pub use commands::{Commands, CommandsState};
 pub use error::ProtocolError;
 pub use replies::{Replies, RepliesState};
+pub use upcoming::upcoming_keys;
 pub use value::Value;
 pub use writer::Writer;
 

@@ -18,8 +18,9 @@ use std::mem;
 use std::sync::Arc;
 
 use gannet::proto::DecodeError;
-use gannet::proto::resp::{Args, Commands, Version, Writer};
+use gannet::proto::resp::{Args, Commands, Version, Writer, upcoming_keys};
 use gannet::{CloseReason, Context, Refused, Service};
+use smallvec::SmallVec;
 
 use self::clock::Clock;
 use self::eviction::Eviction;
@@ -31,9 +32,9 @@ use self::turn::Turn;
 use crate::command::call::{Call, Reply};
 use crate::command::error::{Error, Outcome};
 use crate::command::{self, Command, Flags, Run};
-use crate::store::Keys;
 use crate::store::garbage::Garbage;
 use crate::store::random::Random;
+use crate::store::{Key, Keys, WARMED};
 
 /// A reply from this size on is handed over instead of copied.
 pub(crate) const LARGE_BYTES: usize = 32 << 10;
@@ -224,6 +225,15 @@ impl Service for Redis {
         let authenticated = !self.server.password.is_set();
         cx.codec_state().set_unauthenticated(!authenticated);
         Ok(Session { client: Some(client), authenticated, ..Session::default() })
+    }
+
+    #[inline]
+    fn ahead(&mut self, session: &Session, received: &[u8]) {
+        let hashes: SmallVec<[u64; WARMED]> =
+            upcoming_keys(received).take(WARMED).map(|key| Key::new(key).hash).collect();
+        if hashes.len() > 1 {
+            self.server.store.warm(session.db, hashes.into_iter());
+        }
     }
 
     fn message(&mut self, session: &mut Session, args: Args<'_>, cx: &mut Context<'_, Self>) {

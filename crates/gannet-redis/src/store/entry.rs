@@ -73,6 +73,12 @@ impl Entry {
         self.block.is_empty()
     }
 
+    /// Reads its first byte and its last.
+    #[inline]
+    pub(super) fn touch(&self) -> u8 {
+        self.block.first().copied().unwrap_or(0) ^ self.block.last().copied().unwrap_or(0)
+    }
+
     #[inline]
     fn word(&self, at: usize) -> u32 {
         let mut word = [0; 4];

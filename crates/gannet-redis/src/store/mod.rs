@@ -28,6 +28,9 @@ pub const SHARDS: usize = 256;
 /// Databases, as `SELECT` numbers them.
 pub const DATABASES: usize = 16;
 
+/// Keys that [`Store::warm`] looks at.
+pub const WARMED: usize = 64;
+
 /// A key and its hash.
 #[derive(Clone, Copy, Debug)]
 pub struct Key<'a> {
@@ -49,9 +52,14 @@ impl<'a> Key<'a> {
     #[must_use]
     #[inline]
     pub fn shard(self) -> usize {
-        // Bits that the table inside the shard does not look at.
-        (self.hash >> 40) as usize % SHARDS
+        shard_of(self.hash)
     }
+}
+
+#[inline]
+fn shard_of(hash: u64) -> usize {
+    // Bits that the table inside the shard does not look at.
+    (hash >> 40) as usize % SHARDS
 }
 
 /// Seeded anew in each process, so that nobody can choose keys that collide.
@@ -191,6 +199,32 @@ impl Store {
         &self.counts
     }
 
+    /// Looks at keys that commands will look at soon, so that they are in the processor's caches by then.
+    ///
+    /// A look-up is a chain of reads that each wait for the one before. Those of different keys do not: in loops without
+    /// anything else the processor makes several at a time. Locking would make it wait, so that is done before; a lock
+    /// that somebody holds, be it this thread, is left out.
+    #[inline]
+    pub fn warm(&self, db: u8, keys: impl Iterator<Item = u64>) {
+        let mut locked: SmallVec<[(MutexGuard<'_, Shard>, u64); WARMED]> = SmallVec::new();
+        for hash in keys.take(WARMED) {
+            if let Ok(shard) = self.shards[shard_of(hash)].try_lock() {
+                locked.push((shard, hash));
+            }
+        }
+        let mut found: SmallVec<[(&Space, u32); WARMED]> = SmallVec::new();
+        for (shard, hash) in &locked {
+            if let Some(space) = shard.spaces[usize::from(db)].as_deref()
+                && let Some(place) = space.candidate(*hash)
+            {
+                found.push((space, place));
+            }
+        }
+        let sum = found.iter().fold(0, |sum: u8, (space, place)| sum.wrapping_add(space.touch_place(*place)));
+        // Nobody wants to know; but it has to be read.
+        std::hint::black_box(sum);
+    }
+
     #[inline]
     fn lock(&self, shard: usize) -> MutexGuard<'_, Shard> {
         // A command that panicked has left its keys in some state that is valid for each of them.
@@ -294,5 +328,33 @@ impl Drop for Keys<'_> {
     #[inline]
     fn drop(&mut self) {
         self.report();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::entry::New;
+    use super::*;
+
+    #[test]
+    fn a_look_ahead_waits_for_no_lock_and_changes_nothing() {
+        let store = Store::default();
+        let names: Vec<String> = (0..1_000).map(|number| format!("key {number}")).collect();
+        let keys = || names.iter().map(|name| Key::new(name.as_bytes()));
+        for key in keys() {
+            store.lock_one(key).space(0, key).set(key, New::Bytes(b"value"), 1_000);
+        }
+        // The same shard twice, more keys than are looked at, another database, and all locks held by this thread.
+        let (first, hashes) = (Key::new(names[0].as_bytes()), || keys().map(|key| key.hash));
+        store.warm(0, std::iter::repeat_n(first.hash, 3));
+        store.warm(0, hashes());
+        store.warm(7, hashes());
+        let held = store.lock_all();
+        store.warm(0, hashes());
+        drop(held);
+        for key in keys() {
+            assert!(store.lock_one(key).space(0, key).peek(key, 1_000).is_some());
+        }
+        assert_eq!((store.counts().keys(0), store.counts().keys(7)), (1_000, 0));
     }
 }

@@ -87,6 +87,18 @@ impl Space {
         Some(slot)
     }
 
+    /// The place of what may be the key with this hash. It is not looked at.
+    #[inline]
+    pub(super) fn candidate(&self, hash: u64) -> Option<u32> {
+        self.table.find(hash, |_| true).copied()
+    }
+
+    /// Reads something of what is at a place, from each cache line that a look at a small string needs.
+    #[inline]
+    pub(super) fn touch_place(&self, place: u32) -> u8 {
+        self.places[place as usize].touch()
+    }
+
     /// The place of a key, whether it has expired or not.
     #[inline]
     fn locate(&self, key: Key<'_>) -> Option<Slot> {
