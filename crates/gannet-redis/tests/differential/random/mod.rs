@@ -1,4 +1,4 @@
-//! Sequences of commands made by chance, sent to both servers by two connections each.
+//! Sequences of commands made by chance, sent to both servers by two connections each, one by one or in pipelines.
 
 mod generator;
 
@@ -67,28 +67,32 @@ fn first_difference(seed: u64, commands: &[Command], gannet: &dyn Peer, redis: &
         }
     }
     let mut queued: [Option<Vec<Sameness>>; 2] = [None, None];
-    for (index, command) in commands.iter().enumerate() {
-        let name = command.words[0].to_ascii_uppercase();
-        let sameness = match (&*name, &mut queued[command.connection]) {
-            (b"EXEC", queued) => Sameness::Each(queued.take().unwrap_or_default()),
-            (b"DISCARD" | b"RESET", queued) => {
-                *queued = None;
-                Sameness::Exact
-            }
-            _ => generator::sameness(&name),
-        };
-        let mut replies = both.iter_mut().map(|wires| {
-            let wire = &mut wires[command.connection];
-            wire.send(&command.words);
-            wire.read().reduced(&sameness)
-        });
-        let (Some(ours), Some(theirs)) = (replies.next(), replies.next()) else { unreachable!("there are two") };
-        drop(replies);
-        if !ours.agrees(&theirs, &sameness) {
-            return Some((index, difference(&shown(command), &ours, &theirs)));
+    // Half of the sequences send what comes from one connection without waiting for the replies.
+    let pipelines = seed / 2 % 2 == 1;
+    let mut index = 0;
+    for batch in commands.chunk_by(|one, next| pipelines && one.connection == next.connection) {
+        for wires in &mut both {
+            batch.iter().for_each(|command| wires[command.connection].send(&command.words));
         }
-        if theirs == Reply::Line(b"+QUEUED".to_vec()) {
-            queued[command.connection].get_or_insert_default().push(sameness);
+        for command in batch {
+            let name = command.words[0].to_ascii_uppercase();
+            let sameness = match (&*name, &mut queued[command.connection]) {
+                (b"EXEC", queued) => Sameness::Each(queued.take().unwrap_or_default()),
+                (b"DISCARD", queued) => {
+                    *queued = None;
+                    Sameness::Exact
+                }
+                _ => generator::sameness(&name),
+            };
+            let [ours, theirs] = &mut both;
+            let [ours, theirs] = [ours, theirs].map(|wires| wires[command.connection].read().reduced(&sameness));
+            if !ours.agrees(&theirs, &sameness) {
+                return Some((index, difference(&shown(command), &ours, &theirs)));
+            }
+            if theirs == Reply::Line(b"+QUEUED".to_vec()) {
+                queued[command.connection].get_or_insert_default().push(sameness);
+            }
+            index += 1;
         }
     }
     let [[ours, _], [theirs, _]] = &mut both;
