@@ -47,7 +47,7 @@ fn parameters_are_shown_and_set_all_or_none() {
         ("CONFIG SET maxmemory 1 appendonly yes", &failed("appendonly", "this store is memory only: nothing is saved")),
         ("CONFIG SET maxmemory abc", &failed("maxmemory", "argument must be a memory value")),
         ("CONFIG SET maxmemory", "-ERR wrong number of arguments for 'config|set' command\r\n"),
-        ("CONFIG SET maxmemory 1 save", "-ERR wrong number of arguments for 'config|set' command\r\n"),
+        ("CONFIG SET maxmemory 1 save", "-ERR syntax error\r\n"),
         ("CONFIG GET maxmemory", "*2\r\n$9\r\nmaxmemory\r\n$9\r\n104857600\r\n"),
         ("CONFIG SET save '' appendonly no timeout 0", OK),
         ("CONFIG REWRITE", "-ERR The server is running without a config file\r\n"),

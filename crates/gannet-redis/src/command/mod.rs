@@ -4,12 +4,15 @@ mod bits;
 pub mod call;
 pub mod error;
 mod hashes;
+#[cfg(test)]
+mod hostile;
 mod keys;
 pub mod long_double;
 pub mod number;
 mod strings;
-#[cfg(test)]
-pub(crate) mod trial;
+#[cfg(any(test, feature = "trial"))]
+#[doc(hidden)]
+pub mod trial;
 mod unknown;
 
 use std::iter;

@@ -1,22 +1,32 @@
-//! Runs commands on a store without a connection, for the tests of each family.
+//! Runs commands on a store without a connection: for the tests of each family, and for fuzzing.
 
-use gannet::proto::resp::{Commands, Version, Writer};
+use gannet::proto::resp::{Commands, Replies, Version, Writer};
 use gannet::proto::{Codec as _, Decoded};
 
 use super::call::Call;
 use super::{Run, asked};
 use crate::service::statistics::Statistics;
-use crate::store::Store;
 use crate::store::random::Random;
+use crate::store::{DATABASES, SHARDS, Store};
+
+/// What a shard may keep for itself of a change in bytes.
+const UNREPORTED_BYTES: usize = 1024;
 
 /// A store with somebody who asks it.
-pub(crate) struct Trial {
-    pub(crate) store: Store,
-    pub(crate) db: u8,
+#[derive(Debug)]
+pub struct Trial {
+    /// The store.
+    pub store: Store,
+    /// The database that is asked.
+    pub db: u8,
     /// The time, which only tests move.
-    pub(crate) now_ms: u64,
-    pub(crate) version: Version,
-    pub(crate) random: Random,
+    pub now_ms: u64,
+    /// The version of the protocol.
+    pub version: Version,
+    /// The largest string, in bytes.
+    pub max_bulk: usize,
+    /// For what is chosen by chance.
+    pub random: Random,
 }
 
 impl Default for Trial {
@@ -26,6 +36,7 @@ impl Default for Trial {
             db: 0,
             now_ms: 1_700_000_000_000,
             version: Version::Resp2,
+            max_bulk: 512 << 20,
             random: Random::new(0),
         }
     }
@@ -33,7 +44,7 @@ impl Default for Trial {
 
 impl Trial {
     /// Runs a command, written as one would type it into `redis-cli`, and gives the bytes of its reply as text.
-    pub(crate) fn ask(&mut self, line: &str) -> String {
+    pub fn ask(&mut self, line: &str) -> String {
         let mut line = format!("{line}\r\n").into_bytes();
         let decoded = Commands::default().decode(&mut Default::default(), &mut line).expect("a command");
         let Decoded::Message { message: args, .. } = decoded else { panic!("a whole command") };
@@ -41,37 +52,101 @@ impl Trial {
     }
 
     /// The same, with its words given one by one.
-    pub(crate) fn run(&mut self, args: &[&[u8]]) -> String {
+    pub fn run(&mut self, args: &[&[u8]]) -> String {
+        let reply = self.answer(args).expect("a command that needs no connection");
+        String::from_utf8_lossy(&reply).into_owned()
+    }
+
+    /// The bytes of its reply, unless it needs a connection.
+    pub fn answer(&mut self, args: &[&[u8]]) -> Option<Vec<u8>> {
         let mut reply = Writer::new(Vec::new(), self.version);
-        let outcome = asked(args).and_then(|command| {
-            let Run::Keys(run) = command.run else { panic!("a command that needs no connection") };
-            let keys = &mut command.lock(&self.store, args);
-            let (reply, garbage) = (&mut reply, &mut Vec::new());
-            run(&mut Call {
-                command,
-                args,
-                keys,
-                db: self.db,
-                now_ms: self.now_ms,
-                max_bulk: 512 << 20,
-                reply,
-                garbage,
-                statistics: &Statistics::default(),
-                random: &mut self.random,
-            })
-        });
+        let outcome = match asked(args) {
+            Ok(command) => {
+                let Run::Keys(run) = command.run else { return None };
+                let keys = &mut command.lock(&self.store, args);
+                run(&mut Call {
+                    command,
+                    args,
+                    keys,
+                    db: self.db,
+                    now_ms: self.now_ms,
+                    max_bulk: self.max_bulk,
+                    reply: &mut reply,
+                    garbage: &mut Vec::new(),
+                    statistics: &Statistics::default(),
+                    random: &mut self.random,
+                })
+            }
+            Err(error) => Err(error),
+        };
         if let Err(error) = outcome {
             assert!(reply.get_ref().is_empty(), "nothing is written before an error");
             reply.error(&error.0);
         }
-        String::from_utf8_lossy(reply.get_ref()).into_owned()
+        Some(reply.into_inner())
     }
 
     /// Asks several things, and compares each answer.
     #[track_caller]
-    pub(crate) fn expect(&mut self, exchanges: &[(&str, &str)]) {
+    pub fn expect(&mut self, exchanges: &[(&str, &str)]) {
         for (line, reply) in exchanges {
             assert_eq!(self.ask(line), *reply, "{line}");
         }
+    }
+
+    /// Runs whatever commands are in these bytes, up to where they are none, and holds each answer to what every answer
+    /// has to be.
+    pub fn feed(&mut self, stream: &[u8]) {
+        let (mut stream, mut start, mut state) = (stream.to_vec(), 0, Default::default());
+        let codec = Commands::default();
+        while let Ok(Decoded::Message { message, consumed }) = codec.decode(&mut state, &mut stream[start..]) {
+            if !message.is_empty() {
+                self.question(&message);
+            }
+            start += consumed;
+        }
+    }
+
+    /// Runs a command, and holds its answer to what every answer has to be: one whole reply, and an error has its code
+    /// in front.
+    pub fn question(&mut self, args: &[&[u8]]) {
+        let Some(mut reply) = self.answer(args) else { return };
+        if let [b'-', error @ ..] = &reply[..] {
+            let code = error.split(|byte| *byte == b' ').next().unwrap_or_default();
+            assert!(code.len() > 1 && code.iter().all(u8::is_ascii_uppercase), "{}", error.escape_ascii());
+        }
+        let (len, codec) = (reply.len(), Replies::new().max_bulk(usize::MAX).max_elements(usize::MAX));
+        match codec.decode(&mut Default::default(), &mut reply) {
+            Ok(Decoded::Message { consumed, .. }) => assert_eq!(consumed, len, "more than one reply"),
+            other => panic!("no whole reply: {other:?}"),
+        }
+    }
+
+    /// Looks at each key of all databases, and holds what is counted to what there is.
+    pub fn check_counts(&self) {
+        let (mut bytes, counts) = (0, self.store.counts());
+        for db in 0..DATABASES as u8 {
+            let sums = self.recount(db);
+            assert_eq!((counts.keys(db), counts.expiring(db)), (sums.0, sums.1));
+            bytes += sums.2;
+        }
+        assert!(bytes.abs_diff(counts.bytes()) <= SHARDS * UNREPORTED_BYTES);
+    }
+
+    /// Keys, keys that expire, and bytes, of one database.
+    fn recount(&self, db: u8) -> (usize, usize, usize) {
+        let mut sums = (0, 0, 0);
+        for number in 0..SHARDS {
+            let mut locked = self.store.lock_shard(number);
+            let Some(space) = locked.shard(number).existing(db) else { continue };
+            let mut bytes = 0;
+            for entry in (0..space.places()).filter_map(|place| space.at(place, 0)) {
+                sums = (sums.0 + 1, sums.1 + usize::from(entry.deadline_ms().is_some()), sums.2);
+                bytes += entry.cost();
+            }
+            assert_eq!((space.bytes(), space.is_empty()), (bytes, bytes == 0));
+            sums.2 += bytes;
+        }
+        sums
     }
 }

@@ -89,10 +89,7 @@ impl Redis {
     fn execute(&mut self, session: &mut Session, args: &[&[u8]], cx: &mut Context<'_, Self>) -> Outcome {
         let command = match self.admit(session, args, cx) {
             Ok(command) => command,
-            Err(error) => {
-                transaction::refused(session);
-                return Err(error);
-            }
+            Err(error) => return Err(transaction::refused(session, args, error)),
         };
         if session.transaction.is_some() && transaction::queue(session, command, args)? {
             self.reply.simple("QUEUED");

@@ -178,12 +178,24 @@ impl Drop for Watches {
     }
 }
 
-/// A command was refused. If it was to be queued, the others will not be run either.
+/// A command was refused. If it was to be queued, the others will not be run either; if it was EXEC, that was it. Gives
+/// what is answered.
 #[cold]
-pub(super) fn refused(session: &mut Session) {
+pub(super) fn refused(session: &mut Session, args: &[&[u8]], error: Error) -> Error {
+    if args[0].eq_ignore_ascii_case(b"exec") {
+        end(session);
+        return aborted(&error);
+    }
     if let Some(queue) = session.transaction.as_mut().and_then(|transaction| transaction.queue.as_mut()) {
         queue.spoil();
     }
+    error
+}
+
+/// What EXEC answers where something else than a queued command keeps it from running.
+fn aborted(error: &Error) -> Error {
+    let why = error.0.strip_prefix("ERR ").unwrap_or(&error.0);
+    Error::of(format!("EXECABORT Transaction discarded because of: {why}"))
 }
 
 /// Says whether a command may be sent after MULTI.
@@ -306,8 +318,7 @@ fn exec(turn: &mut Turn<'_, '_, '_>) -> Outcome {
         return Err(Error::new("EXECABORT Transaction discarded because of previous errors."));
     }
     if queue.commands.iter().any(|(command, _)| command.flags.has(Flags::DENY_OOM)) {
-        let no_room = |error: Error| Error::of(format!("EXECABORT Transaction discarded because of: {}", error.0));
-        turn.service.make_room().map_err(no_room)?;
+        turn.service.make_room().map_err(|error| aborted(&error))?;
     }
     let server = Arc::clone(&turn.service.server);
     let now_ms = turn.service.now_ms(turn.cx);

@@ -119,12 +119,20 @@ impl Space {
 
     /// Changes a value in place. Whoever watches the key is told.
     pub fn edit<R>(&mut self, slot: Slot, change: impl FnOnce(&mut Entry) -> R) -> R {
+        self.edit_or_leave(slot, |entry| (change(entry), true))
+    }
+
+    /// The same, for a change that may leave everything as it was: whoever watches the key is told only where `change`
+    /// says that something is different.
+    pub fn edit_or_leave<R>(&mut self, slot: Slot, change: impl FnOnce(&mut Entry) -> (R, bool)) -> R {
         let entry = &mut self.places[slot.0 as usize];
         let before = entry.cost();
-        let result = change(entry);
+        let (result, is_different) = change(entry);
         let after = entry.cost();
         self.bytes = self.bytes - before + after;
-        self.touch_slot(slot);
+        if is_different {
+            self.touch_slot(slot);
+        }
         result
     }
 

@@ -63,7 +63,7 @@ pub(super) fn bitop(call: &mut Call<'_, '_, '_>) -> Outcome {
     } else {
         let slot = call.set(target, New::Bytes(b""));
         call.space(target).set_deadline(slot, None);
-        edit(call, target, len, |bytes| bytes.copy_from_slice(&sum))?;
+        edit(call, target, len, |bytes| (bytes.copy_from_slice(&sum), true))?;
     }
     call.reply.integer(len as i64);
     Ok(())

@@ -142,8 +142,8 @@ impl Step {
         !matches!(self.action, Action::Get)
     }
 
-    /// Does it, and gives the number to answer.
-    fn run(&self, bytes: &mut [u8]) -> Option<i64> {
+    /// Does it, and gives the number to answer. Says in `is_different` if another number is there now.
+    fn run(&self, bytes: &mut [u8], is_different: &mut bool) -> Option<i64> {
         let old = self.field.read(bytes);
         let (new, answers_old) = match self.action {
             Action::Get => return Some(old),
@@ -154,6 +154,7 @@ impl Step {
         };
         let new = self.field.fit(new, self.overflow)?;
         self.field.write(bytes, new);
+        *is_different |= new != old;
         Some(if answers_old { old } else { new })
     }
 }
@@ -171,7 +172,10 @@ pub(super) fn bitfield(call: &mut Call<'_, '_, '_>) -> Outcome {
     let Some(end) = steps.iter().filter(|step| step.writes()).map(|step| step.field.end()).max() else {
         return read(call, &steps);
     };
-    let numbers: Vec<_> = edit(call, call.key(1), end, |bytes| steps.iter().map(|step| step.run(bytes)).collect())?;
+    let numbers: Vec<_> = edit(call, call.key(1), end, |bytes| {
+        let mut is_different = false;
+        (steps.iter().map(|step| step.run(bytes, &mut is_different)).collect(), is_different)
+    })?;
     call.reply.array(numbers.len());
     for number in numbers {
         match number {

@@ -49,23 +49,26 @@ fn string_at<'c>(call: &'c mut Call<'_, '_, '_>, key: Key<'_>, slot: Slot) -> &'
 }
 
 /// Changes the string at a key in place, when it was made at least so long with zeros. Where there is none, it begins
-/// empty.
+/// empty. `change` says whether any bit is another one now: if not, and if the string has its old length, whoever watches
+/// the key is not told.
 fn edit<R>(
     call: &mut Call<'_, '_, '_>,
     key: Key<'_>,
     len: usize,
-    change: impl FnOnce(&mut [u8]) -> R,
+    change: impl FnOnce(&mut [u8]) -> (R, bool),
 ) -> Result<R, Error> {
     let slot = match call.find_string(key)? {
         Some(slot) => slot,
         None => call.set(key, New::Bytes(b"")),
     };
-    let changed = call.space(key).edit(slot, |entry| {
-        let mut bytes = entry.bytes_mut()?;
-        if bytes.len() < len {
+    let changed = call.space(key).edit_or_leave(slot, |entry| {
+        let Some(mut bytes) = entry.bytes_mut() else { return (None, false) };
+        let grows = bytes.len() < len;
+        if grows {
             bytes.resize(len);
         }
-        Some(change(&mut bytes))
+        let (result, is_different) = change(&mut bytes);
+        (Some(result), grows || is_different)
     });
     changed.ok_or(Error::WRONG_TYPE)
 }

@@ -15,7 +15,7 @@ pub(super) fn setbit(call: &mut Call<'_, '_, '_>) -> Outcome {
     let old = edit(call, call.key(1), byte + 1, |bytes| {
         let old = bytes[byte] >> shift & 1;
         bytes[byte] = bytes[byte] & !(1 << shift) | bit << shift;
-        old
+        (old, old != bit)
     })?;
     call.reply.integer(old.into());
     Ok(())

@@ -7,10 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use proptest::prelude::*;
 
 use crate::command::trial::Trial;
-use crate::store::{DATABASES, Key, SHARDS};
-
-/// What a shard may keep for itself of a change in bytes.
-const UNREPORTED_BYTES: usize = 1024;
+use crate::store::{Key, SHARDS};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -59,23 +56,6 @@ fn fill_in(line: &str, key: u8, other: u8, number: u32) -> String {
     line.split(' ').map(word).map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" ")
 }
 
-/// Keys, keys that expire, and bytes, of one database, found by looking at each key.
-fn recount(trial: &Trial, db: u8) -> (usize, usize, usize) {
-    let mut sums = (0, 0, 0);
-    for number in 0..SHARDS {
-        let mut locked = trial.store.lock_shard(number);
-        let Some(space) = locked.shard(number).existing(db) else { continue };
-        let mut bytes = 0;
-        for entry in (0..space.places()).filter_map(|place| space.at(place, 0)) {
-            sums = (sums.0 + 1, sums.1 + usize::from(entry.deadline_ms().is_some()), sums.2);
-            bytes += entry.cost();
-        }
-        assert_eq!((space.bytes(), space.is_empty()), (bytes, bytes == 0));
-        sums.2 += bytes;
-    }
-    sums
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -96,13 +76,7 @@ proptest! {
                 },
             }
         }
-        let (mut bytes, counts) = (0, trial.store.counts());
-        for db in 0..DATABASES as u8 {
-            let sums = recount(&trial, db);
-            prop_assert_eq!((counts.keys(db), counts.expiring(db)), (sums.0, sums.1));
-            bytes += sums.2;
-        }
-        prop_assert!(bytes.abs_diff(counts.bytes()) <= SHARDS * UNREPORTED_BYTES);
+        trial.check_counts();
         trial.ask("flushall");
         prop_assert_eq!((trial.store.bytes(), trial.store.counts().all_keys()), (0, 0));
     }

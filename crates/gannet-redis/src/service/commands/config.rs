@@ -146,7 +146,7 @@ fn get(turn: &mut Turn<'_, '_, '_>) -> Outcome {
 fn set(turn: &mut Turn<'_, '_, '_>) -> Outcome {
     let pairs = &turn.args[2..];
     if !pairs.len().is_multiple_of(2) {
-        return Err(Error::arity(turn.command.name));
+        return Err(Error::SYNTAX);
     }
     // All are known before any is looked at, and all are looked at before any is set.
     let mut wanted: Vec<(&Parameter, _, &[u8])> = Vec::new();

@@ -10,7 +10,6 @@ use crate::service::clients::Mark;
 use crate::service::session::Replies;
 use crate::service::turn::Turn;
 use crate::service::{pubsub, transaction};
-use crate::store::DATABASES;
 use std::sync::atomic::Ordering;
 
 /// The version of Redis that clients and tools take this for.
@@ -134,8 +133,7 @@ fn log_in(turn: &mut Turn<'_, '_, '_>, user: &[u8], password: &[u8]) -> Outcome 
 }
 
 fn select(turn: &mut Turn<'_, '_, '_>) -> Outcome {
-    let index = number::integer(turn.args[1]).and_then(|index| i32::try_from(index).ok()).ok_or(Error::NOT_INTEGER)?;
-    let db = u8::try_from(index).ok().filter(|db| usize::from(*db) < DATABASES).ok_or(Error::DB_RANGE)?;
+    let db = number::database(number::short(turn.args[1])?)?;
     set_db(turn.session, db);
     turn.reply().ok();
     Ok(())

@@ -17,11 +17,11 @@ pub(crate) static COMMANDS: &[Command] = &[
     parent("function", -2, FUNCTION),
     // It waits, which EXEC must not.
     entry("debug", -2, Flags::ADMIN.and(Flags::NO_MULTI), debug),
-    entry("save", 1, Flags::ADMIN, memory_only),
+    entry("save", 1, Flags::ADMIN.and(Flags::NO_MULTI), memory_only),
     entry("bgsave", -1, Flags::ADMIN, memory_only),
     entry("bgrewriteaof", 1, Flags::ADMIN, memory_only),
     entry("lastsave", 1, Flags::FAST, memory_only),
-    entry("shutdown", -1, Flags::ADMIN, shutdown),
+    entry("shutdown", -1, Flags::ADMIN.and(Flags::NO_MULTI), shutdown),
     entry("replicaof", 3, Flags::ADMIN, replicaof),
     entry("slaveof", 3, Flags::ADMIN, replicaof),
 ];
@@ -61,7 +61,12 @@ fn acl_help(turn: &mut Turn<'_, '_, '_>) -> Outcome {
 
 /// There are no functions, so they are gone at once.
 fn flush(turn: &mut Turn<'_, '_, '_>) -> Outcome {
-    if turn.args.len() > 3 || (turn.args.len() == 3 && !turn.is(2, "SYNC") && !turn.is(2, "ASYNC")) {
+    if turn.args.len() > 3 {
+        let name = String::from_utf8_lossy(turn.args[1]);
+        let text = format!("ERR unknown subcommand or wrong number of arguments for '{name}'. Try FUNCTION HELP.");
+        return Err(Error::of(text));
+    }
+    if turn.args.len() == 3 && !turn.is(2, "SYNC") && !turn.is(2, "ASYNC") {
         return Err(Error::new("ERR FUNCTION FLUSH only supports SYNC|ASYNC option"));
     }
     turn.reply().ok();

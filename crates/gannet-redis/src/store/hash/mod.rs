@@ -1,7 +1,7 @@
 //! The value of a hash: fields and their values.
 //!
-//! A small one is a few bytes behind each other ([`Packed`]): that takes little memory, and looking through all of it
-//! costs no more than a table would. From a certain size on it is a table ([`Table`]), and stays one.
+//! A small one is a few bytes behind each other (`Packed`): that takes little memory, and looking through all of it
+//! costs no more than a table would. From a certain size on it is a table (`Table`), and stays one.
 
 mod index;
 mod packed;
