@@ -52,6 +52,12 @@ pub(crate) trait Host {
     fn connected(&mut self, core: &mut Core, token: Token);
     /// An outbound connection failed; its session goes.
     fn connect_failed(&mut self, core: &mut Core, token: Token, error: &io::Error);
+    /// Whether the service wants to see what will come.
+    fn looks_ahead(&self) -> bool;
+    /// Bytes will come, for the session at this place.
+    fn ahead(&mut self, session: u32, received: &[u8]);
+    /// All that will come was shown.
+    fn fetch(&mut self);
     /// Bytes came.
     fn input(&mut self, core: &mut Core, token: Token, chunk: &mut [u8]);
     /// Decoding may go on with what waits in the carry.
@@ -201,7 +207,10 @@ impl<S: Service> HostOf<S> {
         let (mut consumed, mut messages) = (0, 0);
         core.halt = false;
         let decoded = catch_unwind(AssertUnwindSafe(|| -> Result<usize, DecodeError> {
-            service.ahead(session, input);
+            if S::LOOKS_AHEAD {
+                service.ahead(session, input);
+                service.fetch();
+            }
             while consumed < input.len() {
                 match codec.decode(state, &mut input[consumed..])? {
                     Decoded::Message { message, consumed: length } => {
@@ -345,6 +354,22 @@ impl<S: Service> Host for HostOf<S> {
 
     fn connect_failed(&mut self, core: &mut Core, token: Token, error: &io::Error) {
         self.without_session(core, token, |service, session, cx| service.connect_failed(session, error, cx));
+    }
+
+    fn looks_ahead(&self) -> bool {
+        S::LOOKS_AHEAD
+    }
+
+    fn ahead(&mut self, session: u32, received: &[u8]) {
+        if S::LOOKS_AHEAD
+            && let Some(entry) = self.sessions.get_mut(session)
+        {
+            self.service.ahead(&entry.session, received);
+        }
+    }
+
+    fn fetch(&mut self) {
+        self.service.fetch();
     }
 
     #[inline]

@@ -21,18 +21,25 @@ pub trait Service: Sized + 'static {
     /// Turns received bytes into messages, and messages into bytes.
     type Codec: Codec;
 
+    /// Whether [`Service::ahead`] is to be called.
+    const LOOKS_AHEAD: bool = false;
+
     /// What the service keeps for each connection. A type without size costs nothing.
     type Session: Default + 'static;
 
     /// A message came. It borrows from the receive buffer; copy what has to stay.
     fn message(&mut self, session: &mut Self::Session, message: Message<'_, Self>, cx: &mut Context<'_, Self>);
 
-    /// Bytes came, and none of them was decoded yet: a service whose messages will have to wait for memory may ask its
-    /// processor for it here, for all of them at once. It may begin in the middle of a message.
-    #[inline]
+    /// Bytes came that were not decoded yet: a service whose messages have to wait for memory may note here what they
+    /// will need, for [`Service::fetch`]. They may begin in the middle of a message, may be shown twice, and some are
+    /// never shown. Called only where [`Service::LOOKS_AHEAD`].
     fn ahead(&mut self, session: &Self::Session, received: &[u8]) {
         let _ = (session, received);
     }
+
+    /// Asks the processor for all that was noted ahead, at once, so that its parts come at the same time. Called before
+    /// any message that was looked at.
+    fn fetch(&mut self) {}
 
     /// The name in logs; the type's by default.
     fn name(&self) -> &str {

@@ -20,7 +20,6 @@ use std::sync::Arc;
 use gannet::proto::DecodeError;
 use gannet::proto::resp::{Args, Commands, Version, Writer, upcoming_keys};
 use gannet::{CloseReason, Context, Refused, Service};
-use smallvec::SmallVec;
 
 use self::clock::Clock;
 use self::eviction::Eviction;
@@ -56,6 +55,8 @@ pub struct Redis {
     /// Which of the server's listeners it is for.
     listener: usize,
     eviction: Eviction,
+    /// Keys of commands that will come, by their hashes.
+    noted: Vec<(u8, u64)>,
 }
 
 impl Redis {
@@ -71,6 +72,7 @@ impl Redis {
             garbage: Vec::new(),
             listener: 0,
             eviction: Eviction::default(),
+            noted: Vec::with_capacity(WARMED),
         }
     }
 
@@ -210,6 +212,8 @@ impl Service for Redis {
     type Codec = Commands;
     type Session = Session;
 
+    const LOOKS_AHEAD: bool = true;
+
     fn name(&self) -> &str {
         "redis"
     }
@@ -227,13 +231,16 @@ impl Service for Redis {
         Ok(Session { client: Some(client), authenticated, ..Session::default() })
     }
 
-    #[inline]
     fn ahead(&mut self, session: &Session, received: &[u8]) {
-        let hashes: SmallVec<[u64; WARMED]> =
-            upcoming_keys(received).take(WARMED).map(|key| Key::new(key).hash).collect();
-        if hashes.len() > 1 {
-            self.server.store.warm(session.db, hashes.into_iter());
+        let room = WARMED.saturating_sub(self.noted.len());
+        self.noted.extend(upcoming_keys(received).take(room).map(|key| (session.db, Key::new(key).hash)));
+    }
+
+    fn fetch(&mut self) {
+        if self.noted.len() > 1 {
+            self.server.store.warm(&self.noted);
         }
+        self.noted.clear();
     }
 
     fn message(&mut self, session: &mut Session, args: Args<'_>, cx: &mut Context<'_, Self>) {

@@ -28,7 +28,7 @@ pub const SHARDS: usize = 256;
 /// Databases, as `SELECT` numbers them.
 pub const DATABASES: usize = 16;
 
-/// Keys that [`Store::warm`] looks at.
+/// As many keys as it is worth while to give to [`Store::warm`] at once.
 pub const WARMED: usize = 64;
 
 /// A key and its hash.
@@ -199,22 +199,22 @@ impl Store {
         &self.counts
     }
 
-    /// Looks at keys that commands will look at soon, so that they are in the processor's caches by then.
+    /// Looks at keys that commands will look at soon, given by database and hash, so that they are in the processor's caches by then.
     ///
     /// A look-up is a chain of reads that each wait for the one before. Those of different keys do not: in loops without
     /// anything else the processor makes several at a time. Locking would make it wait, so that is done before; a lock
     /// that somebody holds, be it this thread, is left out.
     #[inline]
-    pub fn warm(&self, db: u8, keys: impl Iterator<Item = u64>) {
-        let mut locked: SmallVec<[(MutexGuard<'_, Shard>, u64); WARMED]> = SmallVec::new();
-        for hash in keys.take(WARMED) {
+    pub fn warm(&self, keys: &[(u8, u64)]) {
+        let mut locked: SmallVec<[(MutexGuard<'_, Shard>, u8, u64); WARMED]> = SmallVec::new();
+        for &(db, hash) in keys {
             if let Ok(shard) = self.shards[shard_of(hash)].try_lock() {
-                locked.push((shard, hash));
+                locked.push((shard, db, hash));
             }
         }
         let mut found: SmallVec<[(&Space, u32); WARMED]> = SmallVec::new();
-        for (shard, hash) in &locked {
-            if let Some(space) = shard.spaces[usize::from(db)].as_deref()
+        for (shard, db, hash) in &locked {
+            if let Some(space) = shard.spaces[usize::from(*db)].as_deref()
                 && let Some(place) = space.candidate(*hash)
             {
                 found.push((space, place));
@@ -344,13 +344,13 @@ mod tests {
         for key in keys() {
             store.lock_one(key).space(0, key).set(key, New::Bytes(b"value"), 1_000);
         }
-        // The same shard twice, more keys than are looked at, another database, and all locks held by this thread.
-        let (first, hashes) = (Key::new(names[0].as_bytes()), || keys().map(|key| key.hash));
-        store.warm(0, std::iter::repeat_n(first.hash, 3));
-        store.warm(0, hashes());
-        store.warm(7, hashes());
+        // The same shard twice, more keys than there are shards, another database, and all locks held by this thread.
+        let all = |db| -> Vec<(u8, u64)> { keys().map(|key| (db, key.hash)).collect() };
+        store.warm(&[all(0)[0], all(0)[0]]);
+        store.warm(&all(0));
+        store.warm(&all(7));
         let held = store.lock_all();
-        store.warm(0, hashes());
+        store.warm(&all(0));
         drop(held);
         for key in keys() {
             assert!(store.lock_one(key).space(0, key).peek(key, 1_000).is_some());

@@ -142,6 +142,11 @@ pub(crate) trait Driver {
     /// The next completion of what the last `wait` found; `None` at its end.
     fn next(&mut self) -> Option<Event<Self::Incoming>>;
 
+    /// Shows what was received and will be reported in this turn, where the driver has it already: for a look ahead only.
+    fn show_received(&self, each: &mut dyn FnMut(Token, &[u8])) {
+        let _ = each;
+    }
+
     /// How often receiving stood still because no buffer was free (ENOBUFS), since the start.
     fn starved(&self) -> u64 {
         0

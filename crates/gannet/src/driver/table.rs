@@ -15,6 +15,13 @@ impl<T: Default> Table<T> {
     }
 
     /// The state of `token`, or `None` where nothing was ever stored near it.
+    #[cfg(target_os = "linux")]
+    pub(super) fn get(&self, token: Token) -> Option<&T> {
+        let index = token as usize;
+        self.pieces.get(index / PIECE)?.as_deref().map(|piece| &piece[index % PIECE])
+    }
+
+    /// The same, to change.
     #[inline]
     pub(super) fn get_mut(&mut self, token: Token) -> Option<&mut T> {
         let index = token as usize;

@@ -3,6 +3,7 @@
 //! A turn waits, handles what the driver found, takes letters, fires timers, and hands over what became due on the
 //! way. Written once for all drivers; `life` has the life of a connection, `timing` what happens by time alone.
 
+mod ahead;
 mod life;
 #[cfg(test)]
 mod schedules;
@@ -59,6 +60,8 @@ pub(crate) struct Reactor<D: Driver> {
     /// Slots from here on have not been told to drain.
     drain_cursor: Option<u32>,
     expired: Vec<Token>,
+    /// Whether any service wants to see what will come.
+    looks_ahead: bool,
     /// When the pools were trimmed.
     trimmed: Tick,
     /// The clock at the end of the last turn.
@@ -82,6 +85,8 @@ impl<D: Driver> Reactor<D> {
         }
         let deadlines = services.iter().map(Deadlines::of).collect();
         let clock = driver.now();
+        let looks_ahead =
+            services.iter().any(|served| matches!(served, Served::Connections(host) if host.looks_ahead()));
         Self {
             driver,
             core,
@@ -94,6 +99,7 @@ impl<D: Driver> Reactor<D> {
             drain_by: None,
             drain_cursor: None,
             expired: Vec::new(),
+            looks_ahead,
             trimmed: tick(clock),
             clock,
             called: 0,
@@ -130,6 +136,9 @@ impl<D: Driver> Reactor<D> {
         (self.core.now, self.core.clock) = (tick(began), began);
         self.called = 0;
         self.core.counters.wakeups.add(1);
+        if self.looks_ahead {
+            self.look_ahead();
+        }
         while let Some(event) = self.driver.next() {
             self.handle(event);
         }

@@ -5,9 +5,9 @@ use super::rig::{Ending, Rig, Setup};
 use super::script::{Echo, Log, Script, SharedLog, WebSocketEcho, frames, lines, raw};
 use super::{Client, Net};
 use crate::driver::sim::Random;
-use crate::proto::Codec;
 use crate::proto::ws::{Opcode, write_fragment};
-use crate::{CloseReason, Service};
+use crate::proto::{Codec, Lines};
+use crate::{CloseReason, Context, Service};
 
 fn serve<N: Net, S: Service>(net: N, service: S) -> Rig<N> {
     Setup::new().listen(service).on(net)
@@ -195,7 +195,74 @@ fn many_connections_are_served_side_by_side<N: Net>(net: N) {
     rig.finish();
 }
 
+/// Notes what it was shown ahead, and echoes lines that it was shown.
+#[derive(Default)]
+struct Looker {
+    shown: Vec<u8>,
+    fetched: bool,
+}
+
+impl Service for Looker {
+    type Codec = Lines;
+    type Session = ();
+
+    const LOOKS_AHEAD: bool = true;
+
+    fn ahead(&mut self, (): &(), received: &[u8]) {
+        self.shown.extend_from_slice(received);
+        self.fetched = false;
+    }
+
+    fn fetch(&mut self) {
+        self.fetched = true;
+    }
+
+    fn message(&mut self, (): &mut (), line: &[u8], cx: &mut Context<'_, Self>) {
+        let was_shown = self.shown.windows(line.len()).any(|shown| shown == line);
+        cx.send([if was_shown && self.fetched { b"seen " } else { b"new " }, line]);
+    }
+}
+
+fn what_is_looked_at_ahead_is_fetched_before_its_message_comes<N: Net>(net: N) {
+    let mut rig = serve(net, Looker::default());
+    let mut clients: Vec<_> = (0..20).map(|_| rig.connect()).collect();
+    for round in 0..5 {
+        for (index, client) in clients.iter_mut().enumerate() {
+            rig.write(client, format!("{round} of {index}\n").as_bytes());
+        }
+        for (index, client) in clients.iter_mut().enumerate() {
+            // One that arrives in pieces may be shown in pieces.
+            let line = rig.line(client);
+            assert!(line.ends_with(&format!(" {round} of {index}")), "{line}");
+        }
+    }
+    let sent: Vec<u8> = (0..2_000).flat_map(|index| format!("message {index}\n").into_bytes()).collect();
+    rig.write(&mut clients[0], &sent);
+    for index in 0..2_000 {
+        assert!(rig.line(&mut clients[0]).ends_with(&format!(" message {index}")));
+    }
+    drop(clients);
+    rig.until_closed(CloseReason::Peer, 20);
+    rig.finish();
+}
+
+fn a_line_that_comes_whole_was_seen_ahead<N: Net>(net: N) {
+    let mut rig = serve(net, Looker::default());
+    let mut client = rig.connect();
+    let mut seen = 0;
+    for index in 0..20 {
+        rig.write(&mut client, format!("{index}\n").as_bytes());
+        seen += usize::from(rig.line(&mut client).starts_with("seen "));
+    }
+    // The simulated network cuts now and then.
+    assert!(seen > 10, "{seen} of 20");
+    drop(client);
+    rig.finish();
+}
+
 on_every_driver!(
+    what_is_looked_at_ahead_is_fetched_before_its_message_comes,
+    a_line_that_comes_whole_was_seen_ahead,
     every_byte_comes_back_in_order,
     lines_split_anywhere_come_back_whole,
     frames_that_arrive_byte_by_byte_come_back_whole,

@@ -78,6 +78,14 @@ impl Buffers {
         unsafe { Chunk::new(self.address(buffer), length, buffer) }
     }
 
+    /// What the kernel has put into a buffer, of which [`Buffers::chunk`] is not made yet.
+    pub(super) fn show(&self, buffer: u16, length: u32) -> &[u8] {
+        assert!(length as usize <= BUFFER_BYTES, "the kernel wrote more than a buffer holds");
+        // SAFETY: as for a chunk: the kernel has written it and given it to us, and nobody has it before it is taken out
+        // of the batch of completions, which the borrow of the driver forbids.
+        unsafe { std::slice::from_raw_parts(self.address(buffer).as_ptr(), length as usize) }
+    }
+
     /// Takes a buffer that the kernel has given and nobody looked at.
     pub(super) fn discard(&mut self, buffer: u16) {
         self.out += 1;

@@ -543,6 +543,19 @@ impl Driver for UringDriver {
         }
     }
 
+    fn show_received(&self, each: &mut dyn FnMut(Token, &[u8])) {
+        for &(name, result, flags) in &self.batch {
+            let (op, whom, generation) = read_user_data(name);
+            if op == Op::Receive
+                && result > 0
+                && let Some(buffer) = cqueue::buffer_select(flags)
+                && self.entries.get(whom).is_some_and(|entry| entry.generation == generation)
+            {
+                each(whom, self.buffers.show(buffer, result as u32));
+            }
+        }
+    }
+
     fn starved(&self) -> u64 {
         self.starved_count
     }

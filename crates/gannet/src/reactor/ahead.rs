@@ -1,0 +1,40 @@
+//! A look at what was received, before any of it is handled: for services that have to wait for memory.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::driver::Driver;
+
+use super::{Reactor, Served};
+
+/// Larger chunks are more than a message or two: they are looked at by themselves when it is their turn, or what is
+/// fetched for all of a turn would not fit the cache.
+const SMALL_BYTES: usize = 512;
+
+impl<D: Driver> Reactor<D> {
+    /// Shows the services that want to see it what this turn will bring, of all connections, so that they can fetch what
+    /// they need for all of them at once.
+    pub(super) fn look_ahead(&mut self) {
+        let Self { driver, services, core, .. } = self;
+        let looked = catch_unwind(AssertUnwindSafe(|| {
+            driver.show_received(&mut |token, received| {
+                if received.len() <= SMALL_BYTES
+                    && let Some(connection) = core.slab.get(token)
+                    && let Some(Served::Connections(host)) = services.get_mut(usize::from(connection.service))
+                {
+                    host.ahead(connection.session, received);
+                }
+            });
+            for served in services {
+                if let Served::Connections(host) = served {
+                    host.fetch();
+                }
+            }
+        }));
+        if looked.is_err() {
+            tracing::error!(
+                reactor = core.reactor,
+                "a service panicked while it looked ahead; its messages come all the same"
+            );
+        }
+    }
+}
