@@ -31,8 +31,8 @@ pub trait Service: Sized + 'static {
     fn message(&mut self, session: &mut Self::Session, message: Message<'_, Self>, cx: &mut Context<'_, Self>);
 
     /// Bytes came that were not decoded yet: a service whose messages have to wait for memory may note here what they
-    /// will need, for [`Service::fetch`]. They may begin in the middle of a message, may be shown twice, and some are
-    /// never shown. Called only where [`Service::LOOKS_AHEAD`].
+    /// will need, for [`Service::fetch`]. They may begin in the middle of a message, and be shown more than once. Called
+    /// only where [`Service::LOOKS_AHEAD`].
     fn ahead(&mut self, session: &Self::Session, received: &[u8]) {
         let _ = (session, received);
     }
