@@ -98,7 +98,7 @@ impl<'a> Cx<'a> {
 
 /// The response.
 impl Cx<'_> {
-    /// Sets the status, 200 until then.
+    /// Sets the status, from 200 to 999; 200 until then. What is below 101 or over 999 is sent as 500.
     pub fn status(&mut self, status: u16) {
         self.draft.status = status;
     }
