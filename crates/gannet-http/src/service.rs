@@ -45,7 +45,8 @@ pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
 /// # When the server shuts down
 ///
 /// Requests that are on their way are answered for [`DRAIN_GRACE`], each as the last of its connection; then
-/// connections close.
+/// connections close. New connections are refused at once: who watches by a connection for each look sees that, and
+/// who keeps one sees what a handler makes of [`Cx::is_draining`](crate::Cx::is_draining).
 pub struct HttpService {
     routes: Routes,
     codec: Requests,
@@ -219,7 +220,8 @@ impl fmt::Debug for HttpService {
 pub struct Session {
     /// The head of a request whose body was asked for with "100 Continue".
     head: Option<Box<[u8]>>,
-    /// Whether bytes have come that are no whole request yet.
+    /// Whether bytes have come that are no whole request yet. What came in one piece with the request before shows only
+    /// when more follows: who sends nothing more then counts as idle.
     begun: Cell<bool>,
     /// Whether the time that is running is the last.
     last_call: bool,
