@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import time
+import urllib.request
 
 DEADLINE_S = 30
 
@@ -59,6 +60,10 @@ def the_defaults_answer_as_the_readme_says():
         assert run(r"printf '\000\000\000\005hello' | nc -N 127.0.0.1 7002") == b"\0\0\0\5hello"
         assert run(r"printf '\000\000\000\000' | nc -N 127.0.0.1 7002") == b"\0\0\0\0"
         assert run("printf datagram | nc -u -w1 127.0.0.1 7000") == b"datagram"
+        with urllib.request.urlopen("http://127.0.0.1:8080/hello/you", timeout=DEADLINE_S) as response:
+            assert response.read() == b"hello you\n"
+        with urllib.request.urlopen("http://127.0.0.1:8080/metrics", timeout=DEADLINE_S) as response:
+            assert b"# TYPE gannet_connections gauge" in response.read()
         assert server.stop() == 0
 
 

@@ -10,7 +10,7 @@ use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::open_files::OpenFiles;
 use crate::options::ServeOptions;
-use crate::services::{Listener, Settings};
+use crate::services::{Listener, Settings, Site};
 use crate::stats::StatsLines;
 use crate::{banner, logs};
 
@@ -25,8 +25,10 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
     let _log = logs::start(options.log, options.log_level);
     let open_files = OpenFiles::raise();
     let redis = Server::new(options.redis());
-    let running = engine(options, limits, &listeners, redis.clone())?.start()?;
+    let settings = Settings { max_frame: options.max_frame, redis: redis.clone(), site: Arc::new(Site::default()) };
+    let running = engine(options, limits, &listeners, &settings)?.start()?;
     redis.listening(bound(&listeners, &running));
+    settings.site.started(&listeners, &running);
     let expiry = listeners.iter().any(Listener::is_redis).then(|| redis.start_expiry()).transpose();
     let _expiry =
         expiry.map_err(|error| Failure::Output(format!("the thread that expires keys cannot start: {error}")))?;
@@ -77,7 +79,7 @@ fn engine(
     options: &ServeOptions,
     limits: Limits,
     listeners: &[Listener],
-    redis: Arc<Server>,
+    settings: &Settings,
 ) -> Result<Engine, Failure> {
     let mut engine = Engine::new()
         .driver(options.driver.into())
@@ -89,9 +91,8 @@ fn engine(
     if let Some(reactors) = options.reactors {
         engine = engine.reactors(reactors.into());
     }
-    let settings = Settings { max_frame: options.max_frame, redis };
     for listener in listeners {
-        engine = listener.add(engine, &settings)?;
+        engine = listener.add(engine, settings)?;
     }
     Ok(engine)
 }

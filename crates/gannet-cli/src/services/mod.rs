@@ -3,6 +3,7 @@
 mod discard;
 mod echo;
 mod frames;
+mod http;
 mod lines;
 mod redis;
 
@@ -10,8 +11,11 @@ use std::sync::Arc;
 
 use gannet::{Address, Engine};
 
+pub(crate) use self::http::Site;
+
 /// All services, in the order they are listed and started in.
-static SERVICES: [&Entry; 5] = [&echo::ENTRY, &lines::ENTRY, &frames::ENTRY, &discard::ENTRY, &redis::ENTRY];
+static SERVICES: [&Entry; 6] =
+    [&echo::ENTRY, &lines::ENTRY, &frames::ENTRY, &discard::ENTRY, &redis::ENTRY, &http::ENTRY];
 
 /// Adds a service to an engine, at a URL.
 type Add = fn(Engine, &str, &Settings) -> gannet::Result<Engine>;
@@ -42,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) max_frame: usize,
     /// The store of all `redis` listeners.
     pub(crate) redis: Arc<gannet_redis::Server>,
+    /// What all `http` listeners show.
+    pub(crate) site: Arc<Site>,
 }
 
 /// A service at a URL.
@@ -168,7 +174,7 @@ mod tests {
     fn a_listener_that_cannot_be_is_refused_with_what_there_is() {
         for (text, why) in [
             ("echo", "SERVICE=URL"),
-            ("mail=tcp://127.0.0.1:25", "echo, lines, frames, discard and redis"),
+            ("mail=tcp://127.0.0.1:25", "echo, lines, frames, discard, redis and http"),
             ("lines=udp://127.0.0.1:1", "lines is served on tcp:// and unix:// only"),
             ("frames=udp://127.0.0.1:1", "frames is served on tcp:// and unix:// only"),
             ("echo=127.0.0.1:7000", "tcp://host:port"),

@@ -26,7 +26,7 @@ fn wrong_usage_is_answered_with_one_line_and_status_2() {
         (&["serve", "--listn", "x"], "'--listn'"),
         (&["serve", "--listen"], "'--listen <SERVICE=URL>'"),
         (&["serve", "--listen", "echo"], "SERVICE=URL, for example"),
-        (&["serve", "--listen", "mail=tcp://127.0.0.1:0"], "there are echo, lines, frames, discard and redis"),
+        (&["serve", "--listen", "mail=tcp://127.0.0.1:0"], "there are echo, lines, frames, discard, redis and http"),
         (&["serve", "--listen", "lines=udp://127.0.0.1:0"], "lines is served on tcp:// and unix:// only"),
         (&["serve", "--listen", "echo=ftp://127.0.0.1:0"], "tcp://host:port, unix:///path or udp://host:port"),
         (&["serve", "--listen", "echo=tcp://127.0.0.1"], "the port is missing"),
@@ -135,6 +135,7 @@ fn without_arguments_it_serves_the_defaults_on_this_machine() {
     assert_eq!(server.url("lines"), "tcp://127.0.0.1:7001");
     assert_eq!(server.url("frames"), "tcp://127.0.0.1:7002");
     assert_eq!(server.url("redis"), "tcp://127.0.0.1:6380");
+    assert_eq!(server.url("http"), "tcp://127.0.0.1:8080");
     let banner = server.banner().join("\n");
     for said in ["driver: ", "reactors: ", r"printf 'hello\n' | nc 127.0.0.1 7001 ", "echo: hello"] {
         assert!(banner.contains(said), "{said:?} is missing: {banner}");

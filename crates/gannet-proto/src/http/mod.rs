@@ -6,6 +6,7 @@
 //! | [`Requests`] | the codec: takes requests with their bodies off a connection, and refuses what is ambiguous |
 //! | [`Request`] | one request: method, target, header fields, body, all borrowed from the received bytes |
 //! | [`Response`] | writes a response to a [`Sink`](crate::Sink) |
+//! | [`HeaderLines`] | collects a response's header fields before its status is known |
 //! | [`Chunks`] | writes a response's body whose length is not known in advance |
 //! | [`Responses`] | a client's codec: takes responses with their bodies off a connection, each a [`Reply`] |
 //!
@@ -31,6 +32,7 @@ mod chunked;
 mod error;
 mod grammar;
 mod head;
+mod header_lines;
 mod headers;
 mod request;
 mod requests;
@@ -39,6 +41,7 @@ mod responses;
 mod status;
 
 pub use error::{Error, HeaderError};
+pub use header_lines::HeaderLines;
 pub use headers::Headers;
 pub use request::{Method, Request, Version};
 pub use requests::{Event, Requests, RequestsState};

@@ -1,6 +1,6 @@
 //! The server's side: responses.
 
-use super::{Error, HeaderError, Version, grammar, status};
+use super::{Error, HeaderError, HeaderLines, Version, header_lines, status};
 use crate::Sink;
 
 /// Tells a client that asked with [`Event::Expect`](super::Event::Expect) that it may send the body (RFC 9110
@@ -109,26 +109,13 @@ impl<S: Sink> Response<S> {
     /// writes itself. Nothing is written then.
     #[inline]
     pub fn header(&mut self, name: &str, value: &[u8]) -> Result<(), HeaderError> {
-        if !grammar::is_token(name.as_bytes()) {
-            return Err(HeaderError::Name);
-        }
-        if let Some(position) = grammar::control_in(value) {
-            return Err(HeaderError::Value { position });
-        }
-        let own = match name.len() {
-            10 => "connection",
-            14 => "content-length",
-            17 => "transfer-encoding",
-            _ => "",
-        };
-        if name.eq_ignore_ascii_case(own) {
-            return Err(HeaderError::Reserved);
-        }
-        self.out.put(name.as_bytes());
-        self.out.put(b": ");
-        self.out.put(value);
-        self.out.put(b"\r\n");
-        Ok(())
+        header_lines::put_field(&mut self.out, name, value)
+    }
+
+    /// Writes header fields that were collected before.
+    #[inline]
+    pub fn headers(&mut self, lines: &HeaderLines) {
+        self.out.put(lines.as_bytes());
     }
 
     /// Makes the connection close after this response.

@@ -1,0 +1,121 @@
+//! The engine's counters in Prometheus's text format, version 0.0.4.
+
+use std::fmt::{self, Write as _};
+
+use gannet::{ListenerStats, ReactorStats, Remote};
+use gannet_http::Cx;
+
+use super::site::Site;
+
+type OfListener = fn(&ListenerStats) -> u64;
+type OfReactor = fn(&ReactorStats) -> u64;
+
+/// Name, kind, what it is, and where it is read.
+type Metric<Read> = (&'static str, &'static str, &'static str, Read);
+
+static LISTENER: [Metric<OfListener>; 9] = [
+    ("gannet_connections", "gauge", "Connections now.", |stats| stats.connections),
+    ("gannet_accepted_total", "counter", "Connections accepted.", |stats| stats.accepted),
+    ("gannet_accept_errors_total", "counter", "Accepts that failed.", |stats| stats.accept_errors),
+    ("gannet_accept_pauses_total", "counter", "Times that accepting was paused.", |stats| stats.accept_pauses),
+    ("gannet_messages_received_total", "counter", "Messages received.", |stats| stats.messages_in),
+    ("gannet_messages_sent_total", "counter", "Messages sent.", |stats| stats.messages_out),
+    ("gannet_received_bytes_total", "counter", "Bytes received.", |stats| stats.bytes_in),
+    ("gannet_sent_bytes_total", "counter", "Bytes that the kernel took.", |stats| stats.bytes_out),
+    ("gannet_messages_dropped_total", "counter", "Messages dropped for slow readers.", |stats| stats.dropped),
+];
+
+static REACTOR: [Metric<OfReactor>; 8] = [
+    ("gannet_reactor_wakeups_total", "counter", "Times the reactor came back from waiting.", |stats| stats.wakeups),
+    ("gannet_reactor_stalls_total", "counter", "Turns that took longer than 25 ms.", |stats| stats.stalls),
+    ("gannet_reactor_starved_total", "counter", "Times that no receive buffer was free.", |stats| stats.starved),
+    ("gannet_reactor_letters_total", "counter", "Letters from other threads.", |stats| stats.letters),
+    ("gannet_reactor_stale_handles_total", "counter", "Letters for connections that were gone.", |stats| {
+        stats.stale_handles
+    }),
+    ("gannet_reactor_timers", "gauge", "Connections with a deadline.", |stats| stats.timers),
+    ("gannet_reactor_groups", "gauge", "Groups with a member.", |stats| stats.groups),
+    ("gannet_reactor_outbox_bytes", "gauge", "Bytes that wait to be sent.", |stats| stats.outbox_bytes),
+];
+
+/// Answers with all counters.
+pub(super) fn write(cx: &mut Cx<'_>, site: &Site) {
+    let labels: Vec<String> = site.what().map_or_else(Vec::new, |what| {
+        let label = |service: &str, address: &str| format!("service=\"{service}\",listener=\"{}\"", Escaped(address));
+        what.listeners.iter().map(|place| label(place.service, &place.address)).collect()
+    });
+    cx.header("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
+    // A string takes everything.
+    let mut text = String::new();
+    let _ = page(&mut text, &cx.remote(), &labels);
+    cx.text(&text);
+}
+
+fn page(out: &mut String, remote: &Remote, labels: &[String]) -> fmt::Result {
+    head(out, "gannet_info", "gauge", "Which version this is.")?;
+    writeln!(out, "gannet_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"))?;
+    head(out, "gannet_offloads", "gauge", "Offloaded jobs that wait or run.")?;
+    writeln!(out, "gannet_offloads {}", remote.offloads())?;
+    let (reactors, acceptor) = (remote.stats(), remote.acceptor_stats().unwrap_or_default());
+    of_listeners(out, &sums(&reactors, &acceptor), labels)?;
+    for (name, kind, help, read) in &REACTOR {
+        head(out, name, kind, help)?;
+        for (number, stats) in reactors.iter().enumerate() {
+            writeln!(out, "{name}{{reactor=\"{number}\"}} {}", read(stats))?;
+        }
+    }
+    Ok(())
+}
+
+fn of_listeners(out: &mut String, listeners: &[ListenerStats], labels: &[String]) -> fmt::Result {
+    for (name, kind, help, read) in &LISTENER {
+        head(out, name, kind, help)?;
+        for (stats, label) in listeners.iter().zip(labels) {
+            writeln!(out, "{name}{{{label}}} {}", read(stats))?;
+        }
+    }
+    head(out, "gannet_refused_total", "counter", "Connections refused, by reason.")?;
+    for (stats, label) in listeners.iter().zip(labels) {
+        for (reason, count) in stats.refusals() {
+            writeln!(out, "gannet_refused_total{{{label},reason=\"{reason}\"}} {count}")?;
+        }
+    }
+    head(out, "gannet_closed_total", "counter", "Connections closed, by reason.")?;
+    for (stats, label) in listeners.iter().zip(labels) {
+        for (reason, count) in stats.closings() {
+            writeln!(out, "gannet_closed_total{{{label},reason=\"{reason}\"}} {count}")?;
+        }
+    }
+    Ok(())
+}
+
+/// What all reactors and the acceptor counted, by listener.
+fn sums(reactors: &[ReactorStats], acceptor: &[ListenerStats]) -> Vec<ListenerStats> {
+    let mut sums: Vec<ListenerStats> = Vec::new();
+    for listeners in reactors.iter().map(|reactor| &reactor.listeners[..]).chain([acceptor]) {
+        sums.resize_with(sums.len().max(listeners.len()), ListenerStats::default);
+        sums.iter_mut().zip(listeners).for_each(|(sum, more)| sum.merge(more));
+    }
+    sums
+}
+
+fn head(out: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
+    writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}")
+}
+
+/// A text as a label's value has it.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars() {
+            match character {
+                '\\' => f.write_str("\\\\")?,
+                '"' => f.write_str("\\\"")?,
+                '\n' => f.write_str("\\n")?,
+                other => f.write_char(other)?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,68 @@
+//! `http`: a page that says what runs, health and readiness for whoever watches, and counters for Prometheus.
+
+mod metrics;
+mod page;
+mod site;
+
+use std::sync::Arc;
+
+use gannet::Address;
+use gannet_http::middleware::Recover;
+use gannet_http::{Cx, HttpService, RouteError, Router, Routes, decode};
+
+pub(crate) use self::site::Site;
+use super::{Entry, quoted, reachable};
+
+pub(super) static ENTRY: Entry = Entry {
+    name: "http",
+    about: "a page that says what runs, its health and counters (tcp, unix)",
+    defaults: &["tcp://127.0.0.1:8080"],
+    streams: Some(|engine, url, settings| {
+        let routes = routes(&settings.site).map_err(|error| gannet::Error::Setting(error.to_string()))?;
+        engine.listen(url, move || HttpService::new(&routes))
+    }),
+    datagrams: None,
+    try_it: curl,
+    answer: "hello you",
+};
+
+fn routes(site: &Arc<Site>) -> Result<Routes, RouteError> {
+    let (shown, counted) = (site.clone(), site.clone());
+    Router::new()
+        .layer(Recover)
+        .get("/", move |cx| page::write(cx, &shown))
+        .get("/hello/{name}", hello)
+        .get("/healthz", |cx| cx.text("ok\n"))
+        .get("/readyz", ready)
+        .get("/metrics", move |cx| metrics::write(cx, &counted))
+        .build()
+}
+
+fn hello(cx: &mut Cx<'_>) {
+    match decode(cx.param("name")) {
+        Some(name) => writeln!(cx, "hello {name}"),
+        None => cx.refuse(400, "malformed percent-encoding\n"),
+    }
+}
+
+/// Balancers stop to send clients here when this is not 200.
+fn ready(cx: &mut Cx<'_>) {
+    if cx.is_draining() {
+        cx.refuse(503, "shutting down\n");
+    } else {
+        cx.text("ready\n");
+    }
+}
+
+fn curl(address: &Address) -> String {
+    match address {
+        Address::Tcp(address) => {
+            let address = std::net::SocketAddr::new(reachable(address.ip()), address.port());
+            format!("curl http://{address}/hello/you")
+        }
+        Address::Unix(path) => {
+            format!("curl --unix-socket {} http://localhost/hello/you", quoted(&path.to_string_lossy()))
+        }
+        _ => "curl".to_owned(),
+    }
+}

@@ -1,0 +1,229 @@
+//! What a handler works with: one request, and the response to it.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use gannet::proto::http::{HeaderError, Method, Request};
+use gannet::{Context, Handle, Peer, Remote};
+use matchit::Params;
+
+use crate::draft::Draft;
+use crate::percent;
+use crate::service::HttpService;
+
+/// One request, and the response to it. Lives for one call of a handler, on the reactor's thread.
+///
+/// What belongs to the request is borrowed from the received bytes, and may be held while the response is written.
+/// The response is 200 with an empty body until something else is said; it is sent when the handler has returned, and
+/// is written into memory that the reactor uses again for the next one.
+pub struct Cx<'a> {
+    pub(crate) request: Request<'a>,
+    /// The pattern of the route, where there is one.
+    pub(crate) route: Option<&'a str>,
+    pub(crate) params: Option<Params<'a, 'a>>,
+    /// Where there is a route for other methods only: which.
+    pub(crate) allow: Option<String>,
+    pub(crate) draft: &'a mut Draft,
+    pub(crate) engine: &'a Context<'a, HttpService>,
+    /// The number of the request on this reactor.
+    pub(crate) serial: u64,
+}
+
+/// The request.
+impl<'a> Cx<'a> {
+    /// The request as the codec gave it, for all that is not here.
+    #[must_use]
+    pub fn request(&self) -> &Request<'a> {
+        &self.request
+    }
+
+    /// What is to be done.
+    #[must_use]
+    pub fn method(&self) -> Method<'a> {
+        self.request.method
+    }
+
+    /// The path, as it was sent: percent-encoded, and not made free of `..`.
+    #[must_use]
+    pub fn path(&self) -> &'a str {
+        self.request.path()
+    }
+
+    /// The pattern of the route that was taken, `/hello/{name}` for one. Nothing where there was none.
+    #[must_use]
+    pub fn route(&self) -> Option<&'a str> {
+        self.route
+    }
+
+    /// What the path has in the place of `{name}` or `{*name}`, as it was sent: [`decode`](crate::decode) takes
+    /// percent-encoding away. Empty where the route has no such parameter; a parameter itself is never empty.
+    #[must_use]
+    pub fn param(&self, name: &str) -> &'a str {
+        self.params.as_ref().and_then(|params| params.get(name)).unwrap_or_default()
+    }
+
+    /// What follows the first `?` of the target, as it was sent.
+    #[must_use]
+    pub fn query(&self) -> Option<&'a str> {
+        self.request.query()
+    }
+
+    /// The first value called `name` in the query (`?a=1&b=2`), decoded. Nothing where there is none, or its encoding
+    /// is malformed. Allocates only where something is encoded.
+    #[must_use]
+    pub fn query_value(&self, name: &str) -> Option<Cow<'a, str>> {
+        percent::value_in(self.query()?, name)
+    }
+
+    /// The value of the request's first header field called `name`, in whatever case.
+    #[must_use]
+    pub fn request_header(&self, name: &str) -> Option<&'a [u8]> {
+        self.request.header(name)
+    }
+
+    /// The body, whole. Empty where there is none.
+    #[must_use]
+    pub fn request_body(&self) -> &'a [u8] {
+        self.request.body
+    }
+
+    /// What the request is called in logs, where the layer [`RequestId`](crate::middleware::RequestId) is there;
+    /// otherwise empty.
+    #[must_use]
+    pub fn request_id(&self) -> &str {
+        &self.draft.request_id
+    }
+}
+
+/// The response.
+impl Cx<'_> {
+    /// Sets the status, from 200 to 999; 200 until then. What is below 101 or over 999 is sent as 500.
+    pub fn status(&mut self, status: u16) {
+        self.draft.status = status;
+    }
+
+    /// The status as it is now.
+    #[must_use]
+    pub fn response_status(&self) -> u16 {
+        self.draft.status
+    }
+
+    /// Sets a header field, in place of others of this name. `Content-Length`, `Connection` and `Transfer-Encoding`
+    /// are written by the server itself, `Date` and `Content-Type` (plain text) unless they are set here.
+    ///
+    /// Where it cannot be sent, because its name is no token or its value has control characters, the whole response
+    /// becomes a 500 and the log says why: what comes from outside goes through
+    /// [`try_header`](Self::try_header).
+    pub fn header(&mut self, name: &str, value: impl AsRef<[u8]>) {
+        if let Err(error) = self.try_header(name, value) {
+            self.draft.fault = Some(error);
+        }
+    }
+
+    /// Sets a header field, in place of others of this name.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be sent; nothing is changed.
+    pub fn try_header(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), HeaderError> {
+        self.draft.headers.set(name, value.as_ref())
+    }
+
+    /// Adds a header field behind others of this name: for `Set-Cookie`, `Vary` and the like.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be sent; nothing is changed.
+    pub fn add_header(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), HeaderError> {
+        self.draft.headers.add(name, value.as_ref())
+    }
+
+    /// The value of the response's first header field called `name`, as it is now.
+    #[must_use]
+    pub fn response_header(&self, name: &str) -> Option<&[u8]> {
+        self.draft.headers.get(name)
+    }
+
+    /// Appends a text to the body.
+    #[inline]
+    pub fn text(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+    }
+
+    /// Appends bytes to the body. What is no text needs its `Content-Type` set.
+    #[inline]
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.draft.body.extend_from_slice(bytes);
+    }
+
+    /// Appends a text to the body: what `write!(cx, "hello {name}")` calls. Never fails, so there is nothing to check.
+    #[inline]
+    pub fn write_fmt(&mut self, text: fmt::Arguments<'_>) {
+        // The body takes everything; what fails here is a `Display` of the caller's, half of which is then there.
+        let _ = std::io::Write::write_fmt(&mut self.draft.body, text);
+    }
+
+    /// The body as it is now.
+    #[must_use]
+    pub fn response_body(&self) -> &[u8] {
+        &self.draft.body
+    }
+
+    /// Answers with this status and text, in place of everything that was said so far.
+    pub fn refuse(&mut self, status: u16, text: &str) {
+        self.reset();
+        self.status(status);
+        self.text(text);
+    }
+
+    /// Takes back everything that was said so far.
+    pub fn reset(&mut self) {
+        self.draft.reset();
+    }
+}
+
+/// What is around.
+impl Cx<'_> {
+    /// Who sent the request, or passed it on.
+    #[must_use]
+    pub fn peer(&self) -> Peer {
+        self.engine.peer()
+    }
+
+    /// A reference to the connection.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.engine.handle()
+    }
+
+    /// The number of this reactor, from 0.
+    #[must_use]
+    pub fn reactor(&self) -> usize {
+        self.engine.reactor()
+    }
+
+    /// The reactor's clock when this turn began: for durations between requests.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.engine.now()
+    }
+
+    /// Whether the server is shutting down.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.engine.is_draining()
+    }
+
+    /// The way to all reactors, with their counters.
+    #[must_use]
+    pub fn remote(&self) -> Remote {
+        self.engine.remote()
+    }
+}
+
+impl fmt::Debug for Cx<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cx").field("request", &self.request).field("response", &self.draft).finish_non_exhaustive()
+    }
+}

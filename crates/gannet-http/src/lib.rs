@@ -1,0 +1,52 @@
+//! HTTP/1.1 on the Gannet engine: a [`Router`], one context [`Cx`] for request and response, and middleware that is
+//! composed with a handler at compile time.
+//!
+//! ```no_run
+//! use gannet::Engine;
+//! use gannet_http::middleware::Recover;
+//! use gannet_http::{HttpService, Router};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let routes = Router::new()
+//!     .layer(Recover)
+//!     .get("/", |cx| cx.text("it flies\n"))
+//!     .get("/hello/{name}", |cx| {
+//!         let name = cx.param("name");
+//!         writeln!(cx, "hello {name}");
+//!     })
+//!     .build()?;
+//! Engine::new().listen("tcp://127.0.0.1:8080", move || HttpService::new(&routes))?.run()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | type | what it does |
+//! |---|---|
+//! | [`Router`] | takes routes and layers, refuses what conflicts, makes [`Routes`] |
+//! | [`Routes`] | what was built: shared by all reactors, never changed |
+//! | [`Cx`] | one request, and the response to it |
+//! | [`Layer`] | middleware; [`middleware`] has those that are ready |
+//! | [`HttpService`] | the service of a listener, with its limits and deadlines |
+//!
+//! A handler is a function of a [`Cx`]. It runs on the reactor's thread and must not block: nothing else of that
+//! reactor is served meanwhile. A response that is not large allocates nothing.
+#![forbid(unsafe_code)]
+
+mod clock;
+mod cx;
+mod draft;
+mod layer;
+pub mod middleware;
+mod percent;
+mod router;
+mod routes;
+mod service;
+
+pub use gannet::proto::http::{HeaderError, Method, Request, Requests, Version};
+
+pub use crate::cx::Cx;
+pub use crate::layer::Layer;
+pub use crate::percent::decode;
+pub use crate::router::{RouteError, Router};
+pub use crate::routes::Routes;
+pub use crate::service::{DRAIN_GRACE, HttpService, Session};

@@ -1,0 +1,48 @@
+//! A token that a client has to show.
+
+use std::sync::Arc;
+
+use crate::cx::Cx;
+use crate::layer::Layer;
+
+/// Lets only those pass who send `Authorization: Bearer` with the right token (RFC 6750 §2.1); others get a 401. How long
+/// the comparison takes says nothing about the token but its length.
+///
+/// Without TLS in front of it the token travels in the clear.
+#[derive(Clone)]
+pub struct Bearer {
+    token: Arc<[u8]>,
+}
+
+impl Bearer {
+    /// Asks for this token. Nobody has an empty one: then nobody passes.
+    #[must_use]
+    pub fn new(token: impl AsRef<[u8]>) -> Self {
+        Self { token: token.as_ref().into() }
+    }
+
+    fn is_shown(&self, value: &[u8]) -> bool {
+        let Some((scheme, token)) = value.split_at_checked(7) else { return false };
+        let same = token.len() == self.token.len()
+            && token.iter().zip(&*self.token).fold(0, |differs, (one, other)| differs | (one ^ other)) == 0;
+        same && !token.is_empty() && scheme.eq_ignore_ascii_case(b"bearer ")
+    }
+}
+
+impl Layer for Bearer {
+    #[inline]
+    fn call(&self, cx: &mut Cx<'_>, next: impl Fn(&mut Cx<'_>)) {
+        if cx.request_header("authorization").is_some_and(|value| self.is_shown(value)) {
+            return next(cx);
+        }
+        cx.refuse(401, "unauthorized\n");
+        cx.header("WWW-Authenticate", "Bearer");
+    }
+}
+
+/// Without the token.
+impl std::fmt::Debug for Bearer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bearer").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,69 @@
+//! What lets pages of other origins read answers.
+
+use std::sync::Arc;
+
+use gannet::proto::http::Method;
+
+use crate::cx::Cx;
+use crate::layer::Layer;
+
+/// How long a browser may keep the answer to its check, in seconds.
+const MAX_AGE_S: &str = "600";
+
+/// Says which pages of other origins may read answers (CORS, the Fetch standard §3.2), and answers the check that browsers
+/// make before they send what a form could not. Cookies are not let through.
+///
+/// Put it outside of groups: checks come as `OPTIONS`, which seldom has a route of its own.
+#[derive(Clone, Debug)]
+pub struct Cors {
+    /// None is any.
+    origins: Option<Arc<[String]>>,
+}
+
+impl Cors {
+    /// Any origin.
+    #[must_use]
+    pub fn any() -> Self {
+        Self { origins: None }
+    }
+
+    /// These origins only, `https://example.org` for one: scheme, host, and port where it is not the scheme's own.
+    #[must_use]
+    pub fn origins<O: Into<String>>(origins: impl IntoIterator<Item = O>) -> Self {
+        Self { origins: Some(origins.into_iter().map(Into::into).collect()) }
+    }
+
+    /// What the browser is told for this origin.
+    fn allows<'a>(&self, origin: &'a [u8]) -> Option<&'a [u8]> {
+        match &self.origins {
+            None => Some(b"*"),
+            Some(origins) => origins.iter().any(|own| own.as_bytes() == origin).then_some(origin),
+        }
+    }
+}
+
+impl Layer for Cors {
+    #[inline]
+    fn call(&self, cx: &mut Cx<'_>, next: impl Fn(&mut Cx<'_>)) {
+        let allowed = cx.request_header("origin").and_then(|origin| self.allows(origin));
+        let asked = cx.request_header("access-control-request-method");
+        match (cx.method(), allowed, asked) {
+            (Method::Options, Some(_), Some(method)) => {
+                cx.status(204);
+                cx.header("Access-Control-Allow-Methods", method);
+                if let Some(fields) = cx.request_header("access-control-request-headers") {
+                    cx.header("Access-Control-Allow-Headers", fields);
+                }
+                cx.header("Access-Control-Max-Age", MAX_AGE_S);
+            }
+            _ => next(cx),
+        }
+        if self.origins.is_some() {
+            // Its name and value are fine.
+            let _ = cx.add_header("Vary", "Origin");
+        }
+        if let Some(origin) = allowed {
+            cx.header("Access-Control-Allow-Origin", origin);
+        }
+    }
+}

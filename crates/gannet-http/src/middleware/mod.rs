@@ -1,0 +1,24 @@
+//! Layers that are ready: put them around routes with [`Router::layer`](crate::Router::layer), the outermost first.
+//!
+//! | layer | what it does |
+//! |---|---|
+//! | [`RequestId`] | gives each request a name, in the response and for the log |
+//! | [`AccessLog`] | a line in the log for each request |
+//! | [`Recover`] | a panic of a handler becomes a 500 |
+//! | [`Cors`] | lets pages of other origins read answers |
+//! | [`Bearer`] | asks for a token |
+//!
+//! In this order they do what one expects: an answer to a panic has its name and its line in the log, and the check of a
+//! browser that knows no token yet is answered.
+
+mod access_log;
+mod bearer;
+mod cors;
+mod recover;
+mod request_id;
+
+pub use access_log::AccessLog;
+pub use bearer::Bearer;
+pub use cors::Cors;
+pub use recover::Recover;
+pub use request_id::RequestId;

@@ -1,0 +1,69 @@
+//! Names of requests.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
+
+use crate::cx::Cx;
+use crate::layer::Layer;
+
+/// The field that has it, in requests and responses.
+const FIELD: &str = "X-Request-Id";
+
+/// A longer name that a client gives is not taken over, in bytes.
+const LONGEST: usize = 64;
+
+/// Gives each request a name: [`Cx::request_id`], and the field `X-Request-Id` of the response. One that came in that
+/// field is taken over where it is up to 64 letters, digits, `-`, `_` and `.`; otherwise it is 16 hexadecimal digits
+/// that no other request of this process has. It is no secret.
+#[derive(Clone, Debug)]
+pub struct RequestId {
+    seed: u64,
+}
+
+impl RequestId {
+    /// With names that differ from those of any other process, very likely.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { seed: RandomState::new().build_hasher().finish() }
+    }
+}
+
+impl Default for RequestId {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Layer for RequestId {
+    #[inline]
+    fn call(&self, cx: &mut Cx<'_>, next: impl Fn(&mut Cx<'_>)) {
+        let given = cx.request_header(FIELD).filter(|given| is_name(given));
+        let id = &mut cx.draft.request_id;
+        id.clear();
+        match given.and_then(|given| std::str::from_utf8(given).ok()) {
+            Some(given) => id.push_str(given),
+            None => {
+                let number = mix(self.seed ^ (cx.engine.reactor() as u64) << 48 ^ cx.serial);
+                // A string takes everything.
+                let _ = std::fmt::Write::write_fmt(id, format_args!("{number:016x}"));
+            }
+        }
+        next(cx);
+        let draft = &mut *cx.draft;
+        if let Err(error) = draft.headers.set(FIELD, draft.request_id.as_bytes()) {
+            draft.fault = Some(error);
+        }
+    }
+}
+
+fn is_name(bytes: &[u8]) -> bool {
+    let known = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    (1..=LONGEST).contains(&bytes.len()) && bytes.iter().all(known)
+}
+
+/// Spreads a number over all bits, no two to the same (the finalizer of splitmix64).
+fn mix(mut number: u64) -> u64 {
+    number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
+}

@@ -1,0 +1,189 @@
+//! Routes as they are added, and what is wrong with them.
+
+use std::mem;
+use std::sync::Arc;
+
+use matchit::InsertError;
+
+use crate::cx::Cx;
+use crate::layer::Layer;
+use crate::routes::{Inner, Route, Routes, Tree, not_routed};
+
+/// Takes routes and layers, and makes [`Routes`] of them.
+///
+/// | pattern | matches |
+/// |---|---|
+/// | `/about` | exactly that: not `/about/` |
+/// | `/users/{id}` | one segment, which is not empty: `/users/7`, not `/users/` nor `/users/7/posts` |
+/// | `/{name}.txt` | a part of a segment |
+/// | `/files/{*path}` | all that is left, which is not empty: `/files/a/b` |
+/// | `/{{braces}}` | braces as they are |
+///
+/// What is fixed goes before `{id}`, and `{id}` before `{*path}`, in whatever order they were added. The path is
+/// compared as it was sent, percent-encoding and all.
+///
+/// `HEAD` is served by the handler of `GET`, whose body is left out, unless it has a route of its own. `OPTIONS` is
+/// answered with `Allow` where it has none, `OPTIONS *` with the methods of all routes. A path that has routes for
+/// other methods only is answered with 405 and `Allow`, any other with 404.
+///
+/// ```
+/// use gannet_http::Router;
+/// use gannet_http::middleware::{Bearer, Recover};
+///
+/// let routes = Router::new()
+///     .layer(Recover)
+///     .get("/", |cx| cx.text("it flies\n"))
+///     .group("/admin", |admin| {
+///         admin.layer(Bearer::new("secret")).post("/users/{id}", |cx| cx.status(204))
+///     })
+///     .build()?;
+/// # Ok::<(), gannet_http::RouteError>(())
+/// ```
+#[must_use = "a router does nothing until it is built"]
+pub struct Router<L = ()> {
+    layers: L,
+    prefix: String,
+    made: Made,
+}
+
+/// What was added so far.
+#[derive(Default)]
+struct Made {
+    trees: Vec<Tree>,
+    /// The first mistake.
+    error: Option<RouteError>,
+}
+
+impl Router {
+    /// No route and no layer.
+    pub fn new() -> Self {
+        Self { layers: (), prefix: String::new(), made: Made::default() }
+    }
+}
+
+impl Default for Router {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<L: Layer> Router<L> {
+    /// Puts a layer around all routes that are added from here on, inside the layers that are there already. Outside
+    /// of groups, layers are also around the answers that no route gives: 404, 405, and `OPTIONS`.
+    pub fn layer<N: Layer>(self, layer: N) -> Router<(L, N)> {
+        Router { layers: (self.layers, layer), prefix: self.prefix, made: self.made }
+    }
+
+    /// Adds routes whose paths begin with `prefix`, which begins with a slash and does not end with one. Layers that
+    /// are put around them there are around them only. In a group the path may be empty: then it is the prefix.
+    pub fn group<M>(mut self, prefix: &str, routes: impl FnOnce(Self) -> Router<M>) -> Self {
+        if !prefix.starts_with('/') || prefix.ends_with('/') {
+            let why = "a group's prefix begins with a slash and does not end with one".to_owned();
+            self.made.error.get_or_insert(RouteError::Pattern { route: prefix.to_owned(), why });
+        }
+        let prefix = self.prefix.clone() + prefix;
+        let inside = Self { layers: self.layers.clone(), prefix, made: mem::take(&mut self.made) };
+        self.made = routes(inside).made;
+        self
+    }
+
+    /// Adds a route for `GET`, and for `HEAD` where that has none.
+    pub fn get<F: Fn(&mut Cx<'_>) + Send + Sync + 'static>(self, path: &str, handler: F) -> Self {
+        self.route("GET", path, handler)
+    }
+
+    /// Adds a route for `POST`.
+    pub fn post<F: Fn(&mut Cx<'_>) + Send + Sync + 'static>(self, path: &str, handler: F) -> Self {
+        self.route("POST", path, handler)
+    }
+
+    /// Adds a route for `PUT`.
+    pub fn put<F: Fn(&mut Cx<'_>) + Send + Sync + 'static>(self, path: &str, handler: F) -> Self {
+        self.route("PUT", path, handler)
+    }
+
+    /// Adds a route for `PATCH`.
+    pub fn patch<F: Fn(&mut Cx<'_>) + Send + Sync + 'static>(self, path: &str, handler: F) -> Self {
+        self.route("PATCH", path, handler)
+    }
+
+    /// Adds a route for `DELETE`.
+    pub fn delete<F: Fn(&mut Cx<'_>) + Send + Sync + 'static>(self, path: &str, handler: F) -> Self {
+        self.route("DELETE", path, handler)
+    }
+
+    /// Adds a route for any method, whose case matters. `CONNECT` never comes.
+    pub fn route<F>(mut self, method: &str, path: &str, handler: F) -> Self
+    where
+        F: Fn(&mut Cx<'_>) + Send + Sync + 'static,
+    {
+        let layers = self.layers.clone();
+        let run = Box::new(move |cx: &mut Cx<'_>| layers.call(cx, &handler));
+        let pattern = self.prefix.clone() + path;
+        if let Err(error) = self.made.add(method, Route { pattern, run }) {
+            self.made.error.get_or_insert(error);
+        }
+        self
+    }
+
+    /// What was added, ready to be served.
+    ///
+    /// # Errors
+    ///
+    /// The first mistake in what was added.
+    pub fn build(self) -> Result<Routes, RouteError> {
+        let Self { layers, made: Made { trees, error }, .. } = self;
+        match error {
+            Some(error) => Err(error),
+            None => {
+                let missing = Box::new(move |cx: &mut Cx<'_>| layers.call(cx, not_routed));
+                Ok(Routes(Arc::new(Inner { trees, missing })))
+            }
+        }
+    }
+}
+
+impl Made {
+    fn add(&mut self, method: &str, route: Route) -> Result<(), RouteError> {
+        let pattern = route.pattern.clone();
+        if !pattern.starts_with('/') {
+            return Err(RouteError::Pattern { route: pattern, why: "a path begins with a slash".to_owned() });
+        }
+        let at = match self.trees.iter().position(|tree| tree.method == method) {
+            Some(at) => at,
+            None => {
+                self.trees.push(Tree { method: method.to_owned(), routes: matchit::Router::new() });
+                self.trees.len() - 1
+            }
+        };
+        self.trees[at].routes.insert(pattern.clone(), route).map_err(|error| match error {
+            InsertError::Conflict { with } => RouteError::Conflict { method: method.to_owned(), route: pattern, with },
+            error => RouteError::Pattern { route: pattern, why: error.to_string() },
+        })
+    }
+}
+
+/// Why routes cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RouteError {
+    /// Two routes for one method would match the same paths.
+    #[error("the route {method} {route} conflicts with {with}")]
+    Conflict {
+        /// Their method.
+        method: String,
+        /// The one that was added later.
+        route: String,
+        /// The one that was there.
+        with: String,
+    },
+
+    /// A path is no pattern.
+    #[error("{route:?} cannot be a route: {why}")]
+    Pattern {
+        /// The path.
+        route: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}

@@ -1,0 +1,105 @@
+//! Routes as they were built, and how a request finds its own.
+
+use std::fmt;
+use std::sync::Arc;
+
+use gannet::Context;
+use gannet::proto::http::{Method, Request};
+
+use crate::cx::Cx;
+use crate::draft::Draft;
+use crate::service::HttpService;
+
+/// A handler with all its layers.
+type Run = Box<dyn Fn(&mut Cx<'_>) + Send + Sync>;
+
+/// What a [`Router`](crate::Router) built: shared by all reactors, never changed. A clone is the same routes.
+#[derive(Clone)]
+pub struct Routes(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    /// One for each method that has routes; few, so they are searched in order.
+    pub(crate) trees: Vec<Tree>,
+    /// What answers where there is no route.
+    pub(crate) missing: Run,
+}
+
+/// The routes of a method.
+pub(crate) struct Tree {
+    pub(crate) method: String,
+    pub(crate) routes: matchit::Router<Route>,
+}
+
+pub(crate) struct Route {
+    pub(crate) pattern: String,
+    pub(crate) run: Run,
+}
+
+impl Routes {
+    /// Answers a request.
+    #[inline]
+    pub(crate) fn answer<'a>(
+        &'a self,
+        request: Request<'a>,
+        draft: &'a mut Draft,
+        engine: &'a Context<'a, HttpService>,
+        serial: u64,
+    ) {
+        let mut cx = Cx { request, route: None, params: None, allow: None, draft, engine, serial };
+        let (method, path) = (request.method, request.path());
+        let mut found = self.at(method.as_str(), path);
+        if found.is_none() && method == Method::Head {
+            found = self.at("GET", path);
+        }
+        match found {
+            Some(found) => {
+                cx.route = Some(&found.value.pattern);
+                cx.params = Some(found.params);
+                (found.value.run)(&mut cx);
+            }
+            None => {
+                cx.allow = self.allowed(path);
+                (self.0.missing)(&mut cx);
+            }
+        }
+    }
+
+    #[inline]
+    fn at<'a>(&'a self, method: &str, path: &'a str) -> Option<matchit::Match<'a, 'a, &'a Route>> {
+        self.0.trees.iter().find(|tree| tree.method == method)?.routes.at(path).ok()
+    }
+
+    /// The methods that a path has routes for, as `Allow` lists them (RFC 9110 §10.2.1). Nothing where there are none.
+    #[cold]
+    fn allowed(&self, path: &str) -> Option<String> {
+        let trees = self.0.trees.iter().filter(|tree| path == "*" || tree.routes.at(path).is_ok());
+        let mut methods: Vec<&str> = trees.map(|tree| tree.method.as_str()).collect();
+        if methods.is_empty() {
+            return None;
+        }
+        for (implied, by) in [("HEAD", "GET"), ("OPTIONS", "")] {
+            if (by.is_empty() || methods.contains(&by)) && !methods.contains(&implied) {
+                methods.push(implied);
+            }
+        }
+        Some(methods.join(", "))
+    }
+}
+
+/// Answers where no route does.
+pub(crate) fn not_routed(cx: &mut Cx<'_>) {
+    let Some(allow) = cx.allow.take() else { return cx.refuse(404, "not found\n") };
+    if cx.method() == Method::Options {
+        cx.status(204);
+    } else {
+        cx.refuse(405, "method not allowed\n");
+    }
+    cx.header("Allow", allow);
+}
+
+impl fmt::Debug for Routes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let methods = self.0.trees.iter().map(|tree| &tree.method);
+        f.debug_struct("Routes").field("methods", &methods.collect::<Vec<_>>()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,127 @@
+//! Whole servers over real sockets, on every driver that this machine has.
+
+#![allow(dead_code, reason = "each file of tests uses a part of it")]
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use gannet::{Address, DriverChoice, Engine, Running};
+use gannet_http::{HttpService, Routes};
+
+/// How long a test waits for what has to come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Both drivers, or the one there is: where io_uring cannot be used, that is said.
+pub(crate) fn drivers() -> Vec<DriverChoice> {
+    match Engine::new().driver(DriverChoice::Uring).reactors(1).start() {
+        Ok(_) => vec![DriverChoice::Poll, DriverChoice::Uring],
+        Err(why) => {
+            eprintln!("not tried on io_uring: {why}");
+            vec![DriverChoice::Poll]
+        }
+    }
+}
+
+/// A server that runs, on two reactors.
+pub(crate) struct Rig {
+    pub(crate) running: Running,
+    address: SocketAddr,
+}
+
+impl Rig {
+    pub(crate) fn start(driver: DriverChoice, routes: &Routes) -> Self {
+        let routes = routes.clone();
+        Self::with(driver, move || HttpService::new(&routes))
+    }
+
+    pub(crate) fn with(driver: DriverChoice, service: impl Fn() -> HttpService + Send + Sync + 'static) -> Self {
+        let engine = Engine::new().driver(driver).reactors(2).listen("tcp://127.0.0.1:0", service);
+        let running = engine.expect("an address").start().expect("the engine starts");
+        let Some(Address::Tcp(address)) = running.addresses().next().cloned() else { panic!("it listens on TCP") };
+        Self { running, address }
+    }
+
+    pub(crate) fn connect(&self) -> Client {
+        let stream = TcpStream::connect(self.address).expect("the server accepts");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        stream.set_nodelay(true).expect("no delay");
+        Client { stream }
+    }
+
+    /// Asks on a connection of its own, with these header lines, each with its ending.
+    #[track_caller]
+    pub(crate) fn ask(&self, request_line: &str, fields: &str) -> Response {
+        let mut client = self.connect();
+        client.send(&format!("{request_line} HTTP/1.1\r\nHost: h\r\n{fields}\r\n"));
+        client.response(request_line.starts_with("HEAD "))
+    }
+}
+
+/// One connection.
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
+}
+
+/// A response with its body.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    head: String,
+    pub(crate) body: String,
+}
+
+impl Response {
+    /// The value of a header field, or nothing.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let fields = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
+        fields.filter(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
+    }
+}
+
+impl Client {
+    #[track_caller]
+    pub(crate) fn send(&mut self, text: &str) {
+        self.stream.write_all(text.as_bytes()).expect("it is taken");
+    }
+
+    /// Asks for a path, and for no more than that.
+    #[track_caller]
+    pub(crate) fn get(&mut self, path: &str) -> Response {
+        self.send(&format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n"));
+        self.response(false)
+    }
+
+    /// Reads a response; one to `HEAD` has no body.
+    #[track_caller]
+    pub(crate) fn response(&mut self, to_head: bool) -> Response {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            head += &self.read(1);
+        }
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line");
+        let mut response = Response { status, head, body: String::new() };
+        let length = response.header("content-length").map_or(0, |length| length.parse().expect("a length"));
+        if !to_head {
+            response.body = self.read(length);
+        }
+        response
+    }
+
+    /// So many bytes, as text.
+    #[track_caller]
+    pub(crate) fn read(&mut self, length: usize) -> String {
+        let mut bytes = vec![0; length];
+        self.stream.read_exact(&mut bytes).expect("more comes");
+        String::from_utf8(bytes).expect("text")
+    }
+
+    /// Nothing comes but the end.
+    #[track_caller]
+    pub(crate) fn expect_end(&mut self) {
+        let mut rest = Vec::new();
+        // A reset is an end too.
+        let _ = self.stream.read_to_end(&mut rest);
+        assert_eq!(String::from_utf8_lossy(&rest), "");
+    }
+}

@@ -1,0 +1,136 @@
+//! Which handler answers a request, and what is answered where there is none.
+
+mod rig;
+
+use gannet_http::{Cx, RouteError, Router, Routes, decode};
+use rig::{Rig, drivers};
+
+fn say(text: &'static str) -> impl Fn(&mut Cx<'_>) + Send + Sync + 'static {
+    move |cx| cx.text(text)
+}
+
+fn routes() -> Routes {
+    Router::new()
+        .get("/", say("root"))
+        .get("/about", say("about"))
+        .get("/users/me", say("me"))
+        .get("/users/{id}", |cx| {
+            let (id, route) = (cx.param("id"), cx.route().unwrap_or_default());
+            write!(cx, "user {id} of {route}");
+        })
+        .delete("/users/{id}", |cx| cx.status(204))
+        .get("/users/{id}/posts/{post}", |cx| {
+            let (id, post, none) = (cx.param("id"), cx.param("post"), cx.param("none"));
+            write!(cx, "post {post} of {id}{none}");
+        })
+        .get("/files/{*path}", |cx| {
+            let path = cx.param("path");
+            write!(cx, "file {path}");
+        })
+        .get("/name/{name}", |cx| {
+            let name = decode(cx.param("name")).unwrap_or_default();
+            write!(cx, "{name}");
+        })
+        .get("/query", |cx| {
+            let (all, q) = (cx.query().unwrap_or_default(), cx.query_value("q").unwrap_or_default());
+            write!(cx, "{all} {q}");
+        })
+        .post("/echo", |cx| cx.bytes(cx.request_body()))
+        .route("PROPFIND", "/dav", say("dav"))
+        .route("OPTIONS", "/own", say("own options"))
+        .group("/api", |api| {
+            api.get("", say("api")).get("/", say("api/")).group("/v1", |v1| v1.get("/{thing}", say("thing")))
+        })
+        .build()
+        .expect("they do not conflict")
+}
+
+#[test]
+fn each_request_is_answered_by_its_route() {
+    for driver in drivers() {
+        let rig = Rig::start(driver, &routes());
+        for (request, status, body) in [
+            ("GET /", 200, "root"),
+            ("GET /?a=b", 200, "root"),
+            ("GET http://h/about?x", 200, "about"),
+            ("GET /about", 200, "about"),
+            ("GET /about/", 404, "not found\n"),
+            ("GET /users/me", 200, "me"),
+            ("GET /users/7", 200, "user 7 of /users/{id}"),
+            ("GET /users/", 404, "not found\n"),
+            ("DELETE /users/7", 204, ""),
+            ("GET /users/7/posts/9", 200, "post 9 of 7"),
+            ("GET /files/a/b.txt", 200, "file a/b.txt"),
+            ("GET /files/", 404, "not found\n"),
+            ("GET /name/gr%C3%BCn%2Fblau", 200, "grün/blau"),
+            ("GET /query?x=1&q=a+b%26c", 200, "x=1&q=a+b%26c a b&c"),
+            ("POST /echo", 200, ""),
+            ("PROPFIND /dav", 200, "dav"),
+            ("propfind /dav", 405, "method not allowed\n"),
+            ("GET /api", 200, "api"),
+            ("GET /api/", 200, "api/"),
+            ("GET /api/v1/x", 200, "thing"),
+            ("GET /nowhere", 404, "not found\n"),
+        ] {
+            let response = rig.ask(request, "");
+            assert_eq!((response.status, response.body.as_str()), (status, body), "{request}");
+        }
+    }
+}
+
+#[test]
+fn other_methods_are_told_which_there_are() {
+    for driver in drivers() {
+        let rig = Rig::start(driver, &routes());
+        for (request, status, allow) in [
+            ("POST /about", 405, Some("GET, HEAD, OPTIONS")),
+            ("PUT /users/7", 405, Some("GET, DELETE, HEAD, OPTIONS")),
+            ("HEAD /echo", 405, Some("POST, OPTIONS")),
+            ("OPTIONS /users/7", 204, Some("GET, DELETE, HEAD, OPTIONS")),
+            ("OPTIONS /own", 200, None),
+            ("GET /own", 405, Some("OPTIONS")),
+            ("OPTIONS *", 204, Some("GET, DELETE, POST, PROPFIND, OPTIONS, HEAD")),
+            ("OPTIONS /nowhere", 404, None),
+        ] {
+            let response = rig.ask(request, "");
+            assert_eq!((response.status, response.header("allow")), (status, allow), "{request}");
+        }
+    }
+}
+
+#[test]
+fn head_is_answered_as_get_is_but_without_the_body() {
+    for driver in drivers() {
+        let rig = Rig::start(driver, &routes());
+        let mut client = rig.connect();
+        client.send("HEAD /about HTTP/1.1\r\nHost: h\r\n\r\nGET /about HTTP/1.1\r\nHost: h\r\n\r\n");
+        let head = client.response(true);
+        assert_eq!((head.status, head.header("content-length")), (200, Some("5")));
+        assert_eq!(head.header("content-type"), Some("text/plain; charset=utf-8"));
+        assert_eq!(client.response(false).body, "about");
+    }
+}
+
+#[test]
+fn routes_that_cannot_be_are_refused_with_what_is_wrong() {
+    let conflict = |route: &str, with: &str| RouteError::Conflict {
+        method: "GET".to_owned(),
+        route: route.to_owned(),
+        with: with.to_owned(),
+    };
+    let twice = Router::new().get("/a", say("")).post("/a", say("")).get("/a", say("")).build();
+    assert_eq!(twice.expect_err("twice"), conflict("/a", "/a"));
+    let named = Router::new().get("/u/{id}", say("")).group("/u", |u| u.get("/{name}", say(""))).build();
+    let error = named.expect_err("two names");
+    assert_eq!(error, conflict("/u/{name}", "/u/{id}"));
+    assert_eq!(error.to_string(), "the route GET /u/{name} conflicts with /u/{id}");
+    for (router, about) in [
+        (Router::new().get("about", say("")), "\"about\" cannot be a route: a path begins with a slash"),
+        (Router::new().get("/{", say("")), "\"/{\" cannot be a route: "),
+        (Router::new().get("/{*rest}/more", say("")), "\"/{*rest}/more\" cannot be a route: "),
+        (Router::new().group("/api/", |api| api.get("/x", say(""))), "\"/api/\" cannot be a route: a group's prefix"),
+    ] {
+        let error = router.build().expect_err(about).to_string();
+        assert!(error.starts_with(about), "{error}");
+    }
+}
