@@ -136,6 +136,9 @@ impl Service for HttpService {
     type Codec = Requests;
     type Session = Session;
 
+    /// To know of requests that have begun.
+    const LOOKS_AHEAD: bool = true;
+
     fn name(&self) -> &str {
         "http"
     }
@@ -150,7 +153,6 @@ impl Service for HttpService {
         timeouts
     }
 
-    #[inline]
     fn ahead(&mut self, session: &Session, _: &[u8]) {
         session.begun.set(true);
     }
