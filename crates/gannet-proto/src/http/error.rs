@@ -96,7 +96,7 @@ pub enum Error {
     },
 
     /// `CONNECT`, which only proxies have a use for (RFC 9110 §9.3.6).
-    #[error("CONNECT is not implemented")]
+    #[error("CONNECT is for proxies, and not answered here")]
     Connect,
 
     /// The body has a transfer coding other than `chunked` (RFC 9112 §6.1).

@@ -45,8 +45,8 @@ pub(crate) struct Client {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names {
     pub(crate) name: String,
-    pub(crate) library: String,
-    pub(crate) library_version: String,
+    pub(crate) lib_name: String,
+    pub(crate) lib_version: String,
 }
 
 /// What is on or off for a connection.

@@ -53,7 +53,7 @@ fn setinfo(turn: &mut Turn<'_, '_, '_>) -> Outcome {
     }
     let value = valid(turn.args[3], &option)?;
     if let Some(client) = turn.client() {
-        client.rename(|names| *if is_name { &mut names.library } else { &mut names.library_version } = value);
+        client.rename(|names| *if is_name { &mut names.lib_name } else { &mut names.lib_version } = value);
     }
     turn.reply().ok();
     Ok(())

@@ -128,7 +128,7 @@ fn describe(text: &mut String, client: &Client, server: &Server, now_s: u32) {
         client.db.load(Relaxed),
         client.last().map_or("NULL", |command| command.name),
         client.version.load(Relaxed),
-        names.library,
-        names.library_version,
+        names.lib_name,
+        names.lib_version,
     );
 }

@@ -219,7 +219,8 @@ impl Service for Looker {
 
     fn message(&mut self, (): &mut (), line: &[u8], cx: &mut Context<'_, Self>) {
         let was_shown = self.shown.windows(line.len()).any(|shown| shown == line);
-        cx.send([if was_shown && self.fetched { b"seen " } else { b"new " }, line]);
+        assert!(self.fetched || !was_shown, "a message that was looked at comes before anything was fetched for it");
+        cx.send([if was_shown { b"seen " } else { b"new " }, line]);
     }
 }
 
