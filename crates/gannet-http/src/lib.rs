@@ -41,6 +41,7 @@ mod percent;
 mod router;
 mod routes;
 mod service;
+mod wire;
 
 pub use gannet::proto::http::{HeaderError, Method, Request, Requests, Version};
 
@@ -50,3 +51,4 @@ pub use crate::percent::decode;
 pub use crate::router::{RouteError, Router};
 pub use crate::routes::Routes;
 pub use crate::service::{DRAIN_GRACE, HttpService, Session};
+pub use crate::wire::{Incoming, Spoken, Wire};

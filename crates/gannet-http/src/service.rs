@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use gannet::proto::DecodeError;
 use gannet::proto::http::{Answer, CONTINUE, Event, Request, Requests};
+use gannet::proto::ws::WebSocket;
 use gannet::{Context, Drain, Service, Timeouts};
 
 use crate::clock::Date;
 use crate::draft::Draft;
 use crate::routes::Routes;
+use crate::wire::{Incoming, Wire};
 
 /// A response from this size on is handed over instead of copied, in bytes.
 const LARGE_BYTES: usize = 32 << 10;
@@ -49,7 +51,7 @@ pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
 /// who keeps one sees what a handler makes of [`Cx::is_draining`](crate::Cx::is_draining).
 pub struct HttpService {
     routes: Routes,
-    codec: Requests,
+    codec: Wire,
     keep_alive: Duration,
     request_timeout: Duration,
     draft: Draft,
@@ -66,7 +68,7 @@ impl HttpService {
     pub fn new(routes: &Routes) -> Self {
         Self {
             routes: routes.clone(),
-            codec: Requests::new(),
+            codec: Wire { requests: Requests::new(), websocket: WebSocket::server() },
             keep_alive: Duration::from_secs(60),
             request_timeout: Duration::from_secs(10),
             draft: Draft::new(),
@@ -80,7 +82,7 @@ impl HttpService {
     /// to [`Requests::largest`].
     #[must_use]
     pub fn limits(self, requests: Requests) -> Self {
-        Self { codec: requests, ..self }
+        Self { codec: Wire { requests, ..self.codec }, ..self }
     }
 
     /// Sets how long a connection may be without a request (default 60 s).
@@ -133,7 +135,7 @@ impl HttpService {
 }
 
 impl Service for HttpService {
-    type Codec = Requests;
+    type Codec = Wire;
     type Session = Session;
 
     /// To know of requests that have begun.
@@ -143,7 +145,7 @@ impl Service for HttpService {
         "http"
     }
 
-    fn codec(&self) -> Requests {
+    fn codec(&self) -> Wire {
         self.codec.clone()
     }
 
@@ -158,26 +160,27 @@ impl Service for HttpService {
     }
 
     #[inline]
-    fn message(&mut self, session: &mut Session, event: Event<'_>, cx: &mut Context<'_, Self>) {
+    fn message(&mut self, session: &mut Session, incoming: Incoming<'_>, cx: &mut Context<'_, Self>) {
         session.begun.set(false);
         session.last_call = false;
-        match event {
-            Event::Request(request) => self.serve(request, cx),
-            Event::Expect(request) => {
-                session.head = Some(request.head().into());
+        match incoming {
+            Incoming::Http(Event::Request(request)) => self.serve(request, cx),
+            Incoming::Http(Event::Expect(request)) => {
+                session.mode = Mode::Asked(request.head().into());
                 session.begun.set(true);
                 session.last_call = true;
                 cx.answer(CONTINUE);
                 cx.set_timer(self.request_timeout);
             }
-            Event::Body(body) => {
-                let head = session.head.take().unwrap_or_default();
+            Incoming::Http(Event::Body(body)) => {
+                let Mode::Asked(head) = mem::take(&mut session.mode) else { return };
                 match Request::from_head(&head, body) {
                     Ok(request) => self.serve(request, cx),
                     // It was one before.
                     Err(error) => self.turn_away(error.status(), format_args!("{error}\n"), cx),
                 }
             }
+            Incoming::WebSocket(_) => {}
         }
     }
 
@@ -220,11 +223,20 @@ impl fmt::Debug for HttpService {
 /// What is kept for each connection.
 #[derive(Debug, Default)]
 pub struct Session {
-    /// The head of a request whose body was asked for with "100 Continue".
-    head: Option<Box<[u8]>>,
+    mode: Mode,
     /// Whether bytes have come that are no whole request yet. What came in one piece with the request before shows only
     /// when more follows: who sends nothing more then counts as idle.
     begun: Cell<bool>,
     /// Whether the time that is running is the last.
     last_call: bool,
+}
+
+/// What a connection is doing.
+#[derive(Debug, Default)]
+enum Mode {
+    /// It waits for a request.
+    #[default]
+    Idle,
+    /// The body was asked for with "100 Continue" of the request with this head.
+    Asked(Box<[u8]>),
 }

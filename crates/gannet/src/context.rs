@@ -198,6 +198,17 @@ impl<S: Service> Context<'_, S> {
         self.state
     }
 
+    /// Has the codec look again at what it left of the received bytes, although no more came: for a service that
+    /// changed [`Context::codec_state`] outside of `message`. It happens when the callback has returned.
+    pub fn decode_again(&mut self) {
+        if let Some(connection) = self.core.slab.get_mut(self.token)
+            && let Some(carry) = &mut connection.carry
+        {
+            carry.need = 0;
+            self.core.mark(self.token);
+        }
+    }
+
     /// The number of this reactor, from 0.
     #[must_use]
     pub fn reactor(&self) -> usize {
