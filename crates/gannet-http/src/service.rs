@@ -273,3 +273,16 @@ impl Mode {
         matches!(self, Self::WebSocket(_))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Spoken;
+
+    #[test]
+    fn what_is_kept_for_a_connection_leaves_room_in_the_budget() {
+        // 256 bytes an idle WebSocket connection, of which the engine takes 136.
+        let (session, spoken) = (size_of::<Session>(), size_of::<Spoken>());
+        assert!(session + spoken <= 112, "{session} bytes and {spoken} bytes");
+    }
+}
