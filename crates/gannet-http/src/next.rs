@@ -1,23 +1,27 @@
-//! What comes after a handler, where that is not just its response.
+//! What comes after a handler has returned, where the response is not whole by then.
 
-use gannet::Context;
-use gannet::proto::http::Answer;
+use std::fmt;
 
-use crate::service::{HttpService, Session};
+use crate::deferred::Start;
+use crate::stream::Beginning;
 use crate::websocket::Upgrade;
 
-/// What a handler wants done when it has returned.
-#[derive(Debug)]
+/// What a handler left to be done.
 pub(crate) enum Next {
+    /// The response comes later; the work for it is to be begun, where there is some.
+    Deferred(Option<Start>),
+    /// The body is written piece by piece.
+    Stream(Beginning),
     /// The connection speaks WebSocket from here on.
     WebSocket(Upgrade),
 }
 
-impl HttpService {
-    /// Does what a handler wanted done.
-    pub(crate) fn follow(&mut self, next: Next, answer: Answer, session: &mut Session, cx: &mut Context<'_, Self>) {
-        match next {
-            Next::WebSocket(upgrade) => self.upgrade(upgrade, answer, session, cx),
-        }
+impl fmt::Debug for Next {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Deferred(_) => "Deferred",
+            Self::Stream(_) => "Stream",
+            Self::WebSocket(_) => "WebSocket",
+        })
     }
 }

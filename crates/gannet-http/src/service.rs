@@ -6,13 +6,16 @@ use std::mem;
 use std::time::Duration;
 
 use gannet::proto::DecodeError;
-use gannet::proto::http::{Answer, CONTINUE, Event, Request, Requests};
+use gannet::proto::http::{Answer, CONTINUE, Event, Persistence, Request, Requests};
 use gannet::proto::ws::WebSocket;
 use gannet::{CloseReason, Context, Drain, Heartbeat, Service, Timeouts};
 
 use crate::clock::Date;
+use crate::deferred::Pending;
 use crate::draft::Draft;
+use crate::next::Next;
 use crate::routes::Routes;
+use crate::stream::Streaming;
 use crate::websocket::{Conversation, Settings};
 use crate::wire::{Incoming, Wire};
 
@@ -53,7 +56,7 @@ pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
 pub struct HttpService {
     routes: Routes,
     pub(crate) codec: Wire,
-    keep_alive: Duration,
+    pub(crate) keep_alive: Duration,
     request_timeout: Duration,
     pub(crate) draft: Draft,
     /// The response in the bytes that are sent.
@@ -102,13 +105,21 @@ impl HttpService {
 
     /// Has a request answered, and sends the response.
     #[inline]
-    fn serve(&mut self, request: Request<'_>, session: &mut Session, cx: &mut Context<'_, Self>) {
+    fn serve(&mut self, session: &mut Session, request: Request<'_>, cx: &mut Context<'_, Self>) {
         self.serial += 1;
         self.draft.clear();
         self.routes.answer(request, &mut self.draft, cx, self.serial);
+        self.respond(session, request.answer(), self.serial, cx);
+    }
+
+    /// Sends the response that was drafted, or goes on as it says.
+    #[inline]
+    pub(crate) fn respond(&mut self, session: &mut Session, answer: Answer, serial: u64, cx: &mut Context<'_, Self>) {
         match self.draft.next.take() {
-            None => self.send(request.answer(), cx),
-            Some(next) => self.follow(next, request.answer(), session, cx),
+            None => self.send(answer, cx),
+            Some(Next::Deferred(start)) => self.defer(session, start, answer, serial, cx),
+            Some(Next::Stream(beginning)) => self.begin_stream(session, beginning, answer, serial, cx),
+            Some(Next::WebSocket(upgrade)) => self.upgrade(upgrade, answer, session, cx),
         }
     }
 
@@ -132,6 +143,12 @@ impl HttpService {
         } else {
             cx.answer_shared(mem::take(out).into());
         }
+        self.go_on(persistence, cx);
+    }
+
+    /// After a response: waits for the next request, or closes.
+    #[inline]
+    pub(crate) fn go_on(&mut self, persistence: Persistence, cx: &mut Context<'_, Self>) {
         if persistence.is_keep() {
             cx.set_timer(self.keep_alive);
         } else {
@@ -171,7 +188,7 @@ impl Service for HttpService {
         session.begun.set(false);
         session.last_call = false;
         match incoming {
-            Incoming::Http(Event::Request(request)) => self.serve(request, session, cx),
+            Incoming::Http(Event::Request(request)) => self.serve(session, request, cx),
             Incoming::Http(Event::Expect(request)) => {
                 session.mode = Mode::Asked(request.head().into());
                 session.begun.set(true);
@@ -182,7 +199,7 @@ impl Service for HttpService {
             Incoming::Http(Event::Body(body)) => {
                 let Mode::Asked(head) = mem::take(&mut session.mode) else { return };
                 match Request::from_head(&head, body) {
-                    Ok(request) => self.serve(request, session, cx),
+                    Ok(request) => self.serve(session, request, cx),
                     // It was one before.
                     Err(error) => self.turn_away(error.status(), format_args!("{error}\n"), cx),
                 }
@@ -194,6 +211,8 @@ impl Service for HttpService {
     fn malformed(&mut self, session: &mut Session, error: &DecodeError, cx: &mut Context<'_, Self>) {
         match error {
             _ if session.mode.is_websocket() => self.not_websocket(session, error, cx),
+            // In the middle of a response there are no words for it.
+            _ if matches!(session.mode, Mode::Stream(_)) => cx.reset(),
             DecodeError::Http(error) => self.turn_away(error.status(), format_args!("{error}\n"), cx),
             DecodeError::TooLarge { .. } => self.turn_away(413, format_args!("{error}\n"), cx),
             _ => self.turn_away(400, format_args!("{error}\n"), cx),
@@ -201,9 +220,13 @@ impl Service for HttpService {
     }
 
     fn timer(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
-        if session.mode.is_websocket() {
-            self.websocket_timer(session, cx);
-        } else if cx.is_draining() {
+        match session.mode {
+            Mode::Deferred(_) => return self.overdue(session, cx),
+            Mode::Stream(_) => return self.stream_timer(session, cx),
+            Mode::WebSocket(_) => return self.websocket_timer(session, cx),
+            Mode::Idle | Mode::Asked(_) => {}
+        }
+        if cx.is_draining() {
             cx.close_flushed();
         } else if cx.outbox_len() > 0 {
             // The client still reads: it is not idle.
@@ -223,19 +246,29 @@ impl Service for HttpService {
     }
 
     fn drained(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
-        self.websocket_drained(session, cx);
+        match session.mode {
+            Mode::Stream(_) => self.stream_drained(session, cx),
+            Mode::WebSocket(_) => self.websocket_drained(session, cx),
+            Mode::Idle | Mode::Asked(_) | Mode::Deferred(_) => {}
+        }
     }
 
     fn drain(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) -> Drain {
-        if session.mode.is_websocket() {
-            return self.websocket_drain(session, cx);
+        match session.mode {
+            Mode::Idle | Mode::Asked(_) => cx.set_timer(DRAIN_GRACE),
+            Mode::Deferred(_) => {}
+            Mode::Stream(_) => self.drain_stream(session, cx),
+            Mode::WebSocket(_) => return self.websocket_drain(session, cx),
         }
-        cx.set_timer(DRAIN_GRACE);
         Drain::GoOn
     }
 
     fn close(&mut self, session: Session, _: CloseReason, cx: &mut Context<'_, Self>) {
-        self.websocket_end(session, cx);
+        match session.mode {
+            Mode::Stream(streaming) => streaming.gone(),
+            Mode::WebSocket(_) => self.websocket_end(session, cx),
+            Mode::Idle | Mode::Asked(_) | Mode::Deferred(_) => {}
+        }
     }
 }
 
@@ -264,6 +297,10 @@ pub(crate) enum Mode {
     Idle,
     /// The body was asked for with "100 Continue" of the request with this head.
     Asked(Box<[u8]>),
+    /// The response comes later.
+    Deferred(Box<Pending>),
+    /// The response's body is written piece by piece.
+    Stream(Box<Streaming>),
     /// It speaks WebSocket.
     WebSocket(Conversation),
 }

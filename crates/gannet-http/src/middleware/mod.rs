@@ -7,6 +7,7 @@
 //! | [`Recover`] | a panic of a handler becomes a 500 |
 //! | [`Cors`] | lets pages of other origins read answers |
 //! | [`Bearer`] | asks for a token |
+//! | [`Timeout`] | sets how long responses may take that come later or piece by piece |
 //!
 //! In this order they do what one expects: an answer to a panic has its name and its line in the log, and the check of a
 //! browser that knows no token yet is answered.
@@ -16,9 +17,11 @@ mod bearer;
 mod cors;
 mod recover;
 mod request_id;
+mod timeout;
 
 pub use access_log::AccessLog;
 pub use bearer::Bearer;
 pub use cors::Cors;
 pub use recover::Recover;
 pub use request_id::RequestId;
+pub use timeout::Timeout;
