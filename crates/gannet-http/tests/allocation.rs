@@ -7,7 +7,7 @@ use std::io::{Read as _, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gannet_http::Router;
-use gannet_http::middleware::{AccessLog, Bearer, Cors, Recover, RequestId};
+use gannet_http::middleware::{AccessLog, Bearer, Cors, HandlerTime, Recover, RequestId};
 use rig::{Rig, drivers};
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
@@ -43,6 +43,7 @@ fn a_small_response_allocates_nothing() {
     let routes = Router::new()
         .layer(RequestId::new())
         .layer(AccessLog)
+        .layer(HandlerTime::new())
         .layer(Recover)
         .layer(Cors::any())
         .group("/api", |api| {

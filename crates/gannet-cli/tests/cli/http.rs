@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 
 use rustix::process::Signal;
 
+use crate::exposition;
 use crate::server::{Folder, Server, Stream, drivers};
 
 const HTTP: &str = "--listen=http=tcp://127.0.0.1:0";
@@ -73,19 +74,41 @@ fn the_counters_are_there_for_prometheus() {
         ] {
             assert!(body.lines().any(|own| own == line), "{line:?} is missing: {body}");
         }
-        // Each sample belongs to a metric that was described before.
-        let mut described = "";
-        for line in body.lines() {
-            match line.strip_prefix("# TYPE ") {
-                Some(rest) => described = rest.split(' ').next().unwrap_or_default(),
-                None if line.starts_with("# HELP ") => {}
-                None => {
-                    let name = line.split(['{', ' ']).next().unwrap_or_default();
-                    let value = line.rsplit(' ').next().and_then(|value| value.parse::<u64>().ok());
-                    assert!(name == described && value.is_some(), "{line}");
+        exposition::check(body);
+    }
+}
+
+#[test]
+fn how_long_turns_and_handlers_take_is_there_for_prometheus() {
+    for driver in drivers() {
+        let folder = Folder::new(&format!("times-{driver}"));
+        let unix = format!("--listen=http={}", folder.url("http"));
+        let server = Server::serve(driver, &[HTTP, &unix]);
+        for url in server.urls("http") {
+            let mut stream = Stream::connect(&url);
+            for _ in 0..200 {
+                stream.write_all(b"GET /hello/you HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("it is taken");
+                let mut answer = Vec::new();
+                while !answer.ends_with(b"hello you\n") {
+                    let mut byte = [0];
+                    stream.read_exact(&mut byte).expect("an answer");
+                    answer.extend(byte);
                 }
             }
         }
+        let response = get(&mut server.connect("http"), "/metrics");
+        let (_, body) = response.split_once("\r\n\r\n").expect("a head");
+        let samples = exposition::check(body);
+        let value = |name: &str, label: (&str, &str)| {
+            let own = samples.iter().filter(|sample| sample.name == name && sample.label(label.0) == Some(label.1));
+            own.map(|sample| sample.value).sum::<f64>()
+        };
+        let turns = ["0", "1"].map(|reactor| value("gannet_reactor_turn_seconds_count", ("reactor", reactor)));
+        assert!(turns[0] + turns[1] >= 400.0, "each request was waited for: {body}");
+        let hello = ("route", "/hello/{name}");
+        let timed = value("gannet_http_handler_seconds_count", hello);
+        assert!((20.0..=30.0).contains(&timed), "{timed} of 400, on both listeners: {body}");
+        assert!(value("gannet_http_handler_seconds_sum", hello) > 0.0, "{body}");
     }
 }
 

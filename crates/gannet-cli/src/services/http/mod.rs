@@ -29,6 +29,7 @@ pub(super) static ENTRY: Entry = Entry {
 fn routes(site: &Arc<Site>) -> Result<Routes, RouteError> {
     let (shown, counted) = (site.clone(), site.clone());
     Router::new()
+        .layer(site.times.clone())
         .layer(Recover)
         .get("/", move |cx| page::write(cx, &shown))
         .get("/hello/{name}", hello)
