@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 
+use base64::Engine as _;
 use rustix::process::Signal;
 
 use crate::exposition;
@@ -50,6 +51,43 @@ fn the_pages_are_what_the_first_one_says() {
                 assert!(response.starts_with(&start) && response.ends_with(&end), "{path}: {response}");
             }
         }
+    }
+}
+
+/// What stands between two marks, which come once.
+fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
+    let (_, rest) = text.split_once(start).unwrap_or_else(|| panic!("no {start} in {text}"));
+    let (inside, rest) = rest.split_once(end).unwrap_or_else(|| panic!("no {end} in {text}"));
+    assert!(!rest.contains(start), "{start} comes twice: {text}");
+    inside
+}
+
+#[test]
+fn a_browser_runs_the_script_and_the_style_of_the_page_and_nothing_else() {
+    let server = Server::serve(drivers()[0], &[HTTP]);
+    let response = get(&mut server.connect("http"), "/");
+    let (head, page) = response.split_once("\r\n\r\n").expect("a head");
+    let policy = between(head, "Content-Security-Policy: ", "\r\n");
+    let directives: Vec<&str> = policy.split("; ").collect();
+    for (directive, inside) in
+        [("script-src", between(page, "<script>", "</script>")), ("style-src", between(page, "<style>", "</style>"))]
+    {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, inside.as_bytes());
+        let allowed = format!("{directive} 'sha256-{}'", base64::prelude::BASE64_STANDARD.encode(digest));
+        assert!(directives.contains(&allowed.as_str()), "the policy should have {allowed:?}: {policy:?}");
+    }
+    for directive in ["default-src 'none'", "connect-src 'self'", "base-uri 'none'", "frame-ancestors 'none'"] {
+        assert!(directives.contains(&directive), "{directive}: {policy}");
+    }
+    // What a browser is told to load comes with the page; what it may not run is not there.
+    for mark in [" src=", "url(", "@import", " onclick=", " style=", "http://", "https://"] {
+        let shown = page.split("<table>").next().expect("a beginning").to_owned()
+            + page.split("</table>").last().expect("an end");
+        assert!(!shown.contains(mark), "{mark:?}: {page}");
+    }
+    for id in ["ws-form", "ws-text", "ws-state", "ws-echo", "sse-state", "sse-clock"] {
+        assert_eq!(page.matches(&format!("id=\"{id}\"")).count(), 1, "{id}: {page}");
+        assert!(page.contains(&format!("at(\"{id}\")")), "{id} is filled in: {page}");
     }
 }
 
