@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use gannet::proto::ws;
 use gannet_http::Router;
-use gannet_http::middleware::{AccessLog, Bearer, Cors, Recover, RequestId};
+use gannet_http::middleware::{AccessLog, Bearer, Cors, HandlerTime, Recover, RequestId};
 use gannet_http::websocket::{Handler, Handshake, Socket};
 use rig::{Rig, drivers};
 
@@ -50,6 +50,7 @@ fn a_small_response_allocates_nothing() {
     let routes = Router::new()
         .layer(RequestId::new())
         .layer(AccessLog)
+        .layer(HandlerTime::new())
         .layer(Recover)
         .layer(Cors::any())
         .group("/api", |api| {

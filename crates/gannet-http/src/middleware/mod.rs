@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`RequestId`] | gives each request a name, in the response and for the log |
 //! | [`AccessLog`] | a line in the log for each request |
+//! | [`HandlerTime`] | how long handlers take, of a sample of requests |
 //! | [`Recover`] | a panic of a handler becomes a 500 |
 //! | [`Cors`] | lets pages of other origins read answers |
 //! | [`Bearer`] | asks for a token |
@@ -15,6 +16,7 @@
 mod access_log;
 mod bearer;
 mod cors;
+mod handler_time;
 mod recover;
 mod request_id;
 mod timeout;
@@ -22,6 +24,7 @@ mod timeout;
 pub use access_log::AccessLog;
 pub use bearer::Bearer;
 pub use cors::Cors;
+pub use handler_time::{HandlerTime, RouteTimes};
 pub use recover::Recover;
 pub use request_id::RequestId;
 pub use timeout::Timeout;

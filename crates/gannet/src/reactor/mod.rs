@@ -182,8 +182,10 @@ impl<D: Driver> Reactor<D> {
         self.core.counters.starved.set(self.driver.starved());
         self.core.counters.timers.set(self.core.wheel.len() as u64);
         self.clock = self.driver.now();
-        if self.clock.saturating_sub(began) > STALL {
-            self.report_stall(self.clock.saturating_sub(began));
+        let took = self.clock.saturating_sub(began);
+        self.core.counters.turns.record(took);
+        if took > STALL {
+            self.report_stall(took);
         }
         Ok(())
     }

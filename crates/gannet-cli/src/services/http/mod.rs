@@ -32,6 +32,7 @@ fn routes(site: &Arc<Site>) -> Result<Routes, RouteError> {
     let (shown, counted) = (site.clone(), site.clone());
     let handshake = Handshake::new();
     Router::new()
+        .layer(site.times.clone())
         .layer(Recover)
         .get("/", move |cx| page::write(cx, &shown))
         .get("/hello/{name}", hello)
