@@ -7,7 +7,7 @@ use std::io::{Read as _, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gannet_http::Router;
-use gannet_http::middleware::{AccessLog, Bearer, Cors, Recover, RequestId};
+use gannet_http::middleware::{AccessLog, Bearer, Cors, RateLimit, Recover, RequestId};
 use rig::{Rig, drivers};
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
@@ -45,6 +45,7 @@ fn a_small_response_allocates_nothing() {
         .layer(AccessLog)
         .layer(Recover)
         .layer(Cors::any())
+        .layer(RateLimit::per_second(1_000_000))
         .group("/api", |api| {
             api.layer(Bearer::new("secret")).get("/hello/{name}/{again}", |cx| {
                 let (name, query) = (cx.param("name"), cx.query_value("q").unwrap_or_default());

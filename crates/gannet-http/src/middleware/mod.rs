@@ -7,18 +7,22 @@
 //! | [`Recover`] | a panic of a handler becomes a 500 |
 //! | [`Cors`] | lets pages of other origins read answers |
 //! | [`Bearer`] | asks for a token |
+//! | [`RateLimit`] | bounds how many requests a client may make |
 //!
 //! In this order they do what one expects: an answer to a panic has its name and its line in the log, and the check of a
 //! browser that knows no token yet is answered.
 
 mod access_log;
 mod bearer;
+mod buckets;
 mod cors;
+mod rate_limit;
 mod recover;
 mod request_id;
 
 pub use access_log::AccessLog;
 pub use bearer::Bearer;
 pub use cors::Cors;
+pub use rate_limit::RateLimit;
 pub use recover::Recover;
 pub use request_id::RequestId;
