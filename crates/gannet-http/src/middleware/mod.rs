@@ -8,14 +8,19 @@
 //! | [`Cors`] | lets pages of other origins read answers |
 //! | [`Bearer`] | asks for a token |
 //! | [`RateLimit`] | bounds how many requests a client may make |
+//! | [`Gzip`] | compresses responses |
 //!
 //! In this order they do what one expects: an answer to a panic has its name and its line in the log, and the check of a
 //! browser that knows no token yet is answered.
 
+#[cfg(feature = "gzip")]
+mod accept_encoding;
 mod access_log;
 mod bearer;
 mod buckets;
 mod cors;
+#[cfg(feature = "gzip")]
+mod gzip;
 mod rate_limit;
 mod recover;
 mod request_id;
@@ -23,6 +28,8 @@ mod request_id;
 pub use access_log::AccessLog;
 pub use bearer::Bearer;
 pub use cors::Cors;
+#[cfg(feature = "gzip")]
+pub use gzip::Gzip;
 pub use rate_limit::RateLimit;
 pub use recover::Recover;
 pub use request_id::RequestId;

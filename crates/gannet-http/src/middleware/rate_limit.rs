@@ -41,9 +41,9 @@ type Key = dyn for<'a> Fn(&Cx<'a>) -> Option<&'a [u8]> + Send + Sync;
 /// # One limit on all reactors
 ///
 /// The buckets are shared by all reactors, and by the clones of a limit: it holds for the server, on whichever
-/// connections the requests come. Taking a token is a look at two cache lines and one compare-and-swap, 30 to 50 ns with the hash, without
-/// a lock or an allocation. Time is that of the reactors' turns, brought to one beginning when a reactor first needs it:
-/// they agree to within the time that a turn takes.
+/// connections the requests come. Taking a token is a look at two cache lines and one compare-and-swap, 30 to 50 ns with
+/// the hash, without a lock or an allocation. Time is that of the reactors' turns, brought to one beginning when a
+/// reactor first needs it: they agree to within the time that a turn takes.
 ///
 /// # How many are known
 ///
