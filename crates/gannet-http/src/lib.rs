@@ -34,21 +34,28 @@
 
 mod clock;
 mod cx;
+mod deferred;
 mod draft;
 mod layer;
 pub mod middleware;
+mod next;
 mod percent;
+mod response;
 mod router;
 mod routes;
 mod service;
+mod stream;
 mod wire;
 
 pub use gannet::proto::http::{HeaderError, Method, Request, Requests, Version};
 
 pub use crate::cx::Cx;
+pub use crate::deferred::{DEFERRED_TIMEOUT, Later};
 pub use crate::layer::Layer;
 pub use crate::percent::decode;
+pub use crate::response::Reply;
 pub use crate::router::{RouteError, Router};
 pub use crate::routes::Routes;
 pub use crate::service::{DRAIN_GRACE, HttpService, Session};
+pub use crate::stream::{Ended, JoinStreamError, Source, Stream};
 pub use crate::wire::{Incoming, Spoken, Wire};

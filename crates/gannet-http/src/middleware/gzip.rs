@@ -35,7 +35,7 @@ const LEVEL: u32 = 2;
 /// | over 256 KiB ([`largest`](Self::largest)) | compressing would hold up the reactor |
 /// | with a `Content-Encoding`, or `Cache-Control: no-transform` | the handler said so |
 /// | 206, or with a `Content-Range` | the range is one of what is not compressed |
-/// | that is made later, or streamed | it does not pass here |
+/// | that is streamed | it is never there as a whole |
 ///
 /// A strong `ETag` becomes a weak one, since the bytes are others, and `Accept-Ranges` goes. `Vary: Accept-Encoding` is
 /// added to every response that another client may get in gzip, and to 304, so that caches tell them apart. What `HEAD`
@@ -127,7 +127,8 @@ impl Layer for Gzip {
     fn call(&self, cx: &mut Cx<'_>, next: impl Fn(&mut Cx<'_>)) {
         next(cx);
         let wanted = wanted(cx.request().header_all("accept-encoding"));
-        self.finish(cx.draft, wanted);
+        let gzip = self.clone();
+        cx.finally(move |reply| gzip.finish(reply.draft, wanted));
     }
 }
 
@@ -140,7 +141,8 @@ fn may_differ(draft: &Draft) -> bool {
         ..200 | 204..=206 => return false,
         _ => (),
     }
-    !draft.body.is_empty()
+    draft.next.is_none()
+        && !draft.body.is_empty()
         && draft.fault.is_none()
         && field("content-encoding").is_none()
         && field("content-range").is_none()

@@ -9,6 +9,7 @@
 //! | [`Bearer`] | asks for a token |
 //! | [`RateLimit`] | bounds how many requests a client may make |
 //! | [`Gzip`] | compresses responses |
+//! | [`Timeout`] | sets how long responses may take that come later or piece by piece |
 //!
 //! In this order they do what one expects: an answer to a panic has its name and its line in the log, and the check of a
 //! browser that knows no token yet is answered.
@@ -24,6 +25,7 @@ mod gzip;
 mod rate_limit;
 mod recover;
 mod request_id;
+mod timeout;
 
 pub use access_log::AccessLog;
 pub use bearer::Bearer;
@@ -33,3 +35,4 @@ pub use gzip::Gzip;
 pub use rate_limit::RateLimit;
 pub use recover::Recover;
 pub use request_id::RequestId;
+pub use timeout::Timeout;
