@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use gannet::proto::ws;
 use gannet_http::Router;
-use gannet_http::middleware::{AccessLog, Bearer, Cors, HandlerTime, Recover, RequestId};
+use gannet_http::middleware::{AccessLog, Bearer, Cors, HandlerTime, RateLimit, Recover, RequestId};
 use gannet_http::websocket::{Handler, Handshake, Socket};
 use rig::{Rig, drivers};
 
@@ -53,6 +53,7 @@ fn a_small_response_allocates_nothing() {
         .layer(HandlerTime::new())
         .layer(Recover)
         .layer(Cors::any())
+        .layer(RateLimit::per_second(1_000_000))
         .group("/api", |api| {
             api.layer(Bearer::new("secret")).get("/hello/{name}/{again}", |cx| {
                 let (name, query) = (cx.param("name"), cx.query_value("q").unwrap_or_default());
