@@ -387,13 +387,11 @@ fn is_stream(session: &Session, serial: u64) -> bool {
 
 impl HttpService {
     /// Sends the head of the response that was drafted, and begins with its body.
-    #[cold]
     pub(crate) fn begin_stream(
         &mut self,
-        session: &mut Session,
         beginning: Beginning,
         answer: Answer,
-        serial: u64,
+        session: &mut Session,
         cx: &mut Context<'_, Self>,
     ) {
         let Beginning { mut source, length, pulse } = beginning;
@@ -419,7 +417,8 @@ impl HttpService {
             fate: if body.is_none() { Fate::Ended } else { Fate::Going },
             left: left.filter(|_| !body.is_none()),
             body,
-            serial,
+            // No other request of this connection has it, also where this one began with another.
+            serial: self.serial,
             jobs: 0,
             full: status != SendStatus::Queued,
             again: None,
