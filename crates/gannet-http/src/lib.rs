@@ -28,6 +28,7 @@
 //! | [`Reply`], [`Later`] | a response that comes later, and the right to make it |
 //! | [`Source`], [`Stream`] | a body that is written piece by piece; [`sse`] for events |
 //! | [`Layer`] | middleware; [`middleware`] has those that are ready |
+//! | [`websocket`] | WebSocket on a route |
 //! | [`HttpService`] | the service of a listener, with its limits and deadlines |
 //!
 //! A handler is a function of a [`Cx`]. It runs on the reactor's thread and must not block: nothing else of that
@@ -48,6 +49,7 @@ mod routes;
 mod service;
 pub mod sse;
 mod stream;
+pub mod websocket;
 mod wire;
 
 pub use gannet::proto::http::{HeaderError, Method, Request, Requests, Version};
