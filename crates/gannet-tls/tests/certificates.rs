@@ -62,6 +62,17 @@ fn a_certificate_for_clients_is_none_for_a_server() {
     assert!(client.contains("localhost") || client.contains("purpose"), "{client}");
 }
 
+/// As `openssl req -x509` makes one.
+#[test]
+fn a_server_with_the_certificate_of_a_ca_itself_is_refused() {
+    let ca = Ca::new("the CA");
+    let own = ca.issue(&["localhost"], 1, |params| {
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    });
+    let (client, _) = said(&ca, own.identity, TlsVersion::V1_3);
+    assert!(client.starts_with("the server's certificate is that of a CA itself"), "{client}");
+}
+
 #[test]
 fn any_certificate_is_accepted_where_that_was_asked_for() {
     let server = Ca::new("one").issue(&["elsewhere.test"], 1, |params| params.not_after = date_time_ymd(2024, 1, 1));

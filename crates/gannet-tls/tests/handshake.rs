@@ -130,6 +130,19 @@ fn a_client_of_tls_1_2_is_refused_where_1_3_is_the_oldest() {
 }
 
 #[test]
+fn a_client_of_tls_1_1_is_told_that_it_is_too_old() {
+    let (server, _) = pair(TlsVersion::V1_2);
+    let mut end = End::new(&server);
+    // ClientHello, RFC 4346 §7.4.1.2: version, random, no session, one cipher suite, no compression.
+    let mut hello = vec![22, 3, 1, 0, 45, 1, 0, 0, 41, 3, 2];
+    hello.extend([7; 32]);
+    hello.extend([0, 0, 2, 0xc0, 0x13, 1, 0]);
+    end.receive(&hello);
+    assert!(end.why().contains("it is older than TLS 1.2"), "{}", end.why());
+    assert!(!end.wire.is_empty());
+}
+
+#[test]
 fn sessions_are_resumed_in_both_versions() {
     for version in [TlsVersion::V1_2, TlsVersion::V1_3] {
         let (server, client) = pair(version);
