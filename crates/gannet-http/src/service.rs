@@ -40,6 +40,8 @@ pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
 /// | the body, after "100 Continue" | 10 s | 408, closed |
 /// | the kernel takes something of a response | the engine's, 30 s | closed |
 ///
+/// Of these only the last is for a connection that came to speak [WebSocket](crate::websocket), which has its own.
+///
 /// So who sends byte by byte (slow loris) holds a connection for 70 s after a response at most; bodies have to be as
 /// fast as to come whole in that time. Who reads slowly, but reads, is not hurried: over
 /// [`Limits::outbox_high`](gannet::Limits) nothing more is answered on that connection until it has read.
