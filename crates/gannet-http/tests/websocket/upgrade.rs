@@ -128,23 +128,23 @@ fn what_is_no_request_for_a_conversation_is_answered_as_http_and_the_connection_
 
 #[test]
 fn a_layer_that_changes_the_response_has_the_last_word() {
-    let spoilers: [(fn(&mut Cx<'_>), u16); 4] = [
-        (|cx| cx.status(503), 503),
-        (|cx| cx.refuse(403, "not today\n"), 403),
-        (|cx| cx.header("X-Own", "two\r\nlines"), 500),
-        (|_| panic!("as these tests wish"), 500),
+    let spoilers = [
+        (Afterwards(|cx| cx.status(503)), 503),
+        (Afterwards(|cx| cx.refuse(403, "not today\n")), 403),
+        (Afterwards(|cx| cx.header("X-Own", "two\r\nlines")), 500),
+        (Afterwards(|_| panic!("as these tests wish")), 500),
     ];
     for driver in drivers() {
-        for (spoil, status) in spoilers {
+        for (spoil, status) in &spoilers {
             let (calls, heard) = mpsc::channel();
             let (handshake, group) = (Handshake::new(), Group::new());
-            let routes = Router::new().layer(Recover).get("/page", |cx| cx.text("page")).layer(Afterwards(spoil));
+            let routes = Router::new().layer(Recover).get("/page", |cx| cx.text("page")).layer(spoil.clone());
             let routes =
                 routes.get("/ws", move |cx| cx.websocket(&handshake, Actor { calls: calls.clone(), group })).build();
             let rig = http_rig::Rig::start(driver, &routes.expect("they do not conflict"));
             let mut client = rig.connect();
             client.send(&request(""));
-            assert_eq!(client.response(false).status, status);
+            assert_eq!(client.response(false).status, *status);
             assert_eq!(client.get("/page").body, "page");
             assert!(heard.try_recv().is_err(), "the handler was called");
         }
