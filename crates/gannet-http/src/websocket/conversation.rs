@@ -102,7 +102,7 @@ impl HttpService {
         match message {
             Message::Text(text) => self.with_handler(session, cx, |handler, socket| handler.text(&text, socket)),
             Message::Binary(bytes) => self.with_handler(session, cx, |handler, socket| handler.binary(&bytes, socket)),
-            // A pong at most as long as its ping, by the limits of what is sent: see the module.
+            // A message like others: over the high mark nothing more is read that would be answered.
             Message::Ping(payload) => self.with_handler(session, cx, |_, socket| {
                 socket.cx.send([FrameHeader::new(Opcode::Pong, payload.len()).as_bytes(), payload]);
             }),

@@ -26,7 +26,8 @@
 //! ```
 //!
 //! The route is one like any other: layers around it see the request, may refuse it, and add header fields to the
-//! answer. What the client sent behind its request is not lost.
+//! answer. What the client sent behind its request is not lost. Browsers let the page of any origin connect, with the
+//! user's cookies: where those count, [`Handshake::origins`] says which pages may.
 //!
 //! # What is done for the handler
 //!
