@@ -1,4 +1,4 @@
-//! HTTP/1.1 on the Gannet engine: a [`Router`], one context [`Cx`] for request and response, and middleware that is
+//! HTTP/1.1 and WebSocket on the Gannet engine: a [`Router`], one context [`Cx`] for request and response, and middleware that is
 //! composed with a handler at compile time.
 //!
 //! ```no_run
