@@ -1,75 +1,24 @@
 //! A simulated client: a session on a reactor, not a thread, and without a buffer while it waits.
 
-use std::collections::VecDeque;
+mod session;
+
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use gannet::proto::{DecodeError, http};
 use gannet::{CloseReason, Context, Drain, Message, Service, Timeouts};
 
+pub use self::session::Session;
+use self::session::{MOST_PENDING, Pending, Stage};
 use crate::plan::{Mode, Phase, Plan};
 use crate::record::Record;
-use crate::scenario::{Expected, Scenario, Wrong};
-
-/// Requests without an answer on one connection, at the most; the schedule's further ones are counted as never sent.
-const MOST_PENDING: u32 = 1 << 16;
-
-/// In place of a number of requests: the login was sent and its answer has not come.
-const LOGGING_IN: u32 = u32::MAX;
-
-/// Requests that were sent together and wait for their answers. What a closed loop sends in one turn is one of these,
-/// however deep it is.
-struct Pending {
-    intended_ns: u64,
-    sent_ns: u64,
-    /// How many still wait.
-    requests: u32,
-    /// Whether they belong to the measured time.
-    counts: bool,
-}
+use crate::scenario::{Aside, Expected, Scenario, Wrong};
 
 /// The clients of one reactor.
 pub struct Client<S: Scenario> {
     plan: Arc<Plan<S>>,
     record: Arc<Mutex<Record>>,
-}
-
-/// One client.
-pub struct Session<S: Scenario> {
-    number: u32,
-    /// Requests without an answer; [`LOGGING_IN`] while there are none yet.
-    outstanding: u32,
-    /// Requests answered: the number of the oldest one that is not.
-    answered: u64,
-    /// Boxed on purpose: it is there only while answers are awaited, and most clients wait for none.
-    #[allow(clippy::box_collection)]
-    pending: Option<Box<VecDeque<Pending>>>,
-    progress: S::Progress,
-    /// The next intended moment on the reactor's clock, of an open loop.
-    due_ns: u64,
-    /// When the connect began, on the run's clock.
-    dialed_ns: u64,
-}
-
-impl<S: Scenario> Default for Session<S> {
-    fn default() -> Self {
-        Self::new(0, Duration::ZERO)
-    }
-}
-
-impl<S: Scenario> Session<S> {
-    /// The client with this number, whose connect begins now.
-    pub fn new(number: u32, now: Duration) -> Self {
-        Self {
-            number,
-            outstanding: 0,
-            answered: 0,
-            pending: None,
-            progress: S::Progress::default(),
-            due_ns: 0,
-            dialed_ns: now.as_nanos() as u64,
-        }
-    }
 }
 
 impl<S: Scenario> Client<S> {
@@ -93,7 +42,7 @@ impl<S: Scenario> Client<S> {
     ) {
         let now_ns = cx.now().as_nanos() as u64;
         let counts = self.plan.phase() == Phase::Measure;
-        let requests = wanted.min(MOST_PENDING - session.outstanding);
+        let requests = wanted.min(u32::from(MOST_PENDING - session.outstanding));
         if counts {
             record.counts.never_sent += u64::from(wanted - requests);
         }
@@ -108,7 +57,8 @@ impl<S: Scenario> Client<S> {
             }
         }
         let first = session.answered + u64::from(session.outstanding);
-        session.outstanding += requests;
+        // No more than there is room for.
+        session.outstanding += requests as u16;
         session.pending.get_or_insert_default().push_back(Pending { intended_ns, sent_ns: now_ns, requests, counts });
         for number in first..first + u64::from(requests) {
             self.plan.scenario.ask(&self.plan.letters, session.number, number, cx);
@@ -118,7 +68,8 @@ impl<S: Scenario> Client<S> {
     /// Takes so many answers to the oldest requests.
     fn answered(&self, session: &mut Session<S>, mut answers: u32, now_ns: u64, record: &mut Record) {
         session.answered += u64::from(answers);
-        session.outstanding -= answers;
+        // No more than were outstanding.
+        session.outstanding -= answers as u16;
         let Some(pending) = &mut session.pending else { return };
         while answers > 0
             && let Some(oldest) = pending.front_mut()
@@ -154,12 +105,23 @@ impl<S: Scenario> Client<S> {
 
     /// Sends what the schedule wants by now, and sets the timer for the next.
     fn keep_schedule(&self, session: &mut Session<S>, interval_ns: u64, cx: &mut Context<'_, Self>) {
+        let now_ns = cx.now().as_nanos() as u64;
+        let takes_one = self.plan.scenario.takes_one_request();
+        let mut record = self.record();
         if self.plan.phase() >= Phase::Finish {
+            // Requests that waited for their own connections: nobody sends them any more.
+            let overdue_ns = now_ns.saturating_sub(session.due_ns).saturating_sub(self.plan.since_finish_ns());
+            if takes_one && overdue_ns > 0 {
+                record.counts.never_sent += overdue_ns.div_ceil(interval_ns);
+                session.due_ns = u64::MAX;
+            }
             return;
         }
-        let now_ns = cx.now().as_nanos() as u64;
-        let mut record = self.record();
         while session.due_ns <= now_ns {
+            if takes_one && session.outstanding > 0 {
+                // The next connection goes on from here.
+                return;
+            }
             let due_ns = session.due_ns;
             self.request(session, 1, due_ns, &mut record, cx);
             session.due_ns += interval_ns;
@@ -172,6 +134,7 @@ impl<S: Scenario> Client<S> {
     /// Counts a client as up, and lets it do what it is there for.
     fn begin(&self, session: &mut Session<S>, cx: &mut Context<'_, Self>) {
         let now_ns = cx.now().as_nanos() as u64;
+        session.stage = Stage::Up;
         let mut record = self.record();
         record.counts.opened += 1;
         record.counts.up += 1;
@@ -187,6 +150,24 @@ impl<S: Scenario> Client<S> {
         }
     }
 
+    /// Goes on where the last connection ended: what has no answer yet is asked again.
+    fn go_on(&self, session: &mut Session<S>, cx: &mut Context<'_, Self>) {
+        session.stage = Stage::Up;
+        self.record().counts.reopened += 1;
+        let first = session.answered;
+        for number in first..first + u64::from(session.outstanding) {
+            self.plan.scenario.ask(&self.plan.letters, session.number, number, cx);
+        }
+        match self.plan.mode {
+            Mode::Closed { depth } if self.plan.phase() < Phase::Finish => {
+                let wanted = depth.saturating_sub(u32::from(session.outstanding));
+                self.request(session, wanted, cx.now().as_nanos() as u64, &mut self.record(), cx);
+            }
+            Mode::Open { interval_ns } => self.keep_schedule(session, interval_ns, cx),
+            Mode::Closed { .. } | Mode::Churn => {}
+        }
+    }
+
     /// Takes what came before the login was answered. What is wrong ends the connection, and its close counts it.
     fn logging_in(&self, session: &mut Session<S>, message: Message<'_, Self>, cx: &mut Context<'_, Self>) {
         let login = self.plan.login.as_ref().map_or_else(Vec::new, |login| login.of(session.number));
@@ -194,43 +175,63 @@ impl<S: Scenario> Client<S> {
             Ok(false) => {}
             Ok(true) => {
                 cx.cancel_timer();
-                (session.outstanding, session.progress) = (0, S::Progress::default());
+                session.progress = S::Progress::default();
                 self.begin(session, cx);
             }
             Err(Wrong) => cx.reset(),
         }
     }
-}
 
-impl<S: Scenario> Client<S> {
     /// Counts an error in answer to the oldest request. It is no right answer, so that its time is in no histogram.
     fn refused(&self, session: &mut Session<S>, kind: &[u8], cx: &mut Context<'_, Self>) {
         let mut record = self.record();
-        let Some(oldest) = session.pending.as_mut().and_then(|pending| pending.front_mut()) else {
-            *record.counts.errors.entry("wrong_bytes").or_default() += 1;
+        let Some(counts) = session.take_oldest() else {
+            record.counts.errors.count("wrong_bytes");
             return cx.reset();
         };
-        if oldest.counts {
+        if counts {
             record.counts.waiting -= 1;
-            record.counts.refused(kind);
+            record.counts.errors.count_named(kind);
         }
-        oldest.requests -= 1;
-        if oldest.requests == 0
-            && let Some(pending) = &mut session.pending
-        {
-            pending.pop_front();
-        }
-        session.answered += 1;
-        session.outstanding -= 1;
+        self.next(session, 1, &mut record, cx);
+    }
+
+    /// Does what follows so many answers, of whatever kind.
+    fn next(&self, session: &mut Session<S>, answers: u32, record: &mut Record, cx: &mut Context<'_, Self>) {
+        let is_spent = self.plan.scenario.is_spent(&session.progress);
         match self.plan.mode {
-            Mode::Closed { .. } if self.plan.phase() < Phase::Finish => {
-                self.request(session, 1, cx.now().as_nanos() as u64, &mut record, cx);
+            Mode::Closed { .. } if self.plan.phase() < Phase::Finish && !is_spent => {
+                self.request(session, answers, cx.now().as_nanos() as u64, record, cx);
             }
-            Mode::Churn => cx.reset(),
+            Mode::Churn if answers > 0 => cx.reset(),
             _ => {}
         }
         if session.outstanding == 0 {
+            // While it waits for its next turn it needs none.
             session.pending = None;
+        }
+        if is_spent {
+            session.stage = Stage::Spent;
+            cx.reset();
+        }
+    }
+
+    /// Counts what a client that is gone leaves behind.
+    fn left_behind(&self, session: &Session<S>, record: &mut Record) {
+        record.counts.up -= 1;
+        let counted = session.counted();
+        record.counts.waiting -= counted;
+        if counted > 0 {
+            record.counts.errors.add("lost_with_connection", counted);
+        }
+    }
+
+    /// Opens the next connection of a client.
+    fn dial(&self, session: Session<S>, cx: &mut Context<'_, Self>) {
+        if let Some(outbound) = self.plan.outbound.get() {
+            let connect = self.plan.connect(session.number);
+            // The address was good for the first connect.
+            let _ = cx.connect(*outbound, &connect, session);
         }
     }
 }
@@ -255,30 +256,38 @@ impl<S: Scenario> Service for Client<S> {
     }
 
     fn connected(&mut self, session: &mut Session<S>, cx: &mut Context<'_, Self>) {
-        let took_ns = (self.plan.elapsed().as_nanos() as u64).saturating_sub(session.dialed_ns);
+        let took_ns = (self.plan.elapsed().as_nanos() as u64).saturating_sub(session.began_ns);
         self.record().connect_ns.saturating_record(took_ns);
+        if session.stage == Stage::Redialing {
+            return self.go_on(session, cx);
+        }
         let Some(login) = &self.plan.login else { return self.begin(session, cx) };
-        session.outstanding = LOGGING_IN;
+        session.stage = Stage::LoggingIn;
         self.plan.scenario.request(&login.of(session.number), cx);
         cx.set_timer(self.plan.patience);
     }
 
-    fn connect_failed(&mut self, session: Session<S>, error: &io::Error, cx: &mut Context<'_, Self>) {
-        if self.plan.phase() >= Phase::Finish {
+    fn connect_failed(&mut self, session: Session<S>, error: &io::Error, _: &mut Context<'_, Self>) {
+        let phase = self.plan.phase();
+        let mut record = self.record();
+        if session.stage == Stage::Redialing && phase < Phase::Over {
+            self.left_behind(&session, &mut record);
+        } else if phase >= Phase::Finish {
             return;
         }
-        *self.record().counts.failed.entry(kind_name(error.kind())).or_default() += 1;
-        drop(session);
-        let _ = cx;
+        record.counts.failed.count(kind_name(error.kind()));
     }
 
     fn message(&mut self, session: &mut Session<S>, message: Message<'_, Self>, cx: &mut Context<'_, Self>) {
-        if self.plan.scenario.is_ping(&message) {
-            cx.send([b""]);
-            return;
+        match self.plan.scenario.aside(&message, session.number, cx) {
+            Some(Aside::Nothing) => return,
+            None => {}
         }
-        if session.outstanding == LOGGING_IN {
+        if session.stage == Stage::LoggingIn {
             return self.logging_in(session, message, cx);
+        }
+        if let Some(status) = self.plan.scenario.status(&mut session.progress, &message) {
+            self.record().counts.status(status, session.oldest_counts());
         }
         if let Some(kind) = self.plan.scenario.refusal(&message) {
             return self.refused(session, kind, cx);
@@ -293,31 +302,31 @@ impl<S: Scenario> Service for Client<S> {
         let mut record = self.record();
         match self.plan.scenario.answer(&mut session.progress, message, expected) {
             Err(Wrong) => {
-                *record.counts.errors.entry("wrong_bytes").or_default() += 1;
+                record.counts.errors.count("wrong_bytes");
                 cx.reset();
             }
             Ok(answers) => {
-                let now_ns = cx.now().as_nanos() as u64;
                 // No more than were outstanding.
                 let answers = answers as u32;
-                self.answered(session, answers, now_ns, &mut record);
-                match self.plan.mode {
-                    Mode::Closed { .. } if self.plan.phase() < Phase::Finish => {
-                        self.request(session, answers, now_ns, &mut record, cx);
-                    }
-                    Mode::Churn if answers > 0 => cx.reset(),
-                    _ => {}
-                }
-                if session.outstanding == 0 {
-                    // While it waits for its next turn it needs none.
-                    session.pending = None;
-                }
+                self.answered(session, answers, cx.now().as_nanos() as u64, &mut record);
+                self.next(session, answers, &mut record, cx);
             }
         }
     }
 
+    fn malformed(&mut self, session: &mut Session<S>, error: &DecodeError, _: &mut Context<'_, Self>) {
+        if session.stage != Stage::Up {
+            return;
+        }
+        let kind = match error {
+            DecodeError::TooLarge { .. } | DecodeError::Http(http::Error::BodyTooLarge { .. }) => "too_large",
+            _ => "wrong_bytes",
+        };
+        self.record().counts.errors.count(kind);
+    }
+
     fn timer(&mut self, session: &mut Session<S>, cx: &mut Context<'_, Self>) {
-        if session.outstanding == LOGGING_IN {
+        if session.stage == Stage::LoggingIn {
             return cx.reset();
         }
         if let Mode::Open { interval_ns } = self.plan.mode {
@@ -330,36 +339,32 @@ impl<S: Scenario> Service for Client<S> {
     }
 
     fn close(&mut self, session: Session<S>, reason: CloseReason, cx: &mut Context<'_, Self>) {
-        let mut record = self.record();
-        if session.outstanding == LOGGING_IN {
-            // It was never up.
-            if self.plan.phase() < Phase::Finish {
-                *record.counts.failed.entry("login").or_default() += 1;
-            }
-            return;
-        }
-        record.counts.up -= 1;
-        let pending = session.pending.iter().flat_map(|pending| pending.iter());
-        let counted: u64 = pending.filter(|pending| pending.counts).map(|pending| u64::from(pending.requests)).sum();
         let phase = self.plan.phase();
         if phase == Phase::Over {
             return;
         }
-        record.counts.waiting -= counted;
-        if counted > 0 {
-            *record.counts.errors.entry("lost_with_connection").or_default() += counted;
+        let may_end =
+            reason == CloseReason::Peer && session.outstanding == 0 && self.plan.scenario.may_end(&session.progress);
+        match session.stage {
+            Stage::LoggingIn => {
+                // It was never up.
+                if phase < Phase::Finish {
+                    self.record().counts.failed.count("login");
+                }
+                return;
+            }
+            Stage::Spent => return self.dial(session.again(self.plan.elapsed()), cx),
+            Stage::Up if may_end => return self.dial(session.again(self.plan.elapsed()), cx),
+            _ => {}
         }
+        let mut record = self.record();
+        self.left_behind(&session, &mut record);
         if reason != CloseReason::Service {
-            *record.counts.lost.entry(reason.name()).or_default() += 1;
+            record.counts.lost.count(reason.name());
         }
         drop(record);
-        if self.plan.mode == Mode::Churn
-            && phase < Phase::Finish
-            && let Some(outbound) = self.plan.outbound.get()
-        {
-            let next = Session::new(session.number, self.plan.elapsed());
-            // The address was good for the first connect.
-            let _ = cx.connect(*outbound, &self.plan.connect(session.number), next);
+        if self.plan.mode == Mode::Churn && phase < Phase::Finish {
+            self.dial(Session::new(session.number, self.plan.elapsed()), cx);
         }
     }
 }

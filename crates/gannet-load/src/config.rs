@@ -8,6 +8,7 @@ use gannet::{Address, DriverChoice};
 use crate::login::Login;
 use crate::plan::Mode;
 use crate::results::Asked;
+use crate::scenario::http::Request;
 use crate::scenario::redis::Workload;
 
 /// What clients do.
@@ -24,6 +25,8 @@ pub enum Kind {
     Connect,
     /// Open and hold, with a frame exchanged at each heartbeat.
     Idle,
+    /// HTTP requests.
+    Http,
     /// Commands of the Redis protocol.
     Redis,
 }
@@ -38,6 +41,7 @@ impl Kind {
             Self::Frames => "frames",
             Self::Connect => "connect",
             Self::Idle => "idle",
+            Self::Http => "http",
             Self::Redis => "redis",
         }
     }
@@ -72,6 +76,8 @@ pub struct Config {
     pub depth: u32,
     /// Bytes of a payload.
     pub size: usize,
+    /// Which request of HTTP.
+    pub http: Request,
     /// Which commands of Redis, and of which keys.
     pub redis: Workload,
     /// From one frame of an idle connection to its next.
@@ -92,6 +98,7 @@ impl Config {
     pub fn new(kind: Kind, target: Address) -> Self {
         Self {
             kind,
+            http: Request::new(host(&target)),
             target,
             sources: Vec::new(),
             connections: 1,
@@ -124,6 +131,12 @@ impl Config {
         }
     }
 
+    /// Bytes of a request's payload.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
+        if self.kind == Kind::Http { self.http.body.len() } else { self.size }
+    }
+
     /// As a report shows it, with the driver that was found to be there.
     pub(crate) fn asked(&self, driver: &str) -> Asked {
         Asked {
@@ -137,8 +150,12 @@ impl Config {
                 Mode::Closed { .. } | Mode::Churn => None,
             },
             depth: self.depth,
-            size: self.size,
-            workload: (self.kind == Kind::Redis).then(|| self.redis.to_string()),
+            size: self.payload_bytes(),
+            workload: match self.kind {
+                Kind::Http => Some(self.http.to_string()),
+                Kind::Redis => Some(self.redis.to_string()),
+                _ => None,
+            },
             duration: self.duration,
             warmup: self.warmup,
             hold: self.hold,
@@ -146,5 +163,13 @@ impl Config {
             reactors: self.reactors,
             driver: driver.to_owned(),
         }
+    }
+}
+
+/// What a target is called in `Host`, where nobody has written its name.
+fn host(target: &Address) -> String {
+    match target {
+        Address::Tcp(address) | Address::Udp(address) => address.to_string(),
+        _ => "localhost".to_owned(),
     }
 }

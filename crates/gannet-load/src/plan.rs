@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use gannet::{Address, Connect, Outbound};
@@ -71,6 +71,8 @@ pub struct Plan<S: Scenario> {
     pub outbound: OnceLock<Outbound<Client<S>>>,
     began: Instant,
     phase: AtomicU8,
+    /// When the measured time ended, on the run's clock.
+    finished_ns: AtomicU64,
 }
 
 impl<S: Scenario> Plan<S> {
@@ -89,13 +91,14 @@ impl<S: Scenario> Plan<S> {
             #[allow(clippy::disallowed_methods)] // The load generator is where its time comes from.
             began: Instant::now(),
             phase: AtomicU8::new(Phase::Ramp as u8),
+            finished_ns: AtomicU64::new(0),
         }
     }
 
     /// How far the run has come.
     #[inline]
     pub fn phase(&self) -> Phase {
-        match self.phase.load(Ordering::Relaxed) {
+        match self.phase.load(Ordering::Acquire) {
             0 => Phase::Ramp,
             1 => Phase::Warmup,
             2 => Phase::Measure,
@@ -107,7 +110,16 @@ impl<S: Scenario> Plan<S> {
 
     /// Goes on with the run.
     pub fn set_phase(&self, phase: Phase) {
-        self.phase.store(phase as u8, Ordering::Relaxed);
+        if phase == Phase::Finish {
+            self.finished_ns.store(self.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        }
+        // Who sees the phase sees when it began.
+        self.phase.store(phase as u8, Ordering::Release);
+    }
+
+    /// Time since no request is sent any more, ns; for phases from `Finish` on.
+    pub fn since_finish_ns(&self) -> u64 {
+        (self.elapsed().as_nanos() as u64).saturating_sub(self.finished_ns.load(Ordering::Relaxed))
     }
 
     /// Time since the run began, on a clock that all threads share.

@@ -50,6 +50,8 @@ pub struct Connections {
     pub failed: Vec<(String, u64)>,
     /// That were up and ended before the run did, by reason.
     pub lost: Vec<(String, u64)>,
+    /// That took the place of one that the server ended as it may, or that carried its one request; not in `opened`.
+    pub reopened: u64,
 }
 
 /// Requests by what became of them.
@@ -65,6 +67,8 @@ pub struct Requests {
     pub unanswered: u64,
     /// That went wrong, by kind (`wrong_bytes`, `lost_with_connection`, …).
     pub errors: Vec<(String, u64)>,
+    /// Answers by status, right ones and others, of scenarios that know such.
+    pub statuses: Vec<(u16, u64)>,
     /// Bytes sent, protocol included.
     pub bytes_out: u64,
     /// Bytes received.
@@ -84,6 +88,8 @@ pub struct Second {
     pub answered: u64,
     /// Errors in it.
     pub errors: u64,
+    /// Answers in it by the class of their status, 2xx to 5xx; 0 in scenarios that know no such.
+    pub classes: [u64; 4],
     /// Response times in it, in ns: median, 99th percentile, maximum; 0 where nothing was answered.
     pub p50_ns: u64,
     /// See `p50_ns`.

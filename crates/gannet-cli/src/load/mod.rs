@@ -1,16 +1,17 @@
 //! `gannet load`: simulates clients, and reports what they saw.
 
+mod http;
 mod live;
 mod options;
 mod room;
 mod sources;
+mod target;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use gannet::Address;
 use gannet_load::expect::Expectation;
 use gannet_load::report;
 use gannet_load::results::Results;
@@ -20,7 +21,6 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use self::live::Live;
 pub(crate) use self::options::LoadOptions;
-use self::options::usage;
 use self::room::{Need, Room};
 use crate::failure::Failure;
 use crate::open_files::OpenFiles;
@@ -32,11 +32,7 @@ use crate::open_files::OpenFiles;
 /// The options contradict each other or the machine, the engine cannot start, an expectation was not met, or the run is
 /// not valid.
 pub(crate) fn load(options: &LoadOptions) -> Result<(), Failure> {
-    let target: Address = options.url.parse()?;
-    if matches!(target, Address::Udp(_)) {
-        return Err(usage("a load goes to tcp:// or unix://"));
-    }
-    let mut config = options.config(target)?;
+    let mut config = options.config()?;
     let _open_files = OpenFiles::raise();
     let room = Room::now();
     config.sources = sources::resolve(&options.sources, &config.target, config.connections, room.ports)?;
@@ -111,6 +107,9 @@ fn announcement(config: &Config, room: &Room, need: &Need) -> String {
     let what = match config.kind {
         Kind::Idle => format!("a frame every {} on each", units::span(config.heartbeat)),
         Kind::Connect => "opened and closed again and again".to_owned(),
+        Kind::Http if !config.http.keep_alive && config.rate_per_second.is_none() => {
+            "a closed loop, a connection for each request".to_owned()
+        }
         _ => match config.rate_per_second {
             Some(rate) => format!("{} requests a second by schedule", units::rate(rate)),
             None => format!("a closed loop, {} outstanding on each", config.depth),

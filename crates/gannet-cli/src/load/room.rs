@@ -119,7 +119,7 @@ impl Need {
         let is_closed = config.rate_per_second.is_none() && config.kind != Kind::Idle;
         // What a schedule has under way depends on the server.
         let requests = if is_closed { connections.saturating_mul(config.depth.into()) } else { 0 };
-        let request_bytes = requests.saturating_mul(BYTES_A_REQUEST + config.size as u64);
+        let request_bytes = requests.saturating_mul(BYTES_A_REQUEST + config.payload_bytes() as u64);
         Self {
             kernel_bytes: connections * KERNEL_BYTES_AN_END * if both_ends { 2 } else { 1 },
             own_bytes: (connections * OWN_BYTES_A_CONNECTION).saturating_add(request_bytes),

@@ -1,6 +1,6 @@
 //! The figures of a run as labelled lines and one table, which the text and the page then set in their own ways.
 
-use crate::figures::{PERCENTILES, by_name};
+use crate::figures::{PERCENTILES, by_class, by_name};
 use crate::results::Results;
 use crate::units;
 
@@ -161,6 +161,11 @@ fn connections(results: &Results) -> Section {
             ("time to connect", took),
         ],
     };
+    if connections.reopened > 0 {
+        let reopened =
+            format!("{}, after the server had ended them or one request was done", units::count(connections.reopened));
+        section.rows.push(("reopened", reopened));
+    }
     if let Some(hold) = results.hold {
         let lost = if hold.lost == 0 { "none".to_owned() } else { units::count(hold.lost) };
         let held = format!(
@@ -192,6 +197,9 @@ fn requests(results: &Results) -> Section {
         ("errors", by_reason(results.errors(), &requests.errors)),
         ("bytes", format!("{} out, {} in", traffic(requests.bytes_out), traffic(requests.bytes_in))),
     ];
+    if !requests.statuses.is_empty() {
+        rows.insert(1, ("statuses", statuses(&requests.statuses)));
+    }
     if results.is_open_loop() {
         let late = &results.late_ns;
         let late = if late.is_empty() {
@@ -203,6 +211,16 @@ fn requests(results: &Results) -> Section {
         rows.push(("never sent", units::count(requests.never_sent)));
     }
     Section { title: "Requests", rows }
+}
+
+/// Classes of statuses, and the codes in each, as `9 2xx (9 200), 3 4xx (2 404, 1 429)`.
+fn statuses(statuses: &[(u16, u64)]) -> String {
+    let classes = by_class(statuses).into_iter().map(|(class, all)| {
+        let codes = statuses.iter().filter(|(status, _)| class.starts_with(&(status / 100).to_string()));
+        let codes: Vec<_> = codes.map(|(status, times)| format!("{} {status}", units::count(*times))).collect();
+        format!("{} {class} ({})", units::count(all), codes.join(", "))
+    });
+    classes.collect::<Vec<_>>().join(", ")
 }
 
 /// A total and what it is made of, the most frequent first.

@@ -1,0 +1,100 @@
+//! Where a load goes: an address as listeners have it, or a URL as browsers have it.
+
+use gannet::Address;
+use gannet_load::run::Kind;
+use gannet_load::scenario::http::Path;
+
+use super::options::usage;
+use crate::failure::Failure;
+
+/// A target, and what its URL says beside the address.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Target {
+    /// Where connections go.
+    pub(super) address: Address,
+    /// The host as it was written, with its port where it is not the scheme's own; nothing for a path of a socket.
+    pub(super) host: Option<String>,
+    /// The path and query of an `http://` URL, where there is one.
+    pub(super) path: Option<Path>,
+}
+
+impl Target {
+    /// Reads `tcp://host:port` and `unix:///path` for any scenario, and `http://host[:port][/path]` for http.
+    ///
+    /// # Errors
+    ///
+    /// It is none of these.
+    pub(super) fn parse(url: &str, kind: Kind) -> Result<Self, Failure> {
+        let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+        let (address, host, path) = match scheme {
+            "http" if kind == Kind::Http => browsers(rest, "80"),
+            "http" => {
+                return Err(usage(&format!("http:// is for the scenario http; {} takes tcp://host:port", kind.name())));
+            }
+            "tcp" => (url.to_owned(), Some(rest), None),
+            _ => (url.to_owned(), None, None),
+        };
+        let address: Address = address.parse()?;
+        if matches!(address, Address::Udp(_)) {
+            return Err(usage("a load goes to tcp:// or unix://"));
+        }
+        let path = path.map(|path| path.parse::<Path>().map_err(|error| usage(&error.to_string()))).transpose()?;
+        Ok(Self { address, host: host.map(str::to_owned), path })
+    }
+}
+
+/// The address of a browser's URL after its scheme, what `Host` says, and the path.
+fn browsers<'u>(rest: &'u str, default_port: &str) -> (String, Option<&'u str>, Option<&'u str>) {
+    let (authority, path) = match rest.find(['/', '?']) {
+        Some(end) => (&rest[..end], Some(&rest[end..])),
+        None => (rest, None),
+    };
+    let after_host = authority.rfind(']').map_or(authority, |end| &authority[end..]);
+    if after_host.contains(':') {
+        return (format!("tcp://{authority}"), Some(authority), path);
+    }
+    (format!("tcp://{authority}:{default_port}"), Some(authority), path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(url: &str, kind: Kind) -> Result<(String, Option<String>, Option<String>), String> {
+        let target = Target::parse(url, kind).map_err(|error| error.line())?;
+        Ok((target.address.to_string(), target.host, target.path.map(|path| path.as_str().to_owned())))
+    }
+
+    fn some(text: &str) -> Option<String> {
+        Some(text.to_owned())
+    }
+
+    #[test]
+    fn targets_are_written_as_listeners_or_as_browsers_have_them() {
+        for (url, address, host, path) in [
+            ("tcp://127.0.0.1:8080", "tcp://127.0.0.1:8080", some("127.0.0.1:8080"), None),
+            ("http://127.0.0.1:8080", "tcp://127.0.0.1:8080", some("127.0.0.1:8080"), None),
+            ("http://127.0.0.1/", "tcp://127.0.0.1:80", some("127.0.0.1"), some("/")),
+            ("http://[::1]/a?b=c:d", "tcp://[::1]:80", some("[::1]"), some("/a?b=c:d")),
+            ("http://[::1]:90/a", "tcp://[::1]:90", some("[::1]:90"), some("/a")),
+            ("unix:///run/http.sock", "unix:///run/http.sock", None, None),
+        ] {
+            assert_eq!(parts(url, Kind::Http), Ok((address.to_owned(), host, path)), "{url}");
+        }
+        assert_eq!(parts("tcp://localhost:80", Kind::Http).map(|(_, host, _)| host), Ok(some("localhost:80")));
+    }
+
+    #[test]
+    fn what_is_no_target_is_said() {
+        for (url, kind, why) in [
+            ("http://127.0.0.1:80/", Kind::Echo, "for the scenario http"),
+            ("udp://127.0.0.1:80", Kind::Http, "tcp:// or unix://"),
+            ("http://127.0.0.1?a", Kind::Http, "is no path"),
+            ("http://127.0.0.1/a#b", Kind::Http, "is no path"),
+            ("ftp://127.0.0.1:80", Kind::Http, "none of tcp"),
+        ] {
+            let error = parts(url, kind).expect_err(url);
+            assert!(error.contains(why), "{url}: {error}");
+        }
+    }
+}
