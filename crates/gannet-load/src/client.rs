@@ -15,16 +15,22 @@ use crate::plan::{Mode, Phase, Plan};
 use crate::record::Record;
 use crate::scenario::{Aside, Expected, Scenario, Wrong};
 
+/// A message that says it was sent longer ago, or so far in the future, says something else: an hour, in ns.
+const LONGEST_WAY_NS: u64 = 3_600_000_000_000;
+
 /// The clients of one reactor.
 pub struct Client<S: Scenario> {
     plan: Arc<Plan<S>>,
     record: Arc<Mutex<Record>>,
+    /// When this reactor's clock was 0, ns since 1970 (UTC): the earliest that was found, as the time that the reactor
+    /// says is always a little ago.
+    zero_unix_ns: u64,
 }
 
 impl<S: Scenario> Client<S> {
     /// Clients that follow a plan and write into a record.
     pub fn new(plan: Arc<Plan<S>>, record: Arc<Mutex<Record>>) -> Self {
-        Self { plan, record }
+        Self { plan, record, zero_unix_ns: u64::MAX }
     }
 
     fn record(&self) -> MutexGuard<'_, Record> {
@@ -141,6 +147,7 @@ impl<S: Scenario> Client<S> {
         match self.plan.mode {
             Mode::Closed { depth } => self.request(session, depth, now_ns, &mut record, cx),
             Mode::Churn => self.request(session, 1, now_ns, &mut record, cx),
+            Mode::Listen => {}
             Mode::Open { interval_ns } => {
                 // Each connection has a phase of its own: the golden ratio spreads any number of them evenly.
                 let phase = (f64::from(session.number) * 0.618_033_988_749_894_9).fract();
@@ -164,8 +171,67 @@ impl<S: Scenario> Client<S> {
                 self.request(session, wanted, cx.now().as_nanos() as u64, &mut self.record(), cx);
             }
             Mode::Open { interval_ns } => self.keep_schedule(session, interval_ns, cx),
-            Mode::Closed { .. } | Mode::Churn => {}
+            Mode::Closed { .. } | Mode::Listen | Mode::Churn => {}
         }
+    }
+
+    /// Goes on once it is connected, and upgraded where that is needed.
+    fn log_in(&self, session: &mut Session<S>, cx: &mut Context<'_, Self>) {
+        let Some(login) = &self.plan.login else { return self.begin(session, cx) };
+        session.stage = Stage::LoggingIn;
+        self.plan.scenario.request(&login.of(session.number), cx);
+        cx.set_timer(self.plan.patience);
+    }
+
+    /// Takes what came before the upgrade was done.
+    fn upgrading(&self, session: &mut Session<S>, message: &Message<'_, Self>, cx: &mut Context<'_, Self>) {
+        match self.plan.scenario.upgraded(session.number, message) {
+            Ok(false) => {}
+            Ok(true) => {
+                cx.cancel_timer();
+                let took_ns = (self.plan.elapsed().as_nanos() as u64).saturating_sub(session.began_ns);
+                self.record().upgrade_ns.saturating_record(took_ns);
+                self.log_in(session, cx);
+            }
+            Err(reason) => self.fail(session, &reason, cx),
+        }
+    }
+
+    /// Counts a client as failed that was never up, and ends it.
+    fn fail(&self, session: &mut Session<S>, reason: &str, cx: &mut Context<'_, Self>) {
+        session.stage = Stage::Counted;
+        if self.plan.phase() < Phase::Finish {
+            self.record().counts.failed.count(reason);
+        }
+        cx.reset();
+    }
+
+    /// Counts a message that the server sent to everybody.
+    fn received(&self, sent_unix_ns: Option<u64>, cx: &Context<'_, Self>) {
+        let now_unix_ns = self.zero_unix_ns.saturating_add(cx.now().as_nanos() as u64);
+        let took_ns = sent_unix_ns.filter(|sent| now_unix_ns.abs_diff(*sent) < LONGEST_WAY_NS);
+        let took_ns = took_ns.map(|sent| now_unix_ns.saturating_sub(sent));
+        let mut record = self.record();
+        record.counts.answered_ever += 1;
+        took_ns.into_iter().for_each(|took_ns| record.interval_ns.saturating_record(took_ns));
+        if self.plan.phase() == Phase::Measure {
+            record.counts.answered += 1;
+            took_ns.into_iter().for_each(|took_ns| record.service_ns.saturating_record(took_ns));
+        }
+    }
+
+    /// Counts what a client that is up leaves behind when the server says good-bye, and ends it.
+    fn closed(&self, session: &mut Session<S>, code: Option<u16>, cx: &mut Context<'_, Self>) {
+        if session.stage == Stage::Up {
+            let mut record = self.record();
+            self.left_behind(session, &mut record);
+            match code {
+                Some(code) => record.counts.lost.count(&format!("closed_{code}")),
+                None => record.counts.lost.count("closed"),
+            }
+            session.stage = Stage::Counted;
+        }
+        cx.close_flushed();
     }
 
     /// Takes what came before the login was answered. What is wrong ends the connection, and its close counts it.
@@ -261,9 +327,13 @@ impl<S: Scenario> Service for Client<S> {
         if session.stage == Stage::Redialing {
             return self.go_on(session, cx);
         }
-        let Some(login) = &self.plan.login else { return self.begin(session, cx) };
-        session.stage = Stage::LoggingIn;
-        self.plan.scenario.request(&login.of(session.number), cx);
+        let zero_unix_ns = self.plan.unix_ns().saturating_sub(cx.now().as_nanos() as u64);
+        self.zero_unix_ns = self.zero_unix_ns.min(zero_unix_ns);
+        if !self.plan.scenario.upgrade(session.number, cx) {
+            return self.log_in(session, cx);
+        }
+        session.stage = Stage::Upgrading;
+        session.began_ns += took_ns;
         cx.set_timer(self.plan.patience);
     }
 
@@ -279,8 +349,15 @@ impl<S: Scenario> Service for Client<S> {
     }
 
     fn message(&mut self, session: &mut Session<S>, message: Message<'_, Self>, cx: &mut Context<'_, Self>) {
+        if session.stage == Stage::Upgrading {
+            return self.upgrading(session, &message, cx);
+        }
         match self.plan.scenario.aside(&message, session.number, cx) {
-            Some(Aside::Nothing) => return,
+            Some(Aside::Handled) => return,
+            Some(Aside::Closed { code }) => return self.closed(session, code, cx),
+            Some(Aside::Unasked | Aside::Received { .. }) if session.stage == Stage::LoggingIn => {}
+            Some(Aside::Unasked) => return,
+            Some(Aside::Received { sent_unix_ns }) => return self.received(sent_unix_ns, cx),
             None => {}
         }
         if session.stage == Stage::LoggingIn {
@@ -314,7 +391,10 @@ impl<S: Scenario> Service for Client<S> {
         }
     }
 
-    fn malformed(&mut self, session: &mut Session<S>, error: &DecodeError, _: &mut Context<'_, Self>) {
+    fn malformed(&mut self, session: &mut Session<S>, error: &DecodeError, cx: &mut Context<'_, Self>) {
+        if session.stage == Stage::Upgrading {
+            return self.fail(session, "upgrade_wrong", cx);
+        }
         if session.stage != Stage::Up {
             return;
         }
@@ -326,8 +406,10 @@ impl<S: Scenario> Service for Client<S> {
     }
 
     fn timer(&mut self, session: &mut Session<S>, cx: &mut Context<'_, Self>) {
-        if session.stage == Stage::LoggingIn {
-            return cx.reset();
+        match session.stage {
+            Stage::Upgrading => return self.fail(session, "upgrade_timed_out", cx),
+            Stage::LoggingIn => return cx.reset(),
+            _ => {}
         }
         if let Mode::Open { interval_ns } = self.plan.mode {
             self.keep_schedule(session, interval_ns, cx);
@@ -346,10 +428,12 @@ impl<S: Scenario> Service for Client<S> {
         let may_end =
             reason == CloseReason::Peer && session.outstanding == 0 && self.plan.scenario.may_end(&session.progress);
         match session.stage {
-            Stage::LoggingIn => {
+            Stage::Counted => return,
+            Stage::Upgrading | Stage::LoggingIn => {
                 // It was never up.
                 if phase < Phase::Finish {
-                    self.record().counts.failed.count("login");
+                    let reason = if session.stage == Stage::Upgrading { "upgrade_closed" } else { "login" };
+                    self.record().counts.failed.count(reason);
                 }
                 return;
             }

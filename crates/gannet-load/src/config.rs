@@ -10,6 +10,7 @@ use crate::plan::Mode;
 use crate::results::Asked;
 use crate::scenario::http::Request;
 use crate::scenario::redis::Workload;
+use crate::scenario::ws;
 
 /// What clients do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub enum Kind {
     Idle,
     /// HTTP requests.
     Http,
+    /// Messages of WebSocket.
+    Ws,
     /// Commands of the Redis protocol.
     Redis,
 }
@@ -42,6 +45,7 @@ impl Kind {
             Self::Connect => "connect",
             Self::Idle => "idle",
             Self::Http => "http",
+            Self::Ws => "ws",
             Self::Redis => "redis",
         }
     }
@@ -78,9 +82,12 @@ pub struct Config {
     pub size: usize,
     /// Which request of HTTP.
     pub http: Request,
+    /// What clients of WebSocket do.
+    pub ws: ws::Workload,
     /// Which commands of Redis, and of which keys.
     pub redis: Workload,
-    /// From one frame of an idle connection to its next.
+    /// From one frame of an idle connection to its next, and from one ping to the next of connections that hold; these
+    /// send none where it is 0.
     pub heartbeat: Duration,
     /// Threads.
     pub reactors: usize,
@@ -99,6 +106,7 @@ impl Config {
         Self {
             kind,
             http: Request::new(host(&target)),
+            ws: ws::Workload::new(host(&target)),
             target,
             sources: Vec::new(),
             connections: 1,
@@ -121,11 +129,15 @@ impl Config {
     }
 
     /// How clients behave.
-    pub(crate) fn mode(&self) -> Mode {
+    #[must_use]
+    pub fn mode(&self) -> Mode {
         let every = |interval: Duration| Mode::Open { interval_ns: interval.as_nanos().max(1) as u64 };
         match (self.kind, self.rate_per_second) {
             (Kind::Connect, _) => Mode::Churn,
             (Kind::Idle, _) => every(self.heartbeat),
+            (Kind::Ws, _) if self.ws.mode == ws::Mode::Receive => Mode::Listen,
+            (Kind::Ws, _) if self.ws.mode == ws::Mode::Hold && self.heartbeat.is_zero() => Mode::Listen,
+            (Kind::Ws, _) if self.ws.mode == ws::Mode::Hold => every(self.heartbeat),
             (_, Some(rate)) => every(Duration::from_secs_f64(f64::from(self.connections.max(1)) / rate)),
             (_, None) => Mode::Closed { depth: self.depth },
         }
@@ -134,7 +146,12 @@ impl Config {
     /// Bytes of a request's payload.
     #[must_use]
     pub fn payload_bytes(&self) -> usize {
-        if self.kind == Kind::Http { self.http.body.len() } else { self.size }
+        match self.kind {
+            Kind::Http => self.http.body.len(),
+            Kind::Ws if self.ws.mode == ws::Mode::Hold => 8,
+            Kind::Ws if self.ws.mode == ws::Mode::Receive => 0,
+            _ => self.size,
+        }
     }
 
     /// As a report shows it, with the driver that was found to be there.
@@ -147,12 +164,14 @@ impl Config {
             login: self.login.is_some(),
             rate_per_second: match self.mode() {
                 Mode::Open { interval_ns } => Some(f64::from(self.connections) * 1e9 / interval_ns as f64),
-                Mode::Closed { .. } | Mode::Churn => None,
+                Mode::Closed { .. } | Mode::Listen | Mode::Churn => None,
             },
             depth: self.depth,
+            listens: self.mode() == Mode::Listen,
             size: self.payload_bytes(),
             workload: match self.kind {
                 Kind::Http => Some(self.http.to_string()),
+                Kind::Ws => Some(self.ws.to_string()),
                 Kind::Redis => Some(self.redis.to_string()),
                 _ => None,
             },

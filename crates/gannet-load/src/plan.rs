@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use gannet::{Address, Connect, Outbound};
 
@@ -27,6 +27,8 @@ pub enum Mode {
         /// From one request of a connection to its next, ns.
         interval_ns: u64,
     },
+    /// No requests: what the server sends is taken.
+    Listen,
     /// One exchange, then the connection is closed and opened again.
     Churn,
 }
@@ -70,6 +72,8 @@ pub struct Plan<S: Scenario> {
     /// The engine's name for this service.
     pub outbound: OnceLock<Outbound<Client<S>>>,
     began: Instant,
+    /// The same moment since 1970 (UTC), ns.
+    began_unix_ns: u64,
     phase: AtomicU8,
     /// When the measured time ended, on the run's clock.
     finished_ns: AtomicU64,
@@ -90,6 +94,7 @@ impl<S: Scenario> Plan<S> {
             outbound: OnceLock::new(),
             #[allow(clippy::disallowed_methods)] // The load generator is where its time comes from.
             began: Instant::now(),
+            began_unix_ns: unix_ns(),
             phase: AtomicU8::new(Phase::Ramp as u8),
             finished_ns: AtomicU64::new(0),
         }
@@ -127,6 +132,11 @@ impl<S: Scenario> Plan<S> {
         self.began.elapsed()
     }
 
+    /// The time, ns since 1970 (UTC). It is as steady as [`Plan::elapsed`], however the machine's clock is set meanwhile.
+    pub fn unix_ns(&self) -> u64 {
+        self.began_unix_ns + self.elapsed().as_nanos() as u64
+    }
+
     /// Where a connection goes and comes from.
     pub fn connect(&self, connection: u32) -> Connect {
         let connect = Connect::to(self.target.clone()).timeout(self.patience);
@@ -135,4 +145,11 @@ impl<S: Scenario> Plan<S> {
             None => connect,
         }
     }
+}
+
+/// What the machine's clock says.
+#[allow(clippy::disallowed_methods)] // The load generator is where its time comes from.
+fn unix_ns() -> u64 {
+    // A machine that believes in a time before 1970 knows nothing of when anything was sent.
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
 }

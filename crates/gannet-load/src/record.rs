@@ -66,6 +66,8 @@ pub struct Record {
     pub late_ns: Histogram<u64>,
     /// From the start of a connect to its end.
     pub connect_ns: Histogram<u64>,
+    /// From the connection to its upgrade.
+    pub upgrade_ns: Histogram<u64>,
     /// Response times (service times of a closed loop) since somebody last looked.
     pub interval_ns: Histogram<u64>,
 }
@@ -78,6 +80,7 @@ impl Default for Record {
             service_ns: times(),
             late_ns: times(),
             connect_ns: times(),
+            upgrade_ns: times(),
             interval_ns: times(),
         }
     }
@@ -137,6 +140,7 @@ impl Record {
             (&mut self.service_ns, &other.service_ns),
             (&mut self.late_ns, &other.late_ns),
             (&mut self.connect_ns, &other.connect_ns),
+            (&mut self.upgrade_ns, &other.upgrade_ns),
             (&mut self.interval_ns, &other.interval_ns),
         ] {
             // All have the same bounds: nothing can be left out.

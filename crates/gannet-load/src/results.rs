@@ -21,6 +21,8 @@ pub struct Asked {
     pub rate_per_second: Option<f64>,
     /// Requests outstanding on each connection of a closed loop.
     pub depth: u32,
+    /// Whether clients send no requests, so that answers are the messages that they received.
+    pub listens: bool,
     /// Bytes of a request's payload.
     pub size: usize,
     /// Which requests, in words, where the scenario leaves a choice.
@@ -59,7 +61,7 @@ pub struct Connections {
 pub struct Requests {
     /// Sent.
     pub sent: u64,
-    /// Answered, and rightly.
+    /// Answered, and rightly; where clients only receive, messages that they received.
     pub answered: u64,
     /// Intended by the schedule of an open loop and never sent.
     pub never_sent: u64,
@@ -135,12 +137,15 @@ pub struct Results {
     pub requests: Requests,
     /// From the moment a request was intended to its answer, ns. Empty for a closed loop, which has no intended moments.
     pub response_ns: Histogram<u64>,
-    /// From the moment a request was written to its answer, ns.
+    /// From the moment a request was written to its answer, ns; where clients only receive, from the moment that a message
+    /// says it was sent at to its receipt.
     pub service_ns: Histogram<u64>,
     /// How late requests were written after the moment they were intended, ns. Empty for a closed loop.
     pub late_ns: Histogram<u64>,
     /// From the start of a connect to the connection, ns.
     pub connect_ns: Histogram<u64>,
+    /// From the connection to the end of its upgrade, of scenarios that begin with one, ns.
+    pub upgrade_ns: Histogram<u64>,
     /// What came of holding connections afterwards, where that was asked for.
     pub hold: Option<Hold>,
     /// Second by second.

@@ -14,7 +14,7 @@ use crate::login::Login;
 use crate::plan::{Mode, Phase, Plan};
 use crate::record::{Counts, Reasons, Record};
 use crate::results::{Connections, Hold, Requests, Results, Second, ServerUsage};
-use crate::scenario::{Echo, Frames, Http, Lines, Redis, Scenario};
+use crate::scenario::{Echo, Frames, Http, Lines, Redis, Scenario, Ws};
 use crate::usage::{Threads, server_usage};
 
 /// Connects under way at a time: what a listener's backlog takes without dropping any.
@@ -55,6 +55,7 @@ pub fn run(config: &Config, stop: &AtomicBool, watch: &mut dyn FnMut(&Moment)) -
         Kind::Lines => run_scenario(Lines { size }, config, stop, watch),
         Kind::Frames | Kind::Connect | Kind::Idle => run_scenario(Frames { size }, config, stop, watch),
         Kind::Http => run_scenario(Http::new(&config.http), config, stop, watch),
+        Kind::Ws => run_scenario(Ws::new(&config.ws, size), config, stop, watch),
         Kind::Redis => run_scenario(Redis::new(&config.redis, config.size), config, stop, watch),
     }
 }
@@ -182,6 +183,7 @@ impl<S: Scenario> Run<'_, S> {
             service_ns: record.service_ns,
             late_ns: record.late_ns,
             connect_ns: record.connect_ns,
+            upgrade_ns: record.upgrade_ns,
             hold,
             seconds: self.seconds,
             server: measured.server,

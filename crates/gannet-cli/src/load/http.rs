@@ -14,13 +14,6 @@ pub(super) struct HttpOptions {
     #[arg(long, value_name = "METHOD", help_heading = "HTTP", hide_short_help = true)]
     method: Option<Method>,
 
-    /// A header, as 'Name: value'; may be given many times
-    ///
-    /// Host is the target's, where it is not among them. Connection, Content-Length and Transfer-Encoding are written by
-    /// the load itself.
-    #[arg(short = 'H', long, value_name = "HEADER", help_heading = "HTTP", hide_short_help = true)]
-    header: Vec<Header>,
-
     /// The body of each request
     #[arg(long, value_name = "TEXT", conflicts_with = "body_size", help_heading = "HTTP", hide_short_help = true)]
     body: Option<String>,
@@ -46,7 +39,6 @@ impl HttpOptions {
     pub(super) fn given(&self) -> Option<&'static str> {
         let all = [
             ("--method", self.method.is_some()),
-            ("--header", !self.header.is_empty()),
             ("--body", self.body.is_some()),
             ("--body-size", self.body_size.is_some()),
             ("--no-keep-alive", self.no_keep_alive),
@@ -56,7 +48,7 @@ impl HttpOptions {
     }
 
     /// The request that they ask for.
-    pub(super) fn request(&self, request: Request, path: Option<Path>) -> Request {
+    pub(super) fn request(&self, request: Request, path: Option<Path>, headers: &[Header]) -> Request {
         let body = match (&self.body, self.body_size) {
             (Some(text), _) => text.clone().into_bytes(),
             (None, Some(size)) => (b'a'..=b'z').cycle().take(size).collect(),
@@ -67,7 +59,7 @@ impl HttpOptions {
             method: self.method.clone().unwrap_or(usual),
             path: path.unwrap_or(request.path),
             host: request.host,
-            headers: self.header.clone(),
+            headers: headers.to_vec(),
             body,
             keep_alive: !self.no_keep_alive,
             accepted: self.accept_status.clone().unwrap_or_default(),

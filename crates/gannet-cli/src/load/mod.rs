@@ -6,6 +6,7 @@ mod options;
 mod room;
 mod sources;
 mod target;
+mod ws;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use gannet_load::expect::Expectation;
+use gannet_load::plan::Mode;
 use gannet_load::report;
 use gannet_load::results::Results;
 use gannet_load::run::{Config, Kind, run};
@@ -104,16 +106,15 @@ fn unwritable(file: &Path, error: &std::io::Error) -> Failure {
 /// What is said before the start: what will be done, and the arithmetic of what that needs.
 fn announcement(config: &Config, room: &Room, need: &Need) -> String {
     let connections = units::things(config.connections.into(), "connection");
-    let what = match config.kind {
-        Kind::Idle => format!("a frame every {} on each", units::span(config.heartbeat)),
-        Kind::Connect => "opened and closed again and again".to_owned(),
-        Kind::Http if !config.http.keep_alive && config.rate_per_second.is_none() => {
+    let what = match (config.mode(), config.rate_per_second) {
+        (Mode::Open { .. }, Some(rate)) => format!("{} requests a second by schedule", units::rate(rate)),
+        (Mode::Open { .. }, None) => format!("heard from every {} on each", units::span(config.heartbeat)),
+        (Mode::Listen, _) => "which say nothing".to_owned(),
+        (Mode::Churn, _) => "opened and closed again and again".to_owned(),
+        (Mode::Closed { .. }, _) if config.kind == Kind::Http && !config.http.keep_alive => {
             "a closed loop, a connection for each request".to_owned()
         }
-        _ => match config.rate_per_second {
-            Some(rate) => format!("{} requests a second by schedule", units::rate(rate)),
-            None => format!("a closed loop, {} outstanding on each", config.depth),
-        },
+        (Mode::Closed { depth }, _) => format!("a closed loop, {depth} outstanding on each"),
     };
     let available = room.memory_bytes.map_or_else(String::new, |free| format!(" of {} available", units::bytes(free)));
     format!(

@@ -9,18 +9,20 @@ use gannet_load::draw::Distribution;
 use gannet_load::expect::Expectation;
 use gannet_load::login::Login;
 use gannet_load::run::{Config, Kind};
-use gannet_load::scenario::http::Path as HttpPath;
+use gannet_load::scenario::http::{Header, Path as HttpPath};
 use gannet_load::scenario::redis::{Mix, Workload};
+use gannet_load::scenario::ws::Mode;
 use gannet_load::sources::Sources;
 
 use super::http::{self, HttpOptions};
 use super::target::Target;
+use super::ws::WsOptions;
 use crate::failure::Failure;
 use crate::options::DriverName;
 use crate::units::{duration, rate, size};
 
 /// What the help says after the options, and what it says there where all of it is asked for.
-const MORE: &str = "'gannet load --help' says more, with the options of http and redis, and examples.";
+const MORE: &str = "'gannet load --help' says more, with the options of http, ws and redis, and examples.";
 const MANUAL: &str = include_str!("manual.txt");
 const LOGIN: &str = "What each client says first: the bytes of a file, or a text with {n} for its number";
 const MORE_OF_LOGIN: &str = "\
@@ -46,7 +48,7 @@ pub(crate) struct LoadOptions {
     #[arg(value_enum)]
     pub(super) scenario: ScenarioName,
 
-    /// Where they connect: tcp://host:port or unix:///path; of http also http://host/path
+    /// Where they connect: tcp://host:port or unix:///path; of http and ws also http://host/path, ws://host/path
     pub(super) url: String,
 
     /// How many clients, each with a connection
@@ -81,8 +83,8 @@ pub(crate) struct LoadOptions {
     #[arg(help = shown(LOGIN), long_help = shown(&format!("{LOGIN}\n\n{MORE_OF_LOGIN}")))]
     login: Option<Login>,
 
-    /// From one frame of an idle client to its next [default: 30s]
-    #[arg(long, value_name = "TIME", value_parser = some_time, help_heading = "Clients")]
+    /// From one frame of an idle client to its next, and from one ping of ws --mode hold, or off [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Clients")]
     heartbeat: Option<Duration>,
 
     /// Requests in a second, all clients together, as 10000/s: an open loop
@@ -94,12 +96,22 @@ pub(crate) struct LoadOptions {
     #[arg(help_heading = "Schedule")]
     depth: Option<u32>,
 
-    /// The path and query that is asked for [default: /]
+    /// The path and query that is asked for, of http and ws [default: /]
     #[arg(long, value_name = "PATH", help_heading = "HTTP", hide_short_help = true)]
     path: Option<HttpPath>,
 
+    /// A header of http and ws, as 'Name: value'; may be given many times
+    ///
+    /// Host is the target's, where it is not among them. Connection, Content-Length and Transfer-Encoding are written by
+    /// the load itself.
+    #[arg(short = 'H', long, value_name = "HEADER", help_heading = "HTTP", hide_short_help = true)]
+    header: Vec<Header>,
+
     #[command(flatten)]
     http: HttpOptions,
+
+    #[command(flatten)]
+    ws: WsOptions,
 
     /// Which commands by their shares, of get, set, incr and ping [default: get=9,set=1]
     ///
@@ -140,7 +152,7 @@ pub(crate) struct LoadOptions {
     /// What has to be true of the results, as p99<5ms; may be given many times
     ///
     /// A figure, one of < <= > >= =, and a value: p50, p99.9 and the like, max, mean (each also after response.,
-    /// service., late. or connect.), rate, errors, lost, failed, opened, up, sent, answered, unanswered, never_sent.
+    /// service., late., connect. or upgrade.), rate, errors, lost, failed, opened, up, sent, answered, unanswered, never_sent.
     #[arg(long, value_name = "EXPECTATION", help_heading = "Report")]
     pub(super) expect: Vec<Expectation>,
 
@@ -177,6 +189,8 @@ pub(super) enum ScenarioName {
     Connect,
     /// Open and hold, with a frame exchanged at each heartbeat; against frames
     Idle,
+    /// Messages of WebSocket, by --mode; against http, and any server of WebSocket
+    Ws,
     /// Requests of HTTP; against http, and any server of HTTP/1.1
     Http,
     /// Commands on keys, by --mix; against redis, and against Redis
@@ -209,6 +223,7 @@ impl From<ScenarioName> for Kind {
             ScenarioName::Frames => Self::Frames,
             ScenarioName::Connect => Self::Connect,
             ScenarioName::Idle => Self::Idle,
+            ScenarioName::Ws => Self::Ws,
             ScenarioName::Http => Self::Http,
             ScenarioName::Redis => Self::Redis,
         }
@@ -228,9 +243,10 @@ impl LoadOptions {
         let path = http::path(self.path.as_ref(), &target)?;
         let mut config = Config::new(kind, target.address);
         if let Some(host) = target.host {
-            config.http.host = host;
+            (config.http.host, config.ws.host) = (host.clone(), host);
         }
-        config.http = self.http.request(config.http, path);
+        config.http = self.http.request(config.http, path.clone(), &self.header);
+        config.ws = self.ws.workload(config.ws, path, &self.header)?;
         let login = match (kind, self.login.clone()) {
             (Kind::Lines, Some(login)) => Some(login.line().map_err(|error| usage(&format!("--login: {error}")))?),
             (_, login) => login,
@@ -263,17 +279,18 @@ impl LoadOptions {
     }
 
     fn check(&self, kind: Kind) -> Result<(), Failure> {
-        let is_loop = matches!(kind, Kind::Echo | Kind::Lines | Kind::Frames | Kind::Http | Kind::Redis);
+        let is_loop = match kind {
+            Kind::Connect | Kind::Idle => false,
+            Kind::Ws => self.ws.mode() == Mode::Echo,
+            _ => true,
+        };
         let name = kind.name();
+        let loops = "echo, lines, frames, http, ws --mode echo and redis";
         if !is_loop && self.rate.is_some() {
-            return Err(usage(&format!(
-                "--rate is for echo, lines, frames, http and redis; {name} has a pace of its own"
-            )));
+            return Err(usage(&format!("--rate is for {loops}; {name} has a pace of its own")));
         }
         if !is_loop && self.depth.is_some() {
-            return Err(usage(&format!(
-                "--depth is for echo, lines, frames, http and redis; {name} has one request at a time"
-            )));
+            return Err(usage(&format!("--depth is for {loops}; {name} has one request at a time")));
         }
         let redis = [
             ("--mix", self.mix.is_some()),
@@ -283,9 +300,18 @@ impl LoadOptions {
         if let Some((option, _)) = redis.iter().find(|(_, given)| *given && kind != Kind::Redis) {
             return Err(usage(&format!("{option} is for redis; {name} has no keys")));
         }
-        let http = self.http.given().or(self.path.is_some().then_some("--path"));
-        if let Some(option) = http.filter(|_| kind != Kind::Http) {
-            return Err(usage(&format!("{option} is for http; {name} has no requests of HTTP")));
+        let both = if self.path.is_some() { Some("--path") } else { (!self.header.is_empty()).then_some("--header") };
+        if let Some(option) = both.filter(|_| !matches!(kind, Kind::Http | Kind::Ws)) {
+            return Err(usage(&format!("{option} is for http and ws; {name} has no requests of HTTP")));
+        }
+        if let Some(option) = self.http.given().filter(|_| kind != Kind::Http) {
+            return Err(usage(&format!("{option} is for http; {name} has no such requests")));
+        }
+        if let Some(option) = self.ws.given().filter(|_| kind != Kind::Ws) {
+            return Err(usage(&format!("{option} is for ws; {name} is no WebSocket")));
+        }
+        if kind == Kind::Ws && !is_loop && self.size.is_some() {
+            return Err(usage("--size is for --mode echo: others send no messages"));
         }
         if kind == Kind::Http && self.size.is_some() {
             return Err(usage("--size is not for http: a body is given with --body or --body-size"));
@@ -293,8 +319,12 @@ impl LoadOptions {
         if kind == Kind::Http && self.login.is_some() {
             return Err(usage("--login is not for http: say who it is in a header, as -H 'Authorization: Bearer x'"));
         }
-        if kind != Kind::Idle && self.heartbeat.is_some() {
-            return Err(usage(&format!("--heartbeat is for idle; {name} sends at its own pace")));
+        let has_heartbeat = kind == Kind::Idle || self.ws.mode() == Mode::Hold;
+        if !has_heartbeat && self.heartbeat.is_some() {
+            return Err(usage(&format!("--heartbeat is for idle and ws --mode hold; {name} sends at its own pace")));
+        }
+        if kind == Kind::Idle && self.heartbeat == Some(Duration::ZERO) {
+            return Err(usage("--heartbeat of idle is longer than 0"));
         }
         if kind == Kind::Connect && self.hold.is_some() {
             return Err(usage("connect keeps no connection that --hold could hold"));

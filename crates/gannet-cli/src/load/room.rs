@@ -2,7 +2,8 @@
 //! of /proc that it begins with.
 
 use gannet::DriverChoice;
-use gannet_load::run::{Config, Kind};
+use gannet_load::plan::Mode;
+use gannet_load::run::Config;
 use gannet_load::sources::DEFAULT_PORTS;
 use gannet_load::units::{bytes, count};
 use rustix::process::{Resource, getrlimit};
@@ -116,9 +117,12 @@ impl Need {
     /// What a run needs, where both ends of its connections are on this machine or one is.
     pub(super) fn of(config: &Config, both_ends: bool) -> Self {
         let connections = u64::from(config.connections);
-        let is_closed = config.rate_per_second.is_none() && config.kind != Kind::Idle;
-        // What a schedule has under way depends on the server.
-        let requests = if is_closed { connections.saturating_mul(config.depth.into()) } else { 0 };
+        let requests = match config.mode() {
+            Mode::Closed { depth } => connections.saturating_mul(depth.into()),
+            Mode::Churn => connections,
+            // What a schedule has under way depends on the server.
+            Mode::Open { .. } | Mode::Listen => 0,
+        };
         let request_bytes = requests.saturating_mul(BYTES_A_REQUEST + config.payload_bytes() as u64);
         Self {
             kernel_bytes: connections * KERNEL_BYTES_AN_END * if both_ends { 2 } else { 1 },
@@ -149,6 +153,8 @@ fn available_bytes(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use gannet_load::run::Kind;
+
     use super::*;
 
     const ROOM: Room = Room { files: 10_000, ports: DEFAULT_PORTS, memory_bytes: Some(1 << 30) };

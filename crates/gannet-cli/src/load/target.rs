@@ -14,12 +14,13 @@ pub(super) struct Target {
     pub(super) address: Address,
     /// The host as it was written, with its port where it is not the scheme's own; nothing for a path of a socket.
     pub(super) host: Option<String>,
-    /// The path and query of an `http://` URL, where there is one.
+    /// The path and query of an `http://` or `ws://` URL, where there is one.
     pub(super) path: Option<Path>,
 }
 
 impl Target {
-    /// Reads `tcp://host:port` and `unix:///path` for any scenario, and `http://host[:port][/path]` for http.
+    /// Reads `tcp://host:port` and `unix:///path` for any scenario, and `http://host[:port][/path]` for http and
+    /// `ws://host[:port][/path]` for ws.
     ///
     /// # Errors
     ///
@@ -27,9 +28,10 @@ impl Target {
     pub(super) fn parse(url: &str, kind: Kind) -> Result<Self, Failure> {
         let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
         let (address, host, path) = match scheme {
-            "http" if kind == Kind::Http => browsers(rest, "80"),
-            "http" => {
-                return Err(usage(&format!("http:// is for the scenario http; {} takes tcp://host:port", kind.name())));
+            "http" | "ws" if scheme == kind.name() => browsers(rest, "80"),
+            "http" | "ws" => {
+                let name = kind.name();
+                return Err(usage(&format!("{scheme}:// is for the scenario {scheme}; {name} takes tcp://host:port")));
             }
             "tcp" => (url.to_owned(), Some(rest), None),
             _ => (url.to_owned(), None, None),
@@ -81,6 +83,7 @@ mod tests {
         ] {
             assert_eq!(parts(url, Kind::Http), Ok((address.to_owned(), host, path)), "{url}");
         }
+        assert!(parts("ws://127.0.0.1/chat", Kind::Ws).is_ok_and(|(_, _, path)| path == some("/chat")));
         assert_eq!(parts("tcp://localhost:80", Kind::Http).map(|(_, host, _)| host), Ok(some("localhost:80")));
     }
 
@@ -88,6 +91,7 @@ mod tests {
     fn what_is_no_target_is_said() {
         for (url, kind, why) in [
             ("http://127.0.0.1:80/", Kind::Echo, "for the scenario http"),
+            ("ws://127.0.0.1:80/", Kind::Http, "for the scenario ws"),
             ("udp://127.0.0.1:80", Kind::Http, "tcp:// or unix://"),
             ("http://127.0.0.1?a", Kind::Http, "is no path"),
             ("http://127.0.0.1/a#b", Kind::Http, "is no path"),

@@ -26,12 +26,16 @@ pub(super) enum Stage {
     Dialing,
     /// Its last connection was spent, and the next one is being established. It counts as up all the while.
     Redialing,
+    /// The server was asked to switch to the scenario's protocol, and has not answered yet.
+    Upgrading,
     /// Its login was sent and not answered yet.
     LoggingIn,
     /// It does what it is there for.
     Up,
     /// Its connection ends by its own will, to make place for the next.
     Spent,
+    /// What became of it was counted, and its connection ends.
+    Counted,
 }
 
 /// One client.

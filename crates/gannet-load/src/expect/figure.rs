@@ -34,6 +34,8 @@ pub enum Times {
     Late,
     /// From the start of a connect to the connection.
     Connect,
+    /// From the connection to the end of its upgrade.
+    Upgrade,
 }
 
 /// A point of a distribution.
@@ -118,7 +120,7 @@ impl fmt::Display for Figure {
 }
 
 impl Times {
-    pub(super) const ALL: [Self; 4] = [Self::Response, Self::Service, Self::Late, Self::Connect];
+    pub(super) const ALL: [Self; 5] = [Self::Response, Self::Service, Self::Late, Self::Connect, Self::Upgrade];
 
     /// The name in an expectation, before the dot.
     pub fn name(self) -> &'static str {
@@ -127,6 +129,7 @@ impl Times {
             Self::Service => "service",
             Self::Late => "late",
             Self::Connect => "connect",
+            Self::Upgrade => "upgrade",
         }
     }
 
@@ -136,6 +139,7 @@ impl Times {
             Self::Service => &results.service_ns,
             Self::Late => &results.late_ns,
             Self::Connect => &results.connect_ns,
+            Self::Upgrade => &results.upgrade_ns,
         }
     }
 
@@ -148,6 +152,7 @@ impl Times {
             Self::Response | Self::Service => "nothing was answered",
             Self::Late => "nothing was sent",
             Self::Connect => "no connection came up",
+            Self::Upgrade => "no connection was upgraded",
         }
     }
 }
@@ -159,6 +164,7 @@ impl fmt::Display for Times {
             Self::Service => "service time",
             Self::Late => "sent late by",
             Self::Connect => "time to connect",
+            Self::Upgrade => "time to upgrade",
         })
     }
 }

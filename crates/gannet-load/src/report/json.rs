@@ -59,6 +59,8 @@ pub struct Document {
     pub late_ns: Option<Times>,
     /// From the start of a connect to the connection.
     pub connect_ns: Times,
+    /// From the connection to the end of its upgrade; null where nothing was upgraded.
+    pub upgrade_ns: Option<Times>,
     /// What came of holding connections afterwards; null where that was not asked for.
     pub hold: Option<Hold>,
     /// The server's process; null where it was not watched.
@@ -275,6 +277,7 @@ impl From<&Results> for Document {
             service_ns: Times::from(&results.service_ns),
             late_ns: open.then(|| Times::from(&results.late_ns)),
             connect_ns: Times::from(&results.connect_ns),
+            upgrade_ns: (!results.upgrade_ns.is_empty()).then(|| Times::from(&results.upgrade_ns)),
             hold: results.hold.map(|hold| Hold { lasted_s: hold.lasted.as_secs_f64(), up: hold.up, lost: hold.lost }),
             server: results
                 .server

@@ -32,7 +32,7 @@ impl Scenario for Frames {
     ) -> Option<Aside> {
         frame.is_empty().then(|| {
             cx.send([b""]);
-            Aside::Nothing
+            Aside::Handled
         })
     }
 

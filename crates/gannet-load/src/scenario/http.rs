@@ -124,6 +124,9 @@ pub enum RequestError {
     /// The request says these by itself.
     #[error("header {0} is written by the load itself: see --no-keep-alive, --body and --body-size")]
     Reserved(String),
+    /// A subprotocol of WebSocket is no token (RFC 6455 §4.1).
+    #[error("{0:?} is no name of a subprotocol")]
+    Protocol(String),
     /// The statuses are not written as they have to be.
     #[error("{0:?} is no list of statuses: it is written 2xx,3xx,404, of 200 to 999 and 2xx to 9xx")]
     Statuses(String),
@@ -343,7 +346,7 @@ impl Scenario for Http {
 
     /// Interim responses mean nothing here (RFC 9110 §15.2); a protocol that nobody asked to switch to is another matter.
     fn aside<S: Service<Codec = Responses>>(&self, reply: &Reply<'_>, _: u32, _: &mut Context<'_, S>) -> Option<Aside> {
-        (reply.status < 200 && reply.status != 101).then_some(Aside::Nothing)
+        (reply.status < 200 && reply.status != 101).then_some(Aside::Handled)
     }
 
     fn status(&self, progress: &mut Progress, reply: &Reply<'_>) -> Option<u16> {

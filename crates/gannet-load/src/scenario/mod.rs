@@ -6,6 +6,7 @@ mod frames;
 pub mod http;
 mod lines;
 pub mod redis;
+pub mod ws;
 
 use gannet::proto::Codec;
 use gannet::{Context, Service};
@@ -15,6 +16,7 @@ pub use self::frames::Frames;
 pub use self::http::Http;
 pub use self::lines::Lines;
 pub use self::redis::Redis;
+pub use self::ws::Ws;
 
 use crate::letters::Letters;
 
@@ -53,6 +55,23 @@ pub trait Scenario: Clone + Send + Sync + 'static {
     /// The most bytes of a message that is not complete, where that is more than the engine allows by default.
     fn largest_message(&self) -> usize {
         0
+    }
+
+    /// Writes what a connection begins with before anything else, and says whether there is such: then its answer is
+    /// awaited.
+    fn upgrade<S: Service<Codec = Self::Codec>>(&self, connection: u32, cx: &mut Context<'_, S>) -> bool {
+        let _ = (connection, cx);
+        false
+    }
+
+    /// Whether a message that came before anything else completes the upgrade.
+    ///
+    /// # Errors
+    ///
+    /// The reason why the connection failed.
+    fn upgraded(&self, connection: u32, message: &<Self::Codec as Codec>::Message<'_>) -> Result<bool, String> {
+        let _ = (connection, message);
+        Ok(true)
     }
 
     /// Whether a connection carries one request only, and another one takes its place.
@@ -120,7 +139,19 @@ pub trait Scenario: Clone + Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aside {
     /// Nothing that would have to be counted: a heartbeat, or an interim response.
-    Nothing,
+    Handled,
+    /// A message that nobody asked for and that does not count. A login takes it for its answer.
+    Unasked,
+    /// The same where it counts.
+    Received {
+        /// When it was sent, where it says so: ns since 1970 (UTC).
+        sent_unix_ns: Option<u64>,
+    },
+    /// The server ends the connection.
+    Closed {
+        /// Why, where it says so.
+        code: Option<u16>,
+    },
 }
 
 /// What a connection waits for.

@@ -38,6 +38,7 @@ pub fn nothing() -> Results {
         service_ns: times([]),
         late_ns: times([]),
         connect_ns: times([]),
+        upgrade_ns: times([]),
         hold: None,
         seconds: Vec::new(),
         server: None,
@@ -110,6 +111,7 @@ pub fn statuses() -> Results {
     let mut results = stalled();
     results.asked.scenario = "http".to_owned();
     results.connections.reopened = 1_234;
+    results.upgrade_ns = times([80_000, 90_000]);
     results.requests.statuses = vec![(200, 99_000), (204, 990), (404, 9), (503, 1)];
     for second in &mut results.seconds {
         second.classes = [second.answered, 0, 2, 1];

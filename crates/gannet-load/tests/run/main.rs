@@ -2,6 +2,7 @@
 
 mod http;
 mod rig;
+mod ws;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
