@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use gannet::proto::http::{HeaderError, Method, Request};
+use gannet::proto::http::{Method, Request};
 use gannet::{Context, Handle, Peer, Remote};
 use matchit::Params;
 
@@ -93,93 +93,6 @@ impl<'a> Cx<'a> {
     #[must_use]
     pub fn request_id(&self) -> &str {
         &self.draft.request_id
-    }
-}
-
-/// The response.
-impl Cx<'_> {
-    /// Sets the status, from 200 to 999; 200 until then. What is below 101 or over 999 is sent as 500.
-    pub fn status(&mut self, status: u16) {
-        self.draft.status = status;
-    }
-
-    /// The status as it is now.
-    #[must_use]
-    pub fn response_status(&self) -> u16 {
-        self.draft.status
-    }
-
-    /// Sets a header field, in place of others of this name. `Content-Length`, `Connection` and `Transfer-Encoding`
-    /// are written by the server itself, `Date` and `Content-Type` (plain text) unless they are set here.
-    ///
-    /// Where it cannot be sent, because its name is no token or its value has control characters, the whole response
-    /// becomes a 500 and the log says why: what comes from outside goes through
-    /// [`try_header`](Self::try_header).
-    pub fn header(&mut self, name: &str, value: impl AsRef<[u8]>) {
-        if let Err(error) = self.try_header(name, value) {
-            self.draft.fault = Some(error);
-        }
-    }
-
-    /// Sets a header field, in place of others of this name.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be sent; nothing is changed.
-    pub fn try_header(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), HeaderError> {
-        self.draft.headers.set(name, value.as_ref())
-    }
-
-    /// Adds a header field behind others of this name: for `Set-Cookie`, `Vary` and the like.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be sent; nothing is changed.
-    pub fn add_header(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), HeaderError> {
-        self.draft.headers.add(name, value.as_ref())
-    }
-
-    /// The value of the response's first header field called `name`, as it is now.
-    #[must_use]
-    pub fn response_header(&self, name: &str) -> Option<&[u8]> {
-        self.draft.headers.get(name)
-    }
-
-    /// Appends a text to the body.
-    #[inline]
-    pub fn text(&mut self, text: &str) {
-        self.bytes(text.as_bytes());
-    }
-
-    /// Appends bytes to the body. What is no text needs its `Content-Type` set.
-    #[inline]
-    pub fn bytes(&mut self, bytes: &[u8]) {
-        self.draft.body.extend_from_slice(bytes);
-    }
-
-    /// Appends a text to the body: what `write!(cx, "hello {name}")` calls. Never fails, so there is nothing to check.
-    #[inline]
-    pub fn write_fmt(&mut self, text: fmt::Arguments<'_>) {
-        // The body takes everything; what fails here is a `Display` of the caller's, half of which is then there.
-        let _ = std::io::Write::write_fmt(&mut self.draft.body, text);
-    }
-
-    /// The body as it is now.
-    #[must_use]
-    pub fn response_body(&self) -> &[u8] {
-        &self.draft.body
-    }
-
-    /// Answers with this status and text, in place of everything that was said so far.
-    pub fn refuse(&mut self, status: u16, text: &str) {
-        self.reset();
-        self.status(status);
-        self.text(text);
-    }
-
-    /// Takes back everything that was said so far.
-    pub fn reset(&mut self) {
-        self.draft.reset();
     }
 }
 

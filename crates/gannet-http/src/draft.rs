@@ -1,6 +1,12 @@
 //! A response while a handler fills it in. Each reactor has one, which keeps its memory from request to request.
 
+use std::fmt;
+use std::time::Duration;
+
 use gannet::proto::http::{Answer, HeaderError, HeaderLines, Persistence, Response};
+
+use crate::next::Next;
+use crate::response::Reply;
 
 /// Memory over this is given back after the response that needed it, in bytes.
 const KEPT_BYTES: usize = 64 << 10;
@@ -8,8 +14,10 @@ const KEPT_BYTES: usize = 64 << 10;
 /// What the body is where nothing else was said: all that is written without a type is text.
 const TEXT: &[u8] = b"text/plain; charset=utf-8";
 
+/// What a layer wants done when the response is there.
+pub(crate) type Finally = Box<dyn FnOnce(&mut Reply<'_>)>;
+
 /// A response that is not sent yet.
-#[derive(Debug)]
 pub(crate) struct Draft {
     pub(crate) status: u16,
     pub(crate) headers: HeaderLines,
@@ -18,17 +26,34 @@ pub(crate) struct Draft {
     pub(crate) request_id: String,
     /// A header field that could not be set.
     pub(crate) fault: Option<HeaderError>,
+    /// What comes after the handler has returned, where the response is not whole by then.
+    pub(crate) next: Option<Next>,
+    /// The time that a response may take that comes later, or piece by piece, where somebody set it.
+    pub(crate) deadline: Option<Duration>,
+    /// What layers want done with a response that comes later, in their order.
+    pub(crate) finally: Vec<Finally>,
 }
 
 impl Draft {
     pub(crate) const fn new() -> Self {
-        Self { status: 200, headers: HeaderLines::new(), body: Vec::new(), request_id: String::new(), fault: None }
+        Self {
+            status: 200,
+            headers: HeaderLines::new(),
+            body: Vec::new(),
+            request_id: String::new(),
+            fault: None,
+            next: None,
+            deadline: None,
+            finally: Vec::new(),
+        }
     }
 
     /// Begins with another request.
     pub(crate) fn clear(&mut self) {
         self.reset();
         self.request_id.clear();
+        self.deadline = None;
+        self.finally.clear();
     }
 
     /// Begins with another response to the same request.
@@ -37,32 +62,68 @@ impl Draft {
         self.headers.clear();
         self.body.clear();
         self.fault = None;
+        self.next = None;
     }
 
-    /// Writes the response to `out`. Where `keep` is not set, the connection ends with it.
-    pub(crate) fn finish(&mut self, out: &mut Vec<u8>, answer: Answer, date: &[u8], keep: bool) -> Persistence {
+    /// Answers with this status and text in place of what was said, except for header fields of the response as a whole.
+    pub(crate) fn replace(&mut self, status: u16, text: &str) {
+        self.status = status;
+        self.headers.remove("content-type");
+        self.body.clear();
+        self.body.extend_from_slice(text.as_bytes());
+        self.next = None;
+    }
+
+    /// Becomes a 500 where a header field could not be set.
+    pub(crate) fn check(&mut self) {
         if let Some(error) = self.fault {
             tracing::error!(%error, "a response was replaced by 500: a header field of it cannot be sent");
             self.reset();
-            self.status = 500;
-            self.body.extend_from_slice(b"internal server error\n");
+            self.replace(500, "internal server error\n");
         }
+    }
+
+    /// Writes the status line and header fields to `out`; `content` is whether there is something to have a type. Where
+    /// `keep` is not set, the connection ends with this response.
+    pub(crate) fn head<'a>(
+        &self,
+        out: &'a mut Vec<u8>,
+        answer: Answer,
+        date: &[u8],
+        keep: bool,
+        content: bool,
+    ) -> Response<&'a mut Vec<u8>> {
         let mut response = Response::new(out, answer, self.status);
         // Neither of these fields can be refused.
         if self.headers.get("date").is_none() {
             let _ = response.header("Date", date);
         }
-        if !self.body.is_empty() && self.headers.get("content-type").is_none() {
+        if content && self.headers.get("content-type").is_none() {
             let _ = response.header("Content-Type", TEXT);
         }
         response.headers(&self.headers);
         if !keep {
             response.close();
         }
-        let persistence = response.body(&self.body);
+        response
+    }
+
+    /// Writes the response to `out`. Where `keep` is not set, the connection ends with it.
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>, answer: Answer, date: &[u8], keep: bool) -> Persistence {
+        self.check();
+        let persistence = self.head(out, answer, date, keep, !self.body.is_empty()).body(&self.body);
         if self.body.capacity() > KEPT_BYTES {
             self.body = Vec::new();
         }
         persistence
+    }
+}
+
+impl fmt::Debug for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { status, headers, body, next, .. } = self;
+        let mut draft = f.debug_struct("Draft");
+        draft.field("status", status).field("headers", headers).field("body", body).field("next", next);
+        draft.finish_non_exhaustive()
     }
 }

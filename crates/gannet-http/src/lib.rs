@@ -26,6 +26,7 @@
 //! | [`Routes`] | what was built: shared by all reactors, never changed |
 //! | [`Cx`] | one request, and the response to it |
 //! | [`Layer`] | middleware; [`middleware`] has those that are ready |
+//! | [`websocket`] | WebSocket on a route |
 //! | [`HttpService`] | the service of a listener, with its limits and deadlines |
 //!
 //! A handler is a function of a [`Cx`]. It runs on the reactor's thread and must not block: nothing else of that
@@ -34,21 +35,29 @@
 
 mod clock;
 mod cx;
+mod deferred;
 mod draft;
 mod layer;
 pub mod middleware;
+mod next;
 mod percent;
+mod response;
 mod router;
 mod routes;
 mod service;
+mod stream;
+pub mod websocket;
 mod wire;
 
 pub use gannet::proto::http::{HeaderError, Method, Request, Requests, Version};
 
 pub use crate::cx::Cx;
+pub use crate::deferred::{DEFERRED_TIMEOUT, Later};
 pub use crate::layer::Layer;
 pub use crate::percent::decode;
+pub use crate::response::Reply;
 pub use crate::router::{RouteError, Router};
 pub use crate::routes::Routes;
 pub use crate::service::{DRAIN_GRACE, HttpService, Session};
+pub use crate::stream::{Ended, JoinStreamError, Source, Stream};
 pub use crate::wire::{Incoming, Spoken, Wire};

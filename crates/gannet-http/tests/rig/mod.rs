@@ -10,7 +10,7 @@ use gannet::{Address, DriverChoice, Engine, Running};
 use gannet_http::{HttpService, Routes};
 
 /// How long a test waits for what has to come.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Both drivers, or the one there is: where io_uring cannot be used, that is said.
 pub(crate) fn drivers() -> Vec<DriverChoice> {
@@ -36,7 +36,12 @@ impl Rig {
     }
 
     pub(crate) fn with(driver: DriverChoice, service: impl Fn() -> HttpService + Send + Sync + 'static) -> Self {
-        let engine = Engine::new().driver(driver).reactors(2).listen("tcp://127.0.0.1:0", service);
+        Self::of(Engine::new().driver(driver).reactors(2), service)
+    }
+
+    /// On an engine with settings of its own.
+    pub(crate) fn of(engine: Engine, service: impl Fn() -> HttpService + Send + Sync + 'static) -> Self {
+        let engine = engine.listen("tcp://127.0.0.1:0", service);
         let running = engine.expect("an address").start().expect("the engine starts");
         let Some(Address::Tcp(address)) = running.addresses().next().cloned() else { panic!("it listens on TCP") };
         Self { running, address }
@@ -47,6 +52,13 @@ impl Rig {
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         stream.set_nodelay(true).expect("no delay");
         Client { stream }
+    }
+
+    /// Waits until nobody is let in any more.
+    pub(crate) fn until_refused(&self) {
+        while TcpStream::connect(self.address).is_ok() {
+            std::thread::yield_now();
+        }
     }
 
     /// Asks on a connection of its own, with these header lines, each with its ending.
@@ -68,7 +80,9 @@ pub(crate) struct Client {
 pub(crate) struct Response {
     pub(crate) status: u16,
     head: String,
+    /// The body as text; what is none shows as such.
     pub(crate) body: String,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Response {
@@ -100,20 +114,59 @@ impl Client {
             head += &self.read(1);
         }
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line");
-        let mut response = Response { status, head, body: String::new() };
+        let mut response = Response { status, head, body: String::new(), bytes: Vec::new() };
         let length = response.header("content-length").map_or(0, |length| length.parse().expect("a length"));
-        if !to_head {
-            response.body = self.read(length);
+        if to_head {
+        } else if response.header("transfer-encoding") == Some("chunked") {
+            while let Some(piece) = self.chunk() {
+                response.body += &piece;
+            }
+        } else {
+            response.bytes = self.read_bytes(length);
+            response.body = String::from_utf8_lossy(&response.bytes).into_owned();
         }
         response
+    }
+
+    /// Reads the head of a response, whose body is left to be read.
+    #[track_caller]
+    pub(crate) fn head(&mut self) -> Response {
+        self.response(true)
+    }
+
+    /// Reads one chunk, nothing for the last.
+    #[track_caller]
+    pub(crate) fn chunk(&mut self) -> Option<String> {
+        let mut line = String::new();
+        while !line.ends_with("\r\n") {
+            line += &self.read(1);
+        }
+        let length = usize::from_str_radix(line.trim_end(), 16).expect("a chunk's size");
+        let piece = self.read(length);
+        assert_eq!(self.read(2), "\r\n");
+        (length > 0).then_some(piece)
+    }
+
+    /// All that comes until the end of the connection, which is no reset.
+    #[track_caller]
+    pub(crate) fn rest(&mut self) -> String {
+        let mut rest = String::new();
+        self.stream.read_to_string(&mut rest).expect("it ends");
+        rest
     }
 
     /// So many bytes, as text.
     #[track_caller]
     pub(crate) fn read(&mut self, length: usize) -> String {
+        String::from_utf8(self.read_bytes(length)).expect("text")
+    }
+
+    /// So many bytes.
+    #[track_caller]
+    pub(crate) fn read_bytes(&mut self, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
         self.stream.read_exact(&mut bytes).expect("more comes");
-        String::from_utf8(bytes).expect("text")
+        bytes
     }
 
     /// Nothing comes but the end.

@@ -164,6 +164,21 @@ impl<S: Sink> Response<S> {
         Chunks { kind, keep_alive: self.answer.keep_alive }
     }
 
+    /// Ends the head of a response whose body of `length` bytes is written piece by piece, as it is. The caller has to
+    /// write as many, or break the connection.
+    #[inline]
+    pub fn sized(mut self, length: u64) -> Chunks {
+        let none = self.answer.head || self.has_no_content();
+        self.connection();
+        if !self.has_no_content() {
+            self.out.put(b"Content-Length: ");
+            put_number(&mut self.out, length);
+            self.out.put(b"\r\n");
+        }
+        self.out.put(b"\r\n");
+        Chunks { kind: if none { Kind::None } else { Kind::Plain }, keep_alive: self.answer.keep_alive }
+    }
+
     /// Ends a response of status 101: from here on the connection speaks `protocol`, `websocket` for one (RFC 9110
     /// §7.8).
     ///
@@ -180,6 +195,10 @@ impl<S: Sink> Response<S> {
     /// Says whether the connection stays, where the version does not say it already.
     #[inline]
     fn connection(&mut self) {
+        if self.status == 426 {
+            // It has an `Upgrade`, which is for the next hop only (RFC 9110 §15.5.22 and §7.8).
+            self.out.put(b"Connection: upgrade\r\n");
+        }
         match (self.answer.version, self.answer.keep_alive) {
             (_, false) => self.out.put(b"Connection: close\r\n"),
             (Version::Http10, true) => self.out.put(b"Connection: keep-alive\r\n"),
@@ -214,13 +233,35 @@ impl Chunks {
     pub fn chunk(&mut self, bytes: &[u8], mut out: impl Sink) {
         match self.kind {
             Kind::Chunked if !bytes.is_empty() => {
-                put_hexadecimal(&mut out, bytes.len());
+                out.put(size_line(bytes.len(), &mut [0; SIZE_LINE]));
                 out.put(bytes);
                 out.put(b"\r\n");
             }
             Kind::Plain => out.put(bytes),
             Kind::Chunked | Kind::None => (),
         }
+    }
+
+    /// What goes before a piece of `length` bytes and behind it, for those who write all three at once. `line` is for
+    /// what goes before. An empty piece must not be written: it would end the body.
+    #[inline]
+    pub fn around<'l>(&self, length: usize, line: &'l mut [u8; SIZE_LINE]) -> [&'l [u8]; 2] {
+        match self.kind {
+            Kind::Chunked => [size_line(length, line), b"\r\n"],
+            Kind::Plain | Kind::None => [b"", b""],
+        }
+    }
+
+    /// Whether pieces are written as chunks, whoever reads them.
+    #[must_use]
+    pub fn is_chunked(&self) -> bool {
+        self.kind == Kind::Chunked
+    }
+
+    /// Whether there is no body to write, because of the request or the status.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.kind == Kind::None
     }
 
     /// Ends the body.
@@ -248,17 +289,20 @@ fn put_number(out: &mut impl Sink, mut number: u64) {
     }
 }
 
-/// Writes a chunk's size in hexadecimal, with the line's ending.
+/// The longest line with a chunk's size, in bytes with its ending.
+pub const SIZE_LINE: usize = 18;
+
+/// A chunk's size in hexadecimal, with the line's ending.
 #[inline]
-fn put_hexadecimal(out: &mut impl Sink, mut number: usize) {
-    let mut line = *b"................\r\n";
+fn size_line(mut number: usize, line: &mut [u8; SIZE_LINE]) -> &[u8] {
     let mut at = line.len() - 2;
+    line[at..].copy_from_slice(b"\r\n");
     loop {
         at -= 1;
         line[at] = b"0123456789abcdef"[number % 16];
         number /= 16;
         if number == 0 {
-            return out.put(&line[at..]);
+            return &line[at..];
         }
     }
 }

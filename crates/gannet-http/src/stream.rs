@@ -1,0 +1,521 @@
+//! Responses whose body is written piece by piece, as fast as the client reads.
+
+use std::fmt;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use bytes::Bytes;
+use gannet::proto::http::{Answer, Chunks, Persistence, SIZE_LINE};
+use gannet::{Context, Group, Handle, JoinError, OffloadFull, Remote, SendStatus};
+
+use crate::service::{HttpService, Mode, Session};
+use crate::wire::Spoken;
+
+/// Writes the body of a response piece by piece: given to [`Cx::stream`](crate::Cx::stream) and its like. Each method
+/// is called on the reactor's thread and must not block; what takes long goes through [`Stream::offload`].
+///
+/// A source sends for as long as [`Stream::send`] says `Queued`, and returns otherwise: it is called again when there is
+/// room. So what waits for a slow reader is bounded by [`Limits::outbox_high`](gannet::Limits) and one piece.
+///
+/// ```
+/// # use gannet::SendStatus;
+/// # use gannet_http::{Router, Source, Stream};
+/// struct Numbers(u64);
+///
+/// impl Source for Numbers {
+///     fn pull(&mut self, out: &mut Stream<'_, '_>) {
+///         while self.0 < 1_000_000 {
+///             self.0 += 1;
+///             if out.send(format!("{}\n", self.0).as_bytes()) != SendStatus::Queued {
+///                 return;
+///             }
+///         }
+///         out.end();
+///     }
+/// }
+///
+/// let routes = Router::new().get("/numbers", |cx| cx.stream(Numbers(0)));
+/// ```
+pub trait Source: 'static {
+    /// There is room to send: called when the head was written, when what was queued has drained after it was too much,
+    /// when the time set with [`Stream::again_in`] is over, and when work begun with [`Stream::offload`] is done. It
+    /// may be called once more than that. Not while such work is under way.
+    fn pull(&mut self, out: &mut Stream<'_, '_>);
+
+    /// The server shuts down, and waits for the end of this response for as long as the engine's drain timeout at most.
+    /// Does nothing by default: the response goes on.
+    fn drain(&mut self, out: &mut Stream<'_, '_>) {
+        let _ = out;
+    }
+
+    /// The stream is over; nothing is called after this. The last that was sent may still be on its way.
+    fn ended(&mut self, how: Ended) {
+        let _ = how;
+    }
+}
+
+/// How a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ended {
+    /// The response is whole.
+    Whole,
+    /// It is not, and the connection was broken for that: its deadline was over, or its source said so, or had fewer
+    /// bytes than were promised.
+    Cut,
+    /// The connection ended before: the client has gone, or was too slow, or the server shut down.
+    Gone,
+}
+
+/// What a [`Source`] writes to. Lives for one call.
+pub struct Stream<'a, 'c> {
+    cx: &'a mut Context<'c, HttpService>,
+    state: &'a mut State,
+}
+
+impl Stream<'_, '_> {
+    /// Sends a piece of the body; an empty one is nothing. The bytes are copied, and leave when the call has returned.
+    ///
+    /// [`OverHigh`](SendStatus::OverHigh) is the moment to stop: [`Source::pull`] is called when there is room. A source
+    /// of open length that goes on all the same meets [`Limits::overflow`](gannet::Limits) over
+    /// [`Limits::outbox_hard`](gannet::Limits).
+    pub fn send(&mut self, bytes: &[u8]) -> SendStatus {
+        let bytes = &bytes[..self.state.admit(bytes.len())];
+        if bytes.is_empty() {
+            return self.state.nothing();
+        }
+        let status = if self.state.left.is_some() {
+            // Its length bounds it, and no piece of it may be dropped.
+            self.cx.answer(bytes)
+        } else {
+            let mut line = [0; SIZE_LINE];
+            let [before, behind] = self.state.body.around(bytes.len(), &mut line);
+            self.cx.send([before, bytes, behind])
+        };
+        self.state.sent(status)
+    }
+
+    /// The same without a copy where the length was said, see [`Cx::stream_sized`](crate::Cx::stream_sized).
+    pub fn send_shared(&mut self, mut bytes: Bytes) -> SendStatus {
+        if self.state.left.is_none() {
+            return self.send(&bytes);
+        }
+        bytes.truncate(self.state.admit(bytes.len()));
+        if bytes.is_empty() {
+            return self.state.nothing();
+        }
+        let status = self.cx.answer_shared(bytes);
+        self.state.sent(status)
+    }
+
+    /// Ends the body. The connection goes on with the next request, where it may. A body whose length was said ends by
+    /// itself with its last byte.
+    pub fn end(&mut self) {
+        if self.state.fate == Fate::Going {
+            self.state.fate = Fate::Ended;
+        }
+    }
+
+    /// Gives the response up, where it cannot become whole: the connection is broken, so that the client can tell.
+    pub fn abort(&mut self) {
+        self.state.fate = Fate::Aborted;
+    }
+
+    /// Has [`Source::pull`] called after this time, in place of a time set before.
+    pub fn again_in(&mut self, after: Duration) {
+        self.state.again = Some(self.cx.now() + after);
+    }
+
+    /// Runs `work` on the engine's offload pool, then `done` with its result on this reactor, and then
+    /// [`Source::pull`] if there is room: to read a file in pieces, for one. Where the stream is over by then, `done` is
+    /// not called. A panic of `work` breaks the connection.
+    ///
+    /// # Errors
+    ///
+    /// As many jobs wait or run as [`Limits::offloads`](gannet::Limits) allows; nothing was started. Try
+    /// [`again_in`](Self::again_in) a while.
+    pub fn offload<T, W, D>(&mut self, work: W, done: D) -> Result<(), OffloadFull>
+    where
+        T: Send + 'static,
+        W: FnOnce() -> T + Send + 'static,
+        D: FnOnce(T, &mut Stream<'_, '_>) + Send + 'static,
+    {
+        let serial = self.state.serial;
+        self.cx.offload(
+            move || catch_unwind(AssertUnwindSafe(work)).ok(),
+            move |service, session, result, cx| {
+                if !is_stream(session, serial) {
+                    return;
+                }
+                service.with_stream(session, cx, |source, out| {
+                    out.state.jobs -= 1;
+                    match result {
+                        Some(value) => done(value, out),
+                        None => {
+                            tracing::error!("offloaded work for a stream panicked; its connection is broken");
+                            out.abort();
+                        }
+                    }
+                    if out.state.has_room() {
+                        source.pull(out);
+                    }
+                });
+            },
+        )?;
+        self.state.jobs += 1;
+        Ok(())
+    }
+
+    /// Has the stream get what is broadcast to a group, for as long as it goes on. What is broadcast has to be framed as
+    /// a chunk.
+    ///
+    /// # Errors
+    ///
+    /// [`JoinStreamError`] says why it cannot.
+    pub fn join(&mut self, group: Group) -> Result<(), JoinStreamError> {
+        if !self.state.body.is_chunked() {
+            return Err(JoinStreamError::NotChunked);
+        }
+        self.cx.join(group)?;
+        if !self.state.groups.contains(&group) {
+            self.state.groups.push(group);
+        }
+        Ok(())
+    }
+
+    /// Leaves a group; says whether the stream was in it.
+    pub fn leave(&mut self, group: Group) -> bool {
+        self.state.groups.retain(|own| *own != group);
+        self.cx.leave(group)
+    }
+
+    /// Bytes that wait for the client to read, with what was sent before this response.
+    #[must_use]
+    pub fn outbox_len(&self) -> usize {
+        self.cx.outbox_len()
+    }
+
+    /// Bytes that are left to send, where the length was said.
+    #[must_use]
+    pub fn left(&self) -> Option<u64> {
+        self.state.left
+    }
+
+    /// The reactor's clock when this turn began.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.cx.now()
+    }
+
+    /// Whether the server is shutting down.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.cx.is_draining()
+    }
+
+    /// A reference to the connection.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.cx.handle()
+    }
+
+    /// The way to all reactors.
+    #[must_use]
+    pub fn remote(&self) -> Remote {
+        self.cx.remote()
+    }
+}
+
+impl fmt::Debug for Stream<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").field("left", &self.state.left).field("fate", &self.state.fate).finish_non_exhaustive()
+    }
+}
+
+/// Why a stream could not join a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum JoinStreamError {
+    /// Its body is not sent in chunks, because the client speaks HTTP/1.0 or the length was said: what is broadcast to
+    /// all would not be framed as it has to be for this one.
+    #[error("the response is not sent in chunks")]
+    NotChunked,
+    /// The engine refuses it.
+    #[error(transparent)]
+    Engine(#[from] JoinError),
+}
+
+/// How long a body is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Length {
+    /// Nobody knows.
+    Open,
+    /// So many bytes.
+    Sized(u64),
+}
+
+/// A stream that is to begin when its handler has returned.
+pub(crate) struct Beginning {
+    source: Box<dyn Source>,
+    length: Length,
+    /// How often a sign of life is sent, and what it is.
+    pub(crate) pulse: Option<(Duration, &'static [u8])>,
+}
+
+impl Beginning {
+    pub(crate) fn new(length: Length, source: impl Source) -> Self {
+        Self { source: Box::new(source), length, pulse: None }
+    }
+}
+
+/// A stream that is under way.
+pub(crate) struct Streaming {
+    source: Box<dyn Source>,
+    state: State,
+}
+
+struct State {
+    body: Chunks,
+    /// Bytes that are still to come, where the length was said.
+    left: Option<u64>,
+    serial: u64,
+    /// Work on the offload pool.
+    jobs: u32,
+    fate: Fate,
+    /// More was queued than is good.
+    full: bool,
+    /// When the source is to be called.
+    again: Option<Duration>,
+    /// When it has to be over.
+    until: Option<Duration>,
+    pulse: Option<Pulse>,
+    groups: Vec<Group>,
+}
+
+/// A sign of life for those who watch, by which a client that has gone without a word is found.
+struct Pulse {
+    every: Duration,
+    piece: &'static [u8],
+    due: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Going,
+    Ended,
+    Aborted,
+}
+
+impl State {
+    /// How many of so many bytes may be sent.
+    fn admit(&mut self, length: usize) -> usize {
+        if self.fate != Fate::Going || self.body.is_none() {
+            return 0;
+        }
+        let Some(left) = &mut self.left else { return length };
+        if length as u64 > *left {
+            tracing::error!(left, length, "a source sends more than was said; the rest is left out");
+        }
+        let admitted = (*left).min(length as u64);
+        *left -= admitted;
+        // It is at most what fitted before.
+        admitted as usize
+    }
+
+    /// What is said of a piece of which nothing was sent.
+    fn nothing(&self) -> SendStatus {
+        match (self.fate, self.full) {
+            (Fate::Going, false) if self.left != Some(0) => SendStatus::Queued,
+            (Fate::Going, true) => SendStatus::OverHigh,
+            _ => SendStatus::Closed,
+        }
+    }
+
+    fn sent(&mut self, status: SendStatus) -> SendStatus {
+        self.full |= status != SendStatus::Queued;
+        status
+    }
+
+    fn has_room(&self) -> bool {
+        self.fate == Fate::Going && !self.full && self.jobs == 0
+    }
+}
+
+impl Streaming {
+    /// The connection has ended.
+    pub(crate) fn gone(mut self) {
+        self.source.ended(Ended::Gone);
+    }
+}
+
+impl fmt::Debug for Streaming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Streaming").field("left", &self.state.left).finish_non_exhaustive()
+    }
+}
+
+fn is_stream(session: &Session, serial: u64) -> bool {
+    matches!(&session.mode, Mode::Stream(streaming) if streaming.state.serial == serial)
+}
+
+impl HttpService {
+    /// Sends the head of the response that was drafted, and begins with its body.
+    #[cold]
+    pub(crate) fn begin_stream(
+        &mut self,
+        session: &mut Session,
+        beginning: Beginning,
+        answer: Answer,
+        serial: u64,
+        cx: &mut Context<'_, Self>,
+    ) {
+        let Beginning { mut source, length, pulse } = beginning;
+        if self.draft.fault.is_some() {
+            source.ended(Ended::Cut);
+            return self.send(answer, cx);
+        }
+        let now = cx.now();
+        self.out.clear();
+        let head = self.draft.head(&mut self.out, answer, self.date.text(now), !cx.is_draining(), true);
+        let (body, left) = match length {
+            Length::Open => (head.chunked(), None),
+            Length::Sized(length) => (head.sized(length), Some(length)),
+        };
+        let status = cx.answer(&self.out);
+        if left.is_some() {
+            // It ends by itself, and who has ended their side may wait for it.
+            cx.pause();
+        } else {
+            hold(cx.codec_state());
+        }
+        let state = State {
+            fate: if body.is_none() { Fate::Ended } else { Fate::Going },
+            left: left.filter(|_| !body.is_none()),
+            body,
+            serial,
+            jobs: 0,
+            full: status != SendStatus::Queued,
+            again: None,
+            until: self.draft.deadline.map(|deadline| now + deadline),
+            pulse: pulse.map(|(every, piece)| Pulse { every, piece, due: now + every }),
+            groups: Vec::new(),
+        };
+        session.mode = Mode::Stream(Box::new(Streaming { source, state }));
+        self.with_stream(session, cx, pull);
+    }
+
+    /// There is room in the outbox again.
+    pub(crate) fn stream_drained(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
+        self.with_stream(session, cx, |source, out| {
+            out.state.full = false;
+            pull(source, out);
+        });
+    }
+
+    /// Something is due.
+    pub(crate) fn stream_timer(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
+        self.with_stream(session, cx, |source, out| {
+            let now = out.now();
+            if out.state.until.is_some_and(|until| until <= now) {
+                return out.abort();
+            }
+            if out.state.again.is_some_and(|again| again <= now) {
+                out.state.again = None;
+                pull(source, out);
+            }
+            if let Some(pulse) = &mut out.state.pulse
+                && pulse.due <= now
+            {
+                pulse.due = now + pulse.every;
+                let piece = pulse.piece;
+                // What waits to be sent is a sign of life too.
+                if out.outbox_len() == 0 {
+                    out.send(piece);
+                }
+            }
+        });
+    }
+
+    /// The server shuts down.
+    pub(crate) fn drain_stream(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
+        self.with_stream(session, cx, |source, out| source.drain(out));
+    }
+
+    /// Calls the source, and does what follows from what it wants.
+    fn with_stream(
+        &mut self,
+        session: &mut Session,
+        cx: &mut Context<'_, Self>,
+        call: impl FnOnce(&mut dyn Source, &mut Stream<'_, '_>),
+    ) {
+        let mut streaming = match mem::take(&mut session.mode) {
+            Mode::Stream(streaming) => streaming,
+            other => return session.mode = other,
+        };
+        let Streaming { source, state } = &mut *streaming;
+        call(&mut **source, &mut Stream { cx, state });
+        if state.left == Some(0) && state.fate == Fate::Going {
+            state.fate = Fate::Ended;
+        }
+        match state.fate {
+            Fate::Going => {
+                let due = [state.again, state.until, state.pulse.as_ref().map(|pulse| pulse.due)];
+                match due.into_iter().flatten().min() {
+                    Some(due) => cx.set_timer(due.saturating_sub(cx.now())),
+                    None => cx.cancel_timer(),
+                }
+                session.mode = Mode::Stream(streaming);
+            }
+            Fate::Ended if state.left.is_none_or(|left| left == 0) => self.end_stream(*streaming, cx),
+            Fate::Ended | Fate::Aborted => {
+                if let Some(left) = state.left.filter(|_| state.fate == Fate::Ended) {
+                    tracing::error!(left, "a source ended before it sent what was said; its connection is broken");
+                }
+                cx.reset();
+                source.ended(Ended::Cut);
+            }
+        }
+    }
+
+    /// Ends the body, and goes on with the connection.
+    fn end_stream(&mut self, streaming: Streaming, cx: &mut Context<'_, Self>) {
+        let Streaming { mut source, state } = streaming;
+        for group in state.groups {
+            cx.leave(group);
+        }
+        self.out.clear();
+        let mut persistence = state.body.finish(&mut self.out);
+        if !self.out.is_empty() {
+            cx.answer(&self.out);
+        }
+        if cx.is_draining() {
+            persistence = Persistence::Close;
+        }
+        release(cx.codec_state());
+        cx.resume();
+        cx.decode_again();
+        self.go_on(persistence, cx);
+        source.ended(Ended::Whole);
+    }
+}
+
+fn pull(source: &mut dyn Source, out: &mut Stream<'_, '_>) {
+    if out.state.has_room() {
+        source.pull(out);
+    }
+}
+
+/// Has the next request wait.
+fn hold(spoken: &mut Spoken) {
+    if let Spoken::Http(state) = spoken {
+        *spoken = Spoken::Held(mem::take(state));
+    }
+}
+
+/// Lets the next request come.
+fn release(spoken: &mut Spoken) {
+    if let Spoken::Held(state) = spoken {
+        *spoken = Spoken::Http(mem::take(state));
+    }
+}

@@ -1,0 +1,186 @@
+//! Responses that come later: from the offload pool and from other threads.
+
+mod rig;
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use gannet::{Engine, SendError};
+use gannet_http::middleware::{Cors, RequestId, Timeout};
+use gannet_http::{Cx, HttpService, Later, Router, Routes};
+use rig::{PATIENCE, Rig, drivers};
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// A handler that gives its token away, and who gets it.
+fn handing_over(timeout: Duration) -> (impl Fn(&mut Cx<'_>) + Clone + Send + Sync + 'static, Receiver<Later>) {
+    let (sender, receiver): (Sender<Later>, _) = channel();
+    let sender = Arc::new(Mutex::new(sender));
+    let handler = move |cx: &mut Cx<'_>| {
+        cx.header("X-Before", "kept");
+        let later = cx.defer(timeout);
+        sender.lock().expect("no panic").send(later).expect("the test waits");
+    };
+    (handler, receiver)
+}
+
+fn routes(later: impl Fn(&mut Cx<'_>) + Clone + Send + Sync + 'static) -> Routes {
+    Router::new()
+        .layer(RequestId::new())
+        .layer(Cors::any())
+        .get("/now", |cx| cx.text("now"))
+        .get("/later", later)
+        .get("/sum/{n}", |cx| {
+            let number: u64 = cx.param("n").parse().unwrap_or_default();
+            cx.offload(move || (0..=number).sum::<u64>(), |sum, reply| write!(reply, "{sum}"));
+        })
+        .get("/panic/work", |cx| cx.offload(|| panic!("for a test"), |(), reply| reply.text("never")))
+        .get("/panic/done", |cx| cx.offload(|| (), |(), _| panic!("for a test")))
+        .build()
+        .expect("they do not conflict")
+}
+
+#[test]
+fn what_was_offloaded_answers_in_the_order_of_the_requests() {
+    for driver in drivers() {
+        let (later, _tokens) = handing_over(LONG);
+        let rig = Rig::start(driver, &routes(later));
+        let mut client = rig.connect();
+        let mut requests = String::new();
+        for number in 0..100 {
+            requests += &format!("GET /sum/{number} HTTP/1.1\r\nHost: h\r\n\r\nGET /now HTTP/1.1\r\nHost: h\r\n\r\n");
+        }
+        client.send(&requests);
+        for number in 0..100u64 {
+            assert_eq!(client.response(false).body, (number * (number + 1) / 2).to_string());
+            assert_eq!(client.response(false).body, "now");
+        }
+    }
+}
+
+#[test]
+fn a_response_made_by_another_thread_has_what_handler_and_layers_said() {
+    for driver in drivers() {
+        let (later, tokens) = handing_over(LONG);
+        let rig = Rig::start(driver, &routes(later));
+        let mut client = rig.connect();
+        client.send("GET /later HTTP/1.1\r\nHost: h\r\nOrigin: http://o\r\n\r\nGET /now HTTP/1.1\r\nHost: h\r\n\r\n");
+        let token = tokens.recv_timeout(PATIENCE).expect("the handler ran");
+        let complete = |reply: &mut gannet_http::Reply<'_>| {
+            reply.status(201);
+            reply.header("X-After", "new");
+            reply.text("done");
+        };
+        std::thread::spawn(move || token.complete(complete)).join().expect("no panic").expect("the client waits");
+        let response = client.response(false);
+        assert_eq!((response.status, response.body.as_str()), (201, "done"));
+        for (name, value) in [("x-before", "kept"), ("x-after", "new"), ("access-control-allow-origin", "*")] {
+            assert_eq!(response.header(name), Some(value));
+        }
+        assert!(response.header("x-request-id").is_some());
+        assert_eq!(client.response(false).body, "now");
+    }
+}
+
+#[test]
+fn a_token_that_is_dropped_answers_with_500_and_panics_do_too() {
+    for driver in drivers() {
+        let (later, tokens) = handing_over(LONG);
+        let rig = Rig::start(driver, &routes(later));
+        let mut client = rig.connect();
+        client.send("GET /later HTTP/1.1\r\nHost: h\r\n\r\n");
+        drop(tokens.recv_timeout(PATIENCE).expect("the handler ran"));
+        let response = client.response(false);
+        assert_eq!((response.status, response.header("x-before")), (500, Some("kept")));
+        for path in ["/panic/work", "/panic/done"] {
+            assert_eq!(client.get(path).status, 500, "{path}");
+        }
+        assert_eq!(client.get("/now").body, "now");
+    }
+}
+
+#[test]
+fn what_comes_after_the_deadline_reaches_no_other_request() {
+    for driver in drivers() {
+        let (later, tokens) = handing_over(Duration::from_millis(20));
+        let rig = Rig::start(driver, &routes(later));
+        let mut client = rig.connect();
+        let response = client.get("/later");
+        assert_eq!((response.status, response.body.as_str()), (503, "no response in time\n"));
+        assert_eq!(response.header("x-before"), Some("kept"));
+        let late = tokens.recv_timeout(PATIENCE).expect("the handler ran");
+        client.send("GET /sum/3 HTTP/1.1\r\nHost: h\r\n\r\nGET /later HTTP/1.1\r\nHost: h\r\n\r\n");
+        late.complete(|reply| reply.text("too late")).expect("the connection is there");
+        assert_eq!(client.response(false).body, "6");
+        let token = tokens.recv_timeout(PATIENCE).expect("the handler ran");
+        token.complete(|reply| reply.text("in time")).expect("the connection is there");
+        assert_eq!(client.response(false).body, "in time");
+    }
+}
+
+#[test]
+fn the_layer_says_how_long_a_response_may_take() {
+    let (later, _tokens) = handing_over(LONG);
+    let routes = Router::new()
+        .group("/short", |short| short.layer(Timeout(Duration::from_millis(20))).get("/later", later))
+        .build()
+        .expect("one route");
+    let rig = Rig::start(drivers()[0], &routes);
+    assert_eq!(rig.ask("GET /short/later", "").status, 503);
+}
+
+#[test]
+fn a_client_that_has_gone_is_an_error_for_who_completes() {
+    for driver in drivers() {
+        let (later, tokens) = handing_over(LONG);
+        let rig = Rig::start(driver, &routes(later));
+        let mut client = rig.connect();
+        client.send("GET /later HTTP/1.1\r\nHost: h\r\n\r\n");
+        let token = tokens.recv_timeout(PATIENCE).expect("the handler ran");
+        let handle = token.handle();
+        rig.running.remote().close(handle, false).expect("it is there");
+        client.expect_end();
+        let (called, calls) = channel();
+        let completed = token.complete(move |_| called.send(()).expect("the test waits"));
+        // The close may still be on its way: then the completion is dropped where it gets to.
+        assert!(matches!(completed, Ok(()) | Err(SendError::Gone)), "{completed:?}");
+        assert!(calls.recv_timeout(PATIENCE).is_err(), "what makes the response is not called");
+    }
+}
+
+#[test]
+fn a_full_pool_is_said_at_once() {
+    let routes =
+        Router::new().get("/work", |cx| cx.offload(|| (), |(), reply| reply.text("done"))).build().expect("one route");
+    let engine = Engine::new().reactors(1).limits(gannet_limits(0));
+    let rig = Rig::of(engine, move || HttpService::new(&routes));
+    let mut client = rig.connect();
+    for _ in 0..2 {
+        let response = client.get("/work");
+        assert_eq!((response.status, response.header("retry-after")), (503, Some("1")));
+    }
+}
+
+fn gannet_limits(offloads: usize) -> gannet::Limits {
+    let mut limits = gannet::Limits::default();
+    limits.offloads = offloads;
+    limits
+}
+
+#[test]
+fn a_response_still_comes_while_the_server_shuts_down_as_the_last() {
+    for driver in drivers() {
+        let (later, tokens) = handing_over(LONG);
+        let rig = Rig::start(driver, &routes(later));
+        let mut client = rig.connect();
+        client.send("GET /later HTTP/1.1\r\nHost: h\r\n\r\n");
+        let token = tokens.recv_timeout(PATIENCE).expect("the handler ran");
+        rig.running.remote().stop();
+        rig.until_refused();
+        token.complete(|reply| reply.text("the last")).expect("the client waits");
+        let response = client.response(false);
+        assert_eq!((response.body.as_str(), response.header("connection")), ("the last", Some("close")));
+        client.expect_end();
+    }
+}
