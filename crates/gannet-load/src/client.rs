@@ -14,6 +14,7 @@ use self::session::{MOST_PENDING, Pending, Stage};
 use crate::plan::{Mode, Phase, Plan};
 use crate::record::Record;
 use crate::scenario::{Aside, Expected, Scenario, Wrong};
+use crate::tls::Handshake;
 
 /// A message that says it was sent longer ago, or so far in the future, says something else: an hour, in ns.
 const LONGEST_WAY_NS: u64 = 3_600_000_000_000;
@@ -322,8 +323,16 @@ impl<S: Scenario> Service for Client<S> {
     }
 
     fn connected(&mut self, session: &mut Session<S>, cx: &mut Context<'_, Self>) {
-        let took_ns = (self.plan.elapsed().as_nanos() as u64).saturating_sub(session.began_ns);
-        self.record().connect_ns.saturating_record(took_ns);
+        let now_ns = self.plan.elapsed().as_nanos() as u64;
+        let mut record = self.record();
+        let mut connected_ns = now_ns;
+        if let Some(handshake) = cx.filter_info::<Handshake>() {
+            connected_ns = handshake.began_ns();
+            record.handshake_ns.saturating_record(now_ns.saturating_sub(connected_ns));
+            record.counts.resumed += u64::from(handshake.is_resumed());
+        }
+        record.connect_ns.saturating_record(connected_ns.saturating_sub(session.began_ns));
+        drop(record);
         if session.stage == Stage::Redialing {
             return self.go_on(session, cx);
         }
@@ -333,7 +342,7 @@ impl<S: Scenario> Service for Client<S> {
             return self.log_in(session, cx);
         }
         session.stage = Stage::Upgrading;
-        session.began_ns += took_ns;
+        session.began_ns = now_ns;
         cx.set_timer(self.plan.patience);
     }
 
@@ -444,7 +453,8 @@ impl<S: Scenario> Service for Client<S> {
         let mut record = self.record();
         self.left_behind(&session, &mut record);
         if reason != CloseReason::Service {
-            record.counts.lost.count(reason.name());
+            // The engine knows filters, and here they are TLS.
+            record.counts.lost.count(if reason == CloseReason::Filter { "tls" } else { reason.name() });
         }
         drop(record);
         if self.plan.mode == Mode::Churn && phase < Phase::Finish {
@@ -460,6 +470,8 @@ fn kind_name(kind: io::ErrorKind) -> &'static str {
         io::ErrorKind::ConnectionReset => "reset",
         io::ErrorKind::TimedOut => "timed_out",
         io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => "no_port",
+        // Only a handshake fails so: what came is not right, or it ended before it was done.
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => "tls",
         io::ErrorKind::NotFound => "not_found",
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "unreachable",
         _ => "other",

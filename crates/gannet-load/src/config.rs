@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use gannet::{Address, DriverChoice};
+use gannet_tls::TlsClient;
 
 use crate::login::Login;
 use crate::plan::Mode;
@@ -64,6 +65,8 @@ pub struct Config {
     pub connections: u32,
     /// Connections opened in a second; `None` is as fast as they come up.
     pub ramp_per_second: Option<f64>,
+    /// Whom to trust, where the target speaks TLS.
+    pub tls: Option<TlsClient>,
     /// What each sends first, and whose answer it awaits before it counts as up.
     pub login: Option<Login>,
     /// How long a connect may take, and a login.
@@ -111,6 +114,7 @@ impl Config {
             sources: Vec::new(),
             connections: 1,
             ramp_per_second: None,
+            tls: None,
             login: None,
             patience: Duration::from_secs(10),
             warmup: Duration::from_secs(1),
@@ -188,7 +192,7 @@ impl Config {
 /// What a target is called in `Host`, where nobody has written its name.
 fn host(target: &Address) -> String {
     match target {
-        Address::Tcp(address) | Address::Udp(address) => address.to_string(),
+        Address::Tcp(address) | Address::Tls(address) | Address::Udp(address) => address.to_string(),
         _ => "localhost".to_owned(),
     }
 }

@@ -1,17 +1,18 @@
 //! What all simulated clients of a run share: what to do, and how far the run has come.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use gannet::{Address, Connect, Outbound};
+use gannet::{Address, Connect, Filters, Outbound};
 
 use crate::client::Client;
 use crate::config::Config;
 use crate::letters::Letters;
 use crate::login::Login;
 use crate::scenario::Scenario;
+use crate::tls::Handshakes;
 
 /// How a client behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,8 @@ pub struct Plan<S: Scenario> {
     pub sources: Vec<IpAddr>,
     /// What each says first, where it says something.
     pub login: Option<Login>,
+    /// What is between the clients and their target, where that speaks TLS.
+    pub tls: Option<Arc<dyn Filters>>,
     /// Bytes of a payload.
     pub size: usize,
     /// Where payloads come from.
@@ -82,18 +85,20 @@ pub struct Plan<S: Scenario> {
 impl<S: Scenario> Plan<S> {
     /// A plan for a run that begins now.
     pub fn new(scenario: S, config: &Config) -> Self {
+        #[allow(clippy::disallowed_methods)] // The load generator is where its time comes from.
+        let began = Instant::now();
         Self {
             scenario,
             mode: config.mode(),
             target: config.target.clone(),
             sources: config.sources.clone(),
             login: config.login.clone(),
+            tls: config.tls.clone().map(|client| Arc::new(Handshakes::new(client, began)) as Arc<dyn Filters>),
             size: config.size,
             letters: Letters::new(config.size),
             patience: config.patience,
             outbound: OnceLock::new(),
-            #[allow(clippy::disallowed_methods)] // The load generator is where its time comes from.
-            began: Instant::now(),
+            began,
             began_unix_ns: unix_ns(),
             phase: AtomicU8::new(Phase::Ramp as u8),
             finished_ns: AtomicU64::new(0),
@@ -140,6 +145,10 @@ impl<S: Scenario> Plan<S> {
     /// Where a connection goes and comes from.
     pub fn connect(&self, connection: u32) -> Connect {
         let connect = Connect::to(self.target.clone()).timeout(self.patience);
+        let connect = match &self.tls {
+            Some(filters) => connect.through(filters.clone()),
+            None => connect,
+        };
         match self.sources.get(connection as usize % self.sources.len().max(1)) {
             Some(source) => connect.from(SocketAddr::new(*source, 0)),
             None => connect,

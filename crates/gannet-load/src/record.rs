@@ -48,6 +48,8 @@ pub struct Counts {
     pub errors: Reasons,
     /// Connections that took the place of one that the server ended as it may.
     pub reopened: u64,
+    /// TLS handshakes that took up an earlier session.
+    pub resumed: u64,
     /// Answers of the measured time by status, of scenarios that know such.
     pub statuses: BTreeMap<u16, u64>,
     /// The same of any time by class: 2xx to 5xx.
@@ -66,7 +68,9 @@ pub struct Record {
     pub late_ns: Histogram<u64>,
     /// From the start of a connect to its end.
     pub connect_ns: Histogram<u64>,
-    /// From the connection to its upgrade.
+    /// From the connection to the end of its TLS handshake.
+    pub handshake_ns: Histogram<u64>,
+    /// From there to its upgrade.
     pub upgrade_ns: Histogram<u64>,
     /// Response times (service times of a closed loop) since somebody last looked.
     pub interval_ns: Histogram<u64>,
@@ -80,6 +84,7 @@ impl Default for Record {
             service_ns: times(),
             late_ns: times(),
             connect_ns: times(),
+            handshake_ns: times(),
             upgrade_ns: times(),
             interval_ns: times(),
         }
@@ -97,6 +102,7 @@ impl Counts {
         self.never_sent += other.never_sent;
         self.waiting += other.waiting;
         self.reopened += other.reopened;
+        self.resumed += other.resumed;
         for (mine, others) in
             [(&mut self.failed, &other.failed), (&mut self.lost, &other.lost), (&mut self.errors, &other.errors)]
         {
@@ -140,6 +146,7 @@ impl Record {
             (&mut self.service_ns, &other.service_ns),
             (&mut self.late_ns, &other.late_ns),
             (&mut self.connect_ns, &other.connect_ns),
+            (&mut self.handshake_ns, &other.handshake_ns),
             (&mut self.upgrade_ns, &other.upgrade_ns),
             (&mut self.interval_ns, &other.interval_ns),
         ] {

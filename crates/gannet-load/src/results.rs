@@ -54,6 +54,8 @@ pub struct Connections {
     pub lost: Vec<(String, u64)>,
     /// That took the place of one that the server ended as it may, or that carried its one request; not in `opened`.
     pub reopened: u64,
+    /// Whose TLS handshake took up an earlier session; all others were full ones.
+    pub resumed: u64,
 }
 
 /// Requests by what became of them.
@@ -144,6 +146,8 @@ pub struct Results {
     pub late_ns: Histogram<u64>,
     /// From the start of a connect to the connection, ns.
     pub connect_ns: Histogram<u64>,
+    /// From the connection to the end of its TLS handshake, of targets that speak TLS, ns.
+    pub handshake_ns: Histogram<u64>,
     /// From the connection to the end of its upgrade, of scenarios that begin with one, ns.
     pub upgrade_ns: Histogram<u64>,
     /// What came of holding connections afterwards, where that was asked for.

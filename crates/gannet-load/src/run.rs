@@ -168,6 +168,7 @@ impl<S: Scenario> Run<'_, S> {
                 failed: named(&record.counts.failed),
                 lost: named(&record.counts.lost),
                 reopened: record.counts.reopened,
+                resumed: record.counts.resumed,
             },
             requests: Requests {
                 sent: record.counts.sent,
@@ -183,6 +184,7 @@ impl<S: Scenario> Run<'_, S> {
             service_ns: record.service_ns,
             late_ns: record.late_ns,
             connect_ns: record.connect_ns,
+            handshake_ns: record.handshake_ns,
             upgrade_ns: record.upgrade_ns,
             hold,
             seconds: self.seconds,

@@ -6,6 +6,7 @@ mod options;
 mod room;
 mod sources;
 mod target;
+mod tls;
 mod ws;
 
 use std::io::Write as _;

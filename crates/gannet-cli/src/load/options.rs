@@ -16,13 +16,14 @@ use gannet_load::sources::Sources;
 
 use super::http::{self, HttpOptions};
 use super::target::Target;
+use super::tls::TlsOptions;
 use super::ws::WsOptions;
 use crate::failure::Failure;
 use crate::options::DriverName;
 use crate::units::{duration, rate, size};
 
 /// What the help says after the options, and what it says there where all of it is asked for.
-const MORE: &str = "'gannet load --help' says more, with the options of http, ws and redis, and examples.";
+const MORE: &str = "'gannet load --help' says more, with the options of http, ws, redis and TLS, and examples.";
 const MANUAL: &str = include_str!("manual.txt");
 const LOGIN: &str = "What each client says first: the bytes of a file, or a text with {n} for its number";
 const MORE_OF_LOGIN: &str = "\
@@ -48,7 +49,7 @@ pub(crate) struct LoadOptions {
     #[arg(value_enum)]
     pub(super) scenario: ScenarioName,
 
-    /// Where they connect: tcp://host:port or unix:///path; of http and ws also http://host/path, ws://host/path
+    /// Where they connect: tcp://host:port, tls://host:port or unix:///path; of http and ws also a URL, as https://host/path
     pub(super) url: String,
 
     /// How many clients, each with a connection
@@ -113,6 +114,9 @@ pub(crate) struct LoadOptions {
     #[command(flatten)]
     ws: WsOptions,
 
+    #[command(flatten)]
+    tls: TlsOptions,
+
     /// Which commands by their shares, of get, set, incr and ping [default: get=9,set=1]
     ///
     /// A GET may find nothing, or the value that SET gives the key, which is the same from every client; counters of INCR
@@ -152,7 +156,7 @@ pub(crate) struct LoadOptions {
     /// What has to be true of the results, as p99<5ms; may be given many times
     ///
     /// A figure, one of < <= > >= =, and a value: p50, p99.9 and the like, max, mean (each also after response.,
-    /// service., late., connect. or upgrade.), rate, errors, lost, failed, opened, up, sent, answered, unanswered, never_sent.
+    /// service., late., connect., handshake. or upgrade.), rate, errors, lost, failed, opened, up, sent, answered, unanswered, never_sent.
     #[arg(long, value_name = "EXPECTATION", help_heading = "Report")]
     pub(super) expect: Vec<Expectation>,
 
@@ -241,6 +245,7 @@ impl LoadOptions {
         let target = Target::parse(&self.url, kind)?;
         self.check(kind)?;
         let path = http::path(self.path.as_ref(), &target)?;
+        let tls = self.tls.client(&target, kind)?;
         let mut config = Config::new(kind, target.address);
         if let Some(host) = target.host {
             (config.http.host, config.ws.host) = (host.clone(), host);
@@ -256,6 +261,7 @@ impl LoadOptions {
             Kind::Idle => (self.duration.or(self.hold), Duration::ZERO),
             _ => (self.duration, self.hold.unwrap_or_default()),
         };
+        config.tls = tls;
         config.connections = self.connections;
         config.ramp_per_second = self.ramp;
         config.login = login;

@@ -19,6 +19,9 @@ const KERNEL_BYTES_AN_END: u64 = 4_850;
 /// This process's memory for a connection, beside its requests: 171 bytes were measured, and there is room above.
 const OWN_BYTES_A_CONNECTION: u64 = 256;
 
+/// This process's memory for the TLS of a connection, while it waits: below 6 KiB were measured, and there is room above.
+const TLS_BYTES_A_CONNECTION: u64 = 6 << 10;
+
 /// This process's memory for a request that waits, beside its payload.
 const BYTES_A_REQUEST: u64 = 32;
 
@@ -124,9 +127,11 @@ impl Need {
             Mode::Open { .. } | Mode::Listen => 0,
         };
         let request_bytes = requests.saturating_mul(BYTES_A_REQUEST + config.payload_bytes() as u64);
+        let tls_bytes = if config.tls.is_some() { TLS_BYTES_A_CONNECTION } else { 0 };
+        let bytes_a_connection = OWN_BYTES_A_CONNECTION + tls_bytes;
         Self {
             kernel_bytes: connections * KERNEL_BYTES_AN_END * if both_ends { 2 } else { 1 },
-            own_bytes: (connections * OWN_BYTES_A_CONNECTION).saturating_add(request_bytes),
+            own_bytes: (connections * bytes_a_connection).saturating_add(request_bytes),
             both_ends,
             is_deep: request_bytes > connections * KERNEL_BYTES_AN_END,
         }

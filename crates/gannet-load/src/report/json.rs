@@ -59,6 +59,8 @@ pub struct Document {
     pub late_ns: Option<Times>,
     /// From the start of a connect to the connection.
     pub connect_ns: Times,
+    /// From the connection to the end of its TLS handshake; null where there was none.
+    pub handshake_ns: Option<Times>,
     /// From the connection to the end of its upgrade; null where nothing was upgraded.
     pub upgrade_ns: Option<Times>,
     /// What came of holding connections afterwards; null where that was not asked for.
@@ -134,6 +136,10 @@ pub struct Connections {
     pub lost_by_reason: BTreeMap<String, u64>,
     /// That took the place of one that the server ended as it may, or that carried its one request; not in `opened`.
     pub reopened: u64,
+    /// Full TLS handshakes, of reopened connections too.
+    pub handshakes_full: u64,
+    /// TLS handshakes that took up an earlier session.
+    pub handshakes_resumed: u64,
 }
 
 /// Requests by what became of them.
@@ -254,6 +260,8 @@ impl From<&Results> for Document {
                 lost: results.lost(),
                 lost_by_reason: by_name(&results.connections.lost),
                 reopened: results.connections.reopened,
+                handshakes_full: results.handshake_ns.len().saturating_sub(results.connections.resumed),
+                handshakes_resumed: results.connections.resumed,
             },
             requests: Requests {
                 sent: results.requests.sent,
@@ -277,6 +285,7 @@ impl From<&Results> for Document {
             service_ns: Times::from(&results.service_ns),
             late_ns: open.then(|| Times::from(&results.late_ns)),
             connect_ns: Times::from(&results.connect_ns),
+            handshake_ns: (!results.handshake_ns.is_empty()).then(|| Times::from(&results.handshake_ns)),
             upgrade_ns: (!results.upgrade_ns.is_empty()).then(|| Times::from(&results.upgrade_ns)),
             hold: results.hold.map(|hold| Hold { lasted_s: hold.lasted.as_secs_f64(), up: hold.up, lost: hold.lost }),
             server: results

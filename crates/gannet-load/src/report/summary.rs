@@ -161,6 +161,12 @@ fn connections(results: &Results) -> Section {
             ("time to connect", took(&results.connect_ns)),
         ],
     };
+    if !results.handshake_ns.is_empty() {
+        let resumed = connections.resumed;
+        let full = results.handshake_ns.len().saturating_sub(resumed);
+        section.rows.push(("tls handshake", took(&results.handshake_ns)));
+        section.rows.push(("handshakes", format!("{} full, {} resumed", units::count(full), units::count(resumed))));
+    }
     if !results.upgrade_ns.is_empty() {
         section.rows.push(("time to upgrade", took(&results.upgrade_ns)));
     }

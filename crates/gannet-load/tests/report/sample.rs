@@ -38,6 +38,7 @@ pub fn nothing() -> Results {
         service_ns: times([]),
         late_ns: times([]),
         connect_ns: times([]),
+        handshake_ns: times([]),
         upgrade_ns: times([]),
         hold: None,
         seconds: Vec::new(),
@@ -112,6 +113,8 @@ pub fn statuses() -> Results {
     results.asked.scenario = "http".to_owned();
     results.connections.reopened = 1_234;
     results.upgrade_ns = times([80_000, 90_000]);
+    results.handshake_ns = times([700_000, 900_000, 200_000]);
+    results.connections.resumed = 1;
     results.requests.statuses = vec![(200, 99_000), (204, 990), (404, 9), (503, 1)];
     for second in &mut results.seconds {
         second.classes = [second.answered, 0, 2, 1];

@@ -52,6 +52,9 @@ fn statuses_and_reopened_connections_are_said() {
         line(&text, "statuses").ends_with("99,990 2xx (99,000 200, 990 204), 9 4xx (9 404), 1 5xx (1 503)"),
         "{text}"
     );
+    assert!(line(&text, "tls handshake").contains("max 900"), "{text}");
+    assert!(line(&text, "handshakes").ends_with("2 full, 1 resumed"), "{text}");
+    assert!(line(&text, "time to upgrade").contains("max 90"), "{text}");
     assert!(line(&text, "reopened").contains("1,234, after"), "{text}");
     assert!(!gannet_load::report::text(&sample::stalled()).contains("statuses"));
 }

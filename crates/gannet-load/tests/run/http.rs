@@ -74,6 +74,11 @@ impl Service for Paths {
     }
 }
 
+/// A service whose last request nobody asks for.
+pub fn paths() -> impl Service {
+    Paths(Arc::default())
+}
+
 fn server(driver: DriverChoice) -> (Running, Address, Arc<Mutex<String>>) {
     let last = Arc::new(Mutex::new(String::new()));
     let given = last.clone();

@@ -2,6 +2,7 @@
 
 mod http;
 mod rig;
+mod tls;
 mod ws;
 
 use std::collections::BTreeSet;
