@@ -55,11 +55,13 @@ fn every_scenario_reports_what_it_did_and_exits_with_0() {
             ("idle", "frames"),
             ("redis", "redis"),
             ("http", "http"),
+            ("ws", "http"),
         ] {
             // A schedule leaves the processor idle, so that the run is valid whatever else the machine does.
             let options: &[&str] = match scenario {
                 "connect" => &["--connections=1"],
                 "idle" => &["--connections=20", "--heartbeat=200ms"],
+                "ws" => &["--connections=20", "--rate=500/s", "--path=/ws/echo", "--text"],
                 _ => &["--connections=20", "--rate=500/s"],
             };
             let common = ["--duration=700ms", "--warmup=0", "--driver", driver, "--expect=errors=0", "--expect=lost=0"];
