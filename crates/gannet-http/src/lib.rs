@@ -26,6 +26,7 @@
 //! | [`Routes`] | what was built: shared by all reactors, never changed |
 //! | [`Cx`] | one request, and the response to it |
 //! | [`Layer`] | middleware; [`middleware`] has those that are ready |
+//! | [`Files`] | the files of a directory |
 //! | [`HttpService`] | the service of a listener, with its limits and deadlines |
 //!
 //! A handler is a function of a [`Cx`]. It runs on the reactor's thread and must not block: nothing else of that
@@ -36,6 +37,7 @@ mod clock;
 mod cx;
 mod deferred;
 mod draft;
+mod files;
 mod layer;
 pub mod middleware;
 mod next;
@@ -51,6 +53,7 @@ pub use gannet::proto::http::{HeaderError, Method, Request, Requests, Version};
 
 pub use crate::cx::Cx;
 pub use crate::deferred::{DEFERRED_TIMEOUT, Later};
+pub use crate::files::Files;
 pub use crate::layer::Layer;
 pub use crate::percent::decode;
 pub use crate::response::Reply;

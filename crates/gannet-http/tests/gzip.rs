@@ -6,7 +6,7 @@ mod rig;
 use std::io::Read as _;
 
 use gannet_http::middleware::{Cors, Gzip};
-use gannet_http::{Cx, Router, Routes};
+use gannet_http::{Cx, Router, Routes, Source, Stream};
 use rig::{Rig, drivers};
 
 const GZIP: &str = "Accept-Encoding: br, gzip\r\n";
@@ -94,6 +94,29 @@ fn who_wants_gzip_gets_it_and_others_get_the_same_text() {
             }
         }
     }
+}
+
+#[test]
+fn what_comes_later_is_compressed_when_it_is_there_and_what_is_streamed_is_not() {
+    struct Once;
+
+    impl Source for Once {
+        fn pull(&mut self, out: &mut Stream<'_, '_>) {
+            let _ = out.send(text(5_000).as_bytes());
+            out.end();
+        }
+    }
+
+    let routes = Router::new()
+        .layer(Gzip::new())
+        .get("/later", |cx| cx.offload(|| text(5_000), |text, reply| reply.text(&text)))
+        .get("/stream", |cx| cx.stream_sized(5_000, Once));
+    let rig = Rig::start(drivers()[0], &routes.build().expect("they do not conflict"));
+    let later = rig.ask("GET /later", GZIP);
+    assert_eq!(unpacked(&later.bytes), text(5_000));
+    assert_eq!(rig.ask("GET /later", "").body, text(5_000));
+    let stream = rig.ask("GET /stream", GZIP);
+    assert_eq!((stream.header("content-encoding"), stream.body.len()), (None, 5_000));
 }
 
 #[test]
