@@ -25,12 +25,14 @@
 //! | [`Router`] | takes routes and layers, refuses what conflicts, makes [`Routes`] |
 //! | [`Routes`] | what was built: shared by all reactors, never changed |
 //! | [`Cx`] | one request, and the response to it |
+//! | [`Reply`], [`Later`] | a response that comes later, and the right to make it |
+//! | [`Source`], [`Stream`] | a body that is written piece by piece; [`sse`] for events |
 //! | [`Layer`] | middleware; [`middleware`] has those that are ready |
 //! | [`Files`] | the files of a directory |
 //! | [`HttpService`] | the service of a listener, with its limits and deadlines |
 //!
 //! A handler is a function of a [`Cx`]. It runs on the reactor's thread and must not block: nothing else of that
-//! reactor is served meanwhile. A response that is not large allocates nothing.
+//! reactor is served meanwhile: what takes long is [offloaded](Cx::offload). A response that is not large allocates nothing.
 #![forbid(unsafe_code)]
 
 mod clock;
@@ -46,6 +48,7 @@ mod response;
 mod router;
 mod routes;
 mod service;
+pub mod sse;
 mod stream;
 mod wire;
 

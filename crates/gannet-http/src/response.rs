@@ -99,6 +99,15 @@ macro_rules! response_methods {
         pub fn stream_sized(&mut self, length: u64, source: impl Source) {
             self.draft.next = Some(Next::Stream(Beginning::new(Length::Sized(length), source)));
         }
+
+        /// Has `source` send [events](crate::sse). Sets `Content-Type: text/event-stream`, and has nobody keep or collect
+        /// what is sent: `Cache-Control: no-store`, and `X-Accel-Buffering: no`, which nginx and others understand.
+        pub fn events(&mut self, source: impl Source) {
+            self.header("Content-Type", "text/event-stream");
+            self.header("Cache-Control", "no-store");
+            self.header("X-Accel-Buffering", "no");
+            self.draft.next = Some(Next::Stream(Beginning::events(source)));
+        }
     };
 }
 

@@ -9,7 +9,9 @@ use bytes::Bytes;
 use gannet::proto::http::{Answer, Chunks, Persistence, SIZE_LINE};
 use gannet::{Context, Group, Handle, JoinError, OffloadFull, Remote, SendStatus};
 
+use crate::clock::Date;
 use crate::service::{HttpService, Mode, Session};
+use crate::sse::{COMMENT, COMMENT_EVERY};
 use crate::wire::Spoken;
 
 /// Writes the body of a response piece by piece: given to [`Cx::stream`](crate::Cx::stream) and its like. Each method
@@ -44,7 +46,7 @@ pub trait Source: 'static {
     fn pull(&mut self, out: &mut Stream<'_, '_>);
 
     /// The server shuts down, and waits for the end of this response for as long as the engine's drain timeout at most.
-    /// Does nothing by default: the response goes on.
+    /// Does nothing by default: the response goes on. A stream of [events](crate::sse) ends after this call.
     fn drain(&mut self, out: &mut Stream<'_, '_>) {
         let _ = out;
     }
@@ -72,6 +74,9 @@ pub enum Ended {
 pub struct Stream<'a, 'c> {
     cx: &'a mut Context<'c, HttpService>,
     state: &'a mut State,
+    date: &'a mut Date,
+    /// To put together what is not in one piece.
+    pub(crate) scratch: &'a mut Vec<u8>,
 }
 
 impl Stream<'_, '_> {
@@ -122,6 +127,22 @@ impl Stream<'_, '_> {
         self.state.fate = Fate::Aborted;
     }
 
+    /// Sets how often a comment is sent on a stream of [events](crate::sse), [`COMMENT_EVERY`](crate::sse::COMMENT_EVERY)
+    /// until then. Does nothing on another stream.
+    pub fn comment_every(&mut self, every: Duration) {
+        let due = self.cx.now() + every;
+        if let Some(pulse) = &mut self.state.pulse {
+            *pulse = Pulse { every, due, ..*pulse };
+        }
+    }
+
+    /// The time of day, as the field `Date` has it (RFC 9110 §5.6.7).
+    #[must_use]
+    pub fn date(&mut self) -> &str {
+        // It is made of ASCII only.
+        std::str::from_utf8(self.date.text(self.cx.now())).unwrap_or_default()
+    }
+
     /// Has [`Source::pull`] called after this time, in place of a time set before.
     pub fn again_in(&mut self, after: Duration) {
         self.state.again = Some(self.cx.now() + after);
@@ -168,7 +189,7 @@ impl Stream<'_, '_> {
     }
 
     /// Has the stream get what is broadcast to a group, for as long as it goes on. What is broadcast has to be framed as
-    /// a chunk.
+    /// a chunk: [`sse::broadcast`](crate::sse::broadcast) does that.
     ///
     /// # Errors
     ///
@@ -260,12 +281,17 @@ pub(crate) struct Beginning {
     source: Box<dyn Source>,
     length: Length,
     /// How often a sign of life is sent, and what it is.
-    pub(crate) pulse: Option<(Duration, &'static [u8])>,
+    pulse: Option<(Duration, &'static [u8])>,
 }
 
 impl Beginning {
     pub(crate) fn new(length: Length, source: impl Source) -> Self {
         Self { source: Box::new(source), length, pulse: None }
+    }
+
+    /// For events.
+    pub(crate) fn events(source: impl Source) -> Self {
+        Self { pulse: Some((COMMENT_EVERY, COMMENT)), ..Self::new(Length::Open, source) }
     }
 }
 
@@ -439,7 +465,13 @@ impl HttpService {
 
     /// The server shuts down.
     pub(crate) fn drain_stream(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
-        self.with_stream(session, cx, |source, out| source.drain(out));
+        self.with_stream(session, cx, |source, out| {
+            source.drain(out);
+            // Who listens to events connects again by itself, to a server that stays.
+            if out.state.pulse.is_some() {
+                out.end();
+            }
+        });
     }
 
     /// Calls the source, and does what follows from what it wants.
@@ -454,7 +486,8 @@ impl HttpService {
             other => return session.mode = other,
         };
         let Streaming { source, state } = &mut *streaming;
-        call(&mut **source, &mut Stream { cx, state });
+        let Self { out, date, .. } = self;
+        call(&mut **source, &mut Stream { cx, state, date, scratch: out });
         if state.left == Some(0) && state.fate == Fate::Going {
             state.fate = Fate::Ended;
         }

@@ -1,5 +1,6 @@
 //! `http`: a page that says what runs, health and readiness for whoever watches, and counters for Prometheus.
 
+mod clock;
 mod metrics;
 mod page;
 mod site;
@@ -34,6 +35,10 @@ fn routes(site: &Arc<Site>) -> Result<Routes, RouteError> {
         .get("/hello/{name}", hello)
         .get("/healthz", |cx| cx.text("ok\n"))
         .get("/readyz", ready)
+        .get("/sse/clock", |cx| {
+            let clock = clock::Clock::after(cx.last_event_id());
+            cx.events(clock);
+        })
         .get("/metrics", move |cx| metrics::write(cx, &counted))
         .build()
 }
