@@ -10,7 +10,8 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 use std::{env, process};
 
-use gannet_http::{Files, Router, Routes};
+use gannet::{Engine, Limits};
+use gannet_http::{Files, HttpService, Router, Routes};
 use rig::{Response, Rig, drivers};
 
 /// A directory that is gone when the test is.
@@ -317,6 +318,35 @@ fn over_the_limit_of_streams_there_is_a_503_until_one_is_over() {
     assert_eq!(rig.ask("GET /static/large.bin", "Range: bytes=0-9\r\n").status, 206, "small parts need no permit");
     drop(first);
     assert!((0..10_000).any(|_| rig.ask("HEAD /static/large.bin", "").status == 200), "it was not given back");
+}
+
+#[test]
+fn files_come_whole_where_the_pool_has_too_much_to_do() {
+    let place = Place::new("busy");
+    let bytes = pattern(2_000_000);
+    fs::write(place.path("large.bin"), &bytes).expect("a file");
+    let mut limits = Limits::default();
+    limits.offloads = 1;
+    for driver in drivers() {
+        let routes = routes(place.files());
+        let engine = Engine::new().driver(driver).reactors(2).limits(limits.clone());
+        let rig = Rig::of(engine, move || HttpService::new(&routes));
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let mut whole = 0;
+                    while whole < 3 {
+                        let response = rig.ask("GET /static/large.bin", "");
+                        match response.status {
+                            200 => assert!(response.bytes == bytes),
+                            status => assert_eq!((status, response.header("retry-after")), (503, Some("1"))),
+                        }
+                        whole += usize::from(response.status == 200);
+                    }
+                });
+            }
+        });
+    }
 }
 
 #[test]
