@@ -5,9 +5,11 @@ mod rig;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Read as _, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use gannet_http::Router;
+use gannet::SendStatus;
 use gannet_http::middleware::{AccessLog, Bearer, Cors, RateLimit, Recover, RequestId};
+use gannet_http::{Router, Source, Stream};
 use rig::{Rig, drivers};
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
@@ -38,8 +40,53 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+/// Allocations are counted for the whole process: one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Sends so many pieces.
+struct Pieces(usize);
+
+impl Source for Pieces {
+    fn pull(&mut self, out: &mut Stream<'_, '_>) {
+        while self.0 > 0 {
+            self.0 -= 1;
+            if out.send(b"a piece of a body\n") != SendStatus::Queued {
+                return;
+            }
+        }
+        out.end();
+    }
+}
+
+#[test]
+fn a_piece_of_a_stream_allocates_nothing() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let routes = Router::new().get("/", |cx| cx.stream(Pieces(100_000))).build().expect("one route");
+    for driver in drivers() {
+        let rig = Rig::start(driver, &routes);
+        let mut client = rig.connect();
+        let mut buffer = vec![0; 64 << 10];
+        let mut whole = || {
+            client.stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").expect("it is taken");
+            loop {
+                let count = client.stream.read(&mut buffer).expect("more comes");
+                if buffer[..count].ends_with(b"\r\n0\r\n\r\n") {
+                    return;
+                }
+            }
+        };
+        whole();
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        whole();
+        let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
+        // What waits to be sent needs blocks, of which some may have been given back: none for a piece.
+        assert!(allocations < 1_000, "{allocations} allocations for 100,000 pieces on {driver:?}");
+    }
+}
+
 #[test]
 fn a_small_response_allocates_nothing() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let routes = Router::new()
         .layer(RequestId::new())
         .layer(AccessLog)
