@@ -32,6 +32,14 @@ use crate::cx::Cx;
 pub trait Layer: Clone + Send + Sync + 'static {
     /// Handles a request, by `next` or in place of it.
     fn call(&self, cx: &mut Cx<'_>, next: impl Fn(&mut Cx<'_>));
+
+    /// The layer as it is around one route: called when that is added. A clone, unless something is kept for each
+    /// route; the answers that no route gives have the layer itself around them.
+    #[must_use]
+    fn around(&self, method: &str, pattern: &str) -> Self {
+        let _ = (method, pattern);
+        self.clone()
+    }
 }
 
 /// No layer.
@@ -47,5 +55,9 @@ impl<A: Layer, B: Layer> Layer for (A, B) {
     #[inline]
     fn call(&self, cx: &mut Cx<'_>, next: impl Fn(&mut Cx<'_>)) {
         self.0.call(cx, |cx: &mut Cx<'_>| self.1.call(cx, &next));
+    }
+
+    fn around(&self, method: &str, pattern: &str) -> Self {
+        (self.0.around(method, pattern), self.1.around(method, pattern))
     }
 }

@@ -29,6 +29,7 @@
 //! | [`Source`], [`Stream`] | a body that is written piece by piece; [`sse`] for events |
 //! | [`Layer`] | middleware; [`middleware`] has those that are ready |
 //! | [`Files`] | the files of a directory |
+//! | [`websocket`] | WebSocket on a route |
 //! | [`HttpService`] | the service of a listener, with its limits and deadlines |
 //!
 //! A handler is a function of a [`Cx`]. It runs on the reactor's thread and must not block: nothing else of that
@@ -50,6 +51,7 @@ mod routes;
 mod service;
 pub mod sse;
 mod stream;
+pub mod websocket;
 mod wire;
 
 pub use gannet::proto::http::{HeaderError, Method, Request, Requests, Version};

@@ -8,6 +8,7 @@ use gannet::proto::http::Answer;
 use crate::deferred::Start;
 use crate::service::{HttpService, Session};
 use crate::stream::Beginning;
+use crate::websocket::Upgrade;
 
 /// What a handler left to be done.
 pub(crate) enum Next {
@@ -15,6 +16,8 @@ pub(crate) enum Next {
     Deferred(Option<Start>),
     /// The body is written piece by piece.
     Stream(Beginning),
+    /// The connection speaks WebSocket from here on.
+    WebSocket(Upgrade),
 }
 
 impl HttpService {
@@ -24,6 +27,7 @@ impl HttpService {
         match next {
             Next::Deferred(start) => self.defer(start, answer, session, cx),
             Next::Stream(beginning) => self.begin_stream(beginning, answer, session, cx),
+            Next::WebSocket(upgrade) => self.upgrade(upgrade, answer, session, cx),
         }
     }
 }
@@ -33,6 +37,7 @@ impl fmt::Debug for Next {
         f.write_str(match self {
             Self::Deferred(_) => "Deferred",
             Self::Stream(_) => "Stream",
+            Self::WebSocket(_) => "WebSocket",
         })
     }
 }

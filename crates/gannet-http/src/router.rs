@@ -130,9 +130,9 @@ impl<L: Layer> Router<L> {
     where
         F: Fn(&mut Cx<'_>) + Send + Sync + 'static,
     {
-        let layers = self.layers.clone();
-        let run = Box::new(move |cx: &mut Cx<'_>| layers.call(cx, &handler));
         let pattern = self.prefix.clone() + path;
+        let layers = self.layers.around(method, &pattern);
+        let run = Box::new(move |cx: &mut Cx<'_>| layers.call(cx, &handler));
         if let Err(error) = self.made.add(method, Route { pattern, run }) {
             self.made.error.get_or_insert(error);
         }

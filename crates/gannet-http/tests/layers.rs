@@ -2,7 +2,11 @@
 
 mod rig;
 
-use gannet_http::middleware::{AccessLog, Bearer, Cors, Recover, RequestId};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use gannet::Histogram;
+use gannet_http::middleware::{AccessLog, Bearer, Cors, HandlerTime, Recover, RequestId};
 use gannet_http::{Cx, Layer, Router};
 use rig::{Rig, drivers};
 
@@ -143,4 +147,53 @@ fn pages_of_the_origins_that_were_named_may_read_answers() {
     let any = Rig::start(drivers()[0], &routes(Cors::any()));
     let response = any.ask("PUT /thing", "Origin: https://example.com\r\n");
     assert_eq!((response.header("access-control-allow-origin"), response.header("vary")), (Some("*"), None));
+}
+
+#[test]
+fn each_route_has_its_own_times_also_of_handlers_that_panic() {
+    let times = HandlerTime::new().every(1);
+    let (release, wait) = mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let routes = Router::new()
+        .get("/untimed", |cx| cx.text("-"))
+        .layer(times.clone())
+        .layer(Recover)
+        .get("/quick", |cx| cx.text("quick"))
+        .group("/slow", |slow| {
+            slow.post("/{how}", move |_| {
+                // Nothing is sent: this is how long the handler takes.
+                let _ = wait.lock().expect("no one panics with it").recv_timeout(Duration::from_millis(20));
+            })
+        })
+        .get("/panic", |_| panic!("for a test"))
+        .build()
+        .expect("they do not conflict");
+    for driver in drivers() {
+        let count = |histogram: &Histogram| histogram.count();
+        let before: u64 = times.read().iter().map(|route| count(&route.times)).sum();
+        let rig = Rig::start(driver, &routes);
+        for request in ["GET /quick", "HEAD /quick", "GET /untimed", "POST /slow/a", "GET /panic", "GET /nowhere"] {
+            rig.ask(request, "");
+        }
+        let read = times.read();
+        let names: Vec<_> = read.iter().map(|route| (route.method.as_str(), route.pattern.as_str())).collect();
+        assert_eq!(names, [("GET", "/quick"), ("POST", "/slow/{how}"), ("GET", "/panic")]);
+        assert_eq!(read.iter().map(|route| count(&route.times)).sum::<u64>(), before + 4);
+        assert!(read[1].times.sum() >= Duration::from_millis(20), "{read:?}");
+        assert!(read[0].times.sum() < read[1].times.sum(), "{read:?}");
+    }
+    drop(release);
+}
+
+#[test]
+fn of_many_requests_one_in_so_many_is_timed() {
+    let times = HandlerTime::new().every(8);
+    let routes = Router::new().layer(times.clone()).get("/", |cx| cx.text("-")).build().expect("one route");
+    let rig = Rig::start(drivers()[0], &routes);
+    let mut client = rig.connect();
+    for _ in 0..800 {
+        assert_eq!(client.get("/").body, "-");
+    }
+    let timed = times.read()[0].times.count();
+    assert!((95..=105).contains(&timed), "{timed} of 800");
 }

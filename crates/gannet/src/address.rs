@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use crate::error::Error;
 
-/// Where to listen or connect: `tcp://host:port`, `unix:///path` or `udp://host:port`.
+/// Where to listen or connect: `tcp://host:port`, `tls://host:port`, `unix:///path` or `udp://host:port`.
 ///
 /// A host is an IPv4 address, an IPv6 address in brackets, or a name, which is looked up when the address is parsed
 /// (that may block for as long as the system's resolver does).
@@ -20,6 +20,8 @@ pub enum Address {
     Unix(PathBuf),
     /// A UDP address.
     Udp(SocketAddr),
+    /// A TCP address where TLS is spoken.
+    Tls(SocketAddr),
 }
 
 /// What an outbound connection can go to.
@@ -34,15 +36,16 @@ impl FromStr for Address {
 
     fn from_str(url: &str) -> Result<Self, Error> {
         let bad = |why: &str| Error::Address { url: url.to_owned(), why: why.to_owned() };
-        let (scheme, rest) = url
-            .split_once("://")
-            .ok_or_else(|| bad("an address is written tcp://host:port, unix:///path or udp://host:port"))?;
+        let (scheme, rest) = url.split_once("://").ok_or_else(|| {
+            bad("an address is written tcp://host:port, tls://host:port, unix:///path or udp://host:port")
+        })?;
         match scheme {
             "tcp" => Ok(Self::Tcp(resolve(url, rest)?)),
+            "tls" => Ok(Self::Tls(resolve(url, rest)?)),
             "udp" => Ok(Self::Udp(resolve(url, rest)?)),
             "unix" if rest.is_empty() => Err(bad("the path is missing: unix:///run/gannet.sock")),
             "unix" => Ok(Self::Unix(PathBuf::from(rest))),
-            _ => Err(bad("the scheme is none of tcp, unix and udp")),
+            _ => Err(bad("the scheme is none of tcp, tls, unix and udp")),
         }
     }
 }
@@ -76,6 +79,7 @@ impl fmt::Display for Address {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => write!(formatter, "tcp://{address}"),
+            Self::Tls(address) => write!(formatter, "tls://{address}"),
             Self::Udp(address) => write!(formatter, "udp://{address}"),
             Self::Unix(path) => write!(formatter, "unix://{}", path.display()),
         }
@@ -164,7 +168,13 @@ mod tests {
 
     #[test]
     fn an_address_is_printed_as_it_is_written() {
-        for url in ["tcp://127.0.0.1:7000", "tcp://[::1]:0", "udp://0.0.0.0:9", "unix:///run/gannet.sock"] {
+        for url in [
+            "tcp://127.0.0.1:7000",
+            "tcp://[::1]:0",
+            "tls://127.0.0.1:8443",
+            "udp://0.0.0.0:9",
+            "unix:///run/gannet.sock",
+        ] {
             assert_eq!(url.parse::<Address>().expect(url).to_string(), url);
         }
     }
@@ -179,7 +189,7 @@ mod tests {
     fn what_is_wrong_with_an_address_is_said() {
         for (url, why) in [
             ("7000", "tcp://host:port"),
-            ("ftp://localhost:1", "none of tcp, unix and udp"),
+            ("ftp://localhost:1", "none of tcp, tls, unix and udp"),
             ("unix://", "path is missing"),
             ("tcp://127.0.0.1", "port is missing"),
             ("tcp://127.0.0.1:70000", "not a port"),

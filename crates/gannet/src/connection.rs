@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::address::Peer;
 use crate::buffer::Carry;
 use crate::driver::Token;
+use crate::filter::Filtering;
 use crate::group::Joined;
 use crate::outbox::Outbox;
 use crate::wheel::{Links, Tick};
@@ -43,11 +44,13 @@ pub enum CloseReason {
     ConnectFailed(io::ErrorKind),
     /// The kernel reported an error, for example a reset by the peer.
     Io(io::ErrorKind),
+    /// The filter could not accept what the peer sent: for TLS, a handshake that failed or a broken record.
+    Filter,
 }
 
 impl CloseReason {
     /// How many there are, for counters.
-    pub(crate) const COUNT: usize = 14;
+    pub(crate) const COUNT: usize = 15;
 
     /// Names of all, in the order of [`CloseReason::index`].
     pub(crate) const NAMES: [&'static str; Self::COUNT] = [
@@ -65,6 +68,7 @@ impl CloseReason {
         "panicked",
         "connect_failed",
         "io_error",
+        "filter",
     ];
 
     /// The place of this reason in counters.
@@ -84,6 +88,7 @@ impl CloseReason {
             Self::Panicked => 11,
             Self::ConnectFailed(_) => 12,
             Self::Io(_) => 13,
+            Self::Filter => 14,
         }
     }
 
@@ -109,6 +114,8 @@ impl CloseReason {
 pub(crate) enum State {
     /// An outbound connection that is not up yet.
     Opening,
+    /// Its filter is not ready yet.
+    Handshaking,
     /// Messages go both ways.
     Open,
     /// No message is taken any more; what was accepted is sent, then our side ends, then the peer's.
@@ -122,7 +129,8 @@ impl State {
     fn may_become(self, next: Self) -> bool {
         matches!(
             (self, next),
-            (Self::Opening, Self::Open | Self::Closed)
+            (Self::Opening, Self::Handshaking | Self::Open | Self::Closed)
+                | (Self::Handshaking, Self::Open | Self::Draining | Self::Closed)
                 | (Self::Open, Self::Draining | Self::Closed)
                 | (Self::Draining, Self::Closed)
         )
@@ -195,6 +203,7 @@ pub(crate) const NO_SESSION: u32 = u32::MAX;
 pub(crate) struct Connection {
     pub(crate) outbox: Option<Box<Outbox>>,
     pub(crate) carry: Option<Box<Carry>>,
+    pub(crate) filter: Option<Box<Filtering>>,
     /// Boxed on purpose: most connections are in no group, and pay eight bytes for that and not twenty-four.
     #[allow(clippy::box_collection)]
     pub(crate) groups: Option<Box<Joined>>,
@@ -218,6 +227,7 @@ impl Connection {
         Self {
             outbox: None,
             carry: None,
+            filter: None,
             groups: None,
             peer,
             links: Links::default(),
@@ -267,7 +277,8 @@ impl Connection {
     /// Whether what is sent now still goes out.
     #[inline]
     pub(crate) fn takes_output(&self) -> bool {
-        matches!(self.state, State::Open | State::Opening) && !self.flags.has(Flags::CLOSE.or(Flags::CLOSE_FLUSHED))
+        matches!(self.state, State::Open | State::Opening | State::Handshaking)
+            && !self.flags.has(Flags::CLOSE.or(Flags::CLOSE_FLUSHED))
     }
 
     /// Whether decoding has to stop.
@@ -283,15 +294,34 @@ impl Connection {
     pub(crate) fn wants_input(&self) -> bool {
         match self.state {
             State::Open => !self.flags.has(Flags::PAUSED.or(Flags::CHOKED).or(Flags::ENDED)),
-            State::Draining => !self.flags.has(Flags::ENDED),
+            State::Handshaking | State::Draining => !self.flags.has(Flags::ENDED),
             State::Opening | State::Closed => false,
+        }
+    }
+
+    /// Whether it was asked for here, and is not up yet.
+    pub(crate) fn is_dialling(&self) -> bool {
+        match self.state {
+            State::Opening => true,
+            State::Handshaking => self.filter.as_ref().is_some_and(|filter| filter.outbound),
+            State::Open | State::Draining | State::Closed => false,
         }
     }
 
     /// Bytes that wait to be sent.
     #[inline]
     pub(crate) fn outbox_len(&self) -> usize {
-        self.outbox.as_ref().map_or(0, |outbox| outbox.len())
+        let wire = self.filter.as_ref().map_or(0, |filter| filter.wire_len());
+        self.outbox.as_ref().map_or(wire, |outbox| wire + outbox.len())
+    }
+
+    /// What the driver sends from: the outbox itself, or what a filter made of it.
+    #[inline]
+    pub(crate) fn wire(&mut self) -> &mut Option<Box<Outbox>> {
+        match &mut self.filter {
+            None => &mut self.outbox,
+            Some(filter) => &mut filter.wire,
+        }
     }
 }
 
@@ -312,13 +342,13 @@ mod tests {
     #[test]
     fn a_connections_slot_leaves_room_in_the_budget() {
         // 200 bytes an idle connection, of which the slab takes 8 and a driver up to 16.
-        assert!(size_of::<Connection>() <= 104, "{} bytes", size_of::<Connection>());
+        assert!(size_of::<Connection>() <= 112, "{} bytes", size_of::<Connection>());
     }
 
     #[test]
     fn a_life_goes_only_forward() {
-        use State::{Closed, Draining, Open, Opening};
-        let all = [Opening, Open, Draining, Closed];
+        use State::{Closed, Draining, Handshaking, Open, Opening};
+        let all = [Opening, Handshaking, Open, Draining, Closed];
         for (place, from) in all.into_iter().enumerate() {
             for to in &all[..=place] {
                 assert!(!from.may_become(*to), "{from:?} to {to:?}");

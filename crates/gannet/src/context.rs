@@ -1,6 +1,8 @@
 //! What a service can do while it handles something of a connection.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +12,7 @@ use crate::address::{Address, Peer, Target};
 use crate::connection::{CloseReason, Flags, Place};
 use crate::core::{Core, Deferred, SendStatus, encode};
 use crate::driver::{Route, Token};
+use crate::filter::Filters;
 use crate::group::{Group, JoinError};
 use crate::handle::{Handle, SendError};
 use crate::host::{Host, HostOf, Outbound};
@@ -30,6 +33,13 @@ pub struct Context<'a, S: Service> {
 }
 
 impl<S: Service> Context<'_, S> {
+    /// The same context for a shorter time: for a service that hands it on inside of a context of its own.
+    #[inline]
+    #[must_use]
+    pub fn reborrow(&mut self) -> Context<'_, S> {
+        Context { core: self.core, codec: self.codec, state: self.state, token: self.token }
+    }
+
     /// Sends one message made of `parts` joined, encoded by the service's codec. Small messages are copied.
     #[inline]
     pub fn send<const N: usize>(&mut self, parts: [&[u8]; N]) -> SendStatus {
@@ -167,6 +177,18 @@ impl<S: Service> Context<'_, S> {
         }
     }
 
+    /// Begins the heartbeat of this connection again, after [`Service::heartbeat`] said that there is none: for a service
+    /// whose connections come to speak something that has one. What was missed before does not count.
+    pub fn begin_heartbeat(&mut self) {
+        if let Some(connection) = self.core.slab.get_mut(self.token) {
+            connection.flags.clear(Flags::NO_HEARTBEAT);
+            connection.missed = 0;
+            // The deadlines are the reactor's: its next look at the connection finds when the heartbeat is due.
+            let soon = self.core.now.after(1);
+            self.core.due(self.token, soon);
+        }
+    }
+
     /// Takes this connection's timer back.
     pub fn cancel_timer(&mut self) {
         if let Some(connection) = self.core.slab.get_mut(self.token) {
@@ -204,6 +226,13 @@ impl<S: Service> Context<'_, S> {
     #[must_use]
     pub fn codec_state(&mut self) -> &mut <S::Codec as Codec>::State {
         self.state
+    }
+
+    /// What the filter of this connection says of it, where there is one and it says a `T`: for TLS, protocol version,
+    /// server name, certificates of the peer.
+    #[must_use]
+    pub fn filter_info<T: 'static>(&self) -> Option<&T> {
+        self.core.slab.get(self.token)?.filter.as_ref()?.info()?.downcast_ref()
     }
 
     /// Has the codec look again at what it left of the received bytes, although no more came: for a service that
@@ -258,6 +287,11 @@ impl<S: Service> Context<'_, S> {
     /// Removes this connection from a group; says whether it was in it.
     pub fn leave(&mut self, group: Group) -> bool {
         self.core.groups.leave(&mut self.core.slab, self.token, group)
+    }
+
+    /// Removes this connection from all groups that it is in.
+    pub fn leave_all(&mut self) {
+        self.core.groups.leave_all(&mut self.core.slab, self.token);
     }
 
     /// Sends one message to every member of a group, on all reactors, this connection included if it is one. It is
@@ -334,10 +368,11 @@ impl<S: Service> Context<'_, S> {
 }
 
 /// Where an outbound connection goes, from where, and how long it may take.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Connect {
     to: Address,
     from: Option<SocketAddr>,
+    through: Option<Arc<dyn Filters>>,
     timeout: Duration,
 }
 
@@ -345,7 +380,7 @@ impl Connect {
     /// To this address, from wherever the system chooses, within 10 s.
     #[must_use]
     pub fn to(address: Address) -> Self {
-        Self { to: address, from: None, timeout: Duration::from_secs(10) }
+        Self { to: address, from: None, through: None, timeout: Duration::from_secs(10) }
     }
 
     /// From this address; with port 0 the system chooses the port when it connects (IP_BIND_ADDRESS_NO_PORT, so that
@@ -356,7 +391,14 @@ impl Connect {
         self
     }
 
-    /// Fails with `TimedOut` where the connection is not up by then.
+    /// With a filter between it and its codec, which `filters` makes: TLS, for one. What an address of `tls://` needs.
+    #[must_use]
+    pub fn through(mut self, filters: Arc<dyn Filters>) -> Self {
+        self.through = Some(filters);
+        self
+    }
+
+    /// Fails with `TimedOut` where the connection is not up by then, its filter's handshake included.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -365,16 +407,33 @@ impl Connect {
 
     pub(crate) fn route(&self) -> Result<(Route, u32), crate::Error> {
         let to = match &self.to {
-            Address::Tcp(address) => Target::Tcp(*address),
+            Address::Tls(_) if self.through.is_none() => {
+                return Err(crate::Error::Address {
+                    url: self.to.to_string(),
+                    why: "TLS needs to know whom to trust: Connect::through".to_owned(),
+                });
+            }
+            Address::Tcp(address) | Address::Tls(address) => Target::Tcp(*address),
             Address::Unix(path) => Target::Unix(path.clone()),
             Address::Udp(_) => {
                 return Err(crate::Error::Address {
                     url: self.to.to_string(),
-                    why: "a connection goes to tcp:// or unix://".to_owned(),
+                    why: "a connection goes to tcp://, tls:// or unix://".to_owned(),
                 });
             }
         };
-        Ok((Route { to, from: self.from }, milliseconds(self.timeout)))
+        Ok((Route { to, from: self.from, through: self.through.clone() }, milliseconds(self.timeout)))
+    }
+}
+
+impl fmt::Debug for Connect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connect")
+            .field("to", &self.to)
+            .field("from", &self.from)
+            .field("through", &self.through.as_ref().map(|_| "a filter"))
+            .field("timeout", &self.timeout)
+            .finish()
     }
 }
 

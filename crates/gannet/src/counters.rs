@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::connection::CloseReason;
+use crate::histogram::{Histogram, HistogramCounter};
 
 /// A number that one thread writes and others read. Adding is a load and a store: no bus lock on the way of a message.
 #[derive(Debug, Default)]
@@ -80,6 +81,7 @@ pub(crate) struct ListenerCounters {
 #[derive(Debug)]
 pub(crate) struct ReactorCounters {
     pub(crate) wakeups: Counter,
+    pub(crate) turns: HistogramCounter,
     pub(crate) stalls: Counter,
     pub(crate) starved: Counter,
     pub(crate) letters: Counter,
@@ -94,6 +96,7 @@ impl ReactorCounters {
     pub(crate) fn new(listeners: usize) -> Self {
         Self {
             wakeups: Counter::default(),
+            turns: HistogramCounter::new(),
             stalls: Counter::default(),
             starved: Counter::default(),
             letters: Counter::default(),
@@ -108,6 +111,7 @@ impl ReactorCounters {
     pub(crate) fn read(&self) -> ReactorStats {
         ReactorStats {
             wakeups: self.wakeups.get(),
+            turns: self.turns.read(),
             stalls: self.stalls.get(),
             starved: self.starved.get(),
             letters: self.letters.get(),
@@ -145,6 +149,9 @@ impl ListenerCounters {
 pub struct ReactorStats {
     /// Times the reactor came back from waiting.
     pub wakeups: u64,
+    /// How long turns took, from the end of waiting until everything that was there then was handled: what an event may
+    /// have to wait while others are served.
+    pub turns: Histogram,
     /// Turns that took longer than 25 ms.
     pub stalls: u64,
     /// Times that receiving stood still because no buffer was free (ENOBUFS).

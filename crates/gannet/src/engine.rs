@@ -14,6 +14,7 @@ use crate::driver::poll::PollDriver;
 use crate::driver::probe::{DriverChoice, Usable, choose};
 use crate::driver::{Driver, ListenerId};
 use crate::error::{Error, Result};
+use crate::filter::Filters;
 use crate::handle::Live;
 use crate::host::{HostOf, Outbound};
 use crate::limits::{Limits, Timeouts};
@@ -29,6 +30,8 @@ type Factory = Arc<dyn Fn(Timeouts) -> Served + Send + Sync>;
 struct Entry {
     address: Option<Address>,
     factory: Factory,
+    /// What stands between its connections and their codec.
+    filters: Option<Arc<dyn Filters>>,
 }
 
 /// Builds an engine: what listens where, on how many reactors, within which limits.
@@ -134,10 +137,35 @@ impl Engine {
     /// The address is not one of these. Whether it can be listened on shows when the engine starts.
     pub fn listen<S: Service>(mut self, url: &str, factory: impl Fn() -> S + Send + Sync + 'static) -> Result<Self> {
         let address: Address = url.parse()?;
+        let why = match address {
+            Address::Udp(_) => "datagrams have listen_datagrams",
+            Address::Tls(_) => "TLS needs a certificate: listen_filtered",
+            Address::Tcp(_) | Address::Unix(_) => {
+                self.add(Some(address), None, connections(factory))?;
+                return Ok(self);
+            }
+        };
+        Err(Error::Address { url: url.to_owned(), why: why.to_owned() })
+    }
+
+    /// Serves connections to an address (`tls://host:port`, `unix:///path`, or `tcp://host:port` for a filter that is not
+    /// TLS), with a filter between each connection and its codec. `filters` makes the filters, for TLS from certificate
+    /// and key; `factory` makes the instance of each reactor, on its thread.
+    ///
+    /// # Errors
+    ///
+    /// The address is not one of these. Whether it can be listened on shows when the engine starts.
+    pub fn listen_filtered<S: Service>(
+        mut self,
+        url: &str,
+        filters: Arc<dyn Filters>,
+        factory: impl Fn() -> S + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let address: Address = url.parse()?;
         if matches!(address, Address::Udp(_)) {
-            return Err(Error::Address { url: url.to_owned(), why: "datagrams have listen_datagrams".to_owned() });
+            return Err(Error::Address { url: url.to_owned(), why: "datagrams have no filter".to_owned() });
         }
-        self.add(Some(address), connections(factory))?;
+        self.add(Some(address), Some(filters), connections(factory))?;
         Ok(self)
     }
 
@@ -155,7 +183,7 @@ impl Engine {
         if !matches!(address, Address::Udp(_)) {
             return Err(Error::Address { url: url.to_owned(), why: "datagrams come to udp://host:port".to_owned() });
         }
-        self.add(Some(address), Arc::new(move |_| Served::Datagrams(Box::new(factory()))))?;
+        self.add(Some(address), None, Arc::new(move |_| Served::Datagrams(Box::new(factory()))))?;
         Ok(self)
     }
 
@@ -165,14 +193,19 @@ impl Engine {
     ///
     /// There are 65,535 services already.
     pub fn outbound<S: Service>(&mut self, factory: impl Fn() -> S + Send + Sync + 'static) -> Result<Outbound<S>> {
-        let index = self.add(None, connections(factory))?;
+        let index = self.add(None, None, connections(factory))?;
         Ok(Outbound { index, service: PhantomData })
     }
 
-    fn add(&mut self, address: Option<Address>, factory: Factory) -> Result<ListenerId> {
+    fn add(
+        &mut self,
+        address: Option<Address>,
+        filters: Option<Arc<dyn Filters>>,
+        factory: Factory,
+    ) -> Result<ListenerId> {
         let index = ListenerId::try_from(self.entries.len())
             .map_err(|_| Error::Setting("an engine has at most 65,536 services".to_owned()))?;
-        self.entries.push(Entry { address, factory });
+        self.entries.push(Entry { address, factory, filters });
         Ok(index)
     }
 
@@ -202,7 +235,8 @@ impl Engine {
         let mut bound = Bound::new(&self)?;
         let shared = Arc::new(Shared::new(&self.limits, self.drain_timeout));
         let remote = Remote::new(shared.clone());
-        let factories: Vec<Factory> = self.entries.iter().map(|entry| entry.factory.clone()).collect();
+        let services: Vec<_> =
+            self.entries.iter().map(|entry| (entry.factory.clone(), entry.filters.clone())).collect();
         let (ready_sender, ready) = mpsc::channel();
         let reactors = self.reactors;
         let mut threads = Vec::new();
@@ -214,7 +248,7 @@ impl Engine {
                 pin: self.pin,
                 limits: self.limits.clone(),
                 timeouts: self.timeouts,
-                factories: factories.clone(),
+                services: services.clone(),
                 sockets,
                 shared: shared.clone(),
             };
@@ -303,16 +337,17 @@ impl Bound {
             };
             let address = match &entry.address {
                 None => None,
-                Some(Address::Tcp(address)) => {
+                Some(Address::Tcp(bind) | Address::Tls(bind)) => {
                     let spread = engine.balance == Balance::ReusePort || reactors == 1;
-                    let (address, sockets) = listen_tcp(*address, if spread { reactors } else { 1 }).map_err(failed)?;
+                    let (address, sockets) = listen_tcp(*bind, if spread { reactors } else { 1 }).map_err(failed)?;
                     if spread {
                         let sockets = sockets.into_iter().map(|socket| (id, Socket::Listen(socket)));
                         bound.sockets.iter_mut().zip(sockets).for_each(|(list, socket)| list.push(socket));
                     } else {
                         bound.central.extend(sockets.into_iter().map(|socket| (id, socket)));
                     }
-                    Some(Address::Tcp(address))
+                    let is_tls = matches!(entry.address, Some(Address::Tls(_)));
+                    Some(if is_tls { Address::Tls(address) } else { Address::Tcp(address) })
                 }
                 Some(Address::Unix(path)) => {
                     let (file, socket) = listen_unix(path).map_err(failed)?;
@@ -345,7 +380,7 @@ struct Start {
     pin: bool,
     limits: Limits,
     timeouts: Timeouts,
-    factories: Vec<Factory>,
+    services: Vec<(Factory, Option<Arc<dyn Filters>>)>,
     sockets: Vec<(ListenerId, Socket)>,
     shared: Arc<Shared>,
 }
@@ -394,14 +429,19 @@ impl Start {
             }
         }
         let (sender, receiver) = mailbox(self.limits.mailbox, driver.waker());
-        let counters = Arc::new(ReactorCounters::new(self.factories.len()));
+        let counters = Arc::new(ReactorCounters::new(self.services.len()));
         let per_reactor = self.limits.accepts_per_second.div_ceil(self.reactors as u32);
         let pace = Pace::new(per_reactor, tick(driver.now()));
         let (number, clock) = (self.number as u16, driver.now());
         let core = Core::new(number, Live::CAPACITY, clock, self.limits, counters.clone(), self.shared);
         let live = core.live.clone();
-        let services = self.factories.iter().map(|factory| factory(self.timeouts)).collect();
-        let reactor = Reactor::new(driver, core, services, receiver, listening, pace);
+        let services = self.services.iter().map(|(factory, _)| factory(self.timeouts)).collect();
+        let mut reactor = Reactor::new(driver, core, services, receiver, listening, pace);
+        for (listener, (_, filters)) in self.services.into_iter().enumerate() {
+            if let Some(filters) = filters {
+                reactor.filter(listener as ListenerId, filters);
+            }
+        }
         Ok((Gate { sender, counters, live }, reactor))
     }
 }

@@ -9,6 +9,23 @@
 use std::any::Any;
 use std::error::Error;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::buffer::{Carry, Pools};
+use crate::outbox::Outbox;
+
+/// Bytes that a filter may leave over for later; more is no unit of any protocol.
+const MOST_HELD: usize = 128 << 10;
+
+/// Plain bytes that are turned into wire bytes at a time, so that a large outbox does not become two large outboxes.
+const SEALED_AT_ONCE: usize = 64 << 10;
+
+/// Small pieces of an outbox are joined up to this size, so that each does not become a unit of its own: the payload of
+/// one TLS record (RFC 8446 §5.1).
+const JOINED_BYTES: usize = 16 << 10;
+
+/// Wire bytes from this size on are handed over instead of copied.
+const LARGE_BYTES: usize = 8 << 10;
 
 /// Turns the bytes of one connection into others: received ones into what the codec sees (plain), sent ones into what
 /// the peer sees (wire). Sans I/O; called on the thread of the connection's reactor.
@@ -102,5 +119,185 @@ impl fmt::Display for FilterError {
 impl Error for FilterError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         Some(&*self.0)
+    }
+}
+
+/// The filter of a connection, and what it holds for it. While nothing is under way that is no buffer.
+pub(crate) struct Filtering {
+    filter: Box<dyn Filter>,
+    /// What leaves for the peer.
+    pub(crate) wire: Option<Box<Outbox>>,
+    /// What was received and is not consumed yet.
+    held: Option<Box<Carry>>,
+    /// The connection was asked for here.
+    pub(crate) outbound: bool,
+    /// The handshake waits for a turn with time for it.
+    pub(crate) in_line: bool,
+    /// The peer said that it sends no more.
+    pub(crate) ended: bool,
+    /// We said so, or can say nothing any more.
+    said_end: bool,
+}
+
+/// The scratch buffers of a reactor for the filters of its connections.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    pub(crate) plain: Vec<u8>,
+    wire: Vec<u8>,
+}
+
+impl Filtering {
+    pub(crate) fn new(filter: Box<dyn Filter>, outbound: bool) -> Self {
+        Self { filter, wire: None, held: None, outbound, in_line: false, ended: false, said_end: false }
+    }
+
+    /// Bytes that wait to be sent.
+    pub(crate) fn wire_len(&self) -> usize {
+        self.wire.as_ref().map_or(0, |wire| wire.len())
+    }
+
+    /// See [`Filter::info`].
+    pub(crate) fn info(&self) -> Option<&dyn Any> {
+        self.filter.info()
+    }
+
+    /// Begins the handshake.
+    pub(crate) fn start(&mut self, scratch: &mut Scratch, pools: &mut Pools) -> Result<usize, FilterError> {
+        self.call(scratch, pools, |filter, _, wire| filter.start(wire)).map(|((), added)| added)
+    }
+
+    /// Has the filter look at what was received; what the service shall see is in `scratch.plain` then. Says how many
+    /// bytes were added to the wire.
+    pub(crate) fn receive(
+        &mut self,
+        received: &mut [u8],
+        scratch: &mut Scratch,
+        pools: &mut Pools,
+    ) -> (Result<Filtered, FilterError>, usize) {
+        scratch.plain.clear();
+        let before = self.wire_len();
+        let mut held = self.held.take();
+        let result = match &mut held {
+            None => self.call(scratch, pools, |filter, plain, wire| filter.receive(received, plain, wire)),
+            Some(carry) => {
+                carry.bytes.extend_from_slice(received);
+                self.call(scratch, pools, |filter, plain, wire| filter.receive(&mut carry.bytes, plain, wire))
+            }
+        };
+        let result = result.map(|(filtered, _)| filtered);
+        let consumed = result.as_ref().map_or(usize::MAX, |filtered| filtered.consumed);
+        match &mut held {
+            None if consumed < received.len() => {
+                let mut carry = pools.carry();
+                carry.bytes.extend_from_slice(&received[consumed..]);
+                held = Some(carry);
+            }
+            None => {}
+            Some(carry) => drop(carry.bytes.drain(..consumed.min(carry.bytes.len()))),
+        }
+        self.held = held.and_then(|carry| {
+            if !carry.bytes.is_empty() {
+                return Some(carry);
+            }
+            pools.return_carry(carry);
+            None
+        });
+        let too_much = self.held.as_ref().is_some_and(|carry| carry.bytes.len() > MOST_HELD);
+        let result = if too_much { Err(FilterError::new("more than a unit of the protocol can be")) } else { result };
+        (result, self.wire_len() - before)
+    }
+
+    /// Keeps what was received for later.
+    pub(crate) fn hold(&mut self, received: &[u8], pools: &mut Pools) -> Result<(), FilterError> {
+        let carry = self.held.get_or_insert_with(|| pools.carry());
+        carry.bytes.extend_from_slice(received);
+        if carry.bytes.len() > MOST_HELD {
+            return Err(FilterError::new("more came than a handshake can be"));
+        }
+        Ok(())
+    }
+
+    /// Turns some of what waits in the outbox into what leaves, where nothing is leaving; says how many plain bytes
+    /// went, and how many came of them.
+    pub(crate) fn seal(
+        &mut self,
+        outbox: &mut Outbox,
+        scratch: &mut Scratch,
+        pools: &mut Pools,
+    ) -> Result<(usize, usize), FilterError> {
+        if self.wire_len() > 0 {
+            return Ok((0, 0));
+        }
+        let mut taken = 0;
+        let mut joined = std::mem::take(&mut scratch.plain);
+        let sealed = self.call(scratch, pools, |filter, _, wire| {
+            while taken < SEALED_AT_ONCE && taken < outbox.len() {
+                let piece = outbox.piece(taken, JOINED_BYTES, &mut joined);
+                let piece = &piece[..piece.len().min(SEALED_AT_ONCE - taken)];
+                filter.send(piece, wire)?;
+                taken += piece.len();
+            }
+            Ok(())
+        });
+        scratch.plain = joined;
+        let ((), added) = sealed?;
+        outbox.consume(taken, pools);
+        Ok((taken, added))
+    }
+
+    /// Says good-bye, once; says how many bytes that takes.
+    pub(crate) fn end(&mut self, scratch: &mut Scratch, pools: &mut Pools) -> usize {
+        if std::mem::replace(&mut self.said_end, true) {
+            return 0;
+        }
+        let ended = self.call(scratch, pools, |filter, _, wire| {
+            filter.end(wire);
+            Ok(())
+        });
+        ended.map_or(0, |((), added)| added)
+    }
+
+    /// There is nothing to say any more: what was received means nothing.
+    pub(crate) fn fail(&mut self, pools: &mut Pools) {
+        self.said_end = true;
+        if let Some(held) = self.held.take() {
+            pools.return_carry(held);
+        }
+    }
+
+    /// Gives back what it holds; says how many bytes did not leave.
+    pub(crate) fn dissolve(self, pools: &mut Pools) -> usize {
+        let left = self.wire_len();
+        if let Some(held) = self.held {
+            pools.return_carry(held);
+        }
+        if let Some(wire) = self.wire {
+            pools.return_outbox(wire);
+        }
+        left
+    }
+
+    /// Calls the filter, and queues what it wants to be sent, even where it failed: that says why. A panic there ends
+    /// this connection only.
+    fn call<R>(
+        &mut self,
+        scratch: &mut Scratch,
+        pools: &mut Pools,
+        call: impl FnOnce(&mut dyn Filter, &mut Vec<u8>, &mut Vec<u8>) -> Result<R, FilterError>,
+    ) -> Result<(R, usize), FilterError> {
+        let Scratch { plain, wire } = scratch;
+        wire.clear();
+        let result = catch_unwind(AssertUnwindSafe(|| call(&mut *self.filter, plain, wire)))
+            .unwrap_or_else(|_| Err(FilterError::new("the filter panicked; this is a bug")));
+        let added = wire.len();
+        if added > 0 {
+            let outbox = self.wire.get_or_insert_with(|| pools.outbox());
+            if added < LARGE_BYTES {
+                outbox.append(wire, pools);
+            } else {
+                outbox.append_shared(std::mem::take(wire).into());
+            }
+        }
+        result.map(|value| (value, added))
     }
 }

@@ -94,6 +94,10 @@ pub struct Timeouts {
     pub heartbeats_missed: u8,
     /// Time in which the first complete message has to come (default never; a service asks for it).
     pub opening: Option<Duration>,
+    /// Time in which the handshake of a filter (TLS) has to be done, before the service knows of the connection (default
+    /// 10 s). Over it the connection is closed with
+    /// [`CloseReason::OpeningTimeout`](crate::CloseReason::OpeningTimeout).
+    pub handshake: Duration,
     /// Time in which the kernel has to take something of a waiting outbox (default 30 s).
     pub slow_write: Option<Duration>,
     /// Time for the peer to end its side after we ended ours (default 2 s).
@@ -108,6 +112,7 @@ impl Default for Timeouts {
             heartbeat: Some(Duration::from_secs(30)),
             heartbeats_missed: 2,
             opening: None,
+            handshake: Duration::from_secs(10),
             slow_write: Some(Duration::from_secs(30)),
             linger: Duration::from_secs(2),
         }

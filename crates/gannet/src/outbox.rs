@@ -93,6 +93,32 @@ impl Outbox {
         count
     }
 
+    /// Bytes from `start` on: of one segment where that is long, of several joined in `joined`, up to `most`, where they
+    /// are short. Empty at the end only.
+    pub(crate) fn piece<'a>(&'a self, start: usize, most: usize, joined: &'a mut Vec<u8>) -> &'a [u8] {
+        let (mut segments, mut skip) = (self.segments.iter().map(Segment::bytes), start);
+        let first = loop {
+            let Some(segment) = segments.next() else { return &[] };
+            if skip < segment.len() {
+                break &segment[skip..];
+            }
+            skip -= segment.len();
+        };
+        if first.len() >= most || start + first.len() == self.bytes {
+            return first;
+        }
+        joined.clear();
+        joined.extend_from_slice(first);
+        for segment in segments {
+            let taken = segment.len().min(most - joined.len());
+            joined.extend_from_slice(&segment[..taken]);
+            if joined.len() == most {
+                break;
+            }
+        }
+        joined
+    }
+
     /// Appends bytes by copying them.
     #[inline]
     pub(crate) fn append(&mut self, mut bytes: &[u8], pools: &mut Pools) {

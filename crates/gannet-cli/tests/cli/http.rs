@@ -2,8 +2,10 @@
 
 use std::io::{Read as _, Write as _};
 
+use base64::Engine as _;
 use rustix::process::Signal;
 
+use crate::exposition;
 use crate::server::{Folder, Server, Stream, drivers};
 
 const HTTP: &str = "--listen=http=tcp://127.0.0.1:0";
@@ -52,6 +54,69 @@ fn the_pages_are_what_the_first_one_says() {
     }
 }
 
+/// What stands between two marks, which come once.
+fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
+    let (_, rest) = text.split_once(start).unwrap_or_else(|| panic!("no {start} in {text}"));
+    let (inside, rest) = rest.split_once(end).unwrap_or_else(|| panic!("no {end} in {text}"));
+    assert!(!rest.contains(start), "{start} comes twice: {text}");
+    inside
+}
+
+#[test]
+fn a_browser_runs_the_script_and_the_style_of_the_page_and_nothing_else() {
+    let server = Server::serve(drivers()[0], &[HTTP]);
+    let response = get(&mut server.connect("http"), "/");
+    let (head, page) = response.split_once("\r\n\r\n").expect("a head");
+    let policy = between(head, "Content-Security-Policy: ", "\r\n");
+    let directives: Vec<&str> = policy.split("; ").collect();
+    for (directive, inside) in
+        [("script-src", between(page, "<script>", "</script>")), ("style-src", between(page, "<style>", "</style>"))]
+    {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, inside.as_bytes());
+        let allowed = format!("{directive} 'sha256-{}'", base64::prelude::BASE64_STANDARD.encode(digest));
+        assert!(directives.contains(&allowed.as_str()), "the policy should have {allowed:?}: {policy:?}");
+    }
+    for directive in ["default-src 'none'", "connect-src 'self'", "base-uri 'none'", "frame-ancestors 'none'"] {
+        assert!(directives.contains(&directive), "{directive}: {policy}");
+    }
+    // What a browser is told to load comes with the page; what it may not run is not there.
+    for mark in [" src=", "url(", "@import", " onclick=", " style=", "http://", "https://"] {
+        let shown = page.split("<table>").next().expect("a beginning").to_owned()
+            + page.split("</table>").last().expect("an end");
+        assert!(!shown.contains(mark), "{mark:?}: {page}");
+    }
+    for id in ["ws-form", "ws-text", "ws-state", "ws-echo", "sse-state", "sse-clock"] {
+        assert_eq!(page.matches(&format!("id=\"{id}\"")).count(), 1, "{id}: {page}");
+        assert!(page.contains(&format!("at(\"{id}\")")), "{id} is filled in: {page}");
+    }
+}
+
+#[test]
+fn a_websocket_client_gets_its_messages_back() {
+    for driver in drivers() {
+        let server = Server::serve(driver, &[HTTP]);
+        let mut client = server.connect("http");
+        client
+            .write_all(
+                b"GET /ws/echo HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                  Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            )
+            .expect("it is taken");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            client.read_exact(&mut byte).expect("a head");
+            head.extend(byte);
+        }
+        let head = String::from_utf8(head).expect("text");
+        assert!(head.starts_with("HTTP/1.1 101 ") && head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
+        // "Hello" of RFC 6455 §5.7, and a close frame with code 1000.
+        client.ask(b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", b"\x81\x05Hello");
+        client.ask(b"\x88\x82\0\0\0\0\x03\xe8", b"\x88\x02\x03\xe8");
+        assert_eq!(client.rest(), b"");
+    }
+}
+
 #[test]
 fn the_clock_ticks_once_a_second_and_goes_on_where_it_was() {
     for driver in drivers() {
@@ -94,19 +159,41 @@ fn the_counters_are_there_for_prometheus() {
         ] {
             assert!(body.lines().any(|own| own == line), "{line:?} is missing: {body}");
         }
-        // Each sample belongs to a metric that was described before.
-        let mut described = "";
-        for line in body.lines() {
-            match line.strip_prefix("# TYPE ") {
-                Some(rest) => described = rest.split(' ').next().unwrap_or_default(),
-                None if line.starts_with("# HELP ") => {}
-                None => {
-                    let name = line.split(['{', ' ']).next().unwrap_or_default();
-                    let value = line.rsplit(' ').next().and_then(|value| value.parse::<u64>().ok());
-                    assert!(name == described && value.is_some(), "{line}");
+        exposition::check(body);
+    }
+}
+
+#[test]
+fn how_long_turns_and_handlers_take_is_there_for_prometheus() {
+    for driver in drivers() {
+        let folder = Folder::new(&format!("times-{driver}"));
+        let unix = format!("--listen=http={}", folder.url("http"));
+        let server = Server::serve(driver, &[HTTP, &unix]);
+        for url in server.urls("http") {
+            let mut stream = Stream::connect(&url);
+            for _ in 0..200 {
+                stream.write_all(b"GET /hello/you HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("it is taken");
+                let mut answer = Vec::new();
+                while !answer.ends_with(b"hello you\n") {
+                    let mut byte = [0];
+                    stream.read_exact(&mut byte).expect("an answer");
+                    answer.extend(byte);
                 }
             }
         }
+        let response = get(&mut server.connect("http"), "/metrics");
+        let (_, body) = response.split_once("\r\n\r\n").expect("a head");
+        let samples = exposition::check(body);
+        let value = |name: &str, label: (&str, &str)| {
+            let own = samples.iter().filter(|sample| sample.name == name && sample.label(label.0) == Some(label.1));
+            own.map(|sample| sample.value).sum::<f64>()
+        };
+        let turns = ["0", "1"].map(|reactor| value("gannet_reactor_turn_seconds_count", ("reactor", reactor)));
+        assert!(turns[0] + turns[1] >= 400.0, "each request was waited for: {body}");
+        let hello = ("route", "/hello/{name}");
+        let timed = value("gannet_http_handler_seconds_count", hello);
+        assert!((20.0..=30.0).contains(&timed), "{timed} of 400, on both listeners: {body}");
+        assert!(value("gannet_http_handler_seconds_sum", hello) > 0.0, "{body}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! The `gannet` binary as its users meet it: real processes, real sockets, both drivers.
 
 mod connections;
+mod exposition;
 mod http;
 mod invocation;
 mod limits;

@@ -10,8 +10,9 @@ use crate::layer::Layer;
 /// path is logged as it was sent, without the query, which may have secrets in it.
 ///
 /// Where nobody listens for that level it costs a look at an atomic. How long a handler took is not said: no clock is
-/// read for a request. How long a response took that came later ([`Cx::offload`], [`Cx::defer`]) is, in `took_ms`. A
-/// [stream](Cx::stream) is logged when it begins, with no size; a request whose client went before the response is not.
+/// read for a request ([`HandlerTime`](super::HandlerTime) measures a sample). How long a response took that came later
+/// ([`Cx::offload`], [`Cx::defer`]) is, in `took_ms`. A [stream](Cx::stream) is logged when it begins, with no size; a
+/// request whose client went before the response is not.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AccessLog;
 

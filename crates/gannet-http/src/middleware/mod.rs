@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`RequestId`] | gives each request a name, in the response and for the log |
 //! | [`AccessLog`] | a line in the log for each request |
+//! | [`HandlerTime`] | how long handlers take, of a sample of requests |
 //! | [`Recover`] | a panic of a handler becomes a 500 |
 //! | [`Cors`] | lets pages of other origins read answers |
 //! | [`RateLimit`] | bounds how many requests a client may make |
@@ -22,6 +23,7 @@ mod buckets;
 mod cors;
 #[cfg(feature = "gzip")]
 mod gzip;
+mod handler_time;
 mod rate_limit;
 mod recover;
 mod request_id;
@@ -32,6 +34,7 @@ pub use bearer::Bearer;
 pub use cors::Cors;
 #[cfg(feature = "gzip")]
 pub use gzip::Gzip;
+pub use handler_time::{HandlerTime, RouteTimes};
 pub use rate_limit::RateLimit;
 pub use recover::Recover;
 pub use request_id::RequestId;

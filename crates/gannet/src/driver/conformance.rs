@@ -6,6 +6,7 @@
 mod closing;
 mod deadlines;
 mod drain;
+mod filters;
 mod groups;
 mod handles;
 mod limits;

@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use crate::address::Peer;
 use crate::buffer::Chunk;
+use crate::filter::Filters;
 use crate::listener::ListenSocket;
 use crate::mailbox::Wake;
 use crate::outbox::Outbox;
@@ -72,10 +73,12 @@ pub(crate) enum Event<I> {
 }
 
 /// Where an outbound connection goes and comes from.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Route {
     pub(crate) to: crate::address::Target,
     pub(crate) from: Option<SocketAddr>,
+    /// What makes its filter; not the driver's concern.
+    pub(crate) through: Option<Arc<dyn Filters>>,
 }
 
 /// The kernel, or a simulation of it, as a reactor sees it. Every method is called on the reactor's thread.

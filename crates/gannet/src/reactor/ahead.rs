@@ -19,6 +19,7 @@ impl<D: Driver> Reactor<D> {
             driver.show_received(&mut |token, received| {
                 if received.len() <= SMALL_BYTES
                     && let Some(connection) = core.slab.get(token)
+                    && connection.filter.is_none()
                     && let Some(Served::Connections(host)) = services.get_mut(usize::from(connection.service))
                 {
                     host.ahead(connection.session, received);

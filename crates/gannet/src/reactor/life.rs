@@ -69,7 +69,9 @@ impl<D: Driver> Reactor<D> {
             shared.count_out();
             return refuse(Refusal::Peer);
         }
-        let Some(token) = self.core.insert(listener, peer, State::Open) else {
+        let filtered = self.filters[usize::from(listener)].is_some();
+        let state = if filtered { State::Handshaking } else { State::Open };
+        let Some(token) = self.core.insert(listener, peer, state) else {
             self.core.shared.count_out();
             if let Some(ip) = counted {
                 self.core.shared.peer_out(ip);
@@ -94,14 +96,23 @@ impl<D: Driver> Reactor<D> {
         let tally = self.core.tally(listener);
         tally.accepted.add(1);
         tally.connections.add(1);
-        let (host, core) = self.host(listener);
+        if self.filters[usize::from(listener)].is_some() {
+            self.begin_filter(token);
+        } else {
+            self.open(token, listener);
+        }
+        self.settle(token);
+    }
+
+    /// Tells the service of an accepted connection.
+    pub(super) fn open(&mut self, token: Token, service: u16) {
+        let (host, core) = self.host(service);
         if host.open(core, token) {
             self.schedule_opening(token);
         } else {
-            core.tally(listener).refused[Refusal::Service.index()].add(1);
+            core.tally(service).refused[Refusal::Service.index()].add(1);
             core.ask_close(token, Flags::CLOSE, CloseReason::Refused);
         }
-        self.settle(token);
     }
 
     pub(super) fn accept_failed(&mut self, listener: ListenerId, error: &io::Error) {
@@ -151,7 +162,8 @@ impl<D: Driver> Reactor<D> {
             self.connect_failed(token, &error);
             return self.forget(token);
         }
-        match self.driver.connect(token, route) {
+        let begun = self.dial_through(token, route).and_then(|()| self.driver.connect(token, route));
+        match begun {
             Ok(()) => self.set_phase(token, timeout_ms),
             Err(error) => {
                 self.connect_failed(token, &error);
@@ -170,6 +182,18 @@ impl<D: Driver> Reactor<D> {
             self.driver.close(token, true);
             return self.run_deferred();
         }
+        if connection.filter.is_some() {
+            connection.become_state(State::Handshaking);
+            self.start_filter(token);
+        } else {
+            self.up(token);
+        }
+        self.settle(token);
+    }
+
+    /// Tells the service that an outbound connection is up.
+    pub(super) fn up(&mut self, token: Token) {
+        let Some(connection) = self.core.slab.get_mut(token) else { return };
         connection.become_state(State::Open);
         connection.flags.clear(Flags::PHASE);
         (connection.last_read, connection.last_write) = (self.core.now, self.core.now);
@@ -180,7 +204,6 @@ impl<D: Driver> Reactor<D> {
         let (host, core) = self.host(service);
         host.connected(core, token);
         self.schedule_opening(token);
-        self.settle(token);
     }
 
     /// Tells the service that an outbound connection will not be; the slot stays for the driver's last event.
@@ -285,7 +308,8 @@ impl<D: Driver> Reactor<D> {
             if connection.flags.has(Flags::CLOSE) {
                 return self.begin_close(token);
             }
-            if connection.outbox.is_some() && connection.state() != State::Opening && !self.flush(token) {
+            let sends = connection.outbox.is_some() || connection.filter.is_some();
+            if sends && connection.state() != State::Opening && !self.flush(token) {
                 return;
             }
             if !self.advance(token) {
@@ -308,6 +332,7 @@ impl<D: Driver> Reactor<D> {
                 }
                 false
             }
+            State::Handshaking => self.advance_handshake(token),
             State::Open => {
                 if connection.flags.has(Flags::CLOSE_FLUSHED) {
                     connection.become_state(State::Draining);
@@ -332,6 +357,7 @@ impl<D: Driver> Reactor<D> {
                     return true;
                 }
                 if connection.flags.has(Flags::ENDED) {
+                    self.drop_what_was_cut_off(token);
                     let (host, core) = self.host(service);
                     host.end(core, token);
                     return true;
@@ -342,6 +368,10 @@ impl<D: Driver> Reactor<D> {
                 if connection.outbox_len() > 0 {
                     return false;
                 }
+                if connection.filter.is_some() && self.end_filter(token) {
+                    return true;
+                }
+                let Some(connection) = self.core.slab.get_mut(token) else { return false };
                 if connection.flags.has(Flags::ENDED) || connection.reason().resets() {
                     connection.flags.set(Flags::CLOSE);
                     return true;
@@ -360,15 +390,19 @@ impl<D: Driver> Reactor<D> {
 
     /// Hands the outbox to the driver; says whether the connection still lives.
     #[inline]
-    fn flush(&mut self, token: Token) -> bool {
+    pub(super) fn flush(&mut self, token: Token) -> bool {
         loop {
             let Some(connection) = self.core.slab.get_mut(token) else { return false };
-            let Some(outbox) = connection.outbox.as_mut() else { return true };
+            if connection.filter.is_some() && !self.seal(token) {
+                return false;
+            }
+            let Some(connection) = self.core.slab.get_mut(token) else { return false };
+            let Some(outbox) = connection.wire().as_mut() else { return true };
             if outbox.is_in_flight() {
                 return true;
             }
             if outbox.is_empty() {
-                if let Some(outbox) = connection.outbox.take() {
+                if let Some(outbox) = connection.wire().take() {
                     self.core.pools.return_outbox(outbox);
                 }
                 return true;
@@ -405,7 +439,7 @@ impl<D: Driver> Reactor<D> {
 
     pub(super) fn sent(&mut self, token: Token, result: io::Result<usize>) {
         let Some(connection) = self.core.slab.get_mut(token) else { return };
-        let Some(outbox) = connection.outbox.as_mut() else { return };
+        let Some(outbox) = connection.wire().as_mut() else { return };
         outbox.set_in_flight(false);
         match result {
             Ok(count) => {
@@ -442,8 +476,13 @@ impl<D: Driver> Reactor<D> {
     pub(super) fn begin_close(&mut self, token: Token) {
         let Some(connection) = self.core.slab.get_mut(token) else { return };
         let (service, reason) = (connection.service, connection.reason());
-        if connection.state() == State::Opening {
-            let error = io::Error::new(io::ErrorKind::ConnectionAborted, "closed before it was up");
+        if connection.is_dialling() {
+            let kind = match reason {
+                CloseReason::Io(kind) => kind,
+                CloseReason::Peer => io::ErrorKind::UnexpectedEof,
+                _ => io::ErrorKind::ConnectionAborted,
+            };
+            let error = io::Error::new(kind, "closed before it was up");
             self.connect_failed(token, &error);
             return self.driver.close(token, true);
         }
@@ -474,6 +513,10 @@ impl<D: Driver> Reactor<D> {
         if let Some(outbox) = connection.outbox {
             self.core.counters.outbox_bytes.sub(outbox.len() as u64);
             self.core.pools.return_outbox(outbox);
+        }
+        if let Some(filter) = connection.filter {
+            let left = filter.dissolve(&mut self.core.pools);
+            self.core.counters.outbox_bytes.sub(left as u64);
         }
         self.core.shared.count_out();
         if let Some(ip) = connection.peer.ip().filter(|_| connection.flags.has(Flags::PEER_COUNTED)) {

@@ -4,19 +4,23 @@
 //! way. Written once for all drivers; `life` has the life of a connection, `timing` what happens by time alone.
 
 mod ahead;
+mod filtered;
 mod life;
 #[cfg(test)]
 mod schedules;
 mod timing;
 
+use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::connection::{CloseReason, Flags, State};
+use crate::connection::{CloseReason, Flags, Place, State};
 use crate::core::{Core, Deferred};
 use crate::datagram::DatagramContext;
 use crate::driver::{Driver, Event, ListenerId, Token};
+use crate::filter::{Filters, Scratch};
 use crate::host::Host;
 use crate::listener::Pace;
 use crate::mailbox::Receiver;
@@ -49,6 +53,14 @@ pub(crate) struct Reactor<D: Driver> {
     core: Core,
     services: Vec<Served>,
     deadlines: Vec<Deadlines>,
+    /// What makes the filters of accepted connections, by service.
+    filters: Vec<Option<Arc<dyn Filters>>>,
+    /// For the filters of all connections.
+    scratch: Scratch,
+    /// Connections whose handshake waits for a turn with time for it.
+    handshakes: VecDeque<Place>,
+    /// What handshakes took in this turn.
+    handshaken: Duration,
     receiver: Receiver<Letter>,
     /// Listeners of this reactor that are open.
     listening: Vec<ListenerId>,
@@ -84,6 +96,7 @@ impl<D: Driver> Reactor<D> {
             driver.accept(*listener, true);
         }
         let deadlines = services.iter().map(Deadlines::of).collect();
+        let filters = services.iter().map(|_| None).collect();
         let clock = driver.now();
         let looks_ahead =
             services.iter().any(|served| matches!(served, Served::Connections(host) if host.looks_ahead()));
@@ -92,6 +105,10 @@ impl<D: Driver> Reactor<D> {
             core,
             services,
             deadlines,
+            filters,
+            scratch: Scratch::default(),
+            handshakes: VecDeque::new(),
+            handshaken: Duration::ZERO,
             receiver,
             listening,
             pace,
@@ -104,6 +121,11 @@ impl<D: Driver> Reactor<D> {
             clock,
             called: 0,
         }
+    }
+
+    /// Puts filters between the connections that a listener accepts and their codec.
+    pub(crate) fn filter(&mut self, listener: ListenerId, filters: Arc<dyn Filters>) {
+        self.filters[usize::from(listener)] = Some(filters);
     }
 
     /// Turns until the engine has shut down.
@@ -135,6 +157,7 @@ impl<D: Driver> Reactor<D> {
         let began = self.driver.now();
         (self.core.now, self.core.clock) = (tick(began), began);
         self.called = 0;
+        self.handshaken = Duration::ZERO;
         self.core.counters.wakeups.add(1);
         if self.looks_ahead {
             self.look_ahead();
@@ -142,6 +165,7 @@ impl<D: Driver> Reactor<D> {
         while let Some(event) = self.driver.next() {
             self.handle(event);
         }
+        self.go_on_with_handshakes();
         self.take_letters();
         self.fire_timers();
         if self.core.shared.is_draining() {
@@ -158,8 +182,10 @@ impl<D: Driver> Reactor<D> {
         self.core.counters.starved.set(self.driver.starved());
         self.core.counters.timers.set(self.core.wheel.len() as u64);
         self.clock = self.driver.now();
-        if self.clock.saturating_sub(began) > STALL {
-            self.report_stall(self.clock.saturating_sub(began));
+        let took = self.clock.saturating_sub(began);
+        self.core.counters.turns.record(took);
+        if took > STALL {
+            self.report_stall(took);
         }
         Ok(())
     }
@@ -171,8 +197,11 @@ impl<D: Driver> Reactor<D> {
                     connection.last_read = self.core.now;
                     connection.missed = 0;
                     let (service, state) = (connection.service, connection.state());
+                    let is_filtered = connection.filter.is_some();
                     self.core.tally(service).bytes_in.add(chunk.len() as u64);
-                    if state == State::Open {
+                    if is_filtered {
+                        self.filter_input(token, &mut chunk);
+                    } else if state == State::Open {
                         let (host, core) = self.host(service);
                         host.input(core, token, &mut chunk);
                     }

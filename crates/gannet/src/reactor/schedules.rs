@@ -9,6 +9,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::driver::conformance::Net;
@@ -16,7 +18,7 @@ use crate::driver::conformance::rig::{Rig, Setup};
 use crate::driver::sim::{Answer, Faults, Random, SimClient, SimDriver, SimNet};
 use crate::driver::{Driver, ListenerId};
 use crate::proto::{Codec, LengthPrefixed, Lines, Raw};
-use crate::{CloseReason, Context, ReactorStats, Refused, Service};
+use crate::{CloseReason, Context, Filter, FilterError, Filtered, Filters, ReactorStats, Refused, Service};
 
 use self::peer::{Peer, Plan};
 
@@ -112,6 +114,36 @@ impl<C: for<'a> Codec<Message<'a> = &'a [u8]>> Service for Echo<C> {
     }
 }
 
+/// Makes filters that let bytes through as they are, and now and then fail.
+struct Sieves(AtomicU64);
+
+struct Sieve(Random);
+
+impl Filters for Sieves {
+    fn filter(&self) -> Result<Box<dyn Filter>, FilterError> {
+        let mut random = Random::new(self.0.fetch_add(1, Ordering::Relaxed));
+        match random.chance(20) {
+            true => Err(FilterError::new("there is none today")),
+            false => Ok(Box::new(Sieve(random))),
+        }
+    }
+}
+
+impl Filter for Sieve {
+    fn receive(&mut self, received: &mut [u8], plain: &mut Vec<u8>, _: &mut Vec<u8>) -> Result<Filtered, FilterError> {
+        if self.0.chance(20) {
+            return Err(FilterError::new("these bytes look wrong"));
+        }
+        plain.extend_from_slice(received);
+        Ok(Filtered { consumed: received.len(), ready: true, ended: false })
+    }
+
+    fn send(&mut self, plain: &[u8], wire: &mut Vec<u8>) -> Result<(), FilterError> {
+        wire.extend_from_slice(plain);
+        Ok(())
+    }
+}
+
 /// What a service of these schedules says when it panics on purpose.
 const PANIC: &str = "a service that panics now and then";
 
@@ -187,7 +219,12 @@ fn run(seed: u64, met: &mut Met) -> String {
             Echo { codec: $codec, ends: ends.clone(), random: Random::new(mood.next()), moody }
         };
     }
-    let mut setup = setup.listen(echo!(|| Raw)).listen(echo!(Lines::new)).listen(echo!(frames));
+    let filtered = random.chance(300);
+    let mut setup = setup.listen(echo!(|| Raw));
+    if filtered {
+        setup = setup.filtered(Arc::new(Sieves(AtomicU64::new(seed << 8))));
+    }
+    let mut setup = setup.listen(echo!(Lines::new)).listen(echo!(frames));
     let outbound = setup.outbound(echo!(|| Raw));
     let answers = [Answer::Accept, Answer::Refuse, Answer::Silence];
     let remotes: [SocketAddr; 3] =
@@ -241,7 +278,7 @@ fn run(seed: u64, met: &mut Met) -> String {
             rig.remote.stop();
         }
     }
-    check(&mut rig, &mut peers, &ends.borrow());
+    check(&mut rig, &mut peers, &ends.borrow(), filtered);
     met.add(&rig.remote.stats()[0]);
     *met.0.entry("clean end").or_default() += peers.iter().filter(|peer| peer.finished).count() as u64;
     format!("{turns} turns until {:?}: {:?}", rig.reactor.driver().now(), rig.remote.stats())
@@ -266,7 +303,7 @@ impl Met {
 }
 
 /// What has to hold when everything is over.
-fn check(rig: &mut Rig<World>, peers: &mut [Peer], ends: &[End]) {
+fn check(rig: &mut Rig<World>, peers: &mut [Peer], ends: &[End], filtered: bool) {
     // Letters that came after the end are dropped with the mailbox; what was accepted meanwhile is refused.
     rig.turn();
     rig.assert_nothing_left();
@@ -290,7 +327,9 @@ fn check(rig: &mut Rig<World>, peers: &mut [Peer], ends: &[End]) {
         let end = of_this.next();
         assert!(of_this.next().is_none(), "client {} was closed twice", peer.port);
         let reason = end.map(|end| end.reason);
-        if peer.finished {
+        // Behind a filter some are never heard of, and a filter that fails has said why.
+        let sieved = filtered && peer.kind == RAW && (end.is_none() || reason == Some(CloseReason::Filter));
+        if peer.finished && !sieved {
             let accepted = end.unwrap_or_else(|| panic!("client {} saw an end that nobody made", peer.port)).accepted;
             assert_eq!(
                 peer.read, accepted,

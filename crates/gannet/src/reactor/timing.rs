@@ -25,6 +25,7 @@ pub(super) struct Deadlines {
     heartbeat_ms: u32,
     heartbeats_missed: u8,
     opening_ms: u32,
+    pub(super) handshake_ms: u32,
     pub(super) slow_write_ms: u32,
     pub(super) linger_ms: u32,
 }
@@ -41,6 +42,7 @@ impl Deadlines {
             heartbeat_ms: ms(timeouts.heartbeat),
             heartbeats_missed: timeouts.heartbeats_missed,
             opening_ms: ms(timeouts.opening),
+            handshake_ms: ms(Some(timeouts.handshake)),
             slow_write_ms: ms(timeouts.slow_write),
             linger_ms: ms(Some(timeouts.linger)),
         }
@@ -87,7 +89,7 @@ impl Deadlines {
 impl<D: Driver> Reactor<D> {
     /// How long the driver may wait; `None` is for ever.
     pub(super) fn until_due(&self) -> Option<Duration> {
-        if !self.core.dirty.is_empty() || self.drain_cursor.is_some() {
+        if !self.core.dirty.is_empty() || self.drain_cursor.is_some() || !self.handshakes.is_empty() {
             return Some(Duration::ZERO);
         }
         let now = tick(self.clock);
@@ -154,7 +156,7 @@ impl<D: Driver> Reactor<D> {
         if connection.flags.has(Flags::PHASE) && !now.is_before(connection.phase_deadline) {
             connection.flags.clear(Flags::PHASE);
             match state {
-                State::Opening => {
+                State::Opening | State::Handshaking if connection.is_dialling() => {
                     let error = io::Error::new(io::ErrorKind::TimedOut, "the connection was not up in time");
                     self.connect_failed(token, &error);
                     return self.driver.close(token, true);
@@ -163,6 +165,9 @@ impl<D: Driver> Reactor<D> {
                     return self.core.ask_close(token, Flags::CLOSE, CloseReason::OpeningTimeout);
                 }
                 State::Draining => connection.flags.set(Flags::CLOSE),
+                State::Opening | State::Handshaking => {
+                    return self.core.ask_close(token, Flags::CLOSE, CloseReason::OpeningTimeout);
+                }
                 State::Open | State::Closed => {}
             }
         }
@@ -262,7 +267,7 @@ impl<D: Driver> Reactor<D> {
         let Some(connection) = self.core.slab.get_mut(token) else { return };
         let service = connection.service;
         match connection.state() {
-            State::Opening => connection.ask_close(Flags::CLOSE, CloseReason::Shutdown),
+            State::Opening | State::Handshaking => connection.ask_close(Flags::CLOSE, CloseReason::Shutdown),
             State::Open if !connection.flags.has(Flags::DRAIN_CALLED) => {
                 connection.flags.set(Flags::DRAIN_CALLED);
                 let (host, core) = self.host(service);

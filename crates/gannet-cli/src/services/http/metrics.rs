@@ -1,9 +1,10 @@
-//! The engine's counters in Prometheus's text format, version 0.0.4.
+//! The engine's counters, and how long turns and handlers take, in Prometheus's text format, version 0.0.4.
 
 use std::fmt::{self, Write as _};
 
-use gannet::{ListenerStats, ReactorStats, Remote};
+use gannet::{Histogram, ListenerStats, ReactorStats, Remote};
 use gannet_http::Cx;
+use gannet_http::middleware::HandlerTime;
 
 use super::site::Site;
 
@@ -47,11 +48,11 @@ pub(super) fn write(cx: &mut Cx<'_>, site: &Site) {
     cx.header("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
     // A string takes everything.
     let mut text = String::new();
-    let _ = page(&mut text, &cx.remote(), &labels);
+    let _ = page(&mut text, &cx.remote(), &labels, &site.times);
     cx.text(&text);
 }
 
-fn page(out: &mut String, remote: &Remote, labels: &[String]) -> fmt::Result {
+fn page(out: &mut String, remote: &Remote, labels: &[String], handlers: &HandlerTime) -> fmt::Result {
     head(out, "gannet_info", "gauge", "Which version this is.")?;
     writeln!(out, "gannet_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"))?;
     head(out, "gannet_offloads", "gauge", "Offloaded jobs that wait or run.")?;
@@ -64,7 +65,34 @@ fn page(out: &mut String, remote: &Remote, labels: &[String]) -> fmt::Result {
             writeln!(out, "{name}{{reactor=\"{number}\"}} {}", read(stats))?;
         }
     }
+    let turns = "gannet_reactor_turn_seconds";
+    head(out, turns, "histogram", "How long turns of the event loop take: what an event may have to wait.")?;
+    for (number, stats) in reactors.iter().enumerate() {
+        histogram(out, turns, &format!("reactor=\"{number}\""), &stats.turns)?;
+    }
+    of_handlers(out, handlers)
+}
+
+fn of_handlers(out: &mut String, handlers: &HandlerTime) -> fmt::Result {
+    let name = "gannet_http_handler_seconds";
+    let help = format!("How long handlers of HTTP requests take, of a sample of 1 in {}.", handlers.sample());
+    head(out, name, "histogram", &help)?;
+    for route in handlers.read() {
+        let label = format!("method=\"{}\",route=\"{}\"", Escaped(&route.method), Escaped(&route.pattern));
+        histogram(out, name, &label, &route.times)?;
+    }
     Ok(())
+}
+
+/// The samples of a histogram. They are of one moment: the last bucket is the count.
+fn histogram(out: &mut String, name: &str, label: &str, histogram: &Histogram) -> fmt::Result {
+    for (bound, count) in histogram.cumulative() {
+        writeln!(out, "{name}_bucket{{{label},le=\"{}\"}} {count}", bound.as_secs_f64())?;
+    }
+    let count = histogram.count();
+    writeln!(out, "{name}_bucket{{{label},le=\"+Inf\"}} {count}")?;
+    writeln!(out, "{name}_sum{{{label}}} {}", histogram.sum().as_secs_f64())?;
+    writeln!(out, "{name}_count{{{label}}} {count}")
 }
 
 fn of_listeners(out: &mut String, listeners: &[ListenerStats], labels: &[String]) -> fmt::Result {

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use gannet::Running;
+use gannet_http::middleware::HandlerTime;
 
 use crate::services::Listener;
 
@@ -10,6 +11,8 @@ use crate::services::Listener;
 #[derive(Debug, Default)]
 pub(crate) struct Site {
     running: OnceLock<What>,
+    /// How long the handlers of all `http` listeners take.
+    pub(super) times: HandlerTime,
 }
 
 /// Said once, when everything listens.

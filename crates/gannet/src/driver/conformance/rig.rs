@@ -11,6 +11,7 @@ use crate::connection::CloseReason;
 use crate::core::Core;
 use crate::counters::{ListenerStats, ReactorCounters};
 use crate::driver::{Driver, ListenerId};
+use crate::filter::Filters;
 use crate::handle::Live;
 use crate::host::{HostOf, Outbound};
 use crate::limits::{Limits, Timeouts};
@@ -41,6 +42,7 @@ pub(crate) struct Setup {
     /// Connections that the reactor has room for.
     pub(crate) slots: u32,
     services: Vec<Served>,
+    filters: Vec<(ListenerId, Arc<dyn Filters>)>,
     listening: Vec<ListenerId>,
 }
 
@@ -52,6 +54,7 @@ impl Setup {
             drain_timeout: Duration::from_secs(30),
             slots: Live::CAPACITY,
             services: Vec::new(),
+            filters: Vec::new(),
             listening: Vec::new(),
         }
     }
@@ -69,6 +72,12 @@ impl Setup {
     pub(crate) fn listen<S: Service>(mut self, service: S) -> Self {
         self.listening.push(self.services.len() as ListenerId);
         self.services.push(Served::Connections(Box::new(HostOf::new(service, self.timeouts))));
+        self
+    }
+
+    /// Puts filters between the last listener's connections and its service.
+    pub(crate) fn filtered(mut self, filters: Arc<dyn Filters>) -> Self {
+        self.filters.push((self.services.len() as ListenerId - 1, filters));
         self
     }
 
@@ -90,7 +99,10 @@ impl Setup {
         let pace = Pace::new(self.limits.accepts_per_second, tick(driver.now()));
         let core = Core::new(0, self.slots, driver.now(), self.limits, counters.clone(), shared.clone());
         let live = core.live.clone();
-        let reactor = Reactor::new(driver, core, self.services, receiver, self.listening, pace);
+        let mut reactor = Reactor::new(driver, core, self.services, receiver, self.listening, pace);
+        for (listener, filters) in self.filters {
+            reactor.filter(listener, filters);
+        }
         let gates = vec![Gate { sender, counters, live }].into_boxed_slice();
         assert!(shared.gates.set(gates).is_ok(), "a new engine has no gates");
         Rig { remote: Remote::new(shared.clone()), reactor, net, shared }

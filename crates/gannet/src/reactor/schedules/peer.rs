@@ -25,6 +25,7 @@ pub(super) enum Plan {
 /// One client with what it sends and what it must get back.
 pub(super) struct Peer {
     pub(super) port: u16,
+    pub(super) kind: ListenerId,
     pub(super) client: Option<SimClient>,
     pub(super) sent: Vec<u8>,
     pub(super) expected: Vec<u8>,
@@ -78,6 +79,7 @@ impl Peer {
         }
         Self {
             port,
+            kind,
             client: Some(client),
             sent,
             expected,

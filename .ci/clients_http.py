@@ -1,0 +1,561 @@
+"""Speaks HTTP, WebSocket and TLS to `gannet serve` by clients that nobody here wrote.
+
+Needs curl, wrk, nginx, openssl, node with `ws` in target/node, chromium, and Python's `requests` and `websockets`; prints
+one line a test and ends with `N passed, N failed`.
+"""
+
+import asyncio
+import base64
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import requests
+import websockets
+from clients import DEADLINE_S, Server, run_all
+
+DRIVERS = ("poll", "uring")
+
+
+class Site(Server):
+    """The `http` service on a free port, with one driver; over TLS where a certificate is given."""
+
+    def __init__(self, driver="uring", certificate=None, listen="http", *more):
+        scheme, extra = "tcp", []
+        if certificate:
+            scheme, extra = "tls", ["--tls-cert", certificate.file, "--tls-key", certificate.key]
+        arguments = ["serve", "--driver", driver, "--listen", f"{listen}={scheme}://127.0.0.1:0", *extra, *more]
+        super().__init__(*(str(argument) for argument in arguments))
+        self.port = int(re.search(rf"{listen}\s+{scheme}://127.0.0.1:(\d+)", "\n".join(self.banner)).group(1))
+        self.origin = f"{'https' if certificate else 'http'}://127.0.0.1:{self.port}"
+
+    def ws(self, path="/ws/echo"):
+        return self.origin.replace("http", "ws", 1) + path
+
+
+def tool(*command, given=b"", status=0):
+    """What a command prints, both streams; it has to end with this status."""
+    ended = subprocess.run(
+        [str(word) for word in command], input=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=DEADLINE_S
+    )
+    assert status is None or ended.returncode == status, (command, ended.returncode, ended.stdout[-2000:])
+    return ended.stdout.decode(errors="replace")
+
+
+class Authority:
+    """A certificate authority in a folder of its own."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.file = self.folder / "ca.pem"
+        self.key = self.folder / "ca.key"
+        self._make(self.key, self.file, "/CN=gannet test authority", "-x509", "-addext", "basicConstraints=critical,CA:TRUE")
+
+    def issue(self, name="server", usage="serverAuth", days=7):
+        """A certificate for this machine, by openssl."""
+        issued = Certificate(self.folder / f"{name}.pem", self.folder / f"{name}.key")
+        request, extensions = self.folder / f"{name}.csr", self.folder / f"{name}.ext"
+        self._make(issued.key, request, f"/CN={name}")
+        extensions.write_text(f"subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage={usage}\n")
+        tool(
+            *("openssl", "x509", "-req", "-in", request, "-CA", self.file, "-CAkey", self.key, "-CAcreateserial"),
+            *("-days", days, "-extfile", extensions, "-out", issued.file),
+        )
+        return issued
+
+    def _make(self, key, out, subject, *more):
+        curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+        tool("openssl", "req", "-new", *curve, "-keyout", key, "-out", out, "-subj", subject, *more)
+
+
+class Certificate:
+    def __init__(self, file, key):
+        self.file, self.key = file, key
+
+
+def with_authority(test):
+    """Gives a test an authority, and takes its folder away afterwards."""
+
+    def run():
+        with tempfile.TemporaryDirectory(prefix="gannet-ci-") as folder:
+            test(Authority(folder))
+
+    run.__name__ = test.__name__
+    return run
+
+
+class Nginx:
+    """nginx as a reverse proxy in front of a server, until the end of the block."""
+
+    def __init__(self, upstream):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.folder = tempfile.TemporaryDirectory(prefix="gannet-ci-nginx-")
+        (Path(self.folder.name) / "nginx.conf").write_text(
+            f"""
+            daemon off; master_process off; pid nginx.pid; error_log error.log;
+            events {{ worker_connections 512; }}
+            http {{
+              access_log off;
+              client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;
+              map $http_upgrade $hop {{ default upgrade; '' ''; }}
+              upstream gannet {{ server 127.0.0.1:{upstream}; keepalive 8; }}
+              server {{
+                listen 127.0.0.1:{self.port};
+                location / {{
+                  proxy_pass http://gannet; proxy_http_version 1.1; proxy_buffering off;
+                  proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $hop;
+                }}
+              }}
+            }}"""
+        )
+        self.process = subprocess.Popen(["nginx", "-p", self.folder.name, "-c", "nginx.conf", "-e", "error.log"])
+        wait_for("nginx to listen", lambda: listens(self.port))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait(DEADLINE_S)
+        self.folder.cleanup()
+
+
+def listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_for(what, holds):
+    until = time.monotonic() + DEADLINE_S
+    while time.monotonic() < until:
+        if holds():
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"waited {DEADLINE_S} s for {what}")
+
+
+# HTTP
+
+
+def curl_keeps_its_connection_and_is_told_what_is_wrong():
+    for driver in DRIVERS:
+        with Site(driver) as site:
+            hello = f"{site.origin}/hello/you"
+            asked = tool("curl", "-sS", "-o", "/dev/null", "-w", "%{num_connects} %{http_code}\n", hello, "-o", "/dev/null", hello)
+            assert asked == "1 200\n0 200\n", asked
+            assert tool("curl", "-sS", "--http1.0", hello) == "hello you\n"
+            head = tool("curl", "-sS", "--head", hello)
+            assert head.startswith("HTTP/1.1 200 OK\r\n") and "hello you" not in head, head
+            status = ("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code} %header{allow}")
+            assert tool(*status, "-X", "POST", hello) == "405 GET, HEAD, OPTIONS"
+            assert tool(*status, f"{site.origin}/nowhere") == "404 "
+            assert tool(*status, "-X", "OPTIONS", hello) == "204 GET, HEAD, OPTIONS"
+            # A body that waits for "100 Continue", and one in chunks.
+            for how in (["-H", "Expect: 100-continue"], ["-H", "Transfer-Encoding: chunked"]):
+                sent = tool(*status, *how, "--data-binary", "@-", hello, given=b"x" * 100_000)
+                assert sent.startswith("405"), (how, sent)
+            sent = tool(*status, "--data-binary", "@-", hello, given=b"x" * (2 << 20), status=None)
+            assert "413" in sent, sent
+            assert site.stop() == 0
+
+
+def wrk_meets_no_error_on_either_driver():
+    for driver in DRIVERS:
+        with Site(driver) as site:
+            report = tool("wrk", "-t1", "-c50", "-d2s", f"{site.origin}/hello/you")
+            assert "Requests/sec" in report and "Non-2xx" not in report and "Socket errors" not in report, report
+            assert site.stop() == 0
+
+
+def python_requests_reads_pages_counters_and_a_stream_of_events():
+    for driver in DRIVERS:
+        with Site(driver) as site, requests.Session() as session:
+            assert session.get(f"{site.origin}/hello/W%C3%B6rld", timeout=DEADLINE_S).text == "hello Wörld\n"
+            page = session.get(site.origin, timeout=DEADLINE_S, headers={"Accept-Encoding": "gzip"})
+            assert page.headers["content-type"] == "text/html; charset=utf-8" and "gannet" in page.text
+            metrics = session.get(f"{site.origin}/metrics", timeout=DEADLINE_S).text
+            assert "# TYPE gannet_connections gauge" in metrics and "_bucket{" in metrics
+            with session.get(f"{site.origin}/sse/clock", stream=True, timeout=DEADLINE_S) as stream:
+                assert stream.headers["content-type"].startswith("text/event-stream")
+                lines = stream.iter_lines(decode_unicode=True)
+                ticks = [next(line for line in lines if line.startswith("data:")) for _ in range(2)]
+            assert ticks[0] != ticks[1], ticks
+            assert site.stop() == 0
+
+
+def slow_clients_do_not_slow_down_others():
+    """2,000 connections that send their requests byte by byte, and wrk beside them."""
+
+    def latency(site):
+        report = tool("wrk", "-t1", "-c10", "-d3s", "--latency", f"{site.origin}/hello/you")
+        assert "Non-2xx" not in report and "Socket errors" not in report, report
+        value, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)", report).groups()
+        return float(value) * {"us": 1e-3, "ms": 1, "s": 1e3}[unit]
+
+    for driver in DRIVERS:
+        with Site(driver) as site:
+            alone_ms = min(latency(site) for _ in range(2))
+            slow = [socket.create_connection(("127.0.0.1", site.port)) for _ in range(2_000)]
+            stop = threading.Event()
+
+            def drip():
+                request = f"GET /hello/slow HTTP/1.1\r\nHost: h\r\nX: {'x' * 1000}".encode()
+                for byte in request:
+                    for connection in slow:
+                        try:
+                            connection.send(bytes([byte]))
+                        except OSError:
+                            pass  # It was cut off, as it should be.
+                    if stop.wait(0.2):
+                        return
+
+            dripping = threading.Thread(target=drip)
+            dripping.start()
+            try:
+                beside_ms = min(latency(site) for _ in range(2))
+            finally:
+                stop.set()
+                dripping.join()
+
+            def gone(connection):
+                connection.setblocking(False)
+                try:
+                    while connection.recv(4096):
+                        pass
+                    return True
+                except BlockingIOError:
+                    return False
+                except OSError:
+                    return True
+
+            wait_for("slow clients to be cut off", lambda: all(gone(connection) for connection in slow))
+            for connection in slow:
+                connection.close()
+            assert beside_ms < max(5 * alone_ms, 20), f"p99 {alone_ms} ms alone, {beside_ms} ms beside slow clients"
+            assert site.stop() == 0
+
+
+def nginx_in_front_keeps_connections_and_passes_websockets():
+    with Site() as site, Nginx(site.port) as nginx, requests.Session() as session:
+        for _ in range(50):
+            assert session.get(f"http://127.0.0.1:{nginx.port}/hello/you", timeout=DEADLINE_S).text == "hello you\n"
+        metrics = session.get(f"http://127.0.0.1:{nginx.port}/metrics", timeout=DEADLINE_S).text
+        accepted = sum(int(n) for n in re.findall(r'gannet_accepted_total\{[^}]*service="http"[^}]*\} (\d+)', metrics))
+        assert 0 < accepted < 10, f"{accepted} connections for 51 requests: the proxy could not keep them"
+
+        async def echo():
+            async with websockets.connect(f"ws://127.0.0.1:{nginx.port}/ws/echo") as ws:
+                await ws.send("through a proxy")
+                assert await ws.recv() == "through a proxy"
+
+        asyncio.run(echo())
+        with session.get(f"http://127.0.0.1:{nginx.port}/sse/clock", stream=True, timeout=DEADLINE_S) as stream:
+            assert next(line for line in stream.iter_lines(decode_unicode=True) if line.startswith("data:"))
+        assert site.stop() == 0
+
+
+# WebSocket
+
+
+def python_websockets_has_every_kind_of_message_echoed():
+    async def talk(url):
+        async with websockets.connect(url, max_size=None) as ws:
+            for message in ["", "text", "ümläut \U0001f600", b"", b"\0\xff", "x" * 125, "x" * 126, b"y" * 65_536, "z" * 1_000_000]:
+                await ws.send(message)
+                assert await ws.recv() == message
+            await ws.send(["in ", "three ", "pieces"])
+            assert await ws.recv() == "in three pieces"
+            await asyncio.wait_for(await ws.ping(b"still there?"), DEADLINE_S)
+            await ws.close(4000, "enough")
+        assert (ws.close_code, ws.close_reason) == (4000, "enough"), (ws.close_code, ws.close_reason)
+        async with websockets.connect(url, max_size=None) as ws:
+            await ws.send(b"x" * (2 << 20))
+            try:
+                await ws.recv()
+                raise AssertionError("a message over the limit was taken")
+            except websockets.ConnectionClosed as closed:
+                assert closed.rcvd.code == 1009, closed.rcvd
+
+    for driver in DRIVERS:
+        with Site(driver) as site:
+            asyncio.run(talk(site.ws()))
+            assert site.stop() == 0
+
+
+def a_server_that_stops_says_that_it_goes_away():
+    async def talk(site):
+        async with websockets.connect(site.ws()) as ws:
+            await ws.send("hello")
+            await ws.recv()
+            os.kill(site.pid(), signal.SIGTERM)
+            try:
+                await asyncio.wait_for(ws.recv(), DEADLINE_S)
+            except websockets.ConnectionClosed as closed:
+                return closed.rcvd.code
+
+    for driver in DRIVERS:
+        with Site(driver) as site:
+            assert asyncio.run(talk(site)) == 1001
+            assert site.process.wait(DEADLINE_S) == 0
+
+
+NODE = """
+const WebSocket = require('ws');
+const ws = new WebSocket(process.argv[1], { ca: process.argv[2] ? require('fs').readFileSync(process.argv[2]) : undefined });
+const sent = ['text', Buffer.from([0, 255]), 'x'.repeat(70000)];
+let got = 0;
+ws.on('open', () => sent.forEach((message) => ws.send(message)));
+ws.on('message', (data, binary) => {
+  const expected = sent[got++];
+  const same = binary ? Buffer.compare(data, expected) === 0 : data.toString() === expected;
+  if (!same || binary !== Buffer.isBuffer(expected)) { console.log('another message came back', got); process.exit(1); }
+  if (got === sent.length) ws.ping('beat');
+});
+ws.on('pong', () => ws.close(1000, 'done'));
+ws.on('close', (code) => { console.log('closed', code, 'after', got); process.exit(code === 1000 && got === 3 ? 0 : 1); });
+ws.on('error', (error) => { console.log(String(error)); process.exit(1); });
+"""
+
+
+def node(url, *more):
+    environment = dict(os.environ, NODE_PATH=str(Path("target/node/node_modules").resolve()))
+    command = ["node", "-e", NODE, url, *(str(word) for word in more)]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=DEADLINE_S)
+    assert ended.returncode == 0 and ended.stdout == "closed 1000 after 3\n", (ended.stdout, ended.stderr)
+
+
+def node_ws_has_its_messages_echoed():
+    for driver in DRIVERS:
+        with Site(driver) as site:
+            node(site.ws())
+            assert site.stop() == 0
+
+
+# TLS
+
+
+@with_authority
+def curl_requests_websockets_and_node_speak_tls(authority):
+    certificate = authority.issue()
+    for driver in DRIVERS:
+        with Site(driver, certificate) as site:
+            trusting = ("curl", "-sS", "--cacert", authority.file)
+            for version in ("--tls-max=1.2", "--tlsv1.3"):
+                assert tool(*trusting, *version.split("="), f"{site.origin}/hello/you") == "hello you\n"
+            shown = tool(*trusting, "-v", "--http1.1", f"{site.origin}/hello/you")
+            assert "ALPN: server accepted http/1.1" in shown or "ALPN, server accepted to use http/1.1" in shown, shown
+            refused = tool("curl", "-sS", f"{site.origin}/hello/you", status=60)
+            assert "certificate" in refused, refused
+            with requests.Session() as session:
+                session.verify = str(authority.file)
+                for _ in range(3):
+                    assert session.get(f"{site.origin}/hello/you", timeout=DEADLINE_S).text == "hello you\n"
+            import ssl
+
+            async def echo():
+                trust = ssl.create_default_context(cafile=authority.file)
+                async with websockets.connect(site.ws(), ssl=trust, max_size=None) as ws:
+                    for message in ("over TLS", b"x" * 300_000):
+                        await ws.send(message)
+                        assert await ws.recv() == message
+
+            asyncio.run(echo())
+            node(site.ws(), authority.file)
+            assert "Requests/sec" in tool("wrk", "-t1", "-c20", "-d1s", f"{site.origin}/hello/you")
+            assert site.stop() == 0
+
+
+@with_authority
+def openssl_resumes_its_session_and_needs_a_certificate_where_one_is_asked_for(authority):
+    certificate, client = authority.issue(), authority.issue("client", "clientAuth")
+    for driver in DRIVERS:
+        with Site(driver, certificate, "echo") as site:
+            connect = ("openssl", "s_client", "-connect", f"127.0.0.1:{site.port}", "-CAfile", authority.file)
+            for version in ("-tls1_2", "-tls1_3"):
+                session = authority.folder / f"session{version}"
+                # It ends its side when it has read a line, and with -ign_eof waits for the server's end.
+                talk = (*connect, version, "-verify_return_error", "-ign_eof")
+                first = s_client([*talk, "-sess_out", session], b"one\n")
+                assert "New, TLSv1" in first and "Verify return code: 0 (ok)" in first and "\none\n" in first, first
+                again = s_client([*talk, "-sess_in", session], b"two\n")
+                assert "Reused, TLSv1" in again and "\ntwo\n" in again, again
+            assert site.stop() == 0
+        with Site(driver, certificate, "echo", "--tls-client-ca", authority.file, "--tls-min-version", "1.3") as site:
+            connect = ("openssl", "s_client", "-connect", f"127.0.0.1:{site.port}", "-CAfile", authority.file, "-ign_eof")
+            shown = s_client([*connect, "-cert", client.file, "-key", client.key], b"known\n")
+            assert "\nknown\n" in shown, shown
+            # In TLS 1.3 the client learns of it when it reads: its handshake is done before its certificate is seen.
+            assert "alert certificate required" in tool(*connect, given=b"unknown\n", status=None)
+            assert "alert protocol version" in tool(*connect, "-tls1_2", given=b"old\n", status=None)
+            assert site.stop() == 0
+
+
+def s_client(command, line):
+    """What openssl prints until a line came back; then it is told to end."""
+    client = subprocess.Popen(
+        [str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    watch = threading.Timer(DEADLINE_S, client.kill)
+    watch.start()
+    try:
+        client.stdin.write(line)
+        client.stdin.flush()
+        shown = b""
+        while b"\n" + line not in shown:
+            piece = client.stdout.read1(65_536)
+            if not piece:
+                break
+            shown += piece
+        return shown.decode(errors="replace")
+    finally:
+        watch.cancel()
+        client.terminate()
+        client.wait(DEADLINE_S)
+
+
+@with_authority
+def a_certificate_is_renewed_while_clients_talk(authority):
+    for driver in DRIVERS:
+        certificate = authority.issue("renewed")
+
+        def serial(port):
+            shown = tool("openssl", "s_client", "-connect", f"127.0.0.1:{port}", given=b"", status=None)
+            return subprocess.run(
+                ["openssl", "x509", "-noout", "-serial"], input=shown.encode(), capture_output=True, timeout=DEADLINE_S
+            ).stdout
+
+        with Site(driver, certificate) as site, requests.Session() as session:
+            session.verify = str(authority.file)
+            failures, stop = [], threading.Event()
+
+            def keep_asking():
+                while not stop.is_set():
+                    try:
+                        session.get(f"{site.origin}/hello/you", timeout=DEADLINE_S)
+                        requests.get(f"{site.origin}/hello/you", timeout=DEADLINE_S, verify=str(authority.file))
+                    except requests.RequestException as error:
+                        failures.append(error)
+
+            asking = threading.Thread(target=keep_asking)
+            asking.start()
+            try:
+                before = serial(site.port)
+                authority.issue("renewed")
+                wait_for("the new certificate", lambda: serial(site.port) not in (before, b""))
+                now = serial(site.port)
+                certificate.file.write_text("-----BEGIN CERTIFICATE-----\nbroken\n-----END CERTIFICATE-----\n")
+                os.kill(site.pid(), signal.SIGHUP)
+                time.sleep(1)  # There is nothing to wait for: nothing must happen.
+                assert serial(site.port) == now, "a broken file replaced a good one"
+            finally:
+                stop.set()
+                asking.join()
+            assert not failures, failures[:3]
+            assert site.stop() == 0
+
+
+# A browser
+
+
+class Chromium:
+    """A headless browser that is told what to do over its debugging protocol."""
+
+    def __init__(self, spki):
+        self.profile = tempfile.mkdtemp(prefix="gannet-ci-chromium-")
+        command = ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
+        command += ["--remote-debugging-port=0", f"--user-data-dir={self.profile}", "--window-size=900,900"]
+        command += [f"--ignore-certificate-errors-spki-list={spki}", "about:blank"]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        self.port_file = Path(self.profile) / "DevToolsActivePort"
+        wait_for("the browser", lambda: self.port_file.exists() and self.port_file.read_text().count("\n") >= 1)
+
+    def tab(self):
+        port = self.port_file.read_text().splitlines()[0]
+        tabs = requests.get(f"http://127.0.0.1:{port}/json", timeout=DEADLINE_S).json()
+        return next(tab["webSocketDebuggerUrl"] for tab in tabs if tab["type"] == "page")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(DEADLINE_S)
+        shutil.rmtree(self.profile, ignore_errors=True)
+
+
+@with_authority
+def a_browser_opens_the_page_a_websocket_and_an_event_source_over_tls(authority):
+    certificate = authority.issue()
+    public = subprocess.run(["openssl", "x509", "-in", certificate.file, "-pubkey", "-noout"], capture_output=True, check=True).stdout
+    der = subprocess.run(["openssl", "pkey", "-pubin", "-outform", "der"], input=public, capture_output=True, check=True).stdout
+    spki = base64.b64encode(hashlib.sha256(der).digest()).decode()
+
+    async def look(url, site):
+        number = 0
+        async with websockets.connect(url, max_size=None) as browser:
+
+            async def tell(method, **params):
+                nonlocal number
+                number += 1
+                await browser.send(json.dumps({"id": number, "method": method, "params": params}))
+                while True:
+                    answer = json.loads(await asyncio.wait_for(browser.recv(), DEADLINE_S))
+                    if answer.get("id") == number:
+                        assert "error" not in answer, answer
+                        return answer["result"]
+
+            async def value(expression):
+                return (await tell("Runtime.evaluate", expression=expression))["result"].get("value")
+
+            async def until(what, expression):
+                for _ in range(DEADLINE_S * 20):
+                    if await value(expression):
+                        return
+                    await asyncio.sleep(0.05)
+                raise AssertionError(f"waited for {what}; the page says {await value('document.body.innerText')!r}")
+
+            await tell("Page.enable")
+            await tell("Page.navigate", url=site.origin)
+            await until("the page", "document.title.includes('gannet') && document.readyState === 'complete'")
+            await until("a tick of the clock", "/\\d\\d:\\d\\d:\\d\\d/.test(document.querySelector('#sse-clock').textContent)")
+            await until("an echo", "document.querySelector('#ws-echo').textContent.length > 0")
+            # The page's own policy must allow what it does, and nobody else may do it.
+            policy = requests.get(site.origin, verify=str(authority.file), timeout=DEADLINE_S).headers
+            assert "default-src 'none'" in policy["content-security-policy"], policy
+            picture = await tell("Page.captureScreenshot", format="png")
+            Path("target/page.png").write_bytes(base64.b64decode(picture["data"]))
+
+    for driver in DRIVERS:
+        with Site(driver, certificate) as site, Chromium(spki) as chromium:
+            asyncio.run(look(chromium.tab(), site))
+            assert site.stop() == 0
+
+
+if __name__ == "__main__":
+    run_all(
+        [
+            curl_keeps_its_connection_and_is_told_what_is_wrong,
+            wrk_meets_no_error_on_either_driver,
+            python_requests_reads_pages_counters_and_a_stream_of_events,
+            slow_clients_do_not_slow_down_others,
+            nginx_in_front_keeps_connections_and_passes_websockets,
+            python_websockets_has_every_kind_of_message_echoed,
+            a_server_that_stops_says_that_it_goes_away,
+            node_ws_has_its_messages_echoed,
+            curl_requests_websockets_and_node_speak_tls,
+            openssl_resumes_its_session_and_needs_a_certificate_where_one_is_asked_for,
+            a_certificate_is_renewed_while_clients_talk,
+            a_browser_opens_the_page_a_websocket_and_an_event_source_over_tls,
+        ]
+    )

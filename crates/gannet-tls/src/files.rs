@@ -1,0 +1,112 @@
+//! Settings out of files: what a configuration or a command line names.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustls::pki_types::UnixTime;
+
+use crate::validity::{utc, validity};
+use crate::{ClientAuth, Identity, TlsConfig, TlsError, TlsVersion};
+
+/// Whether clients need a certificate, once there is a CA to check it against.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientAuthMode {
+    /// A client without one is refused.
+    #[default]
+    Required,
+    /// A client may have none; one that it shows must be good.
+    Optional,
+}
+
+/// The files that hold the settings of a server, all PEM text (RFC 7468).
+///
+/// [`load`](Self::load) reads them anew each time, so keep it for [`TlsServer::reload_files`](crate::TlsServer::reload_files).
+#[derive(Clone, Debug, Default)]
+pub struct TlsFiles {
+    /// Certificate chain and private key, in pairs; both may be one file. The first is the one for clients that ask for
+    /// no name or an unknown one: see [`TlsConfig::identity`].
+    pub identities: Vec<(PathBuf, PathBuf)>,
+    /// Certificates of the CAs of clients. None: clients are not asked for a certificate.
+    pub client_ca: Option<PathBuf>,
+    /// Whether a client must have one.
+    pub client_auth: ClientAuthMode,
+    /// Revocation lists for client certificates, PEM or DER: see [`ClientAuth`].
+    pub crls: Vec<PathBuf>,
+    /// The oldest version that is accepted.
+    pub min_version: TlsVersion,
+    /// The application protocols, the preferred one first: see [`TlsConfig::alpn`].
+    pub alpn: Vec<String>,
+}
+
+impl TlsFiles {
+    /// With this certificate chain and its private key.
+    pub fn new(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        Self { identities: vec![(certificate.into(), key.into())], ..Self::default() }
+    }
+
+    /// Reads and checks all of them. Says in the log when a certificate has expired or is not valid yet, and when a
+    /// private key can be read by everybody. It waits for files: do not call it on a reactor.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong: which file, what, and what to do.
+    pub fn load(&self) -> Result<TlsConfig, TlsError> {
+        let mut identities = self.identities.iter().map(|(certificate, key)| identity(certificate, key));
+        let mut config = TlsConfig::new(identities.next().ok_or(TlsError::NoIdentity)??);
+        for identity in identities {
+            config = config.identity(identity?);
+        }
+        if let Some(ca) = &self.client_ca {
+            let required = self.client_auth == ClientAuthMode::Required;
+            let mut client_auth = ClientAuth::from_pem_of(required, &ca.display().to_string(), &read(ca)?)?;
+            for crl in &self.crls {
+                client_auth = client_auth.crls_of(&crl.display().to_string(), &read(crl)?)?;
+            }
+            config = config.client_auth(client_auth);
+        } else if !self.crls.is_empty() {
+            return Err(TlsError::CrlWithoutClientCa);
+        }
+        Ok(config.min_version(self.min_version).alpn(self.alpn.iter().map(|name| name.as_bytes())))
+    }
+}
+
+pub(crate) fn identity(certificate: &Path, key: &Path) -> Result<Identity, TlsError> {
+    let chain = read(certificate)?;
+    let private_key = read(key)?;
+    let identity = Identity::from_pem_of(
+        (&certificate.display().to_string(), &chain),
+        (&key.display().to_string(), &private_key),
+    )?;
+    warn_of_dates(certificate, &identity);
+    warn_of_readers(key);
+    Ok(identity)
+}
+
+pub(crate) fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(file).map_err(|source| TlsError::Read { file: file.into(), source })
+}
+
+fn warn_of_dates(file: &Path, identity: &Identity) {
+    let Some((not_before, not_after)) = identity.chain().next().and_then(validity) else { return };
+    let now = UnixTime::now().as_secs();
+    let file = file.display();
+    if now > not_after {
+        tracing::warn!(%file, not_after = utc(not_after), "the certificate has expired: clients will refuse it; renew it");
+    } else if now < not_before {
+        tracing::warn!(%file, not_before = utc(not_before), "the certificate is not valid yet: clients will refuse it");
+    }
+}
+
+#[cfg(unix)]
+fn warn_of_readers(key: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+
+    let mode = fs::metadata(key).map(|metadata| metadata.permissions().mode()).unwrap_or_default();
+    if mode & 0o004 != 0 {
+        let (file, mode) = (key.display(), format!("{:04o}", mode & 0o7777));
+        tracing::warn!(%file, mode, "everybody on this machine can read the private key; chmod o-r it");
+    }
+}
+
+#[cfg(not(unix))]
+fn warn_of_readers(_: &Path) {}

@@ -1,0 +1,93 @@
+//! What one side proves itself with: a certificate chain and the private key of its first certificate.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{Error, InconsistentKeys};
+use webpki::EndEntityCert;
+
+use crate::{TlsError, material, provider};
+
+/// A certificate chain and the private key that belongs to its first certificate. It was checked when it was made: each
+/// certificate parses, and the key fits. Cheap to clone.
+///
+/// The chain begins with the certificate itself, followed by those that issued it, in order (RFC 8446 §4.4.2); the root
+/// can be left out.
+#[derive(Clone)]
+pub struct Identity(pub(crate) Arc<CertifiedKey>);
+
+impl Identity {
+    /// From PEM text: the chain, and one private key as PKCS #8, PKCS #1 or SEC1, not encrypted. Both may be the same
+    /// text.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, see [`TlsError`].
+    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
+        Self::from_pem_of(("the certificate chain given", chain), ("the private key given", key))
+    }
+
+    /// From DER: the chain, and one private key as PKCS #8, PKCS #1 or SEC1.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, see [`TlsError`].
+    pub fn from_der(chain: Vec<Vec<u8>>, key: Vec<u8>) -> Result<Self, TlsError> {
+        let chain: Vec<_> = chain.into_iter().map(CertificateDer::from).collect();
+        material::check_chain("the certificate chain given", &chain)?;
+        let key = PrivateKeyDer::try_from(key)
+            .map_err(|why| TlsError::BadKey { origin: "the private key given".into(), why: why.into() })?;
+        Self::new("the certificate chain given", chain, "the private key given", key)
+    }
+
+    /// From two PEM texts and where they are from.
+    pub(crate) fn from_pem_of(chain: (&str, &[u8]), key: (&str, &[u8])) -> Result<Self, TlsError> {
+        let certificates = material::certificates(chain.0, chain.1)?;
+        let private_key = material::private_key(key.0, key.1)?;
+        Self::new(chain.0, certificates, key.0, private_key)
+    }
+
+    /// `chain` was checked.
+    fn new(
+        chain_origin: &str,
+        chain: Vec<CertificateDer<'static>>,
+        key_origin: &str,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Self, TlsError> {
+        let key = provider().key_provider.load_private_key(key).map_err(|error| TlsError::BadKey {
+            origin: key_origin.into(),
+            why: match error {
+                Error::General(why) => why,
+                other => other.to_string(),
+            },
+        })?;
+        let certified = CertifiedKey::new(chain, key);
+        match certified.keys_match() {
+            // A key that cannot say its public half cannot be compared; those of our provider can.
+            Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(Self(Arc::new(certified))),
+            Err(Error::InconsistentKeys(_)) => {
+                Err(TlsError::KeyMismatch { certificate: chain_origin.into(), key: key_origin.into() })
+            }
+            Err(error) => Err(TlsError::setup(error)),
+        }
+    }
+
+    /// The chain in DER, the certificate itself first.
+    pub fn chain(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        self.0.cert.iter().map(|certificate| certificate.as_ref())
+    }
+
+    /// The DNS names of the certificate (RFC 6125), wildcards as they are there.
+    pub fn dns_names(&self) -> Vec<String> {
+        let leaf = self.0.cert.first().and_then(|der| EndEntityCert::try_from(der).ok());
+        leaf.map(|leaf| leaf.valid_dns_names().map(str::to_ascii_lowercase).collect()).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").field("dns_names", &self.dns_names()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,90 @@
+//! TLS for listeners.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use gannet::{Filter, FilterError, Filters};
+use rustls::ServerConfig;
+use rustls::server::UnbufferedServerConnection;
+
+use crate::config::Sessions;
+use crate::filter::{Connection, TlsFilter};
+use crate::{ClientAuth, TlsConfig, TlsError, TlsFiles, TlsInfo};
+
+/// TLS for the connections of a listener. A handle: clones are the same server, so one can be given to the engine and
+/// another kept to [`reload`](Self::reload). All of it may be called on any thread.
+///
+/// Early data (RFC 8446 §2.3) is refused, since it can be replayed; renegotiation (RFC 5746) too.
+#[derive(Clone, Debug)]
+pub struct TlsServer(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    config: RwLock<Arc<ServerConfig>>,
+    /// Locked for as long as a reload takes, so that one comes after the other.
+    proven: Mutex<Proven>,
+}
+
+/// What sessions are resumed with, and what their clients proved: when that changes, they count no more.
+#[derive(Debug)]
+struct Proven {
+    sessions: Sessions,
+    client_auth: Option<ClientAuth>,
+}
+
+impl TlsServer {
+    /// With these settings.
+    ///
+    /// # Errors
+    ///
+    /// The settings cannot be used, see [`TlsError`].
+    pub fn new(config: TlsConfig) -> Result<Self, TlsError> {
+        let sessions = Sessions::new(config.sessions)?;
+        let built = Arc::new(config.build(&sessions)?);
+        let proven = Proven { sessions, client_auth: config.client_auth };
+        Ok(Self(Arc::new(Shared { config: RwLock::new(built), proven: Mutex::new(proven) })))
+    }
+
+    /// With the settings that these files have.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read or used: which, why and what to do is in the error.
+    pub fn from_files(files: &TlsFiles) -> Result<Self, TlsError> {
+        Self::new(files.load()?)
+    }
+
+    /// Takes other settings for the connections to come. Those that are there keep what they began with. Sessions are
+    /// resumed as before, unless what is asked of clients has changed: then all begin anew, so that a client whose
+    /// certificate was revoked does not come back on an old ticket.
+    ///
+    /// # Errors
+    ///
+    /// The new settings cannot be used; the old ones stay in force.
+    pub fn reload(&self, config: TlsConfig) -> Result<(), TlsError> {
+        let mut proven = self.0.proven.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = proven.client_auth == config.client_auth;
+        let sessions = if same { proven.sessions.clone() } else { Sessions::new(config.sessions)? };
+        let built = Arc::new(config.build(&sessions)?);
+        *self.0.config.write().unwrap_or_else(PoisonError::into_inner) = built;
+        *proven = Proven { sessions, client_auth: config.client_auth };
+        Ok(())
+    }
+
+    /// [`reload`](Self::reload) with what these files hold now. It reads files: call it on a thread that may wait.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read or used; the old settings stay in force.
+    pub fn reload_files(&self, files: &TlsFiles) -> Result<(), TlsError> {
+        self.reload(files.load()?)
+    }
+}
+
+impl Filters for TlsServer {
+    fn filter(&self) -> Result<Box<dyn Filter>, FilterError> {
+        let config = self.0.config.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let connection = UnbufferedServerConnection::new(config).map_err(FilterError::new)?;
+        let connection = Connection::Server(connection);
+        Ok(Box::new(TlsFilter::new(TlsInfo { connection, server_name: None })))
+    }
+}

@@ -1,0 +1,252 @@
+//! Connections with a filter: its handshake, and the way of bytes through it.
+
+use std::io;
+use std::time::Duration;
+
+use crate::connection::{CloseReason, Flags, Place, State};
+use crate::driver::{Driver, Route, Token};
+use crate::filter::{FilterError, Filtered, Filtering};
+
+use super::Reactor;
+
+/// What handshakes may take of one turn; those that come then wait for the next, so that connections that are up are
+/// not held up by many that come. The last one of a turn takes as long as it takes.
+const HANDSHAKES_A_TURN: Duration = Duration::from_millis(5);
+
+impl<D: Driver> Reactor<D> {
+    /// Gives an accepted connection its filter.
+    pub(super) fn begin_filter(&mut self, token: Token) {
+        let Some(connection) = self.core.slab.get_mut(token) else { return };
+        let service = connection.service;
+        let Some(filters) = &self.filters[usize::from(service)] else { return };
+        match filters.filter() {
+            Ok(filter) => connection.filter = Some(Box::new(Filtering::new(filter, false))),
+            Err(error) => {
+                tracing::error!(%error, "there is no filter for a connection");
+                return self.core.ask_close(token, Flags::CLOSE, CloseReason::Filter);
+            }
+        }
+        self.set_phase(token, self.deadlines[usize::from(service)].handshake_ms);
+        self.start_filter(token);
+    }
+
+    /// Gives an outbound connection its filter, where it has one.
+    pub(super) fn dial_through(&mut self, token: Token, route: &Route) -> io::Result<()> {
+        let Some(filters) = &route.through else { return Ok(()) };
+        let filter = filters.filter().map_err(io::Error::other)?;
+        if let Some(connection) = self.core.slab.get_mut(token) {
+            connection.filter = Some(Box::new(Filtering::new(filter, true)));
+        }
+        Ok(())
+    }
+
+    /// Begins the handshake of a connection.
+    pub(super) fn start_filter(&mut self, token: Token) {
+        let Self { core, scratch, .. } = self;
+        let Some(filter) = core.slab.get_mut(token).and_then(|connection| connection.filter.as_mut()) else { return };
+        match filter.start(scratch, &mut core.pools) {
+            Ok(added) => core.counters.outbox_bytes.add(added as u64),
+            Err(error) => self.filter_failed(token, error),
+        }
+    }
+
+    /// Bytes came for a connection with a filter.
+    pub(super) fn filter_input(&mut self, token: Token, received: &mut [u8]) {
+        let Some(connection) = self.core.slab.get_mut(token) else { return };
+        match connection.state() {
+            State::Handshaking => self.handshake_input(token, received),
+            State::Open => {
+                let result = self.pass_through(token, received);
+                self.filtered(token, result);
+            }
+            // What comes while it drains is dropped.
+            State::Opening | State::Draining | State::Closed => {}
+        }
+    }
+
+    /// Goes on with a handshake, or has it wait in line.
+    fn handshake_input(&mut self, token: Token, received: &mut [u8]) {
+        let generation = self.core.slab.generation(token).unwrap_or(0);
+        let Some(connection) = self.core.slab.get_mut(token) else { return };
+        let Some(filter) = connection.filter.as_mut() else { return };
+        if filter.in_line || !self.handshakes.is_empty() || self.handshaken >= HANDSHAKES_A_TURN {
+            if !filter.in_line {
+                filter.in_line = true;
+                self.handshakes.push_back(Place { token, generation });
+            }
+            if let Err(error) = filter.hold(received, &mut self.core.pools) {
+                self.filter_failed(token, error);
+            }
+            return;
+        }
+        self.shake_hands(token, received);
+    }
+
+    fn shake_hands(&mut self, token: Token, received: &mut [u8]) {
+        let began = self.driver.now();
+        let result = self.pass_through(token, received);
+        self.handshaken += self.driver.now().saturating_sub(began);
+        self.filtered(token, result);
+    }
+
+    /// Goes on with handshakes that wait in line, for as long as this turn has time for them.
+    pub(super) fn go_on_with_handshakes(&mut self) {
+        while self.handshaken < HANDSHAKES_A_TURN {
+            let Some(place) = self.handshakes.pop_front() else { return };
+            let waiting = self.core.at(place).and_then(|connection| connection.filter.as_mut());
+            if let Some(filter) = waiting {
+                filter.in_line = false;
+                self.shake_hands(place.token, &mut []);
+                self.settle(place.token);
+            }
+        }
+    }
+
+    /// Shows the filter of a connection what was received.
+    fn pass_through(&mut self, token: Token, received: &mut [u8]) -> Result<Filtered, FilterError> {
+        let Self { core, scratch, .. } = self;
+        let Some(filter) = core.slab.get_mut(token).and_then(|connection| connection.filter.as_mut()) else {
+            return Ok(Filtered::default());
+        };
+        let (result, added) = filter.receive(received, scratch, &mut core.pools);
+        core.counters.outbox_bytes.add(added as u64);
+        result
+    }
+
+    /// What follows from what a filter made of received bytes.
+    fn filtered(&mut self, token: Token, result: Result<Filtered, FilterError>) {
+        let filtered = match result {
+            Ok(filtered) => filtered,
+            Err(error) => return self.filter_failed(token, error),
+        };
+        if filtered.ready {
+            self.filter_ready(token);
+        }
+        if !self.scratch.plain.is_empty()
+            && let Some(connection) = self.core.slab.get(token)
+            && connection.state() == State::Open
+        {
+            let service = connection.service;
+            let mut plain = std::mem::take(&mut self.scratch.plain);
+            let (host, core) = self.host(service);
+            host.input(core, token, &mut plain);
+            self.scratch.plain = plain;
+        }
+        if filtered.ended
+            && let Some(connection) = self.core.slab.get_mut(token)
+            && let Some(filter) = connection.filter.as_mut()
+        {
+            filter.ended = true;
+            connection.flags.set(Flags::ENDED);
+        }
+    }
+
+    /// Tells the service of a connection whose handshake is done.
+    fn filter_ready(&mut self, token: Token) {
+        let Some(connection) = self.core.slab.get_mut(token) else { return };
+        if connection.state() != State::Handshaking {
+            return;
+        }
+        if connection.is_dialling() {
+            return self.up(token);
+        }
+        connection.become_state(State::Open);
+        connection.flags.clear(Flags::PHASE);
+        let service = connection.service;
+        self.open(token, service);
+    }
+
+    /// Ends a connection whose filter cannot go on, when it was said why.
+    #[cold]
+    fn filter_failed(&mut self, token: Token, error: FilterError) {
+        let Some(connection) = self.core.slab.get_mut(token) else { return };
+        tracing::debug!(peer = %connection.peer, %error, "closing: the filter cannot go on");
+        if let Some(filter) = connection.filter.as_mut() {
+            filter.fail(&mut self.core.pools);
+        }
+        if connection.is_dialling() {
+            // What there is to say to the peer leaves if it can at once.
+            if self.flush(token) {
+                self.connect_failed(token, &io::Error::new(io::ErrorKind::InvalidData, error));
+                self.driver.close(token, false);
+            }
+            return;
+        }
+        // Nothing can be sent to the peer any more that it would understand.
+        if let Some(outbox) = connection.outbox.take() {
+            self.core.counters.outbox_bytes.sub(outbox.len() as u64);
+            self.core.pools.return_outbox(outbox);
+        }
+        self.core.ask_close(token, Flags::CLOSE_FLUSHED, CloseReason::Filter);
+    }
+
+    /// Takes a connection whose handshake is under way one step on, and says whether there may be another.
+    pub(super) fn advance_handshake(&mut self, token: Token) -> bool {
+        let Some(connection) = self.core.slab.get_mut(token) else { return false };
+        if connection.flags.has(Flags::CLOSE_FLUSHED) {
+            if connection.is_dialling() {
+                connection.flags.set(Flags::CLOSE);
+            } else {
+                connection.become_state(State::Draining);
+                connection.flags.clear(Flags::PHASE);
+            }
+            return true;
+        }
+        if connection.flags.has(Flags::ENDED) {
+            connection.ask_close(Flags::CLOSE, CloseReason::Peer);
+            return true;
+        }
+        false
+    }
+
+    /// Has the filter turn what waits in the outbox into what leaves; says whether the connection still lives.
+    pub(super) fn seal(&mut self, token: Token) -> bool {
+        let Self { core, scratch, .. } = self;
+        let Some(connection) = core.slab.get_mut(token) else { return false };
+        if !matches!(connection.state(), State::Open | State::Draining) {
+            return true;
+        }
+        let (Some(filter), Some(outbox)) = (connection.filter.as_mut(), connection.outbox.as_mut()) else {
+            return true;
+        };
+        match filter.seal(outbox, scratch, &mut core.pools) {
+            Ok((taken, added)) => {
+                core.counters.outbox_bytes.add(added as u64);
+                core.counters.outbox_bytes.sub(taken as u64);
+                if outbox.is_empty()
+                    && let Some(outbox) = connection.outbox.take()
+                {
+                    core.pools.return_outbox(outbox);
+                }
+                true
+            }
+            Err(error) => {
+                tracing::debug!(peer = %connection.peer, %error, "closing: the filter cannot send");
+                connection.ask_close(Flags::CLOSE, CloseReason::Filter);
+                self.begin_close(token);
+                false
+            }
+        }
+    }
+
+    /// Everything was sent: has the filter say good-bye; says whether there was something to say.
+    pub(super) fn end_filter(&mut self, token: Token) -> bool {
+        let Self { core, scratch, .. } = self;
+        let Some(filter) = core.slab.get_mut(token).and_then(|connection| connection.filter.as_mut()) else {
+            return false;
+        };
+        let added = filter.end(scratch, &mut core.pools);
+        core.counters.outbox_bytes.add(added as u64);
+        added > 0
+    }
+
+    /// A stream that ended without a good-bye may have been cut off by anybody: what is left of it is no message.
+    pub(super) fn drop_what_was_cut_off(&mut self, token: Token) {
+        let Some(connection) = self.core.slab.get_mut(token) else { return };
+        if connection.filter.as_ref().is_some_and(|filter| !filter.ended)
+            && let Some(carry) = connection.carry.take()
+        {
+            self.core.pools.return_carry(carry);
+        }
+    }
+}
