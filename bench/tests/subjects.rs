@@ -15,6 +15,10 @@ const SENDS: [&str; 2] = ["sends-epoll", "sends-uring"];
 /// Redis itself is not among them: it may not be installed.
 const STORES: [&str; 2] = ["gannet-redis-poll", "gannet-redis-uring"];
 
+/// nginx is not among them either.
+const HTTP: [&str; 2] = ["gannet-http-poll", "gannet-http-uring"];
+const ROUTES: [&str; 2] = ["routes-poll", "routes-uring"];
+
 struct Server {
     child: Child,
     output: BufReader<ChildStdout>,
@@ -184,5 +188,30 @@ fn a_store_keeps_what_it_was_given_and_delivers_what_is_published() {
         let mut receivers = [0; 4];
         publisher.read_exact(&mut receivers).expect("an answer");
         assert_eq!(&receivers, b":1\r\n", "{subject}");
+    }
+}
+
+/// What comes until the connection ends.
+fn response(stream: &mut TcpStream, request: &str) -> String {
+    stream.write_all(request.as_bytes()).expect("the server reads");
+    let mut received = String::new();
+    stream.read_to_string(&mut received).expect("a response");
+    received
+}
+
+#[test]
+fn a_page_has_13_bytes_and_what_its_route_says() {
+    for subject in HTTP {
+        let server = Server::start(subject);
+        let received = response(&mut server.connect(), "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        assert!(received.starts_with("HTTP/1.1 200 OK\r\n"), "{subject}: {received}");
+        assert!(received.ends_with("\r\nContent-Length: 13\r\n\r\nhello, world\n"), "{subject}: {received}");
+    }
+    for subject in ROUTES {
+        let server = Server::start(subject);
+        let request = "GET /v1/resource-099/12345/likes/6 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        let received = response(&mut server.connect(), request);
+        assert!(received.starts_with("HTTP/1.1 200 OK\r\n"), "{subject}: {received}");
+        assert!(received.ends_with("\r\n\r\nhello, 12345\n"), "{subject}: {received}");
     }
 }
