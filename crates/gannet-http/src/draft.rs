@@ -2,6 +2,8 @@
 
 use gannet::proto::http::{Answer, HeaderError, HeaderLines, Persistence, Response};
 
+use crate::next::Next;
+
 /// Memory over this is given back after the response that needed it, in bytes.
 const KEPT_BYTES: usize = 64 << 10;
 
@@ -18,11 +20,20 @@ pub(crate) struct Draft {
     pub(crate) request_id: String,
     /// A header field that could not be set.
     pub(crate) fault: Option<HeaderError>,
+    /// What comes after the handler, where that is not just the response.
+    pub(crate) next: Option<Next>,
 }
 
 impl Draft {
     pub(crate) const fn new() -> Self {
-        Self { status: 200, headers: HeaderLines::new(), body: Vec::new(), request_id: String::new(), fault: None }
+        Self {
+            status: 200,
+            headers: HeaderLines::new(),
+            body: Vec::new(),
+            request_id: String::new(),
+            fault: None,
+            next: None,
+        }
     }
 
     /// Begins with another request.
@@ -37,6 +48,7 @@ impl Draft {
         self.headers.clear();
         self.body.clear();
         self.fault = None;
+        self.next = None;
     }
 
     /// Writes the response to `out`. Where `keep` is not set, the connection ends with it.

@@ -26,6 +26,7 @@
 //! | [`Routes`] | what was built: shared by all reactors, never changed |
 //! | [`Cx`] | one request, and the response to it |
 //! | [`Layer`] | middleware; [`middleware`] has those that are ready |
+//! | [`websocket`] | WebSocket on a route |
 //! | [`HttpService`] | the service of a listener, with its limits and deadlines |
 //!
 //! A handler is a function of a [`Cx`]. It runs on the reactor's thread and must not block: nothing else of that
@@ -37,10 +38,12 @@ mod cx;
 mod draft;
 mod layer;
 pub mod middleware;
+mod next;
 mod percent;
 mod router;
 mod routes;
 mod service;
+pub mod websocket;
 mod wire;
 
 pub use gannet::proto::http::{HeaderError, Method, Request, Requests, Version};

@@ -8,11 +8,12 @@ use std::time::Duration;
 use gannet::proto::DecodeError;
 use gannet::proto::http::{Answer, CONTINUE, Event, Request, Requests};
 use gannet::proto::ws::WebSocket;
-use gannet::{Context, Drain, Service, Timeouts};
+use gannet::{CloseReason, Context, Drain, Heartbeat, Service, Timeouts};
 
 use crate::clock::Date;
 use crate::draft::Draft;
 use crate::routes::Routes;
+use crate::websocket::{Conversation, Settings};
 use crate::wire::{Incoming, Wire};
 
 /// A response from this size on is handed over instead of copied, in bytes.
@@ -51,15 +52,16 @@ pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
 /// who keeps one sees what a handler makes of [`Cx::is_draining`](crate::Cx::is_draining).
 pub struct HttpService {
     routes: Routes,
-    codec: Wire,
+    pub(crate) codec: Wire,
     keep_alive: Duration,
     request_timeout: Duration,
-    draft: Draft,
+    pub(crate) draft: Draft,
     /// The response in the bytes that are sent.
-    out: Vec<u8>,
-    date: Date,
+    pub(crate) out: Vec<u8>,
+    pub(crate) date: Date,
     /// Requests so far.
     serial: u64,
+    pub(crate) websocket: Settings,
 }
 
 impl HttpService {
@@ -75,6 +77,7 @@ impl HttpService {
             out: Vec::new(),
             date: Date::new(),
             serial: 0,
+            websocket: Settings::new(),
         }
     }
 
@@ -99,11 +102,14 @@ impl HttpService {
 
     /// Has a request answered, and sends the response.
     #[inline]
-    fn serve(&mut self, request: Request<'_>, cx: &mut Context<'_, Self>) {
+    fn serve(&mut self, request: Request<'_>, session: &mut Session, cx: &mut Context<'_, Self>) {
         self.serial += 1;
         self.draft.clear();
         self.routes.answer(request, &mut self.draft, cx, self.serial);
-        self.send(request.answer(), cx);
+        match self.draft.next.take() {
+            None => self.send(request.answer(), cx),
+            Some(next) => self.follow(next, request.answer(), session, cx),
+        }
     }
 
     /// Answers in place of the routes, and closes the connection.
@@ -117,7 +123,7 @@ impl HttpService {
 
     /// Sends the response that was drafted.
     #[inline]
-    fn send(&mut self, answer: Answer, cx: &mut Context<'_, Self>) {
+    pub(crate) fn send(&mut self, answer: Answer, cx: &mut Context<'_, Self>) {
         let Self { draft, out, date, .. } = self;
         out.clear();
         let persistence = draft.finish(out, answer, date.text(cx.now()), !cx.is_draining());
@@ -152,6 +158,7 @@ impl Service for HttpService {
     fn timeouts(&self, defaults: Timeouts) -> Timeouts {
         let mut timeouts = defaults;
         timeouts.opening = Some(self.request_timeout);
+        self.websocket.apply(&mut timeouts);
         timeouts
     }
 
@@ -164,7 +171,7 @@ impl Service for HttpService {
         session.begun.set(false);
         session.last_call = false;
         match incoming {
-            Incoming::Http(Event::Request(request)) => self.serve(request, cx),
+            Incoming::Http(Event::Request(request)) => self.serve(request, session, cx),
             Incoming::Http(Event::Expect(request)) => {
                 session.mode = Mode::Asked(request.head().into());
                 session.begun.set(true);
@@ -175,17 +182,18 @@ impl Service for HttpService {
             Incoming::Http(Event::Body(body)) => {
                 let Mode::Asked(head) = mem::take(&mut session.mode) else { return };
                 match Request::from_head(&head, body) {
-                    Ok(request) => self.serve(request, cx),
+                    Ok(request) => self.serve(request, session, cx),
                     // It was one before.
                     Err(error) => self.turn_away(error.status(), format_args!("{error}\n"), cx),
                 }
             }
-            Incoming::WebSocket(_) => {}
+            Incoming::WebSocket(message) => self.converse(session, message, cx),
         }
     }
 
-    fn malformed(&mut self, _: &mut Session, error: &DecodeError, cx: &mut Context<'_, Self>) {
+    fn malformed(&mut self, session: &mut Session, error: &DecodeError, cx: &mut Context<'_, Self>) {
         match error {
+            _ if session.mode.is_websocket() => self.not_websocket(session, error, cx),
             DecodeError::Http(error) => self.turn_away(error.status(), format_args!("{error}\n"), cx),
             DecodeError::TooLarge { .. } => self.turn_away(413, format_args!("{error}\n"), cx),
             _ => self.turn_away(400, format_args!("{error}\n"), cx),
@@ -193,7 +201,9 @@ impl Service for HttpService {
     }
 
     fn timer(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
-        if cx.is_draining() {
+        if session.mode.is_websocket() {
+            self.websocket_timer(session, cx);
+        } else if cx.is_draining() {
             cx.close_flushed();
         } else if cx.outbox_len() > 0 {
             // The client still reads: it is not idle.
@@ -208,9 +218,24 @@ impl Service for HttpService {
         }
     }
 
-    fn drain(&mut self, _: &mut Session, cx: &mut Context<'_, Self>) -> Drain {
+    fn heartbeat(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) -> Heartbeat {
+        self.websocket_heartbeat_due(session, cx)
+    }
+
+    fn drained(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
+        self.websocket_drained(session, cx);
+    }
+
+    fn drain(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) -> Drain {
+        if session.mode.is_websocket() {
+            return self.websocket_drain(session, cx);
+        }
         cx.set_timer(DRAIN_GRACE);
         Drain::GoOn
+    }
+
+    fn close(&mut self, session: Session, _: CloseReason, cx: &mut Context<'_, Self>) {
+        self.websocket_end(session, cx);
     }
 }
 
@@ -223,7 +248,7 @@ impl fmt::Debug for HttpService {
 /// What is kept for each connection.
 #[derive(Debug, Default)]
 pub struct Session {
-    mode: Mode,
+    pub(crate) mode: Mode,
     /// Whether bytes have come that are no whole request yet. What came in one piece with the request before shows only
     /// when more follows: who sends nothing more then counts as idle.
     begun: Cell<bool>,
@@ -233,10 +258,31 @@ pub struct Session {
 
 /// What a connection is doing.
 #[derive(Debug, Default)]
-enum Mode {
+pub(crate) enum Mode {
     /// It waits for a request.
     #[default]
     Idle,
     /// The body was asked for with "100 Continue" of the request with this head.
     Asked(Box<[u8]>),
+    /// It speaks WebSocket.
+    WebSocket(Conversation),
+}
+
+impl Mode {
+    fn is_websocket(&self) -> bool {
+        matches!(self, Self::WebSocket(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Spoken;
+
+    #[test]
+    fn what_is_kept_for_a_connection_leaves_room_in_the_budget() {
+        // 256 bytes an idle WebSocket connection, of which the engine takes 136.
+        let (session, spoken) = (size_of::<Session>(), size_of::<Spoken>());
+        assert!(session + spoken <= 112, "{session} bytes and {spoken} bytes");
+    }
 }

@@ -1,13 +1,16 @@
-//! A small response costs no memory: everything it needs is there from the one before.
+//! A small response, and a WebSocket message, cost no memory: everything they need is there from the one before.
 
 mod rig;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Read as _, Write as _};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use gannet::proto::ws;
 use gannet_http::Router;
 use gannet_http::middleware::{AccessLog, Bearer, Cors, Recover, RequestId};
+use gannet_http::websocket::{Handler, Handshake, Socket};
 use rig::{Rig, drivers};
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
@@ -35,11 +38,15 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
+/// What is counted is the process's: one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn a_small_response_allocates_nothing() {
+    let _alone = ALONE.lock();
     let routes = Router::new()
         .layer(RequestId::new())
         .layer(AccessLog)
@@ -76,5 +83,51 @@ fn a_small_response_allocates_nothing() {
         let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
         // The engine gives memory back that was not needed for a second, and may have to ask for it again.
         assert!(allocations < 50, "{allocations} allocations for 10,000 requests on {driver:?}");
+    }
+}
+
+struct Echo;
+
+impl Handler for Echo {
+    fn text(&mut self, text: &str, socket: &mut Socket<'_>) {
+        socket.text(text);
+    }
+
+    fn binary(&mut self, bytes: &[u8], socket: &mut Socket<'_>) {
+        socket.binary(bytes);
+    }
+}
+
+#[test]
+fn a_websocket_message_allocates_nothing() {
+    let _alone = ALONE.lock();
+    let handshake = Handshake::new();
+    let routes = Router::new().get("/ws", move |cx| cx.websocket(&handshake, Echo)).build().expect("one route");
+    let request = "GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let (text, binary) = (["hällo"; 20].concat(), [7_u8; 1_000]);
+    let (mut sent, mut expected) = (Vec::new(), Vec::new());
+    for (mask, out) in [(Some([1, 2, 3, 4]), &mut sent), (None, &mut expected)] {
+        ws::text(out, &text, mask);
+        ws::binary(out, &binary, mask);
+    }
+    for driver in drivers() {
+        let rig = Rig::start(driver, &routes);
+        let mut client = rig.connect();
+        client.send(request);
+        assert_eq!(client.response(false).status, 101);
+        let mut received = vec![0; expected.len()];
+        let mut exchange = |times: usize| {
+            for _ in 0..times {
+                client.stream.write_all(&sent).expect("it is taken");
+                client.stream.read_exact(&mut received).expect("both come back");
+            }
+        };
+        exchange(1_000);
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        exchange(10_000);
+        let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
+        assert!(allocations < 50, "{allocations} allocations for 20,000 messages on {driver:?}");
+        assert_eq!(received, expected);
     }
 }

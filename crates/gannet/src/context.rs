@@ -30,6 +30,13 @@ pub struct Context<'a, S: Service> {
 }
 
 impl<S: Service> Context<'_, S> {
+    /// The same context for a shorter time: for a service that hands it on inside of a context of its own.
+    #[inline]
+    #[must_use]
+    pub fn reborrow(&mut self) -> Context<'_, S> {
+        Context { core: self.core, codec: self.codec, state: self.state, token: self.token }
+    }
+
     /// Sends one message made of `parts` joined, encoded by the service's codec. Small messages are copied.
     #[inline]
     pub fn send<const N: usize>(&mut self, parts: [&[u8]; N]) -> SendStatus {
@@ -167,6 +174,18 @@ impl<S: Service> Context<'_, S> {
         }
     }
 
+    /// Begins the heartbeat of this connection again, after [`Service::heartbeat`] said that there is none: for a service
+    /// whose connections come to speak something that has one. What was missed before does not count.
+    pub fn begin_heartbeat(&mut self) {
+        if let Some(connection) = self.core.slab.get_mut(self.token) {
+            connection.flags.clear(Flags::NO_HEARTBEAT);
+            connection.missed = 0;
+            // The deadlines are the reactor's: its next look at the connection finds when the heartbeat is due.
+            let soon = self.core.now.after(1);
+            self.core.due(self.token, soon);
+        }
+    }
+
     /// Takes this connection's timer back.
     pub fn cancel_timer(&mut self) {
         if let Some(connection) = self.core.slab.get_mut(self.token) {
@@ -250,6 +269,11 @@ impl<S: Service> Context<'_, S> {
     /// Removes this connection from a group; says whether it was in it.
     pub fn leave(&mut self, group: Group) -> bool {
         self.core.groups.leave(&mut self.core.slab, self.token, group)
+    }
+
+    /// Removes this connection from all groups that it is in.
+    pub fn leave_all(&mut self) {
+        self.core.groups.leave_all(&mut self.core.slab, self.token);
     }
 
     /// Sends one message to every member of a group, on all reactors, this connection included if it is one. It is

@@ -143,7 +143,8 @@ pub enum Idle {
 pub enum Heartbeat {
     /// It was; the peer has to send something in return.
     Sent,
-    /// This service has none.
+    /// This service has none. It is not asked again for this connection until
+    /// [`Context::begin_heartbeat`].
     None,
 }
 

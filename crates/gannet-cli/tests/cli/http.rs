@@ -53,6 +53,32 @@ fn the_pages_are_what_the_first_one_says() {
 }
 
 #[test]
+fn a_websocket_client_gets_its_messages_back() {
+    for driver in drivers() {
+        let server = Server::serve(driver, &[HTTP]);
+        let mut client = server.connect("http");
+        client
+            .write_all(
+                b"GET /ws/echo HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                  Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            )
+            .expect("it is taken");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            client.read_exact(&mut byte).expect("a head");
+            head.extend(byte);
+        }
+        let head = String::from_utf8(head).expect("text");
+        assert!(head.starts_with("HTTP/1.1 101 ") && head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
+        // "Hello" of RFC 6455 §5.7, and a close frame with code 1000.
+        client.ask(b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", b"\x81\x05Hello");
+        client.ask(b"\x88\x82\0\0\0\0\x03\xe8", b"\x88\x02\x03\xe8");
+        assert_eq!(client.rest(), b"");
+    }
+}
+
+#[test]
 fn the_counters_are_there_for_prometheus() {
     for driver in drivers() {
         let server = Server::serve(driver, &[HTTP, LINES]);

@@ -180,6 +180,10 @@ impl<S: Sink> Response<S> {
     /// Says whether the connection stays, where the version does not say it already.
     #[inline]
     fn connection(&mut self) {
+        if self.status == 426 {
+            // It has an `Upgrade`, which is for the next hop only (RFC 9110 §15.5.22 and §7.8).
+            self.out.put(b"Connection: upgrade\r\n");
+        }
         match (self.answer.version, self.answer.keep_alive) {
             (_, false) => self.out.put(b"Connection: close\r\n"),
             (Version::Http10, true) => self.out.put(b"Connection: keep-alive\r\n"),

@@ -40,7 +40,7 @@ pub use codec::{Message, State, WebSocket};
 pub use error::Error;
 pub use frame::{MAX_CONTROL, Opcode};
 pub use handshake::{Accept, Agreed, ClientHandshake, Handshake, HandshakeError, ResponseError};
-pub use write::{binary, close, ping, pong, text, write_fragment, write_frame};
+pub use write::{FrameHeader, binary, close, ping, pong, text, write_fragment, write_frame};
 
 /// Who reads frames here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -56,6 +56,31 @@ pub fn write_fragment(
     put(out, Kind { last, compressed: false, opcode }, parts, mask)
 }
 
+/// The header of a server's frame, for those who put it before a payload that they do not want to copy.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameHeader {
+    bytes: [u8; 10],
+    size: u8,
+}
+
+impl FrameHeader {
+    /// Of a message, or a control frame, in one frame with a payload of `length` bytes, without a mask. That a control
+    /// frame's is at most 125 is for the caller.
+    #[inline]
+    #[must_use]
+    pub fn new(opcode: Opcode, length: usize) -> Self {
+        let (bytes, size) = Header::write(true, false, opcode, false, length);
+        Self { bytes, size: size as u8 }
+    }
+
+    /// Its bytes: 2, 4 or 10.
+    #[inline]
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.size)]
+    }
+}
+
 /// Writes a text message. Cannot fail: `text` is UTF-8.
 #[inline]
 pub fn text(out: &mut impl Sink, text: &str, mask: Option<[u8; 4]>) {

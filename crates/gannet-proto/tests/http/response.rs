@@ -70,6 +70,13 @@ fn a_response_to_head_says_the_length_and_leaves_the_body_out() {
 }
 
 #[test]
+fn a_response_that_asks_for_an_upgrade_says_that_its_upgrade_is_for_the_next_hop() {
+    let line = "HTTP/1.1 426 Upgrade Required\r\nConnection: upgrade\r\n";
+    assert_eq!(whole(get(), 426, "").0, format!("{line}Content-Length: 0\r\n\r\n"));
+    assert_eq!(whole(Answer::CLOSE, 426, "").0, format!("{line}Connection: close\r\nContent-Length: 0\r\n\r\n"));
+}
+
+#[test]
 fn a_status_without_content_has_neither_length_nor_body() {
     for (status, line) in [(204, "HTTP/1.1 204 No Content\r\n\r\n"), (304, "HTTP/1.1 304 Not Modified\r\n\r\n")] {
         assert_eq!(whole(get(), status, "hello"), (line.to_owned(), Persistence::Keep));

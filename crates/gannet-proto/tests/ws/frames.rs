@@ -20,6 +20,16 @@ fn payloads_of_all_sizes_arrive() {
 }
 
 #[test]
+fn a_header_before_a_payload_is_the_frame_of_that_payload() {
+    for (opcode, length) in [(Opcode::Pong, 0), (Opcode::Text, 125), (Opcode::Binary, 126), (Opcode::Text, 65_536)] {
+        let payload = vec![b'*'; length];
+        let mut whole = Vec::new();
+        ws::write_frame(&mut whole, opcode, &[&payload], None).unwrap();
+        assert_eq!([ws::FrameHeader::new(opcode, length).as_bytes(), &payload].concat(), whole);
+    }
+}
+
+#[test]
 fn the_examples_of_the_rfc_are_read() {
     let client = WebSocket::client();
     let big: Vec<u8> = [&[0x82, 0x7e, 0x01, 0x00][..], &[7; 256]].concat();

@@ -1,4 +1,5 @@
-//! `http`: a page that says what runs, health and readiness for whoever watches, and counters for Prometheus.
+//! `http`: a page that says what runs, health and readiness for whoever watches, counters for Prometheus, and an echo by
+//! WebSocket.
 
 mod metrics;
 mod page;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 
 use gannet::Address;
 use gannet_http::middleware::Recover;
+use gannet_http::websocket::{Handler, Handshake, Socket};
 use gannet_http::{Cx, HttpService, RouteError, Router, Routes, decode};
 
 pub(crate) use self::site::Site;
@@ -28,10 +30,12 @@ pub(super) static ENTRY: Entry = Entry {
 
 fn routes(site: &Arc<Site>) -> Result<Routes, RouteError> {
     let (shown, counted) = (site.clone(), site.clone());
+    let handshake = Handshake::new();
     Router::new()
         .layer(Recover)
         .get("/", move |cx| page::write(cx, &shown))
         .get("/hello/{name}", hello)
+        .get("/ws/echo", move |cx| cx.websocket(&handshake, Echo))
         .get("/healthz", |cx| cx.text("ok\n"))
         .get("/readyz", ready)
         .get("/metrics", move |cx| metrics::write(cx, &counted))
@@ -42,6 +46,19 @@ fn hello(cx: &mut Cx<'_>) {
     match decode(cx.param("name")) {
         Some(name) => writeln!(cx, "hello {name}"),
         None => cx.refuse(400, "malformed percent-encoding\n"),
+    }
+}
+
+/// Sends every WebSocket message back.
+struct Echo;
+
+impl Handler for Echo {
+    fn text(&mut self, text: &str, socket: &mut Socket<'_>) {
+        socket.text(text);
+    }
+
+    fn binary(&mut self, bytes: &[u8], socket: &mut Socket<'_>) {
+        socket.binary(bytes);
     }
 }
 

@@ -33,6 +33,7 @@ pub(super) fn write(cx: &mut Cx<'_>, site: &Site) {
     cx.text("<ul>\n");
     for (path, about) in [
         ("/hello/you", "a greeting by name"),
+        ("/ws/echo", "an echo by WebSocket"),
         ("/healthz", "whether it lives"),
         ("/readyz", "whether it takes new clients; 503 when it shuts down"),
         ("/metrics", "its counters, for Prometheus"),

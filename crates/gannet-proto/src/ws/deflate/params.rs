@@ -68,6 +68,12 @@ impl Params {
         Self { client_max_window_bits: clamped(bits), ..self }
     }
 
+    /// The largest window of what the server sends, in bits: 9 to 15.
+    #[must_use]
+    pub const fn server_window_bits(&self) -> u8 {
+        self.server_max_window_bits
+    }
+
     /// Packs what a server sends. `level` is from 0, not at all, to 9, best; 6 is usual, and 1 costs least.
     #[must_use]
     pub fn server_deflater(&self, level: u32) -> Deflater {

@@ -73,6 +73,22 @@ fn silence_alone_closes_nothing_where_the_service_has_no_heartbeat<N: Net>(net: 
     rig.finish();
 }
 
+fn a_connection_may_come_to_have_a_heartbeat<N: Net>(net: N) {
+    let log = SharedLog::default();
+    let setup = Setup::new().timeouts(|timeouts| timeouts.heartbeat = Some(SHORT));
+    let mut rig = setup.listen(Script::new(&log)).on(net);
+    let mut client = rig.connect();
+    // So long that the service was asked, and said that it has none.
+    rig.pass(SHORT * 3);
+    assert_eq!(log.borrow().heartbeats, 0);
+    assert_eq!(rig.ask(&mut client, "beat"), "beating");
+    let (took, (read, _)) = timed(&mut rig, |rig| rig.read_to_end(&mut client));
+    assert_eq!(read, b"beat\nbeat\n");
+    assert!(took >= SHORT * 2, "closed after {took:?}");
+    rig.finish();
+    assert_eq!(log.borrow().closed, [CloseReason::HeartbeatMissed]);
+}
+
 fn the_first_message_has_to_come_in_time<N: Net>(net: N) {
     let log = SharedLog::default();
     let setup = Setup::new().timeouts(|timeouts| timeouts.opening = Some(SHORT));
@@ -143,6 +159,7 @@ on_every_driver!(
     a_service_that_does_not_close_an_idle_connection_is_asked_again,
     a_peer_that_answers_its_heartbeats_lives_and_one_that_does_not_is_closed,
     silence_alone_closes_nothing_where_the_service_has_no_heartbeat,
+    a_connection_may_come_to_have_a_heartbeat,
     the_first_message_has_to_come_in_time,
     a_peer_that_reads_nothing_is_closed_when_its_time_is_over,
     a_slow_peer_is_not_forgiven_because_its_connection_was_to_close_anyway,

@@ -47,6 +47,9 @@ fn who_left_a_group_or_closed_hears_nothing_of_it<N: Net>(net: N) {
     }
     assert_eq!(rig.ask(&mut leaves, "leave"), "left");
     assert_eq!(rig.ask(&mut leaves, "leave"), "out!");
+    assert_eq!(rig.ask(&mut leaves, "join"), "joined");
+    assert_eq!(rig.ask(&mut leaves, "forget"), "forgotten");
+    assert_eq!(rig.ask(&mut leaves, "leave"), "out!");
     drop(goes);
     rig.until_closed(CloseReason::Peer, 1);
     assert_eq!(rig.ask(&mut stays, "say anybody"), "anybody");

@@ -183,6 +183,16 @@ impl Service for Script {
                 cx.cancel_timer();
                 cx.send([b"cancelled"]);
             }
+            // Has a heartbeat from here on.
+            "beat" => {
+                self.beats = true;
+                cx.begin_heartbeat();
+                cx.send([b"beating"]);
+            }
+            "forget" => {
+                cx.leave_all();
+                cx.send([b"forgotten"]);
+            }
             "join" => {
                 cx.join(self.group).expect("within the limits");
                 cx.send([b"joined"]);

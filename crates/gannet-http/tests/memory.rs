@@ -1,0 +1,83 @@
+//! What a WebSocket connection takes while nothing happens on it.
+
+mod rig;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use gannet_http::Router;
+use gannet_http::websocket::{Handler, Handshake, Socket};
+use rig::{Rig, drivers};
+
+static BYTES: AtomicI64 = AtomicI64::new(0);
+
+/// The system's allocator, with a count of the bytes that are in use.
+struct Counting;
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        BYTES.fetch_add(layout.size() as i64, Ordering::Relaxed);
+        // SAFETY: the caller keeps to the contract of this method, which is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        BYTES.fetch_sub(layout.size() as i64, Ordering::Relaxed);
+        // SAFETY: the caller keeps to the contract of this method, which is the same.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        BYTES.fetch_add(size as i64 - layout.size() as i64, Ordering::Relaxed);
+        // SAFETY: the caller keeps to the contract of this method, which is the same.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Connections that are held; each takes two descriptors of this process.
+const CONNECTIONS: i64 = 2_048;
+
+struct Echo;
+
+impl Handler for Echo {
+    fn text(&mut self, text: &str, socket: &mut Socket<'_>) {
+        socket.text(text);
+    }
+
+    fn binary(&mut self, _: &[u8], _: &mut Socket<'_>) {}
+}
+
+#[test]
+fn an_idle_websocket_connection_takes_256_bytes_at_most() {
+    let handshake = Handshake::new();
+    let routes = Router::new().get("/", move |cx| cx.websocket(&handshake, Echo)).build().expect("one route");
+    let request = "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    for driver in drivers() {
+        let rig = Rig::start(driver, &routes);
+        let open = || {
+            let mut client = rig.connect();
+            client.send(request);
+            assert_eq!(client.response(false).status, 101);
+            // "Hello" of RFC 6455 §5.7, so that everything was in use once.
+            std::io::Write::write_all(&mut client.stream, b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58")
+                .expect("taken");
+            let mut echo = [0; 7];
+            std::io::Read::read_exact(&mut client.stream, &mut echo).expect("an echo");
+            client
+        };
+        let warm: Vec<_> = (0..64).map(|_| open()).collect();
+        let mut held = Vec::with_capacity(CONNECTIONS as usize);
+        let before = BYTES.load(Ordering::Relaxed);
+        held.extend((0..CONNECTIONS).map(|_| open()));
+        let each = (BYTES.load(Ordering::Relaxed) - before) / CONNECTIONS;
+        eprintln!("{each} bytes for each on {driver:?}");
+        assert!(each > 0, "nothing was counted");
+        assert!(each <= 256, "{each} bytes for each on {driver:?}");
+        drop((warm, held));
+    }
+}
