@@ -7,3 +7,4 @@ pub mod http;
 pub mod idle;
 pub mod publish;
 pub mod taped;
+pub mod websocket;

@@ -21,6 +21,7 @@ mod run;
 mod socket;
 mod subject;
 mod tape;
+mod websocket;
 mod wire;
 
 use std::io;
@@ -52,6 +53,8 @@ enum Command {
     Redis(run::redis::Options),
     /// The HTTP server beside nginx: GET, many routes beside one, memory of idle connections.
     Http(run::http::Options),
+    /// WebSocket beside bare loops: echo, one message to everybody, memory of idle connections.
+    Ws(run::ws::Options),
     /// Serves one subject; the other commands start it.
     #[command(hide = true)]
     Server {
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::Million(options) => run::million::run(&options),
         Command::Redis(options) => run::redis::run(&options),
         Command::Http(options) => run::http::run(&options),
+        Command::Ws(options) => run::ws::run(&options),
         Command::Server { subject, port, cpu } => match serve(&subject, port, cpu) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 return ExitCode::from(child::PORT_TAKEN);

@@ -11,6 +11,7 @@ use crate::floor;
 use crate::floor::uring::{self, Sends, TaskRun, Tuning};
 use crate::http::{self, ROUTES};
 use crate::redis;
+use crate::websocket;
 use crate::wire::Wire;
 
 /// Serves on a loopback port until the process is ended. It calls [`Ready::announce`] once it listens.
@@ -34,6 +35,10 @@ pub enum Role {
     Routes,
     /// What [`Role::Routes`] is compared with: the same by one route.
     OneRoute,
+    /// Measured by `ws`: answers each WebSocket message with the same.
+    WebSocket,
+    /// Measured by `ws`: as [`Role::Broadcast`], by WebSocket.
+    WebSocketBroadcast,
     /// Measured by `redis`: a store that speaks the Redis protocol.
     Redis,
 }
@@ -134,6 +139,18 @@ pub static SUBJECTS: &[Subject] = &[
     http("one-route-uring", Role::OneRoute, &[], |port, ready| http::parameters(port, ready, DriverChoice::Uring, 1)),
     http("routes-uring", Role::Routes, &["one-route-uring"], |port, ready| {
         http::parameters(port, ready, DriverChoice::Uring, ROUTES)
+    }),
+    http("ws-echo-poll", Role::WebSocket, &["floor-epoll"], |port, ready| {
+        websocket::echo(port, ready, DriverChoice::Poll)
+    }),
+    http("ws-echo-uring", Role::WebSocket, &["floor-uring"], |port, ready| {
+        websocket::echo(port, ready, DriverChoice::Uring)
+    }),
+    http("ws-broadcast-poll", Role::WebSocketBroadcast, &["sends-epoll"], |port, ready| {
+        websocket::broadcast(port, ready, DriverChoice::Poll)
+    }),
+    http("ws-broadcast-uring", Role::WebSocketBroadcast, &["sends-uring"], |port, ready| {
+        websocket::broadcast(port, ready, DriverChoice::Uring)
     }),
     variant("uring-want-1", |port, ready| {
         uring::serve(port, ready, Tuning { want: 1, patience_us: 0, ..Tuning::FLOOR })

@@ -19,7 +19,7 @@ const DATE_BYTES: usize = 29;
 
 /// `GET /` over and over.
 pub fn home(port: u16) -> io::Result<Exchange> {
-    let head = Head::learn(port, "/", BODY)?;
+    let head = Head::of_page(port, "/", BODY)?;
     Ok(head.exchange((0..REQUESTS).map(|_| ("/".to_owned(), BODY.to_owned()))))
 }
 
@@ -36,7 +36,7 @@ pub fn parameters(port: u16, routes: usize) -> io::Result<Exchange> {
         (path, format!("hello, {user:05}\n"))
     });
     let (path, body) = (http::path(0, "00000", "000"), "hello, 00000\n");
-    Ok(Head::learn(port, &path, body)?.exchange(draws.take(REQUESTS)))
+    Ok(Head::of_page(port, &path, body)?.exchange(draws.take(REQUESTS)))
 }
 
 fn request(path: &str) -> Vec<u8> {
@@ -44,36 +44,40 @@ fn request(path: &str) -> Vec<u8> {
 }
 
 /// What comes before the body in every response of a server.
-struct Head {
-    bytes: Vec<u8>,
+pub struct Head {
+    /// Its bytes, with the empty line.
+    pub bytes: Vec<u8>,
     /// Where the date is.
-    date: Range<usize>,
+    pub date: Range<usize>,
 }
 
 impl Head {
-    /// Makes one request, whose response has to be complete and to have this body.
-    fn learn(port: u16, path: &str, body: &str) -> io::Result<Self> {
-        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    /// Makes one request, which has to be answered with this status; what follows the head is not read.
+    pub fn learn(stream: &mut TcpStream, request: &[u8], status: u16) -> io::Result<Self> {
         stream.set_read_timeout(Some(PATIENCE))?;
-        stream.write_all(&request(path))?;
+        stream.write_all(request)?;
         let mut bytes = Vec::new();
-        while !bytes.ends_with(format!("\r\n\r\n{body}").as_bytes()) {
-            let mut part = [0; 1024];
-            match stream.read(&mut part)? {
-                0 => return Err(wrong(&bytes)),
-                count => bytes.extend_from_slice(&part[..count]),
-            }
+        while !bytes.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte)?;
+            bytes.extend_from_slice(&byte);
         }
-        bytes.truncate(bytes.len() - body.len());
         let text = String::from_utf8_lossy(&bytes);
-        let length = format!("\r\nContent-Length: {}\r\n", body.len());
         let date = text.find("\r\nDate: ").map(|at| at + "\r\nDate: ".len());
         match date {
-            Some(date) if text.starts_with("HTTP/1.1 200 OK\r\n") && text.contains(&length) => {
+            Some(date) if text.starts_with(&format!("HTTP/1.1 {status} ")) => {
                 Ok(Self { date: date..date + DATE_BYTES, bytes })
             }
             _ => Err(wrong(&bytes)),
         }
+    }
+
+    /// That of a page with this body, whose length it has to say.
+    fn of_page(port: u16, path: &str, body: &str) -> io::Result<Self> {
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        let head = Self::learn(&mut stream, &request(path), 200)?;
+        let length = format!("\r\nContent-Length: {}\r\n", body.len());
+        if String::from_utf8_lossy(&head.bytes).contains(&length) { Ok(head) } else { Err(wrong(&head.bytes)) }
     }
 
     /// Requests for these paths, and the responses with these bodies.

@@ -1,6 +1,7 @@
 //! Connections that make a few exchanges and then stay open without a word.
 
 use std::io;
+use std::mem;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use super::taped::wrong;
@@ -75,9 +76,9 @@ impl Idle {
         Ok(())
     }
 
-    /// The connections, for another client to go on with.
-    pub fn into_connections(self) -> Vec<OwnedFd> {
-        self.connections
+    /// The connections so far, for another client to go on with; after it there are none.
+    pub fn take(&mut self) -> Vec<OwnedFd> {
+        mem::take(&mut self.connections)
     }
 }
 

@@ -72,7 +72,7 @@ impl<'m> Client<'m> {
             epoll.add(fd.as_raw_fd(), READ, index as u64)?;
             Ok((fd, 0))
         };
-        let subscribed = subscribed.into_connections().into_iter().enumerate().map(each).collect::<io::Result<_>>()?;
+        let subscribed = subscribed.take().into_iter().enumerate().map(each).collect::<io::Result<_>>()?;
         Ok(Self {
             messages,
             epoll,
