@@ -18,6 +18,7 @@ const STORES: [&str; 2] = ["gannet-redis-poll", "gannet-redis-uring"];
 /// nginx is not among them either.
 const HTTP: [&str; 2] = ["gannet-http-poll", "gannet-http-uring"];
 const ROUTES: [&str; 2] = ["routes-poll", "routes-uring"];
+const CONVERSATIONS: [&str; 2] = ["ws-echo-poll", "ws-echo-uring"];
 
 struct Server {
     child: Child,
@@ -213,5 +214,28 @@ fn a_page_has_13_bytes_and_what_its_route_says() {
         let received = response(&mut server.connect(), request);
         assert!(received.starts_with("HTTP/1.1 200 OK\r\n"), "{subject}: {received}");
         assert!(received.ends_with("\r\n\r\nhello, 12345\n"), "{subject}: {received}");
+    }
+}
+
+#[test]
+fn a_conversation_begins_with_the_handshake_and_echoes_a_masked_text() {
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    for subject in CONVERSATIONS {
+        let server = Server::start(subject);
+        let mut stream = server.connect();
+        stream.write_all(request.as_bytes()).expect("the server reads");
+        let mut head = BufReader::new(stream.try_clone().expect("a second handle")).lines().map_while(Result::ok);
+        assert_eq!(head.next().as_deref(), Some("HTTP/1.1 101 Switching Protocols"), "{subject}");
+        assert!(
+            head.by_ref().take_while(|line| !line.is_empty()).any(|line| line.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="))
+        );
+        // "Hello" of RFC 6455 §5.7.
+        stream
+            .write_all(&[0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58])
+            .expect("the server reads");
+        let mut frame = [0; 7];
+        stream.read_exact(&mut frame).expect("an echo");
+        assert_eq!(&frame, b"\x81\x05Hello", "{subject}");
     }
 }
