@@ -170,15 +170,14 @@ pub(crate) struct Pending {
 
 impl HttpService {
     /// Begins to wait for a response.
-    #[cold]
     pub(crate) fn defer(
         &mut self,
-        session: &mut Session,
         start: Option<Start>,
         answer: Answer,
-        serial: u64,
+        session: &mut Session,
         cx: &mut Context<'_, Self>,
     ) {
+        let serial = self.serial;
         let draft = mem::replace(&mut self.draft, Draft::new());
         let deadline = draft.deadline.unwrap_or(DEFERRED_TIMEOUT);
         session.mode = Mode::Deferred(Box::new(Pending { draft, answer, serial }));
@@ -219,7 +218,10 @@ impl HttpService {
             hook(&mut Reply { draft: &mut self.draft, now: cx.now() });
         }
         cx.resume();
-        self.respond(session, pending.answer, serial, cx);
+        match self.draft.next.take() {
+            None => self.send(pending.answer, cx),
+            Some(next) => self.follow(next, pending.answer, session, cx),
+        }
         mem::swap(&mut self.draft, &mut pending.draft);
     }
 

@@ -1,4 +1,4 @@
-//! HTTP/1.1 on the Gannet engine: a [`Router`], one context [`Cx`] for request and response, and middleware that is
+//! HTTP/1.1 and WebSocket on the Gannet engine: a [`Router`], one context [`Cx`] for request and response, and middleware that is
 //! composed with a handler at compile time.
 //!
 //! ```no_run
@@ -25,18 +25,22 @@
 //! | [`Router`] | takes routes and layers, refuses what conflicts, makes [`Routes`] |
 //! | [`Routes`] | what was built: shared by all reactors, never changed |
 //! | [`Cx`] | one request, and the response to it |
+//! | [`Reply`], [`Later`] | a response that comes later, and the right to make it |
+//! | [`Source`], [`Stream`] | a body that is written piece by piece; [`sse`] for events |
 //! | [`Layer`] | middleware; [`middleware`] has those that are ready |
+//! | [`Files`] | the files of a directory |
 //! | [`websocket`] | WebSocket on a route |
 //! | [`HttpService`] | the service of a listener, with its limits and deadlines |
 //!
 //! A handler is a function of a [`Cx`]. It runs on the reactor's thread and must not block: nothing else of that
-//! reactor is served meanwhile. A response that is not large allocates nothing.
+//! reactor is served meanwhile: what takes long is [offloaded](Cx::offload). A response that is not large allocates nothing.
 #![forbid(unsafe_code)]
 
 mod clock;
 mod cx;
 mod deferred;
 mod draft;
+mod files;
 mod layer;
 pub mod middleware;
 mod next;
@@ -45,6 +49,7 @@ mod response;
 mod router;
 mod routes;
 mod service;
+pub mod sse;
 mod stream;
 pub mod websocket;
 mod wire;
@@ -53,6 +58,7 @@ pub use gannet::proto::http::{HeaderError, Method, Request, Requests, Version};
 
 pub use crate::cx::Cx;
 pub use crate::deferred::{DEFERRED_TIMEOUT, Later};
+pub use crate::files::Files;
 pub use crate::layer::Layer;
 pub use crate::percent::decode;
 pub use crate::response::Reply;

@@ -2,7 +2,11 @@
 
 use std::fmt;
 
+use gannet::Context;
+use gannet::proto::http::Answer;
+
 use crate::deferred::Start;
+use crate::service::{HttpService, Session};
 use crate::stream::Beginning;
 use crate::websocket::Upgrade;
 
@@ -14,6 +18,18 @@ pub(crate) enum Next {
     Stream(Beginning),
     /// The connection speaks WebSocket from here on.
     WebSocket(Upgrade),
+}
+
+impl HttpService {
+    /// Does what a handler left to be done, or what makes a response later.
+    #[cold]
+    pub(crate) fn follow(&mut self, next: Next, answer: Answer, session: &mut Session, cx: &mut Context<'_, Self>) {
+        match next {
+            Next::Deferred(start) => self.defer(start, answer, session, cx),
+            Next::Stream(beginning) => self.begin_stream(beginning, answer, session, cx),
+            Next::WebSocket(upgrade) => self.upgrade(upgrade, answer, session, cx),
+        }
+    }
 }
 
 impl fmt::Debug for Next {

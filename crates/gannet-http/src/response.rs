@@ -88,16 +88,29 @@ macro_rules! response_methods {
         /// Has the body written piece by piece by `source`, when the handler has returned: in chunks (RFC 9112 §7.1), or
         /// for a client of HTTP/1.0 until the connection closes. What was said of the status and the header fields
         /// counts; a body that was written here is left out. See [`Source`].
+        ///
+        /// The stream ends early where the client ends its side of the connection, or sends more than 64 KiB of further
+        /// requests before this one is answered.
         pub fn stream(&mut self, source: impl Source) {
             self.draft.next = Some(Next::Stream(Beginning::new(Length::Open, source)));
         }
 
-        /// The same for a body of `length` bytes, which is said in `Content-Length`.
+        /// The same for a body of `length` bytes, which is said in `Content-Length`. Nothing is read from the client
+        /// meanwhile, so one that has ended its side gets it whole.
         ///
         /// A source that ends with fewer breaks the connection, since the client could not tell otherwise; what it
         /// sends beyond that is left out, and logged.
         pub fn stream_sized(&mut self, length: u64, source: impl Source) {
             self.draft.next = Some(Next::Stream(Beginning::new(Length::Sized(length), source)));
+        }
+
+        /// Has `source` send [events](crate::sse). Sets `Content-Type: text/event-stream`, and has nobody keep or collect
+        /// what is sent: `Cache-Control: no-store`, and `X-Accel-Buffering: no`, which nginx and others understand.
+        pub fn events(&mut self, source: impl Source) {
+            self.header("Content-Type", "text/event-stream");
+            self.header("Cache-Control", "no-store");
+            self.header("X-Accel-Buffering", "no");
+            self.draft.next = Some(Next::Stream(Beginning::events(source)));
         }
     };
 }

@@ -1,6 +1,5 @@
 //! The service of a listener: takes requests from connections, has them answered, and sends the responses.
 
-use std::cell::Cell;
 use std::fmt;
 use std::mem;
 use std::time::Duration;
@@ -8,16 +7,15 @@ use std::time::Duration;
 use gannet::proto::DecodeError;
 use gannet::proto::http::{Answer, CONTINUE, Event, Persistence, Request, Requests};
 use gannet::proto::ws::WebSocket;
-use gannet::{CloseReason, Context, Drain, Heartbeat, Service, Timeouts};
+use gannet::{CloseReason, Context, Drain, Heartbeat, Refused, Service, Timeouts};
 
 use crate::clock::Date;
 use crate::deferred::Pending;
 use crate::draft::Draft;
-use crate::next::Next;
 use crate::routes::Routes;
 use crate::stream::Streaming;
 use crate::websocket::{Conversation, Settings};
-use crate::wire::{Incoming, Wire};
+use crate::wire::{Incoming, Spoken, Wire};
 
 /// A response from this size on is handed over instead of copied, in bytes.
 const LARGE_BYTES: usize = 32 << 10;
@@ -37,33 +35,42 @@ pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
 ///
 /// | what | default | over it |
 /// |---|---|---|
-/// | the first request, whole, from the moment the connection is there | 10 s | closed |
+/// | the head of the first request, from the moment the connection is there | 10 s | 408 where a part of it came; closed |
 /// | the next request, from the last response until its first bytes | 60 s | closed |
-/// | the same, where bytes of it have come by then | 10 s more | 408, closed |
-/// | the body, after "100 Continue" | 10 s | 408, closed |
+/// | its head, where bytes of it have come by then | 10 s more | 408, closed |
+/// | the body: bytes that have to come in each 10 s, once one of these times is over | 5,000 | 408, closed |
+/// | the same after "100 Continue", from then on | 5,000 | 408, closed |
+/// | a response that [comes later](crate::Cx::offload) | 30 s | 503 |
+/// | a [stream](crate::Cx::stream) | none, [`Timeout`](crate::middleware::Timeout) sets one | broken off |
 /// | the kernel takes something of a response | the engine's, 30 s | closed |
 ///
-/// So who sends byte by byte (slow loris) holds a connection for 70 s after a response at most; bodies have to be as
-/// fast as to come whole in that time. Who reads slowly, but reads, is not hurried: over
+/// Of these only the last is for a connection that came to speak [WebSocket](crate::websocket), which has its own.
+///
+/// So who sends a head byte by byte (slow loris) holds a connection for 70 s after a response at most. A body may take
+/// as long as it needs at 500 bytes a second, as it is looked at whenever a deadline is over and not when bytes come: one
+/// of 1 MiB holds a connection for 35 minutes at most. Who reads slowly, but reads, is not hurried: over
 /// [`Limits::outbox_high`](gannet::Limits) nothing more is answered on that connection until it has read.
 /// [`Limits::connections_per_peer`](gannet::Limits) is what bounds how many connections one peer holds.
 ///
 /// # When the server shuts down
 ///
 /// Requests that are on their way are answered for [`DRAIN_GRACE`], each as the last of its connection; then
-/// connections close. New connections are refused at once: who watches by a connection for each look sees that, and
+/// connections close. Responses that come later, or piece by piece, have the engine's drain timeout to become whole.
+/// New connections are refused at once: who watches by a connection for each look sees that, and
 /// who keeps one sees what a handler makes of [`Cx::is_draining`](crate::Cx::is_draining).
 pub struct HttpService {
     routes: Routes,
     pub(crate) codec: Wire,
     pub(crate) keep_alive: Duration,
     request_timeout: Duration,
+    /// Bytes of a body that have to come in each such time.
+    body_pace: (u32, Duration),
     pub(crate) draft: Draft,
     /// The response in the bytes that are sent.
     pub(crate) out: Vec<u8>,
     pub(crate) date: Date,
     /// Requests so far.
-    serial: u64,
+    pub(crate) serial: u64,
     pub(crate) websocket: Settings,
 }
 
@@ -76,6 +83,7 @@ impl HttpService {
             codec: Wire { requests: Requests::new(), websocket: WebSocket::server() },
             keep_alive: Duration::from_secs(60),
             request_timeout: Duration::from_secs(10),
+            body_pace: (5_000, Duration::from_secs(10)),
             draft: Draft::new(),
             out: Vec::new(),
             date: Date::new(),
@@ -97,30 +105,46 @@ impl HttpService {
         Self { keep_alive: time, ..self }
     }
 
-    /// Sets how long a request may take to come whole (default 10 s); see [deadlines](Self#deadlines).
+    /// Sets how long the head of a request may take to come whole (default 10 s); see [deadlines](Self#deadlines).
     #[must_use]
     pub fn request_timeout(self, time: Duration) -> Self {
         Self { request_timeout: time, ..self }
     }
 
+    /// Sets how slow a body may come: in each `time` at least so many bytes (default 5,000 in 10 s), or the rest of it.
+    #[must_use]
+    pub fn body_pace(self, bytes: u32, time: Duration) -> Self {
+        Self { body_pace: (bytes, time), ..self }
+    }
+
     /// Has a request answered, and sends the response.
     #[inline]
-    fn serve(&mut self, session: &mut Session, request: Request<'_>, cx: &mut Context<'_, Self>) {
+    fn serve(&mut self, request: Request<'_>, session: &mut Session, cx: &mut Context<'_, Self>) {
         self.serial += 1;
         self.draft.clear();
         self.routes.answer(request, &mut self.draft, cx, self.serial);
-        self.respond(session, request.answer(), self.serial, cx);
+        match self.draft.next.take() {
+            None => self.send(request.answer(), cx),
+            Some(next) => self.follow(next, request.answer(), session, cx),
+        }
     }
 
-    /// Sends the response that was drafted, or goes on as it says.
-    #[inline]
-    pub(crate) fn respond(&mut self, session: &mut Session, answer: Answer, serial: u64, cx: &mut Context<'_, Self>) {
-        match self.draft.next.take() {
-            None => self.send(answer, cx),
-            Some(Next::Deferred(start)) => self.defer(session, start, answer, serial, cx),
-            Some(Next::Stream(beginning)) => self.begin_stream(session, beginning, answer, serial, cx),
-            Some(Next::WebSocket(upgrade)) => self.upgrade(upgrade, answer, session, cx),
+    /// A deadline of a request is over: sees what came of it by now, and whether to wait on.
+    fn wait_on(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
+        let came = u32::try_from(cx.waiting_len()).unwrap_or(u32::MAX);
+        let (pace, time) = self.body_pace;
+        if matches!(cx.codec_state(), Spoken::Http(state) if state.is_in_body()) {
+            if session.seen == 0 || came.saturating_sub(session.seen) >= pace {
+                session.seen = came.max(1);
+                return cx.set_timer(time);
+            }
+        } else if came == 0 {
+            return cx.close_flushed();
+        } else if !session.last_call {
+            session.last_call = true;
+            return cx.set_timer(self.request_timeout);
         }
+        self.turn_away(408, format_args!("request not complete in time\n"), cx);
     }
 
     /// Answers in place of the routes, and closes the connection.
@@ -161,9 +185,6 @@ impl Service for HttpService {
     type Codec = Wire;
     type Session = Session;
 
-    /// To know of requests that have begun.
-    const LOOKS_AHEAD: bool = true;
-
     fn name(&self) -> &str {
         "http"
     }
@@ -174,32 +195,30 @@ impl Service for HttpService {
 
     fn timeouts(&self, defaults: Timeouts) -> Timeouts {
         let mut timeouts = defaults;
-        timeouts.opening = Some(self.request_timeout);
         self.websocket.apply(&mut timeouts);
         timeouts
     }
 
-    fn ahead(&mut self, session: &Session, _: &[u8]) {
-        session.begun.set(true);
+    fn open(&mut self, cx: &mut Context<'_, Self>) -> Result<Session, Refused> {
+        cx.set_timer(self.request_timeout);
+        Ok(Session { last_call: true, ..Session::default() })
     }
 
     #[inline]
     fn message(&mut self, session: &mut Session, incoming: Incoming<'_>, cx: &mut Context<'_, Self>) {
-        session.begun.set(false);
-        session.last_call = false;
+        (session.last_call, session.seen) = (false, 0);
         match incoming {
-            Incoming::Http(Event::Request(request)) => self.serve(session, request, cx),
+            Incoming::Http(Event::Request(request)) => self.serve(request, session, cx),
             Incoming::Http(Event::Expect(request)) => {
                 session.mode = Mode::Asked(request.head().into());
-                session.begun.set(true);
-                session.last_call = true;
+                session.seen = 1;
                 cx.answer(CONTINUE);
-                cx.set_timer(self.request_timeout);
+                cx.set_timer(self.body_pace.1);
             }
             Incoming::Http(Event::Body(body)) => {
                 let Mode::Asked(head) = mem::take(&mut session.mode) else { return };
                 match Request::from_head(&head, body) {
-                    Ok(request) => self.serve(session, request, cx),
+                    Ok(request) => self.serve(request, session, cx),
                     // It was one before.
                     Err(error) => self.turn_away(error.status(), format_args!("{error}\n"), cx),
                 }
@@ -231,13 +250,8 @@ impl Service for HttpService {
         } else if cx.outbox_len() > 0 {
             // The client still reads: it is not idle.
             cx.set_timer(self.keep_alive);
-        } else if !session.begun.get() {
-            cx.close_flushed();
-        } else if session.last_call {
-            self.turn_away(408, format_args!("request not complete in time\n"), cx);
         } else {
-            session.last_call = true;
-            cx.set_timer(self.request_timeout);
+            self.wait_on(session, cx);
         }
     }
 
@@ -282,10 +296,9 @@ impl fmt::Debug for HttpService {
 #[derive(Debug, Default)]
 pub struct Session {
     pub(crate) mode: Mode,
-    /// Whether bytes have come that are no whole request yet. What came in one piece with the request before shows only
-    /// when more follows: who sends nothing more then counts as idle.
-    begun: Cell<bool>,
-    /// Whether the time that is running is the last.
+    /// Bytes of the request that had come when its body was last looked at; 0 where it was not.
+    seen: u32,
+    /// Whether the time that is running is the last for a head.
     last_call: bool,
 }
 
@@ -320,6 +333,6 @@ mod tests {
     fn what_is_kept_for_a_connection_leaves_room_in_the_budget() {
         // 256 bytes an idle WebSocket connection, of which the engine takes 136.
         let (session, spoken) = (size_of::<Session>(), size_of::<Spoken>());
-        assert!(session + spoken <= 112, "{session} bytes and {spoken} bytes");
+        assert!(session <= 32 && session + spoken <= 96, "{session} bytes and {spoken} bytes");
     }
 }

@@ -1,16 +1,19 @@
 //! Responses whose body is written piece by piece, as fast as the client reads.
 
+mod run;
+
 use std::fmt;
-use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use bytes::Bytes;
-use gannet::proto::http::{Answer, Chunks, Persistence, SIZE_LINE};
+use gannet::proto::http::SIZE_LINE;
 use gannet::{Context, Group, Handle, JoinError, OffloadFull, Remote, SendStatus};
 
-use crate::service::{HttpService, Mode, Session};
-use crate::wire::Spoken;
+pub(crate) use self::run::{Beginning, Length, Streaming};
+use self::run::{Fate, Pulse, State, is_stream};
+use crate::clock::Date;
+use crate::service::HttpService;
 
 /// Writes the body of a response piece by piece: given to [`Cx::stream`](crate::Cx::stream) and its like. Each method
 /// is called on the reactor's thread and must not block; what takes long goes through [`Stream::offload`].
@@ -44,7 +47,7 @@ pub trait Source: 'static {
     fn pull(&mut self, out: &mut Stream<'_, '_>);
 
     /// The server shuts down, and waits for the end of this response for as long as the engine's drain timeout at most.
-    /// Does nothing by default: the response goes on.
+    /// Does nothing by default: the response goes on. A stream of [events](crate::sse) ends after this call.
     fn drain(&mut self, out: &mut Stream<'_, '_>) {
         let _ = out;
     }
@@ -72,6 +75,9 @@ pub enum Ended {
 pub struct Stream<'a, 'c> {
     cx: &'a mut Context<'c, HttpService>,
     state: &'a mut State,
+    date: &'a mut Date,
+    /// To put together what is not in one piece.
+    pub(crate) scratch: &'a mut Vec<u8>,
 }
 
 impl Stream<'_, '_> {
@@ -122,6 +128,22 @@ impl Stream<'_, '_> {
         self.state.fate = Fate::Aborted;
     }
 
+    /// Sets how often a comment is sent on a stream of [events](crate::sse), [`COMMENT_EVERY`](crate::sse::COMMENT_EVERY)
+    /// until then. Does nothing on another stream.
+    pub fn comment_every(&mut self, every: Duration) {
+        let due = self.cx.now() + every;
+        if let Some(pulse) = &mut self.state.pulse {
+            *pulse = Pulse { every, due, ..*pulse };
+        }
+    }
+
+    /// The time of day, as the field `Date` has it (RFC 9110 §5.6.7).
+    #[must_use]
+    pub fn date(&mut self) -> &str {
+        // It is made of ASCII only.
+        std::str::from_utf8(self.date.text(self.cx.now())).unwrap_or_default()
+    }
+
     /// Has [`Source::pull`] called after this time, in place of a time set before.
     pub fn again_in(&mut self, after: Duration) {
         self.state.again = Some(self.cx.now() + after);
@@ -168,7 +190,7 @@ impl Stream<'_, '_> {
     }
 
     /// Has the stream get what is broadcast to a group, for as long as it goes on. What is broadcast has to be framed as
-    /// a chunk.
+    /// a chunk: [`sse::broadcast`](crate::sse::broadcast) does that.
     ///
     /// # Errors
     ///
@@ -244,278 +266,4 @@ pub enum JoinStreamError {
     /// The engine refuses it.
     #[error(transparent)]
     Engine(#[from] JoinError),
-}
-
-/// How long a body is.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Length {
-    /// Nobody knows.
-    Open,
-    /// So many bytes.
-    Sized(u64),
-}
-
-/// A stream that is to begin when its handler has returned.
-pub(crate) struct Beginning {
-    source: Box<dyn Source>,
-    length: Length,
-    /// How often a sign of life is sent, and what it is.
-    pub(crate) pulse: Option<(Duration, &'static [u8])>,
-}
-
-impl Beginning {
-    pub(crate) fn new(length: Length, source: impl Source) -> Self {
-        Self { source: Box::new(source), length, pulse: None }
-    }
-}
-
-/// A stream that is under way.
-pub(crate) struct Streaming {
-    source: Box<dyn Source>,
-    state: State,
-}
-
-struct State {
-    body: Chunks,
-    /// Bytes that are still to come, where the length was said.
-    left: Option<u64>,
-    serial: u64,
-    /// Work on the offload pool.
-    jobs: u32,
-    fate: Fate,
-    /// More was queued than is good.
-    full: bool,
-    /// When the source is to be called.
-    again: Option<Duration>,
-    /// When it has to be over.
-    until: Option<Duration>,
-    pulse: Option<Pulse>,
-    groups: Vec<Group>,
-}
-
-/// A sign of life for those who watch, by which a client that has gone without a word is found.
-struct Pulse {
-    every: Duration,
-    piece: &'static [u8],
-    due: Duration,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Going,
-    Ended,
-    Aborted,
-}
-
-impl State {
-    /// How many of so many bytes may be sent.
-    fn admit(&mut self, length: usize) -> usize {
-        if self.fate != Fate::Going || self.body.is_none() {
-            return 0;
-        }
-        let Some(left) = &mut self.left else { return length };
-        if length as u64 > *left {
-            tracing::error!(left, length, "a source sends more than was said; the rest is left out");
-        }
-        let admitted = (*left).min(length as u64);
-        *left -= admitted;
-        // It is at most what fitted before.
-        admitted as usize
-    }
-
-    /// What is said of a piece of which nothing was sent.
-    fn nothing(&self) -> SendStatus {
-        match (self.fate, self.full) {
-            (Fate::Going, false) if self.left != Some(0) => SendStatus::Queued,
-            (Fate::Going, true) => SendStatus::OverHigh,
-            _ => SendStatus::Closed,
-        }
-    }
-
-    fn sent(&mut self, status: SendStatus) -> SendStatus {
-        self.full |= status != SendStatus::Queued;
-        status
-    }
-
-    fn has_room(&self) -> bool {
-        self.fate == Fate::Going && !self.full && self.jobs == 0
-    }
-}
-
-impl Streaming {
-    /// The connection has ended.
-    pub(crate) fn gone(mut self) {
-        self.source.ended(Ended::Gone);
-    }
-}
-
-impl fmt::Debug for Streaming {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Streaming").field("left", &self.state.left).finish_non_exhaustive()
-    }
-}
-
-fn is_stream(session: &Session, serial: u64) -> bool {
-    matches!(&session.mode, Mode::Stream(streaming) if streaming.state.serial == serial)
-}
-
-impl HttpService {
-    /// Sends the head of the response that was drafted, and begins with its body.
-    #[cold]
-    pub(crate) fn begin_stream(
-        &mut self,
-        session: &mut Session,
-        beginning: Beginning,
-        answer: Answer,
-        serial: u64,
-        cx: &mut Context<'_, Self>,
-    ) {
-        let Beginning { mut source, length, pulse } = beginning;
-        if self.draft.fault.is_some() {
-            source.ended(Ended::Cut);
-            return self.send(answer, cx);
-        }
-        let now = cx.now();
-        self.out.clear();
-        let head = self.draft.head(&mut self.out, answer, self.date.text(now), !cx.is_draining(), true);
-        let (body, left) = match length {
-            Length::Open => (head.chunked(), None),
-            Length::Sized(length) => (head.sized(length), Some(length)),
-        };
-        let status = cx.answer(&self.out);
-        if left.is_some() {
-            // It ends by itself, and who has ended their side may wait for it.
-            cx.pause();
-        } else {
-            hold(cx.codec_state());
-        }
-        let state = State {
-            fate: if body.is_none() { Fate::Ended } else { Fate::Going },
-            left: left.filter(|_| !body.is_none()),
-            body,
-            serial,
-            jobs: 0,
-            full: status != SendStatus::Queued,
-            again: None,
-            until: self.draft.deadline.map(|deadline| now + deadline),
-            pulse: pulse.map(|(every, piece)| Pulse { every, piece, due: now + every }),
-            groups: Vec::new(),
-        };
-        session.mode = Mode::Stream(Box::new(Streaming { source, state }));
-        self.with_stream(session, cx, pull);
-    }
-
-    /// There is room in the outbox again.
-    pub(crate) fn stream_drained(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
-        self.with_stream(session, cx, |source, out| {
-            out.state.full = false;
-            pull(source, out);
-        });
-    }
-
-    /// Something is due.
-    pub(crate) fn stream_timer(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
-        self.with_stream(session, cx, |source, out| {
-            let now = out.now();
-            if out.state.until.is_some_and(|until| until <= now) {
-                return out.abort();
-            }
-            if out.state.again.is_some_and(|again| again <= now) {
-                out.state.again = None;
-                pull(source, out);
-            }
-            if let Some(pulse) = &mut out.state.pulse
-                && pulse.due <= now
-            {
-                pulse.due = now + pulse.every;
-                let piece = pulse.piece;
-                // What waits to be sent is a sign of life too.
-                if out.outbox_len() == 0 {
-                    out.send(piece);
-                }
-            }
-        });
-    }
-
-    /// The server shuts down.
-    pub(crate) fn drain_stream(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
-        self.with_stream(session, cx, |source, out| source.drain(out));
-    }
-
-    /// Calls the source, and does what follows from what it wants.
-    fn with_stream(
-        &mut self,
-        session: &mut Session,
-        cx: &mut Context<'_, Self>,
-        call: impl FnOnce(&mut dyn Source, &mut Stream<'_, '_>),
-    ) {
-        let mut streaming = match mem::take(&mut session.mode) {
-            Mode::Stream(streaming) => streaming,
-            other => return session.mode = other,
-        };
-        let Streaming { source, state } = &mut *streaming;
-        call(&mut **source, &mut Stream { cx, state });
-        if state.left == Some(0) && state.fate == Fate::Going {
-            state.fate = Fate::Ended;
-        }
-        match state.fate {
-            Fate::Going => {
-                let due = [state.again, state.until, state.pulse.as_ref().map(|pulse| pulse.due)];
-                match due.into_iter().flatten().min() {
-                    Some(due) => cx.set_timer(due.saturating_sub(cx.now())),
-                    None => cx.cancel_timer(),
-                }
-                session.mode = Mode::Stream(streaming);
-            }
-            Fate::Ended if state.left.is_none_or(|left| left == 0) => self.end_stream(*streaming, cx),
-            Fate::Ended | Fate::Aborted => {
-                if let Some(left) = state.left.filter(|_| state.fate == Fate::Ended) {
-                    tracing::error!(left, "a source ended before it sent what was said; its connection is broken");
-                }
-                cx.reset();
-                source.ended(Ended::Cut);
-            }
-        }
-    }
-
-    /// Ends the body, and goes on with the connection.
-    fn end_stream(&mut self, streaming: Streaming, cx: &mut Context<'_, Self>) {
-        let Streaming { mut source, state } = streaming;
-        for group in state.groups {
-            cx.leave(group);
-        }
-        self.out.clear();
-        let mut persistence = state.body.finish(&mut self.out);
-        if !self.out.is_empty() {
-            cx.answer(&self.out);
-        }
-        if cx.is_draining() {
-            persistence = Persistence::Close;
-        }
-        release(cx.codec_state());
-        cx.resume();
-        cx.decode_again();
-        self.go_on(persistence, cx);
-        source.ended(Ended::Whole);
-    }
-}
-
-fn pull(source: &mut dyn Source, out: &mut Stream<'_, '_>) {
-    if out.state.has_room() {
-        source.pull(out);
-    }
-}
-
-/// Has the next request wait.
-fn hold(spoken: &mut Spoken) {
-    if let Spoken::Http(state) = spoken {
-        *spoken = Spoken::Held(mem::take(state));
-    }
-}
-
-/// Lets the next request come.
-fn release(spoken: &mut Spoken) {
-    if let Spoken::Held(state) = spoken {
-        *spoken = Spoken::Http(mem::take(state));
-    }
 }

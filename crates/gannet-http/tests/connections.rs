@@ -109,6 +109,9 @@ fn bodies_come_whole_however_they_are_sent() {
             "POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n",
         );
         assert_eq!(client.response(false).body, "hello");
+        client.send("POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1");
+        client.send(&format!("\r\nx\r\n{}0\r\n\r\n", "1\r\nx\r\n".repeat(999)));
+        assert_eq!(client.response(false).body, "x".repeat(1_000));
         let long = "x".repeat(500_000);
         client.send(&format!("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{long}", long.len()));
         assert_eq!(client.response(false).body, long);
@@ -170,7 +173,7 @@ fn who_sends_no_whole_request_in_time_does_not_keep_the_connection() {
     let time = Duration::from_secs(1);
     for driver in drivers() {
         let routes = routes();
-        let service = move || HttpService::new(&routes).keep_alive(time).request_timeout(time);
+        let service = move || HttpService::new(&routes).keep_alive(time).request_timeout(time).body_pace(10, time);
         let rig = Rig::with(driver, service);
         // Nothing, or a part of the first request.
         let (mut silent, mut slow) = (rig.connect(), rig.connect());
@@ -185,7 +188,7 @@ fn who_sends_no_whole_request_in_time_does_not_keep_the_connection() {
         slow_body.send("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
         slow_body.read("HTTP/1.1 100 Continue\r\n\r\n".len());
         slow_body.send("he");
-        for client in [&mut slow_again, &mut slow_body] {
+        for client in [&mut slow, &mut slow_again, &mut slow_body] {
             assert_eq!(client.response(false).status, 408);
         }
         for client in [&mut silent, &mut slow, &mut idle, &mut slow_again, &mut slow_body] {

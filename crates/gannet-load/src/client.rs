@@ -1,170 +1,42 @@
 //! A simulated client: a session on a reactor, not a thread, and without a buffer while it waits.
 
-use std::collections::VecDeque;
+mod exchange;
+mod session;
+
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use gannet::proto::{DecodeError, http};
 use gannet::{CloseReason, Context, Drain, Message, Service, Timeouts};
 
+pub use self::session::Session;
+use self::session::Stage;
 use crate::plan::{Mode, Phase, Plan};
 use crate::record::Record;
-use crate::scenario::{Expected, Scenario, Wrong};
+use crate::scenario::{Aside, Expected, Scenario, Wrong};
+use crate::tls::Handshake;
 
-/// Requests without an answer on one connection, at the most; the schedule's further ones are counted as never sent.
-const MOST_PENDING: u32 = 1 << 16;
-
-/// In place of a number of requests: the login was sent and its answer has not come.
-const LOGGING_IN: u32 = u32::MAX;
-
-/// Requests that were sent together and wait for their answers. What a closed loop sends in one turn is one of these,
-/// however deep it is.
-struct Pending {
-    intended_ns: u64,
-    sent_ns: u64,
-    /// How many still wait.
-    requests: u32,
-    /// Whether they belong to the measured time.
-    counts: bool,
-}
+/// A message that says it was sent longer ago, or so far in the future, says something else: an hour, in ns.
+const LONGEST_WAY_NS: u64 = 3_600_000_000_000;
 
 /// The clients of one reactor.
 pub struct Client<S: Scenario> {
     plan: Arc<Plan<S>>,
     record: Arc<Mutex<Record>>,
-}
-
-/// One client.
-pub struct Session<S: Scenario> {
-    number: u32,
-    /// Requests without an answer; [`LOGGING_IN`] while there are none yet.
-    outstanding: u32,
-    /// Requests answered: the number of the oldest one that is not.
-    answered: u64,
-    /// Boxed on purpose: it is there only while answers are awaited, and most clients wait for none.
-    #[allow(clippy::box_collection)]
-    pending: Option<Box<VecDeque<Pending>>>,
-    progress: S::Progress,
-    /// The next intended moment on the reactor's clock, of an open loop.
-    due_ns: u64,
-    /// When the connect began, on the run's clock.
-    dialed_ns: u64,
-}
-
-impl<S: Scenario> Default for Session<S> {
-    fn default() -> Self {
-        Self::new(0, Duration::ZERO)
-    }
-}
-
-impl<S: Scenario> Session<S> {
-    /// The client with this number, whose connect begins now.
-    pub fn new(number: u32, now: Duration) -> Self {
-        Self {
-            number,
-            outstanding: 0,
-            answered: 0,
-            pending: None,
-            progress: S::Progress::default(),
-            due_ns: 0,
-            dialed_ns: now.as_nanos() as u64,
-        }
-    }
+    /// When this reactor's clock was 0, ns since 1970 (UTC): the earliest that was found, as the time that the reactor
+    /// says is always a little ago.
+    zero_unix_ns: u64,
 }
 
 impl<S: Scenario> Client<S> {
     /// Clients that follow a plan and write into a record.
     pub fn new(plan: Arc<Plan<S>>, record: Arc<Mutex<Record>>) -> Self {
-        Self { plan, record }
+        Self { plan, record, zero_unix_ns: u64::MAX }
     }
 
     fn record(&self) -> MutexGuard<'_, Record> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sends so many requests.
-    fn request(
-        &self,
-        session: &mut Session<S>,
-        wanted: u32,
-        intended_ns: u64,
-        record: &mut Record,
-        cx: &mut Context<'_, Self>,
-    ) {
-        let now_ns = cx.now().as_nanos() as u64;
-        let counts = self.plan.phase() == Phase::Measure;
-        let requests = wanted.min(MOST_PENDING - session.outstanding);
-        if counts {
-            record.counts.never_sent += u64::from(wanted - requests);
-        }
-        if requests == 0 {
-            return;
-        }
-        if counts {
-            record.counts.sent += u64::from(requests);
-            record.counts.waiting += u64::from(requests);
-            if let Mode::Open { .. } = self.plan.mode {
-                record.late_ns.saturating_record_n(now_ns.saturating_sub(intended_ns), u64::from(requests));
-            }
-        }
-        let first = session.answered + u64::from(session.outstanding);
-        session.outstanding += requests;
-        session.pending.get_or_insert_default().push_back(Pending { intended_ns, sent_ns: now_ns, requests, counts });
-        for number in first..first + u64::from(requests) {
-            self.plan.scenario.ask(&self.plan.letters, session.number, number, cx);
-        }
-    }
-
-    /// Takes so many answers to the oldest requests.
-    fn answered(&self, session: &mut Session<S>, mut answers: u32, now_ns: u64, record: &mut Record) {
-        session.answered += u64::from(answers);
-        session.outstanding -= answers;
-        let Some(pending) = &mut session.pending else { return };
-        while answers > 0
-            && let Some(oldest) = pending.front_mut()
-        {
-            let taken = answers.min(oldest.requests);
-            self.record_answers(oldest, taken, now_ns, record);
-            answers -= taken;
-            oldest.requests -= taken;
-            if oldest.requests == 0 {
-                pending.pop_front();
-            }
-        }
-    }
-
-    /// Notes answers to requests that were sent together: their times are the same.
-    fn record_answers(&self, pending: &Pending, answers: u32, now_ns: u64, record: &mut Record) {
-        let answers = u64::from(answers);
-        let service_ns = now_ns.saturating_sub(pending.sent_ns);
-        let response_ns = now_ns.saturating_sub(pending.intended_ns);
-        let is_open = matches!(self.plan.mode, Mode::Open { .. });
-        record.counts.answered_ever += answers;
-        record.interval_ns.saturating_record_n(if is_open { response_ns } else { service_ns }, answers);
-        if !pending.counts {
-            return;
-        }
-        record.counts.answered += answers;
-        record.counts.waiting -= answers;
-        record.service_ns.saturating_record_n(service_ns, answers);
-        if is_open {
-            record.response_ns.saturating_record_n(response_ns, answers);
-        }
-    }
-
-    /// Sends what the schedule wants by now, and sets the timer for the next.
-    fn keep_schedule(&self, session: &mut Session<S>, interval_ns: u64, cx: &mut Context<'_, Self>) {
-        if self.plan.phase() >= Phase::Finish {
-            return;
-        }
-        let now_ns = cx.now().as_nanos() as u64;
-        let mut record = self.record();
-        while session.due_ns <= now_ns {
-            let due_ns = session.due_ns;
-            self.request(session, 1, due_ns, &mut record, cx);
-            session.due_ns += interval_ns;
-        }
-        cx.set_timer(Duration::from_nanos(session.due_ns - now_ns));
     }
 }
 
@@ -172,12 +44,14 @@ impl<S: Scenario> Client<S> {
     /// Counts a client as up, and lets it do what it is there for.
     fn begin(&self, session: &mut Session<S>, cx: &mut Context<'_, Self>) {
         let now_ns = cx.now().as_nanos() as u64;
+        session.stage = Stage::Up;
         let mut record = self.record();
         record.counts.opened += 1;
         record.counts.up += 1;
         match self.plan.mode {
             Mode::Closed { depth } => self.request(session, depth, now_ns, &mut record, cx),
             Mode::Churn => self.request(session, 1, now_ns, &mut record, cx),
+            Mode::Listen => {}
             Mode::Open { interval_ns } => {
                 // Each connection has a phase of its own: the golden ratio spreads any number of them evenly.
                 let phase = (f64::from(session.number) * 0.618_033_988_749_894_9).fract();
@@ -187,6 +61,83 @@ impl<S: Scenario> Client<S> {
         }
     }
 
+    /// Goes on where the last connection ended: what has no answer yet is asked again.
+    fn go_on(&self, session: &mut Session<S>, cx: &mut Context<'_, Self>) {
+        session.stage = Stage::Up;
+        self.record().counts.reopened += 1;
+        let first = session.answered;
+        for number in first..first + u64::from(session.outstanding) {
+            self.plan.scenario.ask(&self.plan.letters, session.number, number, cx);
+        }
+        match self.plan.mode {
+            Mode::Closed { depth } if self.plan.phase() < Phase::Finish => {
+                let wanted = depth.saturating_sub(u32::from(session.outstanding));
+                self.request(session, wanted, cx.now().as_nanos() as u64, &mut self.record(), cx);
+            }
+            Mode::Open { interval_ns } => self.keep_schedule(session, interval_ns, cx),
+            Mode::Closed { .. } | Mode::Listen | Mode::Churn => {}
+        }
+    }
+
+    /// Goes on once it is connected, and upgraded where that is needed.
+    fn log_in(&self, session: &mut Session<S>, cx: &mut Context<'_, Self>) {
+        let Some(login) = &self.plan.login else { return self.begin(session, cx) };
+        session.stage = Stage::LoggingIn;
+        self.plan.scenario.request(&login.of(session.number), cx);
+        cx.set_timer(self.plan.patience);
+    }
+
+    /// Takes what came before the upgrade was done.
+    fn upgrading(&self, session: &mut Session<S>, message: &Message<'_, Self>, cx: &mut Context<'_, Self>) {
+        match self.plan.scenario.upgraded(session.number, message) {
+            Ok(false) => {}
+            Ok(true) => {
+                cx.cancel_timer();
+                let took_ns = (self.plan.elapsed().as_nanos() as u64).saturating_sub(session.began_ns);
+                self.record().upgrade_ns.saturating_record(took_ns);
+                self.log_in(session, cx);
+            }
+            Err(reason) => self.fail(session, &reason, cx),
+        }
+    }
+
+    /// Counts a client as failed that was never up, and ends it.
+    fn fail(&self, session: &mut Session<S>, reason: &str, cx: &mut Context<'_, Self>) {
+        session.stage = Stage::Counted;
+        if self.plan.phase() < Phase::Finish {
+            self.record().counts.failed.count(reason);
+        }
+        cx.reset();
+    }
+
+    /// Counts a message that the server sent to everybody.
+    fn received(&self, sent_unix_ns: Option<u64>, cx: &Context<'_, Self>) {
+        let now_unix_ns = self.zero_unix_ns.saturating_add(cx.now().as_nanos() as u64);
+        let took_ns = sent_unix_ns.filter(|sent| now_unix_ns.abs_diff(*sent) < LONGEST_WAY_NS);
+        let took_ns = took_ns.map(|sent| now_unix_ns.saturating_sub(sent));
+        let mut record = self.record();
+        record.counts.answered_ever += 1;
+        took_ns.into_iter().for_each(|took_ns| record.interval_ns.saturating_record(took_ns));
+        if self.plan.phase() == Phase::Measure {
+            record.counts.answered += 1;
+            took_ns.into_iter().for_each(|took_ns| record.service_ns.saturating_record(took_ns));
+        }
+    }
+
+    /// Counts what a client that is up leaves behind when the server says good-bye, and ends it.
+    fn closed(&self, session: &mut Session<S>, code: Option<u16>, cx: &mut Context<'_, Self>) {
+        if session.stage == Stage::Up {
+            let mut record = self.record();
+            self.left_behind(session, &mut record);
+            match code {
+                Some(code) => record.counts.lost.count(&format!("closed_{code}")),
+                None => record.counts.lost.count("closed"),
+            }
+            session.stage = Stage::Counted;
+        }
+        cx.close_flushed();
+    }
+
     /// Takes what came before the login was answered. What is wrong ends the connection, and its close counts it.
     fn logging_in(&self, session: &mut Session<S>, message: Message<'_, Self>, cx: &mut Context<'_, Self>) {
         let login = self.plan.login.as_ref().map_or_else(Vec::new, |login| login.of(session.number));
@@ -194,43 +145,29 @@ impl<S: Scenario> Client<S> {
             Ok(false) => {}
             Ok(true) => {
                 cx.cancel_timer();
-                (session.outstanding, session.progress) = (0, S::Progress::default());
+                session.progress = S::Progress::default();
                 self.begin(session, cx);
             }
             Err(Wrong) => cx.reset(),
         }
     }
-}
 
-impl<S: Scenario> Client<S> {
-    /// Counts an error in answer to the oldest request. It is no right answer, so that its time is in no histogram.
-    fn refused(&self, session: &mut Session<S>, kind: &[u8], cx: &mut Context<'_, Self>) {
-        let mut record = self.record();
-        let Some(oldest) = session.pending.as_mut().and_then(|pending| pending.front_mut()) else {
-            *record.counts.errors.entry("wrong_bytes").or_default() += 1;
-            return cx.reset();
-        };
-        if oldest.counts {
-            record.counts.waiting -= 1;
-            record.counts.refused(kind);
+    /// Counts what a client that is gone leaves behind.
+    fn left_behind(&self, session: &Session<S>, record: &mut Record) {
+        record.counts.up -= 1;
+        let counted = session.counted();
+        record.counts.waiting -= counted;
+        if counted > 0 {
+            record.counts.errors.add("lost_with_connection", counted);
         }
-        oldest.requests -= 1;
-        if oldest.requests == 0
-            && let Some(pending) = &mut session.pending
-        {
-            pending.pop_front();
-        }
-        session.answered += 1;
-        session.outstanding -= 1;
-        match self.plan.mode {
-            Mode::Closed { .. } if self.plan.phase() < Phase::Finish => {
-                self.request(session, 1, cx.now().as_nanos() as u64, &mut record, cx);
-            }
-            Mode::Churn => cx.reset(),
-            _ => {}
-        }
-        if session.outstanding == 0 {
-            session.pending = None;
+    }
+
+    /// Opens the next connection of a client.
+    fn dial(&self, session: Session<S>, cx: &mut Context<'_, Self>) {
+        if let Some(outbound) = self.plan.outbound.get() {
+            let connect = self.plan.connect(session.number);
+            // The address was good for the first connect.
+            let _ = cx.connect(*outbound, &connect, session);
         }
     }
 }
@@ -255,30 +192,57 @@ impl<S: Scenario> Service for Client<S> {
     }
 
     fn connected(&mut self, session: &mut Session<S>, cx: &mut Context<'_, Self>) {
-        let took_ns = (self.plan.elapsed().as_nanos() as u64).saturating_sub(session.dialed_ns);
-        self.record().connect_ns.saturating_record(took_ns);
-        let Some(login) = &self.plan.login else { return self.begin(session, cx) };
-        session.outstanding = LOGGING_IN;
-        self.plan.scenario.request(&login.of(session.number), cx);
+        let now_ns = self.plan.elapsed().as_nanos() as u64;
+        let mut record = self.record();
+        let mut connected_ns = now_ns;
+        if let Some(handshake) = cx.filter_info::<Handshake>() {
+            connected_ns = handshake.began_ns();
+            record.handshake_ns.saturating_record(now_ns.saturating_sub(connected_ns));
+            record.counts.resumed += u64::from(handshake.is_resumed());
+        }
+        record.connect_ns.saturating_record(connected_ns.saturating_sub(session.began_ns));
+        drop(record);
+        if session.stage == Stage::Redialing {
+            return self.go_on(session, cx);
+        }
+        let zero_unix_ns = self.plan.unix_ns().saturating_sub(cx.now().as_nanos() as u64);
+        self.zero_unix_ns = self.zero_unix_ns.min(zero_unix_ns);
+        if !self.plan.scenario.upgrade(session.number, cx) {
+            return self.log_in(session, cx);
+        }
+        session.stage = Stage::Upgrading;
+        session.began_ns = now_ns;
         cx.set_timer(self.plan.patience);
     }
 
-    fn connect_failed(&mut self, session: Session<S>, error: &io::Error, cx: &mut Context<'_, Self>) {
-        if self.plan.phase() >= Phase::Finish {
+    fn connect_failed(&mut self, session: Session<S>, error: &io::Error, _: &mut Context<'_, Self>) {
+        let phase = self.plan.phase();
+        let mut record = self.record();
+        if session.stage == Stage::Redialing && phase < Phase::Over {
+            self.left_behind(&session, &mut record);
+        } else if phase >= Phase::Finish {
             return;
         }
-        *self.record().counts.failed.entry(kind_name(error.kind())).or_default() += 1;
-        drop(session);
-        let _ = cx;
+        record.counts.failed.count(kind_name(error.kind()));
     }
 
     fn message(&mut self, session: &mut Session<S>, message: Message<'_, Self>, cx: &mut Context<'_, Self>) {
-        if self.plan.scenario.is_ping(&message) {
-            cx.send([b""]);
-            return;
+        if session.stage == Stage::Upgrading {
+            return self.upgrading(session, &message, cx);
         }
-        if session.outstanding == LOGGING_IN {
+        match self.plan.scenario.aside(&message, session.number, cx) {
+            Some(Aside::Handled) => return,
+            Some(Aside::Closed { code }) => return self.closed(session, code, cx),
+            Some(Aside::Unasked | Aside::Received { .. }) if session.stage == Stage::LoggingIn => {}
+            Some(Aside::Unasked) => return,
+            Some(Aside::Received { sent_unix_ns }) => return self.received(sent_unix_ns, cx),
+            None => {}
+        }
+        if session.stage == Stage::LoggingIn {
             return self.logging_in(session, message, cx);
+        }
+        if let Some(status) = self.plan.scenario.status(&mut session.progress, &message) {
+            self.record().counts.status(status, session.oldest_counts());
         }
         if let Some(kind) = self.plan.scenario.refusal(&message) {
             return self.refused(session, kind, cx);
@@ -293,32 +257,37 @@ impl<S: Scenario> Service for Client<S> {
         let mut record = self.record();
         match self.plan.scenario.answer(&mut session.progress, message, expected) {
             Err(Wrong) => {
-                *record.counts.errors.entry("wrong_bytes").or_default() += 1;
+                record.counts.errors.count("wrong_bytes");
                 cx.reset();
             }
             Ok(answers) => {
-                let now_ns = cx.now().as_nanos() as u64;
                 // No more than were outstanding.
                 let answers = answers as u32;
-                self.answered(session, answers, now_ns, &mut record);
-                match self.plan.mode {
-                    Mode::Closed { .. } if self.plan.phase() < Phase::Finish => {
-                        self.request(session, answers, now_ns, &mut record, cx);
-                    }
-                    Mode::Churn if answers > 0 => cx.reset(),
-                    _ => {}
-                }
-                if session.outstanding == 0 {
-                    // While it waits for its next turn it needs none.
-                    session.pending = None;
-                }
+                self.answered(session, answers, cx.now().as_nanos() as u64, &mut record);
+                self.next(session, answers, &mut record, cx);
             }
         }
     }
 
+    fn malformed(&mut self, session: &mut Session<S>, error: &DecodeError, cx: &mut Context<'_, Self>) {
+        if session.stage == Stage::Upgrading {
+            return self.fail(session, "upgrade_wrong", cx);
+        }
+        if session.stage != Stage::Up {
+            return;
+        }
+        let kind = match error {
+            DecodeError::TooLarge { .. } | DecodeError::Http(http::Error::BodyTooLarge { .. }) => "too_large",
+            _ => "wrong_bytes",
+        };
+        self.record().counts.errors.count(kind);
+    }
+
     fn timer(&mut self, session: &mut Session<S>, cx: &mut Context<'_, Self>) {
-        if session.outstanding == LOGGING_IN {
-            return cx.reset();
+        match session.stage {
+            Stage::Upgrading => return self.fail(session, "upgrade_timed_out", cx),
+            Stage::LoggingIn => return cx.reset(),
+            _ => {}
         }
         if let Mode::Open { interval_ns } = self.plan.mode {
             self.keep_schedule(session, interval_ns, cx);
@@ -330,36 +299,35 @@ impl<S: Scenario> Service for Client<S> {
     }
 
     fn close(&mut self, session: Session<S>, reason: CloseReason, cx: &mut Context<'_, Self>) {
-        let mut record = self.record();
-        if session.outstanding == LOGGING_IN {
-            // It was never up.
-            if self.plan.phase() < Phase::Finish {
-                *record.counts.failed.entry("login").or_default() += 1;
-            }
-            return;
-        }
-        record.counts.up -= 1;
-        let pending = session.pending.iter().flat_map(|pending| pending.iter());
-        let counted: u64 = pending.filter(|pending| pending.counts).map(|pending| u64::from(pending.requests)).sum();
         let phase = self.plan.phase();
         if phase == Phase::Over {
             return;
         }
-        record.counts.waiting -= counted;
-        if counted > 0 {
-            *record.counts.errors.entry("lost_with_connection").or_default() += counted;
+        let may_end =
+            reason == CloseReason::Peer && session.outstanding == 0 && self.plan.scenario.may_end(&session.progress);
+        match session.stage {
+            Stage::Counted => return,
+            Stage::Upgrading | Stage::LoggingIn => {
+                // It was never up.
+                if phase < Phase::Finish {
+                    let reason = if session.stage == Stage::Upgrading { "upgrade_closed" } else { "login" };
+                    self.record().counts.failed.count(reason);
+                }
+                return;
+            }
+            Stage::Spent => return self.dial(session.again(self.plan.elapsed()), cx),
+            Stage::Up if may_end => return self.dial(session.again(self.plan.elapsed()), cx),
+            _ => {}
         }
+        let mut record = self.record();
+        self.left_behind(&session, &mut record);
         if reason != CloseReason::Service {
-            *record.counts.lost.entry(reason.name()).or_default() += 1;
+            // The engine knows filters, and here they are TLS.
+            record.counts.lost.count(if reason == CloseReason::Filter { "tls" } else { reason.name() });
         }
         drop(record);
-        if self.plan.mode == Mode::Churn
-            && phase < Phase::Finish
-            && let Some(outbound) = self.plan.outbound.get()
-        {
-            let next = Session::new(session.number, self.plan.elapsed());
-            // The address was good for the first connect.
-            let _ = cx.connect(*outbound, &self.plan.connect(session.number), next);
+        if self.plan.mode == Mode::Churn && phase < Phase::Finish {
+            self.dial(Session::new(session.number, self.plan.elapsed()), cx);
         }
     }
 }
@@ -371,6 +339,8 @@ fn kind_name(kind: io::ErrorKind) -> &'static str {
         io::ErrorKind::ConnectionReset => "reset",
         io::ErrorKind::TimedOut => "timed_out",
         io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => "no_port",
+        // Only a handshake fails so: what came is not right, or it ended before it was done.
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => "tls",
         io::ErrorKind::NotFound => "not_found",
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "unreachable",
         _ => "other",

@@ -4,11 +4,14 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use gannet::{Address, DriverChoice};
+use gannet_tls::TlsClient;
 
 use crate::login::Login;
 use crate::plan::Mode;
 use crate::results::Asked;
+use crate::scenario::http::Request;
 use crate::scenario::redis::Workload;
+use crate::scenario::ws;
 
 /// What clients do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +27,10 @@ pub enum Kind {
     Connect,
     /// Open and hold, with a frame exchanged at each heartbeat.
     Idle,
+    /// HTTP requests.
+    Http,
+    /// Messages of WebSocket.
+    Ws,
     /// Commands of the Redis protocol.
     Redis,
 }
@@ -38,6 +45,8 @@ impl Kind {
             Self::Frames => "frames",
             Self::Connect => "connect",
             Self::Idle => "idle",
+            Self::Http => "http",
+            Self::Ws => "ws",
             Self::Redis => "redis",
         }
     }
@@ -56,6 +65,8 @@ pub struct Config {
     pub connections: u32,
     /// Connections opened in a second; `None` is as fast as they come up.
     pub ramp_per_second: Option<f64>,
+    /// Whom to trust, where the target speaks TLS.
+    pub tls: Option<TlsClient>,
     /// What each sends first, and whose answer it awaits before it counts as up.
     pub login: Option<Login>,
     /// How long a connect may take, and a login.
@@ -72,9 +83,14 @@ pub struct Config {
     pub depth: u32,
     /// Bytes of a payload.
     pub size: usize,
+    /// Which request of HTTP.
+    pub http: Request,
+    /// What clients of WebSocket do.
+    pub ws: ws::Workload,
     /// Which commands of Redis, and of which keys.
     pub redis: Workload,
-    /// From one frame of an idle connection to its next.
+    /// From one frame of an idle connection to its next, and from one ping to the next of connections that hold; these
+    /// send none where it is 0.
     pub heartbeat: Duration,
     /// Threads.
     pub reactors: usize,
@@ -92,10 +108,13 @@ impl Config {
     pub fn new(kind: Kind, target: Address) -> Self {
         Self {
             kind,
+            http: Request::new(host(&target)),
+            ws: ws::Workload::new(host(&target)),
             target,
             sources: Vec::new(),
             connections: 1,
             ramp_per_second: None,
+            tls: None,
             login: None,
             patience: Duration::from_secs(10),
             warmup: Duration::from_secs(1),
@@ -114,13 +133,28 @@ impl Config {
     }
 
     /// How clients behave.
-    pub(crate) fn mode(&self) -> Mode {
+    #[must_use]
+    pub fn mode(&self) -> Mode {
         let every = |interval: Duration| Mode::Open { interval_ns: interval.as_nanos().max(1) as u64 };
         match (self.kind, self.rate_per_second) {
             (Kind::Connect, _) => Mode::Churn,
             (Kind::Idle, _) => every(self.heartbeat),
+            (Kind::Ws, _) if self.ws.mode == ws::Mode::Receive => Mode::Listen,
+            (Kind::Ws, _) if self.ws.mode == ws::Mode::Hold && self.heartbeat.is_zero() => Mode::Listen,
+            (Kind::Ws, _) if self.ws.mode == ws::Mode::Hold => every(self.heartbeat),
             (_, Some(rate)) => every(Duration::from_secs_f64(f64::from(self.connections.max(1)) / rate)),
             (_, None) => Mode::Closed { depth: self.depth },
+        }
+    }
+
+    /// Bytes of a request's payload.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
+        match self.kind {
+            Kind::Http => self.http.body.len(),
+            Kind::Ws if self.ws.mode == ws::Mode::Hold => 8,
+            Kind::Ws if self.ws.mode == ws::Mode::Receive => 0,
+            _ => self.size,
         }
     }
 
@@ -134,11 +168,17 @@ impl Config {
             login: self.login.is_some(),
             rate_per_second: match self.mode() {
                 Mode::Open { interval_ns } => Some(f64::from(self.connections) * 1e9 / interval_ns as f64),
-                Mode::Closed { .. } | Mode::Churn => None,
+                Mode::Closed { .. } | Mode::Listen | Mode::Churn => None,
             },
             depth: self.depth,
-            size: self.size,
-            workload: (self.kind == Kind::Redis).then(|| self.redis.to_string()),
+            listens: self.mode() == Mode::Listen,
+            size: self.payload_bytes(),
+            workload: match self.kind {
+                Kind::Http => Some(self.http.to_string()),
+                Kind::Ws => Some(self.ws.to_string()),
+                Kind::Redis => Some(self.redis.to_string()),
+                _ => None,
+            },
             duration: self.duration,
             warmup: self.warmup,
             hold: self.hold,
@@ -146,5 +186,13 @@ impl Config {
             reactors: self.reactors,
             driver: driver.to_owned(),
         }
+    }
+}
+
+/// What a target is called in `Host`, where nobody has written its name.
+fn host(target: &Address) -> String {
+    match target {
+        Address::Tcp(address) | Address::Tls(address) | Address::Udp(address) => address.to_string(),
+        _ => "localhost".to_owned(),
     }
 }

@@ -63,6 +63,15 @@ pub(crate) fn by_name(counts: &[(String, u64)]) -> BTreeMap<String, u64> {
     map
 }
 
+/// Answers by the class of their status, as `2xx`.
+pub(crate) fn by_class(statuses: &[(u16, u64)]) -> BTreeMap<String, u64> {
+    let mut map = BTreeMap::new();
+    for (status, count) in statuses {
+        *map.entry(format!("{}xx", status / 100)).or_default() += count;
+    }
+    map
+}
+
 fn total(by_reason: &[(String, u64)]) -> u64 {
     by_reason.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
 }

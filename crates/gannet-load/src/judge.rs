@@ -8,11 +8,12 @@ const LATE_NS: u64 = 10_000_000;
 /// Share of a processor from which on a reactor had none left.
 const BUSY: f64 = 0.97;
 
-/// Why the figures cannot be trusted, a sentence each.
-pub(crate) fn judge(record: &Record, busy: Option<f64>, is_open: bool) -> Vec<String> {
+/// Why the figures cannot be trusted, a sentence each. `keeps_time` says that requests are late only by what this program
+/// does.
+pub(crate) fn judge(record: &Record, busy: Option<f64>, keeps_time: bool) -> Vec<String> {
     let mut invalid = Vec::new();
     let late_ns = record.late_ns.value_at_quantile(0.99);
-    if is_open && late_ns > LATE_NS {
+    if keeps_time && late_ns > LATE_NS {
         invalid.push(format!(
             "requests were written late: the 99th percentile by {} ms; the load generator could not keep its schedule",
             late_ns / 1_000_000

@@ -20,5 +20,6 @@ pub mod results;
 pub mod run;
 pub mod scenario;
 pub mod sources;
+mod tls;
 pub mod units;
 mod usage;

@@ -1,17 +1,18 @@
 //! What all simulated clients of a run share: what to do, and how far the run has come.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime};
 
-use gannet::{Address, Connect, Outbound};
+use gannet::{Address, Connect, Filters, Outbound};
 
 use crate::client::Client;
 use crate::config::Config;
 use crate::letters::Letters;
 use crate::login::Login;
 use crate::scenario::Scenario;
+use crate::tls::Handshakes;
 
 /// How a client behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub enum Mode {
         /// From one request of a connection to its next, ns.
         interval_ns: u64,
     },
+    /// No requests: what the server sends is taken.
+    Listen,
     /// One exchange, then the connection is closed and opened again.
     Churn,
 }
@@ -61,6 +64,8 @@ pub struct Plan<S: Scenario> {
     pub sources: Vec<IpAddr>,
     /// What each says first, where it says something.
     pub login: Option<Login>,
+    /// What is between the clients and their target, where that speaks TLS.
+    pub tls: Option<Arc<dyn Filters>>,
     /// Bytes of a payload.
     pub size: usize,
     /// Where payloads come from.
@@ -70,32 +75,40 @@ pub struct Plan<S: Scenario> {
     /// The engine's name for this service.
     pub outbound: OnceLock<Outbound<Client<S>>>,
     began: Instant,
+    /// The same moment since 1970 (UTC), ns.
+    began_unix_ns: u64,
     phase: AtomicU8,
+    /// When the measured time ended, on the run's clock.
+    finished_ns: AtomicU64,
 }
 
 impl<S: Scenario> Plan<S> {
     /// A plan for a run that begins now.
     pub fn new(scenario: S, config: &Config) -> Self {
+        #[allow(clippy::disallowed_methods)] // The load generator is where its time comes from.
+        let began = Instant::now();
         Self {
             scenario,
             mode: config.mode(),
             target: config.target.clone(),
             sources: config.sources.clone(),
             login: config.login.clone(),
+            tls: config.tls.clone().map(|client| Arc::new(Handshakes::new(client, began)) as Arc<dyn Filters>),
             size: config.size,
             letters: Letters::new(config.size),
             patience: config.patience,
             outbound: OnceLock::new(),
-            #[allow(clippy::disallowed_methods)] // The load generator is where its time comes from.
-            began: Instant::now(),
+            began,
+            began_unix_ns: unix_ns(),
             phase: AtomicU8::new(Phase::Ramp as u8),
+            finished_ns: AtomicU64::new(0),
         }
     }
 
     /// How far the run has come.
     #[inline]
     pub fn phase(&self) -> Phase {
-        match self.phase.load(Ordering::Relaxed) {
+        match self.phase.load(Ordering::Acquire) {
             0 => Phase::Ramp,
             1 => Phase::Warmup,
             2 => Phase::Measure,
@@ -107,7 +120,16 @@ impl<S: Scenario> Plan<S> {
 
     /// Goes on with the run.
     pub fn set_phase(&self, phase: Phase) {
-        self.phase.store(phase as u8, Ordering::Relaxed);
+        if phase == Phase::Finish {
+            self.finished_ns.store(self.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        }
+        // Who sees the phase sees when it began.
+        self.phase.store(phase as u8, Ordering::Release);
+    }
+
+    /// Time since no request is sent any more, ns; for phases from `Finish` on.
+    pub fn since_finish_ns(&self) -> u64 {
+        (self.elapsed().as_nanos() as u64).saturating_sub(self.finished_ns.load(Ordering::Relaxed))
     }
 
     /// Time since the run began, on a clock that all threads share.
@@ -115,12 +137,28 @@ impl<S: Scenario> Plan<S> {
         self.began.elapsed()
     }
 
+    /// The time, ns since 1970 (UTC). It is as steady as [`Plan::elapsed`], however the machine's clock is set meanwhile.
+    pub fn unix_ns(&self) -> u64 {
+        self.began_unix_ns + self.elapsed().as_nanos() as u64
+    }
+
     /// Where a connection goes and comes from.
     pub fn connect(&self, connection: u32) -> Connect {
         let connect = Connect::to(self.target.clone()).timeout(self.patience);
+        let connect = match &self.tls {
+            Some(filters) => connect.through(filters.clone()),
+            None => connect,
+        };
         match self.sources.get(connection as usize % self.sources.len().max(1)) {
             Some(source) => connect.from(SocketAddr::new(*source, 0)),
             None => connect,
         }
     }
+}
+
+/// What the machine's clock says.
+#[allow(clippy::disallowed_methods)] // The load generator is where its time comes from.
+fn unix_ns() -> u64 {
+    // A machine that believes in a time before 1970 knows nothing of when anything was sent.
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
 }

@@ -1,8 +1,12 @@
 //! What one reactor's clients have done and seen. The reactor writes it, the run's thread reads it once a second.
 
+mod reasons;
+
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
+
+pub use self::reasons::Reasons;
 
 /// The longest time that is told apart from longer ones: an hour, in ns.
 const LONGEST_NS: u64 = 3_600_000_000_000;
@@ -18,9 +22,6 @@ fn empty() -> Histogram<u64> {
     #[allow(clippy::unwrap_used, reason = "three digits are within the crate's 0 to 5")]
     Histogram::new(3).unwrap()
 }
-
-/// Counts by reason.
-pub type Reasons = BTreeMap<&'static str, u64>;
 
 /// What was counted.
 #[derive(Clone, Debug, Default)]
@@ -43,20 +44,17 @@ pub struct Counts {
     pub never_sent: u64,
     /// Requests of the measured time that wait for an answer.
     pub waiting: u64,
-    /// What went wrong, by kind.
+    /// What went wrong, by kind: this program's names, and those that the server gave its errors.
     pub errors: Reasons,
-    /// Errors that the server answered with, by the kind it named.
-    pub refusals: BTreeMap<String, u64>,
+    /// Connections that took the place of one that the server ended as it may.
+    pub reopened: u64,
+    /// TLS handshakes that took up an earlier session.
+    pub resumed: u64,
+    /// Answers of the measured time by status, of scenarios that know such.
+    pub statuses: BTreeMap<u16, u64>,
+    /// The same of any time by class: 2xx to 5xx.
+    pub classes_ever: [u64; 4],
 }
-
-/// Kinds of refusals that are told apart: a server may name any.
-const MOST_KINDS: usize = 32;
-
-/// The most bytes of such a name.
-const LONGEST_KIND_BYTES: usize = 32;
-
-/// What refusals of all further kinds are counted as.
-const OTHER: &str = "other";
 
 /// See the module.
 pub struct Record {
@@ -70,6 +68,10 @@ pub struct Record {
     pub late_ns: Histogram<u64>,
     /// From the start of a connect to its end.
     pub connect_ns: Histogram<u64>,
+    /// From the connection to the end of its TLS handshake.
+    pub handshake_ns: Histogram<u64>,
+    /// From there to its upgrade.
+    pub upgrade_ns: Histogram<u64>,
     /// Response times (service times of a closed loop) since somebody last looked.
     pub interval_ns: Histogram<u64>,
 }
@@ -82,6 +84,8 @@ impl Default for Record {
             service_ns: times(),
             late_ns: times(),
             connect_ns: times(),
+            handshake_ns: times(),
+            upgrade_ns: times(),
             interval_ns: times(),
         }
     }
@@ -97,43 +101,39 @@ impl Counts {
         self.answered_ever += other.answered_ever;
         self.never_sent += other.never_sent;
         self.waiting += other.waiting;
+        self.reopened += other.reopened;
+        self.resumed += other.resumed;
         for (mine, others) in
             [(&mut self.failed, &other.failed), (&mut self.lost, &other.lost), (&mut self.errors, &other.errors)]
         {
-            others.iter().for_each(|(reason, count)| *mine.entry(reason).or_default() += count);
+            others.iter().for_each(|(reason, count)| mine.add(reason, count));
         }
-        other.refusals.iter().for_each(|(name, count)| self.add_refusals(name, *count));
+        other.statuses.iter().for_each(|(status, count)| *self.statuses.entry(*status).or_default() += count);
+        self.classes_ever.iter_mut().zip(other.classes_ever).for_each(|(mine, others)| *mine += others);
     }
 
-    /// Counts a refusal.
-    pub fn refused(&mut self, kind: &[u8]) {
-        let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-        let name = match std::str::from_utf8(kind) {
-            Ok(name) if (1..=LONGEST_KIND_BYTES).contains(&kind.len()) && kind.iter().all(is_name) => name,
-            _ => OTHER,
-        };
-        self.add_refusals(name, 1);
-    }
-
-    fn add_refusals(&mut self, name: &str, more: u64) {
-        if let Some(count) = self.refusals.get_mut(name) {
-            *count += more;
-            return;
+    /// Counts an answer with this status, which belongs to the measured time or not.
+    pub fn status(&mut self, status: u16, counts: bool) {
+        if let Some(class) =
+            (status / 100).checked_sub(2).and_then(|class| self.classes_ever.get_mut(usize::from(class)))
+        {
+            *class += 1;
         }
-        let name = if self.refusals.len() < MOST_KINDS { name } else { OTHER };
-        *self.refusals.entry(name.to_owned()).or_default() += more;
+        if counts {
+            *self.statuses.entry(status).or_default() += 1;
+        }
     }
 
     /// All failed connects.
     #[must_use]
     pub fn all_failed(&self) -> u64 {
-        self.failed.values().sum()
+        self.failed.all()
     }
 
     /// All errors.
     #[must_use]
     pub fn all_errors(&self) -> u64 {
-        self.errors.values().chain(self.refusals.values()).sum()
+        self.errors.all()
     }
 }
 
@@ -146,34 +146,12 @@ impl Record {
             (&mut self.service_ns, &other.service_ns),
             (&mut self.late_ns, &other.late_ns),
             (&mut self.connect_ns, &other.connect_ns),
+            (&mut self.handshake_ns, &other.handshake_ns),
+            (&mut self.upgrade_ns, &other.upgrade_ns),
             (&mut self.interval_ns, &other.interval_ns),
         ] {
             // All have the same bounds: nothing can be left out.
             let _ = mine.add(others);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn refusals_are_counted_by_the_kind_that_was_named_as_far_as_there_are_not_too_many() {
-        let mut counts = Counts::default();
-        counts.refused(b"ERR");
-        counts.refused(b"ERR");
-        for strange in [&b""[..], b"\x1b[0m", b"no/name", &[b'A'; 33]] {
-            counts.refused(strange);
-        }
-        for kind in 0..100 {
-            counts.refused(format!("KIND{kind}").as_bytes());
-        }
-        let mut total = counts.clone();
-        total.merge(&counts);
-        assert_eq!(total.refusals["ERR"], 4);
-        assert_eq!(total.refusals.len(), MOST_KINDS);
-        assert_eq!(total.refusals[OTHER], 2 * (4 + 70));
-        assert_eq!(total.all_errors(), 2 * 106);
     }
 }

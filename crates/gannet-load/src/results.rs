@@ -21,6 +21,8 @@ pub struct Asked {
     pub rate_per_second: Option<f64>,
     /// Requests outstanding on each connection of a closed loop.
     pub depth: u32,
+    /// Whether clients send no requests, so that answers are the messages that they received.
+    pub listens: bool,
     /// Bytes of a request's payload.
     pub size: usize,
     /// Which requests, in words, where the scenario leaves a choice.
@@ -50,6 +52,10 @@ pub struct Connections {
     pub failed: Vec<(String, u64)>,
     /// That were up and ended before the run did, by reason.
     pub lost: Vec<(String, u64)>,
+    /// That took the place of one that the server ended as it may, or that carried its one request; not in `opened`.
+    pub reopened: u64,
+    /// Whose TLS handshake took up an earlier session; all others were full ones.
+    pub resumed: u64,
 }
 
 /// Requests by what became of them.
@@ -57,7 +63,7 @@ pub struct Connections {
 pub struct Requests {
     /// Sent.
     pub sent: u64,
-    /// Answered, and rightly.
+    /// Answered, and rightly; where clients only receive, messages that they received.
     pub answered: u64,
     /// Intended by the schedule of an open loop and never sent.
     pub never_sent: u64,
@@ -65,6 +71,8 @@ pub struct Requests {
     pub unanswered: u64,
     /// That went wrong, by kind (`wrong_bytes`, `lost_with_connection`, …).
     pub errors: Vec<(String, u64)>,
+    /// Answers by status, right ones and others, of scenarios that know such.
+    pub statuses: Vec<(u16, u64)>,
     /// Bytes sent, protocol included.
     pub bytes_out: u64,
     /// Bytes received.
@@ -84,6 +92,8 @@ pub struct Second {
     pub answered: u64,
     /// Errors in it.
     pub errors: u64,
+    /// Answers in it by the class of their status, 2xx to 5xx; 0 in scenarios that know no such.
+    pub classes: [u64; 4],
     /// Response times in it, in ns: median, 99th percentile, maximum; 0 where nothing was answered.
     pub p50_ns: u64,
     /// See `p50_ns`.
@@ -129,12 +139,17 @@ pub struct Results {
     pub requests: Requests,
     /// From the moment a request was intended to its answer, ns. Empty for a closed loop, which has no intended moments.
     pub response_ns: Histogram<u64>,
-    /// From the moment a request was written to its answer, ns.
+    /// From the moment a request was written to its answer, ns; where clients only receive, from the moment that a message
+    /// says it was sent at to its receipt.
     pub service_ns: Histogram<u64>,
     /// How late requests were written after the moment they were intended, ns. Empty for a closed loop.
     pub late_ns: Histogram<u64>,
     /// From the start of a connect to the connection, ns.
     pub connect_ns: Histogram<u64>,
+    /// From the connection to the end of its TLS handshake, of targets that speak TLS, ns.
+    pub handshake_ns: Histogram<u64>,
+    /// From the connection to the end of its upgrade, of scenarios that begin with one, ns.
+    pub upgrade_ns: Histogram<u64>,
     /// What came of holding connections afterwards, where that was asked for.
     pub hold: Option<Hold>,
     /// Second by second.

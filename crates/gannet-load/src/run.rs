@@ -14,7 +14,7 @@ use crate::login::Login;
 use crate::plan::{Mode, Phase, Plan};
 use crate::record::{Counts, Reasons, Record};
 use crate::results::{Connections, Hold, Requests, Results, Second, ServerUsage};
-use crate::scenario::{Echo, Frames, Lines, Redis, Scenario};
+use crate::scenario::{Echo, Frames, Http, Lines, Redis, Scenario, Ws};
 use crate::usage::{Threads, server_usage};
 
 /// Connects under way at a time: what a listener's backlog takes without dropping any.
@@ -54,6 +54,8 @@ pub fn run(config: &Config, stop: &AtomicBool, watch: &mut dyn FnMut(&Moment)) -
         Kind::Echo => run_scenario(Echo, config, stop, watch),
         Kind::Lines => run_scenario(Lines { size }, config, stop, watch),
         Kind::Frames | Kind::Connect | Kind::Idle => run_scenario(Frames { size }, config, stop, watch),
+        Kind::Http => run_scenario(Http::new(&config.http), config, stop, watch),
+        Kind::Ws => run_scenario(Ws::new(&config.ws, size), config, stop, watch),
         Kind::Redis => run_scenario(Redis::new(&config.redis, config.size), config, stop, watch),
     }
 }
@@ -68,6 +70,7 @@ struct Run<'a, S: Scenario> {
     seconds: Vec<Second>,
     answered: u64,
     errors: u64,
+    classes: [u64; 4],
     /// When the second that is now began, and when it shall end.
     second: (Duration, Duration),
     /// When the phase that is now shall end, and how long those after it take.
@@ -96,6 +99,7 @@ fn run_scenario<S: Scenario>(
     let mut limits = Limits::default();
     // What the schedule wants is written, whether the server reads it or not: that is what an open loop is.
     (limits.outbox_high, limits.outbox_hard) = (64 << 20, 1 << 30);
+    limits.carry = limits.carry.max(plan.scenario.largest_message());
     let mut engine = Engine::new()
         .reactors(config.reactors)
         .driver(config.driver)
@@ -121,6 +125,7 @@ fn run_scenario<S: Scenario>(
         seconds: Vec::new(),
         answered: 0,
         errors: 0,
+        classes: [0; 4],
         second: (Duration::ZERO, SECOND),
         phase_end: config.ramp_per_second.map_or(Duration::ZERO, |rate| {
             Duration::try_from_secs_f64(f64::from(config.connections) / rate).unwrap_or(Duration::MAX)
@@ -145,7 +150,9 @@ impl<S: Scenario> Run<'_, S> {
         self.plan.set_phase(Phase::Over);
         self.running.remote().stop();
         let is_open = matches!(self.plan.mode, Mode::Open { .. });
-        let mut invalid = judge(&record, measured.busy, is_open);
+        // A request that waits for its own connection is late by what the server takes for that.
+        let keeps_time = is_open && !self.plan.scenario.takes_one_request();
+        let mut invalid = judge(&record, measured.busy, keeps_time);
         let asked = self.config.asked(self.running.driver().0);
         if let Err(error) = self.running.join() {
             invalid.push(format!("the engine ended with an error: {error}"));
@@ -160,6 +167,8 @@ impl<S: Scenario> Run<'_, S> {
                 up: record.counts.up,
                 failed: named(&record.counts.failed),
                 lost: named(&record.counts.lost),
+                reopened: record.counts.reopened,
+                resumed: record.counts.resumed,
             },
             requests: Requests {
                 sent: record.counts.sent,
@@ -167,6 +176,7 @@ impl<S: Scenario> Run<'_, S> {
                 never_sent: record.counts.never_sent,
                 unanswered: record.counts.waiting,
                 errors: errors(&record),
+                statuses: record.counts.statuses.iter().map(|(status, count)| (*status, *count)).collect(),
                 bytes_out: traffic.1,
                 bytes_in: traffic.0,
             },
@@ -174,6 +184,8 @@ impl<S: Scenario> Run<'_, S> {
             service_ns: record.service_ns,
             late_ns: record.late_ns,
             connect_ns: record.connect_ns,
+            handshake_ns: record.handshake_ns,
+            upgrade_ns: record.upgrade_ns,
             hold,
             seconds: self.seconds,
             server: measured.server,
@@ -251,7 +263,10 @@ impl<S: Scenario> Run<'_, S> {
         let counts = self.total();
         record.counts.lost = counts.lost;
         // Bytes that nobody asked for end their connection too.
-        record.counts.errors.extend(counts.errors.get_key_value("wrong_bytes"));
+        let more = counts.errors.of("wrong_bytes").saturating_sub(record.counts.errors.of("wrong_bytes"));
+        if more > 0 {
+            record.counts.errors.add("wrong_bytes", more);
+        }
         Some(Hold { lasted, up: counts.up, lost: record.counts.up.saturating_sub(counts.up) })
     }
 
@@ -315,16 +330,17 @@ impl<S: Scenario> Run<'_, S> {
             connections: total.up,
             answered: total.answered_ever - self.answered,
             errors: total.all_errors() - self.errors,
+            classes: std::array::from_fn(|class| total.classes_ever[class] - self.classes[class]),
             p50_ns: interval.value_at_quantile(0.5),
             p99_ns: interval.value_at_quantile(0.99),
             max_ns: interval.max(),
         };
-        (self.answered, self.errors) = (total.answered_ever, total.all_errors());
+        (self.answered, self.errors, self.classes) = (total.answered_ever, total.all_errors(), total.classes_ever);
         (self.watch)(&Moment {
             phase: self.plan.phase(),
             second: second.clone(),
             failed: total.all_failed(),
-            lost: total.lost.values().sum(),
+            lost: total.lost.all(),
             left: self.phase_end.saturating_sub(now).saturating_add(self.rest),
         });
         self.seconds.push(second);
@@ -357,13 +373,12 @@ impl<S: Scenario> Run<'_, S> {
 }
 
 fn named(reasons: &Reasons) -> Vec<(String, u64)> {
-    reasons.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect()
+    reasons.iter().map(|(reason, count)| (reason.to_owned(), count)).collect()
 }
 
 /// What went wrong, by kind. An answer that never came is in no percentile, so it has to show here.
 fn errors(record: &Record) -> Vec<(String, u64)> {
     let mut errors = named(&record.counts.errors);
-    errors.extend(record.counts.refusals.iter().map(|(kind, count)| (kind.clone(), *count)));
     if record.counts.waiting > 0 {
         errors.push(("unanswered".to_owned(), record.counts.waiting));
     }

@@ -185,6 +185,10 @@ impl Sessions {
 /// With [revocation lists](Self::crls), the status of every certificate of a client's chain must be known: each issuer in
 /// the chain, the root included, needs a list that is valid now. A certificate on such a list is refused, and so is one
 /// whose issuer has none, or only an expired one (RFC 5280 §6.3). Without any list, revocation is not checked.
+///
+/// A resumed session stands for the certificate of its first handshake, which is not looked at again: one that expires
+/// lets its client come back for 12 hours more at most. One that is revoked does so only until the new list is
+/// [loaded](crate::TlsServer::reload).
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientAuth {
     required: bool,

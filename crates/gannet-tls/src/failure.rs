@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible, Side};
+use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, OtherError, PeerIncompatible, Side};
 
 use crate::filter::Connection;
 
@@ -130,8 +130,18 @@ fn certificate(f: &mut fmt::Formatter<'_>, peers: &str, error: &CertificateError
         }
         CertificateError::BadSignature => write!(f, "a signature of the {peers} certificates is wrong"),
         CertificateError::BadEncoding => write!(f, "the {peers} certificate cannot be read"),
+        CertificateError::Other(other) if is_ca(other) => {
+            write!(
+                f,
+                "the {peers} certificate is that of a CA itself: make one that is not (basicConstraints=CA:FALSE)"
+            )
+        }
         other => write!(f, "the {peers} certificate is not accepted: {other}"),
     }
+}
+
+fn is_ca(error: &OtherError) -> bool {
+    matches!(error.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
 }
 
 fn refused(f: &mut fmt::Formatter<'_>, peer: &str, side: Side, alert: AlertDescription) -> fmt::Result {
@@ -166,6 +176,9 @@ fn incompatible(f: &mut fmt::Formatter<'_>, peer: &str, why: &PeerIncompatible) 
         | PeerIncompatible::ServerDoesNotSupportTls12Or13
         | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig => {
             write!(f, "{peer} has no version of TLS that is accepted here ({why:?})")
+        }
+        PeerIncompatible::SignatureAlgorithmsExtensionRequired => {
+            write!(f, "{peer} says nothing of signatures: it is older than TLS 1.2, the oldest version there is here")
         }
         PeerIncompatible::NoCipherSuitesInCommon => write!(f, "{peer} has no cipher suite that is accepted here"),
         PeerIncompatible::NoKxGroupsInCommon => write!(f, "{peer} has no key exchange that is accepted here"),

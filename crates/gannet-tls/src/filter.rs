@@ -58,13 +58,15 @@ pub(crate) struct TlsFilter {
     held: usize,
     /// A record of the peer was accepted.
     heard: bool,
+    /// The peer said that it sends no more.
+    ended: bool,
     /// It came to an error; nothing more goes in or out.
     failed: bool,
 }
 
 impl TlsFilter {
     pub(crate) fn new(info: TlsInfo) -> Self {
-        Self { info, held: 0, heard: false, failed: false }
+        Self { info, held: 0, heard: false, ended: false, failed: false }
     }
 
     fn fail(&mut self, cause: Error, begin: &[u8]) -> FilterError {
@@ -112,8 +114,14 @@ impl Filter for TlsFilter {
             }
             Connection::Client(connection) => take(&mut **connection, received, plain, wire),
         };
-        let taken = taken.map_err(|cause| self.fail(cause, &begin))?;
+        let mut taken = taken.map_err(|cause| self.fail(cause, &begin))?;
         self.heard |= whole > 0;
+        self.ended |= taken.ended;
+        if self.ended {
+            // What comes after close_notify is ignored: RFC 8446 §6.1.
+            taken.consumed = received.len();
+            taken.ended = true;
+        }
         self.held = whole.saturating_sub(taken.consumed);
         if self.held > MAX_HELD {
             return Err(self.fail(Error::InvalidMessage(rustls::InvalidMessage::HandshakePayloadTooLarge), &[]));
@@ -247,10 +255,6 @@ fn take<R: Records>(
         if waits {
             break;
         }
-    }
-    if taken.ended {
-        // What comes after close_notify is ignored: RFC 8446 §6.1.
-        taken.consumed = received.len();
     }
     taken.ready = records.ready();
     Ok(taken)

@@ -1,7 +1,7 @@
 //! Certificates, keys and revocation lists out of PEM (RFC 7468) or DER, each checked for what can be checked without
 //! a peer.
 
-use rustls::pki_types::pem::{PemObject, SectionKind};
+use rustls::pki_types::pem::{self, PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use webpki::{BorrowedCertRevocationList, EndEntityCert};
 
@@ -26,7 +26,10 @@ pub(crate) fn check_chain(origin: &str, chain: &[CertificateDer<'_>]) -> Result<
     }
     for (at, der) in chain.iter().enumerate() {
         if let Err(error) = EndEntityCert::try_from(der) {
-            let why = format!("{error:?}");
+            let why = match error {
+                webpki::Error::UnsupportedCertVersion => "it is not of X.509 version 3".into(),
+                other => format!("{other:?}"),
+            };
             return Err(TlsError::BadCertificate { origin: origin.into(), number: at + 1, why });
         }
     }
@@ -82,7 +85,17 @@ pub(crate) fn crls(origin: &str, bytes: &[u8]) -> Result<Vec<CertificateRevocati
 fn sections(origin: &str, pem: &[u8]) -> Result<Vec<(SectionKind, Vec<u8>)>, TlsError> {
     <(SectionKind, Vec<u8>)>::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
-        .map_err(|error| TlsError::BadPem { origin: origin.into(), why: error.to_string() })
+        .map_err(|error| TlsError::BadPem { origin: origin.into(), why: not_pem(&error) })
+}
+
+/// The parser's own words show the bytes of a line.
+fn not_pem(error: &pem::Error) -> String {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "a section has no END line".into(),
+        pem::Error::IllegalSectionStart { .. } => "a BEGIN line is damaged".into(),
+        pem::Error::Base64Decode(_) => "what stands between BEGIN and END is not base64".into(),
+        other => other.to_string(),
+    }
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {

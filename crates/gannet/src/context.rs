@@ -214,6 +214,14 @@ impl<S: Service> Context<'_, S> {
         self.core.slab.get(self.token).map_or(0, |connection| connection.outbox_len())
     }
 
+    /// Bytes that were received and not taken by the codec yet: of a message that is not complete, or that wait while
+    /// reading is paused.
+    #[must_use]
+    pub fn waiting_len(&self) -> usize {
+        let carry = self.core.slab.get(self.token).and_then(|connection| connection.carry.as_ref());
+        carry.map_or(0, |carry| carry.bytes.len())
+    }
+
     /// What the codec keeps for this connection, for codecs that let a service change how they go on.
     #[must_use]
     pub fn codec_state(&mut self) -> &mut <S::Codec as Codec>::State {

@@ -282,7 +282,8 @@ impl<S: Service> HostOf<S> {
             let wanted = carry.need.saturating_sub(held).max(1);
             // A need that is one byte away is a codec that does not know: give it more, in growing steps.
             let wanted = if wanted == 1 { step } else { wanted };
-            step *= 2;
+            // Some codecs need many small steps for one message, each of a known size.
+            step = step.saturating_mul(2);
             let taken = wanted.min(chunk.len() - used);
             if carry.need > carry.bytes.capacity() {
                 carry.bytes.reserve_exact(carry.need - held);

@@ -85,6 +85,11 @@ impl Simulation {
         }
     }
 
+    /// The virtual time of the first reactor's last turn.
+    pub fn now(&mut self) -> Duration {
+        self.reactors[0].core().clock
+    }
+
     /// A number below `bound`, which is not 0: chance for the script.
     pub fn below(&mut self, bound: usize) -> usize {
         self.random.below(bound)

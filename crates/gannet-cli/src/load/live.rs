@@ -139,6 +139,7 @@ mod tests {
             connections: 997,
             answered,
             errors: 0,
+            classes: [0; 4],
             p50_ns: 1_200_000,
             p99_ns: 8_000_000,
             max_ns: 9_000_000,

@@ -1,17 +1,21 @@
 //! `gannet load`: simulates clients, and reports what they saw.
 
+mod http;
 mod live;
 mod options;
 mod room;
 mod sources;
+mod target;
+mod tls;
+mod ws;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use gannet::Address;
 use gannet_load::expect::Expectation;
+use gannet_load::plan::Mode;
 use gannet_load::report;
 use gannet_load::results::Results;
 use gannet_load::run::{Config, Kind, run};
@@ -20,7 +24,6 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use self::live::Live;
 pub(crate) use self::options::LoadOptions;
-use self::options::usage;
 use self::room::{Need, Room};
 use crate::failure::Failure;
 use crate::open_files::OpenFiles;
@@ -32,11 +35,7 @@ use crate::open_files::OpenFiles;
 /// The options contradict each other or the machine, the engine cannot start, an expectation was not met, or the run is
 /// not valid.
 pub(crate) fn load(options: &LoadOptions) -> Result<(), Failure> {
-    let target: Address = options.url.parse()?;
-    if matches!(target, Address::Udp(_)) {
-        return Err(usage("a load goes to tcp:// or unix://"));
-    }
-    let mut config = options.config(target)?;
+    let mut config = options.config()?;
     let _open_files = OpenFiles::raise();
     let room = Room::now();
     config.sources = sources::resolve(&options.sources, &config.target, config.connections, room.ports)?;
@@ -108,13 +107,15 @@ fn unwritable(file: &Path, error: &std::io::Error) -> Failure {
 /// What is said before the start: what will be done, and the arithmetic of what that needs.
 fn announcement(config: &Config, room: &Room, need: &Need) -> String {
     let connections = units::things(config.connections.into(), "connection");
-    let what = match config.kind {
-        Kind::Idle => format!("a frame every {} on each", units::span(config.heartbeat)),
-        Kind::Connect => "opened and closed again and again".to_owned(),
-        _ => match config.rate_per_second {
-            Some(rate) => format!("{} requests a second by schedule", units::rate(rate)),
-            None => format!("a closed loop, {} outstanding on each", config.depth),
-        },
+    let what = match (config.mode(), config.rate_per_second) {
+        (Mode::Open { .. }, Some(rate)) => format!("{} requests a second by schedule", units::rate(rate)),
+        (Mode::Open { .. }, None) => format!("heard from every {} on each", units::span(config.heartbeat)),
+        (Mode::Listen, _) => "which say nothing".to_owned(),
+        (Mode::Churn, _) => "opened and closed again and again".to_owned(),
+        (Mode::Closed { .. }, _) if config.kind == Kind::Http && !config.http.keep_alive => {
+            "a closed loop, a connection for each request".to_owned()
+        }
+        (Mode::Closed { depth }, _) => format!("a closed loop, {depth} outstanding on each"),
     };
     let available = room.memory_bytes.map_or_else(String::new, |free| format!(" of {} available", units::bytes(free)));
     format!(

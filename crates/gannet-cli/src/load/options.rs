@@ -5,20 +5,25 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use gannet::Address;
 use gannet_load::draw::Distribution;
 use gannet_load::expect::Expectation;
 use gannet_load::login::Login;
 use gannet_load::run::{Config, Kind};
+use gannet_load::scenario::http::{Header, Path as HttpPath};
 use gannet_load::scenario::redis::{Mix, Workload};
+use gannet_load::scenario::ws::Mode;
 use gannet_load::sources::Sources;
 
+use super::http::{self, HttpOptions};
+use super::target::Target;
+use super::tls::TlsOptions;
+use super::ws::WsOptions;
 use crate::failure::Failure;
 use crate::options::DriverName;
 use crate::units::{duration, rate, size};
 
 /// What the help says after the options, and what it says there where all of it is asked for.
-const MORE: &str = "'gannet load --help' says more, with examples.";
+const MORE: &str = "'gannet load --help' says more, with the options of http, ws, redis and TLS, and examples.";
 const MANUAL: &str = include_str!("manual.txt");
 const LOGIN: &str = "What each client says first: the bytes of a file, or a text with {n} for its number";
 const MORE_OF_LOGIN: &str = "\
@@ -35,8 +40,8 @@ fn shown(text: &str) -> String {
 
 /// Simulates clients and reports what they saw.
 ///
-/// Each client is a connection that is held for the whole run. Every answer is checked to the byte. The report says
-/// whether the run is valid: where this process, and not the server, was the limit, it is not.
+/// Each client is a connection that is held for the whole run. Every answer is checked to the byte, one of HTTP by its
+/// status. The report says whether the run is valid: where this process, and not the server, was the limit, it is not.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = MORE, after_long_help = shown(MANUAL))]
 pub(crate) struct LoadOptions {
@@ -44,7 +49,7 @@ pub(crate) struct LoadOptions {
     #[arg(value_enum)]
     pub(super) scenario: ScenarioName,
 
-    /// Where they connect: tcp://host:port or unix:///path
+    /// Where they connect: tcp://host:port, tls://host:port or unix:///path; of http and ws also a URL, as https://host/path
     pub(super) url: String,
 
     /// How many clients, each with a connection
@@ -71,16 +76,16 @@ pub(crate) struct LoadOptions {
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Connections")]
     hold: Option<Duration>,
 
-    /// Bytes of a request's payload, as 64 or 4KiB; at most 1MiB
-    #[arg(long, value_name = "SIZE", value_parser = payload, default_value = "64", help_heading = "Clients")]
-    pub(super) size: usize,
+    /// Bytes of a request's payload, as 64 or 4KiB; at most 1MiB [default: 64]
+    #[arg(long, value_name = "SIZE", value_parser = payload, help_heading = "Clients")]
+    size: Option<usize>,
 
     #[arg(long, value_name = "FILE|TEXT", value_parser = login, help_heading = "Clients")]
     #[arg(help = shown(LOGIN), long_help = shown(&format!("{LOGIN}\n\n{MORE_OF_LOGIN}")))]
     login: Option<Login>,
 
-    /// From one frame of an idle client to its next [default: 30s]
-    #[arg(long, value_name = "TIME", value_parser = some_time, help_heading = "Clients")]
+    /// From one frame of an idle client to its next, and from one ping of ws --mode hold, or off [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Clients")]
     heartbeat: Option<Duration>,
 
     /// Requests in a second, all clients together, as 10000/s: an open loop
@@ -92,20 +97,40 @@ pub(crate) struct LoadOptions {
     #[arg(help_heading = "Schedule")]
     depth: Option<u32>,
 
+    /// The path and query that is asked for, of http and ws [default: /]
+    #[arg(long, value_name = "PATH", help_heading = "HTTP", hide_short_help = true)]
+    path: Option<HttpPath>,
+
+    /// A header of http and ws, as 'Name: value'; may be given many times
+    ///
+    /// Host is the target's, where it is not among them. Connection, Content-Length and Transfer-Encoding are written by
+    /// the load itself.
+    #[arg(short = 'H', long, value_name = "HEADER", help_heading = "HTTP", hide_short_help = true)]
+    header: Vec<Header>,
+
+    #[command(flatten)]
+    http: HttpOptions,
+
+    #[command(flatten)]
+    ws: WsOptions,
+
+    #[command(flatten)]
+    tls: TlsOptions,
+
     /// Which commands by their shares, of get, set, incr and ping [default: get=9,set=1]
     ///
     /// A GET may find nothing, or the value that SET gives the key, which is the same from every client; counters of INCR
     /// are other keys. The names of keys have the --size in them, so that values of several sizes do not meet. Errors are
     /// counted by their first word.
-    #[arg(long, value_name = "MIX", help_heading = "Redis")]
+    #[arg(long, value_name = "MIX", help_heading = "Redis", hide_short_help = true)]
     mix: Option<Mix>,
 
     /// How many keys, each asked for as --distribution says [default: 10000]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 40), help_heading = "Redis")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 40), help_heading = "Redis", hide_short_help = true)]
     keys: Option<u64>,
 
     /// How often which key is asked for [default: uniform]
-    #[arg(long, value_enum, value_name = "NAME", help_heading = "Redis")]
+    #[arg(long, value_enum, value_name = "NAME", help_heading = "Redis", hide_short_help = true)]
     distribution: Option<DistributionName>,
 
     /// What is not counted, once all connections are up
@@ -131,7 +156,7 @@ pub(crate) struct LoadOptions {
     /// What has to be true of the results, as p99<5ms; may be given many times
     ///
     /// A figure, one of < <= > >= =, and a value: p50, p99.9 and the like, max, mean (each also after response.,
-    /// service., late. or connect.), rate, errors, lost, failed, opened, up, sent, answered, unanswered, never_sent.
+    /// service., late., connect., handshake. or upgrade.), rate, errors, lost, failed, opened, up, sent, answered, unanswered, never_sent.
     #[arg(long, value_name = "EXPECTATION", help_heading = "Report")]
     pub(super) expect: Vec<Expectation>,
 
@@ -168,6 +193,10 @@ pub(super) enum ScenarioName {
     Connect,
     /// Open and hold, with a frame exchanged at each heartbeat; against frames
     Idle,
+    /// Messages of WebSocket, by --mode; against http, and any server of WebSocket
+    Ws,
+    /// Requests of HTTP; against http, and any server of HTTP/1.1
+    Http,
     /// Commands on keys, by --mix; against redis, and against Redis
     Redis,
 }
@@ -198,6 +227,8 @@ impl From<ScenarioName> for Kind {
             ScenarioName::Frames => Self::Frames,
             ScenarioName::Connect => Self::Connect,
             ScenarioName::Idle => Self::Idle,
+            ScenarioName::Ws => Self::Ws,
+            ScenarioName::Http => Self::Http,
             ScenarioName::Redis => Self::Redis,
         }
     }
@@ -209,10 +240,18 @@ impl LoadOptions {
     /// # Errors
     ///
     /// Options contradict each other or the scenario.
-    pub(super) fn config(&self, target: Address) -> Result<Config, Failure> {
+    pub(super) fn config(&self) -> Result<Config, Failure> {
         let kind = Kind::from(self.scenario);
+        let target = Target::parse(&self.url, kind)?;
         self.check(kind)?;
-        let mut config = Config::new(kind, target);
+        let path = http::path(self.path.as_ref(), &target)?;
+        let tls = self.tls.client(&target, kind)?;
+        let mut config = Config::new(kind, target.address);
+        if let Some(host) = target.host {
+            (config.http.host, config.ws.host) = (host.clone(), host);
+        }
+        config.http = self.http.request(config.http, path.clone(), &self.header);
+        config.ws = self.ws.workload(config.ws, path, &self.header)?;
         let login = match (kind, self.login.clone()) {
             (Kind::Lines, Some(login)) => Some(login.line().map_err(|error| usage(&format!("--login: {error}")))?),
             (_, login) => login,
@@ -222,6 +261,7 @@ impl LoadOptions {
             Kind::Idle => (self.duration.or(self.hold), Duration::ZERO),
             _ => (self.duration, self.hold.unwrap_or_default()),
         };
+        config.tls = tls;
         config.connections = self.connections;
         config.ramp_per_second = self.ramp;
         config.login = login;
@@ -230,7 +270,7 @@ impl LoadOptions {
         config.hold = hold;
         config.rate_per_second = self.rate;
         config.depth = self.depth.unwrap_or(config.depth);
-        config.size = self.size;
+        config.size = self.size.unwrap_or(config.size);
         let redis = config.redis;
         config.redis = Workload {
             mix: self.mix.clone().unwrap_or(redis.mix),
@@ -245,15 +285,18 @@ impl LoadOptions {
     }
 
     fn check(&self, kind: Kind) -> Result<(), Failure> {
-        let is_loop = matches!(kind, Kind::Echo | Kind::Lines | Kind::Frames | Kind::Redis);
+        let is_loop = match kind {
+            Kind::Connect | Kind::Idle => false,
+            Kind::Ws => self.ws.mode() == Mode::Echo,
+            _ => true,
+        };
         let name = kind.name();
+        let loops = "echo, lines, frames, http, ws --mode echo and redis";
         if !is_loop && self.rate.is_some() {
-            return Err(usage(&format!("--rate is for echo, lines, frames and redis; {name} has a pace of its own")));
+            return Err(usage(&format!("--rate is for {loops}; {name} has a pace of its own")));
         }
         if !is_loop && self.depth.is_some() {
-            return Err(usage(&format!(
-                "--depth is for echo, lines, frames and redis; {name} has one request at a time"
-            )));
+            return Err(usage(&format!("--depth is for {loops}; {name} has one request at a time")));
         }
         let redis = [
             ("--mix", self.mix.is_some()),
@@ -263,8 +306,31 @@ impl LoadOptions {
         if let Some((option, _)) = redis.iter().find(|(_, given)| *given && kind != Kind::Redis) {
             return Err(usage(&format!("{option} is for redis; {name} has no keys")));
         }
-        if kind != Kind::Idle && self.heartbeat.is_some() {
-            return Err(usage(&format!("--heartbeat is for idle; {name} sends at its own pace")));
+        let both = if self.path.is_some() { Some("--path") } else { (!self.header.is_empty()).then_some("--header") };
+        if let Some(option) = both.filter(|_| !matches!(kind, Kind::Http | Kind::Ws)) {
+            return Err(usage(&format!("{option} is for http and ws; {name} has no requests of HTTP")));
+        }
+        if let Some(option) = self.http.given().filter(|_| kind != Kind::Http) {
+            return Err(usage(&format!("{option} is for http; {name} has no such requests")));
+        }
+        if let Some(option) = self.ws.given().filter(|_| kind != Kind::Ws) {
+            return Err(usage(&format!("{option} is for ws; {name} is no WebSocket")));
+        }
+        if kind == Kind::Ws && !is_loop && self.size.is_some() {
+            return Err(usage("--size is for --mode echo: others send no messages"));
+        }
+        if kind == Kind::Http && self.size.is_some() {
+            return Err(usage("--size is not for http: a body is given with --body or --body-size"));
+        }
+        if kind == Kind::Http && self.login.is_some() {
+            return Err(usage("--login is not for http: say who it is in a header, as -H 'Authorization: Bearer x'"));
+        }
+        let has_heartbeat = kind == Kind::Idle || self.ws.mode() == Mode::Hold;
+        if !has_heartbeat && self.heartbeat.is_some() {
+            return Err(usage(&format!("--heartbeat is for idle and ws --mode hold; {name} sends at its own pace")));
+        }
+        if kind == Kind::Idle && self.heartbeat == Some(Duration::ZERO) {
+            return Err(usage("--heartbeat of idle is longer than 0"));
         }
         if kind == Kind::Connect && self.hold.is_some() {
             return Err(usage("connect keeps no connection that --hold could hold"));
@@ -284,7 +350,7 @@ pub(super) fn usage(what: &str) -> Failure {
     Failure::Usage(format!("{what}; try 'gannet load --help'"))
 }
 
-fn payload(text: &str) -> Result<usize, String> {
+pub(super) fn payload(text: &str) -> Result<usize, String> {
     let bytes = size(text)?;
     if (1..=1 << 20).contains(&bytes) { Ok(bytes) } else { Err("a payload has 1 byte to 1MiB".to_owned()) }
 }

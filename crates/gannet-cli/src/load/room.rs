@@ -2,7 +2,8 @@
 //! of /proc that it begins with.
 
 use gannet::DriverChoice;
-use gannet_load::run::{Config, Kind};
+use gannet_load::plan::Mode;
+use gannet_load::run::Config;
 use gannet_load::sources::DEFAULT_PORTS;
 use gannet_load::units::{bytes, count};
 use rustix::process::{Resource, getrlimit};
@@ -17,6 +18,9 @@ const KERNEL_BYTES_AN_END: u64 = 4_850;
 
 /// This process's memory for a connection, beside its requests: 171 bytes were measured, and there is room above.
 const OWN_BYTES_A_CONNECTION: u64 = 256;
+
+/// This process's memory for the TLS of a connection, while it waits: below 6 KiB were measured, and there is room above.
+const TLS_BYTES_A_CONNECTION: u64 = 6 << 10;
 
 /// This process's memory for a request that waits, beside its payload.
 const BYTES_A_REQUEST: u64 = 32;
@@ -116,13 +120,18 @@ impl Need {
     /// What a run needs, where both ends of its connections are on this machine or one is.
     pub(super) fn of(config: &Config, both_ends: bool) -> Self {
         let connections = u64::from(config.connections);
-        let is_closed = config.rate_per_second.is_none() && config.kind != Kind::Idle;
-        // What a schedule has under way depends on the server.
-        let requests = if is_closed { connections.saturating_mul(config.depth.into()) } else { 0 };
-        let request_bytes = requests.saturating_mul(BYTES_A_REQUEST + config.size as u64);
+        let requests = match config.mode() {
+            Mode::Closed { depth } => connections.saturating_mul(depth.into()),
+            Mode::Churn => connections,
+            // What a schedule has under way depends on the server.
+            Mode::Open { .. } | Mode::Listen => 0,
+        };
+        let request_bytes = requests.saturating_mul(BYTES_A_REQUEST + config.payload_bytes() as u64);
+        let tls_bytes = if config.tls.is_some() { TLS_BYTES_A_CONNECTION } else { 0 };
+        let bytes_a_connection = OWN_BYTES_A_CONNECTION + tls_bytes;
         Self {
             kernel_bytes: connections * KERNEL_BYTES_AN_END * if both_ends { 2 } else { 1 },
-            own_bytes: (connections * OWN_BYTES_A_CONNECTION).saturating_add(request_bytes),
+            own_bytes: (connections * bytes_a_connection).saturating_add(request_bytes),
             both_ends,
             is_deep: request_bytes > connections * KERNEL_BYTES_AN_END,
         }
@@ -149,6 +158,8 @@ fn available_bytes(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use gannet_load::run::Kind;
+
     use super::*;
 
     const ROOM: Room = Room { files: 10_000, ports: DEFAULT_PORTS, memory_bytes: Some(1 << 30) };

@@ -22,7 +22,7 @@ pub(super) fn resolve(
     ports: u32,
 ) -> Result<Vec<IpAddr>, Failure> {
     let target = match (target, sources) {
-        (Address::Tcp(target), _) => *target,
+        (Address::Tcp(target) | Address::Tls(target), _) => *target,
         (_, Sources::Auto) => return Ok(Vec::new()),
         _ => return Err(usage("--sources is for tcp://; a Unix socket has no source address")),
     };
@@ -105,7 +105,9 @@ fn own_addresses(target: SocketAddr) -> Vec<IpAddr> {
 /// Whether an address is one of this machine, so that both ends of a connection to it are here.
 pub(super) fn is_here(target: &Address) -> bool {
     match target {
-        Address::Tcp(address) => address.ip().is_loopback() || UdpSocket::bind((address.ip(), 0)).is_ok(),
+        Address::Tcp(address) | Address::Tls(address) => {
+            address.ip().is_loopback() || UdpSocket::bind((address.ip(), 0)).is_ok()
+        }
         _ => true,
     }
 }

@@ -118,6 +118,27 @@ fn a_websocket_client_gets_its_messages_back() {
 }
 
 #[test]
+fn the_clock_ticks_once_a_second_and_goes_on_where_it_was() {
+    for driver in drivers() {
+        let server = Server::serve(driver, &[HTTP]);
+        let mut stream = server.connect("http");
+        write!(stream, "GET /sse/clock HTTP/1.1\r\nHost: h\r\nLast-Event-ID: 41\r\n\r\n").expect("it is taken");
+        let mut said = String::new();
+        while said.matches(" GMT\n\n").count() < 2 {
+            let mut bytes = [0; 512];
+            let count = stream.read(&mut bytes).expect("it goes on");
+            assert!(count > 0, "it ended: {said}");
+            said += std::str::from_utf8(&bytes[..count]).expect("text");
+        }
+        for part in
+            ["Content-Type: text/event-stream\r\n", "event: tick\nid: 42\ndata: ", "event: tick\nid: 43\ndata: "]
+        {
+            assert!(said.contains(part), "{part:?} is missing: {said}");
+        }
+    }
+}
+
+#[test]
 fn the_counters_are_there_for_prometheus() {
     for driver in drivers() {
         let server = Server::serve(driver, &[HTTP, LINES]);

@@ -44,6 +44,7 @@ fn every_scenario_reports_what_it_did_and_exits_with_0() {
                 "--listen=lines=tcp://127.0.0.1:0",
                 "--listen=frames=tcp://127.0.0.1:0",
                 "--listen=redis=tcp://127.0.0.1:0",
+                "--listen=http=tcp://127.0.0.1:0",
             ],
         );
         for (scenario, service) in [
@@ -53,11 +54,14 @@ fn every_scenario_reports_what_it_did_and_exits_with_0() {
             ("connect", "frames"),
             ("idle", "frames"),
             ("redis", "redis"),
+            ("http", "http"),
+            ("ws", "http"),
         ] {
             // A schedule leaves the processor idle, so that the run is valid whatever else the machine does.
             let options: &[&str] = match scenario {
                 "connect" => &["--connections=1"],
                 "idle" => &["--connections=20", "--heartbeat=200ms"],
+                "ws" => &["--connections=20", "--rate=500/s", "--path=/ws/echo", "--text"],
                 _ => &["--connections=20", "--rate=500/s"],
             };
             let common = ["--duration=700ms", "--warmup=0", "--driver", driver, "--expect=errors=0", "--expect=lost=0"];
@@ -69,6 +73,34 @@ fn every_scenario_reports_what_it_did_and_exits_with_0() {
             assert!(report["service_ns"]["p99"].as_u64().is_some_and(|p99| p99 > 0), "{scenario}: {report}");
         }
     }
+}
+
+#[test]
+fn answers_of_http_are_reported_by_status_in_every_form() {
+    let folder = Folder::new("load-http");
+    let server = Server::serve("poll", &["--listen=http=tcp://127.0.0.1:0"]);
+    let url = format!("{}/no-such-path?a=b", server.url("http").replace("tcp://", "http://"));
+    let options = ["--rate=200/s", "--duration=500ms", "--warmup=0", "--connections=5", "-H", "X-A: 1"];
+    let (report, _) = report("http", &url, &[&options[..], &["--no-keep-alive"]].concat(), &folder);
+    let sent = report["requests"]["sent"].as_u64().expect("a count");
+    assert!(sent > 50, "{report}");
+    assert_eq!(report["requests"]["answers_by_status"]["404"].as_u64(), Some(sent), "{report}");
+    assert_eq!(report["requests"]["errors_by_kind"]["status"].as_u64(), Some(sent), "{report}");
+    assert!(report["connections"]["reopened"].as_u64().is_some_and(|reopened| reopened >= sent), "{report}");
+    assert_eq!(report["asked"]["workload"], "GET /no-such-path?a=b, 1 header, a new connection for each", "{report}");
+    let (html, csv) = (folder.path("report.html"), folder.path("report.csv"));
+    let files = ["--html", html.to_str().expect("a path"), "--csv", csv.to_str().expect("a path")];
+    let accepted = [&options[..], &files, &["--accept-status=4xx", "--expect=errors=0"]].concat();
+    let output = valid(|| load("http", &url, &accepted));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let statuses =
+        text.lines().find(|line| line.trim_start().starts_with("statuses")).unwrap_or_else(|| panic!("{text}"));
+    assert!(statuses.contains(" 4xx (") && statuses.ends_with(" 404)"), "{text}");
+    assert!(std::fs::read_to_string(html).expect("a page").contains("<dt>statuses</dt>"));
+    assert!(
+        std::fs::read_to_string(csv).expect("rows").lines().next().is_some_and(|header| header.ends_with("4xx,5xx"))
+    );
 }
 
 #[test]
@@ -244,6 +276,9 @@ fn the_manual_has_what_one_looks_for() {
         "Connections:",
         "Clients:",
         "Schedule:",
+        "HTTP:",
+        "WebSocket:",
+        "TLS:",
         "Redis:",
         "Report:",
         "Examples:",
@@ -268,13 +303,53 @@ fn wrong_usage_is_one_line_and_exits_with_2() {
         (&["load", "echo", "tcp://127.0.0.1:1", "--rate=0"], "at least 1/s"),
         (&["load", "echo", "tcp://127.0.0.1:1", "--duration=0"], "longer than 0"),
         (&["load", "echo", "tcp://127.0.0.1:1", "--rate=5/s", "--depth=2"], "--depth"),
-        (&["load", "echo", "tcp://127.0.0.1:1", "--heartbeat=5s"], "is for idle"),
-        (&["load", "idle", "tcp://127.0.0.1:1", "--rate=5/s"], "echo, lines, frames and redis"),
+        (&["load", "echo", "tcp://127.0.0.1:1", "--heartbeat=5s"], "is for idle and ws"),
+        (&["load", "idle", "tcp://127.0.0.1:1", "--rate=5/s"], "echo, lines, frames, http, ws --mode echo and redis"),
         (&["load", "idle", "tcp://127.0.0.1:1", "--hold=5s", "--duration=5s"], "give one of them"),
         (&["load", "echo", "tcp://127.0.0.1:1", "--mix=get"], "--mix is for redis"),
         (&["load", "frames", "tcp://127.0.0.1:1", "--keys=5"], "--keys is for redis"),
         (&["load", "redis", "tcp://127.0.0.1:1", "--mix=dance=1"], "get=9,set=1"),
         (&["load", "redis", "tcp://127.0.0.1:1", "--distribution=odd"], "zipf"),
+        (&["load", "http", "tcp://127.0.0.1:1", "-H", "X-A: 1\r\nX-B: 2"], "control character at byte 1"),
+        (&["load", "http", "tcp://127.0.0.1:1", "-H", "X-A"], "'Name: value'"),
+        (&["load", "http", "tcp://127.0.0.1:1", "-H", "X A: 1"], "no name of a header"),
+        (&["load", "http", "tcp://127.0.0.1:1", "-H", "Content-Length: 1"], "written by the load itself"),
+        (&["load", "http", "tcp://127.0.0.1:1", "--path=/a b"], "is no path"),
+        (&["load", "http", "http://127.0.0.1:1/a", "--path=/b"], "give one of them"),
+        (&["load", "http", "http://127.0.0.1:1/a\nX: 1"], "is no path"),
+        (&["load", "http", "tcp://127.0.0.1:1", "--method=GET /"], "is no method"),
+        (&["load", "http", "tcp://127.0.0.1:1", "--method=CONNECT"], "for proxies"),
+        (&["load", "http", "tcp://127.0.0.1:1", "--accept-status=all"], "2xx,3xx,404"),
+        (&["load", "http", "tcp://127.0.0.1:1", "--body=a", "--body-size=5"], "--body-size"),
+        (&["load", "http", "tcp://127.0.0.1:1", "--no-keep-alive", "--depth=2"], "--depth"),
+        (&["load", "http", "tcp://127.0.0.1:1", "--size=5"], "--body-size"),
+        (&["load", "http", "tcp://127.0.0.1:1", "--login=a"], "Authorization"),
+        (&["load", "echo", "tcp://127.0.0.1:1", "--method=GET"], "--method is for http"),
+        (&["load", "echo", "tcp://127.0.0.1:1", "--path=/a"], "--path is for http and ws"),
+        (&["load", "echo", "http://127.0.0.1:1/"], "for the scenario http"),
+        (&["load", "ws", "tcp://127.0.0.1:1", "--mode=dance"], "receive"),
+        (&["load", "ws", "tcp://127.0.0.1:1", "--mode=hold", "--rate=5/s"], "pace of its own"),
+        (&["load", "ws", "tcp://127.0.0.1:1", "--mode=receive", "--depth=5"], "one request at a time"),
+        (&["load", "ws", "tcp://127.0.0.1:1", "--mode=hold", "--size=5"], "--size is for --mode echo"),
+        (&["load", "ws", "tcp://127.0.0.1:1", "--mode=hold", "--text"], "--text is for --mode echo"),
+        (&["load", "ws", "tcp://127.0.0.1:1", "--heartbeat=5s"], "ws --mode hold"),
+        (&["load", "ws", "tcp://127.0.0.1:1", "--subprotocol=a b"], "no name of a subprotocol"),
+        (&["load", "ws", "tcp://127.0.0.1:1", "--origin=a\r\nX: 1"], "control character at byte 1"),
+        (&["load", "ws", "tcp://127.0.0.1:1", "-H", "Sec-WebSocket-Key: x"], "by the handshake itself"),
+        (&["load", "ws", "tcp://127.0.0.1:1", "--method=POST"], "--method is for http"),
+        (&["load", "ws", "http://127.0.0.1:1/"], "for the scenario http"),
+        (&["load", "http", "tcp://127.0.0.1:1", "--text"], "--text is for ws"),
+        (&["load", "echo", "tcp://127.0.0.1:1", "-H", "X-A: 1"], "--header is for http and ws"),
+        (&["load", "idle", "tcp://127.0.0.1:1", "--heartbeat=off"], "longer than 0"),
+        (&["load", "echo", "tcp://127.0.0.1:1", "--insecure"], "--insecure is for targets that speak TLS"),
+        (&["load", "echo", "tcp://127.0.0.1:1", "--no-resumption"], "as tls://host:port"),
+        (&["load", "echo", "tls://127.0.0.1:1", "--insecure", "--tls-ca=a"], "--tls-ca"),
+        (
+            &["load", "echo", "tls://127.0.0.1:1", "--tls-ca=no-such-file.pem"],
+            "no-such-file.pem: there is no such file",
+        ),
+        (&["load", "echo", "tls://127.0.0.1:1", "--insecure", "--tls-server-name=a b"], "neither a DNS name"),
+        (&["load", "ws", "https://127.0.0.1:1/"], "for the scenario http"),
         (&["load", "connect", "tcp://127.0.0.1:1", "--depth=5"], "one request at a time"),
         (&["load", "connect", "tcp://127.0.0.1:1", "--hold=5s"], "connect keeps no connection"),
         (&["load", "echo", "tcp://127.0.0.1:1", "--sources=10.0.0.0/33"], "10.0.0.0/33"),

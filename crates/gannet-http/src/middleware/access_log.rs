@@ -1,14 +1,18 @@
 //! A line in the log for each request.
 
+use gannet::Peer;
+
 use crate::cx::Cx;
 use crate::layer::Layer;
 
-/// Logs each request when it was answered, at the level `info` with the target `gannet_http::access`: who sent it, what
-/// it was, the status, the size of the body, and its name where [`RequestId`](super::RequestId) is outside. The path is
-/// logged as it was sent, without the query, which may have secrets in it.
+/// Logs each request when its response is there, at the level `info` with the target `gannet_http::access`: who sent
+/// it, what it was, the status, the size of the body, and its name where [`RequestId`](super::RequestId) is outside. The
+/// path is logged as it was sent, without the query, which may have secrets in it.
 ///
 /// Where nobody listens for that level it costs a look at an atomic. How long a handler took is not said: no clock is
-/// read for a request ([`HandlerTime`](super::HandlerTime) measures a sample).
+/// read for a request ([`HandlerTime`](super::HandlerTime) measures a sample). How long a response took that came later
+/// ([`Cx::offload`], [`Cx::defer`]) is, in `took_ms`. A [stream](Cx::stream) is logged when it begins, with no size; a
+/// request whose client went before the response is not.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AccessLog;
 
@@ -16,15 +20,42 @@ impl Layer for AccessLog {
     #[inline]
     fn call(&self, cx: &mut Cx<'_>, next: impl Fn(&mut Cx<'_>)) {
         next(cx);
+        if !tracing::enabled!(target: "gannet_http::access", tracing::Level::INFO) {
+            return;
+        }
+        if cx.is_deferred() {
+            return log_later(cx);
+        }
+        let line = Line { peer: cx.peer(), method: cx.method().as_str(), path: cx.path(), took_ms: None };
+        line.log(cx.response_status(), cx.response_body().len(), cx.request_id());
+    }
+}
+
+/// Keeps what is said of the request until there is a response.
+#[cold]
+fn log_later(cx: &mut Cx<'_>) {
+    let (peer, method, path) = (cx.peer(), cx.method().as_str().to_owned(), cx.path().to_owned());
+    let began = cx.now();
+    cx.finally(move |reply| {
+        let took_ms = Some(reply.now().saturating_sub(began).as_millis() as u64);
+        let line = Line { peer, method: &method, path: &path, took_ms };
+        line.log(reply.response_status(), reply.response_body().len(), &reply.draft.request_id);
+    });
+}
+
+struct Line<'a> {
+    peer: Peer,
+    method: &'a str,
+    path: &'a str,
+    took_ms: Option<u64>,
+}
+
+impl Line<'_> {
+    fn log(&self, status: u16, bytes: usize, request_id: &str) {
+        let Self { peer, method, path, took_ms } = self;
         tracing::info!(
             target: "gannet_http::access",
-            peer = %cx.peer(),
-            method = cx.method().as_str(),
-            path = cx.path(),
-            status = cx.response_status(),
-            bytes = cx.response_body().len(),
-            request_id = cx.request_id(),
-            "request"
+            %peer, method, path, status, bytes, request_id, took_ms, "request"
         );
     }
 }

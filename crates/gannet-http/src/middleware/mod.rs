@@ -7,16 +7,24 @@
 //! | [`HandlerTime`] | how long handlers take, of a sample of requests |
 //! | [`Recover`] | a panic of a handler becomes a 500 |
 //! | [`Cors`] | lets pages of other origins read answers |
+//! | [`RateLimit`] | bounds how many requests a client may make |
 //! | [`Bearer`] | asks for a token |
+//! | [`Gzip`] | compresses responses |
 //! | [`Timeout`] | sets how long responses may take that come later or piece by piece |
 //!
 //! In this order they do what one expects: an answer to a panic has its name and its line in the log, and the check of a
-//! browser that knows no token yet is answered.
+//! browser that knows no token yet is answered; who tries tokens is held up.
 
+#[cfg(feature = "gzip")]
+mod accept_encoding;
 mod access_log;
 mod bearer;
+mod buckets;
 mod cors;
+#[cfg(feature = "gzip")]
+mod gzip;
 mod handler_time;
+mod rate_limit;
 mod recover;
 mod request_id;
 mod timeout;
@@ -24,7 +32,10 @@ mod timeout;
 pub use access_log::AccessLog;
 pub use bearer::Bearer;
 pub use cors::Cors;
+#[cfg(feature = "gzip")]
+pub use gzip::Gzip;
 pub use handler_time::{HandlerTime, RouteTimes};
+pub use rate_limit::RateLimit;
 pub use recover::Recover;
 pub use request_id::RequestId;
 pub use timeout::Timeout;

@@ -12,11 +12,36 @@ use super::{Close, CloseCode, Handler, Socket};
 use crate::service::{HttpService, Mode, Session};
 
 pub(crate) struct Conversation {
-    handler: Box<dyn Handler>,
-    pub(super) protocol: Option<Box<str>>,
+    lead: Box<dyn Lead>,
     pub(super) phase: Phase,
     /// The window of what is sent compressed; 0 where that was not agreed on.
     pub(super) window_bits: u8,
+}
+
+/// A handler with the subprotocol that was chosen, in one piece of memory, so that a connection which has neither pays for
+/// none.
+pub(super) trait Lead {
+    fn parts(&mut self) -> (&mut dyn Handler, Option<&str>);
+}
+
+/// Without a subprotocol.
+pub(super) struct Plain<H>(pub(super) H);
+
+impl<H: Handler> Lead for Plain<H> {
+    #[inline]
+    fn parts(&mut self) -> (&mut dyn Handler, Option<&str>) {
+        (&mut self.0, None)
+    }
+}
+
+/// With one.
+pub(super) struct Speaking<H>(pub(super) H, pub(super) Box<str>);
+
+impl<H: Handler> Lead for Speaking<H> {
+    #[inline]
+    fn parts(&mut self) -> (&mut dyn Handler, Option<&str>) {
+        (&mut self.0, Some(&self.1))
+    }
 }
 
 /// How far a conversation has come.
@@ -31,17 +56,14 @@ pub(super) enum Phase {
 }
 
 impl Conversation {
-    pub(super) fn new(handler: Box<dyn Handler>, protocol: Option<Box<str>>, window_bits: u8) -> Self {
-        Self { handler, protocol, phase: Phase::Open, window_bits }
+    pub(super) fn new(lead: Box<dyn Lead>, window_bits: u8) -> Self {
+        Self { lead, phase: Phase::Open, window_bits }
     }
 }
 
 impl fmt::Debug for Conversation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Conversation")
-            .field("protocol", &self.protocol)
-            .field("phase", &self.phase)
-            .finish_non_exhaustive()
+        f.debug_struct("Conversation").field("phase", &self.phase).finish_non_exhaustive()
     }
 }
 
@@ -68,10 +90,10 @@ impl HttpService {
         conversation: &'a mut Conversation,
         cx: &'a mut Context<'_, Self>,
     ) -> (&'a mut dyn Handler, Socket<'a>) {
-        let Conversation { handler, protocol, phase, window_bits } = conversation;
-        let (cx, settings, out) = (cx.reborrow(), &mut self.websocket, &mut self.out);
-        let (protocol, window_bits) = (protocol.as_deref(), *window_bits);
-        (&mut **handler, Socket { cx, phase, protocol, window_bits, settings, out })
+        let Conversation { lead, phase, window_bits } = conversation;
+        let (cx, settings, out, window_bits) = (cx.reborrow(), &mut self.websocket, &mut self.out, *window_bits);
+        let (handler, protocol) = lead.parts();
+        (handler, Socket { cx, phase, protocol, window_bits, settings, out })
     }
 
     /// A message came.
@@ -80,7 +102,7 @@ impl HttpService {
         match message {
             Message::Text(text) => self.with_handler(session, cx, |handler, socket| handler.text(&text, socket)),
             Message::Binary(bytes) => self.with_handler(session, cx, |handler, socket| handler.binary(&bytes, socket)),
-            // A pong at most as long as its ping, by the limits of what is sent: see the module.
+            // A message like others: over the high mark nothing more is read that would be answered.
             Message::Ping(payload) => self.with_handler(session, cx, |_, socket| {
                 socket.cx.send([FrameHeader::new(Opcode::Pong, payload.len()).as_bytes(), payload]);
             }),

@@ -26,7 +26,8 @@
 //! ```
 //!
 //! The route is one like any other: layers around it see the request, may refuse it, and add header fields to the
-//! answer. What the client sent behind its request is not lost.
+//! answer. What the client sent behind its request is not lost. Browsers let the page of any origin connect, with the
+//! user's cookies: where those count, [`Handshake::origins`] says which pages may.
 //!
 //! # What is done for the handler
 //!
@@ -46,11 +47,10 @@
 //! # Compression
 //!
 //! With the feature `deflate`, and only where the [`Handshake`] offers it: what clients send compressed is unpacked,
-//! which takes about 48 KiB for each of their connections unless the parameters are
-//! [without takeover](gannet::proto::ws::deflate::Params::without_takeover). What is sent is compressed where the handler
-//! says so, each message by itself, by a compressor that all connections of a reactor share: 320 KiB at most for each
+//! which takes about 48 KiB for each of their connections, with `Params::without_takeover` only while a message is under
+//! way. What is sent is compressed where the handler says so, each message by itself, by a compressor that all
+//! connections of a reactor share: 320 KiB at most for each
 //! size of window that clients ask for, of which there are seven.
-#![cfg_attr(not(feature = "deflate"), allow(rustdoc::broken_intra_doc_links))]
 
 mod conversation;
 mod handler;

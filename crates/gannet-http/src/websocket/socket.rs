@@ -9,7 +9,7 @@ use gannet::{Context, Group, Handle, JoinError, OffloadFull, Peer, Remote, SendE
 
 use super::conversation::Phase;
 use super::{Close, CloseCode, Settings};
-use crate::service::{HttpService, Mode};
+use crate::service::HttpService;
 
 /// The longest reason of a close frame, in bytes (RFC 6455 §5.5).
 const LONGEST_REASON: usize = ws::MAX_CONTROL - 2;
@@ -168,7 +168,6 @@ impl Socket<'_> {
     /// As many jobs wait or run as [`Limits::offloads`](gannet::Limits) allows; nothing was started.
     pub fn offload<T: Any + Send>(&mut self, work: impl FnOnce() -> T + Send + 'static) -> Result<(), OffloadFull> {
         self.cx.offload(work, |service, session, result, cx| {
-            debug_assert!(matches!(session.mode, Mode::WebSocket(_)), "the way back to HTTP is none");
             service.with_handler(session, cx, |handler, socket| handler.notice(Box::new(result), socket));
         })
     }

@@ -6,6 +6,7 @@ use gannet::Context;
 use gannet::proto::http::{Answer, Response, Version};
 use gannet::proto::ws;
 
+use super::conversation::{Lead, Plain, Speaking};
 use super::{Conversation, Handler, Handshake};
 use crate::cx::Cx;
 use crate::draft::Draft;
@@ -15,15 +16,14 @@ use crate::wire::Spoken;
 
 /// A request that becomes a conversation, unless a layer changes the response.
 pub(crate) struct Upgrade {
-    handler: Box<dyn Handler>,
-    protocol: Option<Box<str>>,
+    lead: Box<dyn Lead>,
     #[cfg(feature = "deflate")]
     deflate: Option<ws::deflate::Params>,
 }
 
 impl fmt::Debug for Upgrade {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Upgrade").field("protocol", &self.protocol).finish_non_exhaustive()
+        f.debug_struct("Upgrade").finish_non_exhaustive()
     }
 }
 
@@ -61,8 +61,10 @@ impl Cx<'_> {
             self.header(name, value.as_bytes());
         }
         self.draft.next = Some(Next::WebSocket(Upgrade {
-            handler: Box::new(handler),
-            protocol: accept.protocol.map(Into::into),
+            lead: match accept.protocol {
+                Some(protocol) => Box::new(Speaking(handler, protocol.into())),
+                None => Box::new(Plain(handler)),
+            },
             #[cfg(feature = "deflate")]
             deflate: accept.deflate,
         }));
@@ -94,7 +96,7 @@ impl HttpService {
         *cx.codec_state() = Spoken::WebSocket(state);
         cx.cancel_timer();
         cx.begin_heartbeat();
-        session.mode = Mode::WebSocket(Conversation::new(upgrade.handler, upgrade.protocol, window_bits));
+        session.mode = Mode::WebSocket(Conversation::new(upgrade.lead, window_bits));
         self.with_handler(session, cx, |handler, socket| handler.open(socket));
     }
 }

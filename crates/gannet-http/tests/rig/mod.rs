@@ -80,7 +80,9 @@ pub(crate) struct Client {
 pub(crate) struct Response {
     pub(crate) status: u16,
     head: String,
+    /// The body as text; what is none shows as such.
     pub(crate) body: String,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Response {
@@ -112,7 +114,7 @@ impl Client {
             head += &self.read(1);
         }
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line");
-        let mut response = Response { status, head, body: String::new() };
+        let mut response = Response { status, head, body: String::new(), bytes: Vec::new() };
         let length = response.header("content-length").map_or(0, |length| length.parse().expect("a length"));
         if to_head {
         } else if response.header("transfer-encoding") == Some("chunked") {
@@ -120,7 +122,8 @@ impl Client {
                 response.body += &piece;
             }
         } else {
-            response.body = self.read(length);
+            response.bytes = self.read_bytes(length);
+            response.body = String::from_utf8_lossy(&response.bytes).into_owned();
         }
         response
     }
@@ -155,9 +158,15 @@ impl Client {
     /// So many bytes, as text.
     #[track_caller]
     pub(crate) fn read(&mut self, length: usize) -> String {
+        String::from_utf8(self.read_bytes(length)).expect("text")
+    }
+
+    /// So many bytes.
+    #[track_caller]
+    pub(crate) fn read_bytes(&mut self, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
         self.stream.read_exact(&mut bytes).expect("more comes");
-        String::from_utf8(bytes).expect("text")
+        bytes
     }
 
     /// Nothing comes but the end.

@@ -4,6 +4,8 @@
 mod http_rig;
 
 mod closing;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod groups;
 mod life;
 mod messages;

@@ -51,6 +51,35 @@ fn the_longest_ping_is_answered_with_its_payload() {
 }
 
 #[test]
+fn a_flood_of_pings_is_held_up_and_every_one_is_answered_in_order() {
+    const PINGS: u32 = 200_000;
+    let ping = |number: u32| number.to_be_bytes().repeat(31);
+    for driver in drivers() {
+        let rig = Rig::start(driver);
+        let mut client = rig.raw();
+        let mut sender = Raw(client.0.try_clone().expect("a descriptor"));
+        let sending = std::thread::spawn(move || {
+            for first in (0..PINGS).step_by(100) {
+                let pings = (first..first + 100).map(|number| frame(Opcode::Ping, &ping(number)));
+                sender.send(&pings.collect::<Vec<_>>().concat());
+            }
+        });
+        let outboxes = || rig.running.remote().stats().iter().map(|reactor| reactor.outbox_bytes).sum::<u64>();
+        let high = gannet::Limits::default().outbox_high as u64;
+        while outboxes() < high {
+            assert!(!sending.is_finished(), "the client could send everything without reading");
+            std::thread::yield_now();
+        }
+        for number in 0..PINGS {
+            assert!(outboxes() <= high + 1_024);
+            client.expect(&[0x8a, 124]);
+            client.expect(&ping(number));
+        }
+        sending.join().expect("everything was taken");
+    }
+}
+
+#[test]
 fn a_handler_is_told_of_its_timer_its_work_and_what_other_threads_have_for_it() {
     use gannet_http::websocket::RemoteExt as _;
     for driver in drivers() {

@@ -1,6 +1,20 @@
 //! From a request to a conversation.
 
+use gannet_http::middleware::Recover;
+use gannet_http::{Cx, Layer};
+
 use super::*;
+
+/// Does something to the response when the handler has answered.
+#[derive(Clone)]
+struct Afterwards(fn(&mut Cx<'_>));
+
+impl Layer for Afterwards {
+    fn call(&self, cx: &mut Cx<'_>, next: impl Fn(&mut Cx<'_>)) {
+        next(cx);
+        (self.0)(cx);
+    }
+}
 
 #[test]
 fn a_request_becomes_a_conversation_and_the_layers_around_its_route_are_heard() {
@@ -109,5 +123,55 @@ fn what_is_no_request_for_a_conversation_is_answered_as_http_and_the_connection_
         let mut client = rig.stream();
         client.send(private.replace("Host: h", "Host: h\r\nAuthorization: Bearer secret").as_bytes());
         assert!(client.head().starts_with("HTTP/1.1 101 "));
+    }
+}
+
+#[test]
+fn a_layer_that_changes_the_response_has_the_last_word() {
+    let spoilers = [
+        (Afterwards(|cx| cx.status(503)), 503),
+        (Afterwards(|cx| cx.refuse(403, "not today\n")), 403),
+        (Afterwards(|cx| cx.header("X-Own", "two\r\nlines")), 500),
+        (Afterwards(|_| panic!("as these tests wish")), 500),
+    ];
+    for driver in drivers() {
+        for (spoil, status) in &spoilers {
+            let (calls, heard) = mpsc::channel();
+            let (handshake, group) = (Handshake::new(), Group::new());
+            let routes = Router::new().layer(Recover).get("/page", |cx| cx.text("page")).layer(spoil.clone());
+            let routes =
+                routes.get("/ws", move |cx| cx.websocket(&handshake, Actor { calls: calls.clone(), group })).build();
+            let rig = http_rig::Rig::start(driver, &routes.expect("they do not conflict"));
+            let mut client = rig.connect();
+            client.send(&request(""));
+            assert_eq!(client.response(false).status, *status);
+            assert_eq!(client.get("/page").body, "page");
+            assert!(heard.try_recv().is_err(), "the handler was called");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_shuts_down_begins_no_conversation() {
+    for driver in drivers() {
+        let rig = Rig::start(driver);
+        let mut late = rig.stream();
+        late.send(b"GET /page HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert!(late.head().starts_with("HTTP/1.1 200 "));
+        late.expect(b"page");
+        let (mut open, mut on) = (Vec::new(), [false; 2]);
+        while on != [true; 2] {
+            let (client, _, reactor) = rig.opened();
+            on[reactor] = true;
+            open.push(client);
+        }
+        rig.running.remote().stop();
+        // Each reactor has begun to shut down when its conversations were told.
+        for client in &mut open {
+            assert!(matches!(read(client), Message::Close(Some(_))));
+        }
+        late.send(request("").as_bytes());
+        let head = late.head();
+        assert!(head.starts_with("HTTP/1.1 503 ") && head.contains("Connection: close\r\n"), "{head}");
     }
 }

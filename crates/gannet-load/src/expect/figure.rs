@@ -34,6 +34,10 @@ pub enum Times {
     Late,
     /// From the start of a connect to the connection.
     Connect,
+    /// From the connection to the end of its TLS handshake.
+    Handshake,
+    /// From the connection to the end of its upgrade.
+    Upgrade,
 }
 
 /// A point of a distribution.
@@ -118,7 +122,8 @@ impl fmt::Display for Figure {
 }
 
 impl Times {
-    pub(super) const ALL: [Self; 4] = [Self::Response, Self::Service, Self::Late, Self::Connect];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Response, Self::Service, Self::Late, Self::Connect, Self::Handshake, Self::Upgrade];
 
     /// The name in an expectation, before the dot.
     pub fn name(self) -> &'static str {
@@ -127,6 +132,8 @@ impl Times {
             Self::Service => "service",
             Self::Late => "late",
             Self::Connect => "connect",
+            Self::Handshake => "handshake",
+            Self::Upgrade => "upgrade",
         }
     }
 
@@ -136,6 +143,8 @@ impl Times {
             Self::Service => &results.service_ns,
             Self::Late => &results.late_ns,
             Self::Connect => &results.connect_ns,
+            Self::Handshake => &results.handshake_ns,
+            Self::Upgrade => &results.upgrade_ns,
         }
     }
 
@@ -148,6 +157,8 @@ impl Times {
             Self::Response | Self::Service => "nothing was answered",
             Self::Late => "nothing was sent",
             Self::Connect => "no connection came up",
+            Self::Handshake => "there was no TLS handshake",
+            Self::Upgrade => "no connection was upgraded",
         }
     }
 }
@@ -159,6 +170,8 @@ impl fmt::Display for Times {
             Self::Service => "service time",
             Self::Late => "sent late by",
             Self::Connect => "time to connect",
+            Self::Handshake => "tls handshake",
+            Self::Upgrade => "time to upgrade",
         })
     }
 }

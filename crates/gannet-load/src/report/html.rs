@@ -119,7 +119,7 @@ fn latencies(out: &mut String, results: &Results) {
         "Response time counts from the moment a request was intended, service time from the moment it was written."
             .to_owned()
     } else {
-        format!("Here is {}.", summary::SERVICE_ONLY)
+        format!("Here is {}.", summary::one_column(results))
     };
     for note in [Some(what), summary::left_out(results)].into_iter().flatten() {
         let _ = writeln!(out, "<p class=\"note\">{note}</p>");

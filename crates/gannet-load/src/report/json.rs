@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use crate::figures::by_name;
+use crate::figures::{by_class, by_name};
 use crate::results::Results;
 
 /// The version of the schema. A field may be added without a new number; one removed, renamed or given another meaning
@@ -59,6 +59,10 @@ pub struct Document {
     pub late_ns: Option<Times>,
     /// From the start of a connect to the connection.
     pub connect_ns: Times,
+    /// From the connection to the end of its TLS handshake; null where there was none.
+    pub handshake_ns: Option<Times>,
+    /// From the connection to the end of its upgrade; null where nothing was upgraded.
+    pub upgrade_ns: Option<Times>,
     /// What came of holding connections afterwards; null where that was not asked for.
     pub hold: Option<Hold>,
     /// The server's process; null where it was not watched.
@@ -130,6 +134,12 @@ pub struct Connections {
     pub lost: u64,
     /// The same by reason.
     pub lost_by_reason: BTreeMap<String, u64>,
+    /// That took the place of one that the server ended as it may, or that carried its one request; not in `opened`.
+    pub reopened: u64,
+    /// Full TLS handshakes, of reopened connections too.
+    pub handshakes_full: u64,
+    /// TLS handshakes that took up an earlier session.
+    pub handshakes_resumed: u64,
 }
 
 /// Requests by what became of them.
@@ -145,6 +155,10 @@ pub struct Requests {
     pub never_sent: u64,
     /// That went wrong, by kind; their sum is `errors` of the document.
     pub errors_by_kind: BTreeMap<String, u64>,
+    /// Answers by the class of their status, as `2xx`; empty where a scenario knows no such.
+    pub answers_by_class: BTreeMap<String, u64>,
+    /// Answers by status, as `200`.
+    pub answers_by_status: BTreeMap<String, u64>,
     /// Sent, protocol included.
     pub out_bytes: u64,
     /// Received.
@@ -216,6 +230,8 @@ pub struct Second {
     pub answered: u64,
     /// Errors in it.
     pub errors: u64,
+    /// Answers in it by the class of their status, 2xx to 5xx.
+    pub answers_by_class: [u64; 4],
     /// Median of its response times (service times in a closed loop); null where nothing was answered.
     pub p50_ns: Option<u64>,
     /// 99th percentile of the same.
@@ -243,6 +259,9 @@ impl From<&Results> for Document {
                 failed_by_reason: by_name(&results.connections.failed),
                 lost: results.lost(),
                 lost_by_reason: by_name(&results.connections.lost),
+                reopened: results.connections.reopened,
+                handshakes_full: results.handshake_ns.len().saturating_sub(results.connections.resumed),
+                handshakes_resumed: results.connections.resumed,
             },
             requests: Requests {
                 sent: results.requests.sent,
@@ -250,6 +269,13 @@ impl From<&Results> for Document {
                 unanswered: results.requests.unanswered,
                 never_sent: results.requests.never_sent,
                 errors_by_kind: by_name(&results.requests.errors),
+                answers_by_class: by_class(&results.requests.statuses),
+                answers_by_status: results
+                    .requests
+                    .statuses
+                    .iter()
+                    .map(|(status, count)| (status.to_string(), *count))
+                    .collect(),
                 out_bytes: results.requests.bytes_out,
                 in_bytes: results.requests.bytes_in,
             },
@@ -259,6 +285,8 @@ impl From<&Results> for Document {
             service_ns: Times::from(&results.service_ns),
             late_ns: open.then(|| Times::from(&results.late_ns)),
             connect_ns: Times::from(&results.connect_ns),
+            handshake_ns: (!results.handshake_ns.is_empty()).then(|| Times::from(&results.handshake_ns)),
+            upgrade_ns: (!results.upgrade_ns.is_empty()).then(|| Times::from(&results.upgrade_ns)),
             hold: results.hold.map(|hold| Hold { lasted_s: hold.lasted.as_secs_f64(), up: hold.up, lost: hold.lost }),
             server: results
                 .server
@@ -320,6 +348,7 @@ impl From<&crate::results::Second> for Second {
             connections: second.connections,
             answered: second.answered,
             errors: second.errors,
+            answers_by_class: second.classes,
             p50_ns: answered.then_some(second.p50_ns),
             p99_ns: answered.then_some(second.p99_ns),
             max_ns: answered.then_some(second.max_ns),

@@ -1,6 +1,8 @@
 //! The figures of a run as labelled lines and one table, which the text and the page then set in their own ways.
 
-use crate::figures::{PERCENTILES, by_name};
+use hdrhistogram::Histogram;
+
+use crate::figures::{PERCENTILES, by_class, by_name};
 use crate::results::Results;
 use crate::units;
 
@@ -8,7 +10,10 @@ use crate::units;
 pub(super) const NOT_MEASURED: &str = "–";
 
 /// Said beside a table that has one column only.
-pub(super) const SERVICE_ONLY: &str = "service time only: a closed loop has no intended times";
+const SERVICE_ONLY: &str = "service time only: a closed loop has no intended times";
+
+/// The same where nothing is asked for.
+const DELIVERY_ONLY: &str = "from the moment that a message says it was sent at to its receipt";
 
 /// Lines that belong together.
 pub(super) struct Section {
@@ -26,6 +31,11 @@ pub(super) struct LatencyRow {
     pub response_ns: Option<u64>,
     /// Service time in ns; `None` where nothing was answered.
     pub service_ns: Option<u64>,
+}
+
+/// What the one column of times is, where there is one.
+pub(super) fn one_column(results: &Results) -> &'static str {
+    if results.asked.listens { DELIVERY_ONLY } else { SERVICE_ONLY }
 }
 
 /// All that is said in lines, in the order in which it is read.
@@ -57,12 +67,12 @@ pub(super) fn latencies(results: &Results) -> Vec<LatencyRow> {
     let mut rows: Vec<_> = PERCENTILES
         .iter()
         .map(|&(name, quantile)| {
-            let of = |times: &hdrhistogram::Histogram<u64>| times.value_at_quantile(quantile);
+            let of = |times: &Histogram<u64>| times.value_at_quantile(quantile);
             row(name, of(response), of(service))
         })
         .collect();
     rows.push(row("max", response.max(), service.max()));
-    let mean = |times: &hdrhistogram::Histogram<u64>| times.mean().round() as u64;
+    let mean = |times: &Histogram<u64>| times.mean().round() as u64;
     rows.push(row("mean", mean(response), mean(service)));
     rows
 }
@@ -98,6 +108,7 @@ fn run(results: &Results) -> Section {
     let size = units::bytes(asked.size as u64);
     let requests = match asked.rate_per_second {
         Some(rate) => format!("open loop at {}/s, {size} each", units::rate(rate)),
+        None if asked.listens => "none: what comes is received".to_owned(),
         None => {
             format!("closed loop, {} outstanding on each connection, {size} each", units::count(u64::from(asked.depth)))
         }
@@ -111,7 +122,7 @@ fn run(results: &Results) -> Section {
         let share = units::percent(results.rate_per_second(), rate);
         reached += &format!(" answered, {share} of the rate");
     } else {
-        reached += " answered";
+        reached += if asked.listens { " received" } else { " answered" };
     }
     reached += &format!(" in {}", units::span(results.measured));
     if results.interrupted {
@@ -132,17 +143,6 @@ fn run(results: &Results) -> Section {
 
 fn connections(results: &Results) -> Section {
     let connections = &results.connections;
-    let connect = &results.connect_ns;
-    let took = if connect.is_empty() {
-        NOT_MEASURED.to_owned()
-    } else {
-        format!(
-            "p50 {}, p99 {}, max {}",
-            units::time(connect.value_at_quantile(0.5)),
-            units::time(connect.value_at_quantile(0.99)),
-            units::time(connect.max())
-        )
-    };
     let mut section = Section {
         title: "Connections",
         rows: vec![
@@ -158,9 +158,23 @@ fn connections(results: &Results) -> Section {
             ),
             ("failed", by_reason(results.failed(), &connections.failed)),
             ("lost", by_reason(results.lost(), &connections.lost)),
-            ("time to connect", took),
+            ("time to connect", took(&results.connect_ns)),
         ],
     };
+    if !results.handshake_ns.is_empty() {
+        let resumed = connections.resumed;
+        let full = results.handshake_ns.len().saturating_sub(resumed);
+        section.rows.push(("tls handshake", took(&results.handshake_ns)));
+        section.rows.push(("handshakes", format!("{} full, {} resumed", units::count(full), units::count(resumed))));
+    }
+    if !results.upgrade_ns.is_empty() {
+        section.rows.push(("time to upgrade", took(&results.upgrade_ns)));
+    }
+    if connections.reopened > 0 {
+        let reopened =
+            format!("{}, after the server had ended them or one request was done", units::count(connections.reopened));
+        section.rows.push(("reopened", reopened));
+    }
     if let Some(hold) = results.hold {
         let lost = if hold.lost == 0 { "none".to_owned() } else { units::count(hold.lost) };
         let held = format!(
@@ -173,25 +187,39 @@ fn connections(results: &Results) -> Section {
     section
 }
 
+/// Some points of a distribution of times.
+fn took(times: &Histogram<u64>) -> String {
+    if times.is_empty() {
+        return NOT_MEASURED.to_owned();
+    }
+    format!(
+        "p50 {}, p99 {}, max {}",
+        units::time(times.value_at_quantile(0.5)),
+        units::time(times.value_at_quantile(0.99)),
+        units::time(times.max())
+    )
+}
+
 fn requests(results: &Results) -> Section {
     let requests = &results.requests;
     let traffic = |bytes: u64| {
         let per_second = results.per_second(bytes).round() as u64;
         format!("{} ({}/s)", units::bytes(bytes), units::bytes(per_second))
     };
+    let sent = if results.asked.listens {
+        ("received", units::things(requests.answered, "message"))
+    } else {
+        let (sent, answered) = (units::count(requests.sent), units::count(requests.answered));
+        ("sent", format!("{sent}: {answered} answered, {} unanswered", units::count(requests.unanswered)))
+    };
     let mut rows = vec![
-        (
-            "sent",
-            format!(
-                "{}: {} answered, {} unanswered",
-                units::count(requests.sent),
-                units::count(requests.answered),
-                units::count(requests.unanswered)
-            ),
-        ),
+        sent,
         ("errors", by_reason(results.errors(), &requests.errors)),
         ("bytes", format!("{} out, {} in", traffic(requests.bytes_out), traffic(requests.bytes_in))),
     ];
+    if !requests.statuses.is_empty() {
+        rows.insert(1, ("statuses", statuses(&requests.statuses)));
+    }
     if results.is_open_loop() {
         let late = &results.late_ns;
         let late = if late.is_empty() {
@@ -203,6 +231,16 @@ fn requests(results: &Results) -> Section {
         rows.push(("never sent", units::count(requests.never_sent)));
     }
     Section { title: "Requests", rows }
+}
+
+/// Classes of statuses, and the codes in each, as `9 2xx (9 200), 3 4xx (2 404, 1 429)`.
+fn statuses(statuses: &[(u16, u64)]) -> String {
+    let classes = by_class(statuses).into_iter().map(|(class, all)| {
+        let codes = statuses.iter().filter(|(status, _)| class.starts_with(&(status / 100).to_string()));
+        let codes: Vec<_> = codes.map(|(status, times)| format!("{} {status}", units::count(*times))).collect();
+        format!("{} {class} ({})", units::count(all), codes.join(", "))
+    });
+    classes.collect::<Vec<_>>().join(", ")
 }
 
 /// A total and what it is made of, the most frequent first.

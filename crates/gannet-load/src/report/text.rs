@@ -53,7 +53,7 @@ fn latencies(out: &mut String, results: &Results) {
             "Latency", "response time", "service time"
         );
     } else {
-        let _ = writeln!(out, "Latency ({})", summary::SERVICE_ONLY);
+        let _ = writeln!(out, "Latency ({})", summary::one_column(results));
     }
     for LatencyRow { name, response_ns, service_ns } in rows {
         let mut line = format!("  {name:<LABEL_WIDTH$}");

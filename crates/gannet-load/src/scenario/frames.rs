@@ -3,7 +3,7 @@
 use gannet::proto::LengthPrefixed;
 use gannet::{Context, Service};
 
-use super::{Expected, Scenario, Wrong};
+use super::{Aside, Expected, Scenario, Wrong};
 
 /// Against the service `frames`.
 #[derive(Clone, Debug)]
@@ -24,8 +24,16 @@ impl Scenario for Frames {
         cx.send([payload]);
     }
 
-    fn is_ping(&self, frame: &&[u8]) -> bool {
-        frame.is_empty()
+    fn aside<S: Service<Codec = LengthPrefixed>>(
+        &self,
+        frame: &&[u8],
+        _: u32,
+        cx: &mut Context<'_, S>,
+    ) -> Option<Aside> {
+        frame.is_empty().then(|| {
+            cx.send([b""]);
+            Aside::Handled
+        })
     }
 
     fn answer(&self, (): &mut (), frame: &[u8], expected: Expected<'_>) -> Result<u64, Wrong> {

@@ -3,16 +3,20 @@
 
 mod echo;
 mod frames;
+pub mod http;
 mod lines;
 pub mod redis;
+pub mod ws;
 
 use gannet::proto::Codec;
 use gannet::{Context, Service};
 
 pub use self::echo::Echo;
 pub use self::frames::Frames;
+pub use self::http::Http;
 pub use self::lines::Lines;
 pub use self::redis::Redis;
+pub use self::ws::Ws;
 
 use crate::letters::Letters;
 
@@ -48,9 +52,60 @@ pub trait Scenario: Clone + Send + Sync + 'static {
         None
     }
 
-    /// Whether a message is the server's heartbeat, which is answered with an empty message and is no answer itself.
-    fn is_ping(&self, message: &<Self::Codec as Codec>::Message<'_>) -> bool {
-        let _ = message;
+    /// The most bytes of a message that is not complete, where that is more than the engine allows by default.
+    fn largest_message(&self) -> usize {
+        0
+    }
+
+    /// Writes what a connection begins with before anything else, and says whether there is such: then its answer is
+    /// awaited.
+    fn upgrade<S: Service<Codec = Self::Codec>>(&self, connection: u32, cx: &mut Context<'_, S>) -> bool {
+        let _ = (connection, cx);
+        false
+    }
+
+    /// Whether a message that came before anything else completes the upgrade.
+    ///
+    /// # Errors
+    ///
+    /// The reason why the connection failed.
+    fn upgraded(&self, connection: u32, message: &<Self::Codec as Codec>::Message<'_>) -> Result<bool, String> {
+        let _ = (connection, message);
+        Ok(true)
+    }
+
+    /// Whether a connection carries one request only, and another one takes its place.
+    fn takes_one_request(&self) -> bool {
+        false
+    }
+
+    /// Takes a message that is no answer to a request, and answers it where that is wanted; nothing where it is to be
+    /// judged.
+    fn aside<S: Service<Codec = Self::Codec>>(
+        &self,
+        message: &<Self::Codec as Codec>::Message<'_>,
+        connection: u32,
+        cx: &mut Context<'_, S>,
+    ) -> Option<Aside> {
+        let _ = (message, connection, cx);
+        None
+    }
+
+    /// The status of an answer, of scenarios that know such; called once for each answer, before it is judged.
+    fn status(&self, progress: &mut Self::Progress, message: &<Self::Codec as Codec>::Message<'_>) -> Option<u16> {
+        let _ = (progress, message);
+        None
+    }
+
+    /// Whether no further request is answered on a connection, so that another one has to take its place.
+    fn is_spent(&self, progress: &Self::Progress) -> bool {
+        let _ = progress;
+        false
+    }
+
+    /// Whether the server may end a connection that waits for no answer, so that another one takes its place.
+    fn may_end(&self, progress: &Self::Progress) -> bool {
+        let _ = progress;
         false
     }
 
@@ -78,6 +133,25 @@ pub trait Scenario: Clone + Send + Sync + 'static {
         message: <Self::Codec as Codec>::Message<'_>,
         login: &[u8],
     ) -> Result<bool, Wrong>;
+}
+
+/// What came beside answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aside {
+    /// Nothing that would have to be counted: a heartbeat, or an interim response.
+    Handled,
+    /// A message that nobody asked for and that does not count. A login takes it for its answer.
+    Unasked,
+    /// The same where it counts.
+    Received {
+        /// When it was sent, where it says so: ns since 1970 (UTC).
+        sent_unix_ns: Option<u64>,
+    },
+    /// The server ends the connection.
+    Closed {
+        /// Why, where it says so.
+        code: Option<u16>,
+    },
 }
 
 /// What a connection waits for.

@@ -29,6 +29,15 @@ fn the_fields_that_programs_rely_on_are_where_they_are_documented() {
 }
 
 #[test]
+fn statuses_are_counted_by_class_and_by_code() {
+    let value = parsed(&sample::statuses());
+    assert_eq!(value["connections"]["reopened"], 1_234);
+    assert_eq!(value["requests"]["answers_by_class"], serde_json::json!({ "2xx": 99_990, "4xx": 9, "5xx": 1 }));
+    assert_eq!(value["requests"]["answers_by_status"]["204"], 990);
+    assert_eq!(value["seconds"][0]["answers_by_class"], serde_json::json!([9_987, 0, 2, 1]));
+}
+
+#[test]
 fn percentiles_are_those_of_the_histogram() {
     let document = Document::from(&sample::closed());
     let near = |ns: Option<u64>, ms: u64| {
@@ -81,7 +90,7 @@ fn a_document_is_read_back_as_it_was_written() {
 fn every_field_is_in_the_manual() {
     let manual = include_str!("../../docs/load-report.md");
     let mut names = Vec::new();
-    field_names(&parsed(&sample::stalled()), &mut names);
+    field_names(&parsed(&sample::statuses()), &mut names);
     for name in names {
         assert!(manual.contains(&format!("`{name}`")), "{name} is not documented");
     }

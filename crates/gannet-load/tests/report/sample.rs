@@ -38,6 +38,8 @@ pub fn nothing() -> Results {
         service_ns: times([]),
         late_ns: times([]),
         connect_ns: times([]),
+        handshake_ns: times([]),
+        upgrade_ns: times([]),
         hold: None,
         seconds: Vec::new(),
         server: None,
@@ -92,6 +94,7 @@ pub fn stalled() -> Results {
                     _ => 10_000 - i * 13,
                 },
                 errors: if i == 9 { 7 } else { 0 },
+                classes: [0; 4],
                 p50_ns: if catches_up { 700 * MS } else { 100_000 + i * 900 },
                 p99_ns: if catches_up { 1_980 * MS } else { 150_000 + i * 5_000 },
                 max_ns: if catches_up { 2_000 * MS } else { 900_000 + i * 40_000 },
@@ -101,5 +104,20 @@ pub fn stalled() -> Results {
     results.asked.hold = Duration::from_secs(3);
     results.hold = Some(Hold { lasted: Duration::from_secs(3), up: 996, lost: 1 });
     results.server = Some(ServerUsage { cpu: Duration::from_millis(4_200), resident_bytes: 117_440_512 });
+    results
+}
+
+/// The same, of a scenario whose answers have statuses.
+pub fn statuses() -> Results {
+    let mut results = stalled();
+    results.asked.scenario = "http".to_owned();
+    results.connections.reopened = 1_234;
+    results.upgrade_ns = times([80_000, 90_000]);
+    results.handshake_ns = times([700_000, 900_000, 200_000]);
+    results.connections.resumed = 1;
+    results.requests.statuses = vec![(200, 99_000), (204, 990), (404, 9), (503, 1)];
+    for second in &mut results.seconds {
+        second.classes = [second.answered, 0, 2, 1];
+    }
     results
 }

@@ -46,6 +46,20 @@ fn connections_errors_and_bytes_are_said_with_their_reasons() {
 }
 
 #[test]
+fn statuses_and_reopened_connections_are_said() {
+    let text = text(&sample::statuses());
+    assert!(
+        line(&text, "statuses").ends_with("99,990 2xx (99,000 200, 990 204), 9 4xx (9 404), 1 5xx (1 503)"),
+        "{text}"
+    );
+    assert!(line(&text, "tls handshake").contains("max 900"), "{text}");
+    assert!(line(&text, "handshakes").ends_with("2 full, 1 resumed"), "{text}");
+    assert!(line(&text, "time to upgrade").contains("max 90"), "{text}");
+    assert!(line(&text, "reopened").contains("1,234, after"), "{text}");
+    assert!(!gannet_load::report::text(&sample::stalled()).contains("statuses"));
+}
+
+#[test]
 fn what_was_held_where_from_and_logged_in_is_said() {
     let mut results = sample::stalled();
     (results.asked.sources, results.asked.login) = (3, true);

@@ -45,5 +45,5 @@ pub use header_lines::HeaderLines;
 pub use headers::Headers;
 pub use request::{Method, Request, Version};
 pub use requests::{Event, Requests, RequestsState};
-pub use response::{Answer, CONTINUE, Chunks, Persistence, Response, SIZE_LINE};
+pub use response::{Answer, CONTINUE, Chunks, Persistence, Response, SIZE_LINE, size_line};
 pub use responses::{Reply, Responses, ResponsesState};

@@ -279,6 +279,12 @@ pub struct RequestsState {
 }
 
 impl RequestsState {
+    /// Whether the head of a request has come, and its body has not, or not whole.
+    #[must_use]
+    pub const fn is_in_body(&self) -> bool {
+        matches!(self.phase, Phase::Body { .. } | Phase::Chunked(_))
+    }
+
     #[inline]
     fn partial<M>(&mut self, need: usize) -> Decoded<M> {
         self.need = need as u32;

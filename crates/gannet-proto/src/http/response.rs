@@ -292,9 +292,10 @@ fn put_number(out: &mut impl Sink, mut number: u64) {
 /// The longest line with a chunk's size, in bytes with its ending.
 pub const SIZE_LINE: usize = 18;
 
-/// A chunk's size in hexadecimal, with the line's ending.
+/// A chunk's size in hexadecimal, with the line's ending: what goes before the chunk, behind which goes `\\r\\n` (RFC 9112
+/// §7.1). For those who send the same chunk to many.
 #[inline]
-fn size_line(mut number: usize, line: &mut [u8; SIZE_LINE]) -> &[u8] {
+pub fn size_line(mut number: usize, line: &mut [u8; SIZE_LINE]) -> &[u8] {
     let mut at = line.len() - 2;
     line[at..].copy_from_slice(b"\r\n");
     loop {

@@ -1,6 +1,6 @@
 //! What clients see of the server.
 
-use gannet_proto::http::{Answer, Error, Event, HeaderError, Persistence, Requests, Response};
+use gannet_proto::http::{Answer, Error, Event, HeaderError, Persistence, Requests, Response, SIZE_LINE};
 use gannet_proto::{Codec, Decoded};
 
 /// What a response has to know of this request.
@@ -40,6 +40,44 @@ fn streamed(answer: Answer, status: u16) -> (String, Persistence) {
     chunks.chunk(b"x", &mut out);
     let persistence = chunks.finish(&mut out);
     (String::from_utf8_lossy(&out).into_owned(), persistence)
+}
+
+/// A response with a body of known length in two pieces, as text.
+fn sized(answer: Answer, status: u16) -> (String, Persistence) {
+    let mut out = Vec::new();
+    let mut pieces = Response::new(&mut out, answer, status).sized(5);
+    pieces.chunk(b"hel", &mut out);
+    pieces.chunk(b"lo", &mut out);
+    assert!(!pieces.is_chunked());
+    assert_eq!(pieces.around(3, &mut [0; SIZE_LINE]), [b"", b""]);
+    let persistence = pieces.finish(&mut out);
+    (String::from_utf8_lossy(&out).into_owned(), persistence)
+}
+
+#[test]
+fn a_body_of_known_length_in_pieces_keeps_the_connection_whatever_the_version() {
+    let told = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
+    assert_eq!(sized(get(), 200), (format!("{told}hello"), Persistence::Keep));
+    assert_eq!(sized(head(), 200), (told.to_owned(), Persistence::Keep));
+    assert_eq!(sized(get(), 304).0, "HTTP/1.1 304 Not Modified\r\n\r\n");
+    let (kept, persistence) = sized(old("Connection: keep-alive\r\n"), 200);
+    assert_eq!(persistence, Persistence::Keep);
+    assert_eq!(kept, "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello");
+}
+
+#[test]
+fn what_goes_around_a_chunk_is_what_is_written_around_it() {
+    for length in [1, 15, 16, 300, 65_536] {
+        let (mut out, piece) = (Vec::new(), vec![b'x'; length]);
+        let mut chunks = Response::new(&mut out, get(), 200).chunked();
+        assert!(chunks.is_chunked() && !chunks.is_none());
+        out.clear();
+        chunks.chunk(&piece, &mut out);
+        let mut line = [0; SIZE_LINE];
+        let [before, behind] = chunks.around(length, &mut line);
+        assert_eq!(out, [before, &piece, behind].concat());
+    }
+    assert!(Response::new(Vec::new(), head(), 200).chunked().is_none());
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod buffered;
+
 use std::error::Error;
 
 use gannet::{Filter, FilterError, Filters};
@@ -49,19 +51,19 @@ impl Ca {
     }
 
     pub fn issue(&self, names: &[&str], serial: u64, change: impl FnOnce(&mut CertificateParams)) -> Issued {
-        let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
-        let mut params = CertificateParams::new(names).expect("names");
-        params.serial_number = Some(SerialNumber::from(serial));
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        change(&mut params);
         let key = KeyPair::generate().expect("a key");
+        let mut params = params(names);
+        params.serial_number = Some(SerialNumber::from(serial));
+        change(&mut params);
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
         let key = key.serialize_pem();
-        Issued {
-            identity: Identity::from_pem(certificate.as_bytes(), key.as_bytes()).expect("it was just made"),
-            certificate,
-            key,
-        }
+        let identity = Identity::from_pem(certificate.as_bytes(), key.as_bytes()).expect("it was just made");
+        Issued { identity, certificate, key }
+    }
+
+    /// For a server with this key, as text.
+    pub fn certificate(&self, names: &[&str], key: &KeyPair) -> String {
+        params(names).signed_by(key, &self.issuer).expect("a certificate").pem()
     }
 
     /// Valid until the end of `year`.
@@ -87,6 +89,14 @@ impl Ca {
     pub fn trusted(&self) -> TlsClientConfig {
         TlsClientConfig::new().ca(self.pem().as_bytes()).expect("it is a certificate")
     }
+}
+
+/// For a server.
+fn params(names: &[&str]) -> CertificateParams {
+    let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
+    let mut params = CertificateParams::new(names).expect("names");
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params
 }
 
 /// A server for `localhost` and a client that trusts it.

@@ -1,6 +1,7 @@
 //! `http`: a page that says what runs, health and readiness for whoever watches, counters for Prometheus, and an echo by
 //! WebSocket.
 
+mod clock;
 mod metrics;
 mod page;
 mod site;
@@ -40,6 +41,10 @@ fn routes(site: &Arc<Site>) -> Result<Routes, RouteError> {
         .get("/ws/echo", move |cx| cx.websocket(&handshake, Echo))
         .get("/healthz", |cx| cx.text("ok\n"))
         .get("/readyz", ready)
+        .get("/sse/clock", |cx| {
+            let clock = clock::Clock::after(cx.last_event_id());
+            cx.events(clock);
+        })
         .get("/metrics", move |cx| metrics::write(cx, &counted))
         .build()
 }

@@ -1,5 +1,10 @@
 //! Small runs against servers in this process, on every driver that this machine has.
 
+mod http;
+mod rig;
+mod tls;
+mod ws;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,14 +13,15 @@ use std::time::Duration;
 
 use gannet::proto::resp::{Args, Commands};
 use gannet::proto::{LengthPrefixed, Lines, Raw};
-use gannet::{Address, Context, DriverChoice, Engine, Running, Service};
+use gannet::{Context, DriverChoice, Service};
 use gannet_load::draw::Distribution;
 use gannet_load::login::Login;
 use gannet_load::plan::Phase;
-use gannet_load::results::Results;
-use gannet_load::run::{Config, Kind, run};
+use gannet_load::run::{Kind, run};
 use gannet_load::scenario::redis::Workload;
 use gannet_redis::{Options, Redis, Server};
+
+use self::rig::{assert_clean, config, drivers, go, serve};
 
 struct Echo;
 
@@ -60,52 +66,6 @@ impl Service for EchoFrames {
             cx.send([frame]);
         }
     }
-}
-
-fn serve<S: Service>(driver: DriverChoice, factory: impl Fn() -> S + Send + Sync + 'static) -> (Running, Address) {
-    let engine = Engine::new().driver(driver).reactors(1).listen("tcp://127.0.0.1:0", factory).expect("an address");
-    let running = engine.start().expect("the server starts");
-    let address = running.addresses().next().expect("it listens").clone();
-    (running, address)
-}
-
-fn config(kind: Kind, target: Address, driver: DriverChoice) -> Config {
-    Config {
-        connections: 20,
-        warmup: Duration::from_millis(100),
-        duration: Duration::from_secs(1),
-        depth: 4,
-        size: 48,
-        heartbeat: Duration::from_millis(100),
-        reactors: 2,
-        driver,
-        ..Config::new(kind, target)
-    }
-}
-
-fn go(config: &Config) -> Results {
-    run(config, &AtomicBool::new(false), &mut |_| {}).expect("the load generator starts")
-}
-
-fn drivers() -> Vec<DriverChoice> {
-    match Engine::new().driver(DriverChoice::Uring).reactors(1).start() {
-        Ok(_) => vec![DriverChoice::Poll, DriverChoice::Uring],
-        Err(why) => {
-            eprintln!("not tried on io_uring: {why}");
-            vec![DriverChoice::Poll]
-        }
-    }
-}
-
-fn assert_clean(results: &Results, what: &str) {
-    assert_eq!(results.connections.opened, 20, "{what}: {results:?}");
-    assert_eq!(results.connections.up, 20, "{what}: {results:?}");
-    assert!(results.connections.lost.is_empty() && results.connections.failed.is_empty(), "{what}: {results:?}");
-    assert!(results.requests.errors.is_empty(), "{what}: {results:?}");
-    assert_eq!(results.requests.unanswered, 0, "{what}: {results:?}");
-    assert_eq!(results.requests.sent, results.requests.answered, "{what}");
-    assert_eq!(results.service_ns.len(), results.requests.answered, "{what}");
-    assert!(results.requests.answered > 0, "{what}");
 }
 
 #[test]

@@ -1,0 +1,193 @@
+//! Server-sent events: a response that goes on, with an event now and then (WHATWG HTML §9.2).
+//!
+//! [`Cx::events`] makes a response one; its [`Source`] sends events with [`Stream::event`], or joins a group that
+//! others [`broadcast`] to. Clients connect again by themselves when a stream ends, and say which event was the last that
+//! they got: [`Cx::last_event_id`].
+//!
+//! ```
+//! use gannet::Group;
+//! use gannet_http::sse::{self, Event, Feed};
+//! use gannet_http::Router;
+//!
+//! let news = Group::new();
+//! let routes = Router::new()
+//!     .get("/news", move |cx| cx.events(Feed(news)))
+//!     .post("/news", move |cx| {
+//!         let Ok(data) = std::str::from_utf8(cx.request_body()) else { return cx.refuse(400, "not text\n") };
+//!         match sse::broadcast(&cx.remote(), news, &Event { data, ..Event::default() }) {
+//!             Ok(()) => cx.status(204),
+//!             Err(error) => cx.refuse(503, &format!("{error}\n")),
+//!         }
+//!     });
+//! # routes.build().map(|_| ())?;
+//! # Ok::<(), gannet_http::RouteError>(())
+//! ```
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use gannet::proto::Raw;
+use gannet::proto::http::{SIZE_LINE, size_line};
+use gannet::{Group, Remote, SendError, SendStatus};
+
+use crate::cx::Cx;
+use crate::stream::{Source, Stream};
+
+/// How often a comment is sent on a stream of events, so that a client that has gone without a word is found, and what
+/// stands between does not take the connection for idle. [`Stream::comment_every`] sets another time.
+pub const COMMENT_EVERY: Duration = Duration::from_secs(15);
+
+/// The comment: a line that clients skip.
+pub(crate) const COMMENT: &[u8] = b":\n\n";
+
+/// One event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// What it says, in one line or several, however they end: the client gets them with `\n` between.
+    pub data: &'a str,
+    /// What kind of event it is; `message` where nothing is said. Line endings are taken out.
+    pub event: Option<&'a str>,
+    /// What the client says as `Last-Event-ID` when it connects again. Line endings are taken out; an empty one
+    /// has the client forget the last.
+    pub id: Option<&'a str>,
+    /// How long the client shall wait before it connects again, to the millisecond.
+    pub retry: Option<Duration>,
+}
+
+impl Event<'_> {
+    /// Appends the event as it is sent, with the empty line at its end.
+    ///
+    /// # Errors
+    ///
+    /// The id has a NUL, for which clients would ignore it. Nothing is appended then.
+    pub fn write(&self, out: &mut Vec<u8>) -> Result<(), EventError> {
+        if self.id.is_some_and(|id| id.contains('\0')) {
+            return Err(EventError::Id);
+        }
+        for (name, value) in [("event: ", self.event), ("id: ", self.id)] {
+            if let Some(value) = value {
+                out.extend_from_slice(name.as_bytes());
+                out.extend(value.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n')));
+                out.push(b'\n');
+            }
+        }
+        if let Some(retry) = self.retry {
+            // A vector takes everything.
+            let _ = writeln!(out, "retry: {}", retry.as_millis());
+        }
+        for lines in self.data.split("\r\n") {
+            for line in lines.split(['\r', '\n']) {
+                out.extend_from_slice(b"data: ");
+                out.extend_from_slice(line.as_bytes());
+                out.push(b'\n');
+            }
+        }
+        out.push(b'\n');
+        Ok(())
+    }
+}
+
+/// Why an event cannot be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EventError {
+    /// Its id has a NUL.
+    #[error("the id of an event has a NUL")]
+    Id,
+    /// It did not get to all reactors.
+    #[error(transparent)]
+    Send(#[from] SendError),
+}
+
+/// Sends an event to all streams in a group, on all reactors. It is encoded once, and shared by all; a client that reads
+/// slowly meets its own outbox's limits and holds nobody up. May be called on any thread.
+///
+/// # Errors
+///
+/// [`EventError::Id`]: nobody gets it. [`EventError::Send`]: where a reactor's mailbox was full, its clients do not get
+/// it, all others do.
+pub fn broadcast(remote: &Remote, group: Group, event: &Event<'_>) -> Result<(), EventError> {
+    let mut bytes = Vec::new();
+    event.write(&mut bytes)?;
+    // The framing as a chunk is the same for all: others cannot join.
+    remote.broadcast(group, &Raw, &[size_line(bytes.len(), &mut [0; SIZE_LINE]), &bytes, b"\r\n"])?;
+    Ok(())
+}
+
+/// A stream of what is [`broadcast`] to a group, and no more.
+///
+/// A client of HTTP/1.0 cannot join, nor one that would be over a limit on groups: its stream ends at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Feed(pub Group);
+
+impl Source for Feed {
+    fn pull(&mut self, out: &mut Stream<'_, '_>) {
+        if let Err(error) = out.join(self.0) {
+            tracing::debug!(%error, "a stream of events could not join its group");
+            out.end();
+        }
+    }
+}
+
+impl Stream<'_, '_> {
+    /// Sends an event, in one chunk, as [`send`](Self::send) does.
+    ///
+    /// # Errors
+    ///
+    /// [`EventError::Id`]; nothing is sent then.
+    pub fn event(&mut self, event: &Event<'_>) -> Result<SendStatus, EventError> {
+        let mut bytes = std::mem::take(self.scratch);
+        bytes.clear();
+        let written = event.write(&mut bytes);
+        let sent = written.map(|()| self.send(&bytes));
+        *self.scratch = bytes;
+        sent
+    }
+}
+
+impl Cx<'_> {
+    /// The id of the last event that the client got before it connected again, where it says one (WHATWG HTML §9.2.4).
+    #[must_use]
+    pub fn last_event_id(&self) -> Option<&str> {
+        std::str::from_utf8(self.request_header("last-event-id")?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(event: &Event<'_>) -> String {
+        let mut bytes = Vec::new();
+        event.write(&mut bytes).expect("it can be sent");
+        String::from_utf8(bytes).expect("text")
+    }
+
+    #[test]
+    fn an_event_has_a_line_for_each_of_its_own() {
+        assert_eq!(written(&Event { data: "a", ..Event::default() }), "data: a\n\n");
+        assert_eq!(written(&Event::default()), "data: \n\n", "without data it would not be delivered");
+        assert_eq!(
+            written(&Event { data: "a\nb\r\nc\rd\n", ..Event::default() }),
+            "data: a\ndata: b\ndata: c\ndata: d\ndata: \n\n"
+        );
+    }
+
+    #[test]
+    fn nothing_in_a_field_can_begin_another() {
+        let event = Event {
+            data: "x",
+            event: Some("a\r\ndata: b"),
+            id: Some("1\n\n2"),
+            retry: Some(Duration::from_micros(2_500_900)),
+        };
+        assert_eq!(written(&event), "event: adata: b\nid: 12\nretry: 2500\ndata: x\n\n");
+    }
+
+    #[test]
+    fn an_id_with_a_nul_is_refused() {
+        let mut bytes = Vec::new();
+        let event = Event { id: Some("a\0b"), ..Event::default() };
+        assert_eq!((event.write(&mut bytes), bytes.len()), (Err(EventError::Id), 0));
+    }
+}

@@ -1,0 +1,298 @@
+//! A stream while it is under way: when its source is called, and what follows from what that wants.
+
+use std::fmt;
+use std::mem;
+use std::time::Duration;
+
+use gannet::proto::http::{Answer, Chunks, Persistence};
+use gannet::{Context, Group, SendStatus};
+
+use super::{Ended, Source, Stream};
+use crate::service::{HttpService, Mode, Session};
+use crate::sse::{COMMENT, COMMENT_EVERY};
+use crate::wire::Spoken;
+
+/// How long a body is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Length {
+    /// Nobody knows.
+    Open,
+    /// So many bytes.
+    Sized(u64),
+}
+
+/// A stream that is to begin when its handler has returned.
+pub(crate) struct Beginning {
+    source: Box<dyn Source>,
+    length: Length,
+    /// How often a sign of life is sent, and what it is.
+    pulse: Option<(Duration, &'static [u8])>,
+}
+
+impl Beginning {
+    pub(crate) fn new(length: Length, source: impl Source) -> Self {
+        Self { source: Box::new(source), length, pulse: None }
+    }
+
+    /// For events.
+    pub(crate) fn events(source: impl Source) -> Self {
+        Self { pulse: Some((COMMENT_EVERY, COMMENT)), ..Self::new(Length::Open, source) }
+    }
+}
+
+/// A stream that is under way.
+pub(crate) struct Streaming {
+    source: Box<dyn Source>,
+    state: State,
+}
+
+pub(super) struct State {
+    pub(super) body: Chunks,
+    /// Bytes that are still to come, where the length was said.
+    pub(super) left: Option<u64>,
+    pub(super) serial: u64,
+    /// Work on the offload pool.
+    pub(super) jobs: u32,
+    pub(super) fate: Fate,
+    /// More was queued than is good.
+    pub(super) full: bool,
+    /// When the source is to be called.
+    pub(super) again: Option<Duration>,
+    /// When it has to be over.
+    pub(super) until: Option<Duration>,
+    pub(super) pulse: Option<Pulse>,
+    pub(super) groups: Vec<Group>,
+}
+
+/// A sign of life for those who watch, by which a client that has gone without a word is found.
+pub(super) struct Pulse {
+    pub(super) every: Duration,
+    pub(super) piece: &'static [u8],
+    pub(super) due: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Going,
+    Ended,
+    Aborted,
+}
+
+impl State {
+    /// How many of so many bytes may be sent.
+    pub(super) fn admit(&mut self, length: usize) -> usize {
+        if self.fate != Fate::Going || self.body.is_none() {
+            return 0;
+        }
+        let Some(left) = &mut self.left else { return length };
+        if length as u64 > *left {
+            tracing::error!(left, length, "a source sends more than was said; the rest is left out");
+        }
+        let admitted = (*left).min(length as u64);
+        *left -= admitted;
+        // It is at most what fitted before.
+        admitted as usize
+    }
+
+    /// What is said of a piece of which nothing was sent.
+    pub(super) fn nothing(&self) -> SendStatus {
+        match (self.fate, self.full) {
+            (Fate::Going, false) if self.left != Some(0) => SendStatus::Queued,
+            (Fate::Going, true) => SendStatus::OverHigh,
+            _ => SendStatus::Closed,
+        }
+    }
+
+    pub(super) fn sent(&mut self, status: SendStatus) -> SendStatus {
+        self.full |= status != SendStatus::Queued;
+        status
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.fate == Fate::Going && !self.full && self.jobs == 0
+    }
+}
+
+impl Streaming {
+    /// The connection has ended.
+    pub(crate) fn gone(mut self) {
+        self.source.ended(Ended::Gone);
+    }
+}
+
+impl fmt::Debug for Streaming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Streaming").field("left", &self.state.left).finish_non_exhaustive()
+    }
+}
+
+pub(super) fn is_stream(session: &Session, serial: u64) -> bool {
+    matches!(&session.mode, Mode::Stream(streaming) if streaming.state.serial == serial)
+}
+
+impl HttpService {
+    /// Sends the head of the response that was drafted, and begins with its body.
+    pub(crate) fn begin_stream(
+        &mut self,
+        beginning: Beginning,
+        answer: Answer,
+        session: &mut Session,
+        cx: &mut Context<'_, Self>,
+    ) {
+        let Beginning { mut source, length, pulse } = beginning;
+        if self.draft.fault.is_some() {
+            source.ended(Ended::Cut);
+            return self.send(answer, cx);
+        }
+        let now = cx.now();
+        self.out.clear();
+        let head = self.draft.head(&mut self.out, answer, self.date.text(now), !cx.is_draining(), true);
+        let (body, left) = match length {
+            Length::Open => (head.chunked(), None),
+            Length::Sized(length) => (head.sized(length), Some(length)),
+        };
+        let status = cx.answer(&self.out);
+        if left.is_some() {
+            // It ends by itself, and who has ended their side may wait for it.
+            cx.pause();
+        } else {
+            hold(cx.codec_state());
+        }
+        let state = State {
+            fate: if body.is_none() { Fate::Ended } else { Fate::Going },
+            left: left.filter(|_| !body.is_none()),
+            body,
+            // No other request of this connection has it, also where this one began with another.
+            serial: self.serial,
+            jobs: 0,
+            full: status != SendStatus::Queued,
+            again: None,
+            until: self.draft.deadline.map(|deadline| now + deadline),
+            pulse: pulse.map(|(every, piece)| Pulse { every, piece, due: now + every }),
+            groups: Vec::new(),
+        };
+        session.mode = Mode::Stream(Box::new(Streaming { source, state }));
+        self.with_stream(session, cx, pull);
+    }
+
+    /// There is room in the outbox again.
+    pub(crate) fn stream_drained(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
+        self.with_stream(session, cx, |source, out| {
+            out.state.full = false;
+            pull(source, out);
+        });
+    }
+
+    /// Something is due.
+    pub(crate) fn stream_timer(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
+        self.with_stream(session, cx, |source, out| {
+            let now = out.now();
+            if out.state.until.is_some_and(|until| until <= now) {
+                return out.abort();
+            }
+            if out.state.again.is_some_and(|again| again <= now) {
+                out.state.again = None;
+                pull(source, out);
+            }
+            if let Some(pulse) = &mut out.state.pulse
+                && pulse.due <= now
+            {
+                pulse.due = now + pulse.every;
+                let piece = pulse.piece;
+                // What waits to be sent is a sign of life too.
+                if out.outbox_len() == 0 {
+                    out.send(piece);
+                }
+            }
+        });
+    }
+
+    /// The server shuts down.
+    pub(crate) fn drain_stream(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
+        self.with_stream(session, cx, |source, out| {
+            source.drain(out);
+            // Who listens to events connects again by itself, to a server that stays.
+            if out.state.pulse.is_some() {
+                out.end();
+            }
+        });
+    }
+
+    /// Calls the source, and does what follows from what it wants.
+    pub(super) fn with_stream(
+        &mut self,
+        session: &mut Session,
+        cx: &mut Context<'_, Self>,
+        call: impl FnOnce(&mut dyn Source, &mut Stream<'_, '_>),
+    ) {
+        let mut streaming = match mem::take(&mut session.mode) {
+            Mode::Stream(streaming) => streaming,
+            other => return session.mode = other,
+        };
+        let Streaming { source, state } = &mut *streaming;
+        let Self { out, date, .. } = self;
+        call(&mut **source, &mut Stream { cx, state, date, scratch: out });
+        if state.left == Some(0) && state.fate == Fate::Going {
+            state.fate = Fate::Ended;
+        }
+        match state.fate {
+            Fate::Going => {
+                let due = [state.again, state.until, state.pulse.as_ref().map(|pulse| pulse.due)];
+                match due.into_iter().flatten().min() {
+                    Some(due) => cx.set_timer(due.saturating_sub(cx.now())),
+                    None => cx.cancel_timer(),
+                }
+                session.mode = Mode::Stream(streaming);
+            }
+            Fate::Ended if state.left.is_none_or(|left| left == 0) => self.end_stream(*streaming, cx),
+            Fate::Ended | Fate::Aborted => {
+                if let Some(left) = state.left.filter(|_| state.fate == Fate::Ended) {
+                    tracing::error!(left, "a source ended before it sent what was said; its connection is broken");
+                }
+                cx.reset();
+                source.ended(Ended::Cut);
+            }
+        }
+    }
+
+    /// Ends the body, and goes on with the connection.
+    fn end_stream(&mut self, streaming: Streaming, cx: &mut Context<'_, Self>) {
+        let Streaming { mut source, state } = streaming;
+        for group in state.groups {
+            cx.leave(group);
+        }
+        self.out.clear();
+        let mut persistence = state.body.finish(&mut self.out);
+        if !self.out.is_empty() {
+            cx.answer(&self.out);
+        }
+        if cx.is_draining() {
+            persistence = Persistence::Close;
+        }
+        release(cx.codec_state());
+        cx.resume();
+        cx.decode_again();
+        self.go_on(persistence, cx);
+        source.ended(Ended::Whole);
+    }
+}
+
+fn pull(source: &mut dyn Source, out: &mut Stream<'_, '_>) {
+    if out.state.has_room() {
+        source.pull(out);
+    }
+}
+
+/// Has the next request wait.
+fn hold(spoken: &mut Spoken) {
+    if let Spoken::Http(state) = spoken {
+        *spoken = Spoken::Held(mem::take(state));
+    }
+}
+
+/// Lets the next request come.
+fn release(spoken: &mut Spoken) {
+    if let Spoken::Held(state) = spoken {
+        *spoken = Spoken::Http(mem::take(state));
+    }
+}
