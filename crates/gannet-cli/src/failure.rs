@@ -27,6 +27,9 @@ pub(crate) enum Failure {
     /// The results of a load cannot be trusted.
     #[error("the run is not valid: {0}")]
     Invalid(String),
+    /// A certificate, a key or another file of TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] gannet_tls::TlsError),
     /// The engine could not start, or not go on.
     #[error(transparent)]
     Engine(#[from] gannet::Error),
@@ -42,7 +45,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage(_) | Self::Engine(gannet::Error::Address { .. }) => ExitCode::from(2),
-            Self::Engine(_) | Self::Output(_) | Self::Unconnected { .. } => ExitCode::FAILURE,
+            Self::Engine(_) | Self::Tls(_) | Self::Output(_) | Self::Unconnected { .. } => ExitCode::FAILURE,
             Self::Unmet(_) => ExitCode::from(3),
             Self::Invalid(_) => ExitCode::from(4),
         }

@@ -10,6 +10,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::failure::Failure;
 use crate::services::{self, Listener};
+use crate::tls::TlsOptions;
 use crate::units::{Deadline, deadline, per_second, size, size_or_none};
 
 /// The largest message that can be asked for. A length that a peer names is reserved at once, so more than this would
@@ -36,7 +37,7 @@ const REDIS_CHANNELS: usize = 1 << 20;
 pub(crate) struct ServeOptions {
     /// What to serve where; may be given many times
     ///
-    /// URLs are tcp://host:port, unix:///path and udp://host:port. Port 0 takes a free port and prints it. The file of a
+    /// URLs are tcp://host:port, tls://host:port, unix:///path and udp://host:port. Port 0 takes a free port and prints it. The file of a
     /// Unix socket is removed at exit; a stale one is replaced, a live one refused.
     #[arg(long, value_name = "SERVICE=URL", value_parser = services::parse_listener)]
     pub(crate) listen: Vec<Listener>,
@@ -112,6 +113,9 @@ pub(crate) struct ServeOptions {
     /// The largest string and the largest word of a command, from 1MiB to 512MiB
     #[arg(long, value_name = "SIZE", value_parser = redis_value, default_value = "512MiB", help_heading = "Redis")]
     pub(crate) redis_max_value: usize,
+
+    #[command(flatten)]
+    pub(crate) tls: TlsOptions,
 
     /// Log the counters so often, as 5s; whatever the log level
     #[arg(long, value_name = "TIME", value_parser = deadline, default_value = "off", help_heading = "Logs")]

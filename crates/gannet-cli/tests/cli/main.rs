@@ -11,4 +11,5 @@ mod redis;
 mod server;
 mod services;
 mod shutdown;
+mod tls;
 mod unix_sockets;

@@ -14,15 +14,16 @@ use gannet_http::websocket::{Handler, Handshake, Socket};
 use gannet_http::{Cx, HttpService, RouteError, Router, Routes, decode};
 
 pub(crate) use self::site::Site;
-use super::{Entry, quoted, reachable};
+use super::{Entry, listen, quoted, reachable_socket};
+use crate::tls::Protocol;
 
 pub(super) static ENTRY: Entry = Entry {
     name: "http",
-    about: "a page that says what runs, its health and counters (tcp, unix)",
+    about: "a page that says what runs, its health and counters (tcp, tls, unix)",
     defaults: &["tcp://127.0.0.1:8080"],
     streams: Some(|engine, url, settings| {
         let routes = routes(&settings.site).map_err(|error| gannet::Error::Setting(error.to_string()))?;
-        engine.listen(url, move || HttpService::new(&routes))
+        listen(engine, url, settings, Protocol::Http, move || HttpService::new(&routes))
     }),
     datagrams: None,
     try_it: curl,
@@ -79,10 +80,8 @@ fn ready(cx: &mut Cx<'_>) {
 
 fn curl(address: &Address) -> String {
     match address {
-        Address::Tcp(address) => {
-            let address = std::net::SocketAddr::new(reachable(address.ip()), address.port());
-            format!("curl http://{address}/hello/you")
-        }
+        Address::Tcp(address) => format!("curl http://{}/hello/you", reachable_socket(*address)),
+        Address::Tls(address) => format!("curl -k https://{}/hello/you", reachable_socket(*address)),
         Address::Unix(path) => {
             format!("curl --unix-socket {} http://localhost/hello/you", quoted(&path.to_string_lossy()))
         }
