@@ -94,7 +94,7 @@ fn answer(tls: Option<&Tls>, bell: &Bell, woken: &Receiver<()>) {
     let mut watch = tls.and_then(|tls| watch(tls, bell));
     let mut seen = tls.map(|tls| tls.seen.clone());
     if watch.is_some() {
-        // What has changed since they were read first, and before they were watched, is seen at once.
+        // They are watched from the first look on, which also sees what has changed since they were read.
         bell.ring();
     }
     // The ring that goes with a stop may have been heard while waiting for quiet: so it is looked for before and after.
@@ -111,7 +111,8 @@ fn answer(tls: Option<&Tls>, bell: &Bell, woken: &Receiver<()>) {
             continue;
         };
         if let Some(watch) = &mut watch
-            && let Err(error) = watch.renew()
+            // What is being replaced right now may be gone between a look and the next: then there is something else.
+            && let Err(error) = watch.renew().or_else(|_| watch.renew())
         {
             tracing::warn!(%error, "not all files of TLS are watched: reload with SIGHUP");
         }

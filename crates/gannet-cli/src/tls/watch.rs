@@ -24,7 +24,7 @@ pub(super) struct Watch {
 pub(super) struct Seen(Vec<u64>);
 
 impl Watch {
-    /// Watches these files. `changed` is called on a thread of the watcher's, for whatever happens in their folders.
+    /// To watch these files, from the first [`renew`](Self::renew) on. `changed` is called on a thread of the watcher's, for whatever happens in their folders.
     ///
     /// # Errors
     ///
@@ -39,9 +39,7 @@ impl Watch {
                 changed();
             }
         })?;
-        let mut watch = Self { files, watcher, watched: BTreeSet::new() };
-        watch.renew()?;
-        Ok(watch)
+        Ok(Self { files, watcher, watched: BTreeSet::new() })
     }
 
     /// Watches the folders that the files are in now. What happens before it returns shows to who looks
