@@ -14,12 +14,14 @@ pub(crate) enum Failure {
     #[error("{0}")]
     Output(String),
     /// A load met nobody.
-    #[error("no connection to {url} came up ({reasons}); check that a server is there, and lets this machine in")]
+    #[error("no connection to {url} came up ({reasons}){why}")]
     Unconnected {
         /// Where they went.
         url: String,
-        /// How many failed, and why.
+        /// How many failed, by reason.
         reasons: String,
+        /// What the first of them said, and what to look at.
+        why: String,
     },
     /// The results of a load are not what was expected.
     #[error("not as expected: {0}")]

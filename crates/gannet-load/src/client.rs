@@ -20,6 +20,9 @@ use crate::tls::Handshake;
 /// A message that says it was sent longer ago, or so far in the future, says something else: an hour, in ns.
 const LONGEST_WAY_NS: u64 = 3_600_000_000_000;
 
+/// The most characters that are kept of what a failure says.
+const LONGEST_WORDS: usize = 300;
+
 /// The clients of one reactor.
 pub struct Client<S: Scenario> {
     plan: Arc<Plan<S>>,
@@ -223,7 +226,11 @@ impl<S: Scenario> Service for Client<S> {
         } else if phase >= Phase::Finish {
             return;
         }
-        record.counts.failed.count(kind_name(error.kind()));
+        let reason = kind_name(error.kind());
+        record.counts.failed.count(reason);
+        if matches!(reason, "tls" | "other") && record.counts.first_failure.is_none() {
+            record.counts.first_failure = Some(words(error));
+        }
     }
 
     fn message(&mut self, session: &mut Session<S>, message: Message<'_, Self>, cx: &mut Context<'_, Self>) {
@@ -330,6 +337,13 @@ impl<S: Scenario> Service for Client<S> {
             self.dial(Session::new(session.number, self.plan.elapsed()), cx);
         }
     }
+}
+
+/// What a failure says, of which the server may have chosen a part: the names in its certificate, for example.
+fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    let visible = text.chars().map(|character| if character.is_control() { ' ' } else { character });
+    visible.take(LONGEST_WORDS).collect()
 }
 
 /// The name of a failure in reports.

@@ -32,6 +32,8 @@ pub struct Counts {
     pub up: u64,
     /// Connects that failed, by reason.
     pub failed: Reasons,
+    /// What the first of them said whose reason does not say all; of several reactors, one of the first.
+    pub first_failure: Option<String>,
     /// Connections that were up and ended before the run did, by reason.
     pub lost: Reasons,
     /// Requests of the measured time.
@@ -103,6 +105,9 @@ impl Counts {
         self.waiting += other.waiting;
         self.reopened += other.reopened;
         self.resumed += other.resumed;
+        if self.first_failure.is_none() {
+            self.first_failure.clone_from(&other.first_failure);
+        }
         for (mine, others) in
             [(&mut self.failed, &other.failed), (&mut self.lost, &other.lost), (&mut self.errors, &other.errors)]
         {

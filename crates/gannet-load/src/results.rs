@@ -50,6 +50,8 @@ pub struct Connections {
     pub up: u64,
     /// That could not be established, by reason (`refused`, `timed_out`, `reset`, …).
     pub failed: Vec<(String, u64)>,
+    /// What the first failure said of which the reason (`tls`, `other`) does not say all; no control characters.
+    pub first_failure: Option<String>,
     /// That were up and ended before the run did, by reason.
     pub lost: Vec<(String, u64)>,
     /// That took the place of one that the server ended as it may, or that carried its one request; not in `opened`.

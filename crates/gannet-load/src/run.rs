@@ -37,6 +37,8 @@ pub struct Moment {
     pub second: Second,
     /// Connects that failed so far.
     pub failed: u64,
+    /// What the first of them said whose reason does not say all.
+    pub first_failure: Option<String>,
     /// Connections that were lost so far.
     pub lost: u64,
     /// What is still to come, at least: nobody knows how long connections take that are opened as fast as they come up.
@@ -166,6 +168,7 @@ impl<S: Scenario> Run<'_, S> {
                 opened: record.counts.opened,
                 up: record.counts.up,
                 failed: named(&record.counts.failed),
+                first_failure: record.counts.first_failure.clone(),
                 lost: named(&record.counts.lost),
                 reopened: record.counts.reopened,
                 resumed: record.counts.resumed,
@@ -340,6 +343,7 @@ impl<S: Scenario> Run<'_, S> {
             phase: self.plan.phase(),
             second: second.clone(),
             failed: total.all_failed(),
+            first_failure: total.first_failure,
             lost: total.lost.all(),
             left: self.phase_end.saturating_sub(now).saturating_add(self.rest),
         });

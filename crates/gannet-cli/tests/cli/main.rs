@@ -6,6 +6,7 @@ mod http;
 mod invocation;
 mod limits;
 mod load;
+mod load_tls;
 mod logs;
 mod redis;
 mod server;

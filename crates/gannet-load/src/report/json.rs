@@ -130,6 +130,8 @@ pub struct Connections {
     pub failed: u64,
     /// The same by reason.
     pub failed_by_reason: BTreeMap<String, u64>,
+    /// What the first of them said whose reason (`tls`, `other`) does not say all; null where there is none such.
+    pub first_failure: Option<String>,
     /// That were up and ended before the run did.
     pub lost: u64,
     /// The same by reason.
@@ -257,6 +259,7 @@ impl From<&Results> for Document {
                 up: results.connections.up,
                 failed: results.failed(),
                 failed_by_reason: by_name(&results.connections.failed),
+                first_failure: results.connections.first_failure.clone(),
                 lost: results.lost(),
                 lost_by_reason: by_name(&results.connections.lost),
                 reopened: results.connections.reopened,

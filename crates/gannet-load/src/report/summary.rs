@@ -161,6 +161,9 @@ fn connections(results: &Results) -> Section {
             ("time to connect", took(&results.connect_ns)),
         ],
     };
+    if let Some(why) = &connections.first_failure {
+        section.rows.insert(2, ("first failure", why.clone()));
+    }
     if !results.handshake_ns.is_empty() {
         let resumed = connections.resumed;
         let full = results.handshake_ns.len().saturating_sub(resumed);

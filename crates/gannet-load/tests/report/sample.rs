@@ -115,6 +115,8 @@ pub fn statuses() -> Results {
     results.upgrade_ns = times([80_000, 90_000]);
     results.handshake_ns = times([700_000, 900_000, 200_000]);
     results.connections.resumed = 1;
+    results.connections.failed = vec![("tls".to_owned(), 2)];
+    results.connections.first_failure = Some("the server's certificate has expired".to_owned());
     results.requests.statuses = vec![(200, 99_000), (204, 990), (404, 9), (503, 1)];
     for second in &mut results.seconds {
         second.classes = [second.answered, 0, 2, 1];

@@ -66,10 +66,19 @@ fn a_handshake_that_fails_is_a_failed_connection_of_the_kind_tls() {
         let stranger = TlsClientConfig::new().ca(other.certificate_pem.as_bytes()).expect("the certificate");
         let (_server, target, client) = serve_tls(driver, || Echo);
         let (_plain, plain) = serve(driver, || Echo);
-        for (target, client) in [(target.clone(), &stranger), (plain, &client)] {
+        for (target, client, why) in [
+            (
+                target.clone(),
+                &stranger,
+                "a signature of the server's certificates is wrong: it may be of another CA of the same name",
+            ),
+            (plain, &client, "the server speaks no TLS: it sends back what it is sent"),
+        ] {
             let results = over_tls(Kind::Echo, target, client, driver);
             assert_eq!(results.connections.failed, vec![("tls".to_owned(), 20)], "{results:?}");
             assert_eq!((results.connections.opened, results.handshake_ns.len()), (0, 0), "{results:?}");
+            let first = results.connections.first_failure.as_deref().unwrap_or_default();
+            assert!(first.starts_with(why), "{first:?}");
         }
         let any = stranger.dangerous_accept_any_certificate();
         assert_clean(&over_tls(Kind::Echo, target, &any, driver), "whoever it is");
