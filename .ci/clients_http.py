@@ -293,6 +293,26 @@ def python_websockets_has_every_kind_of_message_echoed():
             assert site.stop() == 0
 
 
+def python_websockets_compresses_where_asked_for():
+    texts = ["", "t", "ümläut \U0001f600", "x" * 1_000_000, "".join(f"{n} of a list, " for n in range(60_000))]
+
+    async def talk(url, compression):
+        async with websockets.connect(url, compression=compression, max_size=None) as ws:
+            for text in [*texts, *(text.encode() for text in texts)]:
+                await ws.send(text)
+                assert await ws.recv() == text
+            return ws.response.headers.get("Sec-WebSocket-Extensions", "")
+
+    for driver in DRIVERS:
+        with Site(driver, None, "http", "--websocket-deflate") as site:
+            assert asyncio.run(talk(site.ws(), "deflate")).startswith("permessage-deflate")
+            assert asyncio.run(talk(site.ws(), None)) == ""
+            assert site.stop() == 0
+        with Site(driver) as site:
+            assert asyncio.run(talk(site.ws(), "deflate")) == "", "it is off where nobody asked for it"
+            assert site.stop() == 0
+
+
 def a_server_that_stops_says_that_it_goes_away():
     async def talk(site):
         async with websockets.connect(site.ws()) as ws:
@@ -551,6 +571,7 @@ if __name__ == "__main__":
             slow_clients_do_not_slow_down_others,
             nginx_in_front_keeps_connections_and_passes_websockets,
             python_websockets_has_every_kind_of_message_echoed,
+            python_websockets_compresses_where_asked_for,
             a_server_that_stops_says_that_it_goes_away,
             node_ws_has_its_messages_echoed,
             curl_requests_websockets_and_node_speak_tls,

@@ -29,7 +29,13 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
     let hosts: Vec<&str> = listeners.iter().filter_map(Listener::tls_host).collect();
     let tls = Tls::start(&options.tls, &hosts)?;
     let site = Arc::new(Site::default());
-    let settings = Settings { max_frame: options.max_frame, redis: redis.clone(), site, tls: tls.clone() };
+    let settings = Settings {
+        max_frame: options.max_frame,
+        redis: redis.clone(),
+        site,
+        websocket_deflate: options.websocket_deflate,
+        tls: tls.clone(),
+    };
     let running = engine(options, limits, &listeners, &settings)?.start()?;
     redis.listening(bound(&listeners, &running));
     settings.site.started(&listeners, &running);

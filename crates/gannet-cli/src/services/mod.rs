@@ -53,6 +53,8 @@ pub(crate) struct Settings {
     pub(crate) redis: Arc<gannet_redis::Server>,
     /// What all `http` listeners show.
     pub(crate) site: Arc<Site>,
+    /// Whether WebSocket messages are compressed with clients that ask for it.
+    pub(crate) websocket_deflate: bool,
     /// What all `tls://` listeners are served with; there where there is one.
     pub(crate) tls: Option<Tls>,
 }
