@@ -97,7 +97,7 @@ impl<S: Scenario> Client<S> {
             Ok(true) => {
                 cx.cancel_timer();
                 let took_ns = (self.plan.elapsed().as_nanos() as u64).saturating_sub(session.began_ns);
-                self.record().upgrade_ns.saturating_record(took_ns);
+                self.record().times.upgrade_ns.saturating_record(took_ns);
                 self.log_in(session, cx);
             }
             Err(reason) => self.fail(session, &reason, cx),
@@ -123,7 +123,7 @@ impl<S: Scenario> Client<S> {
         took_ns.into_iter().for_each(|took_ns| record.interval_ns.saturating_record(took_ns));
         if self.plan.phase() == Phase::Measure {
             record.counts.answered += 1;
-            took_ns.into_iter().for_each(|took_ns| record.service_ns.saturating_record(took_ns));
+            took_ns.into_iter().for_each(|took_ns| record.times.service_ns.saturating_record(took_ns));
         }
     }
 
@@ -200,10 +200,10 @@ impl<S: Scenario> Service for Client<S> {
         let mut connected_ns = now_ns;
         if let Some(handshake) = cx.filter_info::<Handshake>() {
             connected_ns = handshake.began_ns();
-            record.handshake_ns.saturating_record(now_ns.saturating_sub(connected_ns));
+            record.times.handshake_ns.saturating_record(now_ns.saturating_sub(connected_ns));
             record.counts.resumed += u64::from(handshake.is_resumed());
         }
-        record.connect_ns.saturating_record(connected_ns.saturating_sub(session.began_ns));
+        record.times.connect_ns.saturating_record(connected_ns.saturating_sub(session.began_ns));
         drop(record);
         if session.stage == Stage::Redialing {
             return self.go_on(session, cx);

@@ -43,7 +43,7 @@ impl Results {
 
     /// What a user waited: response times in an open loop, service times in a closed one, which has no others.
     pub fn latency_ns(&self) -> &Histogram<u64> {
-        if self.is_open_loop() { &self.response_ns } else { &self.service_ns }
+        if self.is_open_loop() { &self.times.response_ns } else { &self.times.service_ns }
     }
 
     /// A count of the measured time as a rate; 0 where nothing was measured.

@@ -183,12 +183,7 @@ impl<S: Scenario> Run<'_, S> {
                 bytes_out: traffic.1,
                 bytes_in: traffic.0,
             },
-            response_ns: record.response_ns,
-            service_ns: record.service_ns,
-            late_ns: record.late_ns,
-            connect_ns: record.connect_ns,
-            handshake_ns: record.handshake_ns,
-            upgrade_ns: record.upgrade_ns,
+            times: record.times,
             hold,
             seconds: self.seconds,
             server: measured.server,
@@ -319,7 +314,7 @@ impl<S: Scenario> Run<'_, S> {
 
     /// Reads what the second that ends now has brought, and tells the watcher.
     fn look(&mut self, now: Duration) {
-        let mut interval = crate::record::times();
+        let mut interval = crate::histograms::empty();
         for record in self.records.iter() {
             let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
             // The same bounds: nothing can be left out.

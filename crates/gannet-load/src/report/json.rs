@@ -263,7 +263,7 @@ impl From<&Results> for Document {
                 lost: results.lost(),
                 lost_by_reason: by_name(&results.connections.lost),
                 reopened: results.connections.reopened,
-                handshakes_full: results.handshake_ns.len().saturating_sub(results.connections.resumed),
+                handshakes_full: results.times.handshake_ns.len().saturating_sub(results.connections.resumed),
                 handshakes_resumed: results.connections.resumed,
             },
             requests: Requests {
@@ -284,12 +284,12 @@ impl From<&Results> for Document {
             },
             errors: results.errors(),
             rate: Rate { per_second: results.rate_per_second() },
-            response_ns: open.then(|| Times::from(&results.response_ns)),
-            service_ns: Times::from(&results.service_ns),
-            late_ns: open.then(|| Times::from(&results.late_ns)),
-            connect_ns: Times::from(&results.connect_ns),
-            handshake_ns: (!results.handshake_ns.is_empty()).then(|| Times::from(&results.handshake_ns)),
-            upgrade_ns: (!results.upgrade_ns.is_empty()).then(|| Times::from(&results.upgrade_ns)),
+            response_ns: open.then(|| Times::from(&results.times.response_ns)),
+            service_ns: Times::from(&results.times.service_ns),
+            late_ns: open.then(|| Times::from(&results.times.late_ns)),
+            connect_ns: Times::from(&results.times.connect_ns),
+            handshake_ns: (!results.times.handshake_ns.is_empty()).then(|| Times::from(&results.times.handshake_ns)),
+            upgrade_ns: (!results.times.upgrade_ns.is_empty()).then(|| Times::from(&results.times.upgrade_ns)),
             hold: results.hold.map(|hold| Hold { lasted_s: hold.lasted.as_secs_f64(), up: hold.up, lost: hold.lost }),
             server: results
                 .server
