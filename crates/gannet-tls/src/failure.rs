@@ -130,7 +130,8 @@ fn certificate(f: &mut fmt::Formatter<'_>, peers: &str, error: &CertificateError
         }
         CertificateError::NotValidForName => write!(f, "the {peers} certificate is for another name"),
         CertificateError::NotValidForNameContext { expected, presented } => {
-            let names = if presented.is_empty() { "no name".into() } else { presented.join(", ") };
+            let names: Vec<&str> = presented.iter().map(|name| bare(name)).collect();
+            let names = if names.is_empty() { "no name".into() } else { names.join(", ") };
             write!(f, "the {peers} certificate is for {names}, and not for {}", expected.to_str())
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
@@ -149,6 +150,12 @@ fn certificate(f: &mut fmt::Formatter<'_>, peers: &str, error: &CertificateError
         }
         other => write!(f, "the {peers} certificate is not accepted: {other}"),
     }
+}
+
+/// The name in what rustls says of it, as `DnsName("example.org")` and `IpAddress(127.0.0.1)`.
+fn bare(name: &str) -> &str {
+    let inside = name.strip_suffix(')').and_then(|name| name.split_once('('));
+    inside.map_or(name, |(_, inside)| inside.trim_matches('"'))
 }
 
 fn is_ca(error: &OtherError) -> bool {

@@ -93,7 +93,7 @@ fn whom_a_client_trusts_decides_and_a_handshake_that_fails_says_why() {
         assert_eq!(trusted["connections"]["opened"], 5, "{trusted}");
         for (url, options, why) in [
             (&url, &[&*other, name][..], "the server's certificate is of no CA that is trusted here"),
-            (&url, &[&ca], "the server's certificate is for DnsName(\"localhost\"), and not for 127.0.0.1"),
+            (&url, &[&ca], "the server's certificate is for localhost, and not for 127.0.0.1"),
             (&ca_itself, &[&ca, name], "the server's certificate is that of a CA itself: make one for it that is not"),
             (&plain, &[&ca, name], "the server speaks no TLS: it sends back what it is sent"),
         ] {
