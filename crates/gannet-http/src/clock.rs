@@ -6,15 +6,23 @@ use std::io::Write as _;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use gannet::proto::http::HeaderLines;
 use httpdate::HttpDate;
 
 /// How long a date in the only form that is sent is, in bytes (RFC 9110 §5.6.7).
 const LENGTH: usize = 29;
 
+/// What the body is where nothing else was said: all that is written without a type is text.
+pub(crate) const TEXT: &[u8] = b"text/plain; charset=utf-8";
+
 /// The date of this second.
 #[derive(Debug)]
 pub(crate) struct Date {
     text: [u8; LENGTH],
+    /// The header field `Date`.
+    field: HeaderLines,
+    /// The same with the `Content-Type` of text, as most responses have it.
+    fields_of_text: HeaderLines,
     /// The reactor's clock when the second is over.
     until: Duration,
 }
@@ -22,16 +30,32 @@ pub(crate) struct Date {
 impl Date {
     /// None was made yet.
     pub(crate) fn new() -> Self {
-        Self { text: [b' '; LENGTH], until: Duration::ZERO }
+        Self {
+            text: [b' '; LENGTH],
+            field: HeaderLines::new(),
+            fields_of_text: HeaderLines::new(),
+            until: Duration::ZERO,
+        }
     }
 
-    /// The date when the reactor's clock shows `now`.
+    /// The date of the second in which the reactor's clock shows `now`.
     #[inline]
-    pub(crate) fn text(&mut self, now: Duration) -> &[u8] {
+    pub(crate) fn at(&mut self, now: Duration) -> &Self {
         if now >= self.until {
             self.make(now);
         }
+        self
+    }
+
+    /// The date itself.
+    pub(crate) fn text(&self) -> &[u8] {
         &self.text
+    }
+
+    /// The header field `Date`, and with `of_text` also the `Content-Type` of text.
+    #[inline]
+    pub(crate) fn fields(&self, of_text: bool) -> &HeaderLines {
+        if of_text { &self.fields_of_text } else { &self.field }
     }
 
     #[cold]
@@ -39,6 +63,11 @@ impl Date {
         let time = time_of_day();
         // It has exactly this size until the year 10000.
         let _ = write!(&mut self.text[..], "{}", HttpDate::from(time));
+        for fields in [&mut self.field, &mut self.fields_of_text] {
+            // It can be sent.
+            let _ = fields.set("Date", &self.text);
+        }
+        let _ = self.fields_of_text.set("Content-Type", TEXT);
         let past = time.duration_since(UNIX_EPOCH).unwrap_or_default().subsec_nanos();
         self.until = now + Duration::from_secs(1) - Duration::from_nanos(past.into());
     }

@@ -5,14 +5,12 @@ use std::time::Duration;
 
 use gannet::proto::http::{Answer, HeaderError, HeaderLines, Persistence, Response};
 
+use crate::clock::{Date, TEXT};
 use crate::next::Next;
 use crate::response::Reply;
 
 /// Memory over this is given back after the response that needed it, in bytes.
 const KEPT_BYTES: usize = 64 << 10;
-
-/// What the body is where nothing else was said: all that is written without a type is text.
-const TEXT: &[u8] = b"text/plain; charset=utf-8";
 
 /// What a layer wants done when the response is there.
 pub(crate) type Finally = Box<dyn FnOnce(&mut Reply<'_>)>;
@@ -85,20 +83,21 @@ impl Draft {
 
     /// Writes the status line and header fields to `out`; `content` is whether there is something to have a type. Where
     /// `keep` is not set, the connection ends with this response.
+    #[inline]
     pub(crate) fn head<'a>(
         &self,
         out: &'a mut Vec<u8>,
         answer: Answer,
-        date: &[u8],
+        date: &Date,
         keep: bool,
         content: bool,
     ) -> Response<&'a mut Vec<u8>> {
         let mut response = Response::new(out, answer, self.status);
-        // Neither of these fields can be refused.
+        let of_text = content && self.headers.get("content-type").is_none();
         if self.headers.get("date").is_none() {
-            let _ = response.header("Date", date);
-        }
-        if content && self.headers.get("content-type").is_none() {
+            response.headers(date.fields(of_text));
+        } else if of_text {
+            // It can be sent.
             let _ = response.header("Content-Type", TEXT);
         }
         response.headers(&self.headers);
@@ -108,14 +107,28 @@ impl Draft {
         response
     }
 
-    /// Writes the response to `out`. Where `keep` is not set, the connection ends with it.
-    pub(crate) fn finish(&mut self, out: &mut Vec<u8>, answer: Answer, date: &[u8], keep: bool) -> Persistence {
+    /// Writes the head of the response to `out`, and gives the body that follows it. Where `keep` is not set, the
+    /// connection ends with it.
+    pub(crate) fn finish(
+        &mut self,
+        out: &mut Vec<u8>,
+        answer: Answer,
+        date: &Date,
+        keep: bool,
+    ) -> (Persistence, &[u8]) {
         self.check();
-        let persistence = self.head(out, answer, date, keep, !self.body.is_empty()).body(&self.body);
+        let head = self.head(out, answer, date, keep, !self.body.is_empty());
+        let content = head.sized(self.body.len() as u64);
+        let body = if content.is_none() { &[][..] } else { &self.body };
+        // Behind a body of a known length comes nothing.
+        (content.finish(out), body)
+    }
+
+    /// Gives memory back that few responses need.
+    pub(crate) fn trim(&mut self) {
         if self.body.capacity() > KEPT_BYTES {
             self.body = Vec::new();
         }
-        persistence
     }
 }
 

@@ -51,6 +51,7 @@ pub struct Router<L = ()> {
 #[derive(Default)]
 struct Made {
     trees: Vec<Tree>,
+    routes: Vec<Route>,
     /// The first mistake.
     error: Option<RouteError>,
 }
@@ -145,12 +146,12 @@ impl<L: Layer> Router<L> {
     ///
     /// The first mistake in what was added.
     pub fn build(self) -> Result<Routes, RouteError> {
-        let Self { layers, made: Made { trees, error }, .. } = self;
+        let Self { layers, made: Made { trees, routes, error }, .. } = self;
         match error {
             Some(error) => Err(error),
             None => {
                 let missing = Box::new(move |cx: &mut Cx<'_>| layers.call(cx, not_routed));
-                Ok(Routes(Arc::new(Inner { trees, missing })))
+                Ok(Routes(Arc::new(Inner { trees, routes, missing })))
             }
         }
     }
@@ -165,11 +166,13 @@ impl Made {
         let at = match self.trees.iter().position(|tree| tree.method == method) {
             Some(at) => at,
             None => {
-                self.trees.push(Tree { method: method.to_owned(), routes: matchit::Router::new() });
+                self.trees.push(Tree { method: method.to_owned(), places: matchit::Router::new() });
                 self.trees.len() - 1
             }
         };
-        self.trees[at].routes.insert(pattern.clone(), route).map_err(|error| match error {
+        let place = self.routes.len() as u32;
+        self.routes.push(route);
+        self.trees[at].places.insert(pattern.clone(), place).map_err(|error| match error {
             InsertError::Conflict { with } => RouteError::Conflict { method: method.to_owned(), route: pattern, with },
             error => RouteError::Pattern { route: pattern, why: error.to_string() },
         })

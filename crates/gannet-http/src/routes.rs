@@ -20,6 +20,8 @@ pub struct Routes(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     /// One for each method that has routes; few, so they are searched in order.
     pub(crate) trees: Vec<Tree>,
+    /// The routes of all methods.
+    pub(crate) routes: Vec<Route>,
     /// What answers where there is no route.
     pub(crate) missing: Run,
 }
@@ -27,7 +29,9 @@ pub(crate) struct Inner {
 /// The routes of a method.
 pub(crate) struct Tree {
     pub(crate) method: String,
-    pub(crate) routes: matchit::Router<Route>,
+    /// Places among all routes, and not the routes themselves: every node of the tree has room for one, and the smaller
+    /// it is the more of a large tree stays in the cache.
+    pub(crate) places: matchit::Router<u32>,
 }
 
 pub(crate) struct Route {
@@ -53,9 +57,10 @@ impl Routes {
         }
         match found {
             Some(found) => {
-                cx.route = Some(&found.value.pattern);
+                let route = &self.0.routes[*found.value as usize];
+                cx.route = Some(&route.pattern);
                 cx.params = Some(found.params);
-                (found.value.run)(&mut cx);
+                (route.run)(&mut cx);
             }
             None => {
                 cx.allow = self.allowed(path);
@@ -65,14 +70,14 @@ impl Routes {
     }
 
     #[inline]
-    fn at<'a>(&'a self, method: &str, path: &'a str) -> Option<matchit::Match<'a, 'a, &'a Route>> {
-        self.0.trees.iter().find(|tree| tree.method == method)?.routes.at(path).ok()
+    fn at<'a>(&'a self, method: &str, path: &'a str) -> Option<matchit::Match<'a, 'a, &'a u32>> {
+        self.0.trees.iter().find(|tree| tree.method == method)?.places.at(path).ok()
     }
 
     /// The methods that a path has routes for, as `Allow` lists them (RFC 9110 §10.2.1). Nothing where there are none.
     #[cold]
     fn allowed(&self, path: &str) -> Option<String> {
-        let trees = self.0.trees.iter().filter(|tree| path == "*" || tree.routes.at(path).is_ok());
+        let trees = self.0.trees.iter().filter(|tree| path == "*" || tree.places.at(path).is_ok());
         let mut methods: Vec<&str> = trees.map(|tree| tree.method.as_str()).collect();
         if methods.is_empty() {
             return None;

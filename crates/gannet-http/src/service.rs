@@ -17,9 +17,6 @@ use crate::stream::Streaming;
 use crate::websocket::{Conversation, Settings};
 use crate::wire::{Incoming, Spoken, Wire};
 
-/// A response from this size on is handed over instead of copied, in bytes.
-const LARGE_BYTES: usize = 32 << 10;
-
 /// When the server shuts down, requests that are on their way have so long to come; each is answered as the last of its
 /// connection.
 pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
@@ -66,7 +63,7 @@ pub struct HttpService {
     /// Bytes of a body that have to come in each such time.
     body_pace: (u32, Duration),
     pub(crate) draft: Draft,
-    /// The response in the bytes that are sent.
+    /// To put together what is sent.
     pub(crate) out: Vec<u8>,
     pub(crate) date: Date,
     /// Requests so far.
@@ -161,12 +158,9 @@ impl HttpService {
     pub(crate) fn send(&mut self, answer: Answer, cx: &mut Context<'_, Self>) {
         let Self { draft, out, date, .. } = self;
         out.clear();
-        let persistence = draft.finish(out, answer, date.text(cx.now()), !cx.is_draining());
-        if out.len() < LARGE_BYTES {
-            cx.answer(out);
-        } else {
-            cx.answer_shared(mem::take(out).into());
-        }
+        let (persistence, body) = draft.finish(out, answer, date.at(cx.now()), !cx.is_draining());
+        cx.answer_parts([out, body]);
+        draft.trim();
         self.go_on(persistence, cx);
     }
 

@@ -141,7 +141,7 @@ impl Stream<'_, '_> {
     #[must_use]
     pub fn date(&mut self) -> &str {
         // It is made of ASCII only.
-        std::str::from_utf8(self.date.text(self.cx.now())).unwrap_or_default()
+        std::str::from_utf8(self.date.at(self.cx.now()).text()).unwrap_or_default()
     }
 
     /// Has [`Source::pull`] called after this time, in place of a time set before.

@@ -66,7 +66,13 @@ impl<S: Service> Context<'_, S> {
     /// [`Limits::outbox_high`](crate::Limits) no further message is taken that would be answered.
     #[inline]
     pub fn answer(&mut self, bytes: &[u8]) -> SendStatus {
-        self.core.append_answer(self.token, bytes)
+        self.core.append_answer(self.token, &[bytes])
+    }
+
+    /// The same for an answer made of `parts` joined.
+    #[inline]
+    pub fn answer_parts<const N: usize>(&mut self, parts: [&[u8]; N]) -> SendStatus {
+        self.core.append_answer(self.token, &parts)
     }
 
     /// The same, without a copy.

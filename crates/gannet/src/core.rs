@@ -216,15 +216,19 @@ impl Core {
 
     /// Appends an answer whose size its service bounds. It is neither dropped nor does it close the connection, however
     /// large the outbox gets: over the high mark nothing more is taken from the connection that would be answered.
-    pub(crate) fn append_answer(&mut self, token: Token, bytes: &[u8]) -> SendStatus {
+    #[inline]
+    pub(crate) fn append_answer(&mut self, token: Token, parts: &[&[u8]]) -> SendStatus {
         let Some(connection) = self.slab.get_mut(token).filter(|connection| connection.takes_output()) else {
             return SendStatus::Closed;
         };
         let (pools, service) = (&mut self.pools, connection.service);
         let outbox = connection.outbox.get_or_insert_with(|| pools.outbox());
-        outbox.append(bytes, pools);
+        let before = outbox.len();
+        for part in parts {
+            outbox.append(part, pools);
+        }
         let after = outbox.len();
-        self.answered(token, service, bytes.len(), after)
+        self.answered(token, service, after - before, after)
     }
 
     /// The same, by reference.

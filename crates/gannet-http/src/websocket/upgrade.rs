@@ -8,6 +8,7 @@ use gannet::proto::ws;
 
 use super::conversation::{Lead, Plain, Speaking};
 use super::{Conversation, Handler, Handshake};
+use crate::clock::Date;
 use crate::cx::Cx;
 use crate::draft::Draft;
 use crate::next::Next;
@@ -84,7 +85,7 @@ impl HttpService {
             return self.send(answer, cx);
         }
         self.out.clear();
-        self.draft.switch(&mut self.out, answer, self.date.text(cx.now()));
+        self.draft.switch(&mut self.out, answer, self.date.at(cx.now()));
         cx.answer(&self.out);
         #[cfg(feature = "deflate")]
         let (state, window_bits) = match upgrade.deflate {
@@ -103,13 +104,13 @@ impl HttpService {
 
 impl Draft {
     /// Writes the response that ends HTTP on a connection.
-    fn switch(&mut self, out: &mut Vec<u8>, answer: Answer, date: &[u8]) {
+    fn switch(&mut self, out: &mut Vec<u8>, answer: Answer, date: &Date) {
         let mut response = Response::new(out, answer, 101);
-        // Neither can be refused.
         if self.headers.get("date").is_none() {
-            let _ = response.header("Date", date);
+            response.headers(date.fields(false));
         }
         response.headers(&self.headers);
+        // It can be sent.
         let _ = response.upgrade("websocket");
     }
 }

@@ -29,7 +29,7 @@ pub(super) struct Limits {
 /// How far the chunks of a body were joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Chunks {
-    /// Where the body begins: behind the head, or at 0 where that was delivered already.
+    /// Where the body begins: behind the head, or at 0 where that was delivered already. All else counts from there.
     start: u32,
     /// Where the data that were joined end.
     end: u32,
@@ -39,7 +39,7 @@ pub(super) struct Chunks {
     last: bool,
 }
 
-/// What became of a body in chunks.
+/// What became of a body in chunks. All counts from where it begins.
 pub(super) enum Joined {
     /// So many bytes are needed.
     Partial(usize),
@@ -50,8 +50,7 @@ pub(super) enum Joined {
 impl Chunks {
     /// No chunks yet; the first one's line is at `start`.
     pub fn new(start: usize) -> Self {
-        let start = start as u32;
-        Self { start, end: start, at: start, last: false }
+        Self { start: start as u32, end: 0, at: 0, last: false }
     }
 
     /// Where the body begins.
@@ -59,7 +58,7 @@ impl Chunks {
         self.start as usize
     }
 
-    /// Joins the chunks that are there. Where the body is not complete, says how many bytes are needed; otherwise where
+    /// Joins the chunks that are there, in `input`, which begins with the body. Where the body is not complete, says how many bytes are needed; otherwise where
     /// its data and its trailer end.
     pub fn join(&mut self, limits: &Limits, searched: &mut u32, input: &mut [u8]) -> Result<Joined, Error> {
         let limit = limits.body;
@@ -77,8 +76,7 @@ impl Chunks {
             let data = at + offset + 1;
             let line = input[at..data].strip_suffix(b"\r\n").ok_or(Error::LineEnd)?;
             let size = size_of_chunk(line).ok_or(Error::Chunk)?;
-            let have = self.end as usize - self.start as usize;
-            if size > (limit - have) as u64 {
+            if size > (limit - self.end as usize) as u64 {
                 return Err(Error::BodyTooLarge { limit });
             }
             if data - self.end as usize > limit + LONGEST_LINE {

@@ -13,7 +13,6 @@ pub(super) const fn is_token_byte(byte: u8) -> bool {
 }
 
 static TOKEN: [bool; 256] = table(b"!#$%&'*+-.^_`|~");
-static TARGET: [bool; 256] = table(b"!$%&'()*+,-./:;=?@[\\]^_`{|}~");
 static HOST: [bool; 256] = table(b"!$&'()*+-.;=_~");
 
 /// A table of the letters, the digits and `others`.
@@ -36,7 +35,9 @@ const fn table(others: &[u8]) -> [bool; 256] {
 /// although it does not: `\`, `^`, `` ` ``, `{`, `|`, `}`.
 #[inline]
 pub(super) fn is_target(bytes: &[u8]) -> bool {
-    bytes.iter().all(|&byte| TARGET[byte as usize])
+    let is_other = |byte: u8| !(b'!'..=b'~').contains(&byte) | matches!(byte, b'"' | b'#' | b'<' | b'>');
+    // Without a way out of the loop it becomes one over many bytes at a time.
+    !bytes.iter().fold(false, |any, &byte| any | is_other(byte))
 }
 
 /// Where the first byte is in `value` that a field's value must not have (RFC 9110 §5.5): a control character other

@@ -5,18 +5,18 @@ use std::mem::MaybeUninit;
 use httparse::Status;
 use memchr::memchr;
 
-use super::{Error, Version, grammar, request};
+use super::{Error, Method, Version, grammar, request};
 
 /// The most header fields that can be accepted: so many are parsed on the stack.
 pub(super) const MOST_HEADERS: usize = 128;
 
-/// What was found in a head, without borrowing from it.
+/// What was found in a head.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Head {
-    /// The method's size in bytes; it is at the front.
-    pub method: usize,
-    /// The target's size in bytes; one blank is before it.
-    pub target: usize,
+pub(super) struct Head<'a> {
+    /// All of it.
+    pub bytes: &'a [u8],
+    pub method: Method<'a>,
+    pub target: &'a str,
     /// Where the first field's line begins.
     pub fields: usize,
     pub version: Version,
@@ -35,10 +35,10 @@ pub(super) enum Framing {
     Chunked,
 }
 
-impl Head {
+impl<'a> Head<'a> {
     /// Parses `bytes`, whose only empty line is at their end, and all of whose lines end in `\r\n`.
     #[inline]
-    pub(super) fn parse(bytes: &[u8], max_headers: usize) -> Result<Self, Error> {
+    pub(super) fn parse(bytes: &'a [u8], max_headers: usize) -> Result<Self, Error> {
         let mut storage = [const { MaybeUninit::uninit() }; MOST_HEADERS];
         let mut parsed = httparse::Request::new(&mut []);
         let storage = &mut storage[..max_headers.min(MOST_HEADERS)];
@@ -76,8 +76,9 @@ impl Head {
             return Err(Error::Host);
         }
         Ok(Self {
-            method: method.len(),
-            target: target.len(),
+            bytes,
+            method: Method::new(method),
+            target,
             // Two blanks, the version, and the line's end.
             fields: method.len() + target.len() + 12,
             version,

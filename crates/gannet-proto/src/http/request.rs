@@ -34,23 +34,20 @@ impl<'a> Request<'a> {
     ///
     /// The [`Error`] that says why `head` is no head of a request.
     pub fn from_head(head: &'a [u8], body: &'a [u8]) -> Result<Self, Error> {
-        Ok(Self::new(Head::parse(head, super::head::MOST_HEADERS)?, head, body))
+        Ok(Self::new(Head::parse(head, super::head::MOST_HEADERS)?, body))
     }
 
-    /// The request that `parsed` was found in `head`.
+    /// The request with this head and this body.
     #[inline]
-    pub(super) fn new(parsed: Head, head: &'a [u8], body: &'a [u8]) -> Self {
-        let (method, rest) = head.split_at(parsed.method);
-        // Both were checked to be ASCII.
-        let text = |bytes: &'a [u8]| std::str::from_utf8(bytes).unwrap_or_default();
+    pub(super) fn new(head: Head<'a>, body: &'a [u8]) -> Self {
         Self {
-            method: Method::new(method),
-            target: text(&rest[1..1 + parsed.target]),
-            version: parsed.version,
+            method: head.method,
+            target: head.target,
+            version: head.version,
             body,
-            head,
-            fields: parsed.fields,
-            keep_alive: parsed.keep_alive,
+            head: head.bytes,
+            fields: head.fields,
+            keep_alive: head.keep_alive,
         }
     }
 
@@ -182,17 +179,17 @@ pub enum Method<'a> {
 
 impl<'a> Method<'a> {
     #[inline]
-    fn new(token: &'a [u8]) -> Self {
+    pub(super) fn new(token: &'a str) -> Self {
         match token {
-            b"GET" => Self::Get,
-            b"HEAD" => Self::Head,
-            b"POST" => Self::Post,
-            b"PUT" => Self::Put,
-            b"DELETE" => Self::Delete,
-            b"PATCH" => Self::Patch,
-            b"OPTIONS" => Self::Options,
-            b"TRACE" => Self::Trace,
-            other => Self::Other(std::str::from_utf8(other).unwrap_or_default()),
+            "GET" => Self::Get,
+            "HEAD" => Self::Head,
+            "POST" => Self::Post,
+            "PUT" => Self::Put,
+            "DELETE" => Self::Delete,
+            "PATCH" => Self::Patch,
+            "OPTIONS" => Self::Options,
+            "TRACE" => Self::Trace,
+            other => Self::Other(other),
         }
     }
 

@@ -184,48 +184,55 @@ impl Codec for Requests {
             return Ok(Decoded::Partial { need: state.need as usize });
         }
 
-        let mut parsed = None;
-        if matches!(state.phase, Phase::RequestLine | Phase::Fields) {
-            let start = blank_lines(input);
-            check_first(&input[start..])?;
-            let Some(end) = self.head_end(state, input, start)? else {
-                return Ok(state.partial(input.len() + 1));
-            };
-            let head = Head::parse(&input[start..end], usize::from(self.max_headers))?;
-            let after = self.body_phase(head.framing, if head.expects { 0 } else { end })?;
-            if head.expects {
-                *state = RequestsState { phase: after, ..RequestsState::default() };
-                let request = Request::new(head, &input[start..end], &[]);
-                return Ok(Decoded::Message { message: Event::Expect(request), consumed: end });
+        let fresh = matches!(state.phase, Phase::RequestLine | Phase::Fields);
+        let (blank, start) = match &state.phase {
+            Phase::RequestLine | Phase::Fields => {
+                let blank = blank_lines(input);
+                check_first(&input[blank..])?;
+                match self.head_end(state, input, blank)? {
+                    Some(end) => (blank, end),
+                    None => return Ok(state.partial(input.len() + 1)),
+                }
             }
-            state.phase = after;
+            Phase::Body { start, .. } => (0, *start as usize),
+            Phase::Chunked(chunks) => (0, chunks.start()),
+        };
+        // From here on the head does not change any more, and what was found in it may borrow from it.
+        let (head, body) = input.split_at_mut(start);
+        let mut parsed = None;
+        if fresh {
+            let head = Head::parse(&head[blank..], usize::from(self.max_headers))?;
+            if head.expects {
+                let phase = self.body_phase(head.framing, 0)?;
+                *state = RequestsState { phase, ..RequestsState::default() };
+                return Ok(Decoded::Message { message: Event::Expect(Request::new(head, &[])), consumed: start });
+            }
+            state.phase = self.body_phase(head.framing, start)?;
             parsed = Some(head);
         }
 
-        let (start, end, consumed) = match &mut state.phase {
-            Phase::Body { end, .. } if input.len() < *end as usize => {
-                let need = *end as usize;
-                return Ok(state.partial(need));
+        let (length, consumed) = match &mut state.phase {
+            Phase::Body { end, .. } => {
+                let length = *end as usize - start;
+                if body.len() < length {
+                    return Ok(state.partial(start + length));
+                }
+                (length, length)
             }
-            Phase::Body { start, end } => (*start as usize, *end as usize, *end as usize),
-            Phase::Chunked(chunks) => match chunks.join(&self.limits(), &mut state.searched, input)? {
-                Joined::Partial(need) => return Ok(state.partial(need)),
-                Joined::Whole { end, consumed } => (chunks.start(), end, consumed),
+            Phase::Chunked(chunks) => match chunks.join(&self.limits(), &mut state.searched, body)? {
+                Joined::Partial(need) => return Ok(state.partial(start + need)),
+                Joined::Whole { end, consumed } => (end, consumed),
             },
-            Phase::RequestLine | Phase::Fields => return Ok(state.partial(input.len() + 1)),
+            Phase::RequestLine | Phase::Fields => return Ok(state.partial(start + body.len() + 1)),
         };
         *state = RequestsState::default();
-        let (head, body) = input[..end].split_at(start);
-        if head.is_empty() {
-            return Ok(Decoded::Message { message: Event::Body(body), consumed });
-        }
-        let head = &head[blank_lines(head)..];
+        let (body, consumed) = (&body[..length], start + consumed);
         let parsed = match parsed {
             Some(parsed) => parsed,
-            None => Head::parse(head, MOST_HEADERS)?,
+            None if head.is_empty() => return Ok(Decoded::Message { message: Event::Body(body), consumed }),
+            None => Head::parse(&head[blank_lines(head)..], MOST_HEADERS)?,
         };
-        let request = Request::new(parsed, head, body);
-        Ok(Decoded::Message { message: Event::Request(request), consumed })
+        Ok(Decoded::Message { message: Event::Request(Request::new(parsed, body)), consumed })
     }
 
     /// Nothing where `rest` is empty lines, which old clients send behind a body.

@@ -132,9 +132,7 @@ impl<S: Sink> Response<S> {
         if self.has_no_content() {
             self.out.put(b"\r\n");
         } else {
-            self.out.put(b"Content-Length: ");
-            put_number(&mut self.out, bytes.len() as u64);
-            self.out.put(b"\r\n\r\n");
+            put_length(&mut self.out, bytes.len() as u64);
             if !self.answer.head {
                 self.out.put(bytes);
             }
@@ -170,12 +168,11 @@ impl<S: Sink> Response<S> {
     pub fn sized(mut self, length: u64) -> Chunks {
         let none = self.answer.head || self.has_no_content();
         self.connection();
-        if !self.has_no_content() {
-            self.out.put(b"Content-Length: ");
-            put_number(&mut self.out, length);
+        if self.has_no_content() {
             self.out.put(b"\r\n");
+        } else {
+            put_length(&mut self.out, length);
         }
-        self.out.put(b"\r\n");
         Chunks { kind: if none { Kind::None } else { Kind::Plain }, keep_alive: self.answer.keep_alive }
     }
 
@@ -274,17 +271,42 @@ impl Chunks {
     }
 }
 
+/// Ends a head with the length of the body, in one piece: the digits are written from the last one on, and the field's
+/// name before them.
+#[inline]
+fn put_length(out: &mut impl Sink, length: u64) {
+    const NAME: &[u8; 16] = b"Content-Length: ";
+    const END: &[u8; 4] = b"\r\n\r\n";
+    let mut line = [0; NAME.len() + DIGITS + END.len()];
+    let (space, end) = line.split_at_mut(NAME.len() + DIGITS);
+    end.copy_from_slice(END);
+    let digits = put_digits(space, length);
+    let start = digits - NAME.len();
+    line[start..digits].copy_from_slice(NAME);
+    out.put(&line[start..]);
+}
+
+/// The most digits of a number.
+const DIGITS: usize = 20;
+
 /// Writes a number in decimal.
 #[inline]
-fn put_number(out: &mut impl Sink, mut number: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
+fn put_number(out: &mut impl Sink, number: u64) {
+    let mut digits = [0; DIGITS];
+    let at = put_digits(&mut digits, number);
+    out.put(&digits[at..]);
+}
+
+/// Writes a number in decimal to the end of `space`, and says where it begins.
+#[inline]
+fn put_digits(space: &mut [u8], mut number: u64) -> usize {
+    let mut at = space.len();
     loop {
         at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
+        space[at] = b'0' + (number % 10) as u8;
         number /= 10;
         if number == 0 {
-            return out.put(&digits[at..]);
+            return at;
         }
     }
 }

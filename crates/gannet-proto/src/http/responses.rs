@@ -149,9 +149,10 @@ impl Codec for Responses {
             Phase::Chunked(chunks) => {
                 let limits =
                     Limits { body: self.max_body as usize, trailer: self.max_head as usize, headers: MOST_HEADERS };
-                match chunks.join(&limits, &mut state.searched, input)? {
-                    Joined::Partial(need) => return Ok(state.partial(need)),
-                    Joined::Whole { end, consumed } => (chunks.start(), end, consumed),
+                let start = chunks.start();
+                match chunks.join(&limits, &mut state.searched, &mut input[start..])? {
+                    Joined::Partial(need) => return Ok(state.partial(start + need)),
+                    Joined::Whole { end, consumed } => (start, start + end, start + consumed),
                 }
             }
             Phase::UntilEnd { start } if input.len() - *start as usize > self.max_body as usize => {

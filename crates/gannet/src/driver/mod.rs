@@ -89,6 +89,10 @@ pub(crate) trait Driver {
     /// An accepted connection that is not attached yet.
     type Incoming;
 
+    /// Whether [`Driver::send`] calls the kernel itself: then sends of several connections are worth making one after
+    /// the other.
+    const SENDS_AT_ONCE: bool = false;
+
     /// Time since some moment before the reactor began, never going back. The one clock of a reactor.
     fn now(&self) -> Duration;
 

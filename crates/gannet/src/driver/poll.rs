@@ -266,6 +266,8 @@ impl PollDriver {
 impl Driver for PollDriver {
     type Incoming = OwnedFd;
 
+    const SENDS_AT_ONCE: bool = true;
+
     fn now(&self) -> Duration {
         self.began.elapsed()
     }

@@ -23,6 +23,9 @@ const ROUNDS: usize = 16;
 /// How long accepting pauses when the kernel has no descriptor or no memory for a connection.
 const ACCEPT_PAUSE_MS: u32 = 100;
 
+/// Connections that have a little to send wait until they are so many, or all that came was handled.
+const TOGETHER: usize = 32;
+
 /// Bytes in an outbox from which it does not wait for what else a turn brings.
 const TOGETHER_BYTES: usize = 16 << 10;
 
@@ -224,6 +227,26 @@ impl<D: Driver> Reactor<D> {
         self.settle_one(token);
         if !self.core.deferred.is_empty() {
             self.run_deferred();
+        }
+    }
+
+    /// The same after bytes were received. Where a little has to be sent and nothing else is due, that waits for what else
+    /// came, if the driver calls the kernel for each send: it is cheaper to receive from several connections and then to
+    /// send to them than to change between the two, and a client that waits for several of them is woken once.
+    #[inline]
+    pub(super) fn settle_received(&mut self, token: Token) {
+        if D::SENDS_AT_ONCE
+            && self.core.deferred.is_empty()
+            && let Some(connection) = self.core.slab.get(token)
+            && !connection.is_halted()
+            && (1..TOGETHER_BYTES).contains(&connection.outbox_len())
+        {
+            self.core.mark(token);
+            if self.core.dirty.len() >= TOGETHER {
+                self.settle_marked();
+            }
+        } else {
+            self.settle(token);
         }
     }
 

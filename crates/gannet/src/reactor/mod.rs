@@ -207,7 +207,7 @@ impl<D: Driver> Reactor<D> {
                     }
                 }
                 self.driver.recycle(chunk);
-                self.settle(token);
+                self.settle_received(token);
             }
             Event::Sent { token, result } => self.sent(token, result),
             Event::Ended { token } => {
