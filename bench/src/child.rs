@@ -5,6 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 
+use crate::http;
 use crate::redis;
 use crate::socket::check;
 use crate::subject::Subject;
@@ -68,7 +69,7 @@ impl Server {
         let ready = format!("ready {}", self.port);
         let mut line = String::new();
         while self.output.read_line(&mut line)? > 0 {
-            if line.trim_end() == ready || line.contains(redis::READY) {
+            if line.trim_end() == ready || [redis::READY, http::NGINX_READY].iter().any(|said| line.contains(said)) {
                 return Ok(true);
             }
             line.clear();
@@ -92,6 +93,7 @@ impl Drop for Server {
         // An error says that it is gone already, which is what is wanted.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        http::remove_nginx_home(self.pid());
     }
 }
 

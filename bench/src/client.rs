@@ -3,5 +3,8 @@
 pub mod broadcast;
 pub mod closed_loop;
 pub mod commands;
+pub mod http;
 pub mod idle;
 pub mod publish;
+pub mod taped;
+pub mod websocket;

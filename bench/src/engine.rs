@@ -100,7 +100,8 @@ pub fn redis(port: u16, ready: Ready, driver: DriverChoice) -> io::Result<()> {
     serve(port, ready, driver, move || Redis::new(server.clone()))
 }
 
-fn serve<S: Service>(
+/// Serves on one reactor.
+pub fn serve<S: Service>(
     port: u16,
     ready: Ready,
     driver: DriverChoice,

@@ -13,6 +13,7 @@ mod client;
 mod engine;
 mod epoll;
 mod floor;
+mod http;
 mod machine;
 mod measure;
 mod redis;
@@ -20,6 +21,7 @@ mod run;
 mod socket;
 mod subject;
 mod tape;
+mod websocket;
 mod wire;
 
 use std::io;
@@ -49,6 +51,10 @@ enum Command {
     Million(run::million::Options),
     /// The store beside Redis itself: GET, SET, PUBLISH, memory.
     Redis(run::redis::Options),
+    /// The HTTP server beside nginx: GET, many routes beside one, memory of idle connections.
+    Http(run::http::Options),
+    /// WebSocket beside bare loops: echo, one message to everybody, memory of idle connections.
+    Ws(run::ws::Options),
     /// Serves one subject; the other commands start it.
     #[command(hide = true)]
     Server {
@@ -68,6 +74,8 @@ fn main() -> ExitCode {
         Command::Load(options) => run::load::run(&options),
         Command::Million(options) => run::million::run(&options),
         Command::Redis(options) => run::redis::run(&options),
+        Command::Http(options) => run::http::run(&options),
+        Command::Ws(options) => run::ws::run(&options),
         Command::Server { subject, port, cpu } => match serve(&subject, port, cpu) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 return ExitCode::from(child::PORT_TAKEN);
@@ -79,7 +87,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("gannet-bench: {error}");
-            ExitCode::FAILURE
+            match error.kind() {
+                // A subject that there is not, or a program that has to be installed.
+                io::ErrorKind::NotFound => ExitCode::from(2),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

@@ -2,13 +2,17 @@
 
 pub mod broadcast;
 pub mod echo;
+pub mod http;
 pub mod load;
 pub mod memory;
 pub mod million;
 pub mod redis;
+mod table;
+pub mod ws;
 
 use std::fmt;
 use std::io;
+use std::str::FromStr;
 
 use serde::Serialize;
 
@@ -55,6 +59,35 @@ impl Common {
             choose(known(name)?)?;
         }
         Ok(chosen)
+    }
+}
+
+/// Connections × requests under way on each, such as `50x1`.
+#[derive(Clone, Copy, Debug)]
+struct Workload {
+    connections: usize,
+    depth: usize,
+}
+
+impl FromStr for Workload {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not like 50x1");
+        let (connections, depth) = text.split_once('x').ok_or_else(wrong)?;
+        let (Ok(connections), Ok(depth)) = (connections.parse(), depth.parse()) else {
+            return Err(wrong());
+        };
+        if connections == 0 || depth == 0 {
+            return Err(wrong());
+        }
+        Ok(Self { connections, depth })
+    }
+}
+
+impl fmt::Display for Workload {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} connections × {} under way", self.connections, self.depth)
     }
 }
 

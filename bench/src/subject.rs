@@ -9,7 +9,9 @@ use gannet::DriverChoice;
 use crate::engine;
 use crate::floor;
 use crate::floor::uring::{self, Sends, TaskRun, Tuning};
+use crate::http::{self, ROUTES};
 use crate::redis;
+use crate::websocket;
 use crate::wire::Wire;
 
 /// Serves on a loopback port until the process is ended. It calls [`Ready::announce`] once it listens.
@@ -27,6 +29,16 @@ pub enum Role {
     /// Measured by `broadcast`: greets each connection with one payload, and answers each byte from
     /// anybody with one payload to everybody.
     Broadcast,
+    /// Measured by `http`: answers `GET /`.
+    Http,
+    /// Measured by `http`: answers where a path has parameters, by many routes.
+    Routes,
+    /// What [`Role::Routes`] is compared with: the same by one route.
+    OneRoute,
+    /// Measured by `ws`: answers each WebSocket message with the same.
+    WebSocket,
+    /// Measured by `ws`: as [`Role::Broadcast`], by WebSocket.
+    WebSocketBroadcast,
     /// Measured by `redis`: a store that speaks the Redis protocol.
     Redis,
 }
@@ -83,6 +95,10 @@ const fn redis(name: &'static str, floors: &'static [&'static str], serve: Serve
     Subject { name, role: Role::Redis, wire: Wire::Raw, floors, serve }
 }
 
+const fn http(name: &'static str, role: Role, floors: &'static [&'static str], serve: Serve) -> Subject {
+    Subject { name, role, wire: Wire::Raw, floors, serve }
+}
+
 /// All subjects. Order is the order of the tables.
 pub static SUBJECTS: &[Subject] = &[
     echo("floor-epoll", Wire::Raw, &[], floor::epoll::serve),
@@ -113,6 +129,29 @@ pub static SUBJECTS: &[Subject] = &[
     redis("redis-server", &[], redis::serve),
     redis("gannet-redis-poll", &["redis-server"], |port, ready| engine::redis(port, ready, DriverChoice::Poll)),
     redis("gannet-redis-uring", &["redis-server"], |port, ready| engine::redis(port, ready, DriverChoice::Uring)),
+    http("nginx", Role::Http, &[], http::nginx),
+    http("gannet-http-poll", Role::Http, &["nginx"], |port, ready| http::home(port, ready, DriverChoice::Poll)),
+    http("gannet-http-uring", Role::Http, &["nginx"], |port, ready| http::home(port, ready, DriverChoice::Uring)),
+    http("one-route-poll", Role::OneRoute, &[], |port, ready| http::parameters(port, ready, DriverChoice::Poll, 1)),
+    http("routes-poll", Role::Routes, &["one-route-poll"], |port, ready| {
+        http::parameters(port, ready, DriverChoice::Poll, ROUTES)
+    }),
+    http("one-route-uring", Role::OneRoute, &[], |port, ready| http::parameters(port, ready, DriverChoice::Uring, 1)),
+    http("routes-uring", Role::Routes, &["one-route-uring"], |port, ready| {
+        http::parameters(port, ready, DriverChoice::Uring, ROUTES)
+    }),
+    http("ws-echo-poll", Role::WebSocket, &["floor-epoll"], |port, ready| {
+        websocket::echo(port, ready, DriverChoice::Poll)
+    }),
+    http("ws-echo-uring", Role::WebSocket, &["floor-uring"], |port, ready| {
+        websocket::echo(port, ready, DriverChoice::Uring)
+    }),
+    http("ws-broadcast-poll", Role::WebSocketBroadcast, &["sends-epoll"], |port, ready| {
+        websocket::broadcast(port, ready, DriverChoice::Poll)
+    }),
+    http("ws-broadcast-uring", Role::WebSocketBroadcast, &["sends-uring"], |port, ready| {
+        websocket::broadcast(port, ready, DriverChoice::Uring)
+    }),
     variant("uring-want-1", |port, ready| {
         uring::serve(port, ready, Tuning { want: 1, patience_us: 0, ..Tuning::FLOOR })
     }),

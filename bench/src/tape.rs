@@ -1,9 +1,13 @@
 //! Messages written down beforehand, so that sending and checking them costs the client next to nothing.
 
+use std::ops::Range;
+
 /// Pieces of one length in a row; after the last comes the first again.
 pub struct Tape {
     bytes: Vec<u8>,
     piece: usize,
+    /// What is not compared within a piece.
+    varying: Range<usize>,
 }
 
 impl Tape {
@@ -22,7 +26,17 @@ impl Tape {
             piece = len;
         }
         assert!(piece > 0, "a tape without pieces");
-        Self { bytes, piece }
+        Self { bytes, piece, varying: 0..0 }
+    }
+
+    /// A tape of one piece.
+    pub fn of(piece: &[u8]) -> Self {
+        Self::new([piece], |piece, out| out.extend_from_slice(piece))
+    }
+
+    /// The same tape, of each piece of which these bytes are not compared.
+    pub fn varying(self, varying: Range<usize>) -> Self {
+        Self { varying, ..self }
     }
 
     /// Bytes of a piece.
@@ -40,15 +54,31 @@ impl Tape {
     /// Whether these are the bytes at a position.
     pub fn has(&self, mut position: u64, mut bytes: &[u8]) -> bool {
         while !bytes.is_empty() {
-            let expected = self.at(position, bytes.len() as u64);
+            let (run, matters) = self.run(position);
+            let expected = self.at(position, run.min(bytes.len()) as u64);
             let (part, rest) = bytes.split_at(expected.len());
-            if part != expected {
+            if matters && part != expected {
                 return false;
             }
             position += part.len() as u64;
             bytes = rest;
         }
         true
+    }
+
+    /// How many bytes from here on are all compared, or all not, and which of both.
+    fn run(&self, position: u64) -> (usize, bool) {
+        let Range { start, end } = self.varying;
+        if start == end {
+            return (usize::MAX, true);
+        }
+        let within = (position % self.piece as u64) as usize;
+        match within {
+            _ if within < start => (start - within, true),
+            _ if within < end => (end - within, false),
+            // To where the next piece varies.
+            _ => (self.piece - within + start, true),
+        }
     }
 }
 
@@ -65,5 +95,15 @@ mod tests {
         assert!(tape.has(5, b"fabcdefab"));
         assert!(!tape.has(5, b"fabcdefabd"));
         assert!(tape.has(600, b""));
+    }
+
+    #[test]
+    fn what_varies_may_be_anything_and_the_rest_may_not() {
+        let tape = Tape::new(["abcd", "efgh"], |piece, out| out.extend_from_slice(piece.as_bytes())).varying(1..3);
+        assert!(tape.has(0, b"a..de..ha..d"));
+        assert!(tape.has(2, b".d"));
+        assert!(!tape.has(2, b"..e"));
+        assert!(!tape.has(0, b"a..de..x"));
+        assert!(!tape.has(4, b"x"));
     }
 }

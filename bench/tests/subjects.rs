@@ -15,6 +15,11 @@ const SENDS: [&str; 2] = ["sends-epoll", "sends-uring"];
 /// Redis itself is not among them: it may not be installed.
 const STORES: [&str; 2] = ["gannet-redis-poll", "gannet-redis-uring"];
 
+/// nginx is not among them either.
+const HTTP: [&str; 2] = ["gannet-http-poll", "gannet-http-uring"];
+const ROUTES: [&str; 2] = ["routes-poll", "routes-uring"];
+const CONVERSATIONS: [&str; 2] = ["ws-echo-poll", "ws-echo-uring"];
+
 struct Server {
     child: Child,
     output: BufReader<ChildStdout>,
@@ -184,5 +189,53 @@ fn a_store_keeps_what_it_was_given_and_delivers_what_is_published() {
         let mut receivers = [0; 4];
         publisher.read_exact(&mut receivers).expect("an answer");
         assert_eq!(&receivers, b":1\r\n", "{subject}");
+    }
+}
+
+/// What comes until the connection ends.
+fn response(stream: &mut TcpStream, request: &str) -> String {
+    stream.write_all(request.as_bytes()).expect("the server reads");
+    let mut received = String::new();
+    stream.read_to_string(&mut received).expect("a response");
+    received
+}
+
+#[test]
+fn a_page_has_13_bytes_and_what_its_route_says() {
+    for subject in HTTP {
+        let server = Server::start(subject);
+        let received = response(&mut server.connect(), "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        assert!(received.starts_with("HTTP/1.1 200 OK\r\n"), "{subject}: {received}");
+        assert!(received.ends_with("\r\nContent-Length: 13\r\n\r\nhello, world\n"), "{subject}: {received}");
+    }
+    for subject in ROUTES {
+        let server = Server::start(subject);
+        let request = "GET /v1/resource-099/12345/likes/6 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        let received = response(&mut server.connect(), request);
+        assert!(received.starts_with("HTTP/1.1 200 OK\r\n"), "{subject}: {received}");
+        assert!(received.ends_with("\r\n\r\nhello, 12345\n"), "{subject}: {received}");
+    }
+}
+
+#[test]
+fn a_conversation_begins_with_the_handshake_and_echoes_a_masked_text() {
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    for subject in CONVERSATIONS {
+        let server = Server::start(subject);
+        let mut stream = server.connect();
+        stream.write_all(request.as_bytes()).expect("the server reads");
+        let mut head = BufReader::new(stream.try_clone().expect("a second handle")).lines().map_while(Result::ok);
+        assert_eq!(head.next().as_deref(), Some("HTTP/1.1 101 Switching Protocols"), "{subject}");
+        assert!(
+            head.by_ref().take_while(|line| !line.is_empty()).any(|line| line.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="))
+        );
+        // "Hello" of RFC 6455 §5.7.
+        stream
+            .write_all(&[0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58])
+            .expect("the server reads");
+        let mut frame = [0; 7];
+        stream.read_exact(&mut frame).expect("an echo");
+        assert_eq!(&frame, b"\x81\x05Hello", "{subject}");
     }
 }

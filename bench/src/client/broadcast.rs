@@ -1,9 +1,10 @@
-//! Members of a broadcast: one byte from the first of them, one payload to each.
+//! Members of a broadcast: a word from the first of them, one payload to each.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use super::idle::{Exchange, Idle};
 use crate::epoll::{Epoll, READ};
 use crate::floor::broadcast::PAYLOAD;
 use crate::measure::Usage;
@@ -26,20 +27,38 @@ pub struct Outcome {
     pub server: Usage,
 }
 
+/// What is said in a broadcast.
+pub struct Form {
+    /// What each member exchanges before the greeting.
+    pub opening: Vec<Exchange>,
+    /// What has one broadcast made.
+    pub trigger: Vec<u8>,
+    /// What everybody gets, as the greeting too.
+    pub payload: Vec<u8>,
+}
+
+impl Form {
+    /// One byte, and the payload as it is.
+    pub fn raw() -> Self {
+        Self { opening: Vec::new(), trigger: b"!".to_vec(), payload: PAYLOAD.to_vec() }
+    }
+}
+
 /// Opens `connections`, waits for the greeting on each, then triggers one broadcast after the other.
-pub fn run(port: u16, pid: u32, connections: usize, broadcasts: u32) -> io::Result<Outcome> {
+pub fn run(port: u16, pid: u32, form: Form, connections: usize, broadcasts: u32) -> io::Result<Outcome> {
     /// Joins are greeted in portions, so that no backlog overflows.
     const PORTION: usize = 1_000;
-    let mut members = Members { epoll: Epoll::new()?, members: Vec::with_capacity(connections) };
+    let Form { opening, trigger, payload } = form;
+    let mut members = Members { epoll: Epoll::new()?, trigger, payload, members: Vec::with_capacity(connections) };
+    let mut opened = Idle::new(port, opening);
     while members.members.len() < connections {
         let first = members.members.len();
-        let end = connections.min(first + PORTION);
-        for index in first..end {
-            let fd = socket::connect(port)?;
+        opened.open_until(PORTION.min(connections - first))?;
+        for (index, fd) in (first..).zip(opened.take()) {
             members.epoll.add(fd.as_raw_fd(), READ, index as u64)?;
             members.members.push((fd, 0));
         }
-        members.receive((end - first) * PAYLOAD.len())?;
+        members.receive((members.members.len() - first) * members.payload.len())?;
     }
     for _ in 0..WARM_UP {
         members.broadcast()?;
@@ -60,6 +79,8 @@ pub fn run(port: u16, pid: u32, connections: usize, broadcasts: u32) -> io::Resu
 
 struct Members {
     epoll: Epoll,
+    trigger: Vec<u8>,
+    payload: Vec<u8>,
     /// Each with its position in the payload.
     members: Vec<(OwnedFd, usize)>,
 }
@@ -70,10 +91,10 @@ impl Members {
         let Some((first, _)) = self.members.first() else {
             return Ok(Duration::ZERO);
         };
-        if socket::send(first.as_raw_fd(), b"!")? != Some(1) {
+        if socket::send(first.as_raw_fd(), &self.trigger)? != Some(self.trigger.len()) {
             return Err(io::Error::from(io::ErrorKind::WriteZero));
         }
-        self.receive(self.members.len() * PAYLOAD.len())?;
+        self.receive(self.members.len() * self.payload.len())?;
         if self.members.iter().any(|(_, position)| *position != 0) {
             return Err(io::Error::from(io::ErrorKind::InvalidData));
         }
@@ -100,10 +121,10 @@ impl Members {
                     None => continue,
                 };
                 for byte in &buffer[..received] {
-                    if *byte != PAYLOAD[*position] {
+                    if *byte != self.payload[*position] {
                         return Err(io::Error::from(io::ErrorKind::InvalidData));
                     }
-                    *position = (*position + 1) % PAYLOAD.len();
+                    *position = (*position + 1) % self.payload.len();
                 }
                 bytes = bytes.checked_sub(received).ok_or(io::ErrorKind::InvalidData)?;
             }

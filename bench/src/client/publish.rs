@@ -4,8 +4,9 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use super::commands::{Done, bulk, wrong};
-use super::idle::expect;
+use super::commands::bulk;
+use super::idle::{Exchange, Idle};
+use super::taped::{Done, wrong};
 use crate::epoll::{Epoll, READ};
 use crate::socket;
 use crate::tape::Tape;
@@ -15,8 +16,6 @@ use crate::wire::Letters;
 const PATIENCE_MS: i32 = 5_000;
 /// Different messages before the first comes again.
 const MESSAGES: usize = 256;
-/// Subscriptions made at once, so that no backlog overflows.
-const AT_ONCE: usize = 128;
 const CHANNEL: &[u8] = b"channel";
 
 /// What is published, and what everybody has to receive.
@@ -60,39 +59,33 @@ pub struct Client<'m> {
 impl<'m> Client<'m> {
     /// Connects and subscribes.
     pub fn connect(port: u16, messages: &'m Messages, subscribers: usize, outstanding: u64) -> io::Result<Self> {
-        let mut client = Self {
+        let (mut command, mut reply) = (b"*2\r\n$9\r\nSUBSCRIBE\r\n".to_vec(), b"*3\r\n$9\r\nsubscribe\r\n".to_vec());
+        bulk(CHANNEL, &mut command);
+        bulk(CHANNEL, &mut reply);
+        reply.extend_from_slice(b":1\r\n");
+        let mut subscribed =
+            Idle::new(port, vec![Exchange { requests: Tape::of(&command), replies: Tape::of(&reply) }]);
+        subscribed.open_until(subscribers)?;
+        let (epoll, publisher) = (Epoll::new()?, socket::connect(port)?);
+        epoll.add(publisher.as_raw_fd(), READ, u64::MAX)?;
+        let each = |(index, fd): (usize, OwnedFd)| {
+            epoll.add(fd.as_raw_fd(), READ, index as u64)?;
+            Ok((fd, 0))
+        };
+        let subscribed = subscribed.take().into_iter().enumerate().map(each).collect::<io::Result<_>>()?;
+        Ok(Self {
             messages,
-            epoll: Epoll::new()?,
-            subscribers: Vec::with_capacity(subscribers),
-            publisher: socket::connect(port)?,
-            replies: Tape::new([format!(":{subscribers}\r\n")], |reply, out| out.extend_from_slice(reply.as_bytes())),
+            epoll,
+            subscribers: subscribed,
+            publisher,
+            replies: Tape::of(format!(":{subscribers}\r\n").as_bytes()),
             published: 0,
             replied_bytes: 0,
             delivered_bytes: 0,
             reads: 0,
             outstanding,
             buffer: vec![0; 64 * 1024],
-        };
-        let (mut command, mut reply) = (b"*2\r\n$9\r\nSUBSCRIBE\r\n".to_vec(), b"*3\r\n$9\r\nsubscribe\r\n".to_vec());
-        bulk(CHANNEL, &mut command);
-        bulk(CHANNEL, &mut reply);
-        reply.extend_from_slice(b":1\r\n");
-        while client.subscribers.len() < subscribers {
-            let first = client.subscribers.len();
-            for index in first..subscribers.min(first + AT_ONCE) {
-                let fd = socket::connect(port)?;
-                if socket::send(fd.as_raw_fd(), &command)? != Some(command.len()) {
-                    return Err(io::Error::from(io::ErrorKind::WriteZero));
-                }
-                client.epoll.add(fd.as_raw_fd(), READ, index as u64)?;
-                client.subscribers.push((fd, 0));
-            }
-            for (fd, _) in &client.subscribers[first..] {
-                expect(fd, &reply)?;
-            }
-        }
-        client.epoll.add(client.publisher.as_raw_fd(), READ, u64::MAX)?;
-        Ok(client)
+        })
     }
 
     /// Publishes for so long; returns all that was delivered so far.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Common, Ratio, column, order, ratios};
 use crate::child::Server;
-use crate::client::broadcast::{self, Outcome};
+use crate::client::broadcast::{self, Form, Outcome};
 use crate::machine;
 use crate::measure::Spread;
 use crate::socket;
@@ -28,8 +28,9 @@ pub struct Options {
     common: Common,
 }
 
+/// Figures of one subject; medians over the rounds.
 #[derive(Serialize)]
-struct Row {
+pub struct Row {
     subject: &'static str,
     deliveries_per_second: f64,
     cpu_ns_per_delivery: f64,
@@ -47,41 +48,59 @@ struct Report {
 
 /// Runs and prints.
 pub fn run(options: &Options) -> io::Result<()> {
+    let &Options { rounds, connections, broadcasts, .. } = options;
     socket::pin(options.common.client_cpu)?;
     let subjects = options.common.subjects(Role::Broadcast)?;
-    let mut outcomes: Vec<Vec<Outcome>> = subjects.iter().map(|_| Vec::new()).collect();
-    for round in 0..options.rounds {
-        for index in order(subjects.len(), round) {
-            let server = Server::start(subjects[index], options.common.server_cpu)?;
-            let outcome = broadcast::run(server.port, server.pid(), options.connections as usize, options.broadcasts)
-                .map_err(|error| io::Error::other(format!("{}: {error}", subjects[index].name)))?;
-            outcomes[index].push(outcome);
-        }
-    }
-    let report = Report {
-        machine: machine::describe(),
-        connections: options.connections,
-        rounds: options.rounds,
-        rows: rows(&subjects, &outcomes),
-    };
+    let rows =
+        measure(&subjects, options.common.server_cpu, rounds, (connections, broadcasts), |_, _| Ok(Form::raw()))?;
+    let report = Report { machine: machine::describe(), connections, rounds, rows };
     if options.common.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
         return Ok(());
     }
     println!("{}", report.machine);
-    println!("\none payload of 64 bytes to {} connections", report.connections);
+    print(connections, "one payload of 64 bytes", &report.rows);
+    Ok(())
+}
+
+/// Runs all subjects in turn, so many broadcasts to so many connections each, in the form that a subject has.
+pub fn measure(
+    subjects: &[&'static Subject],
+    server_cpu: usize,
+    rounds: usize,
+    (connections, broadcasts): (u32, u32),
+    form: impl Fn(&Subject, u16) -> io::Result<Form>,
+) -> io::Result<Vec<Row>> {
+    let mut outcomes: Vec<Vec<Outcome>> = subjects.iter().map(|_| Vec::new()).collect();
+    for round in 0..rounds {
+        for index in order(subjects.len(), round) {
+            let server = Server::start(subjects[index], server_cpu)?;
+            let outcome = form(subjects[index], server.port)
+                .and_then(|form| broadcast::run(server.port, server.pid(), form, connections as usize, broadcasts))
+                .map_err(|error| io::Error::other(format!("{}: {error}", subjects[index].name)))?;
+            outcomes[index].push(outcome);
+        }
+    }
+    Ok(rows(subjects, &outcomes))
+}
+
+/// Prints a table of what went to everybody.
+pub fn print(connections: u32, what: &str, rows: &[Row]) {
+    println!("\n{what} to {connections} connections");
     println!(
         "{:<22} {:>14} {:>8} {:>14}  CPU per delivery against its floor",
         "subject", "deliveries/s", "CPU ns", "broadcast ms"
     );
-    for row in &report.rows {
-        print!(
-            "{:<22} {:>14.0} {:>8.0} {:>14.2}  ",
-            row.subject, row.deliveries_per_second, row.cpu_ns_per_delivery, row.broadcast_ms
+    for row in rows {
+        println!(
+            "{:<22} {:>14.0} {:>8.0} {:>14.2}  {}",
+            row.subject,
+            row.deliveries_per_second,
+            row.cpu_ns_per_delivery,
+            row.broadcast_ms,
+            column(&row.cpu_ratios)
         );
-        println!("{}", column(&row.cpu_ratios));
     }
-    Ok(())
 }
 
 fn cpu_ns_per_delivery(outcome: &Outcome) -> f64 {

@@ -1,12 +1,11 @@
 //! `echo`: messages per second and CPU time per message, subjects in turn.
 
 use std::io;
-use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Common, Ratio, column, order, ratios};
+use super::{Common, Ratio, Workload, column, order, ratios};
 use crate::child::Server;
 use crate::client::closed_loop::{self, Load, Outcome};
 use crate::machine;
@@ -35,28 +34,6 @@ pub struct Options {
     workload: Vec<Workload>,
     #[command(flatten)]
     common: Common,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Workload {
-    connections: usize,
-    depth: usize,
-}
-
-impl FromStr for Workload {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not like 50x1");
-        let (connections, depth) = text.split_once('x').ok_or_else(wrong)?;
-        let (Ok(connections), Ok(depth)) = (connections.parse(), depth.parse()) else {
-            return Err(wrong());
-        };
-        if connections == 0 || depth == 0 {
-            return Err(wrong());
-        }
-        Ok(Self { connections, depth })
-    }
 }
 
 /// Figures of one subject under one workload; medians over the rounds.

@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use super::Common;
 use crate::child::Server;
-use crate::client::idle::Idle;
+use crate::client::idle::{Exchange, Idle};
 use crate::machine;
 use crate::measure::resident_bytes;
 use crate::socket;
-use crate::subject::Role;
+use crate::subject::{Role, Subject};
 
 /// Connections opened before the first reading, so that what is made once is not counted.
 const WARM_UP: usize = 100;
@@ -27,8 +27,9 @@ pub struct Options {
     common: Common,
 }
 
+/// What came of one subject.
 #[derive(Serialize)]
-struct Row {
+pub struct Row {
     subject: &'static str,
     resident_before: u64,
     resident_after: u64,
@@ -47,30 +48,44 @@ pub fn run(options: &Options) -> io::Result<()> {
     socket::pin(options.common.client_cpu)?;
     let mut report = Report { machine: machine::describe(), connections: options.connections, rows: Vec::new() };
     for subject in options.common.subjects(Role::Echo)? {
-        let server = Server::start(subject, options.common.server_cpu)?;
-        let mut idle = Idle::new(server.port, subject.wire, MESSAGE_BYTES);
-        idle.open_until(WARM_UP)?;
-        let before = resident_bytes(server.pid())?;
-        idle.open_until(WARM_UP + options.connections as usize)?;
-        let after = resident_bytes(server.pid())?;
-        report.rows.push(Row {
-            subject: subject.name,
-            resident_before: before,
-            resident_after: after,
-            bytes_per_connection: (after as f64 - before as f64) / f64::from(options.connections),
-        });
+        let echo = |_| Ok(vec![Exchange::echo(subject.wire, MESSAGE_BYTES)]);
+        report.rows.push(measure(subject, options.common.server_cpu, options.connections, echo)?);
     }
     if options.common.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
         return Ok(());
     }
     println!("{}", report.machine);
-    println!(
-        "\n{} idle connections after one exchange each; memory of the process, without the kernel's",
-        report.connections
-    );
+    print(report.connections, "one exchange", &report.rows);
+    Ok(())
+}
+
+/// Starts a subject and opens connections, with what its port says are their exchanges.
+pub fn measure(
+    subject: &Subject,
+    server_cpu: usize,
+    connections: u32,
+    exchanges: impl FnOnce(u16) -> io::Result<Vec<Exchange>>,
+) -> io::Result<Row> {
+    let server = Server::start(subject, server_cpu)?;
+    let mut idle = Idle::new(server.port, exchanges(server.port)?);
+    idle.open_until(WARM_UP)?;
+    let before = resident_bytes(server.pid())?;
+    idle.open_until(WARM_UP + connections as usize)?;
+    let after = resident_bytes(server.pid())?;
+    Ok(Row {
+        subject: subject.name,
+        resident_before: before,
+        resident_after: after,
+        bytes_per_connection: (after as f64 - before as f64) / f64::from(connections),
+    })
+}
+
+/// Prints a table of connections that did something once.
+pub fn print(connections: u32, did: &str, rows: &[Row]) {
+    println!("\n{connections} idle connections after {did} each; memory of the process, without the kernel's");
     println!("{:<22} {:>12} {:>12} {:>18}", "subject", "before KiB", "after KiB", "bytes/connection");
-    for row in &report.rows {
+    for row in rows {
         println!(
             "{:<22} {:>12} {:>12} {:>18.1}",
             row.subject,
@@ -79,5 +94,4 @@ pub fn run(options: &Options) -> io::Result<()> {
             row.bytes_per_connection
         );
     }
-    Ok(())
 }

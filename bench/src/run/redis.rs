@@ -6,12 +6,14 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::{Common, Ratio, column, order, ratios};
+use super::table::{self, Measure, Table};
+use super::{Common, Ratio, column, ratios};
 use crate::child::Server;
-use crate::client::commands::{self, Keys, Outcome, Verb};
+use crate::client::commands::{Keys, Verb};
 use crate::client::publish::{self, Messages};
+use crate::client::taped::{self, Outcome};
 use crate::machine;
-use crate::measure::{Spread, resident_bytes};
+use crate::measure::resident_bytes;
 use crate::redis;
 use crate::socket;
 use crate::subject::{Role, Subject};
@@ -69,31 +71,6 @@ enum Case {
     Memory,
 }
 
-/// Figures of one subject in one case; medians over the rounds.
-#[derive(Serialize)]
-struct Row {
-    subject: &'static str,
-    operations_per_second: f64,
-    cpu_ns_per_operation: f64,
-    /// Share of the time in which the server's threads were on a CPU.
-    server_busy: f64,
-    /// Share of the time in which they had nothing to do.
-    server_idle: f64,
-    client_busy: f64,
-    /// Replies or deliveries that came with one read.
-    operations_per_read: f64,
-    ratios: Vec<Ratio>,
-}
-
-#[derive(Serialize)]
-struct Table {
-    title: String,
-    operations: &'static str,
-    /// Operations per CPU second against Redis, at least.
-    asked: Option<f64>,
-    rows: Vec<Row>,
-}
-
 #[derive(Serialize)]
 struct Memory {
     subject: &'static str,
@@ -136,7 +113,7 @@ pub fn run(options: &Options) -> io::Result<()> {
     for &case in &options.case {
         let mut table = |table: Table| {
             if is_text {
-                print(&table);
+                table.print();
             }
             report.tables.push(table);
         };
@@ -168,11 +145,11 @@ fn get_and_set(
     let keys = Keys::new(options.keys as usize, options.size as usize);
     let (commands, replies): (Tape, Tape) = keys.tapes(verb);
     for &depth in &options.depth {
-        let rows = rounds(options, subjects, |server| {
+        let outcomes = table::rounds(subjects, options.rounds, options.common.server_cpu, |_, server| {
             keys.fill(server.port)?;
             let tapes = (&commands, &replies);
             let connections = options.connections as usize;
-            let mut client = commands::Client::connect(server.port, tapes, connections, depth as usize)?;
+            let mut client = taped::Client::connect(server.port, tapes, connections, depth as usize)?;
             Outcome::of(server.pid(), times, |time| client.run_for(time))
         })?;
         let (connections, size) = (options.connections, options.size);
@@ -183,12 +160,13 @@ fn get_and_set(
             ),
             operations: "commands",
             asked: match depth {
-                1 => Some(1.5),
-                16 => Some(1.7),
-                64 => Some(2.0),
+                1 => Some("at least 1.5"),
+                16 => Some("at least 1.7"),
+                64 => Some("at least 2.0"),
                 _ => None,
             },
-            rows,
+            measure: Measure::PerCpuSecond,
+            rows: Measure::PerCpuSecond.rows(subjects, &outcomes),
         });
     }
     Ok(())
@@ -203,7 +181,7 @@ fn published(
     let messages = Messages::new(options.size as usize);
     let subscribers = options.subscribers;
     for &outstanding in &options.outstanding {
-        let rows = rounds(options, subjects, |server| {
+        let outcomes = table::rounds(subjects, options.rounds, options.common.server_cpu, |_, server| {
             let (subscribers, outstanding) = (subscribers as usize, u64::from(outstanding));
             let mut client = publish::Client::connect(server.port, &messages, subscribers, outstanding)?;
             Outcome::of(server.pid(), times, |time| client.run_for(time))
@@ -211,47 +189,12 @@ fn published(
         done(Table {
             title: format!("PUBLISH of {} bytes to {subscribers} subscribers, {outstanding} under way", options.size),
             operations: "deliveries",
-            asked: Some(1.5),
-            rows,
+            asked: Some("at least 1.5"),
+            measure: Measure::PerCpuSecond,
+            rows: Measure::PerCpuSecond.rows(subjects, &outcomes),
         });
     }
     Ok(())
-}
-
-/// Runs all subjects in turn, each on a server of its own.
-fn rounds(
-    options: &Options,
-    subjects: &[&'static Subject],
-    mut measure: impl FnMut(&Server) -> io::Result<Outcome>,
-) -> io::Result<Vec<Row>> {
-    let mut outcomes: Vec<Vec<Outcome>> = subjects.iter().map(|_| Vec::new()).collect();
-    for round in 0..options.rounds {
-        for index in order(subjects.len(), round) {
-            let server = Server::start(subjects[index], options.common.server_cpu)?;
-            let outcome = measure(&server)
-                .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", subjects[index].name)))?;
-            outcomes[index].push(outcome);
-        }
-    }
-    Ok((0..subjects.len()).map(|index| row(subjects, &outcomes, index)).collect())
-}
-
-fn row(subjects: &[&'static Subject], outcomes: &[Vec<Outcome>], index: usize) -> Row {
-    let operations_per_cpu_second = |one: &Outcome| one.done.operations as f64 * 1e9 / one.server.cpu_ns.max(1) as f64;
-    let median = |figure: &dyn Fn(&Outcome) -> f64| {
-        Spread::of(outcomes[index].iter().map(figure)).map_or(f64::NAN, |spread| spread.median)
-    };
-    let share = |ns: u64, of: Duration| ns as f64 / of.as_nanos() as f64;
-    Row {
-        subject: subjects[index].name,
-        operations_per_second: median(&|one| one.done.operations as f64 / one.elapsed.as_secs_f64()),
-        cpu_ns_per_operation: median(&|one| 1e9 / operations_per_cpu_second(one)),
-        server_busy: median(&|one| share(one.server.cpu_ns, one.elapsed)),
-        server_idle: median(&|one| (1.0 - share(one.server.cpu_ns + one.server.delayed_ns, one.elapsed)).max(0.0)),
-        client_busy: median(&|one| share(one.client.cpu_ns, one.elapsed)),
-        operations_per_read: median(&|one| one.done.operations as f64 / one.done.reads.max(1) as f64),
-        ratios: ratios(subjects, index, |index| outcomes[index].iter().map(operations_per_cpu_second).collect()),
-    }
 }
 
 fn memory(options: &Options, subjects: &[&'static Subject]) -> io::Result<Vec<Memory>> {
@@ -275,28 +218,6 @@ fn memory(options: &Options, subjects: &[&'static Subject]) -> io::Result<Vec<Me
         }
     };
     Ok((0..subjects.len()).map(row).collect())
-}
-
-fn print(table: &Table) {
-    let asked = table.asked.map_or_else(String::new, |asked| format!("; asked: at least {asked:.1}"));
-    println!("\n{}{asked}", table.title);
-    println!(
-        "{:<22} {:>12} {:>8} {:>6} {:>6} {:>7} {:>7}  {} per CPU second against Redis",
-        "subject", "per second", "CPU ns", "busy", "idle", "client", "a read", table.operations
-    );
-    for row in &table.rows {
-        println!(
-            "{:<22} {:>12.0} {:>8.0} {:>5.0}% {:>5.1}% {:>6.0}% {:>7.1}  {}",
-            row.subject,
-            row.operations_per_second,
-            row.cpu_ns_per_operation,
-            row.server_busy * 100.0,
-            row.server_idle * 100.0,
-            row.client_busy * 100.0,
-            row.operations_per_read,
-            column(&row.ratios)
-        );
-    }
 }
 
 fn print_memory(options: &Options, rows: &[Memory]) {

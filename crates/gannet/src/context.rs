@@ -444,5 +444,8 @@ pub struct OffloadFull;
 
 /// A duration in whole milliseconds, rounded up, at most what the wheel can hold.
 pub(crate) fn milliseconds(duration: Duration) -> u32 {
-    duration.as_micros().div_ceil(1_000).min(u128::from(Tick::MAX_DELAY)) as u32
+    // In 64 bits: a division of 128 is a call, and this is on the way of services that set a timer for each message.
+    let rest = u64::from(duration.subsec_micros().div_ceil(1_000));
+    let whole = duration.as_secs().saturating_mul(1_000);
+    whole.saturating_add(rest).min(u64::from(Tick::MAX_DELAY)) as u32
 }

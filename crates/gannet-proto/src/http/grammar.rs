@@ -59,10 +59,15 @@ pub(super) fn is_authority(bytes: &[u8]) -> bool {
             Some(end) => (is_address(&inside[..end]), &inside[end + 1..]),
             None => return false,
         },
-        _ => {
-            let end = bytes.iter().position(|&byte| byte == b':').unwrap_or(bytes.len());
-            (is_name(&bytes[..end]), &bytes[end..])
-        }
+        _ => match bytes.iter().position(|&byte| !HOST[byte as usize]) {
+            // A name of plain letters, as nearly all are: one way through it is enough.
+            None => (true, &[][..]),
+            Some(end) if bytes[end] == b':' => (end > 0, &bytes[end..]),
+            Some(plain) => {
+                let end = bytes[plain..].iter().position(|&byte| byte == b':').map_or(bytes.len(), |at| plain + at);
+                (is_name(&bytes[..end]), &bytes[end..])
+            }
+        },
     };
     valid && is_port(rest)
 }

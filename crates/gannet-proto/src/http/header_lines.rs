@@ -45,8 +45,12 @@ impl HeaderLines {
     }
 
     /// The value of the first field called `name`, in whatever case.
+    #[inline]
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
+        if self.bytes.is_empty() {
+            return None;
+        }
         Headers::new(&self.bytes).find(name)
     }
 

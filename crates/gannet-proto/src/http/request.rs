@@ -56,6 +56,7 @@ impl<'a> Request<'a> {
 
     /// The target's path, as it was sent: percent-encoded, and not made free of `..`. It is `/` where a whole URI has
     /// no path, and `*` for `OPTIONS *`.
+    #[inline]
     #[must_use]
     pub fn path(&self) -> &'a str {
         let rest = self.absolute().map_or(self.target, |(_, rest)| rest);
@@ -141,7 +142,12 @@ impl fmt::Debug for Request<'_> {
 }
 
 /// Splits a URI of the schemes `http` and `https` behind its authority.
+#[inline]
 pub(super) fn split_absolute(target: &str) -> Option<(&str, &str)> {
+    // Nearly every target is a path, where a search for the scheme's end would go through all of it.
+    if target.starts_with('/') {
+        return None;
+    }
     let (scheme, rest) = target.split_once("://")?;
     if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
         return None;

@@ -1,0 +1,193 @@
+//! A closed loop: each connection keeps `depth` requests under way. What is sent, and what has to come back, lies on
+//! tapes: a read costs one comparison and one write, however many replies are in it.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use crate::epoll::{Epoll, READ_WRITE};
+use crate::measure::Usage;
+use crate::socket;
+use crate::tape::Tape;
+
+/// Longer than any reply of a server that is alive.
+const PATIENCE_MS: i32 = 5_000;
+/// One read takes at most this much.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// What a client has done.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Done {
+    /// Requests with verified replies, or verified deliveries.
+    pub operations: u64,
+    /// Reads that they came with: fewer where the server sends several together.
+    pub reads: u64,
+}
+
+/// What came of a run in the measured time.
+pub struct Outcome {
+    /// What was done in it.
+    pub done: Done,
+    /// The measured time as it turned out.
+    pub elapsed: Duration,
+    /// What the server used.
+    pub server: Usage,
+    /// What this process used.
+    pub client: Usage,
+}
+
+impl Outcome {
+    /// Measures what `work` does for the given time, after as much for the warm-up; it returns what it has done
+    /// since it was made.
+    pub fn of(
+        pid: u32,
+        [warm_up, measured]: [Duration; 2],
+        mut work: impl FnMut(Duration) -> io::Result<Done>,
+    ) -> io::Result<Self> {
+        let usage = || Ok::<_, io::Error>((Usage::of(pid)?, Usage::of(std::process::id())?));
+        let before = work(warm_up)?;
+        let (server, own) = usage()?;
+        let started = Instant::now();
+        let after = work(measured)?;
+        let elapsed = started.elapsed();
+        let (server_after, own_after) = usage()?;
+        let done = Done { operations: after.operations - before.operations, reads: after.reads - before.reads };
+        Ok(Self { done, elapsed, server: server_after - server, client: own_after - own })
+    }
+}
+
+struct Connection {
+    fd: OwnedFd,
+    /// Where on the tapes this connection is: each has begun at another place.
+    sent: u64,
+    received: u64,
+    /// Bytes of requests that may be sent.
+    due: u64,
+    /// Bytes of replies that are awaited.
+    awaited: u64,
+    /// Complete replies that no request followed yet.
+    owed: u64,
+}
+
+/// Connections that make one kind of request.
+pub struct Client<'t> {
+    requests: &'t Tape,
+    replies: &'t Tape,
+    epoll: Epoll,
+    connections: Vec<Connection>,
+    /// So many requests are sent together.
+    batch: u64,
+    buffer: Vec<u8>,
+    done: Done,
+}
+
+impl<'t> Client<'t> {
+    /// Connects; nothing is sent yet.
+    pub fn connect(port: u16, tapes: (&'t Tape, &'t Tape), connections: usize, depth: usize) -> io::Result<Self> {
+        let connections = (0..connections).map(|_| socket::connect(port)).collect::<io::Result<_>>()?;
+        Self::over(connections, tapes, depth)
+    }
+
+    /// Takes connections that are there already; nothing is sent yet.
+    pub fn over(
+        connections: Vec<OwnedFd>,
+        (requests, replies): (&'t Tape, &'t Tape),
+        depth: usize,
+    ) -> io::Result<Self> {
+        let epoll = Epoll::new()?;
+        let each = |(index, fd): (usize, OwnedFd)| {
+            epoll.add(fd.as_raw_fd(), READ_WRITE, index as u64)?;
+            // A prime, so that connections do not lie evenly on the tape.
+            let start = index as u64 * 7_919;
+            Ok(Connection {
+                fd,
+                sent: start * requests.piece(),
+                received: start * replies.piece(),
+                due: depth as u64 * requests.piece(),
+                awaited: depth as u64 * replies.piece(),
+                owed: 0,
+            })
+        };
+        let connections = connections.into_iter().enumerate().map(each).collect::<io::Result<_>>()?;
+        let (batch, buffer) = (1, vec![0; BUFFER_BYTES]);
+        Ok(Self { requests, replies, epoll, connections, batch, buffer, done: Done::default() })
+    }
+
+    /// Has the next requests of a connection wait until there is one for each of so many replies. Otherwise it sends as
+    /// many as came with one read, and a server that writes each reply by itself would get one request at a time.
+    pub fn in_batches(self, requests: usize) -> Self {
+        Self { batch: requests as u64, ..self }
+    }
+
+    /// Goes on for so long; returns all that was done so far.
+    pub fn run_for(&mut self, time: Duration) -> io::Result<Done> {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            let count = self.epoll.wait(PATIENCE_MS)?;
+            if count == 0 {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "no reply from the server"));
+            }
+            for event in 0..count {
+                let (flags, token) = self.epoll.event(event);
+                let connection = &mut self.connections[token as usize];
+                if flags & libc::EPOLLIN as u32 != 0 {
+                    self.done.reads += 1;
+                    self.done.operations += connection.receive(self.replies, &mut self.buffer)?;
+                    connection.follow(self.batch, self.requests, self.replies);
+                }
+                connection.send(self.requests)?;
+            }
+        }
+        Ok(self.done)
+    }
+}
+
+impl Connection {
+    /// Reads what is there and compares it; returns the replies that are complete by it.
+    fn receive(&mut self, replies: &Tape, buffer: &mut [u8]) -> io::Result<u64> {
+        let before = self.received / replies.piece();
+        while let Some(count) = socket::receive(self.fd.as_raw_fd(), buffer)? {
+            if count == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+            }
+            let received = &buffer[..count];
+            if count as u64 > self.awaited || !replies.has(self.received, received) {
+                return Err(wrong(received));
+            }
+            self.received += count as u64;
+            self.awaited -= count as u64;
+            // A short read has emptied the socket.
+            if count < buffer.len() {
+                break;
+            }
+        }
+        let done = self.received / replies.piece() - before;
+        self.owed += done;
+        Ok(done)
+    }
+
+    /// Makes a request due for each reply, once there are enough.
+    fn follow(&mut self, batch: u64, requests: &Tape, replies: &Tape) {
+        if self.owed >= batch {
+            self.due += self.owed * requests.piece();
+            self.awaited += self.owed * replies.piece();
+            self.owed = 0;
+        }
+    }
+
+    /// Sends what is due, as far as the socket takes it.
+    fn send(&mut self, requests: &Tape) -> io::Result<()> {
+        while self.due > 0 {
+            let Some(sent) = socket::send(self.fd.as_raw_fd(), requests.at(self.sent, self.due))? else { break };
+            self.sent += sent as u64;
+            self.due -= sent as u64;
+        }
+        Ok(())
+    }
+}
+
+/// The error for bytes that are not those that had to come.
+pub fn wrong(received: &[u8]) -> io::Error {
+    let shown = &received[..received.len().min(128)];
+    io::Error::new(io::ErrorKind::InvalidData, format!("not what was expected: {:?}", String::from_utf8_lossy(shown)))
+}

@@ -1,0 +1,125 @@
+//! The HTTP server and nginx as subjects.
+
+use std::fs;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use gannet::DriverChoice;
+use gannet_http::{HttpService, Router};
+
+use crate::engine;
+use crate::socket::{self, Blocking};
+use crate::subject::Ready;
+
+/// What `GET /` is answered with.
+pub const BODY: &str = "hello, world\n";
+/// Routes with parameters, where there are many.
+pub const ROUTES: usize = 300;
+
+/// What nginx's log says when its listeners are open.
+pub const NGINX_READY: &str = "event method";
+const NGINX: &str = "nginx";
+
+/// `GET /` on the server.
+pub fn home(port: u16, ready: Ready, driver: DriverChoice) -> io::Result<()> {
+    let routes = Router::new().get("/", |cx| cx.text(BODY)).build().map_err(io::Error::other)?;
+    engine::serve(port, ready, driver, move || HttpService::new(&routes))
+}
+
+/// So many routes with two parameters, one of which is in the response.
+pub fn parameters(port: u16, ready: Ready, driver: DriverChoice, routes: usize) -> io::Result<()> {
+    let mut router = Router::new();
+    for route in 0..routes {
+        router = router.get(&path(route, "{user}", "{page}"), |cx| {
+            let user = cx.param("user");
+            cx.text("hello, ");
+            cx.text(user);
+            cx.text("\n");
+        });
+    }
+    let routes = router.build().map_err(io::Error::other)?;
+    engine::serve(port, ready, driver, move || HttpService::new(&routes))
+}
+
+/// A path of a route by its number, with what is in the place of its parameters: three for each of many resources.
+pub fn path(route: usize, user: &str, page: &str) -> String {
+    let part = ["posts", "files", "likes"][route % 3];
+    format!("/v1/resource-{:03}/{user}/{part}/{page}", route / 3)
+}
+
+/// Becomes nginx on one thread that answers `GET /` by itself, without a file and without a log of requests. The
+/// process stays the same, so that it is pinned and ends as every other subject.
+///
+/// `_ready` stays unsaid, since its own log says when it listens.
+pub fn nginx(port: u16, _ready: Ready) -> io::Result<()> {
+    // It would try for seconds to have its port and end like after any other failure; here the parent learns of it.
+    drop(socket::listen(port, Blocking::Yes)?);
+    let home = nginx_home(std::process::id());
+    fs::create_dir_all(&home)?;
+    let config = home.join("nginx.conf");
+    fs::write(&config, nginx_config(port))?;
+    let mut command = Command::new(NGINX);
+    // Its log is read by the parent until it says that it listens.
+    command.arg("-e").arg("stderr").arg("-p").arg(&home).arg("-c").arg(&config).stderr(Stdio::from(io::stdout()));
+    Err(command.exec())
+}
+
+/// Removes what nginx needed, if this process was one.
+pub fn remove_nginx_home(pid: u32) {
+    // Others have none.
+    let _ = fs::remove_dir_all(nginx_home(pid));
+}
+
+fn nginx_home(pid: u32) -> PathBuf {
+    std::env::temp_dir().join(format!("gannet-bench-nginx-{pid}"))
+}
+
+fn nginx_config(port: u16) -> String {
+    // What is written at a level under `notice` would be more than a start.
+    let body = BODY.replace('\n', "\\n");
+    format!(
+        r#"daemon off;
+master_process off;
+worker_processes 1;
+pid nginx.pid;
+error_log stderr notice;
+events {{
+    use epoll;
+    worker_connections 20000;
+    multi_accept on;
+}}
+http {{
+    access_log off;
+    server_tokens off;
+    keepalive_requests 1000000000;
+    keepalive_timeout 3600s;
+    tcp_nodelay on;
+    default_type text/plain;
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+    server {{
+        listen 127.0.0.1:{port} backlog=4096;
+        location / {{
+            return 200 "{body}";
+        }}
+    }}
+}}
+"#
+    )
+}
+
+/// What it calls itself, as `nginx version: nginx/1.22.1`.
+pub fn nginx_version() -> io::Result<String> {
+    let output = Command::new(NGINX).arg("-v").output().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            io::Error::new(error.kind(), format!("{NGINX} is not installed; try: apt-get install nginx-light"))
+        }
+        _ => error,
+    })?;
+    Ok(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+}

@@ -1,0 +1,129 @@
+//! Subjects side by side under one work of the closed loop: what was measured, and its table.
+
+use std::io;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Ratio, column, order, ratios};
+use crate::child::Server;
+use crate::client::taped::Outcome;
+use crate::measure::Spread;
+use crate::subject::Subject;
+
+/// What is compared.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub enum Measure {
+    /// Operations per CPU second: more is better.
+    PerCpuSecond,
+    /// CPU time per operation: less is better.
+    CpuTime,
+}
+
+/// Figures of one subject in one case; medians over the rounds.
+#[derive(Serialize)]
+pub struct Row {
+    subject: &'static str,
+    operations_per_second: f64,
+    cpu_ns_per_operation: f64,
+    /// Share of the time in which the server's threads were on a CPU.
+    server_busy: f64,
+    /// Share of the time in which they had nothing to do.
+    server_idle: f64,
+    client_busy: f64,
+    /// Replies or deliveries that came with one read.
+    operations_per_read: f64,
+    ratios: Vec<Ratio>,
+}
+
+/// One case.
+#[derive(Serialize)]
+pub struct Table {
+    /// What is done.
+    pub title: String,
+    /// What is counted.
+    pub operations: &'static str,
+    /// What the ratio has to reach.
+    pub asked: Option<&'static str>,
+    /// What the ratio is of.
+    pub measure: Measure,
+    /// One for each subject.
+    pub rows: Vec<Row>,
+}
+
+/// Runs all subjects in turn, each on a server of its own. Returns what came of each, round by round.
+pub fn rounds(
+    subjects: &[&'static Subject],
+    rounds: usize,
+    server_cpu: usize,
+    mut measure: impl FnMut(&Subject, &Server) -> io::Result<Outcome>,
+) -> io::Result<Vec<Vec<Outcome>>> {
+    let mut outcomes: Vec<Vec<Outcome>> = subjects.iter().map(|_| Vec::new()).collect();
+    for round in 0..rounds {
+        for index in order(subjects.len(), round) {
+            let server = Server::start(subjects[index], server_cpu)?;
+            let outcome = measure(subjects[index], &server)
+                .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", subjects[index].name)))?;
+            outcomes[index].push(outcome);
+        }
+    }
+    Ok(outcomes)
+}
+
+impl Measure {
+    /// The figures of all subjects.
+    pub fn rows(self, subjects: &[&'static Subject], outcomes: &[Vec<Outcome>]) -> Vec<Row> {
+        (0..subjects.len()).map(|index| self.row(subjects, outcomes, index)).collect()
+    }
+
+    fn row(self, subjects: &[&'static Subject], outcomes: &[Vec<Outcome>], index: usize) -> Row {
+        let cpu_ns = |one: &Outcome| one.server.cpu_ns.max(1) as f64 / one.done.operations.max(1) as f64;
+        let compared = |one: &Outcome| match self {
+            Self::PerCpuSecond => 1e9 / cpu_ns(one),
+            Self::CpuTime => cpu_ns(one),
+        };
+        let median = |figure: &dyn Fn(&Outcome) -> f64| {
+            Spread::of(outcomes[index].iter().map(figure)).map_or(f64::NAN, |spread| spread.median)
+        };
+        let share = |ns: u64, of: Duration| ns as f64 / of.as_nanos() as f64;
+        Row {
+            subject: subjects[index].name,
+            operations_per_second: median(&|one| one.done.operations as f64 / one.elapsed.as_secs_f64()),
+            cpu_ns_per_operation: median(&cpu_ns),
+            server_busy: median(&|one| share(one.server.cpu_ns, one.elapsed)),
+            server_idle: median(&|one| (1.0 - share(one.server.cpu_ns + one.server.delayed_ns, one.elapsed)).max(0.0)),
+            client_busy: median(&|one| share(one.client.cpu_ns, one.elapsed)),
+            operations_per_read: median(&|one| one.done.operations as f64 / one.done.reads.max(1) as f64),
+            ratios: ratios(subjects, index, |index| outcomes[index].iter().map(compared).collect()),
+        }
+    }
+}
+
+impl Table {
+    /// Prints it.
+    pub fn print(&self) {
+        let asked = self.asked.map_or_else(String::new, |asked| format!("; asked: {asked}"));
+        let ratio = match self.measure {
+            Measure::PerCpuSecond => format!("{} per CPU second against the other's", self.operations),
+            Measure::CpuTime => "CPU time against the other's".to_owned(),
+        };
+        println!("\n{}{asked}", self.title);
+        println!(
+            "{:<24} {:>12} {:>8} {:>6} {:>6} {:>7} {:>7}  {ratio}",
+            "subject", "per second", "CPU ns", "busy", "idle", "client", "a read"
+        );
+        for row in &self.rows {
+            println!(
+                "{:<24} {:>12.0} {:>8.0} {:>5.0}% {:>5.1}% {:>6.0}% {:>7.1}  {}",
+                row.subject,
+                row.operations_per_second,
+                row.cpu_ns_per_operation,
+                row.server_busy * 100.0,
+                row.server_idle * 100.0,
+                row.client_busy * 100.0,
+                row.operations_per_read,
+                column(&row.ratios)
+            );
+        }
+    }
+}
