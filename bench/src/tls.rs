@@ -59,6 +59,8 @@ impl Certificates {
     /// Makes one of each key.
     pub fn new() -> io::Result<Self> {
         let made = Self(directory(std::process::id()));
+        // One that was killed has left them.
+        let _ = fs::remove_dir_all(&made.0);
         fs::DirBuilder::new().mode(0o700).create(&made.0)?;
         for key in [Key::Ecdsa, Key::Rsa2048, Key::Rsa4096] {
             let Pem { certificate, key: secret } = make(key)?;
@@ -190,4 +192,32 @@ pub fn count(port: u16, ready: Ready, driver: DriverChoice, key: Key) -> io::Res
         out.flush()?;
     }
     running.join().map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_counts_is_three_numbers() {
+        let counted: Counted = "12 7 0".parse().expect("three numbers");
+        assert_eq!(counted, Counted { handshakes: 12, resumed: 7, stalls: 0 });
+        for broken in ["", "1 2", "1 2 3 4", "1 2 x"] {
+            assert!(broken.parse::<Counted>().is_err(), "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn certificates_are_readable_by_their_owner_only_and_gone_afterwards() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let certificates = Certificates::new().expect("certificates");
+        let directory = certificates.0.clone();
+        assert_eq!(fs::metadata(&directory).expect("it is there").permissions().mode() & 0o777, 0o700);
+        let keys = [Key::Ecdsa, Key::Rsa2048, Key::Rsa4096].map(|key| directory.join(key.file()).with_extension("key"));
+        let lengths = keys.map(|key| fs::read_to_string(key).expect("a key").len());
+        assert!(lengths.is_sorted() && lengths[0] > 200, "{lengths:?}");
+        drop(certificates);
+        assert!(!directory.exists());
+    }
 }

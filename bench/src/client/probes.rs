@@ -1,5 +1,6 @@
 //! A few established TLS connections that each echo a small message at fixed times, to learn how long they wait.
 
+use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -14,10 +15,12 @@ const MESSAGE: [u8; 64] = [b'p'; 64];
 
 struct Probe {
     stream: Stream,
-    /// When the next message is to be sent.
+    /// When the next message is to be sent, whether those before were answered or not.
     due: Instant,
-    /// Since when an answer is awaited, and how many bytes of it.
-    awaited: Option<(Instant, usize)>,
+    /// When the messages were sent that are not answered yet.
+    sent: VecDeque<Instant>,
+    /// Bytes of the answer to the first of them.
+    received: usize,
 }
 
 /// Connections that are looked at whenever their owner has time.
@@ -37,7 +40,7 @@ impl Probes {
         let probes = (0..count).map(|index| {
             let stream = Stream::Tls(Box::new(Tls::open(port, client, &mut scratch)?));
             // Spread over the time between two messages.
-            Ok(Probe { stream, due: now + every * index as u32 / count as u32, awaited: None })
+            Ok(Probe { stream, due: now + every * index as u32 / count as u32, sent: VecDeque::new(), received: 0 })
         });
         let probes = probes.collect::<io::Result<_>>()?;
         Ok(Self { probes, every, scratch, round_trips: Histogram::new(3).map_err(io::Error::other)? })
@@ -52,37 +55,27 @@ impl Probes {
     /// Receives what has come and sends what is due.
     pub fn look(&mut self) -> io::Result<()> {
         for probe in &mut self.probes {
-            if let Some((since, bytes)) = probe.awaited {
-                let Some(Received { plain, .. }) = probe.stream.receive(&mut self.scratch)? else { continue };
-                if plain.len() > bytes || plain.iter().any(|byte| *byte != MESSAGE[0]) {
+            if !probe.sent.is_empty()
+                && let Some(Received { plain, .. }) = probe.stream.receive(&mut self.scratch)?
+            {
+                if plain.iter().any(|byte| *byte != MESSAGE[0]) {
                     return Err(wrong(plain));
                 }
-                let bytes = bytes - plain.len();
-                probe.awaited = Some((since, bytes));
-                if bytes > 0 {
-                    continue;
-                }
-                let waited = since.elapsed().as_nanos() as u64;
-                self.round_trips.record(waited).map_err(io::Error::other)?;
-                probe.awaited = None;
-                if probe.due < Instant::now() {
-                    // It should have been sent while the one before was awaited: its wait began then.
-                    probe.send(probe.due, self.every, &mut self.scratch)?;
-                }
-            } else if probe.due <= Instant::now() {
-                // That this side came late to it is not the server's doing.
-                probe.send(Instant::now(), self.every, &mut self.scratch)?;
+                probe.received += plain.len();
+            }
+            while probe.received >= MESSAGE.len() {
+                let Some(sent) = probe.sent.pop_front() else { return Err(wrong(&MESSAGE)) };
+                probe.received -= MESSAGE.len();
+                self.round_trips.record(sent.elapsed().as_nanos() as u64).map_err(io::Error::other)?;
+            }
+            let now = Instant::now();
+            if probe.due <= now {
+                probe.stream.send(&MESSAGE, MESSAGE.len(), &mut self.scratch)?;
+                probe.sent.push_back(now);
+                // That this side came late is not the server's doing, and nothing to catch up with.
+                probe.due = now.max(probe.due + self.every);
             }
         }
-        Ok(())
-    }
-}
-
-impl Probe {
-    fn send(&mut self, since: Instant, every: Duration, scratch: &mut Scratch) -> io::Result<()> {
-        self.stream.send(&MESSAGE, MESSAGE.len(), scratch)?;
-        self.due += every;
-        self.awaited = Some((since, MESSAGE.len()));
         Ok(())
     }
 }
