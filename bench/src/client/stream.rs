@@ -150,7 +150,8 @@ impl Tls {
     /// was nothing.
     fn read_once(&mut self, scratch: &mut Scratch) -> io::Result<Option<bool>> {
         let Scratch { buffer, plain, wire } = scratch;
-        (plain.clear(), wire.clear());
+        plain.clear();
+        wire.clear();
         let held = self.held.len();
         if buffer.len() < held + BUFFER_BYTES {
             buffer.resize(held + BUFFER_BYTES, 0);

@@ -11,6 +11,7 @@ use super::Options;
 use crate::child::Server;
 use crate::client::handshakes::{Handshakes, Kind, client};
 use crate::client::probes::Probes;
+use crate::measure::Usage;
 use crate::run::{known, order};
 use crate::tls::Counted;
 
@@ -31,6 +32,8 @@ pub struct Row {
     p99_us: f64,
     max_us: f64,
     stalls: u64,
+    /// Share of the time in which the server was ready and something else had its processor: that makes turns long, too.
+    server_delayed: f64,
 }
 
 struct Outcome {
@@ -38,6 +41,7 @@ struct Outcome {
     handshakes: u64,
     seconds: f64,
     stalls: u64,
+    delayed_ns: u64,
 }
 
 /// Measures all in turn.
@@ -74,15 +78,18 @@ fn one(options: &Options, subject: &str, storm: bool) -> io::Result<Outcome> {
     run_for(&mut probes, &mut handshakes, warm_up)?;
     probes.take()?;
     let before: Counted = server.ask()?.parse()?;
+    let usage_before = Usage::of(server.pid())?;
     let started = Instant::now();
     run_for(&mut probes, &mut handshakes, measured)?;
     let seconds = started.elapsed().as_secs_f64();
+    let usage = Usage::of(server.pid())? - usage_before;
     let after: Counted = server.ask()?.parse()?;
     Ok(Outcome {
         round_trips: probes.take()?,
         handshakes: after.handshakes - before.handshakes,
         seconds,
         stalls: after.stalls - before.stalls,
+        delayed_ns: usage.delayed_ns,
     })
 }
 
@@ -103,6 +110,7 @@ fn row((subject, storm): (&'static str, bool), outcomes: Vec<Outcome>) -> io::Re
         p99_us: at(0.99),
         max_us: at(1.0),
         stalls: outcomes.iter().map(|one| one.stalls).sum(),
+        server_delayed: outcomes.iter().map(|one| one.delayed_ns as f64 / 1e9).sum::<f64>() / seconds,
     })
 }
 
@@ -111,11 +119,11 @@ pub fn print(at_once: u32, rows: &[Row]) {
     println!(
         "\n**Echoes of {PROBES} established connections beside {at_once} handshakes at once**; asked: no turn over 25 ms\n"
     );
-    println!("| subject | | handshakes a second | echoes | p50 µs | p99 µs | max µs | turns over 25 ms |");
-    println!("|---|---|---|---|---|---|---|---|");
+    println!("| subject | | handshakes a second | echoes | p50 µs | p99 µs | max µs | turns over 25 ms | delayed |");
+    println!("|---|---|---|---|---|---|---|---|---|");
     for row in rows {
         println!(
-            "| {} | {} | {:.0} | {} | {:.0} | {:.0} | {:.0} | {} |",
+            "| {} | {} | {:.0} | {} | {:.0} | {:.0} | {:.0} | {} | {:.1} % |",
             row.subject,
             if row.storm { "storm" } else { "quiet" },
             row.handshakes_per_second,
@@ -123,7 +131,8 @@ pub fn print(at_once: u32, rows: &[Row]) {
             row.p50_us,
             row.p99_us,
             row.max_us,
-            row.stalls
+            row.stalls,
+            row.server_delayed * 100.0
         );
     }
 }
