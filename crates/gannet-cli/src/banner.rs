@@ -5,13 +5,19 @@ use std::io::{self, Write};
 use gannet::Running;
 
 use crate::services::Listener;
+use crate::tls::Tls;
 
 /// Prints what listens where, which driver was chosen and why, and a command to try for each listener.
 ///
 /// # Errors
 ///
 /// Those of `out`.
-pub(crate) fn print(out: &mut impl Write, listeners: &[Listener], running: &Running) -> io::Result<()> {
+pub(crate) fn print(
+    out: &mut impl Write,
+    listeners: &[Listener],
+    running: &Running,
+    tls: Option<&Tls>,
+) -> io::Result<()> {
     let (driver, why) = running.driver();
     let rows: Vec<Row> = listeners.iter().zip(running.addresses()).map(Row::new).collect();
     let widest = |cell: fn(&Row) -> &String| rows.iter().map(|row| cell(row).chars().count()).max().unwrap_or(0);
@@ -23,6 +29,11 @@ pub(crate) fn print(out: &mut impl Write, listeners: &[Listener], running: &Runn
     writeln!(out)?;
     for Row { service, address, command, answer } in &rows {
         writeln!(out, "{service:8} {address:addresses$}   try: {command:commands$}   answers: {answer}")?;
+    }
+    if let Some(fingerprint) = tls.and_then(Tls::own_fingerprint) {
+        writeln!(out)?;
+        writeln!(out, "tls is with a self-signed certificate, for development only; its SHA-256 fingerprint is")?;
+        writeln!(out, "{fingerprint}")?;
     }
     if listeners.iter().any(Listener::is_redis) {
         writeln!(out)?;

@@ -14,12 +14,14 @@ pub(crate) enum Failure {
     #[error("{0}")]
     Output(String),
     /// A load met nobody.
-    #[error("no connection to {url} came up ({reasons}); check that a server is there, and lets this machine in")]
+    #[error("no connection to {url} came up ({reasons}){why}")]
     Unconnected {
         /// Where they went.
         url: String,
-        /// How many failed, and why.
+        /// How many failed, by reason.
         reasons: String,
+        /// What the first of them said, and what to look at.
+        why: String,
     },
     /// The results of a load are not what was expected.
     #[error("not as expected: {0}")]
@@ -27,6 +29,9 @@ pub(crate) enum Failure {
     /// The results of a load cannot be trusted.
     #[error("the run is not valid: {0}")]
     Invalid(String),
+    /// A certificate, a key or another file of TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] gannet_tls::TlsError),
     /// The engine could not start, or not go on.
     #[error(transparent)]
     Engine(#[from] gannet::Error),
@@ -42,7 +47,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage(_) | Self::Engine(gannet::Error::Address { .. }) => ExitCode::from(2),
-            Self::Engine(_) | Self::Output(_) | Self::Unconnected { .. } => ExitCode::FAILURE,
+            Self::Engine(_) | Self::Tls(_) | Self::Output(_) | Self::Unconnected { .. } => ExitCode::FAILURE,
             Self::Unmet(_) => ExitCode::from(3),
             Self::Invalid(_) => ExitCode::from(4),
         }

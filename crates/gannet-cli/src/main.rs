@@ -12,6 +12,7 @@ mod options;
 mod serve;
 mod services;
 mod stats;
+mod tls;
 mod units;
 
 use std::io::Write as _;

@@ -1,15 +1,19 @@
 //! The options of `gannet serve`, and the limits and deadlines that they come to.
 
+mod names;
+
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 
-use clap::{Args, FromArgMatches as _, ValueEnum};
-use gannet::{Balance, DriverChoice, Limits, Overflow, Timeouts};
-use gannet_redis::{LARGEST_COMMAND_BYTES, Policy};
-use tracing_subscriber::filter::LevelFilter;
+use clap::{Args, FromArgMatches as _};
+use gannet::{Limits, Timeouts};
+use gannet_redis::LARGEST_COMMAND_BYTES;
 
+use self::names::{BalanceName, OverflowName, PolicyName};
+pub(crate) use self::names::{DriverName, LogFormat, LogLevel};
 use crate::failure::Failure;
 use crate::services::{self, Listener};
+use crate::tls::TlsOptions;
 use crate::units::{Deadline, deadline, per_second, size, size_or_none};
 
 /// The largest message that can be asked for. A length that a peer names is reserved at once, so more than this would
@@ -36,7 +40,7 @@ const REDIS_CHANNELS: usize = 1 << 20;
 pub(crate) struct ServeOptions {
     /// What to serve where; may be given many times
     ///
-    /// URLs are tcp://host:port, unix:///path and udp://host:port. Port 0 takes a free port and prints it. The file of a
+    /// URLs are tcp://host:port, tls://host:port, unix:///path and udp://host:port. Port 0 takes a free port and prints it. The file of a
     /// Unix socket is removed at exit; a stale one is replaced, a live one refused.
     #[arg(long, value_name = "SERVICE=URL", value_parser = services::parse_listener)]
     pub(crate) listen: Vec<Listener>,
@@ -113,6 +117,17 @@ pub(crate) struct ServeOptions {
     #[arg(long, value_name = "SIZE", value_parser = redis_value, default_value = "512MiB", help_heading = "Redis")]
     pub(crate) redis_max_value: usize,
 
+    /// Compress the messages of /ws/echo with clients that ask for it (permessage-deflate, RFC 7692)
+    ///
+    /// Every message is compressed by itself, which costs the reactor time and saves bytes on the network. To unpack takes
+    /// 48KiB of a connection while a message of it is under way; to pack takes 320KiB of a reactor for each size of window
+    /// that clients ask for, of which there are seven.
+    #[arg(long, env = "GANNET_WEBSOCKET_DEFLATE", help_heading = "HTTP")]
+    pub(crate) websocket_deflate: bool,
+
+    #[command(flatten)]
+    pub(crate) tls: TlsOptions,
+
     /// Log the counters so often, as 5s; whatever the log level
     #[arg(long, value_name = "TIME", value_parser = deadline, default_value = "off", help_heading = "Logs")]
     pub(crate) stats: Deadline,
@@ -153,9 +168,9 @@ impl ServeOptions {
         limits.carry = limits.carry.max(self.max_frame + ANSWER_EXTRA_BYTES);
         if self.listeners().iter().any(Listener::is_redis) {
             limits.carry = limits.carry.max(LARGEST_COMMAND_BYTES);
-            limits.groups_per_connection = limits.groups_per_connection.max(REDIS_CHANNELS_PER_CONNECTION);
-            limits.groups = limits.groups.max(REDIS_CHANNELS);
         }
+        limits.groups_per_connection = REDIS_CHANNELS_PER_CONNECTION;
+        limits.groups = REDIS_CHANNELS;
         limits.outbox_high = self.outbox_high;
         let answer = self.max_frame + ANSWER_EXTRA_BYTES;
         limits.outbox_hard = match self.outbox_hard {
@@ -172,9 +187,6 @@ impl ServeOptions {
             Some(hard) => hard,
         };
         limits.overflow = self.overflow.into();
-        // A Redis client may subscribe to 65,536 channels and patterns, and all clients together to many more.
-        limits.groups_per_connection = 65_536;
-        limits.groups = 1 << 20;
         Ok(limits)
     }
 
@@ -219,128 +231,6 @@ fn frame_size(text: &str) -> Result<usize, String> {
     }
 }
 
-/// `--driver`.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum DriverName {
-    Auto,
-    Uring,
-    Poll,
-}
-
-impl From<DriverName> for DriverChoice {
-    fn from(name: DriverName) -> Self {
-        match name {
-            DriverName::Auto => Self::Auto,
-            DriverName::Uring => Self::Uring,
-            DriverName::Poll => Self::Poll,
-        }
-    }
-}
-
-/// `--balance`.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum BalanceName {
-    /// The kernel chooses, by a hash of both addresses
-    #[value(name = "reuseport")]
-    ReusePort,
-    /// Each reactor in turn
-    RoundRobin,
-    /// The reactor with the fewest connections
-    LeastConnections,
-    /// By the source's address: a client always meets the same reactor
-    SourceHash,
-}
-
-impl BalanceName {
-    fn by_default() -> Self {
-        match Balance::default() {
-            Balance::ReusePort => Self::ReusePort,
-            _ => Self::RoundRobin,
-        }
-    }
-}
-
-impl From<BalanceName> for Balance {
-    fn from(name: BalanceName) -> Self {
-        match name {
-            BalanceName::ReusePort => Self::ReusePort,
-            BalanceName::RoundRobin => Self::RoundRobin,
-            BalanceName::LeastConnections => Self::LeastConnections,
-            BalanceName::SourceHash => Self::SourceHash,
-        }
-    }
-}
-
-/// `--overflow`.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum OverflowName {
-    Close,
-    DropOldest,
-    LatestOnly,
-}
-
-impl From<OverflowName> for Overflow {
-    fn from(name: OverflowName) -> Self {
-        match name {
-            OverflowName::Close => Self::Close,
-            OverflowName::DropOldest => Self::DropOldest,
-            OverflowName::LatestOnly => Self::LatestOnly,
-        }
-    }
-}
-
-/// `--redis-max-memory-policy`.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum PolicyName {
-    /// Refuse commands that may need memory
-    #[value(name = "noeviction")]
-    NoEviction,
-    /// Remove keys that were not used for a long time
-    #[value(name = "allkeys-lru")]
-    AllKeysLru,
-    /// Remove keys that expire, soonest first
-    VolatileTtl,
-}
-
-impl From<PolicyName> for Policy {
-    fn from(name: PolicyName) -> Self {
-        match name {
-            PolicyName::NoEviction => Self::NoEviction,
-            PolicyName::AllKeysLru => Self::AllKeysLru,
-            PolicyName::VolatileTtl => Self::VolatileTtl,
-        }
-    }
-}
-
-/// `--log`.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum LogFormat {
-    Text,
-    Json,
-}
-
-/// `--log-level`.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
-}
-
-impl From<LogLevel> for LevelFilter {
-    fn from(level: LogLevel) -> Self {
-        match level {
-            LogLevel::Error => Self::ERROR,
-            LogLevel::Warn => Self::WARN,
-            LogLevel::Info => Self::INFO,
-            LogLevel::Debug => Self::DEBUG,
-            LogLevel::Trace => Self::TRACE,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -361,6 +251,17 @@ mod tests {
         let listen = vec![services::parse_listener("echo=tcp://127.0.0.1:0").expect("a listener")];
         let options = ServeOptions { listen, ..ServeOptions::by_default() };
         assert_eq!(options.limits().expect("consistent").carry, Limits::default().carry);
+    }
+
+    /// As ARCHITECTURE.md says in its table of limits.
+    #[test]
+    fn groups_are_as_many_as_redis_clients_may_subscribe_to_whatever_listens() {
+        for listener in ["redis=tcp://127.0.0.1:0", "http=tcp://127.0.0.1:0"] {
+            let listen = vec![services::parse_listener(listener).expect("a listener")];
+            let options = ServeOptions { listen, ..ServeOptions::by_default() };
+            let limits = options.limits().expect("consistent");
+            assert_eq!((limits.groups_per_connection, limits.groups), (65_536, 1_048_576), "{listener}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::open_files::OpenFiles;
 use crate::options::ServeOptions;
 use crate::services::{Listener, Settings, Site};
 use crate::stats::StatsLines;
+use crate::tls::{Reloads, Tls};
 use crate::{banner, logs};
 
 /// Serves until a signal ends it.
@@ -25,7 +26,16 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
     let _log = logs::start(options.log, options.log_level);
     let open_files = OpenFiles::raise();
     let redis = Server::new(options.redis());
-    let settings = Settings { max_frame: options.max_frame, redis: redis.clone(), site: Arc::new(Site::default()) };
+    let hosts: Vec<&str> = listeners.iter().filter_map(Listener::tls_host).collect();
+    let tls = Tls::start(&options.tls, &hosts)?;
+    let site = Arc::new(Site::default());
+    let settings = Settings {
+        max_frame: options.max_frame,
+        redis: redis.clone(),
+        site,
+        websocket_deflate: options.websocket_deflate,
+        tls: tls.clone(),
+    };
     let running = engine(options, limits, &listeners, &settings)?.start()?;
     redis.listening(bound(&listeners, &running));
     settings.site.started(&listeners, &running);
@@ -36,9 +46,13 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
     let ending = Ending::watch();
     running.stop_on_signals()?;
     open_files.log();
-    if !redis.has_password() {
-        warn_of_open_listeners(&listeners, &running);
+    if let Some(tls) = &tls {
+        tls.log();
     }
+    if !redis.has_password() {
+        warn_of_open_listeners(&listeners, &running, tls.as_ref());
+    }
+    let reloads = Reloads::start(tls.clone());
     if running.driver().0 == "poll" {
         open_files.check(options.max_connections);
     }
@@ -47,11 +61,11 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
         let started = StatsLines::start(remote.clone(), interval);
         started.inspect_err(|error| tracing::warn!(%error, "the counters cannot be logged")).ok()
     });
-    if let Err(error) = banner::print(&mut std::io::stdout().lock(), &listeners, &running) {
+    if let Err(error) = banner::print(&mut std::io::stdout().lock(), &listeners, &running, tls.as_ref()) {
         tracing::debug!(%error, "nobody reads what was printed at the start");
     }
     let ended = running.join();
-    drop(stats);
+    drop((stats, reloads));
     ending.log(&remote);
     Ok(ended?)
 }
@@ -65,11 +79,15 @@ fn bound(listeners: &[Listener], running: &Running) -> Vec<Bound> {
 }
 
 /// Whoever reaches a store without a password can read and change everything in it.
-fn warn_of_open_listeners(listeners: &[Listener], running: &Running) {
+fn warn_of_open_listeners(listeners: &[Listener], running: &Running, tls: Option<&Tls>) {
+    let knows_clients = tls.is_some_and(Tls::knows_clients);
     for Bound { address, .. } in bound(listeners, running) {
-        if let Address::Tcp(socket) = &address
-            && !socket.ip().to_canonical().is_loopback()
-        {
+        let socket = match &address {
+            Address::Tcp(socket) => socket,
+            Address::Tls(socket) if !knows_clients => socket,
+            _ => continue,
+        };
+        if !socket.ip().to_canonical().is_loopback() {
             tracing::warn!(%address, "redis listens for other machines without a password; set GANNET_REDIS_PASSWORD");
         }
     }

@@ -44,7 +44,8 @@ impl Date {
     }
 }
 
-fn time_of_day() -> SystemTime {
+/// The time of day.
+pub(crate) fn time_of_day() -> SystemTime {
     #[allow(clippy::disallowed_methods, reason = "a response says the time of day: here is where it is read")]
     SystemTime::now()
 }

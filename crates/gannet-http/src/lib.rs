@@ -28,6 +28,7 @@
 //! | [`Reply`], [`Later`] | a response that comes later, and the right to make it |
 //! | [`Source`], [`Stream`] | a body that is written piece by piece; [`sse`] for events |
 //! | [`Layer`] | middleware; [`middleware`] has those that are ready |
+//! | [`Files`] | the files of a directory |
 //! | [`websocket`] | WebSocket on a route |
 //! | [`HttpService`] | the service of a listener, with its limits and deadlines |
 //!
@@ -39,6 +40,7 @@ mod clock;
 mod cx;
 mod deferred;
 mod draft;
+mod files;
 mod layer;
 pub mod middleware;
 mod next;
@@ -56,6 +58,7 @@ pub use gannet::proto::http::{HeaderError, Method, Request, Requests, Version};
 
 pub use crate::cx::Cx;
 pub use crate::deferred::{DEFERRED_TIMEOUT, Later};
+pub use crate::files::Files;
 pub use crate::layer::Layer;
 pub use crate::percent::decode;
 pub use crate::response::Reply;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use matchit::InsertError;
 
 use crate::cx::Cx;
+use crate::files::{Files, redirect_to_directory};
 use crate::layer::Layer;
 use crate::routes::{Inner, Route, Routes, Tree, not_routed};
 
@@ -110,6 +111,18 @@ impl<L: Layer> Router<L> {
     /// Adds a route for `DELETE`.
     pub fn delete<F: Fn(&mut Cx<'_>) + Send + Sync + 'static>(self, path: &str, handler: F) -> Self {
         self.route("DELETE", path, handler)
+    }
+
+    /// Adds routes for the files of a directory, beneath `prefix`, which begins with a slash or is empty: `/static`
+    /// serves `/static/` and all that is beneath it, and sends `/static` there.
+    pub fn files(self, prefix: &str, files: Files) -> Self {
+        let prefix = prefix.trim_end_matches('/');
+        let files = Arc::new(files);
+        let beneath = Arc::clone(&files);
+        let router = self
+            .get(&format!("{prefix}/"), move |cx| files.serve(cx, ""))
+            .get(&format!("{prefix}/{{*path}}"), move |cx| beneath.serve(cx, cx.param("path")));
+        if prefix.is_empty() { router } else { router.get(prefix, redirect_to_directory) }
     }
 
     /// Adds a route for any method, whose case matters. `CONNECT` never comes.

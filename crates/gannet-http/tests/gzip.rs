@@ -6,7 +6,7 @@ mod rig;
 use std::io::Read as _;
 
 use gannet_http::middleware::{Cors, Gzip};
-use gannet_http::{Cx, Router, Routes};
+use gannet_http::{Cx, Router, Routes, Source, Stream};
 use rig::{Rig, drivers};
 
 const GZIP: &str = "Accept-Encoding: br, gzip\r\n";
@@ -55,7 +55,16 @@ fn routes() -> Routes {
             cx.header("Content-Range", "bytes 0-1999/5000");
             cx.text(&text(2_000));
         })
-        .get("/same", |cx| cx.status(304))
+        .get("/part-of-picture", |cx| {
+            cx.status(206);
+            cx.header("Content-Range", "bytes 0-1999/5000");
+            cx.header("Content-Type", "image/png");
+            cx.text(&text(2_000));
+        })
+        .get("/same", |cx| {
+            cx.status(304);
+            cx.header("ETag", "\"one\"");
+        })
         .get("/noise", |cx| {
             let mut state = 1_u32;
             for _ in 0..2_000 {
@@ -97,6 +106,38 @@ fn who_wants_gzip_gets_it_and_others_get_the_same_text() {
 }
 
 #[test]
+fn what_comes_later_is_compressed_when_it_is_there_and_what_is_streamed_is_not() {
+    struct Once;
+
+    impl Source for Once {
+        fn pull(&mut self, out: &mut Stream<'_, '_>) {
+            let _ = out.send(text(5_000).as_bytes());
+            out.end();
+        }
+    }
+
+    let routes = Router::new()
+        .layer(Gzip::new())
+        .get("/later", |cx| cx.offload(|| text(5_000), |text, reply| reply.text(&text)))
+        .get("/stream", |cx| cx.stream_sized(5_000, Once));
+    let rig = Rig::start(drivers()[0], &routes.build().expect("they do not conflict"));
+    let later = rig.ask("GET /later", GZIP);
+    assert_eq!(unpacked(&later.bytes), text(5_000));
+    assert_eq!(rig.ask("GET /later", "").body, text(5_000));
+    let stream = rig.ask("GET /stream", GZIP);
+    assert_eq!((stream.header("content-encoding"), stream.body.len()), (None, 5_000));
+}
+
+#[test]
+fn who_has_the_page_in_gzip_is_told_that_it_is_the_same_by_the_tag_it_has() {
+    let rig = Rig::start(drivers()[0], &routes());
+    for (known, said) in [("W/\"one\"", "W/\"one\""), ("\"x\", W/\"one\"", "W/\"one\""), ("\"one\"", "\"one\"")] {
+        let response = rig.ask("GET /same", &format!("{GZIP}If-None-Match: {known}\r\n"));
+        assert_eq!((response.status, response.header("etag")), (304, Some(said)), "{known}");
+    }
+}
+
+#[test]
 fn head_says_what_get_would_say() {
     let rig = Rig::start(drivers()[0], &routes());
     for fields in [GZIP, ""] {
@@ -124,7 +165,8 @@ fn only_what_gains_by_it_is_compressed() {
         ("/picture", GZIP, None, false),
         ("/encoded", GZIP, Some("br"), false),
         ("/kept", GZIP, None, false),
-        ("/part", GZIP, None, false),
+        ("/part", GZIP, None, true),
+        ("/part-of-picture", GZIP, None, false),
     ] {
         let response = rig.ask(&format!("GET {path}"), fields);
         assert_eq!(response.header("content-encoding"), encoding, "{path} {fields}");

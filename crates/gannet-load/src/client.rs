@@ -20,6 +20,9 @@ use crate::tls::Handshake;
 /// A message that says it was sent longer ago, or so far in the future, says something else: an hour, in ns.
 const LONGEST_WAY_NS: u64 = 3_600_000_000_000;
 
+/// The most characters that are kept of what a failure says.
+const LONGEST_WORDS: usize = 300;
+
 /// The clients of one reactor.
 pub struct Client<S: Scenario> {
     plan: Arc<Plan<S>>,
@@ -94,7 +97,7 @@ impl<S: Scenario> Client<S> {
             Ok(true) => {
                 cx.cancel_timer();
                 let took_ns = (self.plan.elapsed().as_nanos() as u64).saturating_sub(session.began_ns);
-                self.record().upgrade_ns.saturating_record(took_ns);
+                self.record().times.upgrade_ns.saturating_record(took_ns);
                 self.log_in(session, cx);
             }
             Err(reason) => self.fail(session, &reason, cx),
@@ -120,7 +123,7 @@ impl<S: Scenario> Client<S> {
         took_ns.into_iter().for_each(|took_ns| record.interval_ns.saturating_record(took_ns));
         if self.plan.phase() == Phase::Measure {
             record.counts.answered += 1;
-            took_ns.into_iter().for_each(|took_ns| record.service_ns.saturating_record(took_ns));
+            took_ns.into_iter().for_each(|took_ns| record.times.service_ns.saturating_record(took_ns));
         }
     }
 
@@ -197,10 +200,10 @@ impl<S: Scenario> Service for Client<S> {
         let mut connected_ns = now_ns;
         if let Some(handshake) = cx.filter_info::<Handshake>() {
             connected_ns = handshake.began_ns();
-            record.handshake_ns.saturating_record(now_ns.saturating_sub(connected_ns));
+            record.times.handshake_ns.saturating_record(now_ns.saturating_sub(connected_ns));
             record.counts.resumed += u64::from(handshake.is_resumed());
         }
-        record.connect_ns.saturating_record(connected_ns.saturating_sub(session.began_ns));
+        record.times.connect_ns.saturating_record(connected_ns.saturating_sub(session.began_ns));
         drop(record);
         if session.stage == Stage::Redialing {
             return self.go_on(session, cx);
@@ -223,7 +226,11 @@ impl<S: Scenario> Service for Client<S> {
         } else if phase >= Phase::Finish {
             return;
         }
-        record.counts.failed.count(kind_name(error.kind()));
+        let reason = kind_name(error.kind());
+        record.counts.failed.count(reason);
+        if matches!(reason, "tls" | "other") && record.counts.first_failure.is_none() {
+            record.counts.first_failure = Some(words(error));
+        }
     }
 
     fn message(&mut self, session: &mut Session<S>, message: Message<'_, Self>, cx: &mut Context<'_, Self>) {
@@ -330,6 +337,13 @@ impl<S: Scenario> Service for Client<S> {
             self.dial(Session::new(session.number, self.plan.elapsed()), cx);
         }
     }
+}
+
+/// What a failure says, of which the server may have chosen a part: the names in its certificate, for example.
+fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    let visible = text.chars().map(|character| if character.is_control() { ' ' } else { character });
+    visible.take(LONGEST_WORDS).collect()
 }
 
 /// The name of a failure in reports.

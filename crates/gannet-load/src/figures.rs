@@ -43,13 +43,13 @@ impl Results {
 
     /// What a user waited: response times in an open loop, service times in a closed one, which has no others.
     pub fn latency_ns(&self) -> &Histogram<u64> {
-        if self.is_open_loop() { &self.response_ns } else { &self.service_ns }
+        if self.is_open_loop() { &self.times.response_ns } else { &self.times.service_ns }
     }
 
-    /// A count of the measured time as a rate; 0 where nothing was measured.
+    /// A count of the measured time as a rate; 0 where nothing was measured, or too short a time to speak of a rate.
     pub(crate) fn per_second(&self, count: u64) -> f64 {
         let seconds = self.measured.as_secs_f64();
-        if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
+        if seconds >= 0.001 { count as f64 / seconds } else { 0.0 }
     }
 }
 

@@ -12,7 +12,7 @@ const BUSY: f64 = 0.97;
 /// does.
 pub(crate) fn judge(record: &Record, busy: Option<f64>, keeps_time: bool) -> Vec<String> {
     let mut invalid = Vec::new();
-    let late_ns = record.late_ns.value_at_quantile(0.99);
+    let late_ns = record.times.late_ns.value_at_quantile(0.99);
     if keeps_time && late_ns > LATE_NS {
         invalid.push(format!(
             "requests were written late: the 99th percentile by {} ms; the load generator could not keep its schedule",

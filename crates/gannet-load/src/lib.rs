@@ -10,6 +10,7 @@ pub mod config;
 pub mod draw;
 pub mod expect;
 mod figures;
+mod histograms;
 mod judge;
 pub mod letters;
 pub mod login;

@@ -7,21 +7,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 
 pub use self::reasons::Reasons;
-
-/// The longest time that is told apart from longer ones: an hour, in ns.
-const LONGEST_NS: u64 = 3_600_000_000_000;
-
-/// A histogram of times in ns, to three digits.
-#[must_use]
-pub fn times() -> Histogram<u64> {
-    // These bounds are valid, and so is what the crate makes without any.
-    Histogram::new_with_bounds(1_000, LONGEST_NS, 3).unwrap_or_else(|_| empty())
-}
-
-fn empty() -> Histogram<u64> {
-    #[allow(clippy::unwrap_used, reason = "three digits are within the crate's 0 to 5")]
-    Histogram::new(3).unwrap()
-}
+use crate::histograms::{Histograms, empty};
 
 /// What was counted.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +18,8 @@ pub struct Counts {
     pub up: u64,
     /// Connects that failed, by reason.
     pub failed: Reasons,
+    /// What the first of them said whose reason does not say all; of several reactors, one of the first.
+    pub first_failure: Option<String>,
     /// Connections that were up and ended before the run did, by reason.
     pub lost: Reasons,
     /// Requests of the measured time.
@@ -60,34 +48,15 @@ pub struct Counts {
 pub struct Record {
     /// What was counted.
     pub counts: Counts,
-    /// From the intended moment to the answer.
-    pub response_ns: Histogram<u64>,
-    /// From the write to the answer.
-    pub service_ns: Histogram<u64>,
-    /// From the intended moment to the write.
-    pub late_ns: Histogram<u64>,
-    /// From the start of a connect to its end.
-    pub connect_ns: Histogram<u64>,
-    /// From the connection to the end of its TLS handshake.
-    pub handshake_ns: Histogram<u64>,
-    /// From there to its upgrade.
-    pub upgrade_ns: Histogram<u64>,
+    /// How long things took.
+    pub times: Histograms,
     /// Response times (service times of a closed loop) since somebody last looked.
     pub interval_ns: Histogram<u64>,
 }
 
 impl Default for Record {
     fn default() -> Self {
-        Self {
-            counts: Counts::default(),
-            response_ns: times(),
-            service_ns: times(),
-            late_ns: times(),
-            connect_ns: times(),
-            handshake_ns: times(),
-            upgrade_ns: times(),
-            interval_ns: times(),
-        }
+        Self { counts: Counts::default(), times: Histograms::default(), interval_ns: empty() }
     }
 }
 
@@ -103,6 +72,9 @@ impl Counts {
         self.waiting += other.waiting;
         self.reopened += other.reopened;
         self.resumed += other.resumed;
+        if self.first_failure.is_none() {
+            self.first_failure.clone_from(&other.first_failure);
+        }
         for (mine, others) in
             [(&mut self.failed, &other.failed), (&mut self.lost, &other.lost), (&mut self.errors, &other.errors)]
         {
@@ -141,17 +113,8 @@ impl Record {
     /// Adds another reactor's. Histograms are merged, percentiles never.
     pub fn merge(&mut self, other: &Self) {
         self.counts.merge(&other.counts);
-        for (mine, others) in [
-            (&mut self.response_ns, &other.response_ns),
-            (&mut self.service_ns, &other.service_ns),
-            (&mut self.late_ns, &other.late_ns),
-            (&mut self.connect_ns, &other.connect_ns),
-            (&mut self.handshake_ns, &other.handshake_ns),
-            (&mut self.upgrade_ns, &other.upgrade_ns),
-            (&mut self.interval_ns, &other.interval_ns),
-        ] {
-            // All have the same bounds: nothing can be left out.
-            let _ = mine.add(others);
-        }
+        self.times.merge(&other.times);
+        // All have the same bounds: nothing can be left out.
+        let _ = self.interval_ns.add(&other.interval_ns);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
+pub use crate::histograms::Histograms;
 
 /// What was asked for, as it is shown in a report.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +50,8 @@ pub struct Connections {
     pub up: u64,
     /// That could not be established, by reason (`refused`, `timed_out`, `reset`, …).
     pub failed: Vec<(String, u64)>,
+    /// What the first failure said of which the reason (`tls`, `other`) does not say all; no control characters.
+    pub first_failure: Option<String>,
     /// That were up and ended before the run did, by reason.
     pub lost: Vec<(String, u64)>,
     /// That took the place of one that the server ended as it may, or that carried its one request; not in `opened`.
@@ -137,19 +139,8 @@ pub struct Results {
     pub connections: Connections,
     /// Requests, of the measured time.
     pub requests: Requests,
-    /// From the moment a request was intended to its answer, ns. Empty for a closed loop, which has no intended moments.
-    pub response_ns: Histogram<u64>,
-    /// From the moment a request was written to its answer, ns; where clients only receive, from the moment that a message
-    /// says it was sent at to its receipt.
-    pub service_ns: Histogram<u64>,
-    /// How late requests were written after the moment they were intended, ns. Empty for a closed loop.
-    pub late_ns: Histogram<u64>,
-    /// From the start of a connect to the connection, ns.
-    pub connect_ns: Histogram<u64>,
-    /// From the connection to the end of its TLS handshake, of targets that speak TLS, ns.
-    pub handshake_ns: Histogram<u64>,
-    /// From the connection to the end of its upgrade, of scenarios that begin with one, ns.
-    pub upgrade_ns: Histogram<u64>,
+    /// How long things took.
+    pub times: Histograms,
     /// What came of holding connections afterwards, where that was asked for.
     pub hold: Option<Hold>,
     /// Second by second.

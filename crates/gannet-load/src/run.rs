@@ -37,6 +37,8 @@ pub struct Moment {
     pub second: Second,
     /// Connects that failed so far.
     pub failed: u64,
+    /// What the first of them said whose reason does not say all.
+    pub first_failure: Option<String>,
     /// Connections that were lost so far.
     pub lost: u64,
     /// What is still to come, at least: nobody knows how long connections take that are opened as fast as they come up.
@@ -166,6 +168,7 @@ impl<S: Scenario> Run<'_, S> {
                 opened: record.counts.opened,
                 up: record.counts.up,
                 failed: named(&record.counts.failed),
+                first_failure: record.counts.first_failure.clone(),
                 lost: named(&record.counts.lost),
                 reopened: record.counts.reopened,
                 resumed: record.counts.resumed,
@@ -180,12 +183,7 @@ impl<S: Scenario> Run<'_, S> {
                 bytes_out: traffic.1,
                 bytes_in: traffic.0,
             },
-            response_ns: record.response_ns,
-            service_ns: record.service_ns,
-            late_ns: record.late_ns,
-            connect_ns: record.connect_ns,
-            handshake_ns: record.handshake_ns,
-            upgrade_ns: record.upgrade_ns,
+            times: record.times,
             hold,
             seconds: self.seconds,
             server: measured.server,
@@ -316,7 +314,7 @@ impl<S: Scenario> Run<'_, S> {
 
     /// Reads what the second that ends now has brought, and tells the watcher.
     fn look(&mut self, now: Duration) {
-        let mut interval = crate::record::times();
+        let mut interval = crate::histograms::empty();
         for record in self.records.iter() {
             let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
             // The same bounds: nothing can be left out.
@@ -340,6 +338,7 @@ impl<S: Scenario> Run<'_, S> {
             phase: self.plan.phase(),
             second: second.clone(),
             failed: total.all_failed(),
+            first_failure: total.first_failure,
             lost: total.lost.all(),
             left: self.phase_end.saturating_sub(now).saturating_add(self.rest),
         });

@@ -83,6 +83,11 @@ impl TlsConfig {
         }
     }
 
+    /// The certificates, the one of clients that ask for no name first.
+    pub fn identities(&self) -> &[Identity] {
+        &self.identities
+    }
+
     /// Another certificate. A client is shown the first one that has the name it asks for (SNI, RFC 6066 §3), exact
     /// names before wildcards, and whose key fits the signatures it can check: so an ECDSA and an RSA certificate of
     /// one name can stand side by side. A client that asks for no name, or for one that no certificate has, is shown

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, OtherError, PeerIncompatible, Side};
+use rustls::{
+    AlertDescription, CertificateError, Error, HandshakeType, InvalidMessage, OtherError, PeerIncompatible, Side,
+};
 
 use crate::filter::Connection;
 
@@ -81,6 +83,12 @@ impl fmt::Display for ConnectionError {
             }
             Error::InvalidMessage(why) => write!(f, "{peer} sent what is not valid TLS: {why:?}"),
             Error::PeerMisbehaved(why) => write!(f, "{peer} broke the rules of TLS: {why:?}"),
+            // As an echo does.
+            Error::InappropriateHandshakeMessage { got_type: HandshakeType::ClientHello, .. }
+                if self.side == Side::Client =>
+            {
+                write!(f, "{peer} speaks no TLS: it sends back what it is sent")
+            }
             Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
                 write!(f, "{peer} sent a message of TLS that does not belong here: {}", self.cause)
             }
@@ -122,22 +130,32 @@ fn certificate(f: &mut fmt::Formatter<'_>, peers: &str, error: &CertificateError
         }
         CertificateError::NotValidForName => write!(f, "the {peers} certificate is for another name"),
         CertificateError::NotValidForNameContext { expected, presented } => {
-            let names = if presented.is_empty() { "no name".into() } else { presented.join(", ") };
+            let names: Vec<&str> = presented.iter().map(|name| bare(name)).collect();
+            let names = if names.is_empty() { "no name".into() } else { names.join(", ") };
             write!(f, "the {peers} certificate is for {names}, and not for {}", expected.to_str())
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             write!(f, "the {peers} certificate was not issued for this purpose (its extended key usage)")
         }
-        CertificateError::BadSignature => write!(f, "a signature of the {peers} certificates is wrong"),
+        // What is found by its name and did not sign it.
+        CertificateError::BadSignature => {
+            write!(f, "a signature of the {peers} certificates is wrong: it may be of another CA of the same name")
+        }
         CertificateError::BadEncoding => write!(f, "the {peers} certificate cannot be read"),
         CertificateError::Other(other) if is_ca(other) => {
             write!(
                 f,
-                "the {peers} certificate is that of a CA itself: make one that is not (basicConstraints=CA:FALSE)"
+                "the {peers} certificate is that of a CA itself: make one for it that is not (basicConstraints=CA:FALSE)"
             )
         }
         other => write!(f, "the {peers} certificate is not accepted: {other}"),
     }
+}
+
+/// The name in what rustls says of it, as `DnsName("example.org")` and `IpAddress(127.0.0.1)`.
+fn bare(name: &str) -> &str {
+    let inside = name.strip_suffix(')').and_then(|name| name.split_once('('));
+    inside.map_or(name, |(_, inside)| inside.trim_matches('"'))
 }
 
 fn is_ca(error: &OtherError) -> bool {

@@ -56,6 +56,21 @@ impl TlsFiles {
         for identity in identities {
             config = config.identity(identity?);
         }
+        self.complete(config)
+    }
+
+    /// As [`load`](Self::load), with this certificate in place of those of files: for one that is
+    /// made on the spot.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn load_for(&self, identity: Identity) -> Result<TlsConfig, TlsError> {
+        self.complete(TlsConfig::new(identity))
+    }
+
+    /// Adds all but the certificates.
+    fn complete(&self, mut config: TlsConfig) -> Result<TlsConfig, TlsError> {
         if let Some(ca) = &self.client_ca {
             let required = self.client_auth == ClientAuthMode::Required;
             let mut client_auth = ClientAuth::from_pem_of(required, &ca.display().to_string(), &read(ca)?)?;

@@ -2,6 +2,7 @@
 //! connection's reactor.
 
 use std::any::Any;
+use std::ops::Deref;
 
 use gannet::{Filter, FilterError, Filtered};
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
@@ -170,13 +171,11 @@ fn first_bytes(received: &[u8]) -> [u8; 8] {
     begin
 }
 
-/// Both sides of rustls have these, each for itself.
-trait Records {
+/// What both sides of rustls have, each for itself, beside the state that they share.
+trait Records: Deref<Target = CommonState> {
     type Data;
 
     fn process<'c, 'i>(&'c mut self, received: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
-    fn has_to_send(&self) -> bool;
-    fn ready(&self) -> bool;
 }
 
 impl Records for UnbufferedConnectionCommon<ServerConnectionData> {
@@ -185,14 +184,6 @@ impl Records for UnbufferedConnectionCommon<ServerConnectionData> {
     fn process<'c, 'i>(&'c mut self, received: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(received)
     }
-
-    fn has_to_send(&self) -> bool {
-        self.wants_write()
-    }
-
-    fn ready(&self) -> bool {
-        !self.is_handshaking()
-    }
 }
 
 impl Records for UnbufferedConnectionCommon<ClientConnectionData> {
@@ -200,14 +191,6 @@ impl Records for UnbufferedConnectionCommon<ClientConnectionData> {
 
     fn process<'c, 'i>(&'c mut self, received: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(received)
-    }
-
-    fn has_to_send(&self) -> bool {
-        self.wants_write()
-    }
-
-    fn ready(&self) -> bool {
-        !self.is_handshaking()
     }
 }
 
@@ -242,7 +225,7 @@ fn take<R: Records>(
             Err(error) => {
                 taken.consumed += discard;
                 // The alert, and what was to be said before it. It does not look at what was received.
-                while records.has_to_send() {
+                while records.wants_write() {
                     match records.process(&mut received[taken.consumed..]).state {
                         Ok(ConnectionState::EncodeTlsData(data)) => encode(data, wire)?,
                         _ => break,
@@ -256,7 +239,7 @@ fn take<R: Records>(
             break;
         }
     }
-    taken.ready = records.ready();
+    taken.ready = !records.is_handshaking();
     Ok(taken)
 }
 

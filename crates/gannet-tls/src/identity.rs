@@ -8,6 +8,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
 use webpki::EndEntityCert;
 
+use crate::validity::{utc, validity};
 use crate::{TlsError, material, provider};
 
 /// A certificate chain and the private key that belongs to its first certificate. It was checked when it was made: each
@@ -77,6 +78,22 @@ impl Identity {
     /// The chain in DER, the certificate itself first.
     pub fn chain(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         self.0.cert.iter().map(|certificate| certificate.as_ref())
+    }
+
+    /// Until when the certificate is valid, to the minute: `2026-03-01 12:00 UTC` (RFC 5280 §4.1.2.5).
+    pub fn valid_until(&self) -> Option<String> {
+        self.chain().next().and_then(validity).map(|(_, not_after)| utc(not_after))
+    }
+
+    /// The SHA-256 of the certificate in DER: what browsers and `openssl x509 -fingerprint -sha256` show.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let mut fingerprint = [0; 32];
+        if let Some(suite) = rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256.tls13()
+            && let Some(leaf) = self.chain().next()
+        {
+            fingerprint.copy_from_slice(suite.common.hash_provider.hash(leaf).as_ref());
+        }
+        fingerprint
     }
 
     /// The DNS names of the certificate (RFC 6125), wildcards as they are there.

@@ -234,7 +234,7 @@ impl Core {
         };
         let (pools, service, added) = (&mut self.pools, connection.service, bytes.len());
         let outbox = connection.outbox.get_or_insert_with(|| pools.outbox());
-        outbox.append_shared(bytes);
+        outbox.append_kept(bytes);
         let after = outbox.len();
         self.answered(token, service, added, after)
     }
@@ -281,7 +281,7 @@ impl Core {
             Overflow::LatestOnly => (0, 1),
         };
         if let Some(outbox) = connection.outbox.as_mut() {
-            let (messages, bytes) = outbox.drop_oldest(keep, newest, &mut self.pools);
+            let (messages, bytes) = outbox.drop_oldest(keep, newest);
             self.counters.listeners[usize::from(connection.service)].dropped.add(messages as u64);
             self.counters.outbox_bytes.sub(bytes as u64);
         }

@@ -238,7 +238,6 @@ impl Engine {
         let services: Vec<_> =
             self.entries.iter().map(|entry| (entry.factory.clone(), entry.filters.clone())).collect();
         let (ready_sender, ready) = mpsc::channel();
-        let reactors = self.reactors;
         let mut threads = Vec::new();
         let mut go = Vec::new();
         for (number, sockets) in bound.sockets.drain(..).enumerate() {
@@ -258,6 +257,7 @@ impl Engine {
             let body = move || match usable {
                 #[cfg(target_os = "linux")]
                 Usable::Uring => {
+                    let reactors = start.reactors;
                     start.run(move || crate::driver::uring::UringDriver::new(reactors), &ready, &go_receiver)
                 }
                 Usable::Poll => start.run(PollDriver::new, &ready, &go_receiver),

@@ -23,6 +23,8 @@ const KEPT_SEGMENTS: usize = 32;
 enum Segment {
     Block(Block),
     Shared(Bytes),
+    /// As `Shared`, but never dropped.
+    Kept(Bytes),
 }
 
 impl Segment {
@@ -30,7 +32,7 @@ impl Segment {
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Block(block) => block.bytes(),
-            Self::Shared(bytes) => bytes,
+            Self::Shared(bytes) | Self::Kept(bytes) => bytes,
         }
     }
 }
@@ -127,7 +129,7 @@ impl Outbox {
             bytes = &bytes[block.append(bytes)..];
         }
         if bytes.len() >= LARGE_BYTES {
-            self.segments.push_back(Segment::Shared(Bytes::copy_from_slice(bytes)));
+            self.segments.push_back(Segment::Kept(Bytes::copy_from_slice(bytes)));
             return;
         }
         while !bytes.is_empty() {
@@ -146,6 +148,14 @@ impl Outbox {
         }
     }
 
+    /// Appends a payload by reference that is never dropped.
+    pub(crate) fn append_kept(&mut self, payload: Bytes) {
+        if !payload.is_empty() {
+            self.bytes += payload.len();
+            self.segments.push_back(Segment::Kept(payload));
+        }
+    }
+
     /// Forgets the first `count` bytes: they have left.
     #[inline]
     pub(crate) fn consume(&mut self, mut count: usize, pools: &mut Pools) {
@@ -157,7 +167,7 @@ impl Outbox {
                 self.front_begun |= count > 0;
                 match front {
                     Segment::Block(block) => block.consume(count),
-                    Segment::Shared(bytes) => bytes.advance(count),
+                    Segment::Shared(bytes) | Segment::Kept(bytes) => bytes.advance(count),
                 }
                 return;
             }
@@ -169,20 +179,21 @@ impl Outbox {
         }
     }
 
-    /// Drops whole segments, oldest first, until at most `keep` bytes are left or nothing more may go; says how
-    /// many messages and bytes went. Only where each segment is one message ([`Outbox::append_shared`]). A message
-    /// of which a part has left, or may be leaving, stays, and so do the `newest` last ones.
-    pub(crate) fn drop_oldest(&mut self, keep: usize, newest: usize, pools: &mut Pools) -> (usize, usize) {
-        let first = usize::from(self.in_flight.max(u8::from(self.front_begun)));
+    /// Drops whole messages, oldest first, until at most `keep` bytes are left or nothing more may go; says how many
+    /// messages and bytes went. A message is what was given to [`Outbox::append_shared`]; one of which a part has left, or
+    /// may be leaving, stays, and so do the `newest` last segments and all that was appended in another way.
+    pub(crate) fn drop_oldest(&mut self, keep: usize, newest: usize) -> (usize, usize) {
+        let mut at = usize::from(self.in_flight.max(u8::from(self.front_begun)));
         let (mut messages, mut bytes) = (0, 0);
-        while self.bytes > keep && self.segments.len() > first + newest {
-            if let Some(segment) = self.segments.remove(first) {
-                bytes += segment.bytes().len();
-                messages += 1;
-                self.bytes -= segment.bytes().len();
-                if let Segment::Block(block) = segment {
-                    pools.return_block(block);
+        while self.bytes > keep && self.segments.len() > at + newest {
+            match self.segments.get(at) {
+                Some(Segment::Shared(message)) => {
+                    bytes += message.len();
+                    messages += 1;
+                    self.bytes -= message.len();
+                    self.segments.remove(at);
                 }
+                _ => at += 1,
             }
         }
         (messages, bytes)
@@ -268,8 +279,20 @@ mod tests {
             outbox.append_shared(Bytes::from_static(message.as_bytes()));
         }
         outbox.consume(1, &mut pools);
-        assert_eq!(outbox.drop_oldest(0, 1, &mut pools), (1, 4));
+        assert_eq!(outbox.drop_oldest(0, 1), (1, 4));
         assert_eq!(content(&outbox), b"aaacccc");
+    }
+
+    #[test]
+    fn dropping_the_oldest_spares_answers_that_are_small_or_large() {
+        let (mut outbox, mut pools) = (Outbox::default(), Pools::default());
+        outbox.append(b"small", &mut pools);
+        outbox.append_shared(Bytes::from_static(b"aaaa"));
+        outbox.append_kept(Bytes::from_static(b"large"));
+        outbox.append_shared(Bytes::from_static(b"bbbb"));
+        outbox.append_shared(Bytes::from_static(b"cccc"));
+        assert_eq!(outbox.drop_oldest(0, 1), (2, 8));
+        assert_eq!(content(&outbox), b"smalllargecccc");
     }
 
     #[test]
@@ -279,9 +302,9 @@ mod tests {
             outbox.append_shared(Bytes::from_static(message.as_bytes()));
         }
         outbox.consume(1, &mut pools);
-        assert_eq!(outbox.drop_oldest(7, 0, &mut pools), (1, 4));
+        assert_eq!(outbox.drop_oldest(7, 0), (1, 4));
         assert_eq!(content(&outbox), b"aaacccc");
         outbox.set_in_flight(true);
-        assert_eq!(outbox.drop_oldest(0, 0, &mut pools), (0, 0), "nothing that the driver may be reading goes");
+        assert_eq!(outbox.drop_oldest(0, 0), (0, 0), "nothing that the driver may be reading goes");
     }
 }

@@ -108,7 +108,8 @@ fn passed(moment: &Moment) -> String {
 /// What became of the connections.
 fn connections(moment: &Moment, wanted: u32) -> String {
     let (up, wanted) = (count(moment.second.connections), count(wanted.into()));
-    format!("{up} of {wanted} up, {} failed, {} lost", count(moment.failed), count(moment.lost))
+    let why = moment.first_failure.iter().map(|why| format!(" ({why})")).collect::<String>();
+    format!("{up} of {wanted} up, {} failed{why}, {} lost", count(moment.failed), count(moment.lost))
 }
 
 /// What the last second has brought.
@@ -144,7 +145,7 @@ mod tests {
             p99_ns: 8_000_000,
             max_ns: 9_000_000,
         };
-        Moment { phase, second, failed: 2, lost: 1, left: Duration::from_millis(9_996) }
+        Moment { phase, second, failed: 2, first_failure: None, lost: 1, left: Duration::from_millis(9_996) }
     }
 
     #[test]
@@ -157,5 +158,9 @@ mod tests {
             line(&moment(Phase::Ramp, 0), 1_000),
             "opening: 1 min 5 s, at least 10 s left; 997 of 1,000 up, 2 failed, 1 lost; nothing answered"
         );
+        let mut failed = moment(Phase::Ramp, 0);
+        failed.first_failure = Some("the server's certificate has expired".to_owned());
+        let said = line(&failed, 1_000);
+        assert!(said.contains("997 of 1,000 up, 2 failed (the server's certificate has expired), 1 lost"), "{said}");
     }
 }

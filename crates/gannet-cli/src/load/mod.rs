@@ -17,7 +17,7 @@ use std::sync::atomic::AtomicBool;
 use gannet_load::expect::Expectation;
 use gannet_load::plan::Mode;
 use gannet_load::report;
-use gannet_load::results::Results;
+use gannet_load::results::{Connections, Results};
 use gannet_load::run::{Config, Kind, run};
 use gannet_load::units;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -83,9 +83,24 @@ fn judge(expectations: &[Expectation], results: &Results) -> Result<(), Failure>
         let reasons = results.connections.failed.iter();
         let reasons: Vec<String> =
             reasons.map(|(reason, times)| format!("{} {reason}", units::count(*times))).collect();
-        return Err(Failure::Unconnected { url: results.asked.url.clone(), reasons: reasons.join(", ") });
+        return Err(Failure::Unconnected {
+            url: results.asked.url.clone(),
+            reasons: reasons.join(", "),
+            why: why_unconnected(&results.connections),
+        });
     }
     Ok(())
+}
+
+/// What the first connection said that failed, and what to look at.
+fn why_unconnected(connections: &Connections) -> String {
+    let said = connections.first_failure.iter().map(|why| format!(": {why}")).collect::<String>();
+    let look_at = if connections.failed.iter().all(|(reason, _)| reason == "tls") {
+        "see --tls-ca, --tls-server-name and --insecure"
+    } else {
+        "check that a server is there, and lets this machine in"
+    };
+    format!("{said}; {look_at}")
 }
 
 /// Prints to standard output. Nobody has to read it: where it is closed, the files and the exit status are what is left.

@@ -22,7 +22,7 @@ pub(super) struct WsOptions {
     #[arg(long, value_name = "NAME", help_heading = "WebSocket", hide_short_help = true)]
     subprotocol: Vec<Protocol>,
 
-    /// The page that the connection is from, as https://example.org
+    /// The page that the connection is from, scheme and host
     #[arg(long, value_name = "ORIGIN", help_heading = "WebSocket", hide_short_help = true)]
     origin: Option<String>,
 }

@@ -3,13 +3,14 @@
 use gannet::proto::Raw;
 use gannet::{Context, DatagramContext, DatagramService, Service};
 
-use super::{Entry, netcat};
+use super::{Entry, listen, netcat};
+use crate::tls::Protocol;
 
 pub(super) static ENTRY: Entry = Entry {
     name: "discard",
-    about: "takes everything and answers nothing (tcp, unix, udp)",
+    about: "takes everything and answers nothing (tcp, tls, unix, udp)",
     defaults: &[],
-    streams: Some(|engine, url, _| engine.listen(url, || Discard)),
+    streams: Some(|engine, url, settings| listen(engine, url, settings, Protocol::Unnamed, || Discard)),
     datagrams: Some(|engine, url, _| engine.listen_datagrams(url, || Discard)),
     try_it: |address| format!(r"printf 'hello\n' | {}", netcat(address)),
     answer: "nothing",

@@ -3,13 +3,14 @@
 use gannet::proto::Raw;
 use gannet::{Context, DatagramContext, DatagramService, Service};
 
-use super::{Entry, netcat};
+use super::{Entry, listen, netcat};
+use crate::tls::Protocol;
 
 pub(super) static ENTRY: Entry = Entry {
     name: "echo",
-    about: "sends every byte back (tcp, unix, udp)",
+    about: "sends every byte back (tcp, tls, unix, udp)",
     defaults: &["tcp://127.0.0.1:7000", "udp://127.0.0.1:7000"],
-    streams: Some(|engine, url, _| engine.listen(url, || Echo)),
+    streams: Some(|engine, url, settings| listen(engine, url, settings, Protocol::Unnamed, || Echo)),
     datagrams: Some(|engine, url, _| engine.listen_datagrams(url, || Echo)),
     try_it: |address| format!(r"printf 'hello\n' | {}", netcat(address)),
     answer: "hello",

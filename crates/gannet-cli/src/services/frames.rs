@@ -4,13 +4,17 @@
 use gannet::proto::LengthPrefixed;
 use gannet::{Context, Heartbeat, Service};
 
-use super::{Entry, Settings, brief_netcat};
+use super::{Entry, brief_netcat, listen};
+use crate::tls::Protocol;
 
 pub(super) static ENTRY: Entry = Entry {
     name: "frames",
-    about: "sends each frame of a 4-byte length back; an empty one is a ping (tcp, unix)",
+    about: "sends each frame of a 4-byte length back; an empty one is a ping (tcp, tls, unix)",
     defaults: &["tcp://127.0.0.1:7002"],
-    streams: Some(|engine, url, &Settings { max_frame, .. }| engine.listen(url, move || Frames { max_frame })),
+    streams: Some(|engine, url, settings| {
+        let max_frame = settings.max_frame;
+        listen(engine, url, settings, Protocol::Unnamed, move || Frames { max_frame })
+    }),
     datagrams: None,
     // In hexadecimal, as the length does not show otherwise; that needs the connection to end.
     try_it: |address| format!(r"printf '\0\0\0\5hello' | {} | xxd", brief_netcat(address)),

@@ -3,14 +3,16 @@
 use gannet::proto::Lines;
 use gannet::{Context, Service};
 
-use super::{Entry, Settings, netcat};
+use super::{Entry, listen, netcat};
+use crate::tls::Protocol;
 
 pub(super) static ENTRY: Entry = Entry {
     name: "lines",
-    about: "answers each line with 'echo: ' and the line (tcp, unix)",
+    about: "answers each line with 'echo: ' and the line (tcp, tls, unix)",
     defaults: &["tcp://127.0.0.1:7001"],
-    streams: Some(|engine, url, &Settings { max_frame, .. }| {
-        engine.listen(url, move || EchoLines { max_line: max_frame })
+    streams: Some(|engine, url, settings| {
+        let max_line = settings.max_frame;
+        listen(engine, url, settings, Protocol::Unnamed, move || EchoLines { max_line })
     }),
     datagrams: None,
     try_it: |address| format!(r"printf 'hello\n' | {}", netcat(address)),

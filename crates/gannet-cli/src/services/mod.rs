@@ -7,11 +7,16 @@ mod http;
 mod lines;
 mod redis;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use gannet::{Address, Engine};
+use gannet::{Address, Engine, Service};
 
 pub(crate) use self::http::Site;
+use crate::tls::{Protocol, Tls};
+
+/// What the URL of a listener with TLS begins with.
+const TLS: &str = "tls://";
 
 /// All services, in the order they are listed and started in.
 static SERVICES: [&Entry; 6] =
@@ -29,7 +34,7 @@ pub(crate) struct Entry {
     about: &'static str,
     /// Where it listens when nothing else is asked for.
     defaults: &'static [&'static str],
-    /// How it is served over TCP and Unix sockets, if it is.
+    /// How it is served over TCP, TLS and Unix sockets, if it is.
     streams: Option<Add>,
     /// How it is served over UDP, if it is.
     datagrams: Option<Add>,
@@ -48,6 +53,10 @@ pub(crate) struct Settings {
     pub(crate) redis: Arc<gannet_redis::Server>,
     /// What all `http` listeners show.
     pub(crate) site: Arc<Site>,
+    /// Whether WebSocket messages are compressed with clients that ask for it.
+    pub(crate) websocket_deflate: bool,
+    /// What all `tls://` listeners are served with; there where there is one.
+    pub(crate) tls: Option<Tls>,
 }
 
 /// A service at a URL.
@@ -64,6 +73,12 @@ impl Listener {
         self.service.name == redis::ENTRY.name
     }
 
+    /// The host of its URL, where that is for TLS.
+    pub(crate) fn tls_host(&self) -> Option<&str> {
+        let (host, _) = self.url.strip_prefix(TLS)?.rsplit_once(':').unwrap_or_default();
+        Some(host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host))
+    }
+
     /// Adds it to an engine.
     ///
     /// # Errors
@@ -71,6 +86,20 @@ impl Listener {
     /// The URL is not an address, or its host is unknown.
     pub(crate) fn add(&self, engine: Engine, settings: &Settings) -> gannet::Result<Engine> {
         (self.add)(engine, &self.url, settings)
+    }
+}
+
+/// Adds a service of connections, with TLS where the URL asks for that.
+fn listen<S: Service>(
+    engine: Engine,
+    url: &str,
+    settings: &Settings,
+    protocol: Protocol,
+    factory: impl Fn() -> S + Send + Sync + 'static,
+) -> gannet::Result<Engine> {
+    match &settings.tls {
+        Some(tls) if url.starts_with(TLS) => engine.listen_filtered(url, tls.filters(protocol), factory),
+        _ => engine.listen(url, factory),
     }
 }
 
@@ -84,9 +113,14 @@ pub(crate) fn parse_listener(text: &str) -> Result<Listener, String> {
         .find(|service| service.name == name)
         .ok_or_else(|| format!("there is no service '{name}'; there are {}", names()))?;
     let add = match url.split_once("://").map(|(scheme, _)| scheme) {
-        Some("tcp" | "unix") => service.streams.ok_or_else(|| format!("{name} is served on udp:// only"))?,
-        Some("udp") => service.datagrams.ok_or_else(|| format!("{name} is served on tcp:// and unix:// only"))?,
-        _ => return Err("a URL is written tcp://host:port, unix:///path or udp://host:port".to_owned()),
+        Some("tcp" | "tls" | "unix") => service.streams.ok_or_else(|| format!("{name} is served on udp:// only"))?,
+        Some("udp") => {
+            service.datagrams.ok_or_else(|| format!("{name} is served on tcp://, tls:// and unix:// only"))?
+        }
+        _ => {
+            let why = "a URL is written tcp://host:port, tls://host:port, unix:///path or udp://host:port";
+            return Err(why.to_owned());
+        }
     };
     Ok(Listener { service, url: url.to_owned(), add })
 }
@@ -125,6 +159,7 @@ fn netcat(address: &Address) -> String {
     match address {
         Address::Tcp(address) => format!("nc {} {}", reachable(address.ip()), address.port()),
         Address::Udp(address) => format!("nc -u -w1 {} {}", reachable(address.ip()), address.port()),
+        Address::Tls(address) => format!("openssl s_client -quiet -connect {}", reachable_socket(*address)),
         Address::Unix(path) => format!("nc -U {}", quoted(&path.to_string_lossy())),
         _ => "nc".to_owned(),
     }
@@ -135,6 +170,7 @@ fn brief_netcat(address: &Address) -> String {
     let command = netcat(address);
     match command.strip_prefix("nc ") {
         Some(rest) if !command.contains("-w1") => format!("nc -w1 {rest}"),
+        None => format!("timeout 1 {command}"),
         _ => command,
     }
 }
@@ -146,6 +182,11 @@ fn reachable(ip: std::net::IpAddr) -> std::net::IpAddr {
         std::net::IpAddr::V6(ip) if ip.is_unspecified() => std::net::Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     }
+}
+
+/// The same, with the port.
+fn reachable_socket(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(reachable(address.ip()), address.port())
 }
 
 /// A word for the shell.
@@ -175,8 +216,8 @@ mod tests {
         for (text, why) in [
             ("echo", "SERVICE=URL"),
             ("mail=tcp://127.0.0.1:25", "echo, lines, frames, discard, redis and http"),
-            ("lines=udp://127.0.0.1:1", "lines is served on tcp:// and unix:// only"),
-            ("frames=udp://127.0.0.1:1", "frames is served on tcp:// and unix:// only"),
+            ("lines=udp://127.0.0.1:1", "lines is served on tcp://, tls:// and unix:// only"),
+            ("frames=udp://127.0.0.1:1", "frames is served on tcp://, tls:// and unix:// only"),
             ("echo=127.0.0.1:7000", "tcp://host:port"),
             ("echo=http://127.0.0.1:7000", "tcp://host:port"),
             ("", "SERVICE=URL"),
@@ -191,9 +232,13 @@ mod tests {
         assert_eq!(netcat(&address("tcp://127.0.0.1:7001")), "nc 127.0.0.1 7001");
         assert_eq!(netcat(&address("tcp://0.0.0.0:7001")), "nc 127.0.0.1 7001");
         assert_eq!(netcat(&address("tcp://[::]:7001")), "nc ::1 7001");
+        assert_eq!(netcat(&address("tls://0.0.0.0:7001")), "openssl s_client -quiet -connect 127.0.0.1:7001");
+        assert_eq!(netcat(&address("tls://[::1]:7001")), "openssl s_client -quiet -connect [::1]:7001");
         assert_eq!(netcat(&address("udp://127.0.0.1:7000")), "nc -u -w1 127.0.0.1 7000");
         assert_eq!(netcat(&address("unix:///run/it's here")), r"nc -U '/run/it'\''s here'");
         assert_eq!(brief_netcat(&address("unix:///run/a")), "nc -w1 -U /run/a");
+        let brief = "timeout 1 openssl s_client -quiet -connect 127.0.0.1:7002";
+        assert_eq!(brief_netcat(&address("tls://127.0.0.1:7002")), brief);
         assert_eq!(brief_netcat(&address("udp://127.0.0.1:7000")), "nc -u -w1 127.0.0.1 7000");
     }
 }

@@ -3,15 +3,16 @@
 use gannet::Address;
 use gannet_redis::Redis;
 
-use super::{Entry, quoted, reachable};
+use super::{Entry, listen, quoted, reachable};
+use crate::tls::Protocol;
 
 pub(super) static ENTRY: Entry = Entry {
     name: "redis",
-    about: "a store for Redis clients, in memory only (tcp, unix)",
+    about: "a store for Redis clients, in memory only (tcp, tls, unix)",
     defaults: &["tcp://127.0.0.1:6380"],
     streams: Some(|engine, url, settings| {
         let (server, number) = (settings.redis.clone(), settings.redis.add_listener());
-        engine.listen(url, move || Redis::new(server.clone()).at(number))
+        listen(engine, url, settings, Protocol::Unnamed, move || Redis::new(server.clone()).at(number))
     }),
     datagrams: None,
     try_it: redis_cli,
@@ -21,6 +22,9 @@ pub(super) static ENTRY: Entry = Entry {
 fn redis_cli(address: &Address) -> String {
     match address {
         Address::Tcp(address) => format!("redis-cli -h {} -p {} ping", reachable(address.ip()), address.port()),
+        Address::Tls(address) => {
+            format!("redis-cli --tls --insecure -h {} -p {} ping", reachable(address.ip()), address.port())
+        }
         Address::Unix(path) => format!("redis-cli -s {} ping", quoted(&path.to_string_lossy())),
         _ => "redis-cli ping".to_owned(),
     }

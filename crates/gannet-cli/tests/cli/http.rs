@@ -91,29 +91,65 @@ fn a_browser_runs_the_script_and_the_style_of_the_page_and_nothing_else() {
     }
 }
 
+/// Asks for WebSocket, with further fields, and gives the head of the answer.
+fn upgrade(client: &mut Stream, more: &str) -> String {
+    write!(
+        client,
+        "GET /ws/echo HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n"
+    )
+    .expect("it is taken");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        client.read_exact(&mut byte).expect("a head");
+        head.extend(byte);
+    }
+    let head = String::from_utf8(head).expect("text");
+    assert!(head.starts_with("HTTP/1.1 101 ") && head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
+    head
+}
+
+/// "Hello" of RFC 6455 §5.7, masked, and as it comes back.
+const HELLO: (&[u8], &[u8]) = (b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", b"\x81\x05Hello");
+
 #[test]
 fn a_websocket_client_gets_its_messages_back() {
     for driver in drivers() {
         let server = Server::serve(driver, &[HTTP]);
         let mut client = server.connect("http");
-        client
-            .write_all(
-                b"GET /ws/echo HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                  Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-            )
-            .expect("it is taken");
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            client.read_exact(&mut byte).expect("a head");
-            head.extend(byte);
-        }
-        let head = String::from_utf8(head).expect("text");
-        assert!(head.starts_with("HTTP/1.1 101 ") && head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
-        // "Hello" of RFC 6455 §5.7, and a close frame with code 1000.
-        client.ask(b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", b"\x81\x05Hello");
+        upgrade(&mut client, "");
+        client.ask(HELLO.0, HELLO.1);
+        // A close frame with code 1000.
         client.ask(b"\x88\x82\0\0\0\0\x03\xe8", b"\x88\x02\x03\xe8");
         assert_eq!(client.rest(), b"");
+    }
+}
+
+#[test]
+fn messages_of_websocket_are_compressed_where_both_sides_want_that() {
+    const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
+    for driver in drivers() {
+        let plain = Server::serve(driver, &[HTTP]);
+        let mut client = plain.connect("http");
+        let head = upgrade(&mut client, OFFER);
+        assert!(!head.contains("Sec-WebSocket-Extensions"), "{head}");
+        client.ask(HELLO.0, HELLO.1);
+        let server = Server::serve(driver, &[HTTP, "--websocket-deflate"]);
+        let mut client = server.connect("http");
+        upgrade(&mut client, "");
+        client.ask(HELLO.0, HELLO.1);
+        let mut client = server.connect("http");
+        let head = upgrade(&mut client, OFFER);
+        // Neither side keeps a window between two messages.
+        let agreed = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+        assert!(head.contains(&format!("Sec-WebSocket-Extensions: {agreed}\r\n")), "{head}");
+        // The same of RFC 7692 §7.2.3.1, twice, since each begins anew.
+        for _ in 0..2 {
+            client.ask(b"\xc1\x87\0\0\0\0\xf2\x48\xcd\xc9\xc9\x07\0", b"\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\0");
+        }
+        // Some may come as they are, and are answered compressed all the same.
+        client.ask(HELLO.0, b"\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\0");
     }
 }
 

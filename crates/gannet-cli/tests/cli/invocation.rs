@@ -5,7 +5,7 @@ use std::net::{TcpListener, UdpSocket};
 use crate::server::{Ended, Server, drivers, gannet, gannet_by_shell};
 
 /// Runs the binary with arguments that make it end.
-fn fails(arguments: &[&str]) -> Ended {
+pub(crate) fn fails(arguments: &[&str]) -> Ended {
     match Server::run(gannet(arguments)) {
         Ok(server) => panic!("{arguments:?} was taken: {:#?}", server.banner()),
         Err(ended) => ended,
@@ -13,7 +13,7 @@ fn fails(arguments: &[&str]) -> Ended {
 }
 
 /// What it says on standard error, which has to be one line and to be the only thing it says.
-fn only_line(ended: &Ended) -> &str {
+pub(crate) fn only_line(ended: &Ended) -> &str {
     let [line] = &ended.stderr[..] else { panic!("more or less than a line: {ended:#?}") };
     assert!(ended.stdout.is_empty() && line.starts_with("gannet: "), "{ended:#?}");
     line
@@ -27,8 +27,11 @@ fn wrong_usage_is_answered_with_one_line_and_status_2() {
         (&["serve", "--listen"], "'--listen <SERVICE=URL>'"),
         (&["serve", "--listen", "echo"], "SERVICE=URL, for example"),
         (&["serve", "--listen", "mail=tcp://127.0.0.1:0"], "there are echo, lines, frames, discard, redis and http"),
-        (&["serve", "--listen", "lines=udp://127.0.0.1:0"], "lines is served on tcp:// and unix:// only"),
-        (&["serve", "--listen", "echo=ftp://127.0.0.1:0"], "tcp://host:port, unix:///path or udp://host:port"),
+        (&["serve", "--listen", "lines=udp://127.0.0.1:0"], "lines is served on tcp://, tls:// and unix:// only"),
+        (
+            &["serve", "--listen", "echo=ftp://127.0.0.1:0"],
+            "tcp://host:port, tls://host:port, unix:///path or udp://host:port",
+        ),
         (&["serve", "--listen", "echo=tcp://127.0.0.1"], "the port is missing"),
         (&["serve", "--listen", "echo=tcp://127.0.0.1:70000"], "not a port"),
         (&["serve", "--listen", "echo=tcp://::1:7000"], "brackets"),

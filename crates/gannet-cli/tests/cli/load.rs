@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::server::{Folder, Server, drivers, gannet, gannet_by_shell};
 
-fn load(scenario: &str, url: &str, options: &[&str]) -> Output {
+pub(crate) fn load(scenario: &str, url: &str, options: &[&str]) -> Output {
     gannet(&[&["load", scenario, url], options].concat()).output().expect("the binary starts")
 }
 
@@ -25,7 +25,7 @@ fn valid(mut run: impl FnMut() -> Output) -> Output {
 }
 
 /// The report of a run that writes it as JSON, and how it exited.
-fn report(scenario: &str, url: &str, options: &[&str], folder: &Folder) -> (Value, Option<i32>) {
+pub(crate) fn report(scenario: &str, url: &str, options: &[&str], folder: &Folder) -> (Value, Option<i32>) {
     let file = folder.path("report.json");
     let json = ["--json", file.to_str().expect("a plain path"), "--quiet"];
     let output = load(scenario, url, &[options, &json].concat());

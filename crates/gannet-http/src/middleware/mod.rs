@@ -7,13 +7,13 @@
 //! | [`HandlerTime`] | how long handlers take, of a sample of requests |
 //! | [`Recover`] | a panic of a handler becomes a 500 |
 //! | [`Cors`] | lets pages of other origins read answers |
-//! | [`Bearer`] | asks for a token |
 //! | [`RateLimit`] | bounds how many requests a client may make |
+//! | [`Bearer`] | asks for a token |
 //! | [`Gzip`] | compresses responses |
 //! | [`Timeout`] | sets how long responses may take that come later or piece by piece |
 //!
 //! In this order they do what one expects: an answer to a panic has its name and its line in the log, and the check of a
-//! browser that knows no token yet is answered.
+//! browser that knows no token yet is answered; who tries tokens is held up.
 
 #[cfg(feature = "gzip")]
 mod accept_encoding;

@@ -33,7 +33,7 @@ impl<S: Scenario> Client<S> {
             record.counts.sent += u64::from(requests);
             record.counts.waiting += u64::from(requests);
             if let Mode::Open { .. } = self.plan.mode {
-                record.late_ns.saturating_record_n(now_ns.saturating_sub(intended_ns), u64::from(requests));
+                record.times.late_ns.saturating_record_n(now_ns.saturating_sub(intended_ns), u64::from(requests));
             }
         }
         let first = session.answered + u64::from(session.outstanding);
@@ -77,9 +77,9 @@ impl<S: Scenario> Client<S> {
         }
         record.counts.answered += answers;
         record.counts.waiting -= answers;
-        record.service_ns.saturating_record_n(service_ns, answers);
+        record.times.service_ns.saturating_record_n(service_ns, answers);
         if is_open {
-            record.response_ns.saturating_record_n(response_ns, answers);
+            record.times.response_ns.saturating_record_n(response_ns, answers);
         }
     }
 

@@ -139,12 +139,12 @@ impl Times {
 
     fn histogram(self, results: &Results) -> &Histogram<u64> {
         match self {
-            Self::Response => &results.response_ns,
-            Self::Service => &results.service_ns,
-            Self::Late => &results.late_ns,
-            Self::Connect => &results.connect_ns,
-            Self::Handshake => &results.handshake_ns,
-            Self::Upgrade => &results.upgrade_ns,
+            Self::Response => &results.times.response_ns,
+            Self::Service => &results.times.service_ns,
+            Self::Late => &results.times.late_ns,
+            Self::Connect => &results.times.connect_ns,
+            Self::Handshake => &results.times.handshake_ns,
+            Self::Upgrade => &results.times.upgrade_ns,
         }
     }
 

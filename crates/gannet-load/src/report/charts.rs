@@ -84,14 +84,14 @@ fn moment(seconds: &[Second], measured_s: (f64, f64)) -> Moment {
 }
 
 fn by_percentile(results: &Results) -> Plot {
-    let longest = results.response_ns.len().max(results.service_ns.len());
+    let longest = results.times.response_ns.len().max(results.times.service_ns.len());
     let nines = (longest.max(1) as f64).log10().clamp(2.0, NINES_MAX);
     let mut lines =
-        vec![Line { name: "service time", class: "second", points: percentiles(&results.service_ns, nines) }];
+        vec![Line { name: "service time", class: "second", points: percentiles(&results.times.service_ns, nines) }];
     if results.is_open_loop() {
         lines.insert(
             0,
-            Line { name: "response time", class: "first", points: percentiles(&results.response_ns, nines) },
+            Line { name: "response time", class: "first", points: percentiles(&results.times.response_ns, nines) },
         );
     }
     let times = results.latency_ns();

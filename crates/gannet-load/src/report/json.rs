@@ -130,6 +130,8 @@ pub struct Connections {
     pub failed: u64,
     /// The same by reason.
     pub failed_by_reason: BTreeMap<String, u64>,
+    /// What the first of them said whose reason (`tls`, `other`) does not say all; null where there is none such.
+    pub first_failure: Option<String>,
     /// That were up and ended before the run did.
     pub lost: u64,
     /// The same by reason.
@@ -257,10 +259,11 @@ impl From<&Results> for Document {
                 up: results.connections.up,
                 failed: results.failed(),
                 failed_by_reason: by_name(&results.connections.failed),
+                first_failure: results.connections.first_failure.clone(),
                 lost: results.lost(),
                 lost_by_reason: by_name(&results.connections.lost),
                 reopened: results.connections.reopened,
-                handshakes_full: results.handshake_ns.len().saturating_sub(results.connections.resumed),
+                handshakes_full: results.times.handshake_ns.len().saturating_sub(results.connections.resumed),
                 handshakes_resumed: results.connections.resumed,
             },
             requests: Requests {
@@ -281,12 +284,12 @@ impl From<&Results> for Document {
             },
             errors: results.errors(),
             rate: Rate { per_second: results.rate_per_second() },
-            response_ns: open.then(|| Times::from(&results.response_ns)),
-            service_ns: Times::from(&results.service_ns),
-            late_ns: open.then(|| Times::from(&results.late_ns)),
-            connect_ns: Times::from(&results.connect_ns),
-            handshake_ns: (!results.handshake_ns.is_empty()).then(|| Times::from(&results.handshake_ns)),
-            upgrade_ns: (!results.upgrade_ns.is_empty()).then(|| Times::from(&results.upgrade_ns)),
+            response_ns: open.then(|| Times::from(&results.times.response_ns)),
+            service_ns: Times::from(&results.times.service_ns),
+            late_ns: open.then(|| Times::from(&results.times.late_ns)),
+            connect_ns: Times::from(&results.times.connect_ns),
+            handshake_ns: (!results.times.handshake_ns.is_empty()).then(|| Times::from(&results.times.handshake_ns)),
+            upgrade_ns: (!results.times.upgrade_ns.is_empty()).then(|| Times::from(&results.times.upgrade_ns)),
             hold: results.hold.map(|hold| Hold { lasted_s: hold.lasted.as_secs_f64(), up: hold.up, lost: hold.lost }),
             server: results
                 .server

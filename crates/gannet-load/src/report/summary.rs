@@ -56,8 +56,8 @@ pub(super) fn sections(results: &Results) -> Vec<Section> {
 
 /// The table of latencies, from the median to the maximum, and the mean.
 pub(super) fn latencies(results: &Results) -> Vec<LatencyRow> {
-    let response = &results.response_ns;
-    let service = &results.service_ns;
+    let response = &results.times.response_ns;
+    let service = &results.times.service_ns;
     let has_response = results.is_open_loop() && !response.is_empty();
     let row = |name, response_ns: u64, service_ns: u64| LatencyRow {
         name,
@@ -158,17 +158,20 @@ fn connections(results: &Results) -> Section {
             ),
             ("failed", by_reason(results.failed(), &connections.failed)),
             ("lost", by_reason(results.lost(), &connections.lost)),
-            ("time to connect", took(&results.connect_ns)),
+            ("time to connect", took(&results.times.connect_ns)),
         ],
     };
-    if !results.handshake_ns.is_empty() {
+    if let Some(why) = &connections.first_failure {
+        section.rows.insert(2, ("first failure", why.clone()));
+    }
+    if !results.times.handshake_ns.is_empty() {
         let resumed = connections.resumed;
-        let full = results.handshake_ns.len().saturating_sub(resumed);
-        section.rows.push(("tls handshake", took(&results.handshake_ns)));
+        let full = results.times.handshake_ns.len().saturating_sub(resumed);
+        section.rows.push(("tls handshake", took(&results.times.handshake_ns)));
         section.rows.push(("handshakes", format!("{} full, {} resumed", units::count(full), units::count(resumed))));
     }
-    if !results.upgrade_ns.is_empty() {
-        section.rows.push(("time to upgrade", took(&results.upgrade_ns)));
+    if !results.times.upgrade_ns.is_empty() {
+        section.rows.push(("time to upgrade", took(&results.times.upgrade_ns)));
     }
     if connections.reopened > 0 {
         let reopened =
@@ -221,7 +224,7 @@ fn requests(results: &Results) -> Section {
         rows.insert(1, ("statuses", statuses(&requests.statuses)));
     }
     if results.is_open_loop() {
-        let late = &results.late_ns;
+        let late = &results.times.late_ns;
         let late = if late.is_empty() {
             NOT_MEASURED.to_owned()
         } else {

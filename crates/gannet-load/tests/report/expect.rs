@@ -91,7 +91,7 @@ fn what_holds_is_met() {
 #[test]
 fn what_does_not_hold_says_what_was_measured_and_by_how_much_it_missed() {
     let mut results = sample::closed();
-    results.service_ns = sample::times([7_200_000]);
+    results.times.service_ns = sample::times([7_200_000]);
     results.connections.lost = vec![("reset".to_owned(), 3)];
     let expected = [
         ("p99<5ms", "p99 was 7.2 ms (service time), expected < 5 ms: 2.2 ms over"),

@@ -17,6 +17,7 @@ fn the_fields_that_programs_rely_on_are_where_they_are_documented() {
     assert_eq!(value["asked"]["loop"], "open");
     assert_eq!(value["connections"]["opened"], 1_000);
     assert_eq!(value["connections"]["failed"], 5);
+    assert_eq!(value["connections"]["first_failure"], Value::Null);
     assert_eq!(value["connections"]["lost_by_reason"]["reset"], 3);
     assert_eq!(value["errors"], 7);
     assert_eq!(value["rate"]["per_second"], 10_000.0);
@@ -32,6 +33,7 @@ fn the_fields_that_programs_rely_on_are_where_they_are_documented() {
 fn statuses_are_counted_by_class_and_by_code() {
     let value = parsed(&sample::statuses());
     assert_eq!(value["connections"]["reopened"], 1_234);
+    assert_eq!(value["connections"]["first_failure"], "the server's certificate has expired");
     assert_eq!(value["requests"]["answers_by_class"], serde_json::json!({ "2xx": 99_990, "4xx": 9, "5xx": 1 }));
     assert_eq!(value["requests"]["answers_by_status"]["204"], 990);
     assert_eq!(value["seconds"][0]["answers_by_class"], serde_json::json!([9_987, 0, 2, 1]));

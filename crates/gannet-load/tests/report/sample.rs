@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gannet_load::results::{Asked, Connections, Hold, Requests, Results, Second, ServerUsage};
+use gannet_load::results::{Asked, Connections, Histograms, Hold, Requests, Results, Second, ServerUsage};
 use hdrhistogram::Histogram;
 
 pub const MS: u64 = 1_000_000;
@@ -34,12 +34,7 @@ pub fn nothing() -> Results {
         ramped: Duration::from_millis(200),
         connections: Connections::default(),
         requests: Requests::default(),
-        response_ns: times([]),
-        service_ns: times([]),
-        late_ns: times([]),
-        connect_ns: times([]),
-        handshake_ns: times([]),
-        upgrade_ns: times([]),
+        times: Histograms::default(),
         hold: None,
         seconds: Vec::new(),
         server: None,
@@ -57,8 +52,8 @@ pub fn closed() -> Results {
     results.requests.answered = 100_000;
     results.requests.bytes_out = 6_400_000;
     results.requests.bytes_in = 6_400_000;
-    results.service_ns = times((1..=100).map(|ms| ms * MS));
-    results.connect_ns = times([50_000, 60_000, 70_000]);
+    results.times.service_ns = times((1..=100).map(|ms| ms * MS));
+    results.times.connect_ns = times([50_000, 60_000, 70_000]);
     results
 }
 
@@ -74,12 +69,12 @@ pub fn stalled() -> Results {
     results.requests.unanswered = 12;
     results.requests.errors = vec![("lost_with_connection".to_owned(), 7)];
     let quick = |i: u64| 60_000 + i * 7_919 % 90_000;
-    results.service_ns = times((0..100_000).map(|i| quick(i) + i % 1_000 / 999 * 2_000 * MS));
-    results.response_ns = times((0..100_000).map(|i| match i {
+    results.times.service_ns = times((0..100_000).map(|i| quick(i) + i % 1_000 / 999 * 2_000 * MS));
+    results.times.response_ns = times((0..100_000).map(|i| match i {
         0..20_000 => 2_000 * MS - i * 100_000 + quick(i),
         _ => quick(i),
     }));
-    results.late_ns = times((0..100_000).map(|i| 500 + i % 20_000));
+    results.times.late_ns = times((0..100_000).map(|i| 500 + i % 20_000));
     results.seconds = (1..=12)
         .map(|i| {
             let stands = (6..=7).contains(&i);
@@ -112,9 +107,11 @@ pub fn statuses() -> Results {
     let mut results = stalled();
     results.asked.scenario = "http".to_owned();
     results.connections.reopened = 1_234;
-    results.upgrade_ns = times([80_000, 90_000]);
-    results.handshake_ns = times([700_000, 900_000, 200_000]);
+    results.times.upgrade_ns = times([80_000, 90_000]);
+    results.times.handshake_ns = times([700_000, 900_000, 200_000]);
     results.connections.resumed = 1;
+    results.connections.failed = vec![("tls".to_owned(), 2)];
+    results.connections.first_failure = Some("the server's certificate has expired".to_owned());
     results.requests.statuses = vec![(200, 99_000), (204, 990), (404, 9), (503, 1)];
     for second in &mut results.seconds {
         second.classes = [second.answered, 0, 2, 1];

@@ -54,9 +54,11 @@ fn statuses_and_reopened_connections_are_said() {
     );
     assert!(line(&text, "tls handshake").contains("max 900"), "{text}");
     assert!(line(&text, "handshakes").ends_with("2 full, 1 resumed"), "{text}");
+    assert!(line(&text, "first failure").ends_with("  the server's certificate has expired"), "{text}");
     assert!(line(&text, "time to upgrade").contains("max 90"), "{text}");
     assert!(line(&text, "reopened").contains("1,234, after"), "{text}");
-    assert!(!gannet_load::report::text(&sample::stalled()).contains("statuses"));
+    let text = gannet_load::report::text(&sample::stalled());
+    assert!(!text.contains("statuses") && !text.contains("first failure"), "{text}");
 }
 
 #[test]

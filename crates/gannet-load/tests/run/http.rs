@@ -118,7 +118,7 @@ fn answers_of_every_framing_are_counted_in_both_loops() {
                 assert_clean(&results, path);
                 assert_eq!(results.requests.statuses, vec![(status, results.requests.answered)], "{results:?}");
                 assert_eq!(results.connections.reopened, 0, "{results:?}");
-                assert_eq!(results.response_ns.is_empty(), rate.is_none(), "{results:?}");
+                assert_eq!(results.times.response_ns.is_empty(), rate.is_none(), "{results:?}");
             }
         }
     }
@@ -173,7 +173,7 @@ fn without_keep_alive_each_request_has_a_connection_of_its_own() {
             assert!(last.lock().expect("nobody panicked").contains("Connection: close"));
             // All of them and those of the warm-up; at the end each waits on a new one.
             assert!(results.connections.reopened >= results.requests.answered, "{results:?}");
-            assert_eq!(results.connect_ns.len(), 20 + results.connections.reopened, "{results:?}");
+            assert_eq!(results.times.connect_ns.len(), 20 + results.connections.reopened, "{results:?}");
         }
     }
 }

@@ -77,7 +77,7 @@ fn a_closed_loop_counts_every_answer_and_has_no_response_times() {
         for (kind, target) in [(Kind::Echo, echo), (Kind::Lines, lines), (Kind::Frames, frames)] {
             let results = go(&config(kind, target, driver));
             assert_clean(&results, kind.name());
-            assert!(results.response_ns.is_empty() && results.late_ns.is_empty());
+            assert!(results.times.response_ns.is_empty() && results.times.late_ns.is_empty());
         }
     }
 }
@@ -94,8 +94,8 @@ fn an_open_loop_sends_what_its_schedule_says() {
         let wanted = 2_000.0 * results.measured.as_secs_f64();
         let sent = results.requests.sent as f64;
         assert!((wanted * 0.97..=wanted * 1.03).contains(&sent), "{sent} requests, {wanted} intended");
-        assert_eq!(results.response_ns.len(), results.requests.answered);
-        assert_eq!(results.late_ns.len(), results.requests.sent);
+        assert_eq!(results.times.response_ns.len(), results.requests.answered);
+        assert_eq!(results.times.late_ns.len(), results.requests.sent);
     }
 }
 
@@ -117,7 +117,7 @@ fn connections_are_opened_and_closed_again_and_again() {
         let results = go(&config(Kind::Connect, target, driver));
         assert!(results.connections.opened > 200, "{results:?}");
         assert!(results.connections.lost.is_empty() && results.requests.errors.is_empty(), "{results:?}");
-        assert!(results.connect_ns.len() == results.connections.opened);
+        assert!(results.times.connect_ns.len() == results.connections.opened);
     }
 }
 
@@ -216,7 +216,7 @@ fn clients_log_in_before_they_count_as_up() {
             config.login = Some(Login::text(&format!("I am {{n}}{}", "!".repeat(500))).unwrap());
             let results = go(&config);
             assert_clean(&results, kind.name());
-            assert_eq!(results.connect_ns.len(), 20);
+            assert_eq!(results.times.connect_ns.len(), 20);
         }
     }
 }
@@ -384,5 +384,8 @@ fn a_value_that_nobody_wrote_is_wrong_and_an_error_is_no_answer() {
     let results = go(&config);
     let [(kind, refused)] = &results.requests.errors[..] else { panic!("{results:?}") };
     assert_eq!((kind.as_str(), results.requests.sent), ("ERR", results.requests.answered + refused), "{results:?}");
-    assert!(results.requests.answered > 0 && results.service_ns.len() == results.requests.answered, "{results:?}");
+    assert!(
+        results.requests.answered > 0 && results.times.service_ns.len() == results.requests.answered,
+        "{results:?}"
+    );
 }

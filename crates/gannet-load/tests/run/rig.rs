@@ -65,6 +65,6 @@ pub fn assert_clean(results: &Results, what: &str) {
     assert!(results.requests.errors.is_empty(), "{what}: {results:?}");
     assert_eq!(results.requests.unanswered, 0, "{what}: {results:?}");
     assert_eq!(results.requests.sent, results.requests.answered, "{what}");
-    assert_eq!(results.service_ns.len(), results.requests.answered, "{what}");
+    assert_eq!(results.times.service_ns.len(), results.requests.answered, "{what}");
     assert!(results.requests.answered > 0, "{what}");
 }

@@ -40,8 +40,8 @@ fn every_scenario_goes_over_tls_and_its_handshakes_are_timed() {
         ] {
             let results = over_tls(kind, target, &client, driver);
             assert_clean(&results, kind.name());
-            assert_eq!((results.connect_ns.len(), results.handshake_ns.len()), (20, 20), "{results:?}");
-            assert!(results.handshake_ns.min() > 0 && results.asked.url.starts_with("tls://"), "{results:?}");
+            assert_eq!((results.times.connect_ns.len(), results.times.handshake_ns.len()), (20, 20), "{results:?}");
+            assert!(results.times.handshake_ns.min() > 0 && results.asked.url.starts_with("tls://"), "{results:?}");
         }
     }
 }
@@ -52,7 +52,7 @@ fn sessions_are_taken_up_again_unless_nobody_keeps_them() {
         let frames = || EchoFrames { wrong_after: u32::MAX, closes_after: u32::MAX };
         let (_server, target, client) = serve_tls(driver, frames);
         let results = over_tls(Kind::Connect, target.clone(), &client, driver);
-        let handshakes = results.handshake_ns.len();
+        let handshakes = results.times.handshake_ns.len();
         assert!(results.connections.resumed > handshakes / 2 && results.connections.failed.is_empty(), "{results:?}");
         let results = over_tls(Kind::Connect, target, &client.sessions(0), driver);
         assert!(results.connections.opened > 20 && results.connections.resumed == 0, "{results:?}");
@@ -66,10 +66,19 @@ fn a_handshake_that_fails_is_a_failed_connection_of_the_kind_tls() {
         let stranger = TlsClientConfig::new().ca(other.certificate_pem.as_bytes()).expect("the certificate");
         let (_server, target, client) = serve_tls(driver, || Echo);
         let (_plain, plain) = serve(driver, || Echo);
-        for (target, client) in [(target.clone(), &stranger), (plain, &client)] {
+        for (target, client, why) in [
+            (
+                target.clone(),
+                &stranger,
+                "a signature of the server's certificates is wrong: it may be of another CA of the same name",
+            ),
+            (plain, &client, "the server speaks no TLS: it sends back what it is sent"),
+        ] {
             let results = over_tls(Kind::Echo, target, client, driver);
             assert_eq!(results.connections.failed, vec![("tls".to_owned(), 20)], "{results:?}");
-            assert_eq!((results.connections.opened, results.handshake_ns.len()), (0, 0), "{results:?}");
+            assert_eq!((results.connections.opened, results.times.handshake_ns.len()), (0, 0), "{results:?}");
+            let first = results.connections.first_failure.as_deref().unwrap_or_default();
+            assert!(first.starts_with(why), "{first:?}");
         }
         let any = stranger.dangerous_accept_any_certificate();
         assert_clean(&over_tls(Kind::Echo, target, &any, driver), "whoever it is");

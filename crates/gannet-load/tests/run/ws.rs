@@ -197,7 +197,7 @@ fn talking(path: &str, served: &Served, driver: DriverChoice) -> Config {
 
 fn assert_upgraded(results: &Results, what: &str) {
     assert_clean(results, what);
-    assert_eq!((results.connect_ns.len(), results.upgrade_ns.len()), (20, 20), "{what}: {results:?}");
+    assert_eq!((results.times.connect_ns.len(), results.times.upgrade_ns.len()), (20, 20), "{what}: {results:?}");
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn a_handshake_that_fails_is_a_failed_connection_with_its_reason() {
             let results = go(&talking(path, &served, driver));
             assert_eq!(results.connections.failed, vec![(reason.to_owned(), 20)], "{path}: {results:?}");
             assert_eq!((results.connections.opened, results.connections.up), (0, 0), "{path}: {results:?}");
-            assert!(results.connections.lost.is_empty() && results.upgrade_ns.is_empty(), "{path}: {results:?}");
+            assert!(results.connections.lost.is_empty() && results.times.upgrade_ns.is_empty(), "{path}: {results:?}");
             assert!(results.requests.errors.is_empty(), "{path}: {results:?}");
         }
     }
@@ -294,7 +294,7 @@ fn connections_that_hold_are_heard_from_at_each_ping_or_not_at_all() {
         assert_upgraded(&results, "pings");
         // Ten of each in a second, give or take one at either end, whatever else the server says.
         assert!((160..=240).contains(&results.requests.answered), "{results:?}");
-        assert_eq!(results.response_ns.len(), results.requests.answered);
+        assert_eq!(results.times.response_ns.len(), results.requests.answered);
         config.heartbeat = Duration::ZERO;
         let results = go(&config);
         assert_eq!(
@@ -319,9 +319,9 @@ fn messages_that_nobody_asked_for_are_counted_with_the_time_they_took_where_they
             // A hundred on each in a second, less by what a busy machine is late.
             assert!((500..=2_200).contains(&received), "{path}: {results:?}");
             assert_eq!((results.connections.up, results.requests.sent), (20, 0), "{path}: {results:?}");
-            assert!(results.requests.errors.is_empty() && results.response_ns.is_empty(), "{path}: {results:?}");
-            assert_eq!(results.service_ns.len(), if says_when { received } else { 0 }, "{path}: {results:?}");
-            assert!(results.service_ns.value_at_quantile(0.5) < 100_000_000, "{path}: {results:?}");
+            assert!(results.requests.errors.is_empty() && results.times.response_ns.is_empty(), "{path}: {results:?}");
+            assert_eq!(results.times.service_ns.len(), if says_when { received } else { 0 }, "{path}: {results:?}");
+            assert!(results.times.service_ns.value_at_quantile(0.5) < 100_000_000, "{path}: {results:?}");
         }
     }
 }

@@ -6,32 +6,35 @@ mod metrics;
 mod page;
 mod site;
 
-use std::sync::Arc;
-
 use gannet::Address;
 use gannet_http::middleware::Recover;
-use gannet_http::websocket::{Handler, Handshake, Socket};
+use gannet_http::websocket::{Handler, Handshake, Params, Socket};
 use gannet_http::{Cx, HttpService, RouteError, Router, Routes, decode};
 
 pub(crate) use self::site::Site;
-use super::{Entry, quoted, reachable};
+use super::{Entry, Settings, listen, quoted, reachable_socket};
+use crate::tls::Protocol;
 
 pub(super) static ENTRY: Entry = Entry {
     name: "http",
-    about: "a page that says what runs, its health and counters (tcp, unix)",
+    about: "a page that says what runs, its health and counters (tcp, tls, unix)",
     defaults: &["tcp://127.0.0.1:8080"],
     streams: Some(|engine, url, settings| {
-        let routes = routes(&settings.site).map_err(|error| gannet::Error::Setting(error.to_string()))?;
-        engine.listen(url, move || HttpService::new(&routes))
+        let routes = routes(settings).map_err(|error| gannet::Error::Setting(error.to_string()))?;
+        listen(engine, url, settings, Protocol::Http, move || HttpService::new(&routes))
     }),
     datagrams: None,
     try_it: curl,
     answer: "hello you",
 };
 
-fn routes(site: &Arc<Site>) -> Result<Routes, RouteError> {
-    let (shown, counted) = (site.clone(), site.clone());
-    let handshake = Handshake::new();
+fn routes(settings: &Settings) -> Result<Routes, RouteError> {
+    let (site, shown, counted) = (&settings.site, settings.site.clone(), settings.site.clone());
+    let mut handshake = Handshake::new();
+    if settings.websocket_deflate {
+        // An idle connection keeps no window.
+        handshake = handshake.deflate(Params::without_takeover());
+    }
     Router::new()
         .layer(site.times.clone())
         .layer(Recover)
@@ -55,16 +58,16 @@ fn hello(cx: &mut Cx<'_>) {
     }
 }
 
-/// Sends every WebSocket message back.
+/// Sends every WebSocket message back, compressed where that was agreed on.
 struct Echo;
 
 impl Handler for Echo {
     fn text(&mut self, text: &str, socket: &mut Socket<'_>) {
-        socket.text(text);
+        socket.compressed_text(text);
     }
 
     fn binary(&mut self, bytes: &[u8], socket: &mut Socket<'_>) {
-        socket.binary(bytes);
+        socket.compressed_binary(bytes);
     }
 }
 
@@ -79,10 +82,8 @@ fn ready(cx: &mut Cx<'_>) {
 
 fn curl(address: &Address) -> String {
     match address {
-        Address::Tcp(address) => {
-            let address = std::net::SocketAddr::new(reachable(address.ip()), address.port());
-            format!("curl http://{address}/hello/you")
-        }
+        Address::Tcp(address) => format!("curl http://{}/hello/you", reachable_socket(*address)),
+        Address::Tls(address) => format!("curl -k https://{}/hello/you", reachable_socket(*address)),
         Address::Unix(path) => {
             format!("curl --unix-socket {} http://localhost/hello/you", quoted(&path.to_string_lossy()))
         }

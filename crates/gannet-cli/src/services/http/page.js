@@ -22,7 +22,7 @@
 
   const clock = new EventSource("/sse/clock");
   clock.onopen = () => { at("sse-state").textContent = "connected"; };
-  clock.onmessage = (event) => { at("sse-clock").textContent = event.data; };
+  clock.addEventListener("tick", (event) => { at("sse-clock").textContent = event.data; });
   clock.onerror = () => {
     at("sse-state").textContent = clock.readyState === EventSource.CLOSED ? "closed" : "connecting again";
   };

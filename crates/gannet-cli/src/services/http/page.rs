@@ -15,7 +15,7 @@ const SCRIPT: &str = include_str!("page.js");
 /// What a browser may do for this page: run this script and this style, which are named by their SHA-256, and talk to
 /// this server; nothing else (Content Security Policy Level 3 §2.3.1). What would get into the page stays text.
 const POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-7/FbaybYHRyKOwUpXVZgLnst/v8aobun87dW5H8y4gc='; \
+    script-src 'sha256-vGsmyGLhA8hS1rXEpoycBLs+ulMgBeftFECCPIogn/k='; \
     style-src 'sha256-wb0aO2OJBR/jZ/1OXKunl+vDNBNA1sNeFx3jpe5HMKM='; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

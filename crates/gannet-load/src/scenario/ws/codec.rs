@@ -95,7 +95,7 @@ impl Codec for Conversation {
         }
     }
 
-    /// Writes a frame: the first part is [`head`], the others are its payload. Nothing of it is kept in between, so that
+    /// Writes a frame: the first part is `head`, the others are its payload. Nothing of it is kept in between, so that
     /// it is masked on its way into the outbox.
     fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), EncodeError> {
         let Some((&[opcode, a, b, c, d], payload)) = parts.split_first().map(|(head, rest)| (*head, rest)) else {

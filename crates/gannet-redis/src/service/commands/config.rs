@@ -116,7 +116,7 @@ pub(super) fn port(server: &Server) -> u16 {
 
 fn bind(server: &Server) -> String {
     let hosts = server.bound().iter().filter_map(|bound| match &bound.address {
-        Address::Tcp(address) => Some(address.ip().to_string()),
+        Address::Tcp(address) | Address::Tls(address) => Some(address.ip().to_string()),
         _ => None,
     });
     hosts.collect::<Vec<_>>().join(" ")

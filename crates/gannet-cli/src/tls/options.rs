@@ -1,0 +1,141 @@
+//! The options of TLS, and what is wrong with them.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use gannet_tls::{ClientAuthMode, TlsFiles, TlsVersion};
+
+/// What `tls://` listeners are served with.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "TLS")]
+pub(crate) struct TlsOptions {
+    /// The certificate chain of tls:// listeners as PEM; may be given many times, each with a --tls-key
+    ///
+    /// A client is shown the one that has the name it asks for (SNI), or else the first. It is read again when a file
+    /// changes, and on SIGHUP.
+    #[arg(long, value_name = "FILE", env = "GANNET_TLS_CERT")]
+    tls_cert: Vec<PathBuf>,
+
+    /// The private key of each --tls-cert as PEM, in the same order; may be the same file
+    #[arg(long, value_name = "FILE", env = "GANNET_TLS_KEY")]
+    tls_key: Vec<PathBuf>,
+
+    /// Ask clients for a certificate that one of these authorities issued
+    #[arg(long, value_name = "FILE", env = "GANNET_TLS_CLIENT_CA")]
+    tls_client_ca: Option<PathBuf>,
+
+    /// Whether a client without a certificate is refused, with --tls-client-ca [default: required]
+    #[arg(long, value_enum, env = "GANNET_TLS_CLIENT_AUTH")]
+    tls_client_auth: Option<ClientAuthName>,
+
+    /// A list of client certificates that were revoked, as PEM or DER; may be given many times, one for each authority
+    #[arg(long, value_name = "FILE", env = "GANNET_TLS_CRL")]
+    tls_crl: Vec<PathBuf>,
+
+    /// The oldest version of TLS that is accepted [default: 1.2]
+    #[arg(long, value_enum, env = "GANNET_TLS_MIN_VERSION")]
+    tls_min_version: Option<VersionName>,
+
+    /// Make a certificate for development, which nobody trusts: for localhost, and what tls:// listens on
+    #[arg(long, env = "GANNET_TLS_SELF_SIGNED")]
+    tls_self_signed: bool,
+}
+
+/// `--tls-client-auth`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ClientAuthName {
+    Optional,
+    Required,
+}
+
+/// `--tls-min-version`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum VersionName {
+    #[value(name = "1.2")]
+    V1_2,
+    #[value(name = "1.3")]
+    V1_3,
+}
+
+/// The options, where they fit together.
+#[derive(Debug)]
+pub(super) struct Settings {
+    /// All files; none has a certificate where that is made on the spot.
+    pub(super) files: TlsFiles,
+    pub(super) self_signed: bool,
+}
+
+impl TlsOptions {
+    /// Checks that they fit together and to the listeners; nothing where there is neither a listener nor an option.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, and what to do.
+    pub(super) fn settings(&self, has_listener: bool) -> Result<Option<Settings>, String> {
+        match (has_listener, self.any()) {
+            (false, None) => return Ok(None),
+            (false, Some(option)) => {
+                return Err(format!(
+                    "{option} is of no use without a tls:// listener; add one, as --listen http=tls://127.0.0.1:8443"
+                ));
+            }
+            (true, _) => {}
+        }
+        let (certificates, keys) = (&self.tls_cert, &self.tls_key);
+        if self.tls_self_signed && (!certificates.is_empty() || !keys.is_empty()) {
+            return Err("--tls-self-signed makes a certificate of its own; leave it out, or --tls-cert and --tls-key"
+                .to_owned());
+        }
+        if let Some(certificate) = certificates.get(keys.len()) {
+            let certificate = certificate.display();
+            return Err(format!("--tls-cert {certificate} has no --tls-key; give one for each, in the same order"));
+        }
+        if let Some(key) = keys.get(certificates.len()) {
+            return Err(format!("--tls-key {} has no --tls-cert; give one for each, in the same order", key.display()));
+        }
+        if certificates.is_empty() && !self.tls_self_signed {
+            return Err(
+                "tls:// needs a certificate: --tls-cert FILE and --tls-key FILE, or --tls-self-signed to try it"
+                    .to_owned(),
+            );
+        }
+        if self.tls_client_ca.is_none() {
+            if self.tls_client_auth.is_some() {
+                return Err("--tls-client-auth needs to know whom to trust; add --tls-client-ca FILE".to_owned());
+            }
+            if !self.tls_crl.is_empty() {
+                return Err("--tls-crl is for certificates of clients; add --tls-client-ca FILE".to_owned());
+            }
+        }
+        let files = TlsFiles {
+            identities: certificates.iter().cloned().zip(keys.iter().cloned()).collect(),
+            client_ca: self.tls_client_ca.clone(),
+            client_auth: match self.tls_client_auth {
+                Some(ClientAuthName::Optional) => ClientAuthMode::Optional,
+                Some(ClientAuthName::Required) | None => ClientAuthMode::Required,
+            },
+            crls: self.tls_crl.clone(),
+            min_version: match self.tls_min_version {
+                Some(VersionName::V1_3) => TlsVersion::V1_3,
+                Some(VersionName::V1_2) | None => TlsVersion::V1_2,
+            },
+            // That is for each service to say.
+            alpn: Vec::new(),
+        };
+        Ok(Some(Settings { files, self_signed: self.tls_self_signed }))
+    }
+
+    /// One that was given.
+    fn any(&self) -> Option<&'static str> {
+        let given = [
+            ("--tls-cert", !self.tls_cert.is_empty()),
+            ("--tls-key", !self.tls_key.is_empty()),
+            ("--tls-client-ca", self.tls_client_ca.is_some()),
+            ("--tls-client-auth", self.tls_client_auth.is_some()),
+            ("--tls-crl", !self.tls_crl.is_empty()),
+            ("--tls-min-version", self.tls_min_version.is_some()),
+            ("--tls-self-signed", self.tls_self_signed),
+        ];
+        given.into_iter().find(|(_, given)| *given).map(|(name, _)| name)
+    }
+}

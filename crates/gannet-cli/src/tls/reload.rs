@@ -1,0 +1,157 @@
+//! Certificates are read again when a file of theirs changes, and on SIGHUP. All of it happens on threads of its own: no
+//! reactor waits for a file.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::SIGHUP;
+use signal_hook::iterator::{Handle, Signals};
+
+use super::Tls;
+use super::watch::{Seen, Watch};
+
+/// Whoever renews a certificate writes several files: they are read when nothing has happened for so long.
+const QUIET: Duration = Duration::from_millis(300);
+
+/// They are read after so long even if something always happens, as in a folder with much else in it.
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// The threads that reload, until this is dropped.
+pub(crate) struct Reloads {
+    signals: Option<Handle>,
+    threads: Vec<JoinHandle<()>>,
+    bell: Bell,
+}
+
+/// Wakes the thread that reloads. It has room for one ring: who rings twice is answered once.
+#[derive(Clone)]
+struct Bell {
+    wake: SyncSender<()>,
+    /// SIGHUP came: everything is read again, changed or not.
+    asked: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Bell {
+    fn ring(&self) {
+        // Where it is full, it will be answered.
+        let _ = self.wake.try_send(());
+    }
+}
+
+impl Reloads {
+    /// Begins to watch. Without TLS, SIGHUP is only logged. What cannot be watched is said in the log.
+    pub(crate) fn start(tls: Option<Tls>) -> Self {
+        let (wake, woken) = sync_channel(1);
+        let bell = Bell { wake, asked: Arc::default(), stop: Arc::default() };
+        let mut reloads = Self { signals: None, threads: Vec::new(), bell: bell.clone() };
+        let body = move || answer(tls.as_ref(), &bell, &woken);
+        match Builder::new().name("gannet-reload".to_owned()).spawn(body) {
+            Ok(thread) => reloads.threads.push(thread),
+            Err(error) => tracing::warn!(%error, "no thread to reload with: certificates stay as they are"),
+        }
+        let bell = reloads.bell.clone();
+        let watching = Signals::new([SIGHUP]).and_then(|mut signals| {
+            let handle = signals.handle();
+            let body = move || {
+                for _ in signals.forever() {
+                    bell.asked.store(true, Ordering::Release);
+                    bell.ring();
+                }
+            };
+            Builder::new().name("gannet-hangup".to_owned()).spawn(body).map(|thread| (handle, thread))
+        });
+        match watching {
+            Ok((handle, thread)) => {
+                reloads.signals = Some(handle);
+                reloads.threads.push(thread);
+            }
+            Err(error) => tracing::warn!(%error, "SIGHUP cannot be handled"),
+        }
+        reloads
+    }
+}
+
+impl Drop for Reloads {
+    fn drop(&mut self) {
+        self.bell.stop.store(true, Ordering::Release);
+        self.bell.ring();
+        if let Some(signals) = &self.signals {
+            signals.close();
+        }
+        for thread in self.threads.drain(..) {
+            // It has nothing to report: a panic there was printed when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Reloads when it is asked to, until it is stopped.
+fn answer(tls: Option<&Tls>, bell: &Bell, woken: &Receiver<()>) {
+    let mut watch = tls.and_then(|tls| watch(tls, bell));
+    let mut seen = tls.map(|tls| tls.seen.clone());
+    if watch.is_some() {
+        // They are watched from the first look on, which also sees what has changed since they were read.
+        bell.ring();
+    }
+    // The ring that goes with a stop may have been heard while waiting for quiet: so it is looked for before and after.
+    while !bell.stop.load(Ordering::Acquire) && woken.recv().is_ok() && !bell.stop.load(Ordering::Acquire) {
+        let mut asked = bell.asked.swap(false, Ordering::AcqRel);
+        if !asked {
+            wait_for_quiet(bell, woken);
+            asked = bell.asked.swap(false, Ordering::AcqRel);
+        }
+        let Some(tls) = tls else {
+            if asked {
+                tracing::info!("SIGHUP: nothing to reload, because nothing is served with TLS");
+            }
+            continue;
+        };
+        if let Some(watch) = &mut watch
+            // What is being replaced right now may be gone between a look and the next: then there is something else.
+            && let Err(error) = watch.renew().or_else(|_| watch.renew())
+        {
+            tracing::warn!(%error, "not all files of TLS are watched: reload with SIGHUP");
+        }
+        let now = Some(Seen::of(&tls.paths));
+        if asked || now != seen {
+            seen = now;
+            reload(tls);
+        }
+    }
+}
+
+/// Waits until nothing has happened for a while, or for too long, or something that is not to wait.
+#[allow(clippy::disallowed_methods)] // How long files are in motion: no reactor and no service sees it.
+fn wait_for_quiet(bell: &Bell, woken: &Receiver<()>) {
+    let began = Instant::now();
+    while began.elapsed() < LONGEST && !bell.asked.load(Ordering::Acquire) && !bell.stop.load(Ordering::Acquire) {
+        if woken.recv_timeout(QUIET) == Err(RecvTimeoutError::Timeout) {
+            return;
+        }
+    }
+}
+
+fn reload(tls: &Tls) {
+    let files = tls.paths.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
+    if files.is_empty() {
+        tracing::info!("SIGHUP: nothing to reload, because the certificate was made at the start");
+        return;
+    }
+    match tls.reload() {
+        Ok(certificates) => tracing::info!(files, certificates, "TLS reloaded: new connections are served with it"),
+        Err(error) => tracing::error!(%error, "TLS not reloaded, what was served before is served on"),
+    }
+}
+
+fn watch(tls: &Tls, bell: &Bell) -> Option<Watch> {
+    if tls.paths.is_empty() {
+        return None;
+    }
+    let bell = bell.clone();
+    let started = Watch::new(tls.paths.clone(), move || bell.ring());
+    started.inspect_err(|error| tracing::warn!(%error, "the files of TLS are not watched: reload with SIGHUP")).ok()
+}
