@@ -60,8 +60,13 @@ impl Server {
 
     /// Bytes that it received so far by its own count, where it is floor-epoll.
     pub fn received(&mut self) -> io::Result<u64> {
+        self.ask()?.parse().map_err(io::Error::other)
+    }
+
+    /// What it says when it is asked, where it is one that answers.
+    pub fn ask(&mut self) -> io::Result<String> {
         writeln!(self.input)?;
-        self.line()?.parse().map_err(io::Error::other)
+        self.line()
     }
 
     /// Reads what it says until it says that it listens, or says no more.

@@ -1,15 +1,17 @@
 //! The engine as a subject: one reactor, one service, no options.
 
 use std::io;
+use std::sync::Arc;
 
 use gannet::proto::{LengthPrefixed, Lines, Raw};
-use gannet::{Context, DriverChoice, Engine, Group, Refused, Service};
+use gannet::{Context, DriverChoice, Engine, Filters, Group, Refused, Running, Service};
 use gannet_redis::{Options, Redis, Server};
 
 use crate::floor::broadcast::PAYLOAD;
 use crate::subject::Ready;
 
-struct Echo;
+/// Answers bytes with the same bytes.
+pub struct Echo;
 
 impl Service for Echo {
     type Codec = Raw;
@@ -119,10 +121,25 @@ fn serve_on<S: Service>(
 ) -> io::Result<()> {
     let engine = Engine::new().reactors(reactors).driver(driver);
     let engine = engine.listen(&format!("tcp://127.0.0.1:{port}"), factory).map_err(io::Error::other)?;
-    let running = engine.start().map_err(|error| match error {
-        gannet::Error::Listen { error, .. } => error,
-        error => io::Error::other(error),
-    })?;
+    let running = start(engine)?;
     ready.announce(port)?;
     running.join().map_err(io::Error::other)
+}
+
+/// Starts one reactor whose connections have a filter each.
+pub fn start_filtered<S: Service>(
+    port: u16,
+    driver: DriverChoice,
+    filters: Arc<dyn Filters>,
+    factory: impl Fn() -> S + Send + Sync + 'static,
+) -> io::Result<Running> {
+    let engine = Engine::new().reactors(1).driver(driver);
+    start(engine.listen_filtered(&format!("tcp://127.0.0.1:{port}"), filters, factory).map_err(io::Error::other)?)
+}
+
+fn start(engine: Engine) -> io::Result<Running> {
+    engine.start().map_err(|error| match error {
+        gannet::Error::Listen { error, .. } => error,
+        error => io::Error::other(error),
+    })
 }

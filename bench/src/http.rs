@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use gannet::DriverChoice;
-use gannet_http::{HttpService, Router};
+use gannet_http::{HttpService, Router, Routes};
 
 use crate::engine;
 use crate::socket::{self, Blocking};
 use crate::subject::Ready;
+use crate::tls::{self, Key, Pem};
 
 /// What `GET /` is answered with.
 pub const BODY: &str = "hello, world\n";
@@ -24,8 +25,13 @@ const NGINX: &str = "nginx";
 
 /// `GET /` on the server.
 pub fn home(port: u16, ready: Ready, driver: DriverChoice) -> io::Result<()> {
-    let routes = Router::new().get("/", |cx| cx.text(BODY)).build().map_err(io::Error::other)?;
+    let routes = home_routes()?;
     engine::serve(port, ready, driver, move || HttpService::new(&routes))
+}
+
+/// `GET /`.
+pub fn home_routes() -> io::Result<Routes> {
+    Router::new().get("/", |cx| cx.text(BODY)).build().map_err(io::Error::other)
 }
 
 /// So many routes with two parameters, one of which is in the response.
@@ -54,12 +60,25 @@ pub fn path(route: usize, user: &str, page: &str) -> String {
 ///
 /// `_ready` stays unsaid, since its own log says when it listens.
 pub fn nginx(port: u16, _ready: Ready) -> io::Result<()> {
+    become_nginx(port, None)
+}
+
+/// The same by TLS, with a certificate and its key.
+pub fn nginx_tls(port: u16, _ready: Ready) -> io::Result<()> {
+    become_nginx(port, Some(tls::pem(Key::Ecdsa)?))
+}
+
+fn become_nginx(port: u16, certificate: Option<Pem>) -> io::Result<()> {
     // It would try for seconds to have its port and end like after any other failure; here the parent learns of it.
     drop(socket::listen(port, Blocking::Yes)?);
     let home = nginx_home(std::process::id());
     fs::create_dir_all(&home)?;
     let config = home.join("nginx.conf");
-    fs::write(&config, nginx_config(port))?;
+    if let Some(Pem { certificate, key }) = &certificate {
+        fs::write(home.join("certificate.pem"), certificate)?;
+        fs::write(home.join("key.pem"), key)?;
+    }
+    fs::write(&config, nginx_config(port, certificate.is_some()))?;
     let mut command = Command::new(NGINX);
     // Its log is read by the parent until it says that it listens.
     command.arg("-e").arg("stderr").arg("-p").arg(&home).arg("-c").arg(&config).stderr(Stdio::from(io::stdout()));
@@ -76,7 +95,13 @@ fn nginx_home(pid: u32) -> PathBuf {
     std::env::temp_dir().join(format!("gannet-bench-nginx-{pid}"))
 }
 
-fn nginx_config(port: u16) -> String {
+fn nginx_config(port: u16, is_tls: bool) -> String {
+    let (ssl, certificate) = match is_tls {
+        true => {
+            (" ssl", "ssl_certificate certificate.pem; ssl_certificate_key key.pem; ssl_protocols TLSv1.2 TLSv1.3;")
+        }
+        false => ("", ""),
+    };
     // What is written at a level under `notice` would be more than a start.
     let body = BODY.replace('\n', "\\n");
     format!(
@@ -103,7 +128,8 @@ http {{
     uwsgi_temp_path uwsgi;
     scgi_temp_path scgi;
     server {{
-        listen 127.0.0.1:{port} backlog=4096;
+        listen 127.0.0.1:{port} backlog=4096{ssl};
+        {certificate}
         location / {{
             return 200 "{body}";
         }}

@@ -21,6 +21,7 @@ mod run;
 mod socket;
 mod subject;
 mod tape;
+mod tls;
 mod websocket;
 mod wire;
 
@@ -55,6 +56,8 @@ enum Command {
     Http(run::http::Options),
     /// WebSocket beside bare loops: echo, one message to everybody, memory of idle connections.
     Ws(run::ws::Options),
+    /// TLS: echo beside plain echo, handshakes, a storm of them, memory, HTTP beside nginx.
+    Tls(run::tls::Options),
     /// Serves one subject; the other commands start it.
     #[command(hide = true)]
     Server {
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Command::Redis(options) => run::redis::run(&options),
         Command::Http(options) => run::http::run(&options),
         Command::Ws(options) => run::ws::run(&options),
+        Command::Tls(options) => run::tls::run(&options),
         Command::Server { subject, port, cpu } => match serve(&subject, port, cpu) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 return ExitCode::from(child::PORT_TAKEN);

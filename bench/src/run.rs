@@ -8,6 +8,7 @@ pub mod memory;
 pub mod million;
 pub mod redis;
 mod table;
+pub mod tls;
 pub mod ws;
 
 use std::fmt;

@@ -11,6 +11,7 @@ use crate::floor;
 use crate::floor::uring::{self, Sends, TaskRun, Tuning};
 use crate::http::{self, ROUTES};
 use crate::redis;
+use crate::tls::{self, Key};
 use crate::websocket;
 use crate::wire::Wire;
 
@@ -39,6 +40,12 @@ pub enum Role {
     WebSocket,
     /// Measured by `ws`: as [`Role::Broadcast`], by WebSocket.
     WebSocketBroadcast,
+    /// Measured by `tls`: as [`Role::Echo`], by TLS.
+    TlsEcho,
+    /// Measured by `tls`: counts handshakes.
+    Handshakes,
+    /// Measured by `tls`: as [`Role::Http`], by TLS.
+    Https,
     /// Measured by `redis`: a store that speaks the Redis protocol.
     Redis,
 }
@@ -93,6 +100,10 @@ const fn broadcast(name: &'static str, floors: &'static [&'static str], serve: S
 
 const fn redis(name: &'static str, floors: &'static [&'static str], serve: Serve) -> Subject {
     Subject { name, role: Role::Redis, wire: Wire::Raw, floors, serve }
+}
+
+const fn handshakes(name: &'static str, serve: Serve) -> Subject {
+    http(name, Role::Handshakes, &[], serve)
 }
 
 const fn http(name: &'static str, role: Role, floors: &'static [&'static str], serve: Serve) -> Subject {
@@ -152,6 +163,17 @@ pub static SUBJECTS: &[Subject] = &[
     http("ws-broadcast-uring", Role::WebSocketBroadcast, &["sends-uring"], |port, ready| {
         websocket::broadcast(port, ready, DriverChoice::Uring)
     }),
+    http("tls-echo-poll", Role::TlsEcho, &["gannet-poll"], |port, ready| tls::echo(port, ready, DriverChoice::Poll)),
+    http("tls-echo-uring", Role::TlsEcho, &["gannet-uring"], |port, ready| tls::echo(port, ready, DriverChoice::Uring)),
+    handshakes("tls-p256-poll", |port, ready| tls::count(port, ready, DriverChoice::Poll, Key::Ecdsa)),
+    handshakes("tls-p256-uring", |port, ready| tls::count(port, ready, DriverChoice::Uring, Key::Ecdsa)),
+    handshakes("tls-rsa2048-poll", |port, ready| tls::count(port, ready, DriverChoice::Poll, Key::Rsa2048)),
+    handshakes("tls-rsa2048-uring", |port, ready| tls::count(port, ready, DriverChoice::Uring, Key::Rsa2048)),
+    handshakes("tls-rsa4096-poll", |port, ready| tls::count(port, ready, DriverChoice::Poll, Key::Rsa4096)),
+    handshakes("tls-rsa4096-uring", |port, ready| tls::count(port, ready, DriverChoice::Uring, Key::Rsa4096)),
+    http("nginx-tls", Role::Https, &[], http::nginx_tls),
+    http("https-poll", Role::Https, &["nginx-tls"], |port, ready| tls::home(port, ready, DriverChoice::Poll)),
+    http("https-uring", Role::Https, &["nginx-tls"], |port, ready| tls::home(port, ready, DriverChoice::Uring)),
     variant("uring-want-1", |port, ready| {
         uring::serve(port, ready, Tuning { want: 1, patience_us: 0, ..Tuning::FLOOR })
     }),

@@ -6,6 +6,9 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
+use gannet::{Filter, Filters};
+use gannet_tls::{TlsClient, TlsClientConfig, TlsInfo, TlsVersion};
+
 const ECHOES: [&str; 4] = ["floor-epoll", "gannet-poll", "floor-uring", "gannet-uring"];
 /// Floors with another way of learning that a send is over, or of sharing buffers.
 const VARIANTS: [&str; 3] = ["uring-reported", "uring-coop", "uring-incremental"];
@@ -19,6 +22,9 @@ const STORES: [&str; 2] = ["gannet-redis-poll", "gannet-redis-uring"];
 const HTTP: [&str; 2] = ["gannet-http-poll", "gannet-http-uring"];
 const ROUTES: [&str; 2] = ["routes-poll", "routes-uring"];
 const CONVERSATIONS: [&str; 2] = ["ws-echo-poll", "ws-echo-uring"];
+const TLS: [&str; 2] = ["tls-echo-poll", "tls-echo-uring"];
+const HTTPS: [&str; 2] = ["https-poll", "https-uring"];
+const HANDSHAKES: [&str; 4] = ["tls-p256-poll", "tls-p256-uring", "tls-rsa2048-poll", "tls-rsa2048-uring"];
 
 struct Server {
     child: Child,
@@ -238,4 +244,144 @@ fn a_conversation_begins_with_the_handshake_and_echoes_a_masked_text() {
         stream.read_exact(&mut frame).expect("an echo");
         assert_eq!(&frame, b"\x81\x05Hello", "{subject}");
     }
+}
+
+/// TLS over a blocking stream.
+struct Tls {
+    stream: TcpStream,
+    filter: Box<dyn Filter>,
+    received: Vec<u8>,
+    plain: Vec<u8>,
+}
+
+impl Tls {
+    fn open(server: &Server, client: &TlsClient) -> Self {
+        let filter = client.filter().expect("a filter");
+        let mut tls = Self { stream: server.connect(), filter, received: Vec::new(), plain: Vec::new() };
+        let mut wire = Vec::new();
+        tls.filter.start(&mut wire).expect("a hello");
+        tls.stream.write_all(&wire).expect("the server reads");
+        while tls.filter.info().is_none() {
+            tls.read();
+        }
+        tls
+    }
+
+    fn read(&mut self) {
+        let mut buffer = [0; 4096];
+        let count = self.stream.read(&mut buffer).expect("records");
+        assert!(count > 0, "the server has ended the connection");
+        self.received.extend_from_slice(&buffer[..count]);
+        let mut wire = Vec::new();
+        let taken =
+            self.filter.receive(&mut self.received, &mut self.plain, &mut wire).expect("records that are right");
+        self.received.drain(..taken.consumed);
+        self.stream.write_all(&wire).expect("the server reads");
+    }
+
+    /// What `bytes` are answered with, of so many bytes.
+    fn exchange(&mut self, bytes: &[u8], answer: usize) -> Vec<u8> {
+        let mut wire = Vec::new();
+        self.filter.send(bytes, &mut wire).expect("the handshake is done");
+        self.stream.write_all(&wire).expect("the server reads");
+        while self.plain.len() < answer {
+            self.read();
+        }
+        std::mem::take(&mut self.plain)
+    }
+
+    fn resumed(&self) -> bool {
+        self.filter.info().and_then(|info| info.downcast_ref::<TlsInfo>()).expect("the handshake is done").resumed()
+    }
+}
+
+fn client(version: TlsVersion) -> TlsClient {
+    let config = TlsClientConfig::new().min_version(version).max_version(version);
+    config.dangerous_accept_any_certificate().build("localhost").expect("settings")
+}
+
+#[test]
+fn by_tls_every_byte_comes_back_in_order() {
+    for subject in TLS {
+        let server = Server::start(subject);
+        for version in [TlsVersion::V1_2, TlsVersion::V1_3] {
+            let sent = numbered(50_000);
+            let received = Tls::open(&server, &client(version)).exchange(&sent, sent.len());
+            assert!(received == sent, "{subject}, {version}: {} bytes came back", received.len());
+        }
+    }
+}
+
+#[test]
+fn a_page_is_the_same_by_tls() {
+    for subject in HTTPS {
+        let server = Server::start(subject);
+        let mut tls = Tls::open(&server, &client(TlsVersion::V1_3));
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        let page = String::from_utf8(tls.exchange(request, 100)).expect("a page");
+        assert!(page.starts_with("HTTP/1.1 200 OK\r\n"), "{subject}: {page}");
+        assert!(page.ends_with("\r\nContent-Length: 13\r\n\r\nhello, world\n"), "{subject}: {page}");
+    }
+}
+
+#[test]
+fn a_server_counts_its_handshakes_and_those_that_were_resumed() {
+    for subject in HANDSHAKES {
+        let mut server = Server::start(subject);
+        let mut counted = (0, 0);
+        for version in [TlsVersion::V1_2, TlsVersion::V1_3] {
+            let client = client(version);
+            for resumed in [false, true, true] {
+                let mut tls = Tls::open(&server, &client);
+                // The answer to it comes after the ticket.
+                assert_eq!(tls.exchange(b"hello", 5), b"hello", "{subject}");
+                assert_eq!(tls.resumed(), resumed, "{subject}, {version}");
+                counted = (counted.0 + 1, counted.1 + u32::from(resumed));
+                writeln!(server.child.stdin.as_mut().expect("piped")).expect("the server reads");
+                let line = server.line();
+                assert!(line.starts_with(&format!("{} {} ", counted.0, counted.1)), "{subject}, {version}: {line}");
+            }
+        }
+    }
+}
+
+/// Short, and on one processor: the figures mean nothing.
+#[test]
+fn tls_is_measured_from_end_to_end() {
+    let output = Command::new(env!("CARGO_BIN_EXE_gannet-bench"))
+        .args([
+            "tls",
+            "--json",
+            "--case",
+            "echo",
+            "handshakes",
+            "storm",
+            "memory",
+            "--server-cpu",
+            "0",
+            "--client-cpu",
+            "0",
+        ])
+        .args(["--rounds", "1", "--seconds", "0.2", "--warm-up", "0.2", "--workload", "3x2", "--storm", "5"])
+        .args(["--at-once", "3", "--memory-connections", "20"])
+        .output()
+        .expect("the binary starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    let rows = |part: &str| report[part].as_array().cloned().expect("rows");
+    let number = |row: &serde_json::Value, name: &str| row[name].as_f64().expect("a number");
+    let echo = report["tables"][0]["rows"].as_array().expect("rows");
+    assert_eq!(echo.len(), 4);
+    assert!(echo.iter().all(|row| number(row, "operations_per_second") > 0.0), "{echo:?}");
+    assert_eq!(rows("handshakes").len(), 8);
+    for row in rows("handshakes") {
+        let resumed = if row["resumes"] == true { number(&row, "handshakes") } else { 0.0 };
+        assert!(number(&row, "handshakes") > 0.0 && number(&row, "resumed") == resumed, "{row}");
+    }
+    assert_eq!(rows("storm").len(), 8);
+    for row in rows("storm") {
+        assert!(number(&row, "echoes") > 0.0, "{row}");
+        assert_eq!(number(&row, "handshakes_per_second") > 0.0, row["storm"] == true, "{row}");
+    }
+    assert_eq!(rows("memory").len(), 4);
 }

@@ -19,7 +19,12 @@ const DATE_BYTES: usize = 29;
 
 /// `GET /` over and over.
 pub fn home(port: u16) -> io::Result<Exchange> {
-    let head = Head::of_page(port, "/", BODY)?;
+    home_over(&mut connect(port)?)
+}
+
+/// The same over a stream of any kind.
+pub fn home_over(stream: &mut (impl Read + Write)) -> io::Result<Exchange> {
+    let head = Head::of_page(stream, "/", BODY)?;
     Ok(head.exchange((0..REQUESTS).map(|_| ("/".to_owned(), BODY.to_owned()))))
 }
 
@@ -36,7 +41,14 @@ pub fn parameters(port: u16, routes: usize) -> io::Result<Exchange> {
         (path, format!("hello, {user:05}\n"))
     });
     let (path, body) = (http::path(0, "00000", "000"), "hello, 00000\n");
-    Ok(Head::of_page(port, &path, body)?.exchange(draws.take(REQUESTS)))
+    Ok(Head::of_page(&mut connect(port)?, &path, body)?.exchange(draws.take(REQUESTS)))
+}
+
+/// A stream that fails where no reply comes.
+pub fn connect(port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
 }
 
 fn request(path: &str) -> Vec<u8> {
@@ -53,8 +65,7 @@ pub struct Head {
 
 impl Head {
     /// Makes one request, which has to be answered with this status; what follows the head is not read.
-    pub fn learn(stream: &mut TcpStream, request: &[u8], status: u16) -> io::Result<Self> {
-        stream.set_read_timeout(Some(PATIENCE))?;
+    pub fn learn(stream: &mut (impl Read + Write), request: &[u8], status: u16) -> io::Result<Self> {
         stream.write_all(request)?;
         let mut bytes = Vec::new();
         while !bytes.ends_with(b"\r\n\r\n") {
@@ -73,9 +84,8 @@ impl Head {
     }
 
     /// That of a page with this body, whose length it has to say.
-    fn of_page(port: u16, path: &str, body: &str) -> io::Result<Self> {
-        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-        let head = Self::learn(&mut stream, &request(path), 200)?;
+    fn of_page(stream: &mut (impl Read + Write), path: &str, body: &str) -> io::Result<Self> {
+        let head = Self::learn(stream, &request(path), 200)?;
         let length = format!("\r\nContent-Length: {}\r\n", body.len());
         if String::from_utf8_lossy(&head.bytes).contains(&length) { Ok(head) } else { Err(wrong(&head.bytes)) }
     }

@@ -2,9 +2,10 @@
 //! tapes: a read costs one comparison and one write, however many replies are in it.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
+use super::stream::{Received, Scratch, Stream};
 use crate::epoll::{Epoll, READ_WRITE};
 use crate::measure::Usage;
 use crate::socket;
@@ -12,8 +13,6 @@ use crate::tape::Tape;
 
 /// Longer than any reply of a server that is alive.
 const PATIENCE_MS: i32 = 5_000;
-/// One read takes at most this much.
-const BUFFER_BYTES: usize = 64 * 1024;
 
 /// What a client has done.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,7 +56,7 @@ impl Outcome {
 }
 
 struct Connection {
-    fd: OwnedFd,
+    stream: Stream,
     /// Where on the tapes this connection is: each has begun at another place.
     sent: u64,
     received: u64,
@@ -77,7 +76,7 @@ pub struct Client<'t> {
     connections: Vec<Connection>,
     /// So many requests are sent together.
     batch: u64,
-    buffer: Vec<u8>,
+    scratch: Scratch,
     done: Done,
 }
 
@@ -89,18 +88,23 @@ impl<'t> Client<'t> {
     }
 
     /// Takes connections that are there already; nothing is sent yet.
-    pub fn over(
-        connections: Vec<OwnedFd>,
+    pub fn over(connections: Vec<OwnedFd>, tapes: (&'t Tape, &'t Tape), depth: usize) -> io::Result<Self> {
+        Self::over_streams(connections.into_iter().map(Stream::Plain), tapes, depth)
+    }
+
+    /// The same for connections of any kind. By TLS each request is a record.
+    pub fn over_streams(
+        streams: impl IntoIterator<Item = Stream>,
         (requests, replies): (&'t Tape, &'t Tape),
         depth: usize,
     ) -> io::Result<Self> {
         let epoll = Epoll::new()?;
-        let each = |(index, fd): (usize, OwnedFd)| {
-            epoll.add(fd.as_raw_fd(), READ_WRITE, index as u64)?;
+        let each = |(index, stream): (usize, Stream)| {
+            epoll.add(stream.fd(), READ_WRITE, index as u64)?;
             // A prime, so that connections do not lie evenly on the tape.
             let start = index as u64 * 7_919;
             Ok(Connection {
-                fd,
+                stream,
                 sent: start * requests.piece(),
                 received: start * replies.piece(),
                 due: depth as u64 * requests.piece(),
@@ -108,9 +112,9 @@ impl<'t> Client<'t> {
                 owed: 0,
             })
         };
-        let connections = connections.into_iter().enumerate().map(each).collect::<io::Result<_>>()?;
-        let (batch, buffer) = (1, vec![0; BUFFER_BYTES]);
-        Ok(Self { requests, replies, epoll, connections, batch, buffer, done: Done::default() })
+        let connections = streams.into_iter().enumerate().map(each).collect::<io::Result<_>>()?;
+        let scratch = Scratch::default();
+        Ok(Self { requests, replies, epoll, connections, batch: 1, scratch, done: Done::default() })
     }
 
     /// Has the next requests of a connection wait until there is one for each of so many replies. Otherwise it sends as
@@ -132,10 +136,10 @@ impl<'t> Client<'t> {
                 let connection = &mut self.connections[token as usize];
                 if flags & libc::EPOLLIN as u32 != 0 {
                     self.done.reads += 1;
-                    self.done.operations += connection.receive(self.replies, &mut self.buffer)?;
+                    self.done.operations += connection.receive(self.replies, &mut self.scratch)?;
                     connection.follow(self.batch, self.requests, self.replies);
                 }
-                connection.send(self.requests)?;
+                connection.send(self.requests, &mut self.scratch)?;
             }
         }
         Ok(self.done)
@@ -144,20 +148,15 @@ impl<'t> Client<'t> {
 
 impl Connection {
     /// Reads what is there and compares it; returns the replies that are complete by it.
-    fn receive(&mut self, replies: &Tape, buffer: &mut [u8]) -> io::Result<u64> {
+    fn receive(&mut self, replies: &Tape, scratch: &mut Scratch) -> io::Result<u64> {
         let before = self.received / replies.piece();
-        while let Some(count) = socket::receive(self.fd.as_raw_fd(), buffer)? {
-            if count == 0 {
-                return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+        while let Some(Received { plain, emptied }) = self.stream.receive(scratch)? {
+            if plain.len() as u64 > self.awaited || !replies.has(self.received, plain) {
+                return Err(wrong(plain));
             }
-            let received = &buffer[..count];
-            if count as u64 > self.awaited || !replies.has(self.received, received) {
-                return Err(wrong(received));
-            }
-            self.received += count as u64;
-            self.awaited -= count as u64;
-            // A short read has emptied the socket.
-            if count < buffer.len() {
+            self.received += plain.len() as u64;
+            self.awaited -= plain.len() as u64;
+            if emptied {
                 break;
             }
         }
@@ -176,9 +175,11 @@ impl Connection {
     }
 
     /// Sends what is due, as far as the socket takes it.
-    fn send(&mut self, requests: &Tape) -> io::Result<()> {
+    fn send(&mut self, requests: &Tape, scratch: &mut Scratch) -> io::Result<()> {
+        self.stream.flush()?;
         while self.due > 0 {
-            let Some(sent) = socket::send(self.fd.as_raw_fd(), requests.at(self.sent, self.due))? else { break };
+            let part = requests.at(self.sent, self.due);
+            let Some(sent) = self.stream.send(part, requests.piece() as usize, scratch)? else { break };
             self.sent += sent as u64;
             self.due -= sent as u64;
         }

@@ -30,10 +30,14 @@ pub struct Options {
 /// What came of one subject.
 #[derive(Serialize)]
 pub struct Row {
-    subject: &'static str,
-    resident_before: u64,
-    resident_after: u64,
-    bytes_per_connection: f64,
+    /// Its name.
+    pub subject: &'static str,
+    /// Resident bytes with the first connections only.
+    pub resident_before: u64,
+    /// Resident bytes with all.
+    pub resident_after: u64,
+    /// By how much the process grew for each.
+    pub bytes_per_connection: f64,
 }
 
 #[derive(Serialize)]
@@ -67,11 +71,24 @@ pub fn measure(
     connections: u32,
     exchanges: impl FnOnce(u16) -> io::Result<Vec<Exchange>>,
 ) -> io::Result<Row> {
+    measure_opened(subject, server_cpu, connections, |port| {
+        let mut idle = Idle::new(port, exchanges(port)?);
+        Ok(move |total| idle.open_until(total))
+    })
+}
+
+/// The same where `client` says how there come to be so many connections.
+pub fn measure_opened<O: FnMut(usize) -> io::Result<()>>(
+    subject: &Subject,
+    server_cpu: usize,
+    connections: u32,
+    client: impl FnOnce(u16) -> io::Result<O>,
+) -> io::Result<Row> {
     let server = Server::start(subject, server_cpu)?;
-    let mut idle = Idle::new(server.port, exchanges(server.port)?);
-    idle.open_until(WARM_UP)?;
+    let mut open_until = client(server.port)?;
+    open_until(WARM_UP)?;
     let before = resident_bytes(server.pid())?;
-    idle.open_until(WARM_UP + connections as usize)?;
+    open_until(WARM_UP + connections as usize)?;
     let after = resident_bytes(server.pid())?;
     Ok(Row {
         subject: subject.name,

@@ -100,6 +100,31 @@ impl Measure {
 }
 
 impl Table {
+    /// Prints it as Markdown.
+    pub fn print_markdown(&self) {
+        let asked = self.asked.map_or_else(String::new, |asked| format!("; asked: {asked}"));
+        let ratio = match self.measure {
+            Measure::PerCpuSecond => format!("{} per CPU second against the other's", self.operations),
+            Measure::CpuTime => "CPU time against the other's".to_owned(),
+        };
+        println!("\n**{}**{asked}\n", self.title);
+        println!("| subject | {} a second | CPU ns each | busy | idle | client | a read | {ratio} |", self.operations);
+        println!("|---|---|---|---|---|---|---|---|");
+        for row in &self.rows {
+            println!(
+                "| {} | {:.0} | {:.0} | {:.0} % | {:.1} % | {:.0} % | {:.1} | {} |",
+                row.subject,
+                row.operations_per_second,
+                row.cpu_ns_per_operation,
+                row.server_busy * 100.0,
+                row.server_idle * 100.0,
+                row.client_busy * 100.0,
+                row.operations_per_read,
+                column(&row.ratios)
+            );
+        }
+    }
+
     /// Prints it.
     pub fn print(&self) {
         let asked = self.asked.map_or_else(String::new, |asked| format!("; asked: {asked}"));

@@ -143,6 +143,10 @@ pub(crate) trait Driver {
     /// Gives a chunk back.
     fn recycle(&mut self, chunk: Chunk);
 
+    /// Has the kernel begin what it was asked for, where that would otherwise wait for the next `wait`: for a reactor that
+    /// has something long to do before.
+    fn submit(&mut self) {}
+
     /// Waits until something is there to report, the timeout has passed or the waker rang. `None` waits for ever.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
 

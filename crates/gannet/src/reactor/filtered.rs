@@ -89,8 +89,12 @@ impl<D: Driver> Reactor<D> {
         self.filtered(token, result);
     }
 
-    /// Goes on with handshakes that wait in line, for as long as this turn has time for them.
+    /// Goes on with handshakes that wait in line, for as long as this turn has time for them. What this turn has for
+    /// connections that are up leaves before.
     pub(super) fn go_on_with_handshakes(&mut self) {
+        if !self.handshakes.is_empty() {
+            self.driver.submit();
+        }
         while self.handshaken < HANDSHAKES_A_TURN {
             let Some(place) = self.handshakes.pop_front() else { return };
             let waiting = self.core.at(place).and_then(|connection| connection.filter.as_mut());

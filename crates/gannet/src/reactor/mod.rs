@@ -165,7 +165,6 @@ impl<D: Driver> Reactor<D> {
         while let Some(event) = self.driver.next() {
             self.handle(event);
         }
-        self.go_on_with_handshakes();
         self.take_letters();
         self.fire_timers();
         if self.core.shared.is_draining() {
@@ -173,6 +172,7 @@ impl<D: Driver> Reactor<D> {
             self.drain_some();
         }
         self.settle_marked();
+        self.go_on_with_handshakes();
 
         if self.core.now.since(self.trimmed) >= TRIM_MS {
             self.trimmed = self.core.now;

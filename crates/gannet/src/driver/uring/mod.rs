@@ -167,18 +167,6 @@ impl UringDriver {
         }
     }
 
-    /// Hands over what is in the submission queue.
-    fn submit(&mut self) {
-        while let Err(error) = self.ring.submit() {
-            match error.raw_os_error() {
-                Some(libc::EINTR) => {}
-                // The completion queue is full: take what is there, so that it is not.
-                Some(libc::EBUSY | libc::EAGAIN) => self.collect(),
-                _ => panic!("io_uring refuses submissions: {error}"),
-            }
-        }
-    }
-
     /// Hands over and works out what is due, without waiting for more.
     fn enter_without_waiting(&mut self) -> io::Result<()> {
         let count = self.ring.submission().len() as u32;
@@ -479,6 +467,17 @@ impl Driver for UringDriver {
             self.datagrams.recycle();
         } else {
             self.buffers.put(chunk.buffer());
+        }
+    }
+
+    fn submit(&mut self) {
+        while let Err(error) = self.ring.submit() {
+            match error.raw_os_error() {
+                Some(libc::EINTR) => {}
+                // The completion queue is full: take what is there, so that it is not.
+                Some(libc::EBUSY | libc::EAGAIN) => self.collect(),
+                _ => panic!("io_uring refuses submissions: {error}"),
+            }
         }
     }
 

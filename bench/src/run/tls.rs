@@ -1,0 +1,265 @@
+//! `tls`: TLS beside none: echo, handshakes, what a storm of them does to others, memory of idle connections; and HTTP
+//! beside nginx, both by TLS.
+
+mod handshakes;
+mod storm;
+
+use std::collections::BTreeSet;
+use std::io::{self, Read, Write};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use gannet_tls::{TlsInfo, TlsVersion};
+use serde::Serialize;
+
+use super::table::{self, Measure, Table};
+use super::{Common, Workload, memory};
+use crate::client::handshakes::client;
+use crate::client::http;
+use crate::client::idle::Exchange;
+use crate::client::stream::{Scratch, Stream, Tls};
+use crate::client::taped::{self, Outcome};
+use crate::http::nginx_version;
+use crate::machine;
+use crate::socket;
+use crate::subject::{Role, Subject};
+use crate::tls::Certificates;
+use crate::wire::{MAX_MESSAGE_BYTES, Wire};
+
+/// Options of `tls`.
+#[derive(clap::Args, Debug)]
+pub struct Options {
+    /// What is measured.
+    #[arg(long, value_enum, num_args = 1.., default_values = ["echo", "handshakes", "storm", "http", "memory"])]
+    case: Vec<Case>,
+    /// How often each subject is measured; its memory once.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Measured seconds of each run.
+    #[arg(long, default_value_t = 1.0)]
+    seconds: f64,
+    /// Seconds before counting starts.
+    #[arg(long, default_value_t = 0.3)]
+    warm_up: f64,
+    /// Connections × messages under way on each.
+    #[arg(long, num_args = 1.., default_values = ["50x1", "100x16"])]
+    workload: Vec<Workload>,
+    /// Bytes of a message of echo; by TLS each is a record when it is sent.
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=MAX_MESSAGE_BYTES as i64))]
+    size: u32,
+    /// Connections × requests under way on each, of `GET /`.
+    #[arg(long, num_args = 1.., default_values = ["50x1"])]
+    http_workload: Vec<Workload>,
+    /// Handshakes under way at once where they are counted.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    at_once: u32,
+    /// Handshakes under way at once in a storm.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    storm: u32,
+    /// Connections whose memory is measured. Each takes a descriptor in both processes.
+    #[arg(long, default_value_t = 9_000, value_parser = clap::value_parser!(u32).range(1..))]
+    memory_connections: u32,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Case {
+    Echo,
+    Handshakes,
+    Storm,
+    Http,
+    Memory,
+}
+
+#[derive(Serialize)]
+struct Report {
+    machine: String,
+    rounds: usize,
+    seconds: f64,
+    tables: Vec<Table>,
+    handshakes: Vec<handshakes::Row>,
+    storm: Vec<storm::Row>,
+    memory: Vec<Memory>,
+}
+
+#[derive(Serialize)]
+struct Memory {
+    version: String,
+    #[serde(flatten)]
+    row: memory::Row,
+}
+
+impl Options {
+    fn times(&self) -> io::Result<[Duration; 2]> {
+        let time = |seconds: f64| Duration::try_from_secs_f64(seconds).map_err(io::Error::other);
+        Ok([time(self.warm_up)?, time(self.seconds)?])
+    }
+}
+
+/// Runs and prints.
+pub fn run(options: &Options) -> io::Result<()> {
+    socket::pin(options.common.client_cpu)?;
+    let _certificates = Certificates::new()?;
+    let mut report = Report {
+        machine: machine::describe(),
+        rounds: options.rounds,
+        seconds: options.seconds,
+        tables: Vec::new(),
+        handshakes: Vec::new(),
+        storm: Vec::new(),
+        memory: Vec::new(),
+    };
+    let is_text = !options.common.json;
+    if is_text {
+        println!("{}", report.machine);
+    }
+    for &case in &options.case {
+        match case {
+            Case::Echo => {
+                for &workload in &options.workload {
+                    report.tables.push(echo(options, workload)?);
+                    if is_text {
+                        report.tables.last().into_iter().for_each(Table::print_markdown);
+                    }
+                }
+            }
+            Case::Http => {
+                let nginx = nginx_version()?;
+                for &workload in &options.http_workload {
+                    report.tables.push(http(options, workload, &nginx)?);
+                    if is_text {
+                        report.tables.last().into_iter().for_each(Table::print_markdown);
+                    }
+                }
+            }
+            Case::Handshakes => {
+                report.handshakes = handshakes::measure(options)?;
+                if is_text {
+                    handshakes::print(&report.handshakes);
+                }
+            }
+            Case::Storm => {
+                report.storm = storm::measure(options)?;
+                if is_text {
+                    storm::print(options.storm, &report.storm);
+                }
+            }
+            Case::Memory => {
+                report.memory = memory(options)?;
+                if is_text {
+                    print_memory(options.memory_connections, &report.memory);
+                }
+            }
+        }
+    }
+    if !is_text {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    }
+    Ok(())
+}
+
+/// Established connections by TLS 1.3, and with which cipher suite.
+fn open(port: u16, connections: usize) -> io::Result<(Vec<Stream>, &'static str)> {
+    let (client, mut scratch) = (client(TlsVersion::V1_3, 0)?, Scratch::default());
+    let opened: Vec<Tls> =
+        (0..connections).map(|_| Tls::open(port, &client, &mut scratch)).collect::<io::Result<_>>()?;
+    let suite = opened.first().and_then(Tls::info).map_or("none", TlsInfo::cipher_suite);
+    Ok((opened.into_iter().map(|tls| Stream::Tls(Box::new(tls))).collect(), suite))
+}
+
+/// Which cipher suites a case had: subjects are comparable only where it is the same one.
+fn suites(suites: BTreeSet<&'static str>) -> io::Result<&'static str> {
+    let mut suites = suites.into_iter();
+    match (suites.next(), suites.next()) {
+        (Some(one), None) => Ok(one),
+        (one, other) => Err(io::Error::other(format!("there was not one cipher suite: {one:?}, {other:?}"))),
+    }
+}
+
+fn echo(options: &Options, workload: Workload) -> io::Result<Table> {
+    let (times, size) = (options.times()?, options.size as usize);
+    let Workload { connections, depth } = workload;
+    let Exchange { requests, replies } = Exchange::echo(Wire::Raw, size);
+    let subjects = options.common.subjects(Role::TlsEcho)?;
+    let mut seen = BTreeSet::new();
+    let outcomes = table::rounds(&subjects, options.rounds, options.common.server_cpu, |subject, server| {
+        let tapes = (&requests, &replies);
+        let client = if subject.role == Role::TlsEcho {
+            let (streams, suite) = open(server.port, connections)?;
+            seen.insert(suite);
+            taped::Client::over_streams(streams, tapes, depth)?
+        } else {
+            taped::Client::connect(server.port, tapes, connections, depth)?
+        };
+        let mut client = client.in_batches(depth);
+        Outcome::of(server.pid(), times, |time| client.run_for(time))
+    })?;
+    let title = format!("Echo of {size} bytes, {workload}, {}", suites(seen)?);
+    let (operations, measure) = ("messages", Measure::CpuTime);
+    Ok(Table { title, operations, asked: None, measure, rows: measure.rows(&subjects, &outcomes) })
+}
+
+fn http(options: &Options, workload: Workload, nginx: &str) -> io::Result<Table> {
+    let times = options.times()?;
+    let Workload { connections, depth } = workload;
+    let subjects = options.common.subjects(Role::Https)?;
+    let mut seen = BTreeSet::new();
+    let outcomes = table::rounds(&subjects, options.rounds, options.common.server_cpu, |_, server| {
+        let client = client(TlsVersion::V1_3, 0)?;
+        let mut first = Tls::open(server.port, &client, &mut Scratch::default())?;
+        let Exchange { requests, replies } = http::home_over(&mut first)?;
+        let (streams, suite) = open(server.port, connections)?;
+        seen.insert(suite);
+        let client = taped::Client::over_streams(streams, (&requests, &replies), depth)?;
+        let mut client = client.in_batches(depth);
+        Outcome::of(server.pid(), times, |time| client.run_for(time))
+    })?;
+    let title = format!("GET / of 13 bytes by TLS 1.3, {workload}, {}, {nginx}", suites(seen)?);
+    let (operations, measure) = ("requests", Measure::PerCpuSecond);
+    Ok(Table { title, operations, asked: None, measure, rows: measure.rows(&subjects, &outcomes) })
+}
+
+fn memory(options: &Options) -> io::Result<Vec<Memory>> {
+    let subjects = options.common.subjects(Role::TlsEcho)?;
+    let mut rows = Vec::new();
+    for subject in subjects.into_iter().filter(|subject| subject.role == Role::TlsEcho) {
+        for version in [TlsVersion::V1_3, TlsVersion::V1_2] {
+            let row = memory_of(options, subject, version)?;
+            rows.push(Memory { version: version.to_string(), row });
+        }
+    }
+    Ok(rows)
+}
+
+fn memory_of(options: &Options, subject: &Subject, version: TlsVersion) -> io::Result<memory::Row> {
+    memory::measure_opened(subject, options.common.server_cpu, options.memory_connections, |port| {
+        let (client, mut scratch) = (client(version, 0)?, Scratch::default());
+        let mut opened: Vec<Tls> = Vec::new();
+        Ok(move |total| {
+            while opened.len() < total {
+                let mut tls = Tls::open(port, &client, &mut scratch)?;
+                let message = [b'm'; 64];
+                tls.write_all(&message)?;
+                let mut echo = [0; 64];
+                tls.read_exact(&mut echo)?;
+                if echo != message {
+                    return Err(taped::wrong(&echo));
+                }
+                opened.push(tls);
+            }
+            Ok(())
+        })
+    })
+}
+
+fn print_memory(connections: u32, rows: &[Memory]) {
+    println!("\n**{connections} idle connections after a handshake and an echo each**; asked: at most 6144\n");
+    println!("| subject | version | before, KiB | after, KiB | bytes a connection |");
+    println!("|---|---|---|---|---|");
+    for Memory { version, row } in rows {
+        let [before, after] = [row.resident_before, row.resident_after].map(|bytes| bytes / 1024);
+        println!("| {} | {version} | {before} | {after} | {:.0} |", row.subject, row.bytes_per_connection);
+    }
+}

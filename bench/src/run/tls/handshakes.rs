@@ -1,0 +1,161 @@
+//! Handshakes and nothing else, full and resumed, of both versions.
+
+use std::io;
+use std::time::Instant;
+
+use gannet_tls::TlsVersion;
+use serde::Serialize;
+
+use super::Options;
+use crate::child::Server;
+use crate::client::handshakes::{Handshakes, Kind};
+use crate::measure::{Spread, Usage};
+use crate::run::{known, order};
+use crate::tls::Counted;
+
+const SUBJECTS: [&str; 2] = ["tls-p256-uring", "tls-rsa2048-uring"];
+/// How far apart the counts of both sides may be, for what was under way when they were read, in connections.
+const UNDER_WAY: u64 = 2;
+
+/// What came of one server and one kind of handshake; medians over the rounds.
+#[derive(Serialize)]
+pub struct Row {
+    subject: &'static str,
+    version: String,
+    resumes: bool,
+    per_second: f64,
+    per_cpu_second: f64,
+    cpu_us: Spread,
+    /// Against full ones of the same version and server in the same round.
+    of_full: Option<Spread>,
+    server_busy: f64,
+    client_busy: f64,
+    handshakes: u64,
+    resumed: u64,
+}
+
+struct Outcome {
+    counted: Counted,
+    seconds: f64,
+    server: Usage,
+    client: Usage,
+}
+
+impl Outcome {
+    fn cpu_us(&self) -> f64 {
+        self.server.cpu_ns as f64 / 1e3 / self.counted.handshakes.max(1) as f64
+    }
+}
+
+/// Measures all in turn.
+pub fn measure(options: &Options) -> io::Result<Vec<Row>> {
+    let kind = |(version, resumes)| Kind { version, resumes };
+    let kinds =
+        [(TlsVersion::V1_3, false), (TlsVersion::V1_3, true), (TlsVersion::V1_2, false), (TlsVersion::V1_2, true)];
+    let cases: Vec<(&str, Kind)> = SUBJECTS.iter().flat_map(|subject| kinds.map(|of| (*subject, kind(of)))).collect();
+    let mut outcomes: Vec<Vec<Outcome>> = cases.iter().map(|_| Vec::new()).collect();
+    for round in 0..options.rounds {
+        for index in order(cases.len(), round) {
+            let (subject, kind) = cases[index];
+            let outcome = one(options, subject, kind)
+                .map_err(|error| io::Error::new(error.kind(), format!("{subject}, {kind:?}: {error}")))?;
+            outcomes[index].push(outcome);
+        }
+    }
+    Ok((0..cases.len()).map(|index| row(&cases, &outcomes, index)).collect())
+}
+
+fn one(options: &Options, subject: &str, kind: Kind) -> io::Result<Outcome> {
+    let [warm_up, measured] = options.times()?;
+    let mut server = Server::start(known(subject)?, options.common.server_cpu)?;
+    let mut client = Handshakes::begin(server.port, kind, options.at_once as usize)?;
+    let run_for = |client: &mut Handshakes, time| {
+        let started = Instant::now();
+        while started.elapsed() < time {
+            client.step(1000, || Ok(()))?;
+        }
+        io::Result::Ok(())
+    };
+    let usage = |server: &Server| Ok::<_, io::Error>((Usage::of(server.pid())?, Usage::of(std::process::id())?));
+    run_for(&mut client, warm_up)?;
+    let (server_before, client_before) = usage(&server)?;
+    let before: Counted = server.ask()?.parse()?;
+    let done_before = client.done();
+    let started = Instant::now();
+    run_for(&mut client, measured)?;
+    let seconds = started.elapsed().as_secs_f64();
+    let (server_after, client_after) = usage(&server)?;
+    let after: Counted = server.ask()?.parse()?;
+    let done_after = client.done();
+    let counted = Counted {
+        handshakes: after.handshakes - before.handshakes,
+        resumed: after.resumed - before.resumed,
+        stalls: after.stalls - before.stalls,
+    };
+    // Both sides have to agree, and all have to be of the kind that is measured.
+    let (done, resumed) = (done_after.handshakes - done_before.handshakes, done_after.resumed - done_before.resumed);
+    let slack = UNDER_WAY * u64::from(options.at_once);
+    let expected = if kind.resumes { counted.handshakes } else { 0 };
+    if counted.handshakes.abs_diff(done) > slack || counted.resumed.abs_diff(resumed) > slack {
+        return Err(io::Error::other(format!(
+            "the server counted {counted:?}, the client {done} with {resumed} resumed"
+        )));
+    }
+    if counted.resumed != expected {
+        return Err(io::Error::other(format!("{} of {} were resumed", counted.resumed, counted.handshakes)));
+    }
+    Ok(Outcome { counted, seconds, server: server_after - server_before, client: client_after - client_before })
+}
+
+fn row(cases: &[(&'static str, Kind)], outcomes: &[Vec<Outcome>], index: usize) -> Row {
+    let (subject, kind) = cases[index];
+    let spread = |figure: &dyn Fn(&Outcome) -> f64| {
+        let nothing = Spread { median: f64::NAN, min: f64::NAN, max: f64::NAN };
+        Spread::of(outcomes[index].iter().map(figure)).unwrap_or(nothing)
+    };
+    let cpu_us = |index: usize| outcomes[index].iter().map(Outcome::cpu_us).collect::<Vec<_>>();
+    let total = |figure: &dyn Fn(&Outcome) -> u64| outcomes[index].iter().map(figure).sum();
+    Row {
+        subject,
+        version: kind.version.to_string(),
+        resumes: kind.resumes,
+        per_second: spread(&|one| one.counted.handshakes as f64 / one.seconds).median,
+        per_cpu_second: spread(&|one| 1e6 / one.cpu_us()).median,
+        cpu_us: spread(&Outcome::cpu_us),
+        // The full ones stand before the resumed ones.
+        of_full: kind.resumes.then(|| Spread::of_ratios(&cpu_us(index), &cpu_us(index - 1))).flatten(),
+        server_busy: spread(&|one| one.server.cpu_ns as f64 / 1e9 / one.seconds).median,
+        client_busy: spread(&|one| one.client.cpu_ns as f64 / 1e9 / one.seconds).median,
+        handshakes: total(&|one| one.counted.handshakes),
+        resumed: total(&|one| one.counted.resumed),
+    }
+}
+
+/// Prints the table as Markdown.
+pub fn print(rows: &[Row]) {
+    println!("\n**Handshakes**\n");
+    println!(
+        "| subject | version | | a second | per CPU second | CPU µs each | against full ones | busy | client | counted | \
+         of them resumed |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
+    for row in rows {
+        let range = |Spread { median, min, max }, digits: usize| {
+            format!("{median:.digits$} ({min:.digits$} to {max:.digits$})")
+        };
+        println!(
+            "| {} | {} | {} | {:.0} | {:.0} | {} | {} | {:.0} % | {:.0} % | {} | {} |",
+            row.subject,
+            row.version,
+            if row.resumes { "resumed" } else { "full" },
+            row.per_second,
+            row.per_cpu_second,
+            range(row.cpu_us, 1),
+            row.of_full.map_or_else(|| "–".to_owned(), |ratio| range(ratio, 3)),
+            row.server_busy * 100.0,
+            row.client_busy * 100.0,
+            row.handshakes,
+            row.resumed,
+        );
+    }
+}
