@@ -97,6 +97,10 @@ pub(crate) struct ServeOptions {
     #[arg(long, value_name = "TIME", value_parser = deadline, default_value = "30s", help_heading = "Time")]
     pub(crate) heartbeat: Deadline,
 
+    /// How long everything goes on after SIGTERM, but for /readyz, which says 503 so that balancers send no more clients
+    #[arg(long, value_name = "TIME", value_parser = deadline, default_value = "off", help_heading = "Time")]
+    pub(crate) drain_delay: Deadline,
+
     /// How long a shutdown may take before what is left is closed; off closes at once
     #[arg(long, value_name = "TIME", value_parser = deadline, default_value = "30s", help_heading = "Time")]
     pub(crate) drain_timeout: Deadline,

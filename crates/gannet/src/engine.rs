@@ -63,6 +63,7 @@ pub struct Engine {
     timeouts: Timeouts,
     balance: Balance,
     pin: bool,
+    drain_delay: Duration,
     drain_timeout: Duration,
 }
 
@@ -83,6 +84,7 @@ impl Engine {
             timeouts: Timeouts::default(),
             balance: Balance::default(),
             pin: false,
+            drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
         }
     }
@@ -120,6 +122,13 @@ impl Engine {
     /// Pins each reactor to a processor, in turn (Linux; elsewhere it changes nothing).
     pub fn pin(mut self, pin: bool) -> Self {
         self.pin = pin;
+        self
+    }
+
+    /// How long everything goes on after a signal that asks for a shutdown (default 0): only
+    /// [`Remote::is_stopping`] holds from the signal on, so that whoever sends clients here can be told before.
+    pub fn drain_delay(mut self, delay: Duration) -> Self {
+        self.drain_delay = delay;
         self
     }
 
@@ -294,6 +303,7 @@ impl Engine {
             acceptor,
             addresses: bound.addresses,
             files: bound.files,
+            drain_delay: self.drain_delay,
             driver: usable.name(),
             why,
         })
@@ -480,6 +490,7 @@ pub struct Running {
     acceptor: Option<Acceptor>,
     addresses: Vec<Option<Address>>,
     files: Vec<SocketFile>,
+    drain_delay: Duration,
     driver: &'static str,
     why: String,
 }
@@ -502,13 +513,13 @@ impl Running {
         (self.driver, &self.why)
     }
 
-    /// Shuts the engine down on SIGTERM or SIGINT; a second one ends the process at once with exit status 1.
+    /// Shuts the engine down on SIGTERM or SIGINT, when [`Engine::drain_delay`] is over; a second one ends the process at once with exit status 1.
     ///
     /// # Errors
     ///
     /// The handlers could not be installed.
     pub fn stop_on_signals(&self) -> Result<()> {
-        crate::signals::stop_on_signals(self.remote())
+        crate::signals::stop_on_signals(self.remote(), self.drain_delay)
     }
 
     /// Waits for the engine's end, which [`Remote::stop`] or a signal brings about.

@@ -69,6 +69,8 @@ pub(crate) struct Shared {
     pub(crate) connections: AtomicU32,
     pub(crate) peers: Mutex<HashMap<IpAddr, u32>>,
     pub(crate) offload: Offload,
+    /// Set once, when it is known that the engine will shut down.
+    pub(crate) stopping: AtomicBool,
     /// Set once, when the engine shall shut down. Every reactor looks at it in each turn.
     pub(crate) draining: AtomicBool,
     pub(crate) drain_timeout: Duration,
@@ -87,6 +89,7 @@ impl Shared {
             connections: AtomicU32::new(0),
             peers: Mutex::default(),
             offload: Offload::new(limits.offloads),
+            stopping: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             drain_timeout,
             acceptor: OnceLock::new(),
@@ -96,6 +99,7 @@ impl Shared {
 
     /// Begins the shutdown, once.
     pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
         if !self.draining.swap(true, Ordering::SeqCst) {
             self.gates().iter().for_each(|gate| gate.sender.ring());
             if let Some(acceptor) = self.acceptor.get() {
@@ -268,6 +272,18 @@ impl Remote {
     /// timeout. Calling it again changes nothing.
     pub fn stop(&self) {
         self.shared.stop();
+    }
+
+    /// Says that the engine will stop soon: from here on [`Remote::is_stopping`] holds, and nothing else changes. For
+    /// balancers, which should learn of it while they are still answered.
+    pub fn announce_stop(&self) {
+        self.shared.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the engine shuts down, or will soon.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.shared.stopping.load(Ordering::Relaxed)
     }
 
     /// The counters of every reactor now. Stops nothing; numbers of one reactor may be a few messages apart.

@@ -1,20 +1,26 @@
 //! Signals: the first asks for a shutdown, the second does not ask.
 
+use std::time::Duration;
+
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::error::{Error, Result};
 use crate::remote::Remote;
 
-/// Shuts the engine down on SIGTERM or SIGINT, from a thread that waits for them.
-pub(crate) fn stop_on_signals(remote: Remote) -> Result<()> {
+/// Shuts the engine down on SIGTERM or SIGINT, from a thread that waits for them; what is told to new clients in the
+/// `delay` before that is [`Remote::is_stopping`].
+pub(crate) fn stop_on_signals(remote: Remote, delay: Duration) -> Result<()> {
     let failed = |error| Error::Setting(format!("signals cannot be handled: {error}"));
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(failed)?;
     let watch = move || {
         let mut signals = signals.forever();
         if signals.next().is_some() {
-            tracing::info!("shutting down: no more connections are accepted; a second signal ends at once");
-            remote.stop();
+            if delay.is_zero() {
+                stop(&remote);
+            } else {
+                announce(remote, delay);
+            }
         }
         if signals.next().is_some() {
             tracing::warn!("second signal: ending at once");
@@ -23,4 +29,28 @@ pub(crate) fn stop_on_signals(remote: Remote) -> Result<()> {
     };
     std::thread::Builder::new().name("gannet-signals".to_owned()).spawn(watch).map_err(failed)?;
     Ok(())
+}
+
+fn stop(remote: &Remote) {
+    tracing::info!("shutting down: no more connections are accepted; a second signal ends at once");
+    remote.stop();
+}
+
+/// Says that the end is near, and stops when the time is over, on a thread of its own: another signal may come before.
+fn announce(remote: Remote, delay: Duration) {
+    remote.announce_stop();
+    let delay_ms = delay.as_millis() as u64;
+    tracing::info!(delay_ms, "shutting down soon: not ready for new clients any more; a second signal ends at once");
+    let wait = {
+        let remote = remote.clone();
+        move || {
+            #[allow(clippy::disallowed_methods, reason = "here the time is the thing that is waited for")]
+            std::thread::sleep(delay);
+            stop(&remote);
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("gannet-stop".to_owned()).spawn(wait) {
+        tracing::warn!(%error, "no thread to wait on");
+        stop(&remote);
+    }
 }

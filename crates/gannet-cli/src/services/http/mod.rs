@@ -73,7 +73,7 @@ impl Handler for Echo {
 
 /// Balancers stop to send clients here when this is not 200.
 fn ready(cx: &mut Cx<'_>) {
-    if cx.is_draining() {
+    if cx.remote().is_stopping() {
         cx.refuse(503, "shutting down\n");
     } else {
         cx.text("ready\n");
