@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use gannet::proto::http::{Method, Request};
 use gannet::{Context, Handle, Peer, Remote};
-use matchit::Params;
 
 use crate::draft::Draft;
 use crate::percent;
+use crate::routes::Params;
 use crate::service::HttpService;
 
 /// One request, and the response to it. Lives for one call of a handler, on the reactor's thread.
@@ -21,7 +21,7 @@ pub struct Cx<'a> {
     pub(crate) request: Request<'a>,
     /// The pattern of the route, where there is one.
     pub(crate) route: Option<&'a str>,
-    pub(crate) params: Option<Params<'a, 'a>>,
+    pub(crate) params: Option<Params<'a>>,
     /// Where there is a route for other methods only: which.
     pub(crate) allow: Option<String>,
     pub(crate) draft: &'a mut Draft,

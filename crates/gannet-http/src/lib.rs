@@ -49,6 +49,7 @@ mod response;
 mod router;
 mod routes;
 mod service;
+mod shapes;
 pub mod sse;
 mod stream;
 pub mod websocket;

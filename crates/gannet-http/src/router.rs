@@ -8,7 +8,8 @@ use matchit::InsertError;
 use crate::cx::Cx;
 use crate::files::{Files, redirect_to_directory};
 use crate::layer::Layer;
-use crate::routes::{Inner, Route, Routes, Tree, not_routed};
+use crate::routes::{Inner, Places, Route, Routes, Tree, not_routed};
+use crate::shapes::Shapes;
 
 /// Takes routes and layers, and makes [`Routes`] of them.
 ///
@@ -50,10 +51,27 @@ pub struct Router<L = ()> {
 /// What was added so far.
 #[derive(Default)]
 struct Made {
-    trees: Vec<Tree>,
+    methods: Vec<Added>,
     routes: Vec<Route>,
     /// The first mistake.
     error: Option<RouteError>,
+}
+
+/// The routes of a method.
+struct Added {
+    method: String,
+    /// Refuses what conflicts.
+    tree: matchit::Router<u32>,
+    /// The same, in the order they were added.
+    places: Vec<u32>,
+}
+
+impl Added {
+    fn build(self, routes: &[Route]) -> Tree {
+        let patterns = self.places.iter().map(|&place| (place, &*routes[place as usize].pattern));
+        let places = Shapes::of(patterns).map_or_else(|| Places::Tree(self.tree), Places::Shapes);
+        Tree { method: self.method, places }
+    }
 }
 
 impl Router {
@@ -146,10 +164,11 @@ impl<L: Layer> Router<L> {
     ///
     /// The first mistake in what was added.
     pub fn build(self) -> Result<Routes, RouteError> {
-        let Self { layers, made: Made { trees, routes, error }, .. } = self;
+        let Self { layers, made: Made { methods, routes, error }, .. } = self;
         match error {
             Some(error) => Err(error),
             None => {
+                let trees = methods.into_iter().map(|added| added.build(&routes)).collect();
                 let missing = Box::new(move |cx: &mut Cx<'_>| layers.call(cx, not_routed));
                 Ok(Routes(Arc::new(Inner { trees, routes, missing })))
             }
@@ -163,16 +182,18 @@ impl Made {
         if !pattern.starts_with('/') {
             return Err(RouteError::Pattern { route: pattern, why: "a path begins with a slash".to_owned() });
         }
-        let at = match self.trees.iter().position(|tree| tree.method == method) {
+        let at = match self.methods.iter().position(|added| added.method == method) {
             Some(at) => at,
             None => {
-                self.trees.push(Tree { method: method.to_owned(), places: matchit::Router::new() });
-                self.trees.len() - 1
+                let (method, tree) = (method.to_owned(), matchit::Router::new());
+                self.methods.push(Added { method, tree, places: Vec::new() });
+                self.methods.len() - 1
             }
         };
         let place = self.routes.len() as u32;
         self.routes.push(route);
-        self.trees[at].places.insert(pattern.clone(), place).map_err(|error| match error {
+        self.methods[at].places.push(place);
+        self.methods[at].tree.insert(pattern.clone(), place).map_err(|error| match error {
             InsertError::Conflict { with } => RouteError::Conflict { method: method.to_owned(), route: pattern, with },
             error => RouteError::Pattern { route: pattern, why: error.to_string() },
         })

@@ -9,6 +9,7 @@ use gannet::proto::http::{Method, Request};
 use crate::cx::Cx;
 use crate::draft::Draft;
 use crate::service::HttpService;
+use crate::shapes::{self, Shapes};
 
 /// A handler with all its layers.
 type Run = Box<dyn Fn(&mut Cx<'_>) + Send + Sync>;
@@ -29,9 +30,22 @@ pub(crate) struct Inner {
 /// The routes of a method.
 pub(crate) struct Tree {
     pub(crate) method: String,
-    /// Places among all routes, and not the routes themselves: every node of the tree has room for one, and the smaller
-    /// it is the more of a large tree stays in the cache.
-    pub(crate) places: matchit::Router<u32>,
+    pub(crate) places: Places,
+}
+
+/// Where a path's route is among all routes.
+pub(crate) enum Places {
+    /// All patterns are simple.
+    Shapes(Shapes),
+    /// Numbers, and not the routes themselves: every node of the tree has room for one, and the smaller it is the more
+    /// of a large tree stays in the cache.
+    Tree(matchit::Router<u32>),
+}
+
+/// The parameters of a path.
+pub(crate) enum Params<'a> {
+    Shape(shapes::Params<'a>),
+    Tree(matchit::Params<'a, 'a>),
 }
 
 pub(crate) struct Route {
@@ -56,10 +70,10 @@ impl Routes {
             found = self.at("GET", path);
         }
         match found {
-            Some(found) => {
-                let route = &self.0.routes[*found.value as usize];
+            Some((place, params)) => {
+                let route = &self.0.routes[place as usize];
                 cx.route = Some(&route.pattern);
-                cx.params = Some(found.params);
+                cx.params = Some(params);
                 (route.run)(&mut cx);
             }
             None => {
@@ -70,14 +84,14 @@ impl Routes {
     }
 
     #[inline]
-    fn at<'a>(&'a self, method: &str, path: &'a str) -> Option<matchit::Match<'a, 'a, &'a u32>> {
-        self.0.trees.iter().find(|tree| tree.method == method)?.places.at(path).ok()
+    fn at<'a>(&'a self, method: &str, path: &'a str) -> Option<(u32, Params<'a>)> {
+        self.0.trees.iter().find(|tree| tree.method == method)?.places.at(path)
     }
 
     /// The methods that a path has routes for, as `Allow` lists them (RFC 9110 §10.2.1). Nothing where there are none.
     #[cold]
     fn allowed(&self, path: &str) -> Option<String> {
-        let trees = self.0.trees.iter().filter(|tree| path == "*" || tree.places.at(path).is_ok());
+        let trees = self.0.trees.iter().filter(|tree| path == "*" || tree.places.at(path).is_some());
         let mut methods: Vec<&str> = trees.map(|tree| tree.method.as_str()).collect();
         if methods.is_empty() {
             return None;
@@ -88,6 +102,25 @@ impl Routes {
             }
         }
         Some(methods.join(", "))
+    }
+}
+
+impl Places {
+    #[inline]
+    fn at<'a>(&'a self, path: &'a str) -> Option<(u32, Params<'a>)> {
+        match self {
+            Self::Shapes(shapes) => shapes.at(path).map(|(place, params)| (place, Params::Shape(params))),
+            Self::Tree(tree) => tree.at(path).ok().map(|found| (*found.value, Params::Tree(found.params))),
+        }
+    }
+}
+
+impl<'a> Params<'a> {
+    pub(crate) fn get(&self, name: &str) -> Option<&'a str> {
+        match self {
+            Self::Shape(params) => params.get(name),
+            Self::Tree(params) => params.get(name),
+        }
     }
 }
 
