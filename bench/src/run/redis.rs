@@ -204,6 +204,7 @@ fn memory(options: &Options, subjects: &[&'static Subject]) -> io::Result<Vec<Me
         let server = Server::start(subject, options.common.server_cpu)?;
         let before = resident_bytes(server.pid())?;
         keys.fill(server.port)?;
+        // Nothing tells from outside that it has nothing left to do.
         std::thread::sleep(SETTLE);
         readings.push((before, resident_bytes(server.pid())?));
     }

@@ -101,7 +101,7 @@ impl Measure {
 
 impl Table {
     /// Prints it as Markdown.
-    pub fn print_markdown(&self) {
+    pub fn print(&self) {
         let asked = self.asked.map_or_else(String::new, |asked| format!("; asked: {asked}"));
         let ratio = match self.measure {
             Measure::PerCpuSecond => format!("{} per CPU second against the other's", self.operations),
@@ -113,33 +113,6 @@ impl Table {
         for row in &self.rows {
             println!(
                 "| {} | {:.0} | {:.0} | {:.0} % | {:.1} % | {:.0} % | {:.1} | {} |",
-                row.subject,
-                row.operations_per_second,
-                row.cpu_ns_per_operation,
-                row.server_busy * 100.0,
-                row.server_idle * 100.0,
-                row.client_busy * 100.0,
-                row.operations_per_read,
-                column(&row.ratios)
-            );
-        }
-    }
-
-    /// Prints it.
-    pub fn print(&self) {
-        let asked = self.asked.map_or_else(String::new, |asked| format!("; asked: {asked}"));
-        let ratio = match self.measure {
-            Measure::PerCpuSecond => format!("{} per CPU second against the other's", self.operations),
-            Measure::CpuTime => "CPU time against the other's".to_owned(),
-        };
-        println!("\n{}{asked}", self.title);
-        println!(
-            "{:<24} {:>12} {:>8} {:>6} {:>6} {:>7} {:>7}  {ratio}",
-            "subject", "per second", "CPU ns", "busy", "idle", "client", "a read"
-        );
-        for row in &self.rows {
-            println!(
-                "{:<24} {:>12.0} {:>8.0} {:>5.0}% {:>5.1}% {:>6.0}% {:>7.1}  {}",
                 row.subject,
                 row.operations_per_second,
                 row.cpu_ns_per_operation,

@@ -121,7 +121,7 @@ pub fn run(options: &Options) -> io::Result<()> {
                 for &workload in &options.workload {
                     report.tables.push(echo(options, workload)?);
                     if is_text {
-                        report.tables.last().into_iter().for_each(Table::print_markdown);
+                        report.tables.last().into_iter().for_each(Table::print);
                     }
                 }
             }
@@ -130,7 +130,7 @@ pub fn run(options: &Options) -> io::Result<()> {
                 for &workload in &options.http_workload {
                     report.tables.push(http(options, workload, &nginx)?);
                     if is_text {
-                        report.tables.last().into_iter().for_each(Table::print_markdown);
+                        report.tables.last().into_iter().for_each(Table::print);
                     }
                 }
             }
