@@ -46,6 +46,8 @@ impl Codec for Wire {
     type Message<'a> = Incoming<'a>;
     type State = Spoken;
 
+    const TRANSPARENT: bool = true;
+
     #[inline]
     fn decode<'a>(&self, state: &mut Spoken, input: &'a mut [u8]) -> Result<Decoded<Incoming<'a>>, DecodeError> {
         Ok(match state {
