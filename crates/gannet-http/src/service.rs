@@ -53,8 +53,9 @@ pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
 ///
 /// Requests that are on their way are answered for [`DRAIN_GRACE`], each as the last of its connection; then
 /// connections close. Responses that come later, or piece by piece, have the engine's drain timeout to become whole.
-/// New connections are refused at once: who watches by a connection for each look sees that, and
-/// who keeps one sees what a handler makes of [`Cx::is_draining`](crate::Cx::is_draining).
+/// New connections are refused at once: who watches by a connection for each look sees that, and who keeps one sees what
+/// a handler makes of [`Cx::is_draining`](crate::Cx::is_draining). With [`Engine::drain_delay`](gannet::Engine::drain_delay)
+/// both can be told before, by what a handler makes of [`Remote::is_stopping`](gannet::Remote::is_stopping).
 pub struct HttpService {
     routes: Routes,
     pub(crate) codec: Wire,

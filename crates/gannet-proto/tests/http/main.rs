@@ -11,8 +11,8 @@ mod responses;
 mod smuggling;
 
 use feed::{Outcome, Patience, feed, pieces};
-use gannet_proto::DecodeError;
 use gannet_proto::http::{Event, Request, Requests};
+use gannet_proto::{Codec, DecodeError};
 
 const BOTH: [Patience; 2] = [Patience::Waits, Patience::Asks];
 
@@ -50,17 +50,28 @@ fn status(error: Option<&DecodeError>) -> Option<u16> {
 
 /// Checks that `stream` means the same however it is cut.
 fn check_cuts(codec: &Requests, stream: &[u8], cuts: &[u16]) {
-    let whole = read(codec, stream);
+    check_cuts_of(codec, codec.largest(), stream, cuts, shown);
+}
+
+/// The same for either side, where `largest` is the most that it may hold.
+fn check_cuts_of<C: Codec>(
+    codec: &C,
+    largest: usize,
+    stream: &[u8],
+    cuts: &[u16],
+    shown: impl for<'a> Fn(C::Message<'a>) -> String,
+) {
+    let whole = feed(codec, Patience::Waits, [stream], &shown);
     let check = |chunks: Vec<&[u8]>| {
         for patience in BOTH {
-            let cut = feed(codec, patience, chunks.iter().copied(), shown);
+            let cut = feed(codec, patience, chunks.iter().copied(), &shown);
             assert_eq!(cut.messages, whole.messages, "{chunks:?}");
             match (&cut.error, &whole.error) {
                 // What chunks there were was joined, or not yet.
                 (Some(DecodeError::Truncated { .. }), Some(DecodeError::Truncated { .. })) => (),
                 (cut, whole) => assert_eq!(cut, whole, "{}", stream.escape_ascii()),
             }
-            assert!(cut.largest_need <= codec.largest());
+            assert!(cut.largest_need <= largest);
         }
     };
     check(pieces(stream, cuts));

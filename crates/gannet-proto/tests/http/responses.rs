@@ -1,6 +1,6 @@
 //! What a client sees of servers.
 
-use crate::feed::{Outcome, Patience, feed, pieces};
+use crate::feed::{Outcome, Patience, feed};
 use gannet_proto::DecodeError;
 use gannet_proto::http::{Error, Reply, Responses, ResponsesState};
 use proptest::prelude::*;
@@ -22,24 +22,7 @@ fn read(codec: &Responses, stream: &[u8]) -> Outcome<String> {
 }
 
 fn check_cuts(codec: &Responses, stream: &[u8], cuts: &[u16]) {
-    let whole = read(codec, stream);
-    let check = |chunks: Vec<&[u8]>| {
-        for patience in super::BOTH {
-            let cut = feed(codec, patience, chunks.iter().copied(), shown);
-            assert_eq!(cut.messages, whole.messages, "{chunks:?}");
-            match (&cut.error, &whole.error) {
-                (Some(DecodeError::Truncated { .. }), Some(DecodeError::Truncated { .. })) => (),
-                (cut, whole) => assert_eq!(cut, whole, "{}", stream.escape_ascii()),
-            }
-            assert!(cut.largest_need <= codec.largest());
-        }
-    };
-    check(pieces(stream, cuts));
-    check(stream.chunks(1).collect());
-    for cut in 0..=stream.len().min(300) {
-        let (front, back) = stream.split_at(cut);
-        check(vec![front, back]);
-    }
+    super::check_cuts_of(codec, codec.largest(), stream, cuts, shown);
 }
 
 /// A stream, and the responses that it is.

@@ -14,7 +14,6 @@ mod handshake;
 mod limits;
 mod oracle;
 mod text;
-mod timing;
 
 use feed::{Outcome, Patience, feed, pieces};
 use gannet_proto::DecodeError;

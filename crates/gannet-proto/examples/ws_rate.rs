@@ -1,5 +1,7 @@
-//! What a message costs. Not a test: run it by name, with `--release --ignored --nocapture`.
-#![allow(clippy::disallowed_methods, reason = "it measures")]
+//! Prints what decoding and writing WebSocket messages costs: nanoseconds for each, and packing and unpacking them.
+//!
+//! `cargo run --release -p gannet-proto --features deflate --example ws_rate`.
+#![allow(clippy::disallowed_methods, reason = "measuring time is its purpose")]
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -7,7 +9,8 @@ use std::time::Instant;
 use gannet_proto::ws::{Opcode, WebSocket, write_frame};
 use gannet_proto::{Codec, Decoded};
 
-use super::*;
+/// What a client's frame is masked with.
+const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 /// The least time for each of `rounds` times `work`, of several tries, in nanoseconds.
 fn nanoseconds(rounds: u32, mut work: impl FnMut()) -> f64 {
@@ -19,9 +22,7 @@ fn nanoseconds(rounds: u32, mut work: impl FnMut()) -> f64 {
     tries.fold(f64::INFINITY, f64::min)
 }
 
-#[test]
-#[ignore = "prints figures"]
-fn figures() {
+fn main() {
     let codec = WebSocket::server();
     for (opcode, length) in [
         (Opcode::Text, 64),
@@ -34,7 +35,7 @@ fn figures() {
         // What one round unmasks in place the next one masks again: with this key it is text either way.
         let mut input = Vec::new();
         for _ in 0..count {
-            write_frame(&mut input, opcode, &[&vec![b'x'; length]], Some([1; 4])).unwrap();
+            write_frame(&mut input, opcode, &[&vec![b'x'; length]], Some([1; 4])).expect("letters");
         }
         let rounds = ((1 << 26) / input.len()) as u32;
         let time = nanoseconds(rounds, || {
@@ -60,7 +61,7 @@ fn figures() {
     for mask in [None, Some(KEY)] {
         let time = nanoseconds(100_000, || {
             out.clear();
-            (0..100).for_each(|_| write_frame(&mut out, Opcode::Text, &[black_box(&payload)], mask).unwrap());
+            (0..100).for_each(|_| write_frame(&mut out, Opcode::Text, &[black_box(&payload)], mask).expect("letters"));
         });
         println!("write text of 64 bytes, masked: {}: {:.1} ns", mask.is_some(), time / 100.0);
     }
@@ -78,14 +79,14 @@ fn compressed() {
         let (mut deflater, mut out) = (params.server_deflater(1), Vec::new());
         let time = nanoseconds(1, || {
             out.clear();
-            (0..10_000).for_each(|_| deflater.text(&mut out, black_box(text), None).unwrap());
+            (0..10_000).for_each(|_| deflater.text(&mut out, black_box(text), None).expect("it packs"));
         });
         println!("pack {} bytes to {}: {:.0} ns; {params:?}", text.len(), out.len() / 10_000, time / 10_000.0);
 
         let codec = WebSocket::client();
         // Another stream: where there is a context, the first message refers to nothing.
         let (mut deflater, mut out) = (params.server_deflater(1), Vec::new());
-        (0..10_000).for_each(|_| deflater.text(&mut out, text, None).unwrap());
+        (0..10_000).for_each(|_| deflater.text(&mut out, text, None).expect("it packs"));
         let time = nanoseconds(1, || {
             let (mut state, mut start) = (codec.compressed_state(params), 0);
             while start < out.len() {
