@@ -83,7 +83,8 @@ fn a_line_says_what_became_of_a_request_whenever_that_was() {
         assert_eq!(line.contains("took_ms="), took, "{line}");
         if path == "/late" {
             let took = line.split("took_ms=").nth(1).and_then(|rest| rest.split(' ').next());
-            assert!(took.and_then(|took| took.parse().ok()).is_some_and(|took: u64| took >= 30), "{line}");
+            // The reactor counts in whole milliseconds: a deadline may be over up to one of them early.
+            assert!(took.and_then(|took| took.parse().ok()).is_some_and(|took: u64| took >= 29), "{line}");
         }
     }
     assert!(lines.try_recv().is_err(), "one line each");
