@@ -9,9 +9,13 @@ const LINES: &str = "--listen=lines=tcp://127.0.0.1:0";
 /// Opens connections until one is served, as one that has left takes a moment to be counted out.
 fn eventually_served(server: &Server) -> Stream {
     for _ in 0..10_000 {
-        let mut stream = server.connect("lines");
         let mut answer = [0; 8];
-        if stream.write_all(b"x\n").is_ok() && stream.read_exact(&mut answer).is_ok() {
+        let asked = server.try_connect("lines").and_then(|mut stream| {
+            stream.write_all(b"x\n")?;
+            stream.read_exact(&mut answer)?;
+            Ok(stream)
+        });
+        if let Ok(stream) = asked {
             assert_eq!(&answer, b"echo: x\n");
             return stream;
         }
@@ -29,7 +33,7 @@ fn a_connection_over_the_limit_is_refused_until_another_one_leaves() {
                 let mut second = server.connect("lines");
                 first.ask(b"one\n", b"echo: one\n");
                 second.ask(b"two\n", b"echo: two\n");
-                assert!(server.connect("lines").is_refused(), "{limit} {balance} with {driver}");
+                assert!(server.refuses("lines"), "{limit} {balance} with {driver}");
                 first.ask(b"still here\n", b"echo: still here\n");
                 let why = if limit.contains("peer") { "peer:1" } else { "connections:1" };
                 server.wait_for(|event| event["refused"] == why && event["connections"] == 2);

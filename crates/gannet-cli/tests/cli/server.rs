@@ -90,6 +90,20 @@ impl Server {
         Stream::connect(&self.url(service))
     }
 
+    /// Connects to a service, where the server may refuse that: a reset shows in connecting already, or in the next read.
+    pub(crate) fn try_connect(&self, service: &str) -> std::io::Result<Stream> {
+        Stream::try_connect(&self.url(service))
+    }
+
+    /// Whether the server refuses one more connection to a service.
+    pub(crate) fn refuses(&self, service: &str) -> bool {
+        let read = self.try_connect(service).and_then(|mut stream| stream.read(&mut [0]));
+        match read {
+            Ok(count) => count == 0,
+            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+        }
+    }
+
     /// What was printed before `ready`.
     pub(crate) fn banner(&self) -> &[String] {
         &self.banner
@@ -219,18 +233,22 @@ pub(crate) enum Stream {
 impl Stream {
     /// Connects to a URL; reads and writes fail when they take too long.
     pub(crate) fn connect(url: &str) -> Self {
+        Self::try_connect(url).expect(url)
+    }
+
+    fn try_connect(url: &str) -> std::io::Result<Self> {
         let (scheme, address) = url.split_once("://").expect("a URL");
         if scheme == "unix" {
-            let stream = UnixStream::connect(address).expect(url);
-            stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-            stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
-            return Self::Unix(stream);
+            let stream = UnixStream::connect(address)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.set_write_timeout(Some(PATIENCE))?;
+            return Ok(Self::Unix(stream));
         }
-        let stream = TcpStream::connect(address).expect(url);
-        stream.set_nodelay(true).expect("no delay");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
-        Self::Tcp(stream)
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self::Tcp(stream))
     }
 
     /// A second handle to the same connection.
@@ -277,14 +295,6 @@ impl Stream {
         let mut rest = Vec::new();
         self.read_to_end(&mut rest).expect("the server ends its side");
         rest
-    }
-
-    /// Whether the server has refused or reset the connection, which shows in the next read.
-    pub(crate) fn is_refused(&mut self) -> bool {
-        match self.read(&mut [0]) {
-            Ok(count) => count == 0,
-            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
-        }
     }
 
     /// Sends the pattern to an echoing service and reads nothing, until neither the server nor the kernel takes any
