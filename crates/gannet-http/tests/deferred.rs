@@ -13,12 +13,13 @@ use rig::{PATIENCE, Rig, drivers};
 
 const LONG: Duration = Duration::from_secs(60);
 
-/// A handler that gives its token away, and who gets it.
+/// A handler that gives its token away, and who gets it. It waits for so long, or for `LONG` where the query says so.
 fn handing_over(timeout: Duration) -> (impl Fn(&mut Cx<'_>) + Clone + Send + Sync + 'static, Receiver<Later>) {
     let (sender, receiver): (Sender<Later>, _) = channel();
     let sender = Arc::new(Mutex::new(sender));
     let handler = move |cx: &mut Cx<'_>| {
         cx.header("X-Before", "kept");
+        let timeout = if cx.query() == Some("long") { LONG } else { timeout };
         let later = cx.defer(timeout);
         sender.lock().expect("no panic").send(later).expect("the test waits");
     };
@@ -110,7 +111,7 @@ fn what_comes_after_the_deadline_reaches_no_other_request() {
         assert_eq!((response.status, response.body.as_str()), (503, "no response in time\n"));
         assert_eq!(response.header("x-before"), Some("kept"));
         let late = tokens.recv_timeout(PATIENCE).expect("the handler ran");
-        client.send("GET /sum/3 HTTP/1.1\r\nHost: h\r\n\r\nGET /later HTTP/1.1\r\nHost: h\r\n\r\n");
+        client.send("GET /sum/3 HTTP/1.1\r\nHost: h\r\n\r\nGET /later?long HTTP/1.1\r\nHost: h\r\n\r\n");
         late.complete(|reply| reply.text("too late")).expect("the connection is there");
         assert_eq!(client.response(false).body, "6");
         let token = tokens.recv_timeout(PATIENCE).expect("the handler ran");
