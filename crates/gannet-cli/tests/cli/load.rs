@@ -15,7 +15,7 @@ pub(crate) fn load(scenario: &str, url: &str, options: &[&str]) -> Output {
 /// A run again, up to some times, where the machine was too busy for a valid one: that is not what the test is about.
 fn valid(mut run: impl FnMut() -> Output) -> Output {
     let mut output = run();
-    for _ in 0..5 {
+    for _ in 0..20 {
         if output.status.code() != Some(4) {
             break;
         }
