@@ -10,6 +10,7 @@ use gannet::DriverChoice;
 use gannet_http::{HttpService, Router, Routes};
 
 use crate::engine;
+use crate::machine;
 use crate::socket::{self, Blocking};
 use crate::subject::Ready;
 use crate::tls::{self, Key, Pem};
@@ -141,11 +142,5 @@ http {{
 
 /// What it calls itself, as `nginx version: nginx/1.22.1`.
 pub fn nginx_version() -> io::Result<String> {
-    let output = Command::new(NGINX).arg("-v").output().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => {
-            io::Error::new(error.kind(), format!("{NGINX} is not installed; try: apt-get install nginx-light"))
-        }
-        _ => error,
-    })?;
-    Ok(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+    machine::version(NGINX, "-v", "nginx-light")
 }

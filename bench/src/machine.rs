@@ -1,6 +1,7 @@
-//! One line about the machine, since figures without it mean nothing.
+//! What the machine and the programs on it are, since figures without that mean nothing.
 
 use std::fs;
+use std::io;
 use std::process::Command;
 
 /// CPU model, number of cores, kernel and compiler; a question mark for what cannot be learned.
@@ -27,10 +28,23 @@ pub fn describe() -> String {
     format!("{cpu}, {cores} cores, Linux {kernel}, {rustc}")
 }
 
+/// What a program answers when it is asked for its version, or from which package it would come.
+pub fn version(program: &str, flag: &str, package: &str) -> io::Result<String> {
+    let output = Command::new(program).arg(flag).output().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            io::Error::new(error.kind(), format!("{program} is not installed; try: apt-get install {package}"))
+        }
+        _ => error,
+    })?;
+    // Some answer on the one stream, some on the other.
+    let answer = [output.stdout, output.stderr].concat();
+    Ok(String::from_utf8_lossy(&answer).trim().to_owned())
+}
+
 /// Memory that the machine could still give (MemAvailable of /proc/meminfo).
-pub fn available_bytes() -> std::io::Result<u64> {
-    let meminfo = std::fs::read_to_string("/proc/meminfo")?;
+pub fn available_bytes() -> io::Result<u64> {
+    let meminfo = fs::read_to_string("/proc/meminfo")?;
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
     let kib = line.and_then(|line| line.split_whitespace().next()).and_then(|kib| kib.parse::<u64>().ok());
-    kib.map(|kib| kib * 1024).ok_or_else(|| std::io::Error::other("/proc/meminfo has no MemAvailable"))
+    kib.map(|kib| kib * 1024).ok_or_else(|| io::Error::other("/proc/meminfo has no MemAvailable"))
 }

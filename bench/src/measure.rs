@@ -109,6 +109,11 @@ impl Spread {
     }
 }
 
+/// The median of a figure of each; not a number without any.
+pub fn median<T>(of: &[T], figure: impl Fn(&T) -> f64) -> f64 {
+    Spread::of(of.iter().map(figure)).map_or(f64::NAN, |spread| spread.median)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,7 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use crate::machine;
 use crate::socket::{self, Blocking};
 use crate::subject::Ready;
 
@@ -24,12 +25,6 @@ pub fn serve(port: u16, _ready: Ready) -> io::Result<()> {
 
 /// What it calls itself, as `Redis server v=7.0.15`.
 pub fn version() -> io::Result<String> {
-    let output = Command::new(PROGRAM).arg("--version").output().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => {
-            io::Error::new(error.kind(), format!("{PROGRAM} is not installed; try: apt-get install redis-server"))
-        }
-        _ => error,
-    })?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    Ok(text.split_whitespace().take(3).collect::<Vec<_>>().join(" "))
+    let version = machine::version(PROGRAM, "--version", "redis-server")?;
+    Ok(version.split_whitespace().take(3).collect::<Vec<_>>().join(" "))
 }

@@ -1,4 +1,4 @@
-//! The measurements, one file for each subcommand, and the choice of subjects they share.
+//! The measurements, one file for each subcommand, and what they share.
 
 pub mod broadcast;
 pub mod echo;
@@ -6,6 +6,7 @@ pub mod http;
 pub mod load;
 pub mod memory;
 pub mod million;
+mod plan;
 pub mod redis;
 mod table;
 pub mod tls;
@@ -18,50 +19,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use crate::measure::Spread;
-
-use crate::subject::{self, Role, SUBJECTS, Subject};
-
-/// Where both ends run and how the figures are printed.
-#[derive(clap::Args, Clone, Debug)]
-pub struct Common {
-    /// Measure these subjects (and their floors) only.
-    #[arg(long, value_name = "SUBJECT", num_args = 1..)]
-    pub only: Vec<String>,
-    /// CPU of the server.
-    #[arg(long, default_value_t = 0)]
-    pub server_cpu: usize,
-    /// CPU of the client.
-    #[arg(long, default_value_t = 1)]
-    pub client_cpu: usize,
-    /// Print one JSON object in place of tables.
-    #[arg(long)]
-    pub json: bool,
-}
-
-impl Common {
-    /// The subjects to measure, each with its floor before it.
-    fn subjects(&self, role: Role) -> io::Result<Vec<&'static Subject>> {
-        let mut chosen: Vec<&'static Subject> = Vec::new();
-        let mut choose = |subject: &'static Subject| -> io::Result<()> {
-            let floors: Vec<_> = subject.floors.iter().map(|floor| known(floor)).collect::<io::Result<_>>()?;
-            for subject in floors.into_iter().chain([subject]) {
-                if !chosen.iter().any(|other| other.name == subject.name) {
-                    chosen.push(subject);
-                }
-            }
-            Ok(())
-        };
-        if self.only.is_empty() {
-            for subject in SUBJECTS.iter().filter(|subject| subject.role == role) {
-                choose(subject)?;
-            }
-        }
-        for name in &self.only {
-            choose(known(name)?)?;
-        }
-        Ok(chosen)
-    }
-}
+use crate::subject::{self, SUBJECTS, Subject};
 
 /// Connections × requests under way on each, such as `50x1`.
 #[derive(Clone, Copy, Debug)]
@@ -131,14 +89,4 @@ fn column(ratios: &[Ratio]) -> String {
         return "–".to_owned();
     }
     ratios.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-}
-
-/// The order of a round: each subject comes first in turn, and each second time around backwards.
-fn order(count: usize, round: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..count).collect();
-    order.rotate_left(round % count.max(1));
-    if (round / count.max(1)) % 2 == 1 {
-        order.reverse();
-    }
-    order
 }

@@ -10,8 +10,6 @@ use crate::floor::broadcast::PAYLOAD;
 use crate::measure::Usage;
 use crate::socket;
 
-/// Longer than any silence of a server that is alive.
-const PATIENCE_MS: i32 = 5_000;
 /// Broadcasts before counting starts.
 const WARM_UP: u32 = 3;
 
@@ -105,14 +103,7 @@ impl Members {
     fn receive(&mut self, mut bytes: usize) -> io::Result<()> {
         let mut buffer = [0; 4096];
         while bytes > 0 {
-            let count = self.epoll.wait(PATIENCE_MS)?;
-            if count == 0 {
-                return Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    format!("{bytes} bytes of a broadcast did not come"),
-                ));
-            }
-            for event in 0..count {
+            for event in 0..super::wait(&mut self.epoll)? {
                 let (_, token) = self.epoll.event(event);
                 let (fd, position) = &mut self.members[token as usize];
                 let received = match socket::receive(fd.as_raw_fd(), &mut buffer)? {

@@ -12,8 +12,6 @@ use crate::measure::Usage;
 use crate::socket;
 use crate::wire::{Letters, Wire};
 
-/// Longer than any reply of a server that is alive.
-const PATIENCE_MS: i32 = 5_000;
 /// One read takes at most this much.
 const BUFFER_BYTES: usize = 64 * 1024;
 
@@ -132,11 +130,7 @@ impl Client {
         }
         let end = Instant::now() + time;
         while Instant::now() < end {
-            let count = self.epoll.wait(PATIENCE_MS)?;
-            if count == 0 {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "no reply from the server"));
-            }
-            for event in 0..count {
+            for event in 0..super::wait(&mut self.epoll)? {
                 let (flags, token) = self.epoll.event(event);
                 let index = token as usize;
                 if flags & libc::EPOLLOUT as u32 != 0 && !self.unsent.is_empty() {

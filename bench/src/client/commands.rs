@@ -2,15 +2,11 @@
 
 use std::io;
 use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::time::Duration;
 
 use super::taped::wrong;
 use crate::tape::Tape;
 use crate::wire::Letters;
 
-/// Longer than any reply of a server that is alive.
-const PATIENCE_MS: i32 = 5_000;
 /// Keys written with one write before a measurement.
 const FILL_AT_ONCE: usize = 128;
 /// Commands on a tape for each key: so many that nearly all keys are among those drawn.
@@ -66,8 +62,7 @@ impl Keys {
 
     /// Gives every key its value.
     pub fn fill(&self, port: u16) -> io::Result<()> {
-        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-        stream.set_read_timeout(Some(Duration::from_millis(PATIENCE_MS as u64)))?;
+        let mut stream = super::connect(port)?;
         let (mut commands, mut replies) = (Vec::new(), Vec::new());
         for first in (0..self.count).step_by(FILL_AT_ONCE) {
             let keys = first..self.count.min(first + FILL_AT_ONCE);

@@ -1,17 +1,14 @@
 //! Requests, and the responses that have to come: those of this very server, learned from its first one.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
 use std::ops::Range;
-use std::time::Duration;
 
+use super::connect;
 use super::idle::Exchange;
 use super::taped::wrong;
 use crate::http::{self, BODY};
 use crate::tape::Tape;
 
-/// Longer than any response of a server that is alive.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// Requests on a tape: most writes are of one piece of it.
 const REQUESTS: usize = 4_096;
 /// A date as it is sent, in bytes.
@@ -42,13 +39,6 @@ pub fn parameters(port: u16, routes: usize) -> io::Result<Exchange> {
     });
     let (path, body) = (http::path(0, "00000", "000"), "hello, 00000\n");
     Ok(Head::of_page(&mut connect(port)?, &path, body)?.exchange(draws.take(REQUESTS)))
-}
-
-/// A stream that fails where no reply comes.
-pub fn connect(port: u16) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    Ok(stream)
 }
 
 fn request(path: &str) -> Vec<u8> {

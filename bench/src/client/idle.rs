@@ -11,8 +11,6 @@ use crate::wire::{Letters, Wire};
 
 /// How many connections make their exchanges at once: fewer than any backlog.
 const AT_ONCE: usize = 256;
-/// Longer than any reply of a server that is alive.
-const PATIENCE_MS: i32 = 5_000;
 
 /// Requests, and the right reply to each; the first connection takes the first.
 pub struct Exchange {
@@ -87,7 +85,7 @@ fn expect(fd: &OwnedFd, tape: &Tape, mut position: u64) -> io::Result<()> {
     let mut buffer = vec![0; tape.piece() as usize];
     let mut awaited = buffer.len();
     while awaited > 0 {
-        wait_readable(fd)?;
+        super::wait_for(fd, libc::POLLIN)?;
         match socket::receive(fd.as_raw_fd(), &mut buffer[..awaited])? {
             Some(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
             Some(count) if tape.has(position, &buffer[..count]) => {
@@ -99,13 +97,4 @@ fn expect(fd: &OwnedFd, tape: &Tape, mut position: u64) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn wait_readable(fd: &OwnedFd) -> io::Result<()> {
-    let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-    // SAFETY: `poll` is one pollfd and lives for the call.
-    match socket::check(unsafe { libc::poll(&mut poll, 1, PATIENCE_MS) })? {
-        0 => Err(io::Error::from(io::ErrorKind::TimedOut)),
-        _ => Ok(()),
-    }
 }

@@ -12,8 +12,6 @@ use crate::socket;
 use crate::tape::Tape;
 use crate::wire::Letters;
 
-/// Longer than any silence of a server that is alive.
-const PATIENCE_MS: i32 = 5_000;
 /// Different messages before the first comes again.
 const MESSAGES: usize = 256;
 const CHANNEL: &[u8] = b"channel";
@@ -93,11 +91,7 @@ impl<'m> Client<'m> {
         let end = Instant::now() + time;
         self.publish()?;
         while Instant::now() < end {
-            let count = self.epoll.wait(PATIENCE_MS)?;
-            if count == 0 {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "a message did not come"));
-            }
-            for event in 0..count {
+            for event in 0..super::wait(&mut self.epoll)? {
                 match self.epoll.event(event) {
                     (_, u64::MAX) => self.replied()?,
                     (_, index) => self.delivered(index as usize)?,

@@ -9,8 +9,6 @@ use gannet_tls::{TlsClient, TlsInfo};
 
 use crate::socket;
 
-/// Longer than any reply of a server that is alive.
-const PATIENCE_MS: i32 = 5_000;
 /// One read takes at most this much.
 const BUFFER_BYTES: usize = 64 * 1024;
 
@@ -124,7 +122,7 @@ impl Tls {
     pub fn open(port: u16, client: &TlsClient, scratch: &mut Scratch) -> io::Result<Self> {
         let mut tls = Self::begin(port, client, scratch)?;
         while !tls.is_ready() {
-            tls.wait(libc::POLLIN)?;
+            super::wait_for(&tls.fd, libc::POLLIN)?;
             tls.read_once(scratch)?;
             tls.unread.extend_from_slice(&scratch.plain);
         }
@@ -198,22 +196,13 @@ impl Tls {
         }
         Ok(true)
     }
-
-    fn wait(&self, events: libc::c_short) -> io::Result<()> {
-        let mut poll = libc::pollfd { fd: self.fd.as_raw_fd(), events, revents: 0 };
-        // SAFETY: `poll` is one pollfd and lives for the call.
-        match socket::check(unsafe { libc::poll(&mut poll, 1, PATIENCE_MS) })? {
-            0 => Err(io::Error::from(io::ErrorKind::TimedOut)),
-            _ => Ok(()),
-        }
-    }
 }
 
 impl Read for Tls {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let mut scratch = Scratch::default();
         while self.unread.is_empty() {
-            self.wait(libc::POLLIN)?;
+            super::wait_for(&self.fd, libc::POLLIN)?;
             self.read_once(&mut scratch)?;
             self.unread.extend_from_slice(&scratch.plain);
         }
@@ -238,7 +227,7 @@ impl Write for Tls {
 
     fn flush(&mut self) -> io::Result<()> {
         while !self.flush_wire()? {
-            self.wait(libc::POLLOUT)?;
+            super::wait_for(&self.fd, libc::POLLOUT)?;
         }
         Ok(())
     }

@@ -11,9 +11,6 @@ use crate::measure::Usage;
 use crate::socket;
 use crate::tape::Tape;
 
-/// Longer than any reply of a server that is alive.
-const PATIENCE_MS: i32 = 5_000;
-
 /// What a client has done.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Done {
@@ -127,11 +124,7 @@ impl<'t> Client<'t> {
     pub fn run_for(&mut self, time: Duration) -> io::Result<Done> {
         let end = Instant::now() + time;
         while Instant::now() < end {
-            let count = self.epoll.wait(PATIENCE_MS)?;
-            if count == 0 {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "no reply from the server"));
-            }
-            for event in 0..count {
+            for event in 0..super::wait(&mut self.epoll)? {
                 let (flags, token) = self.epoll.event(event);
                 let connection = &mut self.connections[token as usize];
                 if flags & libc::EPOLLIN as u32 != 0 {

@@ -4,7 +4,7 @@
 use std::io;
 
 use super::broadcast::Form;
-use super::http::{self, Head};
+use super::http::Head;
 use super::idle::Exchange;
 use super::taped::wrong;
 use crate::floor::broadcast::PAYLOAD;
@@ -27,7 +27,7 @@ const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// The opening handshake.
 pub fn handshake(port: u16) -> io::Result<Exchange> {
-    let head = Head::learn(&mut http::connect(port)?, REQUEST, 101)?;
+    let head = Head::learn(&mut super::connect(port)?, REQUEST, 101)?;
     if !String::from_utf8_lossy(&head.bytes).contains(ACCEPT) {
         return Err(wrong(&head.bytes));
     }

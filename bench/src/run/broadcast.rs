@@ -4,12 +4,10 @@ use std::io;
 
 use serde::Serialize;
 
-use super::{Common, Ratio, column, order, ratios};
-use crate::child::Server;
+use super::plan::Setup;
+use super::{Ratio, column, ratios};
 use crate::client::broadcast::{self, Form, Outcome};
-use crate::machine;
-use crate::measure::Spread;
-use crate::socket;
+use crate::measure::median;
 use crate::subject::{Role, Subject};
 
 /// Options of `broadcast`.
@@ -25,7 +23,7 @@ pub struct Options {
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
     broadcasts: u32,
     #[command(flatten)]
-    common: Common,
+    setup: Setup,
 }
 
 /// Figures of one subject; medians over the rounds.
@@ -48,39 +46,28 @@ struct Report {
 
 /// Runs and prints.
 pub fn run(options: &Options) -> io::Result<()> {
-    let &Options { rounds, connections, broadcasts, .. } = options;
-    socket::pin(options.common.client_cpu)?;
-    let subjects = options.common.subjects(Role::Broadcast)?;
-    let rows =
-        measure(&subjects, options.common.server_cpu, rounds, (connections, broadcasts), |_, _| Ok(Form::raw()))?;
-    let report = Report { machine: machine::describe(), connections, rounds, rows };
-    if options.common.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-        return Ok(());
+    let &Options { rounds, connections, broadcasts, ref setup } = options;
+    let machine = setup.begin(None)?;
+    let subjects = setup.subjects(Role::Broadcast)?;
+    let rows = measure(&subjects, setup, rounds, (connections, broadcasts), |_, _| Ok(Form::raw()))?;
+    if !setup.json {
+        print(connections, "one payload of 64 bytes", &rows);
     }
-    println!("{}", report.machine);
-    print(connections, "one payload of 64 bytes", &report.rows);
-    Ok(())
+    setup.end(&Report { machine, connections, rounds, rows })
 }
 
 /// Runs all subjects in turn, so many broadcasts to so many connections each, in the form that a subject has.
 pub fn measure(
     subjects: &[&'static Subject],
-    server_cpu: usize,
+    setup: &Setup,
     rounds: usize,
     (connections, broadcasts): (u32, u32),
     form: impl Fn(&Subject, u16) -> io::Result<Form>,
 ) -> io::Result<Vec<Row>> {
-    let mut outcomes: Vec<Vec<Outcome>> = subjects.iter().map(|_| Vec::new()).collect();
-    for round in 0..rounds {
-        for index in order(subjects.len(), round) {
-            let server = Server::start(subjects[index], server_cpu)?;
-            let outcome = form(subjects[index], server.port)
-                .and_then(|form| broadcast::run(server.port, server.pid(), form, connections as usize, broadcasts))
-                .map_err(|error| io::Error::other(format!("{}: {error}", subjects[index].name)))?;
-            outcomes[index].push(outcome);
-        }
-    }
+    let outcomes = setup.side_by_side(subjects, rounds, |subject, server| {
+        let form = form(subject, server.port)?;
+        broadcast::run(server.port, server.pid(), form, connections as usize, broadcasts)
+    })?;
     Ok(rows(subjects, &outcomes))
 }
 
@@ -110,17 +97,12 @@ fn cpu_ns_per_delivery(outcome: &Outcome) -> f64 {
 fn rows(subjects: &[&'static Subject], outcomes: &[Vec<Outcome>]) -> Vec<Row> {
     let costs = |index: usize| -> Vec<f64> { outcomes[index].iter().map(cpu_ns_per_delivery).collect() };
     let row = |index: usize| {
-        let median = |figure: &dyn Fn(&Outcome) -> f64| {
-            Spread::of(outcomes[index].iter().map(figure)).map_or(f64::NAN, |spread| spread.median)
-        };
+        let median = |figure: &dyn Fn(&Outcome) -> f64| median(&outcomes[index], figure);
         Row {
             subject: subjects[index].name,
             deliveries_per_second: median(&|one| one.deliveries as f64 / one.elapsed.as_secs_f64()),
             cpu_ns_per_delivery: median(&cpu_ns_per_delivery),
-            broadcast_ms: median(&|one| {
-                Spread::of(one.each.iter().map(|each| each.as_secs_f64() * 1e3))
-                    .map_or(f64::NAN, |spread| spread.median)
-            }),
+            broadcast_ms: median(&|one| self::median(&one.each, |each| each.as_secs_f64() * 1e3)),
             cpu_ratios: ratios(subjects, index, costs),
         }
     };

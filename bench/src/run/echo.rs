@@ -1,31 +1,21 @@
 //! `echo`: messages per second and CPU time per message, subjects in turn.
 
 use std::io;
-use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Common, Ratio, Workload, column, order, ratios};
-use crate::child::Server;
+use super::plan::{Head, Plan};
+use super::{Ratio, Workload, column, ratios};
 use crate::client::closed_loop::{self, Load, Outcome};
-use crate::machine;
-use crate::measure::Spread;
-use crate::socket;
+use crate::measure::median;
 use crate::subject::{Role, Subject};
 use crate::wire::{MAX_MESSAGE_BYTES, MIN_MESSAGE_BYTES};
 
 /// Options of `echo`.
 #[derive(clap::Args, Debug)]
+#[command(mut_arg("seconds", |seconds| seconds.default_value("2")))]
+#[command(mut_arg("warm_up", |seconds| seconds.default_value("0.5")))]
 pub struct Options {
-    /// How often each subject is measured.
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
-    /// Measured seconds of each run.
-    #[arg(long, default_value_t = 2.0)]
-    seconds: f64,
-    /// Seconds before counting starts.
-    #[arg(long, default_value_t = 0.5)]
-    warm_up: f64,
     /// Bytes of a message, framing included.
     #[arg(long, default_value_t = 64)]
     size: usize,
@@ -33,7 +23,7 @@ pub struct Options {
     #[arg(long, num_args = 1.., default_values = ["50x1", "1000x1", "100x16"])]
     workload: Vec<Workload>,
     #[command(flatten)]
-    common: Common,
+    plan: Plan,
 }
 
 /// Figures of one subject under one workload; medians over the rounds.
@@ -60,9 +50,8 @@ struct Table {
 
 #[derive(Serialize)]
 struct Report {
-    machine: String,
-    rounds: usize,
-    seconds: f64,
+    #[serde(flatten)]
+    head: Head,
     workloads: Vec<Table>,
 }
 
@@ -74,41 +63,22 @@ pub fn run(options: &Options) -> io::Result<()> {
             format!("a message has {MIN_MESSAGE_BYTES} to {MAX_MESSAGE_BYTES} bytes"),
         ));
     }
-    let time = |seconds: f64| Duration::try_from_secs_f64(seconds).map_err(io::Error::other);
-    let (warm_up, measured) = (time(options.warm_up)?, time(options.seconds)?);
-    socket::pin(options.common.client_cpu)?;
-    let subjects = options.common.subjects(Role::Echo)?;
-    let mut report = Report {
-        machine: machine::describe(),
-        rounds: options.rounds,
-        seconds: options.seconds,
-        workloads: Vec::new(),
-    };
-    if !options.common.json {
-        println!("{}", report.machine);
-    }
-    for &Workload { connections, depth } in &options.workload {
-        let mut outcomes: Vec<Vec<Outcome>> = subjects.iter().map(|_| Vec::new()).collect();
-        for round in 0..options.rounds {
-            for index in order(subjects.len(), round) {
-                let subject = subjects[index];
-                let load = Load { connections, depth, size: options.size, wire: subject.wire, warm_up, measured };
-                let server = Server::start(subject, options.common.server_cpu)?;
-                let outcome = closed_loop::run(server.port, server.pid(), &load)
-                    .map_err(|error| io::Error::other(format!("{}: {error}", subject.name)))?;
-                outcomes[index].push(outcome);
-            }
-        }
-        let table = Table { connections, depth, size: options.size, rows: rows(&subjects, &outcomes) };
-        if !options.common.json {
+    let Options { plan, size, workload, .. } = options;
+    let [warm_up, measured] = plan.times()?;
+    let mut report = Report { head: plan.begin(None)?, workloads: Vec::new() };
+    let subjects = plan.setup.subjects(Role::Echo)?;
+    for &Workload { connections, depth } in workload {
+        let outcomes = plan.setup.side_by_side(&subjects, plan.rounds, |subject, server| {
+            let load = Load { connections, depth, size: *size, wire: subject.wire, warm_up, measured };
+            closed_loop::run(server.port, server.pid(), &load)
+        })?;
+        let table = Table { connections, depth, size: *size, rows: rows(&subjects, &outcomes) };
+        if !plan.setup.json {
             print(&table);
         }
         report.workloads.push(table);
     }
-    if options.common.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    }
-    Ok(())
+    plan.setup.end(&report)
 }
 
 fn cpu_ns_per_message(outcome: &Outcome) -> f64 {
@@ -118,9 +88,7 @@ fn cpu_ns_per_message(outcome: &Outcome) -> f64 {
 fn rows(subjects: &[&'static Subject], outcomes: &[Vec<Outcome>]) -> Vec<Row> {
     let costs = |index: usize| -> Vec<f64> { outcomes[index].iter().map(cpu_ns_per_message).collect() };
     let row = |index: usize| {
-        let median = |figure: &dyn Fn(&Outcome) -> f64| {
-            Spread::of(outcomes[index].iter().map(figure)).map_or(f64::NAN, |spread| spread.median)
-        };
+        let median = |figure: &dyn Fn(&Outcome) -> f64| median(&outcomes[index], figure);
         let seconds = |outcome: &Outcome| outcome.elapsed.as_secs_f64();
         let quantile_us = |outcome: &Outcome, quantile| outcome.round_trips.value_at_quantile(quantile) as f64 / 1e3;
         Row {

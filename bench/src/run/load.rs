@@ -11,11 +11,12 @@ use gannet::{Address, DriverChoice};
 use gannet_load::run::{Config, Kind};
 use gannet_load::sources::{DEFAULT_PORTS, loopback};
 
-use super::{known, order};
+use super::known;
+use super::plan::in_turn;
 use crate::child::Server;
 use crate::client::closed_loop::{self, Load};
 use crate::machine;
-use crate::measure::{Spread, resident_bytes};
+use crate::measure::{Spread, median, resident_bytes};
 use crate::socket;
 use crate::wire::Wire;
 
@@ -82,17 +83,14 @@ pub fn run(options: &Options) -> io::Result<()> {
 
 fn compare_rates(options: &Options) -> io::Result<()> {
     for (connections, depth) in [(100, 16), (50, 1)] {
-        let mut rates: Vec<Vec<f64>> = CLIENTS.iter().map(|_| Vec::new()).collect();
-        for round in 0..options.rounds {
-            for index in order(CLIENTS.len(), round) {
-                let server = Server::start(known("floor-epoll")?, options.server_cpu)?;
-                rates[index].push(rate(CLIENTS[index].1, server.port, connections, depth, options.seconds)?);
-            }
-        }
+        let rates = in_turn(&CLIENTS, options.rounds, |&(_, driver)| {
+            let server = Server::start(known("floor-epoll")?, options.server_cpu)?;
+            rate(driver, server.port, connections, depth, options.seconds)
+        })?;
         println!("\n{connections} connections × {depth}, 64 bytes, closed loop against floor-epoll");
         println!("{:<12} {:>10}  rate against the bare client", "client", "msg/s");
         for (index, (name, _)) in CLIENTS.iter().enumerate() {
-            let median = Spread::of(rates[index].iter().copied()).map_or(f64::NAN, |spread| spread.median);
+            let median = median(&rates[index], |rate| *rate);
             print!("{name:<12} {median:>10.0}  ");
             match Spread::of_ratios(&rates[index], &rates[0]).filter(|_| index > 0) {
                 Some(Spread { median, min, max }) => println!("{median:.3} ({min:.3} to {max:.3})"),

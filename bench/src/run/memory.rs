@@ -4,12 +4,10 @@ use std::io;
 
 use serde::Serialize;
 
-use super::Common;
+use super::plan::Setup;
 use crate::child::Server;
 use crate::client::idle::{Exchange, Idle};
-use crate::machine;
 use crate::measure::resident_bytes;
-use crate::socket;
 use crate::subject::{Role, Subject};
 
 /// Connections opened before the first reading, so that what is made once is not counted.
@@ -24,7 +22,7 @@ pub struct Options {
     #[arg(long, default_value_t = 18_000, value_parser = clap::value_parser!(u32).range(1..))]
     connections: u32,
     #[command(flatten)]
-    common: Common,
+    setup: Setup,
 }
 
 /// What came of one subject.
@@ -49,19 +47,16 @@ struct Report {
 
 /// Runs and prints.
 pub fn run(options: &Options) -> io::Result<()> {
-    socket::pin(options.common.client_cpu)?;
-    let mut report = Report { machine: machine::describe(), connections: options.connections, rows: Vec::new() };
-    for subject in options.common.subjects(Role::Echo)? {
+    let &Options { connections, ref setup } = options;
+    let mut report = Report { machine: setup.begin(None)?, connections, rows: Vec::new() };
+    for subject in setup.subjects(Role::Echo)? {
         let echo = |_| Ok(vec![Exchange::echo(subject.wire, MESSAGE_BYTES)]);
-        report.rows.push(measure(subject, options.common.server_cpu, options.connections, echo)?);
+        report.rows.push(measure(subject, setup.server_cpu, connections, echo)?);
     }
-    if options.common.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-        return Ok(());
+    if !setup.json {
+        print(connections, "one exchange", &report.rows);
     }
-    println!("{}", report.machine);
-    print(report.connections, "one exchange", &report.rows);
-    Ok(())
+    setup.end(&report)
 }
 
 /// Starts a subject and opens connections, with what its port says are their exchanges.

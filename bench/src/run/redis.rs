@@ -6,16 +6,15 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::table::{self, Measure, Table};
-use super::{Common, Ratio, column, ratios};
+use super::plan::{Head, Plan};
+use super::table::{Measure, Table};
+use super::{Ratio, column, ratios};
 use crate::child::Server;
 use crate::client::commands::{Keys, Verb};
 use crate::client::publish::{self, Messages};
 use crate::client::taped::{self, Outcome};
-use crate::machine;
 use crate::measure::resident_bytes;
 use crate::redis;
-use crate::socket;
 use crate::subject::{Role, Subject};
 use crate::tape::Tape;
 
@@ -24,19 +23,12 @@ const SETTLE: Duration = Duration::from_secs(1);
 
 /// Options of `redis`.
 #[derive(clap::Args, Debug)]
+#[command(mut_arg("seconds", |seconds| seconds.default_value("2")))]
+#[command(mut_arg("warm_up", |seconds| seconds.default_value("0.5")))]
 pub struct Options {
     /// What is measured.
     #[arg(long, value_enum, num_args = 1.., default_values = ["get", "set", "publish", "memory"])]
     case: Vec<Case>,
-    /// How often each subject is measured; its memory once.
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
-    /// Measured seconds of each run.
-    #[arg(long, default_value_t = 2.0)]
-    seconds: f64,
-    /// Seconds before counting starts.
-    #[arg(long, default_value_t = 0.5)]
-    warm_up: f64,
     /// Connections of GET and SET.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     connections: u32,
@@ -55,11 +47,11 @@ pub struct Options {
     /// Messages published and not yet delivered to all.
     #[arg(long, num_args = 1.., default_values = ["1", "4"], value_parser = clap::value_parser!(u32).range(1..=256))]
     outstanding: Vec<u32>,
-    /// Keys whose memory is measured.
+    /// Keys whose memory is measured, once.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..))]
     memory_keys: u32,
     #[command(flatten)]
-    common: Common,
+    plan: Plan,
 }
 
 /// What is measured.
@@ -83,10 +75,9 @@ struct Memory {
 
 #[derive(Serialize)]
 struct Report {
-    machine: String,
+    #[serde(flatten)]
+    head: Head,
     redis: String,
-    rounds: usize,
-    seconds: f64,
     tables: Vec<Table>,
     memory: Vec<Memory>,
 }
@@ -94,45 +85,24 @@ struct Report {
 /// Runs and prints.
 pub fn run(options: &Options) -> io::Result<()> {
     let redis = redis::version()?;
-    let time = |seconds: f64| Duration::try_from_secs_f64(seconds).map_err(io::Error::other);
-    let times = [time(options.warm_up)?, time(options.seconds)?];
-    socket::pin(options.common.client_cpu)?;
-    let subjects = options.common.subjects(Role::Redis)?;
-    let mut report = Report {
-        machine: machine::describe(),
-        redis,
-        rounds: options.rounds,
-        seconds: options.seconds,
-        tables: Vec::new(),
-        memory: Vec::new(),
-    };
-    let is_text = !options.common.json;
-    if is_text {
-        println!("{}; {}", report.machine, report.redis);
-    }
+    let (plan, times) = (&options.plan, options.plan.times()?);
+    let mut report = Report { head: plan.begin(Some(&redis))?, redis, tables: Vec::new(), memory: Vec::new() };
+    let subjects = plan.setup.subjects(Role::Redis)?;
     for &case in &options.case {
-        let mut table = |table: Table| {
-            if is_text {
-                table.print();
-            }
-            report.tables.push(table);
-        };
+        let mut table = |table: Table| table.keep(&mut report.tables, &plan.setup);
         match case {
             Case::Get => get_and_set(options, &subjects, times, ("GET", Verb::Get), &mut table)?,
             Case::Set => get_and_set(options, &subjects, times, ("SET", Verb::Set), &mut table)?,
             Case::Publish => published(options, &subjects, times, &mut table)?,
             Case::Memory => {
                 report.memory = memory(options, &subjects)?;
-                if is_text {
+                if !plan.setup.json {
                     print_memory(options, &report.memory);
                 }
             }
         }
     }
-    if !is_text {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    }
-    Ok(())
+    plan.setup.end(&report)
 }
 
 fn get_and_set(
@@ -145,7 +115,7 @@ fn get_and_set(
     let keys = Keys::new(options.keys as usize, options.size as usize);
     let (commands, replies): (Tape, Tape) = keys.tapes(verb);
     for &depth in &options.depth {
-        let outcomes = table::rounds(subjects, options.rounds, options.common.server_cpu, |_, server| {
+        let outcomes = options.plan.setup.side_by_side(subjects, options.plan.rounds, |_, server| {
             keys.fill(server.port)?;
             let tapes = (&commands, &replies);
             let connections = options.connections as usize;
@@ -181,7 +151,7 @@ fn published(
     let messages = Messages::new(options.size as usize);
     let subscribers = options.subscribers;
     for &outstanding in &options.outstanding {
-        let outcomes = table::rounds(subjects, options.rounds, options.common.server_cpu, |_, server| {
+        let outcomes = options.plan.setup.side_by_side(subjects, options.plan.rounds, |_, server| {
             let (subscribers, outstanding) = (subscribers as usize, u64::from(outstanding));
             let mut client = publish::Client::connect(server.port, &messages, subscribers, outstanding)?;
             Outcome::of(server.pid(), times, |time| client.run_for(time))
@@ -201,7 +171,7 @@ fn memory(options: &Options, subjects: &[&'static Subject]) -> io::Result<Vec<Me
     let keys = Keys::new(options.memory_keys as usize, options.size as usize);
     let mut readings = Vec::new();
     for subject in subjects {
-        let server = Server::start(subject, options.common.server_cpu)?;
+        let server = Server::start(subject, options.plan.setup.server_cpu)?;
         let before = resident_bytes(server.pid())?;
         keys.fill(server.port)?;
         // Nothing tells from outside that it has nothing left to do.

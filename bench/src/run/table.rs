@@ -1,14 +1,13 @@
 //! Subjects side by side under one work of the closed loop: what was measured, and its table.
 
-use std::io;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Ratio, column, order, ratios};
-use crate::child::Server;
+use super::plan::Setup;
+use super::{Ratio, column, ratios};
 use crate::client::taped::Outcome;
-use crate::measure::Spread;
+use crate::measure::median;
 use crate::subject::Subject;
 
 /// What is compared.
@@ -51,25 +50,6 @@ pub struct Table {
     pub rows: Vec<Row>,
 }
 
-/// Runs all subjects in turn, each on a server of its own. Returns what came of each, round by round.
-pub fn rounds(
-    subjects: &[&'static Subject],
-    rounds: usize,
-    server_cpu: usize,
-    mut measure: impl FnMut(&Subject, &Server) -> io::Result<Outcome>,
-) -> io::Result<Vec<Vec<Outcome>>> {
-    let mut outcomes: Vec<Vec<Outcome>> = subjects.iter().map(|_| Vec::new()).collect();
-    for round in 0..rounds {
-        for index in order(subjects.len(), round) {
-            let server = Server::start(subjects[index], server_cpu)?;
-            let outcome = measure(subjects[index], &server)
-                .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", subjects[index].name)))?;
-            outcomes[index].push(outcome);
-        }
-    }
-    Ok(outcomes)
-}
-
 impl Measure {
     /// The figures of all subjects.
     pub fn rows(self, subjects: &[&'static Subject], outcomes: &[Vec<Outcome>]) -> Vec<Row> {
@@ -82,9 +62,7 @@ impl Measure {
             Self::PerCpuSecond => 1e9 / cpu_ns(one),
             Self::CpuTime => cpu_ns(one),
         };
-        let median = |figure: &dyn Fn(&Outcome) -> f64| {
-            Spread::of(outcomes[index].iter().map(figure)).map_or(f64::NAN, |spread| spread.median)
-        };
+        let median = |figure: &dyn Fn(&Outcome) -> f64| median(&outcomes[index], figure);
         let share = |ns: u64, of: Duration| ns as f64 / of.as_nanos() as f64;
         Row {
             subject: subjects[index].name,
@@ -100,8 +78,16 @@ impl Measure {
 }
 
 impl Table {
+    /// Puts it to those of a report, and prints it unless they are wanted together.
+    pub fn keep(self, tables: &mut Vec<Self>, setup: &Setup) {
+        if !setup.json {
+            self.print();
+        }
+        tables.push(self);
+    }
+
     /// Prints it as Markdown.
-    pub fn print(&self) {
+    fn print(&self) {
         let asked = self.asked.map_or_else(String::new, |asked| format!("; asked: {asked}"));
         let ratio = match self.measure {
             Measure::PerCpuSecond => format!("{} per CPU second against the other's", self.operations),

@@ -6,22 +6,20 @@ mod storm;
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
-use std::time::Duration;
 
 use clap::ValueEnum;
 use gannet_tls::{TlsInfo, TlsVersion};
 use serde::Serialize;
 
-use super::table::{self, Measure, Table};
-use super::{Common, Workload, memory};
+use super::plan::{Head, Plan};
+use super::table::{Measure, Table};
+use super::{Workload, memory};
 use crate::client::handshakes::client;
 use crate::client::http;
 use crate::client::idle::Exchange;
 use crate::client::stream::{Scratch, Stream, Tls};
 use crate::client::taped::{self, Outcome};
 use crate::http::nginx_version;
-use crate::machine;
-use crate::socket;
 use crate::subject::{Role, Subject};
 use crate::tls::Certificates;
 use crate::wire::{MAX_MESSAGE_BYTES, Wire};
@@ -32,15 +30,6 @@ pub struct Options {
     /// What is measured.
     #[arg(long, value_enum, num_args = 1.., default_values = ["echo", "handshakes", "storm", "http", "memory"])]
     case: Vec<Case>,
-    /// How often each subject is measured; its memory once.
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
-    /// Measured seconds of each run.
-    #[arg(long, default_value_t = 1.0)]
-    seconds: f64,
-    /// Seconds before counting starts.
-    #[arg(long, default_value_t = 0.3)]
-    warm_up: f64,
     /// Connections × messages under way on each.
     #[arg(long, num_args = 1.., default_values = ["50x1", "100x16"])]
     workload: Vec<Workload>,
@@ -56,11 +45,11 @@ pub struct Options {
     /// Handshakes under way at once in a storm.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
     storm: u32,
-    /// Connections whose memory is measured. Each takes a descriptor in both processes.
+    /// Connections whose memory is measured, once. Each takes a descriptor in both processes.
     #[arg(long, default_value_t = 9_000, value_parser = clap::value_parser!(u32).range(1..))]
     memory_connections: u32,
     #[command(flatten)]
-    common: Common,
+    plan: Plan,
 }
 
 /// What is measured.
@@ -75,9 +64,8 @@ enum Case {
 
 #[derive(Serialize)]
 struct Report {
-    machine: String,
-    rounds: usize,
-    seconds: f64,
+    #[serde(flatten)]
+    head: Head,
     tables: Vec<Table>,
     handshakes: Vec<handshakes::Row>,
     storm: Vec<storm::Row>,
@@ -91,73 +79,51 @@ struct Memory {
     row: memory::Row,
 }
 
-impl Options {
-    fn times(&self) -> io::Result<[Duration; 2]> {
-        let time = |seconds: f64| Duration::try_from_secs_f64(seconds).map_err(io::Error::other);
-        Ok([time(self.warm_up)?, time(self.seconds)?])
-    }
-}
-
 /// Runs and prints.
 pub fn run(options: &Options) -> io::Result<()> {
-    socket::pin(options.common.client_cpu)?;
+    let setup = &options.plan.setup;
     let _certificates = Certificates::new()?;
     let mut report = Report {
-        machine: machine::describe(),
-        rounds: options.rounds,
-        seconds: options.seconds,
+        head: options.plan.begin(None)?,
         tables: Vec::new(),
         handshakes: Vec::new(),
         storm: Vec::new(),
         memory: Vec::new(),
     };
-    let is_text = !options.common.json;
-    if is_text {
-        println!("{}", report.machine);
-    }
     for &case in &options.case {
         match case {
             Case::Echo => {
                 for &workload in &options.workload {
-                    report.tables.push(echo(options, workload)?);
-                    if is_text {
-                        report.tables.last().into_iter().for_each(Table::print);
-                    }
+                    echo(options, workload)?.keep(&mut report.tables, setup);
                 }
             }
             Case::Http => {
                 let nginx = nginx_version()?;
                 for &workload in &options.http_workload {
-                    report.tables.push(http(options, workload, &nginx)?);
-                    if is_text {
-                        report.tables.last().into_iter().for_each(Table::print);
-                    }
+                    http(options, workload, &nginx)?.keep(&mut report.tables, setup);
                 }
             }
             Case::Handshakes => {
                 report.handshakes = handshakes::measure(options)?;
-                if is_text {
+                if !setup.json {
                     handshakes::print(&report.handshakes);
                 }
             }
             Case::Storm => {
                 report.storm = storm::measure(options)?;
-                if is_text {
+                if !setup.json {
                     storm::print(options.storm, &report.storm);
                 }
             }
             Case::Memory => {
                 report.memory = memory(options)?;
-                if is_text {
+                if !setup.json {
                     print_memory(options.memory_connections, &report.memory);
                 }
             }
         }
     }
-    if !is_text {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    }
-    Ok(())
+    setup.end(&report)
 }
 
 /// Established connections by TLS 1.3, and with which cipher suite.
@@ -179,12 +145,13 @@ fn suites(suites: BTreeSet<&'static str>) -> io::Result<&'static str> {
 }
 
 fn echo(options: &Options, workload: Workload) -> io::Result<Table> {
-    let (times, size) = (options.times()?, options.size as usize);
+    let (Plan { rounds, setup, .. }, times) = (&options.plan, options.plan.times()?);
+    let size = options.size as usize;
     let Workload { connections, depth } = workload;
     let Exchange { requests, replies } = Exchange::echo(Wire::Raw, size);
-    let subjects = options.common.subjects(Role::TlsEcho)?;
+    let subjects = setup.subjects(Role::TlsEcho)?;
     let mut seen = BTreeSet::new();
-    let outcomes = table::rounds(&subjects, options.rounds, options.common.server_cpu, |subject, server| {
+    let outcomes = setup.side_by_side(&subjects, *rounds, |subject, server| {
         let tapes = (&requests, &replies);
         let client = if subject.role == Role::TlsEcho {
             let (streams, suite) = open(server.port, connections)?;
@@ -202,11 +169,11 @@ fn echo(options: &Options, workload: Workload) -> io::Result<Table> {
 }
 
 fn http(options: &Options, workload: Workload, nginx: &str) -> io::Result<Table> {
-    let times = options.times()?;
+    let (Plan { rounds, setup, .. }, times) = (&options.plan, options.plan.times()?);
     let Workload { connections, depth } = workload;
-    let subjects = options.common.subjects(Role::Https)?;
+    let subjects = setup.subjects(Role::Https)?;
     let mut seen = BTreeSet::new();
-    let outcomes = table::rounds(&subjects, options.rounds, options.common.server_cpu, |_, server| {
+    let outcomes = setup.side_by_side(&subjects, *rounds, |_, server| {
         let client = client(TlsVersion::V1_3, 0)?;
         let mut first = Tls::open(server.port, &client, &mut Scratch::default())?;
         let Exchange { requests, replies } = http::home_over(&mut first)?;
@@ -222,7 +189,7 @@ fn http(options: &Options, workload: Workload, nginx: &str) -> io::Result<Table>
 }
 
 fn memory(options: &Options) -> io::Result<Vec<Memory>> {
-    let subjects = options.common.subjects(Role::TlsEcho)?;
+    let subjects = options.plan.setup.subjects(Role::TlsEcho)?;
     let mut rows = Vec::new();
     for subject in subjects.into_iter().filter(|subject| subject.role == Role::TlsEcho) {
         for version in [TlsVersion::V1_3, TlsVersion::V1_2] {
@@ -234,7 +201,7 @@ fn memory(options: &Options) -> io::Result<Vec<Memory>> {
 }
 
 fn memory_of(options: &Options, subject: &Subject, version: TlsVersion) -> io::Result<memory::Row> {
-    memory::measure_opened(subject, options.common.server_cpu, options.memory_connections, |port| {
+    memory::measure_opened(subject, options.plan.setup.server_cpu, options.memory_connections, |port| {
         let (client, mut scratch) = (client(version, 0)?, Scratch::default());
         let mut opened: Vec<Tls> = Vec::new();
         Ok(move |total| {

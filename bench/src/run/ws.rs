@@ -1,37 +1,27 @@
 //! `ws`: WebSocket beside bare loops: echo, one message to everybody, memory of idle connections.
 
 use std::io;
-use std::time::Duration;
 
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::table::{self, Measure, Table};
-use super::{Common, Workload, broadcast, memory};
+use super::plan::{Head, Plan};
+use super::table::{Measure, Table};
+use super::{Workload, broadcast, memory};
 use crate::client::broadcast::Form;
 use crate::client::idle::{Exchange, Idle};
 use crate::client::taped::{self, Outcome};
 use crate::client::websocket;
-use crate::machine;
-use crate::socket;
 use crate::subject::Role;
 use crate::wire::Wire;
 
 /// Options of `ws`.
 #[derive(clap::Args, Debug)]
+#[command(mut_arg("rounds", |rounds| rounds.default_value("7")))]
 pub struct Options {
     /// What is measured.
     #[arg(long, value_enum, num_args = 1.., default_values = ["echo", "broadcast", "memory"])]
     case: Vec<Case>,
-    /// How often each subject is measured; its memory once.
-    #[arg(long, default_value_t = 7)]
-    rounds: usize,
-    /// Measured seconds of each run of echo.
-    #[arg(long, default_value_t = 1.0)]
-    seconds: f64,
-    /// Seconds before counting starts.
-    #[arg(long, default_value_t = 0.3)]
-    warm_up: f64,
     /// Connections × messages under way on each.
     #[arg(long, num_args = 1.., default_values = ["1000x1"])]
     workload: Vec<Workload>,
@@ -44,11 +34,11 @@ pub struct Options {
     /// Broadcasts in each round.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     broadcasts: u32,
-    /// Connections whose memory is measured.
+    /// Connections whose memory is measured, once.
     #[arg(long, default_value_t = 18_000, value_parser = clap::value_parser!(u32).range(1..))]
     memory_connections: u32,
     #[command(flatten)]
-    common: Common,
+    plan: Plan,
 }
 
 /// What is measured.
@@ -61,9 +51,8 @@ enum Case {
 
 #[derive(Serialize)]
 struct Report {
-    machine: String,
-    rounds: usize,
-    seconds: f64,
+    #[serde(flatten)]
+    head: Head,
     echo: Vec<Table>,
     broadcast: Vec<broadcast::Row>,
     memory: Vec<memory::Row>,
@@ -71,68 +60,50 @@ struct Report {
 
 /// Runs and prints.
 pub fn run(options: &Options) -> io::Result<()> {
-    let cpu = options.common.server_cpu;
-    socket::pin(options.common.client_cpu)?;
-    let mut report = Report {
-        machine: machine::describe(),
-        rounds: options.rounds,
-        seconds: options.seconds,
-        echo: Vec::new(),
-        broadcast: Vec::new(),
-        memory: Vec::new(),
-    };
-    let is_text = !options.common.json;
-    if is_text {
-        println!("{}", report.machine);
-    }
+    let Plan { rounds, setup, .. } = &options.plan;
+    let head = options.plan.begin(None)?;
+    let mut report = Report { head, echo: Vec::new(), broadcast: Vec::new(), memory: Vec::new() };
     for &case in &options.case {
         match case {
             Case::Echo => {
                 for &workload in &options.workload {
-                    let table = echo(options, workload)?;
-                    if is_text {
-                        table.print();
-                    }
-                    report.echo.push(table);
+                    echo(options, workload)?.keep(&mut report.echo, setup);
                 }
             }
             Case::Broadcast => {
-                let subjects = options.common.subjects(Role::WebSocketBroadcast)?;
+                let subjects = setup.subjects(Role::WebSocketBroadcast)?;
                 let much = (options.members, options.broadcasts);
-                report.broadcast = broadcast::measure(&subjects, cpu, options.rounds, much, |subject, port| {
+                report.broadcast = broadcast::measure(&subjects, setup, *rounds, much, |subject, port| {
                     if subject.role == Role::WebSocketBroadcast { websocket::broadcast(port) } else { Ok(Form::raw()) }
                 })?;
-                if is_text {
+                if !setup.json {
                     broadcast::print(options.members, "one text of 64 bytes", &report.broadcast);
                     println!("asked: at most 1.15");
                 }
             }
             Case::Memory => {
-                let subjects = options.common.subjects(Role::WebSocket)?;
+                let connections = options.memory_connections;
+                let subjects = setup.subjects(Role::WebSocket)?;
                 for subject in subjects.into_iter().filter(|subject| subject.role == Role::WebSocket) {
                     let size = options.size as usize;
                     let exchanges = |port| Ok(vec![websocket::handshake(port)?, websocket::echo(size)]);
-                    report.memory.push(memory::measure(subject, cpu, options.memory_connections, exchanges)?);
+                    report.memory.push(memory::measure(subject, setup.server_cpu, connections, exchanges)?);
                 }
-                if is_text {
-                    memory::print(options.memory_connections, "a handshake and an echo", &report.memory);
+                if !setup.json {
+                    memory::print(connections, "a handshake and an echo", &report.memory);
                     println!("asked: at most 256");
                 }
             }
         }
     }
-    if !is_text {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    }
-    Ok(())
+    setup.end(&report)
 }
 
 fn echo(options: &Options, workload: Workload) -> io::Result<Table> {
-    let time = |seconds: f64| Duration::try_from_secs_f64(seconds).map_err(io::Error::other);
-    let times = [time(options.warm_up)?, time(options.seconds)?];
-    let subjects = options.common.subjects(Role::WebSocket)?;
+    let (Plan { rounds, setup, .. }, times) = (&options.plan, options.plan.times()?);
+    let subjects = setup.subjects(Role::WebSocket)?;
     let size = options.size as usize;
-    let outcomes = table::rounds(&subjects, options.rounds, options.common.server_cpu, |subject, server| {
+    let outcomes = setup.side_by_side(&subjects, *rounds, |subject, server| {
         let (opening, Exchange { requests, replies }) = match subject.role {
             Role::WebSocket => (vec![websocket::handshake(server.port)?], websocket::echo(size)),
             _ => (Vec::new(), Exchange::echo(Wire::Raw, size)),

@@ -14,7 +14,8 @@ use gannet_load::run::{Config, Moment};
 use super::{Options, config, rate};
 use crate::child::Server;
 use crate::measure::Spread;
-use crate::run::{known, order};
+use crate::run::known;
+use crate::run::plan::order;
 
 /// Longer than the measured time by what may lie outside the first and the last full second.
 const MARGIN_SECONDS: u64 = 1;

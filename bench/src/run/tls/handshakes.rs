@@ -10,7 +10,8 @@ use super::Options;
 use crate::child::Server;
 use crate::client::handshakes::{Handshakes, Kind};
 use crate::measure::{Spread, Usage};
-use crate::run::{known, order};
+use crate::run::known;
+use crate::run::plan::in_turn;
 use crate::tls::Counted;
 
 const SUBJECTS: [&str; 2] = ["tls-p256-uring", "tls-rsa2048-uring"];
@@ -53,21 +54,16 @@ pub fn measure(options: &Options) -> io::Result<Vec<Row>> {
     let kinds =
         [(TlsVersion::V1_3, false), (TlsVersion::V1_3, true), (TlsVersion::V1_2, false), (TlsVersion::V1_2, true)];
     let cases: Vec<(&str, Kind)> = SUBJECTS.iter().flat_map(|subject| kinds.map(|of| (*subject, kind(of)))).collect();
-    let mut outcomes: Vec<Vec<Outcome>> = cases.iter().map(|_| Vec::new()).collect();
-    for round in 0..options.rounds {
-        for index in order(cases.len(), round) {
-            let (subject, kind) = cases[index];
-            let outcome = one(options, subject, kind)
-                .map_err(|error| io::Error::new(error.kind(), format!("{subject}, {kind:?}: {error}")))?;
-            outcomes[index].push(outcome);
-        }
-    }
+    let outcomes = in_turn(&cases, options.plan.rounds, |&(subject, kind)| {
+        one(options, subject, kind)
+            .map_err(|error| io::Error::new(error.kind(), format!("{subject}, {kind:?}: {error}")))
+    })?;
     Ok((0..cases.len()).map(|index| row(&cases, &outcomes, index)).collect())
 }
 
 fn one(options: &Options, subject: &str, kind: Kind) -> io::Result<Outcome> {
-    let [warm_up, measured] = options.times()?;
-    let mut server = Server::start(known(subject)?, options.common.server_cpu)?;
+    let [warm_up, measured] = options.plan.times()?;
+    let mut server = Server::start(known(subject)?, options.plan.setup.server_cpu)?;
     let mut client = Handshakes::begin(server.port, kind, options.at_once as usize)?;
     let run_for = |client: &mut Handshakes, time| {
         let started = Instant::now();

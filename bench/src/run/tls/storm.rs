@@ -12,7 +12,8 @@ use crate::child::Server;
 use crate::client::handshakes::{Handshakes, Kind, client};
 use crate::client::probes::Probes;
 use crate::measure::Usage;
-use crate::run::{known, order};
+use crate::run::known;
+use crate::run::plan::in_turn;
 use crate::tls::Counted;
 
 const SUBJECTS: [&str; 4] = ["tls-rsa2048-poll", "tls-rsa2048-uring", "tls-rsa4096-poll", "tls-rsa4096-uring"];
@@ -47,21 +48,16 @@ struct Outcome {
 /// Measures all in turn.
 pub fn measure(options: &Options) -> io::Result<Vec<Row>> {
     let cases: Vec<(&str, bool)> = SUBJECTS.iter().flat_map(|name| [(*name, false), (*name, true)]).collect();
-    let mut outcomes: Vec<Vec<Outcome>> = cases.iter().map(|_| Vec::new()).collect();
-    for round in 0..options.rounds {
-        for index in order(cases.len(), round) {
-            let (subject, storm) = cases[index];
-            let outcome = one(options, subject, storm)
-                .map_err(|error| io::Error::new(error.kind(), format!("{subject}, storm {storm}: {error}")))?;
-            outcomes[index].push(outcome);
-        }
-    }
+    let outcomes = in_turn(&cases, options.plan.rounds, |&(subject, storm)| {
+        one(options, subject, storm)
+            .map_err(|error| io::Error::new(error.kind(), format!("{subject}, storm {storm}: {error}")))
+    })?;
     cases.into_iter().zip(outcomes).map(|(case, outcomes)| row(case, outcomes)).collect()
 }
 
 fn one(options: &Options, subject: &str, storm: bool) -> io::Result<Outcome> {
-    let [warm_up, measured] = options.times()?;
-    let mut server = Server::start(known(subject)?, options.common.server_cpu)?;
+    let [warm_up, measured] = options.plan.times()?;
+    let mut server = Server::start(known(subject)?, options.plan.setup.server_cpu)?;
     let mut probes = Probes::open(server.port, &client(TlsVersion::V1_3, 0)?, PROBES, EVERY)?;
     let kind = Kind { version: TlsVersion::V1_3, resumes: false };
     let at_once = if storm { options.storm as usize } else { 0 };

@@ -5,7 +5,7 @@ use memchr::memchr;
 use super::chunked::{self, Chunks, Joined, Limits};
 use super::head::{self, Framing, Head, MOST_HEADERS};
 use super::{Error, Request, grammar};
-use crate::{Codec, DecodeError, Decoded, EncodeError, Sink};
+use crate::{Codec, DecodeError, Decoded, EncodeError, Raw, Sink};
 
 /// Decodes requests with their bodies (RFC 9112).
 ///
@@ -250,10 +250,7 @@ impl Codec for Requests {
     /// Writes the payload and nothing else. Never fails.
     #[inline]
     fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), EncodeError> {
-        for part in parts {
-            out.put(part);
-        }
-        Ok(())
+        Raw.encode(parts, out)
     }
 }
 

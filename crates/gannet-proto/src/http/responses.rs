@@ -9,7 +9,7 @@ use memchr::memchr;
 use super::chunked::{self, Chunks, Joined, Limits};
 use super::head::{Fields, Framing, MOST_HEADERS, end_of_fields};
 use super::{Error, Headers, Version};
-use crate::{Codec, DecodeError, Decoded, EncodeError, Sink};
+use crate::{Codec, DecodeError, Decoded, EncodeError, Raw, Sink};
 
 /// Decodes responses with their bodies (RFC 9112), for a client.
 ///
@@ -186,10 +186,7 @@ impl Codec for Responses {
     /// Writes the payload and nothing else. Never fails.
     #[inline]
     fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), EncodeError> {
-        for part in parts {
-            out.put(part);
-        }
-        Ok(())
+        Raw.encode(parts, out)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The server's side: commands as clients send them.
 
 use super::{Args, ProtocolError, header, inline};
-use crate::{Codec, DecodeError, Decoded, EncodeError, Sink};
+use crate::{Codec, DecodeError, Decoded, EncodeError, Raw, Sink};
 
 /// Decodes commands: arrays of bulk strings (section "Sending commands to a Redis server") and inline commands
 /// (section "Inline commands").
@@ -251,10 +251,7 @@ impl Codec for Commands {
     /// Writes the payload and nothing else. Never fails.
     #[inline]
     fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), EncodeError> {
-        for part in parts {
-            out.put(part);
-        }
-        Ok(())
+        Raw.encode(parts, out)
     }
 }
 

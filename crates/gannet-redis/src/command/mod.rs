@@ -10,6 +10,7 @@ mod keys;
 pub mod long_double;
 pub mod number;
 mod strings;
+pub(crate) mod table;
 #[cfg(any(test, feature = "trial"))]
 #[doc(hidden)]
 pub mod trial;

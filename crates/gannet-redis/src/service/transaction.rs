@@ -17,21 +17,16 @@ use super::server::Server;
 use super::session::{Replies, Session};
 use super::turn::Turn;
 use crate::command::error::{Error, Outcome};
+use crate::command::table::entry;
 use crate::command::{Command, Flags, KeyWords, Run};
 use crate::store::{Key, Keys, Store};
 
 pub(crate) static COMMANDS: &[Command] = &[
-    Command { name: "multi", arity: 1, flags: Flags::FAST, keys: KeyWords::None, run: Run::Connection(multi) },
-    Command { name: "exec", arity: 1, flags: Flags::NONE, keys: KeyWords::None, run: Run::Connection(exec) },
-    Command { name: "discard", arity: 1, flags: Flags::FAST, keys: KeyWords::None, run: Run::Connection(discard) },
-    Command {
-        name: "watch",
-        arity: -2,
-        flags: Flags::FAST,
-        keys: KeyWords::Range(1, -1, 1),
-        run: Run::Connection(watch),
-    },
-    Command { name: "unwatch", arity: 1, flags: Flags::FAST, keys: KeyWords::None, run: Run::Connection(unwatch) },
+    entry("multi", 1, Flags::FAST, multi),
+    entry("exec", 1, Flags::NONE, exec),
+    entry("discard", 1, Flags::FAST, discard),
+    Command { keys: KeyWords::Range(1, -1, 1), ..entry("watch", -2, Flags::FAST, watch) },
+    entry("unwatch", 1, Flags::FAST, unwatch),
 ];
 
 /// Bytes that the commands of one transaction may take. Redis allows 1 GiB and closes the connection over it; here

@@ -9,8 +9,9 @@ mod tests;
 mod words;
 
 use super::call::Call;
-use super::error::{Error, Outcome};
-use super::{Command, Flags, KeyWords, Run, number};
+use super::error::Error;
+use super::table::{on_key, on_keys};
+use super::{Command, Flags, KeyWords, number};
 use crate::store::Key;
 use crate::store::entry::{New, Value};
 use crate::store::space::Slot;
@@ -18,18 +19,14 @@ use crate::store::space::Slot;
 const GROW: Flags = Flags::WRITE.and(Flags::DENY_OOM);
 
 pub(super) static COMMANDS: &[Command] = &[
-    command("setbit", 4, GROW, single::setbit),
-    command("getbit", 3, Flags::READ.and(Flags::FAST), single::getbit),
-    command("bitcount", -2, Flags::READ, range::bitcount),
-    command("bitpos", -3, Flags::READ, range::bitpos),
-    Command { keys: KeyWords::Range(2, -1, 1), ..command("bitop", -4, GROW, combine::bitop) },
-    command("bitfield", -2, GROW, field::bitfield),
-    command("bitfield_ro", -2, Flags::READ.and(Flags::FAST), field::bitfield_ro),
+    on_key("setbit", 4, GROW, single::setbit),
+    on_key("getbit", 3, Flags::READ.and(Flags::FAST), single::getbit),
+    on_key("bitcount", -2, Flags::READ, range::bitcount),
+    on_key("bitpos", -3, Flags::READ, range::bitpos),
+    on_keys("bitop", -4, GROW, KeyWords::Range(2, -1, 1), combine::bitop),
+    on_key("bitfield", -2, GROW, field::bitfield),
+    on_key("bitfield_ro", -2, Flags::READ.and(Flags::FAST), field::bitfield_ro),
 ];
-
-const fn command(name: &'static str, arity: i16, flags: Flags, run: fn(&mut Call<'_, '_, '_>) -> Outcome) -> Command {
-    Command { name, arity, flags, keys: KeyWords::Range(1, 1, 1), run: Run::Keys(run) }
-}
 
 /// The string at a key.
 fn string<'c>(call: &'c mut Call<'_, '_, '_>, key: Key<'_>) -> Result<Option<&'c [u8]>, Error> {

@@ -9,8 +9,9 @@ mod tests;
 mod write;
 
 use super::call::Call;
-use super::error::{Error, Outcome};
-use super::{Command, Flags, KeyWords, Run};
+use super::error::Error;
+use super::table::on_key;
+use super::{Command, Flags};
 use crate::store::Key;
 use crate::store::entry::New;
 use crate::store::hash::Hash;
@@ -22,27 +23,23 @@ const LOOK: Flags = Flags::READ.and(Flags::FAST);
 const GROW: Flags = Flags::WRITE.and(Flags::DENY_OOM).and(Flags::FAST);
 
 pub(super) static COMMANDS: &[Command] = &[
-    command("hset", -4, GROW, write::hset),
-    command("hsetnx", 4, GROW, write::hsetnx),
-    command("hget", 3, LOOK, read::hget),
-    command("hmset", -4, GROW, write::hmset),
-    command("hmget", -3, LOOK, read::hmget),
-    command("hgetall", 2, Flags::READ, read::hgetall),
-    command("hdel", -3, Flags::WRITE.and(Flags::FAST), write::hdel),
-    command("hexists", 3, LOOK, read::hexists),
-    command("hlen", 2, LOOK, read::hlen),
-    command("hstrlen", 3, LOOK, read::hstrlen),
-    command("hkeys", 2, Flags::READ, read::hkeys),
-    command("hvals", 2, Flags::READ, read::hvals),
-    command("hincrby", 4, GROW, count::hincrby),
-    command("hincrbyfloat", 4, GROW, count::hincrbyfloat),
-    command("hrandfield", -2, Flags::READ, random::hrandfield),
-    command("hscan", -3, Flags::READ, scan::hscan),
+    on_key("hset", -4, GROW, write::hset),
+    on_key("hsetnx", 4, GROW, write::hsetnx),
+    on_key("hget", 3, LOOK, read::hget),
+    on_key("hmset", -4, GROW, write::hmset),
+    on_key("hmget", -3, LOOK, read::hmget),
+    on_key("hgetall", 2, Flags::READ, read::hgetall),
+    on_key("hdel", -3, Flags::WRITE.and(Flags::FAST), write::hdel),
+    on_key("hexists", 3, LOOK, read::hexists),
+    on_key("hlen", 2, LOOK, read::hlen),
+    on_key("hstrlen", 3, LOOK, read::hstrlen),
+    on_key("hkeys", 2, Flags::READ, read::hkeys),
+    on_key("hvals", 2, Flags::READ, read::hvals),
+    on_key("hincrby", 4, GROW, count::hincrby),
+    on_key("hincrbyfloat", 4, GROW, count::hincrbyfloat),
+    on_key("hrandfield", -2, Flags::READ, random::hrandfield),
+    on_key("hscan", -3, Flags::READ, scan::hscan),
 ];
-
-const fn command(name: &'static str, arity: i16, flags: Flags, run: fn(&mut Call<'_, '_, '_>) -> Outcome) -> Command {
-    Command { name, arity, flags, keys: KeyWords::Range(1, 1, 1), run: Run::Keys(run) }
-}
 
 /// Changes the hash at a key, which begins without fields where there is none.
 fn change<R>(call: &mut Call<'_, '_, '_>, key: Key<'_>, change: impl FnOnce(&mut Hash) -> R) -> Result<R, Error> {

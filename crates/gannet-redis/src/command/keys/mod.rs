@@ -11,7 +11,8 @@ mod tests;
 
 use super::call::Call;
 use super::error::{Error, Outcome};
-use super::{Command, Flags, KeyWords, Run};
+use super::table::{on_key, on_keys, parent};
+use super::{Command, Flags, KeyWords};
 use crate::store::entry::{Entry, Value};
 use crate::store::garbage::Garbage;
 use crate::store::{Key, Keys};
@@ -21,55 +22,40 @@ const READ_FAST: Flags = READ.and(Flags::FAST);
 const WRITE: Flags = Flags::WRITE;
 const WRITE_FAST: Flags = WRITE.and(Flags::FAST);
 
-const ONE: KeyWords = KeyWords::Range(1, 1, 1);
 const TWO: KeyWords = KeyWords::Range(1, 2, 1);
 const ANY: KeyWords = KeyWords::Range(1, -1, 1);
 /// Behind a subcommand.
 const SECOND: KeyWords = KeyWords::Range(2, 2, 1);
 
 pub(super) static COMMANDS: &[Command] = &[
-    row("del", -2, WRITE, ANY, remove),
-    row("unlink", -2, WRITE_FAST, ANY, remove),
-    row("exists", -2, READ_FAST, ANY, exists),
-    row("touch", -2, READ_FAST, ANY, touch),
-    row("type", 2, READ_FAST, ONE, type_of),
-    row("expire", -3, WRITE_FAST, ONE, expiry::expire),
-    row("pexpire", -3, WRITE_FAST, ONE, expiry::pexpire),
-    row("expireat", -3, WRITE_FAST, ONE, expiry::expireat),
-    row("pexpireat", -3, WRITE_FAST, ONE, expiry::pexpireat),
-    row("ttl", 2, READ_FAST, ONE, expiry::ttl),
-    row("pttl", 2, READ_FAST, ONE, expiry::pttl),
-    row("expiretime", 2, READ_FAST, ONE, expiry::expiretime),
-    row("pexpiretime", 2, READ_FAST, ONE, expiry::pexpiretime),
-    row("persist", 2, WRITE_FAST, ONE, expiry::persist),
-    row("rename", 3, WRITE, TWO, rename),
-    row("renamenx", 3, WRITE_FAST, TWO, renamenx),
-    row("copy", -3, WRITE.and(Flags::DENY_OOM), TWO, copy),
-    row("move", 3, WRITE_FAST, ONE, move_key),
-    row("randomkey", 1, READ, KeyWords::All, scan::randomkey),
-    row("keys", 2, READ, KeyWords::All, scan::keys),
-    row("scan", -2, READ.and(Flags::WALK), KeyWords::All, scan::scan),
-    row("dbsize", 1, READ_FAST, KeyWords::None, databases::dbsize),
-    row("flushdb", -1, WRITE, KeyWords::All, databases::flushdb),
-    row("flushall", -1, WRITE, KeyWords::All, databases::flushall),
-    row("swapdb", 3, WRITE_FAST, KeyWords::All, databases::swapdb),
-    parent("object", object::OBJECT),
-    parent("memory", object::MEMORY),
+    on_keys("del", -2, WRITE, ANY, remove),
+    on_keys("unlink", -2, WRITE_FAST, ANY, remove),
+    on_keys("exists", -2, READ_FAST, ANY, exists),
+    on_keys("touch", -2, READ_FAST, ANY, touch),
+    on_key("type", 2, READ_FAST, type_of),
+    on_key("expire", -3, WRITE_FAST, expiry::expire),
+    on_key("pexpire", -3, WRITE_FAST, expiry::pexpire),
+    on_key("expireat", -3, WRITE_FAST, expiry::expireat),
+    on_key("pexpireat", -3, WRITE_FAST, expiry::pexpireat),
+    on_key("ttl", 2, READ_FAST, expiry::ttl),
+    on_key("pttl", 2, READ_FAST, expiry::pttl),
+    on_key("expiretime", 2, READ_FAST, expiry::expiretime),
+    on_key("pexpiretime", 2, READ_FAST, expiry::pexpiretime),
+    on_key("persist", 2, WRITE_FAST, expiry::persist),
+    on_keys("rename", 3, WRITE, TWO, rename),
+    on_keys("renamenx", 3, WRITE_FAST, TWO, renamenx),
+    on_keys("copy", -3, WRITE.and(Flags::DENY_OOM), TWO, copy),
+    on_key("move", 3, WRITE_FAST, move_key),
+    on_keys("randomkey", 1, READ, KeyWords::All, scan::randomkey),
+    on_keys("keys", 2, READ, KeyWords::All, scan::keys),
+    on_keys("scan", -2, READ.and(Flags::WALK), KeyWords::All, scan::scan),
+    on_keys("dbsize", 1, READ_FAST, KeyWords::None, databases::dbsize),
+    on_keys("flushdb", -1, WRITE, KeyWords::All, databases::flushdb),
+    on_keys("flushall", -1, WRITE, KeyWords::All, databases::flushall),
+    on_keys("swapdb", 3, WRITE_FAST, KeyWords::All, databases::swapdb),
+    parent("object", -2, object::OBJECT),
+    parent("memory", -2, object::MEMORY),
 ];
-
-const fn row(
-    name: &'static str,
-    arity: i16,
-    flags: Flags,
-    keys: KeyWords,
-    run: fn(&mut Call<'_, '_, '_>) -> Outcome,
-) -> Command {
-    Command { name, arity, flags, keys, run: Run::Keys(run) }
-}
-
-const fn parent(name: &'static str, subcommands: &'static [Command]) -> Command {
-    Command { name, arity: -2, flags: Flags::NONE, keys: KeyWords::None, run: Run::Subcommands(subcommands) }
-}
 
 /// Replies with the number of words for which something is true.
 fn count(call: &mut Call<'_, '_, '_>, mut is: impl FnMut(&mut Call<'_, '_, '_>, Key<'_>) -> bool) -> Outcome {

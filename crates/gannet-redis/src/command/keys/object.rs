@@ -1,8 +1,9 @@
 //! How keys are kept.
 
-use super::{READ, SECOND, row};
+use super::{READ, SECOND};
 use crate::command::call::Call;
 use crate::command::error::{Error, Outcome};
+use crate::command::table::on_keys;
 use crate::command::{Command, Flags, KeyWords, number};
 use crate::store::Key;
 use crate::store::entry::{Entry, Value};
@@ -18,15 +19,17 @@ const NO_FREQUENCY: Error = Error::new(
 );
 
 pub(super) static OBJECT: &[Command] = &[
-    row("object|encoding", 3, READ, SECOND, encoding),
-    row("object|refcount", 3, READ, SECOND, refcount),
-    row("object|idletime", 3, READ, SECOND, idletime),
-    row("object|freq", 3, READ, SECOND, freq),
-    row("object|help", 2, Flags::NONE, KeyWords::None, object_help),
+    on_keys("object|encoding", 3, READ, SECOND, encoding),
+    on_keys("object|refcount", 3, READ, SECOND, refcount),
+    on_keys("object|idletime", 3, READ, SECOND, idletime),
+    on_keys("object|freq", 3, READ, SECOND, freq),
+    on_keys("object|help", 2, Flags::NONE, KeyWords::None, object_help),
 ];
 
-pub(super) static MEMORY: &[Command] =
-    &[row("memory|usage", -3, READ, SECOND, usage), row("memory|help", 2, Flags::NONE, KeyWords::None, memory_help)];
+pub(super) static MEMORY: &[Command] = &[
+    on_keys("memory|usage", -3, READ, SECOND, usage),
+    on_keys("memory|help", 2, Flags::NONE, KeyWords::None, memory_help),
+];
 
 /// Where the key is; where there is none, that is the reply.
 fn find_or_reply<'a>(call: &mut Call<'_, '_, 'a>) -> Option<(Key<'a>, Slot)> {

@@ -7,7 +7,8 @@ mod set;
 
 use super::call::Call;
 use super::error::{Error, Outcome};
-use super::{Command, Flags, KeyWords, Run};
+use super::table::{on_key, on_keys};
+use super::{Command, Flags, KeyWords};
 use crate::store::entry::Value;
 
 const READ: Flags = Flags::READ;
@@ -17,42 +18,30 @@ const WRITE_FAST: Flags = WRITE.and(Flags::FAST);
 /// Writes, but never needs memory.
 const FREE_FAST: Flags = Flags::WRITE.and(Flags::FAST);
 
-const FIRST: KeyWords = KeyWords::Range(1, 1, 1);
-
 pub(super) static COMMANDS: &[Command] = &[
-    command("get", 2, READ_FAST, FIRST, get),
-    command("set", -3, WRITE, FIRST, set::set),
-    command("setnx", 3, WRITE_FAST, FIRST, set::setnx),
-    command("setex", 4, WRITE, FIRST, set::setex),
-    command("psetex", 4, WRITE, FIRST, set::psetex),
-    command("getset", 3, WRITE_FAST, FIRST, set::getset),
-    command("getex", -2, FREE_FAST, FIRST, set::getex),
-    command("getdel", 2, FREE_FAST, FIRST, getdel),
-    command("mget", -2, READ_FAST, KeyWords::Range(1, -1, 1), mget),
-    command("mset", -3, WRITE, KeyWords::Range(1, -1, 2), set::mset),
-    command("msetnx", -3, WRITE, KeyWords::Range(1, -1, 2), set::msetnx),
-    command("strlen", 2, READ_FAST, FIRST, strlen),
-    command("append", 3, WRITE_FAST, FIRST, edit::append),
-    command("setrange", 4, WRITE, FIRST, edit::setrange),
-    command("getrange", 4, READ, FIRST, edit::getrange),
-    command("substr", 4, READ, FIRST, edit::getrange),
-    command("incr", 2, WRITE_FAST, FIRST, counters::incr),
-    command("decr", 2, WRITE_FAST, FIRST, counters::decr),
-    command("incrby", 3, WRITE_FAST, FIRST, counters::incrby),
-    command("decrby", 3, WRITE_FAST, FIRST, counters::decrby),
-    command("incrbyfloat", 3, WRITE_FAST, FIRST, counters::incrbyfloat),
-    command("lcs", -3, READ, KeyWords::Range(1, 2, 1), lcs::lcs),
+    on_key("get", 2, READ_FAST, get),
+    on_key("set", -3, WRITE, set::set),
+    on_key("setnx", 3, WRITE_FAST, set::setnx),
+    on_key("setex", 4, WRITE, set::setex),
+    on_key("psetex", 4, WRITE, set::psetex),
+    on_key("getset", 3, WRITE_FAST, set::getset),
+    on_key("getex", -2, FREE_FAST, set::getex),
+    on_key("getdel", 2, FREE_FAST, getdel),
+    on_keys("mget", -2, READ_FAST, KeyWords::Range(1, -1, 1), mget),
+    on_keys("mset", -3, WRITE, KeyWords::Range(1, -1, 2), set::mset),
+    on_keys("msetnx", -3, WRITE, KeyWords::Range(1, -1, 2), set::msetnx),
+    on_key("strlen", 2, READ_FAST, strlen),
+    on_key("append", 3, WRITE_FAST, edit::append),
+    on_key("setrange", 4, WRITE, edit::setrange),
+    on_key("getrange", 4, READ, edit::getrange),
+    on_key("substr", 4, READ, edit::getrange),
+    on_key("incr", 2, WRITE_FAST, counters::incr),
+    on_key("decr", 2, WRITE_FAST, counters::decr),
+    on_key("incrby", 3, WRITE_FAST, counters::incrby),
+    on_key("decrby", 3, WRITE_FAST, counters::decrby),
+    on_key("incrbyfloat", 3, WRITE_FAST, counters::incrbyfloat),
+    on_keys("lcs", -3, READ, KeyWords::Range(1, 2, 1), lcs::lcs),
 ];
-
-const fn command(
-    name: &'static str,
-    arity: i16,
-    flags: Flags,
-    keys: KeyWords,
-    run: fn(&mut Call<'_, '_, '_>) -> Outcome,
-) -> Command {
-    Command { name, arity, flags, keys, run: Run::Keys(run) }
-}
 
 /// The bytes of a string; `None` for what is none.
 fn bytes(value: Value<'_>) -> Option<&[u8]> {

@@ -1,7 +1,8 @@
 //! CLIENT: what is known of connections, and what can be asked of one's own.
 
-use super::{client_kill, client_list, entry, help};
+use super::{client_kill, client_list, help};
 use crate::command::error::{Error, Outcome};
+use crate::command::table::entry;
 use crate::command::{Command, Flags};
 use crate::service::clients::Mark;
 use crate::service::session::Replies;

@@ -1,9 +1,10 @@
 //! COMMAND: what commands there are.
 
 use super::command_docs::{self, Docs};
-use super::{entry, help};
+use super::help;
 use crate::command::call::Reply;
 use crate::command::error::{Error, Outcome};
+use crate::command::table::entry;
 use crate::command::{self, Command, Flags, KeyWords};
 use crate::glob;
 use crate::service::turn::Turn;

@@ -2,8 +2,9 @@
 
 use gannet::Address;
 
-use super::{entry, help, info};
+use super::{help, info};
 use crate::command::error::{Error, Outcome};
+use crate::command::table::entry;
 use crate::command::{Command, Flags};
 use crate::glob;
 use crate::service::memory::Policy;

@@ -2,8 +2,9 @@
 
 use gannet::proto::resp::Version;
 
-use super::{client, entry, parent};
+use super::client;
 use crate::command::error::{Error, Outcome};
+use crate::command::table::{entry, parent};
 use crate::command::{Command, Flags, number};
 use crate::service::Session;
 use crate::service::clients::Mark;

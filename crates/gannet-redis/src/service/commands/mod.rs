@@ -13,23 +13,7 @@ mod info;
 mod process;
 
 use crate::command::error::Outcome;
-use crate::command::{Command, Flags, KeyWords, Run};
 use crate::service::turn::Turn;
-
-/// An entry of the table for a command that knows no keys.
-pub(crate) const fn entry(
-    name: &'static str,
-    arity: i16,
-    flags: Flags,
-    run: fn(&mut Turn<'_, '_, '_>) -> Outcome,
-) -> Command {
-    Command { name, arity, flags, keys: KeyWords::None, run: Run::Connection(run) }
-}
-
-/// An entry of the table for a command that has subcommands.
-pub(crate) const fn parent(name: &'static str, arity: i16, subcommands: &'static [Command]) -> Command {
-    Command { name, arity, flags: Flags::NONE, keys: KeyWords::None, run: Run::Subcommands(subcommands) }
-}
 
 /// Writes what HELP answers: `lines` between what is the same for all commands.
 pub(crate) fn help(turn: &mut Turn<'_, '_, '_>, lines: &[&str]) -> Outcome {

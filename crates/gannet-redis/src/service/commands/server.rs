@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{command_info, config, entry, help, info, parent};
+use super::{command_info, config, help, info};
 use crate::command::error::{Error, Outcome};
+use crate::command::table::{entry, parent};
 use crate::command::{Command, Flags};
 use crate::service::turn::Turn;
 

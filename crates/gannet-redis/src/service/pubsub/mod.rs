@@ -16,16 +16,17 @@ use gannet::proto::resp::{Version, Writer};
 
 use self::registry::{Audience, Kind};
 use super::Redis;
-use super::commands::{entry, help, parent};
+use super::commands::help;
 use super::session::{Replies, Session};
 use super::turn::Turn;
 use crate::command::call::Reply;
 use crate::command::error::{Error, Outcome};
-use crate::command::{Command, Flags, KeyWords, Run};
+use crate::command::table::{entry, parent};
+use crate::command::{Command, Flags, KeyWords};
 
 /// An entry for a command on shard channels, which `COMMAND` counts as keys.
 const fn sharded(name: &'static str, arity: i16, flags: Flags, last: i8, run: Handler) -> Command {
-    Command { name, arity, flags, keys: KeyWords::Range(1, last, 1), run: Run::Connection(run) }
+    Command { keys: KeyWords::Range(1, last, 1), ..entry(name, arity, flags, run) }
 }
 
 type Handler = fn(&mut Turn<'_, '_, '_>) -> Outcome;

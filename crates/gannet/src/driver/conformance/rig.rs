@@ -152,32 +152,27 @@ impl<N: Net> Rig<N> {
 
     /// Writes all of `bytes`.
     pub(crate) fn write(&mut self, client: &mut N::Client, bytes: &[u8]) {
-        let mut written = 0;
-        self.until("the reactor to take what was written", |_| {
-            while written < bytes.len() {
-                match client.write(&bytes[written..]) {
-                    Ok(count) => written += count,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
-                    Err(error) => panic!("{written} of {} bytes written: {error}", bytes.len()),
-                }
-            }
-            Some(())
-        });
+        self.try_write(client, bytes)
+            .unwrap_or_else(|error| panic!("not all of {} bytes written: {error}", bytes.len()));
     }
 
     /// Writes what goes before the connection breaks, and ignores that it does.
     pub(crate) fn write_some(&mut self, client: &mut N::Client, bytes: &[u8]) {
+        let _ = self.try_write(client, bytes);
+    }
+
+    fn try_write(&mut self, client: &mut N::Client, bytes: &[u8]) -> io::Result<()> {
         let mut written = 0;
         self.until("the reactor to take what was written", |_| {
             while written < bytes.len() {
                 match client.write(&bytes[written..]) {
                     Ok(count) => written += count,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
-                    Err(_) => return Some(()),
+                    Err(error) => return Some(Err(error)),
                 }
             }
-            Some(())
-        });
+            Some(Ok(()))
+        })
     }
 
     /// Reads exactly `count` bytes.
