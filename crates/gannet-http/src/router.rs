@@ -8,8 +8,8 @@ use matchit::InsertError;
 use crate::cx::Cx;
 use crate::files::{Files, redirect_to_directory};
 use crate::layer::Layer;
-use crate::routes::{Inner, Places, Route, Routes, Tree, not_routed};
-use crate::shapes::Shapes;
+use crate::places::Places;
+use crate::routes::{Inner, Route, Routes, Tree, not_routed};
 
 /// Takes routes and layers, and makes [`Routes`] of them.
 ///
@@ -68,9 +68,8 @@ struct Added {
 
 impl Added {
     fn build(self, routes: &[Route]) -> Tree {
-        let patterns = self.places.iter().map(|&place| (place, &*routes[place as usize].pattern));
-        let places = Shapes::of(patterns).map_or_else(|| Places::Tree(self.tree), Places::Shapes);
-        Tree { method: self.method, places }
+        let patterns = self.places.iter().map(|&place| (place, &*routes[place as usize].pattern)).collect();
+        Tree { method: self.method, places: Places::of(patterns, self.tree) }
     }
 }
 

@@ -17,7 +17,7 @@ fn routes() -> Routes {
     simple().get("/files/{*path}", file).build().expect("they do not conflict")
 }
 
-/// Those whose segments are fixed or parameters, which are searched in another way where there is nothing else.
+/// Those whose segments are fixed or parameters, which are searched in another way.
 fn simple() -> Router {
     Router::new()
         .get("/", say("root"))
