@@ -144,7 +144,8 @@ impl<L: Layer> Router<L> {
         let router = self
             .get(&format!("{prefix}/"), move |cx| files.serve(cx, ""))
             .get(&format!("{prefix}/{{*path}}"), move |cx| beneath.serve(cx, cx.param("path")));
-        if prefix.is_empty() { router } else { router.get(prefix, redirect_to_directory) }
+        let is_root = prefix.is_empty() && router.prefix.is_empty();
+        if is_root { router } else { router.get(prefix, redirect_to_directory) }
     }
 
     /// Adds a route for any method, whose case matters. `CONNECT` never comes.

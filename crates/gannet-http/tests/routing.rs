@@ -108,6 +108,115 @@ fn other_methods_are_told_which_there_are() {
 }
 
 #[test]
+fn a_path_is_compared_as_it_was_sent() {
+    for driver in drivers() {
+        let rig = Rig::start(driver, &routes());
+        for (request, status, body) in [
+            ("GET /users/a%2Fb", 200, "user a%2Fb of /users/{id}"),
+            ("GET /users%2F7", 404, "not found\n"),
+            ("GET /%61bout", 404, "not found\n"),
+            ("GET //about", 404, "not found\n"),
+            ("GET /about//", 404, "not found\n"),
+            ("GET /./about", 404, "not found\n"),
+            ("GET /x/../about", 404, "not found\n"),
+            ("GET /users/..", 200, "user .. of /users/{id}"),
+            ("GET /users//posts/9", 404, "not found\n"),
+            ("GET /users/7/posts/", 404, "not found\n"),
+            ("GET /users/7/posts/9/", 404, "not found\n"),
+            ("GET /files//a/", 200, "file /a/"),
+            ("GET /files/../about", 200, "file ../about"),
+            ("GET /files", 404, "not found\n"),
+            ("GET http://h", 200, "root"),
+            ("GET http://h?a=/about", 200, "root"),
+            ("GET http://h//about", 404, "not found\n"),
+            ("GET /about?/users/7", 200, "about"),
+        ] {
+            let response = rig.ask(request, "");
+            assert_eq!((response.status, response.body.as_str()), (status, body), "{request}");
+        }
+    }
+}
+
+#[test]
+fn what_comes_first_does_not_depend_on_the_order_of_routes_nor_on_how_each_is_searched() {
+    let route = |cx: &mut Cx<'_>| {
+        let route = cx.route().unwrap_or_default();
+        write!(cx, "{route}");
+    };
+    let mut patterns = [
+        "/",
+        "/{page}",
+        "/{page}.txt",
+        "/{page}/edit",
+        "/a/b",
+        "/a/{*rest}",
+        "/c/{id}",
+        "/c/{id}/d",
+        "/c/{id}.json",
+        "/{x}/{y}/{z}",
+        "/c/new/{z}",
+    ];
+    for _ in 0..2 {
+        patterns.reverse();
+        let routes = patterns.iter().fold(Router::new(), |router, pattern| router.get(pattern, route)).build();
+        let rig = Rig::start(drivers()[0], &routes.expect("they do not conflict"));
+        for (path, pattern) in [
+            ("/", "/"),
+            ("/x", "/{page}"),
+            ("/x.txt", "/{page}.txt"),
+            ("/.txt", "/{page}"),
+            ("/x/edit", "/{page}/edit"),
+            ("/x.txt/edit", "/{page}/edit"),
+            ("/a", "/{page}"),
+            ("/a/b", "/a/b"),
+            ("/a/edit", "/a/{*rest}"),
+            ("/a/b/c", "/a/{*rest}"),
+            ("/c/edit", "/c/{id}"),
+            ("/c/7", "/c/{id}"),
+            ("/c/7.json", "/c/{id}.json"),
+            ("/c/7.json/d", "/c/{id}/d"),
+            ("/c/new/d", "/c/new/{z}"),
+            ("/c/7/e", "/{x}/{y}/{z}"),
+        ] {
+            assert_eq!(rig.ask(&format!("GET {path}"), "").body, pattern, "{path}");
+        }
+    }
+}
+
+#[test]
+fn methods_of_a_path_are_found_however_each_of_them_is_searched() {
+    let routes = Router::new()
+        .get("/a/{id}", say("get"))
+        .get("/static/{*path}", say("static"))
+        .post("/{*path}", say("post"))
+        .put("/a/{id}.txt", say("put"))
+        .route("HEAD", "/a/own", |cx| cx.header("Own", "head"))
+        .build()
+        .expect("they do not conflict");
+    for driver in drivers() {
+        let rig = Rig::start(driver, &routes);
+        for (request, status, allow) in [
+            ("DELETE /a/b", 405, Some("GET, POST, HEAD, OPTIONS")),
+            ("OPTIONS /a/b.txt", 204, Some("GET, POST, PUT, HEAD, OPTIONS")),
+            ("PUT /a/b", 405, Some("GET, POST, HEAD, OPTIONS")),
+            ("PUT /static/b", 405, Some("GET, POST, HEAD, OPTIONS")),
+            ("GET /b", 405, Some("POST, OPTIONS")),
+            ("HEAD /b", 405, Some("POST, OPTIONS")),
+            ("GET /", 404, None),
+            ("OPTIONS *", 204, Some("GET, POST, PUT, HEAD, OPTIONS")),
+            ("HEAD /a/b", 200, None),
+            ("HEAD /static/a/b", 200, None),
+            ("POST /a/b", 200, None),
+        ] {
+            let response = rig.ask(request, "");
+            assert_eq!((response.status, response.header("allow")), (status, allow), "{request}");
+        }
+        assert_eq!(rig.ask("HEAD /a/own", "").header("own"), Some("head"));
+        assert_eq!(rig.ask("HEAD /a/other", "").header("own"), None);
+    }
+}
+
+#[test]
 fn head_is_answered_as_get_is_but_without_the_body() {
     for driver in drivers() {
         let rig = Rig::start(driver, &routes());
