@@ -245,7 +245,7 @@ pub enum RouteError {
         with: String,
     },
 
-    /// A path is no pattern.
+    /// A path is no pattern, or its method none.
     #[error("{route:?} cannot be a route: {why}")]
     Pattern {
         /// The path.

@@ -62,9 +62,9 @@ fn pattern() -> impl Strategy<Value = String> {
     })
 }
 
-/// All paths of up to three of these segments, and one of four.
+/// All paths of up to three of these segments, longer ones, and what is none.
 fn paths() -> Vec<String> {
-    let mut paths = vec!["/a/b/a/b".to_owned()];
+    let mut paths = vec!["/a/b/a/b".to_owned(), "/a".repeat(20), "*".to_owned(), String::new()];
     let mut longest = vec![String::new()];
     for _ in 0..3 {
         let longer = |path: &String| ["", "a", "b", "ab", "bab", "{"].map(|segment| format!("{path}/{segment}"));
@@ -98,6 +98,7 @@ fn a_catch_all_and_an_affixed_parameter_leave_hundreds_of_simple_patterns_in_the
         assert_eq!(both.find(&path), Some(&**pattern));
     }
     assert_eq!(both.find("/v1/resource-300/7"), None);
+    assert_eq!(both.find(&format!("/static{}", "/a".repeat(20))), Some("/static/{*p}"));
 }
 
 #[test]
@@ -130,6 +131,15 @@ fn where_patterns_have_too_many_shapes_all_are_in_the_tree() {
     assert_eq!(both.in_tables(), [""; 0]);
     for bits in 0..16 {
         assert_eq!(both.find(&pattern(bits).replace("{p}", "b")), Some(&*pattern(bits)));
+    }
+}
+
+#[test]
+fn where_a_tree_would_not_take_some_patterns_without_the_others_all_are_in_it() {
+    let both = Both::of(&["/b", "/{p}b", "/b{p}"]);
+    assert_eq!((both.patterns.len(), both.in_tables()), (3, vec![]));
+    for (path, pattern) in [("/b", "/b"), ("/ab", "/{p}b"), ("/ba", "/b{p}"), ("/bab", "/b{p}")] {
+        assert_eq!(both.find(path), Some(pattern));
     }
 }
 
