@@ -9,7 +9,7 @@ use gannet::{Context, Handle, Peer, Remote};
 
 use crate::draft::Draft;
 use crate::percent;
-use crate::routes::Params;
+use crate::places::Params;
 use crate::service::HttpService;
 
 /// One request, and the response to it. Lives for one call of a handler, on the reactor's thread.

@@ -8,8 +8,9 @@ use matchit::InsertError;
 use crate::cx::Cx;
 use crate::files::{Files, redirect_to_directory};
 use crate::layer::Layer;
-use crate::routes::{Inner, Places, Route, Routes, Tree, not_routed};
-use crate::shapes::Shapes;
+use crate::pattern;
+use crate::places::Places;
+use crate::routes::{Inner, Route, Routes, Tree, not_routed};
 
 /// Takes routes and layers, and makes [`Routes`] of them.
 ///
@@ -21,8 +22,12 @@ use crate::shapes::Shapes;
 /// | `/files/{*path}` | all that is left, which is not empty: `/files/a/b` |
 /// | `/{{braces}}` | braces as they are |
 ///
-/// What is fixed goes before `{id}`, and `{id}` before `{*path}`, in whatever order they were added. The path is
-/// compared as it was sent, percent-encoding and all.
+/// A segment has one parameter at most, a pattern 25, each with a name of its own: letters, digits, `-` and `_`.
+///
+/// Segment by segment, what is fixed goes before `{name}.txt`, and that before `{name}` or `{*path}`, in whatever order
+/// they were added. Where one leads nowhere the next is tried, but not `/{name}/b` once `/{name}.txt/a` has been. What
+/// cannot be told apart is refused: `/{id}` beside `/{name}` or `/{*path}`, `/{name}.txt` beside `/v{number}`. The path
+/// is compared as it was sent: percent-encoding, `//`, `..` and all.
 ///
 /// `HEAD` is served by the handler of `GET`, whose body is left out, unless it has a route of its own. `OPTIONS` is
 /// answered with `Allow` where it has none, `OPTIONS *` with the methods of all routes. A path that has routes for
@@ -68,9 +73,8 @@ struct Added {
 
 impl Added {
     fn build(self, routes: &[Route]) -> Tree {
-        let patterns = self.places.iter().map(|&place| (place, &*routes[place as usize].pattern));
-        let places = Shapes::of(patterns).map_or_else(|| Places::Tree(self.tree), Places::Shapes);
-        Tree { method: self.method, places }
+        let patterns = self.places.iter().map(|&place| (place, &*routes[place as usize].pattern)).collect();
+        Tree { method: self.method, places: Places::of(patterns, self.tree) }
     }
 }
 
@@ -98,8 +102,7 @@ impl<L: Layer> Router<L> {
     /// are put around them there are around them only. In a group the path may be empty: then it is the prefix.
     pub fn group<M>(mut self, prefix: &str, routes: impl FnOnce(Self) -> Router<M>) -> Self {
         if !prefix.starts_with('/') || prefix.ends_with('/') {
-            let why = "a group's prefix begins with a slash and does not end with one".to_owned();
-            self.made.error.get_or_insert(RouteError::Pattern { route: prefix.to_owned(), why });
+            self.made.refuse(prefix, "a group's prefix begins with a slash and does not end with one");
         }
         let prefix = self.prefix.clone() + prefix;
         let inside = Self { layers: self.layers.clone(), prefix, made: mem::take(&mut self.made) };
@@ -141,7 +144,8 @@ impl<L: Layer> Router<L> {
         let router = self
             .get(&format!("{prefix}/"), move |cx| files.serve(cx, ""))
             .get(&format!("{prefix}/{{*path}}"), move |cx| beneath.serve(cx, cx.param("path")));
-        if prefix.is_empty() { router } else { router.get(prefix, redirect_to_directory) }
+        let is_root = prefix.is_empty() && router.prefix.is_empty();
+        if is_root { router } else { router.get(prefix, redirect_to_directory) }
     }
 
     /// Adds a route for any method, whose case matters. `CONNECT` never comes.
@@ -149,12 +153,13 @@ impl<L: Layer> Router<L> {
     where
         F: Fn(&mut Cx<'_>) + Send + Sync + 'static,
     {
+        if !path.starts_with('/') && (!path.is_empty() || self.prefix.is_empty()) {
+            self.made.refuse(path, "a path begins with a slash");
+        }
         let pattern = self.prefix.clone() + path;
         let layers = self.layers.around(method, &pattern);
         let run = Box::new(move |cx: &mut Cx<'_>| layers.call(cx, &handler));
-        if let Err(error) = self.made.add(method, Route { pattern, run }) {
-            self.made.error.get_or_insert(error);
-        }
+        self.made.add(method, Route { pattern, run });
         self
     }
 
@@ -177,27 +182,52 @@ impl<L: Layer> Router<L> {
 }
 
 impl Made {
-    fn add(&mut self, method: &str, route: Route) -> Result<(), RouteError> {
-        let pattern = route.pattern.clone();
-        if !pattern.starts_with('/') {
-            return Err(RouteError::Pattern { route: pattern, why: "a path begins with a slash".to_owned() });
-        }
-        let at = match self.methods.iter().position(|added| added.method == method) {
-            Some(at) => at,
-            None => {
-                let (method, tree) = (method.to_owned(), matchit::Router::new());
-                self.methods.push(Added { method, tree, places: Vec::new() });
-                self.methods.len() - 1
-            }
-        };
-        let place = self.routes.len() as u32;
-        self.routes.push(route);
-        self.methods[at].places.push(place);
-        self.methods[at].tree.insert(pattern.clone(), place).map_err(|error| match error {
-            InsertError::Conflict { with } => RouteError::Conflict { method: method.to_owned(), route: pattern, with },
-            error => RouteError::Pattern { route: pattern, why: error.to_string() },
-        })
+    fn refuse(&mut self, route: &str, why: impl Into<String>) {
+        self.error.get_or_insert_with(|| RouteError::Pattern { route: route.to_owned(), why: why.into() });
     }
+
+    fn add(&mut self, method: &str, route: Route) {
+        if !is_method(method) {
+            self.refuse(&route.pattern, format!("{method:?} is no method"));
+        }
+        if let Err(why) = pattern::check(&route.pattern) {
+            self.refuse(&route.pattern, why);
+        }
+        if self.error.is_some() {
+            return;
+        }
+        let at = self.methods.iter().position(|added| added.method == method).unwrap_or(self.methods.len());
+        if at == self.methods.len() {
+            let (method, tree) = (method.to_owned(), matchit::Router::new());
+            self.methods.push(Added { method, tree, places: Vec::new() });
+        }
+        let Self { methods, routes, error } = self;
+        match methods[at].tree.insert(&*route.pattern, routes.len() as u32) {
+            Ok(()) => {
+                methods[at].places.push(routes.len() as u32);
+                routes.push(route);
+            }
+            Err(InsertError::Conflict { with }) => {
+                // What the tree says may be another one.
+                let mut known = methods[at].places.iter().map(|&place| &routes[place as usize].pattern);
+                let with = known.find(|known| conflict(known, &route.pattern)).map_or(with, Clone::clone);
+                *error = Some(RouteError::Conflict { method: method.to_owned(), route: route.pattern, with });
+            }
+            Err(other) => self.refuse(&route.pattern, other.to_string()),
+        }
+    }
+}
+
+/// Whether two patterns cannot be beside each other.
+fn conflict(one: &str, other: &str) -> bool {
+    let mut tree = matchit::Router::new();
+    tree.insert(one, ()).and_then(|()| tree.insert(other, ())).is_err()
+}
+
+/// Whether this is a token (RFC 9110 §9.1).
+fn is_method(text: &str) -> bool {
+    let is_in_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_in_token)
 }
 
 /// Why routes cannot be built.
@@ -215,7 +245,7 @@ pub enum RouteError {
         with: String,
     },
 
-    /// A path is no pattern.
+    /// A path is no pattern, or its method none.
     #[error("{route:?} cannot be a route: {why}")]
     Pattern {
         /// The path.

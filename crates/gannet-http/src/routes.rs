@@ -8,8 +8,8 @@ use gannet::proto::http::{Method, Request};
 
 use crate::cx::Cx;
 use crate::draft::Draft;
+use crate::places::{Params, Places};
 use crate::service::HttpService;
-use crate::shapes::{self, Shapes};
 
 /// A handler with all its layers.
 type Run = Box<dyn Fn(&mut Cx<'_>) + Send + Sync>;
@@ -31,21 +31,6 @@ pub(crate) struct Inner {
 pub(crate) struct Tree {
     pub(crate) method: String,
     pub(crate) places: Places,
-}
-
-/// Where a path's route is among all routes.
-pub(crate) enum Places {
-    /// All patterns are simple.
-    Shapes(Shapes),
-    /// Numbers, and not the routes themselves: every node of the tree has room for one, and the smaller it is the more
-    /// of a large tree stays in the cache.
-    Tree(matchit::Router<u32>),
-}
-
-/// The parameters of a path.
-pub(crate) enum Params<'a> {
-    Shape(shapes::Params<'a>),
-    Tree(matchit::Params<'a, 'a>),
 }
 
 pub(crate) struct Route {
@@ -102,25 +87,6 @@ impl Routes {
             }
         }
         Some(methods.join(", "))
-    }
-}
-
-impl Places {
-    #[inline]
-    fn at<'a>(&'a self, path: &'a str) -> Option<(u32, Params<'a>)> {
-        match self {
-            Self::Shapes(shapes) => shapes.at(path).map(|(place, params)| (place, Params::Shape(params))),
-            Self::Tree(tree) => tree.at(path).ok().map(|found| (*found.value, Params::Tree(found.params))),
-        }
-    }
-}
-
-impl<'a> Params<'a> {
-    pub(crate) fn get(&self, name: &str) -> Option<&'a str> {
-        match self {
-            Self::Shape(params) => params.get(name),
-            Self::Tree(params) => params.get(name),
-        }
     }
 }
 

@@ -1,8 +1,10 @@
-//! How a path finds its route where every pattern of a method is simple: by what it has in fixed places, in a table.
+//! How a path finds its route where patterns are simple: by what it has in fixed places, in a table.
 //! However many routes there are, a search touches little memory that they do not share: a slot, and what is fixed.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+
+use crate::pattern::{Segment, segments};
 
 /// Segments that a simple pattern may have.
 const SEGMENTS: usize = 16;
@@ -55,13 +57,18 @@ struct Slot {
 type Pattern<'p> = (u32, &'p str, Cuts, Names);
 
 impl Shapes {
+    /// Whether a pattern is simple, and not too long.
+    pub(crate) fn takes(pattern: &str) -> bool {
+        Cuts::of(pattern).is_some() && names_of(pattern).is_some() && u16::try_from(pattern.len()).is_ok()
+    }
+
     /// The patterns with the places of their routes: no two that match the same paths. Nothing where one is not
     /// simple, or there are too many shapes.
-    pub(crate) fn of<'p>(patterns: impl IntoIterator<Item = (u32, &'p str)>) -> Option<Self> {
+    pub(crate) fn of<'p>(patterns: &[(u32, &'p str)]) -> Option<Self> {
         // The bits of parameters, the first segment's the highest, are in the order of search.
         let mut groups: BTreeMap<(usize, u16), Vec<Pattern<'p>>> = BTreeMap::new();
         let mut made = Self { shapes: Box::default(), ends: [0; SEGMENTS + 1], fixed: Vec::new(), names: Vec::new() };
-        for (place, pattern) in patterns {
+        for &(place, pattern) in patterns {
             let cuts = Cuts::of(pattern)?;
             let names = names_of(pattern)?;
             let bits = names.iter().fold(0, |bits: u16, (_, segment)| bits | (0x8000 >> segment));
@@ -248,13 +255,11 @@ fn hash(hash: u64, run: &[u8]) -> u64 {
 /// The parameters of a simple pattern.
 fn names_of(pattern: &str) -> Option<Names> {
     let mut names = Vec::new();
-    for (segment, text) in pattern.strip_prefix('/')?.split('/').enumerate() {
-        let name = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
-        if name.unwrap_or(text).contains(['{', '}']) || name.is_some_and(|name| name.starts_with('*')) {
-            return None;
-        }
-        if let Some(name) = name {
-            names.push((name.into(), u8::try_from(segment).ok()?));
+    for (at, segment) in segments(pattern).enumerate() {
+        match segment {
+            Segment::Fixed(_) => {}
+            Segment::Param(name) => names.push((name.into(), u8::try_from(at).ok()?)),
+            Segment::Affixed | Segment::Rest => return None,
         }
     }
     Some(names.into())

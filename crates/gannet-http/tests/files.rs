@@ -174,6 +174,9 @@ fn a_directory_without_its_slash_is_sent_there() {
     for path in ["/static/", "/static/docs", "/static/docs/"] {
         assert_eq!(rig.ask(&format!("GET {path}"), "").status, 404, "{path}");
     }
+    let grouped = Router::new().group("/static", |group| group.files("", place.files())).build();
+    let rig = Rig::start(drivers()[0], &grouped.expect("they do not conflict"));
+    assert_eq!(rig.ask("GET /static", "").header("location"), Some("/static/"));
     // At the root of a server, no path becomes the name of another host.
     let everything = Router::new().files("", place.files()).build().expect("they do not conflict");
     fs::create_dir(place.path("host")).and_then(|()| fs::write(place.path("host/index.html"), "")).expect("a file");
@@ -181,6 +184,11 @@ fn a_directory_without_its_slash_is_sent_there() {
     assert_eq!(rig.ask("GET /host", "").header("location"), Some("/host/"));
     assert_eq!(rig.ask("GET //host", "").status, 404);
     assert_eq!(rig.ask("GET /", "").body, "<p>home");
+    // Nor by a backslash, which browsers take for a slash.
+    let tenants = Router::new().files("/{tenant}", place.files()).build().expect("they do not conflict");
+    let rig = Rig::start(drivers()[0], &tenants);
+    assert_eq!(rig.ask("GET /\\host", "").header("location"), Some("/%5Chost/"));
+    assert_eq!(rig.ask("GET /\\host/docs?a\\b", "").header("location"), Some("/%5Chost/docs/?a\\b"));
 }
 
 #[test]

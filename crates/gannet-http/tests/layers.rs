@@ -39,6 +39,46 @@ fn layers_are_around_the_routes_behind_them_the_first_outermost() {
 }
 
 #[test]
+fn layers_of_a_group_are_around_its_routes_and_those_outside_around_what_has_none() {
+    #[derive(Clone)]
+    struct Mark(&'static str);
+
+    impl Layer for Mark {
+        fn call(&self, cx: &mut Cx<'_>, next: impl Fn(&mut Cx<'_>)) {
+            next(cx);
+            cx.header(self.0, "passed");
+        }
+    }
+
+    let routes = Router::new()
+        .layer(Mark("Outer"))
+        .group("/t/{tenant}", |tenant| {
+            tenant.layer(Mark("Inner")).get("", |cx| cx.text("home")).get("/{*rest}", |cx| {
+                let (tenant, rest) = (cx.param("tenant"), cx.param("rest"));
+                write!(cx, "{tenant} {rest}");
+            })
+        })
+        .get("/t/{tenant}/open", |cx| cx.text("open"))
+        .build()
+        .expect("they do not conflict");
+    let rig = Rig::start(drivers()[0], &routes);
+    for (request, status, body, inner) in [
+        ("GET /t/7", 200, "home", Some("passed")),
+        ("GET /t/7/a/b", 200, "7 a/b", Some("passed")),
+        ("GET /t/7/open/", 200, "7 open/", Some("passed")),
+        ("GET /t/7/open", 200, "open", None),
+        ("GET /t/7/", 404, "not found\n", None),
+        ("GET /t//a", 404, "not found\n", None),
+        ("POST /t/7/a", 405, "method not allowed\n", None),
+        ("OPTIONS /t/7/a", 204, "", None),
+    ] {
+        let response = rig.ask(request, "");
+        assert_eq!((response.status, response.body.as_str()), (status, body), "{request}");
+        assert_eq!((response.header("outer"), response.header("inner")), (Some("passed"), inner), "{request}");
+    }
+}
+
+#[test]
 fn a_panic_is_answered_and_the_connection_goes_on() {
     let routes = Router::new()
         .layer(RequestId::new())

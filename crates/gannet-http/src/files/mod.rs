@@ -142,11 +142,12 @@ pub(crate) fn redirect_to_directory(cx: &mut Cx<'_>) {
 }
 
 /// The target of a request with a slash behind its path. No path comes here whose second byte is a slash too, which
-/// would be the name of a host.
+/// would be the name of a host; a backslash, which browsers take for a slash, is encoded.
 fn with_slash(cx: &Cx<'_>) -> String {
+    let path = cx.path().replace('\\', "%5C");
     match cx.query() {
-        Some(query) => format!("{}/?{query}", cx.path()),
-        None => format!("{}/", cx.path()),
+        Some(query) => format!("{path}/?{query}"),
+        None => format!("{path}/"),
     }
 }
 

@@ -39,7 +39,7 @@ impl Both {
 }
 
 fn shapes<P: AsRef<str>>(patterns: &[P]) -> Option<Shapes> {
-    Shapes::of((0..).zip(patterns.iter().map(P::as_ref)))
+    Shapes::of(&(0..).zip(patterns.iter().map(P::as_ref)).collect::<Vec<_>>())
 }
 
 fn found(patterns: &[&'static str], path: &str) -> Option<&'static str> {
