@@ -56,6 +56,8 @@ pub(super) struct State {
     pub(super) fate: Fate,
     /// More was queued than is good.
     pub(super) full: bool,
+    /// The connection took something of it no more, since it ends.
+    pub(super) lost: bool,
     /// When the source is to be called.
     pub(super) again: Option<Duration>,
     /// When it has to be over.
@@ -105,6 +107,7 @@ impl State {
 
     pub(super) fn sent(&mut self, status: SendStatus) -> SendStatus {
         self.full |= status != SendStatus::Queued;
+        self.lost |= status == SendStatus::Closed;
         status
     }
 
@@ -167,11 +170,12 @@ impl HttpService {
             jobs: 0,
             full: status != SendStatus::Queued,
             again: None,
-            until: self.draft.deadline.map(|deadline| now + deadline),
-            pulse: pulse.map(|(every, piece)| Pulse { every, piece, due: now + every }),
+            until: self.draft.deadline.map(|deadline| now.saturating_add(deadline)),
+            pulse: pulse.map(|(every, piece)| Pulse { every, piece, due: now.saturating_add(every) }),
             groups: Vec::new(),
         };
         session.mode = Mode::Stream(Box::new(Streaming { source, state }));
+            lost: status == SendStatus::Closed,
         self.with_stream(session, cx, pull);
     }
 
@@ -197,7 +201,7 @@ impl HttpService {
             if let Some(pulse) = &mut out.state.pulse
                 && pulse.due <= now
             {
-                pulse.due = now + pulse.every;
+                pulse.due = now.saturating_add(pulse.every);
                 let piece = pulse.piece;
                 // What waits to be sent is a sign of life too.
                 if out.outbox_len() == 0 {
@@ -263,9 +267,7 @@ impl HttpService {
         }
         self.out.clear();
         let mut persistence = state.body.finish(&mut self.out);
-        if !self.out.is_empty() {
-            cx.answer(&self.out);
-        }
+        let unsent = !self.out.is_empty() && cx.answer(&self.out) == SendStatus::Closed;
         if cx.is_draining() {
             persistence = Persistence::Close;
         }
@@ -273,7 +275,7 @@ impl HttpService {
         cx.resume();
         cx.decode_again();
         self.go_on(persistence, cx);
-        source.ended(Ended::Whole);
+        source.ended(if state.lost || unsent { Ended::Gone } else { Ended::Whole });
     }
 }
 
