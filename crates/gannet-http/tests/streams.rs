@@ -393,3 +393,19 @@ fn a_source_whose_client_was_cut_off_is_not_told_that_the_response_is_whole() {
         assert!(client.stream.read_to_end(&mut rest).is_err(), "{} bytes ended as if they were all", rest.len());
     }
 }
+
+#[test]
+fn what_ends_with_the_connection_never_looks_whole_where_it_is_not() {
+    for driver in drivers() {
+        let (handler, ended) = endless();
+        let rig = Rig::start(driver, &Router::new().get("/endless", handler).build().expect("one route"));
+        let mut old = rig.connect();
+        old.send("GET /endless HTTP/1.0\r\n\r\n");
+        old.head();
+        assert_eq!(old.read(2), "0\n");
+        old.stream.shutdown(std::net::Shutdown::Write).expect("it is open");
+        assert_eq!(ended.recv_timeout(PATIENCE), Ok(Ended::Gone));
+        let mut rest = Vec::new();
+        assert!(old.stream.read_to_end(&mut rest).is_err(), "{} bytes ended as if they were all", rest.len());
+    }
+}

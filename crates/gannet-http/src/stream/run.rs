@@ -121,6 +121,12 @@ impl Streaming {
     pub(crate) fn gone(mut self) {
         self.source.ended(Ended::Gone);
     }
+
+    /// Whether the end of the connection is the end of the body (RFC 9112 §6.3), so that a client takes what came until
+    /// then for all of it.
+    pub(crate) fn ends_with_connection(&self) -> bool {
+        self.state.left.is_none() && !self.state.body.is_chunked()
+    }
 }
 
 impl fmt::Debug for Streaming {
@@ -169,13 +175,13 @@ impl HttpService {
             serial: self.serial,
             jobs: 0,
             full: status != SendStatus::Queued,
+            lost: status == SendStatus::Closed,
             again: None,
             until: self.draft.deadline.map(|deadline| now.saturating_add(deadline)),
             pulse: pulse.map(|(every, piece)| Pulse { every, piece, due: now.saturating_add(every) }),
             groups: Vec::new(),
         };
         session.mode = Mode::Stream(Box::new(Streaming { source, state }));
-            lost: status == SendStatus::Closed,
         self.with_stream(session, cx, pull);
     }
 
