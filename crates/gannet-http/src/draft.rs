@@ -12,6 +12,9 @@ use crate::response::Reply;
 /// Memory over this is given back after the response that needed it, in bytes.
 const KEPT_BYTES: usize = 64 << 10;
 
+/// What the body of a 500 says.
+pub(crate) const FAILED: &str = "internal server error\n";
+
 /// What a layer wants done when the response is there.
 pub(crate) type Finally = Box<dyn FnOnce(&mut Reply<'_>)>;
 
@@ -72,12 +75,24 @@ impl Draft {
         self.next = None;
     }
 
+    /// The status as it is sent. One below 200 would be no end of the exchange: the client waits for another (RFC 9110
+    /// §15.2).
+    fn sent_status(&self) -> u16 {
+        let switches = self.status == 101 && matches!(self.next, Some(Next::WebSocket(_)));
+        if switches || (200..=999).contains(&self.status) { self.status } else { 500 }
+    }
+
+    /// The status and the length of the body as they are sent, where nothing is said any more.
+    pub(crate) fn outcome(&self) -> (u16, usize) {
+        if self.fault.is_some() { (500, FAILED.len()) } else { (self.sent_status(), self.body.len()) }
+    }
+
     /// Becomes a 500 where a header field could not be set.
     pub(crate) fn check(&mut self) {
         if let Some(error) = self.fault {
             tracing::error!(%error, "a response was replaced by 500: a header field of it cannot be sent");
             self.reset();
-            self.replace(500, "internal server error\n");
+            self.replace(500, FAILED);
         }
     }
 
@@ -92,7 +107,7 @@ impl Draft {
         keep: bool,
         content: bool,
     ) -> Response<&'a mut Vec<u8>> {
-        let mut response = Response::new(out, answer, self.status);
+        let mut response = Response::new(out, answer, self.sent_status());
         let of_text = content && self.headers.get("content-type").is_none();
         if self.headers.get("date").is_none() {
             response.headers(date.fields(of_text));

@@ -13,7 +13,8 @@ use crate::stream::{Beginning, Length, Source};
 /// The same methods for both, which differ in what else they know.
 macro_rules! response_methods {
     () => {
-        /// Sets the status, from 200 to 999; 200 until then. What is below 101 or over 999 is sent as 500.
+        /// Sets the status, from 200 to 999; 200 until then. Any other is sent as 500: what is below 200 does not end a
+        /// response, so that the client would wait for another one.
         pub fn status(&mut self, status: u16) {
             self.draft.status = status;
         }
