@@ -15,6 +15,20 @@ const KEPT_BYTES: usize = 64 << 10;
 /// What the body of a 500 says.
 pub(crate) const FAILED: &str = "internal server error\n";
 
+/// Header fields about a body that is not sent after all, and about how long it may be kept.
+const OF_CONTENT: [&str; 10] = [
+    "content-type",
+    "content-encoding",
+    "content-language",
+    "content-location",
+    "content-disposition",
+    "content-range",
+    "accept-ranges",
+    "etag",
+    "last-modified",
+    "expires",
+];
+
 /// What a layer wants done when the response is there.
 pub(crate) type Finally = Box<dyn FnOnce(&mut Reply<'_>)>;
 
@@ -69,7 +83,10 @@ impl Draft {
     /// Answers with this status and text in place of what was said, except for header fields of the response as a whole.
     pub(crate) fn replace(&mut self, status: u16, text: &str) {
         self.status = status;
-        self.headers.remove("content-type");
+        OF_CONTENT.iter().for_each(|name| self.headers.remove(name));
+        if !self.headers.get_all("cache-control").any(|value| value.eq_ignore_ascii_case(b"no-store")) {
+            self.headers.remove("cache-control");
+        }
         self.body.clear();
         self.body.extend_from_slice(text.as_bytes());
         self.next = None;

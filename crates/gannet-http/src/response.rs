@@ -135,8 +135,9 @@ impl Cx<'_> {
 impl Reply<'_> {
     response_methods!();
 
-    /// Answers with this status and text. Header fields that were set before stay, without `Content-Type`: they are of
-    /// the layers around the handler too.
+    /// Answers with this status and text. Header fields that were set before stay, since they are of the layers around
+    /// the handler too, but for those about a body or how long it may be kept: `Content-Type`, `Content-Encoding`, `ETag`,
+    /// `Cache-Control` (unless it is `no-store`) and the like.
     pub fn refuse(&mut self, status: u16, text: &str) {
         self.draft.replace(status, text);
     }
