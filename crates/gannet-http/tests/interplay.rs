@@ -4,12 +4,15 @@ mod rig;
 
 use std::io::Write as _;
 use std::net::{Shutdown, TcpStream};
-use std::thread;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicIsize, Ordering};
+use std::sync::mpsc::channel;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use gannet::SendStatus;
-use gannet_http::{Router, Routes, Source, Stream};
-use rig::{Client, Rig, drivers};
+use gannet_http::{Ended, Router, Routes, Source, Stream};
+use rig::{Client, PATIENCE, Rig, drivers};
 
 /// Schedules for each driver.
 const SCHEDULES: u64 = 40;
@@ -29,9 +32,25 @@ struct Lines {
     next: usize,
     end: usize,
     slowly: bool,
+    under_way: UnderWay,
+}
+
+/// Streams that have begun and were not told that they are over.
+#[derive(Clone, Default)]
+struct UnderWay(Arc<AtomicIsize>);
+
+impl UnderWay {
+    fn lines(&self, end: usize, slowly: bool) -> Lines {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Lines { next: 0, end, slowly, under_way: self.clone() }
+    }
 }
 
 impl Source for Lines {
+    fn ended(&mut self, _: Ended) {
+        self.under_way.0.fetch_sub(1, Ordering::SeqCst);
+    }
+
     fn pull(&mut self, out: &mut Stream<'_, '_>) {
         while self.next < self.end {
             let status = out.send(b"line\n");
@@ -47,7 +66,8 @@ impl Source for Lines {
     }
 }
 
-fn routes() -> Routes {
+fn routes(under_way: &UnderWay) -> Routes {
+    let [stream, slowly, sized, opened] = [0; 4].map(|_| under_way.clone());
     let number = |text: &str| text.parse::<usize>().unwrap_or_default();
     Router::new()
         .get("/now/{n}", |cx| cx.text(cx.param("n")))
@@ -62,18 +82,20 @@ fn routes() -> Routes {
         })
         .get("/dropped", |cx| drop(cx.defer(Duration::from_secs(60))))
         .get("/stream/{n}", move |cx| {
-            cx.stream(Lines { next: 0, end: number(cx.param("n")), slowly: false });
+            let lines = stream.lines(number(cx.param("n")), false);
+            cx.stream(lines);
         })
         .get("/slowly/{n}", move |cx| {
-            cx.stream(Lines { next: 0, end: number(cx.param("n")), slowly: true });
+            let lines = slowly.lines(number(cx.param("n")), true);
+            cx.stream(lines);
         })
         .get("/sized/{n}", move |cx| {
             let end = number(cx.param("n"));
-            cx.stream_sized(5 * end as u64, Lines { next: 0, end, slowly: end % 2 == 1 });
+            cx.stream_sized(5 * end as u64, sized.lines(end, end % 2 == 1));
         })
         .get("/opened/{n}", move |cx| {
-            let end = number(cx.param("n"));
-            cx.offload(move || end, |end, reply| reply.stream(Lines { next: 0, end, slowly: false }));
+            let (end, opened) = (number(cx.param("n")), opened.clone());
+            cx.offload(move || end, move |end, reply| reply.stream(opened.lines(end, false)));
         })
         .post("/echo", |cx| cx.bytes(cx.request_body()))
         .post("/echo/later", |cx| {
@@ -137,33 +159,52 @@ fn upload(dice: &mut Dice, number: usize) -> (String, Expected) {
     (request, Expected { what: format!("POST {path}"), to_head: false, asks, status: 200, body })
 }
 
-/// Sends it in pieces, and ends the client's side behind it where that is wanted.
-fn write(mut stream: TcpStream, bytes: &[u8], dice: &mut Dice, ends: bool) {
+/// Sends it in pieces, and ends the client's side behind it where that is wanted. Says whether all was taken.
+fn write(mut stream: TcpStream, bytes: &[u8], dice: &mut Dice, ends: bool) -> bool {
     let mut rest = bytes;
     while !rest.is_empty() {
         let most = [3, 40, 400, 4_000][dice.below(4)];
         let (piece, after) = rest.split_at(rest.len().min(1 + dice.below(most)));
-        stream.write_all(piece).expect("it is taken");
+        if stream.write_all(piece).is_err() {
+            return false;
+        }
         if dice.below(3) == 0 {
             thread::yield_now();
         }
         rest = after;
     }
-    if ends {
-        stream.shutdown(Shutdown::Write).expect("it is open");
-    }
+    !ends || stream.shutdown(Shutdown::Write).is_ok()
 }
 
-fn run(rig: &Rig, seed: u64) {
-    let mut dice = Dice(seed);
-    let mut client: Client = rig.connect();
-    let (requests, expected): (Vec<_>, Vec<_>) = (0..1 + dice.below(12)).map(|_| request(&mut dice)).unzip();
-    // A stream of open length ends early where the client ends its side.
-    let ends = !expected.iter().any(|one| ["/stream", "/slowly", "/opened"].iter().any(|path| one.what.contains(path)));
-    let stream = client.stream.try_clone().expect("a descriptor");
-    let bytes = requests.concat().into_bytes();
-    let writer = thread::spawn(move || write(stream, &bytes, &mut dice, ends));
-    for (at, one) in expected.iter().enumerate() {
+/// A client that has asked for a number of things, and what it is to get.
+struct Asked {
+    client: Client,
+    expected: Vec<Expected>,
+    ends: bool,
+    writer: JoinHandle<bool>,
+    seed: u64,
+}
+
+impl Asked {
+    fn new(rig: &Rig, seed: u64) -> Self {
+        let mut dice = Dice(seed);
+        let mut client = rig.connect();
+        // One that is not accepted yet when the server shuts down is refused.
+        assert_eq!(client.get("/now/0").body, "0");
+        let (requests, expected): (Vec<_>, Vec<_>) = (0..1 + dice.below(12)).map(|_| request(&mut dice)).unzip();
+        // A stream of open length ends early where the client ends its side.
+        let open = |one: &Expected| ["/stream", "/slowly", "/opened"].iter().any(|path| one.what.contains(path));
+        let ends = !expected.iter().any(open);
+        let stream = client.stream.try_clone().expect("a descriptor");
+        let bytes = requests.concat().into_bytes();
+        let writer = thread::spawn(move || write(stream, &bytes, &mut dice, ends));
+        Self { client, expected, ends, writer, seed }
+    }
+
+    /// Reads what the request at this place is to get; says whether more may come.
+    fn read(&mut self, at: usize) -> bool {
+        let Self { client, expected, seed, .. } = self;
+        let one = &expected[at];
         let what = format!("seed {seed}, request {at}: {}", one.what);
         if one.asks {
             assert_eq!(client.read(25), "HTTP/1.1 100 Continue\r\n\r\n", "{what}");
@@ -173,19 +214,89 @@ fn run(rig: &Rig, seed: u64) {
         if !one.to_head {
             assert!(response.body == one.body, "{what}: {} bytes for {}", response.body.len(), one.body.len());
         }
-    }
-    writer.join().expect("all was sent");
-    if ends {
-        client.expect_end();
+        response.header("connection") != Some("close")
     }
 }
 
 #[test]
 fn whatever_is_asked_behind_each_other_is_answered_in_order_in_whatever_pieces_it_comes() {
     for driver in drivers() {
-        let rig = Rig::start(driver, &routes());
+        let under_way = UnderWay::default();
+        let rig = Rig::start(driver, &routes(&under_way));
         for seed in 0..SCHEDULES {
-            run(&rig, seed);
+            let mut asked = Asked::new(&rig, seed);
+            for at in 0..asked.expected.len() {
+                assert!(asked.read(at), "seed {seed}: the connection goes on");
+            }
+            assert!(asked.writer.join().expect("no panic"), "all was taken");
+            if asked.ends {
+                asked.client.expect_end();
+            }
         }
+        assert_eq!(under_way.0.load(Ordering::SeqCst), 0, "each stream has ended once");
+    }
+}
+
+#[test]
+fn what_is_answered_while_the_server_shuts_down_is_whole_and_in_order() {
+    for driver in drivers() {
+        let under_way = UnderWay::default();
+        let rig = Rig::start(driver, &routes(&under_way));
+        let (answered, answers) = channel();
+        let asked: Vec<_> = (0..SCHEDULES).map(|seed| Asked::new(&rig, seed)).collect();
+        thread::scope(|scope| {
+            for mut asked in asked {
+                let answered = answered.clone();
+                scope.spawn(move || {
+                    for at in 0..asked.expected.len() {
+                        // A request of which too little had come is not answered.
+                        let over = matches!(asked.client.stream.peek(&mut [0]), Ok(0));
+                        if over || !asked.read(at) {
+                            break;
+                        }
+                        answered.send(()).expect("the test waits for all");
+                    }
+                    asked.client.expect_end();
+                });
+            }
+            drop(answered);
+            // In the midst of it, and then until the last client has seen its end.
+            assert!(answers.iter().take(SCHEDULES as usize).count() > 0);
+            rig.running.remote().stop();
+            answers.iter().for_each(drop);
+        });
+        rig.running.join().expect("it has shut down");
+        assert_eq!(under_way.0.load(Ordering::SeqCst), 0, "each stream has ended once");
+    }
+}
+
+#[test]
+fn nothing_is_left_of_clients_that_vanish_at_any_moment() {
+    for driver in drivers() {
+        let under_way = UnderWay::default();
+        let rig = Rig::start(driver, &routes(&under_way));
+        for seed in 0..4 * SCHEDULES {
+            let mut dice = Dice(seed ^ 0xabcd);
+            let mut asked = Asked::new(&rig, seed);
+            for at in 0..dice.below(1 + asked.expected.len()) {
+                asked.read(at);
+            }
+            // With something unread it ends by a reset, otherwise as one that was closed.
+            let _ = asked.client.stream.shutdown(Shutdown::Both);
+            drop(asked.client);
+            asked.writer.join().expect("no panic");
+        }
+        let left = || {
+            let reactors = rig.running.remote().stats();
+            let listeners = reactors.iter().flat_map(|reactor| &reactor.listeners);
+            let connections: u64 = listeners.map(|listener| listener.connections).sum();
+            (connections, rig.running.remote().offloads(), under_way.0.load(Ordering::SeqCst))
+        };
+        let began = Instant::now();
+        while left() != (0, 0, 0) {
+            assert!(began.elapsed() < PATIENCE, "connections, jobs and streams are left: {:?}", left());
+            thread::yield_now();
+        }
+        assert_eq!(rig.connect().get("/now/1").body, "1");
     }
 }
