@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, Ordering};
 use std::sync::mpsc::channel;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gannet::SendStatus;
 use gannet_http::{Ended, Router, Routes, Source, Stream};
-use rig::{Client, PATIENCE, Rig, drivers};
+use rig::{Client, Rig, drivers};
 
 /// Schedules for each driver.
 const SCHEDULES: u64 = 40;
@@ -292,11 +292,8 @@ fn nothing_is_left_of_clients_that_vanish_at_any_moment() {
             let connections: u64 = listeners.map(|listener| listener.connections).sum();
             (connections, rig.running.remote().offloads(), under_way.0.load(Ordering::SeqCst))
         };
-        let began = Instant::now();
-        while left() != (0, 0, 0) {
-            assert!(began.elapsed() < PATIENCE, "connections, jobs and streams are left: {:?}", left());
-            thread::yield_now();
-        }
-        assert_eq!(rig.connect().get("/now/1").body, "1");
+        let mut other = rig.connect();
+        let gone = (0..50_000).any(|_| other.get("/now/1").body == "1" && left() == (1, 0, 0));
+        assert!(gone, "connections but one, jobs and streams are left: {:?}", left());
     }
 }
