@@ -91,7 +91,8 @@ macro_rules! response_methods {
         /// counts; a body that was written here is left out. See [`Source`].
         ///
         /// The stream ends early where the client ends its side of the connection, or sends more than 64 KiB of further
-        /// requests before this one is answered.
+        /// requests before this one is answered: without the last chunk, or by a reset where the connection's end is that
+        /// of the body, so that it does not look whole.
         pub fn stream(&mut self, source: impl Source) {
             self.draft.next = Some(Next::Stream(Beginning::new(Length::Open, source)));
         }
