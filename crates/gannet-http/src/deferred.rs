@@ -9,7 +9,7 @@ use gannet::proto::http::Answer;
 use gannet::{Context, Handle, Notice, OffloadFull, Remote, SendError};
 
 use crate::cx::Cx;
-use crate::draft::Draft;
+use crate::draft::{Draft, FAILED};
 use crate::next::Next;
 use crate::response::Reply;
 use crate::service::{HttpService, Mode, Session};
@@ -19,9 +19,6 @@ pub const DEFERRED_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Begins the work for a response, for the request of this number.
 pub(crate) type Start = Box<dyn FnOnce(&mut Context<'_, HttpService>, u64) -> Result<(), OffloadFull>>;
-
-/// What the body of a 500 says.
-const FAILED: &str = "internal server error\n";
 
 /// Responses that come later.
 ///

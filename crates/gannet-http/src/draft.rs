@@ -12,6 +12,23 @@ use crate::response::Reply;
 /// Memory over this is given back after the response that needed it, in bytes.
 const KEPT_BYTES: usize = 64 << 10;
 
+/// What the body of a 500 says.
+pub(crate) const FAILED: &str = "internal server error\n";
+
+/// Header fields about a body that is not sent after all, and about how long it may be kept.
+const OF_CONTENT: [&str; 10] = [
+    "content-type",
+    "content-encoding",
+    "content-language",
+    "content-location",
+    "content-disposition",
+    "content-range",
+    "accept-ranges",
+    "etag",
+    "last-modified",
+    "expires",
+];
+
 /// What a layer wants done when the response is there.
 pub(crate) type Finally = Box<dyn FnOnce(&mut Reply<'_>)>;
 
@@ -66,10 +83,25 @@ impl Draft {
     /// Answers with this status and text in place of what was said, except for header fields of the response as a whole.
     pub(crate) fn replace(&mut self, status: u16, text: &str) {
         self.status = status;
-        self.headers.remove("content-type");
+        OF_CONTENT.iter().for_each(|name| self.headers.remove(name));
+        if !self.headers.get_all("cache-control").any(|value| value.eq_ignore_ascii_case(b"no-store")) {
+            self.headers.remove("cache-control");
+        }
         self.body.clear();
         self.body.extend_from_slice(text.as_bytes());
         self.next = None;
+    }
+
+    /// The status as it is sent. One below 200 would be no end of the exchange: the client waits for another (RFC 9110
+    /// §15.2).
+    fn sent_status(&self) -> u16 {
+        let switches = self.status == 101 && matches!(self.next, Some(Next::WebSocket(_)));
+        if switches || (200..=999).contains(&self.status) { self.status } else { 500 }
+    }
+
+    /// The status and the length of the body as they are sent, where nothing is said any more.
+    pub(crate) fn outcome(&self) -> (u16, usize) {
+        if self.fault.is_some() { (500, FAILED.len()) } else { (self.sent_status(), self.body.len()) }
     }
 
     /// Becomes a 500 where a header field could not be set.
@@ -77,7 +109,7 @@ impl Draft {
         if let Some(error) = self.fault {
             tracing::error!(%error, "a response was replaced by 500: a header field of it cannot be sent");
             self.reset();
-            self.replace(500, "internal server error\n");
+            self.replace(500, FAILED);
         }
     }
 
@@ -92,7 +124,7 @@ impl Draft {
         keep: bool,
         content: bool,
     ) -> Response<&'a mut Vec<u8>> {
-        let mut response = Response::new(out, answer, self.status);
+        let mut response = Response::new(out, answer, self.sent_status());
         let of_text = content && self.headers.get("content-type").is_none();
         if self.headers.get("date").is_none() {
             response.headers(date.fields(of_text));

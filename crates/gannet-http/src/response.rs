@@ -13,7 +13,8 @@ use crate::stream::{Beginning, Length, Source};
 /// The same methods for both, which differ in what else they know.
 macro_rules! response_methods {
     () => {
-        /// Sets the status, from 200 to 999; 200 until then. What is below 101 or over 999 is sent as 500.
+        /// Sets the status, from 200 to 999; 200 until then. Any other is sent as 500: what is below 200 does not end a
+        /// response, so that the client would wait for another one.
         pub fn status(&mut self, status: u16) {
             self.draft.status = status;
         }
@@ -90,7 +91,8 @@ macro_rules! response_methods {
         /// counts; a body that was written here is left out. See [`Source`].
         ///
         /// The stream ends early where the client ends its side of the connection, or sends more than 64 KiB of further
-        /// requests before this one is answered.
+        /// requests before this one is answered: without the last chunk, or by a reset where the connection's end is that
+        /// of the body, so that it does not look whole.
         pub fn stream(&mut self, source: impl Source) {
             self.draft.next = Some(Next::Stream(Beginning::new(Length::Open, source)));
         }
@@ -134,8 +136,9 @@ impl Cx<'_> {
 impl Reply<'_> {
     response_methods!();
 
-    /// Answers with this status and text. Header fields that were set before stay, without `Content-Type`: they are of
-    /// the layers around the handler too.
+    /// Answers with this status and text. Header fields that were set before stay, since they are of the layers around
+    /// the handler too, but for those about a body or how long it may be kept: `Content-Type`, `Content-Encoding`, `ETag`,
+    /// `Cache-Control` (unless it is `no-store`) and the like.
     pub fn refuse(&mut self, status: u16, text: &str) {
         self.draft.replace(status, text);
     }

@@ -274,7 +274,12 @@ impl Service for HttpService {
 
     fn close(&mut self, session: Session, _: CloseReason, cx: &mut Context<'_, Self>) {
         match session.mode {
-            Mode::Stream(streaming) => streaming.gone(),
+            Mode::Stream(streaming) => {
+                if streaming.ends_with_connection() {
+                    cx.reset();
+                }
+                streaming.gone();
+            }
             Mode::WebSocket(_) => self.websocket_end(session, cx),
             Mode::Idle | Mode::Asked(_) | Mode::Deferred(_) => {}
         }

@@ -131,7 +131,7 @@ impl Stream<'_, '_> {
     /// Sets how often a comment is sent on a stream of [events](crate::sse), [`COMMENT_EVERY`](crate::sse::COMMENT_EVERY)
     /// until then. Does nothing on another stream.
     pub fn comment_every(&mut self, every: Duration) {
-        let due = self.cx.now() + every;
+        let due = self.cx.now().saturating_add(every);
         if let Some(pulse) = &mut self.state.pulse {
             *pulse = Pulse { every, due, ..*pulse };
         }
@@ -146,7 +146,7 @@ impl Stream<'_, '_> {
 
     /// Has [`Source::pull`] called after this time, in place of a time set before.
     pub fn again_in(&mut self, after: Duration) {
-        self.state.again = Some(self.cx.now() + after);
+        self.state.again = Some(self.cx.now().saturating_add(after));
     }
 
     /// Runs `work` on the engine's offload pool, then `done` with its result on this reactor, and then

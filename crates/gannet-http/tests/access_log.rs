@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use gannet_http::Router;
 use gannet_http::middleware::{AccessLog, Recover, RequestId};
+use gannet_http::websocket::{Handler, Handshake, Socket};
 use rig::{PATIENCE, Rig, drivers};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -50,6 +51,15 @@ impl Subscriber for Lines {
     fn exit(&self, _: &Id) {}
 }
 
+/// A conversation in which nothing is said.
+struct Mute;
+
+impl Handler for Mute {
+    fn text(&mut self, _: &str, _: &mut Socket<'_>) {}
+
+    fn binary(&mut self, _: &[u8], _: &mut Socket<'_>) {}
+}
+
 #[test]
 fn a_line_says_what_became_of_a_request_whenever_that_was() {
     let (sender, lines) = channel();
@@ -60,6 +70,8 @@ fn a_line_says_what_became_of_a_request_whenever_that_was() {
         .layer(Recover)
         .get("/now", |cx| cx.refuse(404, "no"))
         .get("/later", |cx| cx.offload(|| (), |(), reply| reply.refuse(418, "later")))
+        .get("/fault", |cx| cx.header("X-A", "a\r\nb"))
+        .get("/upgrade", |cx| cx.websocket(&Handshake::new(), Mute))
         .get("/late", |cx| {
             let later = cx.defer(Duration::from_millis(30));
             std::thread::spawn(move || {
@@ -71,7 +83,9 @@ fn a_line_says_what_became_of_a_request_whenever_that_was() {
         .build()
         .expect("they do not conflict");
     let rig = Rig::start(drivers()[0], &routes);
-    for (path, status, bytes, took) in [("/now", 404, 2, false), ("/later", 418, 5, true), ("/late", 503, 20, true)] {
+    for (path, status, bytes, took) in
+        [("/now", 404, 2, false), ("/fault", 500, 22, false), ("/later", 418, 5, true), ("/late", 503, 20, true)]
+    {
         let response = rig.ask(&format!("GET {path}?secret"), "X-Request-Id: named\r\n");
         assert_eq!(response.status, status);
         let line = lines.recv_timeout(PATIENCE).expect("a line");
@@ -87,5 +101,10 @@ fn a_line_says_what_became_of_a_request_whenever_that_was() {
             assert!(took.and_then(|took| took.parse().ok()).is_some_and(|took: u64| took >= 29), "{line}");
         }
     }
+    let upgrade = "Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    assert_eq!(rig.ask("GET /upgrade", upgrade).status, 101);
+    let line = lines.recv_timeout(PATIENCE).expect("a line");
+    assert!(line.contains("path=\"/upgrade\" status=101 "), "{line}");
     assert!(lines.try_recv().is_err(), "one line each");
 }

@@ -15,6 +15,10 @@ fn routes() -> Routes {
         })
         .get("/large", |cx| (0..100_000).for_each(|number| write!(cx, "{number:06} ")))
         .get("/fault", |cx| cx.header("X-A", "a\r\nSet-Cookie: stolen"))
+        .get("/status/{code}", |cx| {
+            cx.status(cx.param("code").parse().unwrap_or_default());
+            cx.text("body");
+        })
         .get("/ready", |cx| if cx.is_draining() { cx.refuse(503, "no\n") } else { cx.text("yes\n") })
         .post("/echo", |cx| {
             cx.header("Content-Type", "application/octet-stream");
@@ -165,6 +169,22 @@ fn a_header_field_that_cannot_be_sent_is_never_sent() {
     let rig = Rig::start(drivers()[0], &routes());
     let response = rig.ask("GET /fault", "");
     assert_eq!((response.status, response.header("set-cookie")), (500, None));
+}
+
+#[test]
+fn a_status_that_ends_no_response_is_never_sent() {
+    let rig = Rig::start(drivers()[0], &routes());
+    let mut client = rig.connect();
+    for (code, sent) in [(0, 500), (99, 500), (100, 500), (101, 500), (103, 500), (199, 500), (1_000, 500), (299, 299)]
+    {
+        let response = client.get(&format!("/status/{code}"));
+        assert_eq!((response.status, response.body.as_str()), (sent, "body"), "{code}");
+    }
+    for code in [204, 304] {
+        let response = client.get(&format!("/status/{code}"));
+        assert_eq!((response.status, response.header("content-length")), (code, None));
+    }
+    assert_eq!(client.get("/number/1").body, "number 1");
 }
 
 #[test]

@@ -187,3 +187,51 @@ fn a_response_still_comes_while_the_server_shuts_down_as_the_last() {
         client.expect_end();
     }
 }
+
+#[test]
+fn an_error_in_place_of_a_response_has_nothing_that_was_said_of_its_content() {
+    const OF_CONTENT: [(&str, &str); 6] = [
+        ("Content-Type", "image/png"),
+        ("Content-Encoding", "br"),
+        ("Content-Language", "de"),
+        ("Cache-Control", "public, max-age=31536000, immutable"),
+        ("ETag", "\"one\""),
+        ("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT"),
+    ];
+    let said = |cx: &mut Cx<'_>| {
+        OF_CONTENT.iter().for_each(|(name, value)| cx.header(name, value));
+        cx.header("X-Before", "kept");
+    };
+    let routes = Router::new()
+        .layer(Cors::any())
+        .get("/dropped", move |cx| {
+            said(cx);
+            drop(cx.defer(LONG));
+        })
+        .get("/panic", move |cx| {
+            said(cx);
+            cx.offload(|| panic!("for a test"), |(), reply| reply.text("never"));
+        })
+        .get("/late", move |cx| {
+            said(cx);
+            std::mem::forget(cx.defer(Duration::from_millis(20)));
+        })
+        .get("/private", move |cx| {
+            cx.header("Cache-Control", "no-store");
+            drop(cx.defer(LONG));
+        })
+        .build()
+        .expect("they do not conflict");
+    let rig = Rig::start(drivers()[0], &routes);
+    for (path, status) in [("/dropped", 500), ("/panic", 500), ("/late", 503)] {
+        let response = rig.ask(&format!("GET {path}"), "Origin: http://o\r\n");
+        assert_eq!((response.status, response.header("x-before")), (status, Some("kept")), "{path}");
+        assert_eq!(response.header("access-control-allow-origin"), Some("*"), "{path}");
+        assert_eq!(response.header("content-type"), Some("text/plain; charset=utf-8"), "{path}");
+        for (name, _) in &OF_CONTENT[1..] {
+            assert_eq!(response.header(name), None, "{path}");
+        }
+    }
+    let private = rig.ask("GET /private", "");
+    assert_eq!((private.status, private.header("cache-control")), (500, Some("no-store")));
+}

@@ -50,6 +50,11 @@ fn routes() -> Routes {
             cx.header("Cache-Control", "no-transform, max-age=5");
             cx.text(&text(2_000));
         })
+        .get("/kept-in-two", |cx| {
+            cx.header("Cache-Control", "max-age=5");
+            cx.add_header("Cache-Control", "no-transform").expect("it can be sent");
+            cx.text(&text(2_000));
+        })
         .get("/part", |cx| {
             cx.status(206);
             cx.header("Content-Range", "bytes 0-1999/5000");
@@ -165,6 +170,7 @@ fn only_what_gains_by_it_is_compressed() {
         ("/picture", GZIP, None, false),
         ("/encoded", GZIP, Some("br"), false),
         ("/kept", GZIP, None, false),
+        ("/kept-in-two", GZIP, None, false),
         ("/part", GZIP, None, true),
         ("/part-of-picture", GZIP, None, false),
     ] {
@@ -175,5 +181,34 @@ fn only_what_gains_by_it_is_compressed() {
         if path == "/weak" {
             assert_eq!(response.header("etag"), Some("W/\"one\""));
         }
+    }
+}
+
+#[test]
+fn all_that_a_response_depends_on_is_still_said() {
+    let routes = Router::new()
+        .layer(Gzip::new())
+        .layer(Cors::origins(["https://example.org"]))
+        .get("/mine", |cx| {
+            cx.header("Vary", "Cookie");
+            cx.text(&text(5_000));
+        })
+        .get("/later", |cx| {
+            let later = |text: String, reply: &mut gannet_http::Reply<'_>| {
+                reply.header("Vary", "Cookie");
+                reply.text(&text);
+            };
+            cx.offload(|| text(5_000), later);
+        })
+        .build()
+        .expect("they do not conflict");
+    let rig = Rig::start(drivers()[0], &routes);
+    for (path, encoding) in [("/mine", GZIP), ("/mine", ""), ("/later", GZIP), ("/later", "")] {
+        let response = rig.ask(&format!("GET {path}"), &format!("Origin: https://example.org\r\n{encoding}"));
+        let vary: Vec<_> = response.header_all("vary").flat_map(|list| list.split(", ")).collect();
+        for said in ["Cookie", "Origin", "Accept-Encoding"] {
+            assert_eq!(vary.iter().filter(|own| **own == said).count(), 1, "{path} {encoding}: {said} in {vary:?}");
+        }
+        assert_eq!(response.header("access-control-allow-origin"), Some("https://example.org"), "{path}");
     }
 }

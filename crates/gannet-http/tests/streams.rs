@@ -341,3 +341,71 @@ fn a_stream_leaves_its_groups_and_only_chunks_may_join() {
     old.head();
     assert_eq!(joined.recv_timeout(PATIENCE), Ok(Err(JoinStreamError::NotChunked)));
 }
+
+#[test]
+fn a_time_that_never_comes_ends_no_stream() {
+    struct Patient;
+    impl Source for Patient {
+        fn pull(&mut self, out: &mut Stream<'_, '_>) {
+            out.again_in(Duration::MAX);
+            out.comment_every(Duration::MAX);
+            out.send(b"x");
+            out.end();
+        }
+    }
+    let routes = Router::new()
+        .layer(Timeout(Duration::MAX))
+        .get("/stream", |cx| cx.stream(Numbers::to(2)))
+        .get("/paced", |cx| cx.stream(Numbers { pace: Some(Duration::from_millis(1)), ..Numbers::to(2) }))
+        .get("/later", |cx| cx.offload(|| (), |(), reply| reply.stream(Numbers::to(2))))
+        .get("/events", |cx| cx.events(Patient))
+        .build()
+        .expect("they do not conflict");
+    let rig = Rig::start(drivers()[0], &routes);
+    let mut client = rig.connect();
+    for (path, body) in [("/stream", "0\n1\n"), ("/paced", "0\n1\n"), ("/later", "0\n1\n"), ("/events", "x")] {
+        assert_eq!(client.get(path).body, body, "{path}");
+    }
+}
+
+#[test]
+fn a_source_whose_client_was_cut_off_is_not_told_that_the_response_is_whole() {
+    struct Heedless(Sender<Ended>);
+    impl Source for Heedless {
+        fn pull(&mut self, out: &mut Stream<'_, '_>) {
+            while out.send(&[b'x'; 100_000]) != SendStatus::Closed {}
+            out.end();
+        }
+
+        fn ended(&mut self, how: Ended) {
+            let _ = self.0.send(how);
+        }
+    }
+    for driver in drivers() {
+        let (sender, ended) = channel();
+        let sender = Mutex::new(sender);
+        let heedless = move |cx: &mut Cx<'_>| cx.stream(Heedless(sender.lock().expect("no panic").clone()));
+        let rig = Rig::start(driver, &Router::new().get("/", heedless).build().expect("one route"));
+        let mut client = rig.connect();
+        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_eq!(ended.recv_timeout(PATIENCE), Ok(Ended::Gone));
+        let mut rest = Vec::new();
+        assert!(client.stream.read_to_end(&mut rest).is_err(), "{} bytes ended as if they were all", rest.len());
+    }
+}
+
+#[test]
+fn what_ends_with_the_connection_never_looks_whole_where_it_is_not() {
+    for driver in drivers() {
+        let (handler, ended) = endless();
+        let rig = Rig::start(driver, &Router::new().get("/endless", handler).build().expect("one route"));
+        let mut old = rig.connect();
+        old.send("GET /endless HTTP/1.0\r\n\r\n");
+        old.head();
+        assert_eq!(old.read(2), "0\n");
+        old.stream.shutdown(std::net::Shutdown::Write).expect("it is open");
+        assert_eq!(ended.recv_timeout(PATIENCE), Ok(Ended::Gone));
+        let mut rest = Vec::new();
+        assert!(old.stream.read_to_end(&mut rest).is_err(), "{} bytes ended as if they were all", rest.len());
+    }
+}

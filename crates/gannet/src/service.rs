@@ -113,7 +113,8 @@ pub trait Service: Sized + 'static {
     }
 
     /// The connection ends; its session goes. Nothing sent to it now is delivered. Called once for each session that
-    /// `open` made or that was connected.
+    /// `open` made or that was connected. Where what was sent is not whole, and the peer could not tell from it,
+    /// [`Context::reset`] still has the connection end by a reset.
     fn close(&mut self, session: Self::Session, reason: CloseReason, cx: &mut Context<'_, Self>) {
         let _ = (session, reason, cx);
     }

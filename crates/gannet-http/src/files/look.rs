@@ -15,6 +15,7 @@ use super::path::Name;
 use super::send::{FileSource, Permit};
 use super::{Files, NOT_FOUND};
 use crate::clock;
+use crate::draft::FAILED;
 use crate::response::Reply;
 
 /// A body up to this size is read in one go, in bytes.
@@ -162,7 +163,7 @@ impl Found {
                 reply.refuse(503, "too much to do\n");
                 reply.header("Retry-After", "1");
             }
-            Self::Failed => reply.refuse(500, "internal server error\n"),
+            Self::Failed => reply.refuse(500, FAILED),
         }
     }
 }

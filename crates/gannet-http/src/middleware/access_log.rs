@@ -3,6 +3,7 @@
 use gannet::Peer;
 
 use crate::cx::Cx;
+use crate::draft::Draft;
 use crate::layer::Layer;
 
 /// Logs each request when its response is there, at the level `info` with the target `gannet_http::access`: who sent
@@ -27,7 +28,7 @@ impl Layer for AccessLog {
             return log_later(cx);
         }
         let line = Line { peer: cx.peer(), method: cx.method().as_str(), path: cx.path(), took_ms: None };
-        line.log(cx.response_status(), cx.response_body().len(), cx.request_id());
+        line.log(cx.draft);
     }
 }
 
@@ -39,7 +40,7 @@ fn log_later(cx: &mut Cx<'_>) {
     cx.finally(move |reply| {
         let took_ms = Some(reply.now().saturating_sub(began).as_millis() as u64);
         let line = Line { peer, method: &method, path: &path, took_ms };
-        line.log(reply.response_status(), reply.response_body().len(), &reply.draft.request_id);
+        line.log(reply.draft);
     });
 }
 
@@ -51,8 +52,9 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    fn log(&self, status: u16, bytes: usize, request_id: &str) {
+    fn log(&self, draft: &Draft) {
         let Self { peer, method, path, took_ms } = self;
+        let ((status, bytes), request_id) = (draft.outcome(), &*draft.request_id);
         tracing::info!(
             target: "gannet_http::access",
             %peer, method, path, status, bytes, request_id, took_ms, "request"

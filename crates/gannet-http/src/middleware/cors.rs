@@ -5,6 +5,7 @@ use std::sync::Arc;
 use gannet::proto::http::Method;
 
 use crate::cx::Cx;
+use crate::draft::Draft;
 use crate::layer::Layer;
 
 /// How long a browser may keep the answer to its check, in seconds.
@@ -40,6 +41,18 @@ impl Cors {
             Some(origins) => origins.iter().any(|own| own.as_bytes() == origin).then_some(origin),
         }
     }
+
+    /// Says who may read the response, which is there.
+    fn say(&self, draft: &mut Draft, allowed: Option<&[u8]>) {
+        if self.origins.is_some() {
+            // Its name and value are fine.
+            let _ = draft.headers.add("Vary", b"Origin");
+        }
+        if let Some(origin) = allowed {
+            // It came in a header field.
+            let _ = draft.headers.set("Access-Control-Allow-Origin", origin);
+        }
+    }
 }
 
 impl Layer for Cors {
@@ -58,12 +71,12 @@ impl Layer for Cors {
             }
             _ => next(cx),
         }
-        if self.origins.is_some() {
-            // Its name and value are fine.
-            let _ = cx.add_header("Vary", "Origin");
-        }
-        if let Some(origin) = allowed {
-            cx.header("Access-Control-Allow-Origin", origin);
+        if cx.is_deferred() {
+            // What makes the response may set `Vary` itself.
+            let (cors, allowed) = (self.clone(), allowed.map(<[u8]>::to_vec));
+            cx.finally(move |reply| cors.say(reply.draft, allowed.as_deref()));
+        } else {
+            self.say(cx.draft, allowed);
         }
     }
 }

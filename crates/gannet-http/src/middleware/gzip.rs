@@ -157,7 +157,7 @@ fn may_compress(draft: &Draft) -> bool {
     draft.fault.is_none()
         && field("content-encoding").is_none()
         && field("content-type").is_none_or(is_compressible)
-        && !field("cache-control").is_some_and(|value| has(value, b"no-transform"))
+        && !draft.headers.get_all("cache-control").any(|value| has(value, b"no-transform"))
 }
 
 /// Makes a tag say that the same thing may come in other bytes (RFC 9110 §8.8.1).
@@ -205,13 +205,14 @@ const COMPRESSIBLE: [&str; 16] = [
 
 /// Adds `Accept-Encoding` to what the response depends on (RFC 9110 §12.5.5).
 fn vary(headers: &mut HeaderLines) {
-    let known = match headers.get("vary") {
-        Some(fields) if has(fields, b"accept-encoding") || has(fields, b"*") => return,
-        Some(fields) => fields,
-        None => b"",
-    };
-    let separator: &[u8] = if known.is_empty() { b"" } else { b", " };
-    let all = [known, separator, b"Accept-Encoding"].concat();
+    if headers.get_all("vary").any(|fields| has(fields, b"accept-encoding") || has(fields, b"*")) {
+        return;
+    }
+    let mut all = headers.get_all("vary").collect::<Vec<_>>().join(&b", "[..]);
+    if !all.is_empty() {
+        all.extend_from_slice(b", ");
+    }
+    all.extend_from_slice(b"Accept-Encoding");
     // What was there could be sent, and so can this.
     let _ = headers.set("Vary", &all);
 }
@@ -288,6 +289,8 @@ mod tests {
         for (before, after) in [
             (&[][..], "Accept-Encoding"),
             (&["Origin"], "Origin, Accept-Encoding"),
+            (&["Cookie", "Origin"], "Cookie, Origin, Accept-Encoding"),
+            (&["Origin", "Accept-Encoding, Cookie"], "Origin"),
             (&["Origin, accept-encoding"], "Origin, accept-encoding"),
             (&["*"], "*"),
         ] {

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::cx::Cx;
+use crate::draft::FAILED;
 use crate::layer::Layer;
 
 /// Answers with 500 where a handler, or a layer inside, panics. The connection stays. Without it the engine closes the
@@ -18,7 +19,7 @@ impl Layer for Recover {
         if catch_unwind(AssertUnwindSafe(|| next(cx))).is_err() {
             let (route, request_id) = (cx.route().unwrap_or_default(), cx.request_id());
             tracing::error!(method = cx.method().as_str(), route, request_id, "a handler panicked; answered with 500");
-            cx.refuse(500, "internal server error\n");
+            cx.refuse(500, FAILED);
         }
     }
 }

@@ -56,6 +56,8 @@ pub(super) struct State {
     pub(super) fate: Fate,
     /// More was queued than is good.
     pub(super) full: bool,
+    /// The connection took something of it no more, since it ends.
+    pub(super) lost: bool,
     /// When the source is to be called.
     pub(super) again: Option<Duration>,
     /// When it has to be over.
@@ -105,6 +107,7 @@ impl State {
 
     pub(super) fn sent(&mut self, status: SendStatus) -> SendStatus {
         self.full |= status != SendStatus::Queued;
+        self.lost |= status == SendStatus::Closed;
         status
     }
 
@@ -117,6 +120,12 @@ impl Streaming {
     /// The connection has ended.
     pub(crate) fn gone(mut self) {
         self.source.ended(Ended::Gone);
+    }
+
+    /// Whether the end of the connection is the end of the body (RFC 9112 §6.3), so that a client takes what came until
+    /// then for all of it.
+    pub(crate) fn ends_with_connection(&self) -> bool {
+        self.state.left.is_none() && !self.state.body.is_chunked()
     }
 }
 
@@ -166,9 +175,10 @@ impl HttpService {
             serial: self.serial,
             jobs: 0,
             full: status != SendStatus::Queued,
+            lost: status == SendStatus::Closed,
             again: None,
-            until: self.draft.deadline.map(|deadline| now + deadline),
-            pulse: pulse.map(|(every, piece)| Pulse { every, piece, due: now + every }),
+            until: self.draft.deadline.map(|deadline| now.saturating_add(deadline)),
+            pulse: pulse.map(|(every, piece)| Pulse { every, piece, due: now.saturating_add(every) }),
             groups: Vec::new(),
         };
         session.mode = Mode::Stream(Box::new(Streaming { source, state }));
@@ -197,7 +207,7 @@ impl HttpService {
             if let Some(pulse) = &mut out.state.pulse
                 && pulse.due <= now
             {
-                pulse.due = now + pulse.every;
+                pulse.due = now.saturating_add(pulse.every);
                 let piece = pulse.piece;
                 // What waits to be sent is a sign of life too.
                 if out.outbox_len() == 0 {
@@ -263,9 +273,7 @@ impl HttpService {
         }
         self.out.clear();
         let mut persistence = state.body.finish(&mut self.out);
-        if !self.out.is_empty() {
-            cx.answer(&self.out);
-        }
+        let unsent = !self.out.is_empty() && cx.answer(&self.out) == SendStatus::Closed;
         if cx.is_draining() {
             persistence = Persistence::Close;
         }
@@ -273,7 +281,7 @@ impl HttpService {
         cx.resume();
         cx.decode_again();
         self.go_on(persistence, cx);
-        source.ended(Ended::Whole);
+        source.ended(if state.lost || unsent { Ended::Gone } else { Ended::Whole });
     }
 }
 

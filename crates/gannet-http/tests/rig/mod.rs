@@ -88,8 +88,13 @@ pub(crate) struct Response {
 impl Response {
     /// The value of a header field, or nothing.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.header_all(name).next()
+    }
+
+    /// The values of all header fields of this name.
+    pub(crate) fn header_all(&self, name: &str) -> impl Iterator<Item = &str> {
         let fields = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
-        fields.filter(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
+        fields.filter(move |(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 }
 

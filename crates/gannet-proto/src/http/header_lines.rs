@@ -54,6 +54,12 @@ impl HeaderLines {
         Headers::new(&self.bytes).find(name)
     }
 
+    /// The values of all fields called `name`, in whatever case, in order.
+    pub fn get_all<'n>(&self, name: &'n str) -> impl Iterator<Item = &[u8]> + use<'_, 'n> {
+        let mut headers = Headers::new(&self.bytes);
+        std::iter::from_fn(move || headers.find(name))
+    }
+
     /// Takes all fields called `name`, in whatever case, out again.
     pub fn remove(&mut self, name: &str) {
         self.remove_before(name, self.bytes.len());
@@ -121,6 +127,8 @@ mod tests {
         lines.add("X-A", b"1").unwrap();
         lines.add("vary", b"Accept").unwrap();
         assert_eq!(lines.get("VARY"), Some(&b"Origin"[..]));
+        assert!(lines.get_all("vary").eq([&b"Origin"[..], b"Accept"]));
+        assert_eq!(lines.get_all("vary-").count(), 0);
         lines.set("X-a", b"2").unwrap();
         assert_eq!(lines.as_bytes(), b"Vary: Origin\r\nvary: Accept\r\nX-a: 2\r\n");
         lines.remove("vary");

@@ -22,6 +22,9 @@ impl Answer {
     pub const CLOSE: Self = Self { version: Version::Http11, head: false, keep_alive: false };
 }
 
+/// The status that has no content, but the framing of a body (RFC 9110 §15.3.6).
+const RESET_CONTENT: u16 = 205;
+
 /// Whether the connection can take another request after a response (RFC 9112 §9.3).
 #[must_use = "a connection that does not stay has to be closed when the response was sent"]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,9 +128,11 @@ impl<S: Sink> Response<S> {
     }
 
     /// Ends the response with this body. Where there may be none, because the request was `HEAD` or the status is 1xx,
-    /// 204 or 304, it is left out (RFC 9112 §6.3); its length is said to `HEAD` only (RFC 9110 §8.6).
+    /// 204, 205 or 304, it is left out (RFC 9112 §6.3); its length is said to `HEAD` only (RFC 9110 §8.6), and to be 0
+    /// with 205.
     #[inline]
     pub fn body(mut self, bytes: &[u8]) -> Persistence {
+        let bytes = if self.status == RESET_CONTENT { &[] } else { bytes };
         self.connection();
         if self.has_no_content() {
             self.out.put(b"\r\n");
@@ -144,6 +149,9 @@ impl<S: Sink> Response<S> {
     /// HTTP/1.0, until the connection closes.
     #[inline]
     pub fn chunked(mut self) -> Chunks {
+        if self.status == RESET_CONTENT {
+            return self.sized(0);
+        }
         let none = self.answer.head || self.has_no_content();
         let old = self.answer.version == Version::Http10;
         if old && !self.has_no_content() {
@@ -166,7 +174,10 @@ impl<S: Sink> Response<S> {
     /// write as many, or break the connection.
     #[inline]
     pub fn sized(mut self, length: u64) -> Chunks {
-        let none = self.answer.head || self.has_no_content();
+        let (none, length) = match self.status {
+            RESET_CONTENT => (true, 0),
+            _ => (self.answer.head || self.has_no_content(), length),
+        };
         self.connection();
         if self.has_no_content() {
             self.out.put(b"\r\n");

@@ -171,6 +171,23 @@ fn nothing_can_be_injected_by_a_header_field() {
 }
 
 #[test]
+fn what_resets_a_document_has_no_content_and_says_so() {
+    let expected = "HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n";
+    for answer in [get(), head()] {
+        assert_eq!(whole(answer, 205, "body"), (expected.to_owned(), Persistence::Keep));
+        let mut out = Vec::new();
+        let mut sized = Response::new(&mut out, answer, 205).sized(4);
+        let mut chunked_out = Vec::new();
+        let mut chunked = Response::new(&mut chunked_out, answer, 205).chunked();
+        assert!(sized.is_none() && chunked.is_none());
+        sized.chunk(b"body", &mut out);
+        chunked.chunk(b"body", &mut chunked_out);
+        assert!(sized.finish(&mut out).is_keep() && chunked.finish(&mut chunked_out).is_keep());
+        assert_eq!([out, chunked_out], [expected.as_bytes(); 2]);
+    }
+}
+
+#[test]
 fn a_protocol_is_changed_with_101() {
     let mut out = Vec::new();
     Response::new(&mut out, get(), 101).upgrade("websocket").unwrap();

@@ -523,6 +523,8 @@ impl<D: Driver> Reactor<D> {
         tally.connections.sub(1);
         let (host, core) = self.host(service);
         host.close(core, token, reason);
+        // The service may know of something that was not sent yet.
+        let reset = reset || self.core.slab.get(token).is_some_and(|connection| connection.flags.has(Flags::RESET));
         self.driver.close(token, reset);
     }
 
