@@ -73,7 +73,7 @@ pub(crate) struct ServeOptions {
     #[arg(long, value_name = "RATE", value_parser = per_second, default_value = "0", help_heading = "Limits")]
     pub(crate) max_accepts: u32,
 
-    /// The largest line or frame, as 64KiB; at most 1GiB. A larger one closes its connection
+    /// The largest line, frame, and message of WebSocket, as 64KiB; at most 1GiB. A larger one closes its connection
     #[arg(long, value_name = "SIZE", value_parser = frame_size, default_value = "1MiB", help_heading = "Limits")]
     pub(crate) max_frame: usize,
 

@@ -126,6 +126,48 @@ fn a_websocket_client_gets_its_messages_back() {
     }
 }
 
+/// The header of a frame of this kind and length, and a key that leaves the payload as it is.
+fn header(first: u8, length: u32) -> Vec<u8> {
+    [&[first, 0xff][..], &u64::from(length).to_be_bytes(), &[0; 4]].concat()
+}
+
+#[test]
+fn the_largest_frame_is_the_largest_message_of_websocket_too() {
+    const LIMIT: u32 = 3 << 20;
+    let letters = vec![b'a'; LIMIT as usize];
+    let half = LIMIT / 2;
+    for driver in drivers() {
+        let server = Server::serve(driver, &[HTTP, "--max-frame=3MiB"]);
+        let mut client = server.connect("http");
+        upgrade(&mut client, "");
+        // Larger than what is the limit where nothing is said, in one frame and in two.
+        let fragments =
+            [&header(0x01, half)[..], &letters[..half as usize], &header(0x80, half), &letters[..half as usize]];
+        for sent in [[&header(0x81, LIMIT)[..], &letters].concat(), fragments.concat()] {
+            let mut answer = vec![0x81, 127];
+            answer.extend(u64::from(LIMIT).to_be_bytes());
+            answer.extend_from_slice(&letters);
+            client.ask(&sent, &answer);
+        }
+        for refused in [
+            header(0x82, LIMIT + 1),
+            [&header(0x02, half)[..], &letters[..half as usize], &header(0x80, half + 1)].concat(),
+        ] {
+            let mut client = server.connect("http");
+            upgrade(&mut client, "");
+            client.write_all(&refused).expect("it is taken");
+            assert_eq!(client.rest(), b"\x88\x02\x03\xf1", "1009 with {driver}");
+        }
+
+        let server = Server::serve(driver, &[HTTP, "--max-frame=100"]);
+        let mut client = server.connect("http");
+        upgrade(&mut client, "");
+        client.ask(HELLO.0, HELLO.1);
+        client.write_all(b"\x82\xe5\0\0\0\0").expect("it is taken");
+        assert_eq!(client.rest(), b"\x88\x02\x03\xf1", "1009 with {driver}");
+    }
+}
+
 #[test]
 fn messages_of_websocket_are_compressed_where_both_sides_want_that() {
     const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
