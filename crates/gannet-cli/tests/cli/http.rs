@@ -3,6 +3,9 @@
 use std::io::{Read as _, Write as _};
 
 use base64::Engine as _;
+use gannet::proto::ws::deflate::Params;
+use gannet::proto::ws::{self, Message, WebSocket};
+use gannet::proto::{Codec as _, Decoded};
 use rustix::process::Signal;
 
 use crate::exposition;
@@ -186,12 +189,25 @@ fn messages_of_websocket_are_compressed_where_both_sides_want_that() {
         // Neither side keeps a window between two messages.
         let agreed = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
         assert!(head.contains(&format!("Sec-WebSocket-Extensions: {agreed}\r\n")), "{head}");
-        // The same of RFC 7692 §7.2.3.1, twice, since each begins anew.
-        for _ in 0..2 {
-            client.ask(b"\xc1\x87\0\0\0\0\xf2\x48\xcd\xc9\xc9\x07\0", b"\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\0");
-        }
+        let (codec, anew) = (WebSocket::client(), Params::without_takeover());
+        let (text, mut state) = ("again and again, ".repeat(10), codec.compressed_state(anew));
+        let (mut packed, mut plain) = (Vec::new(), Vec::new());
+        anew.client_deflater(6).text(&mut packed, &text, Some([1, 2, 3, 4])).expect("it is packed");
+        ws::text(&mut plain, &text, Some([1, 2, 3, 4]));
         // Some may come as they are, and are answered compressed all the same.
-        client.ask(HELLO.0, b"\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\0");
+        for sent in [&packed, &packed, &plain] {
+            client.write_all(sent).expect("it is taken");
+            let mut answer = vec![0; 2];
+            client.read_exact(&mut answer).expect("a header");
+            assert!(answer[0] == 0xc1 && usize::from(answer[1]) < text.len() / 2, "{answer:?}");
+            answer.resize(2 + usize::from(answer[1]), 0);
+            client.read_exact(&mut answer[2..]).expect("a payload");
+            let consumed = answer.len();
+            let decoded = codec.decode(&mut state, &mut answer);
+            assert_eq!(decoded, Ok(Decoded::Message { message: Message::Text(text.as_str().into()), consumed }));
+        }
+        // The same of RFC 7692 §7.2.3.1, which is shorter as it is.
+        client.ask(b"\xc1\x87\0\0\0\0\xf2\x48\xcd\xc9\xc9\x07\0", HELLO.1);
     }
 }
 
