@@ -73,7 +73,7 @@ pub(crate) struct ServeOptions {
     #[arg(long, value_name = "RATE", value_parser = per_second, default_value = "0", help_heading = "Limits")]
     pub(crate) max_accepts: u32,
 
-    /// The largest line or frame, as 64KiB; at most 1GiB. A larger one closes its connection
+    /// The largest line, frame, and message of WebSocket, as 64KiB; at most 1GiB. A larger one closes its connection
     #[arg(long, value_name = "SIZE", value_parser = frame_size, default_value = "1MiB", help_heading = "Limits")]
     pub(crate) max_frame: usize,
 
@@ -93,7 +93,7 @@ pub(crate) struct ServeOptions {
     #[arg(long, value_name = "TIME", value_parser = deadline, default_value = "off", help_heading = "Time")]
     pub(crate) idle_timeout: Deadline,
 
-    /// Silence of a peer after which frames sends it a ping; the third in vain closes. off is never
+    /// Silence of a peer after which frames and /ws/echo send it a ping; the third in vain closes. off is never
     #[arg(long, value_name = "TIME", value_parser = deadline, default_value = "30s", help_heading = "Time")]
     pub(crate) heartbeat: Deadline,
 
@@ -123,9 +123,9 @@ pub(crate) struct ServeOptions {
 
     /// Compress the messages of /ws/echo with clients that ask for it (permessage-deflate, RFC 7692)
     ///
-    /// Every message is compressed by itself, which costs the reactor time and saves bytes on the network. To unpack takes
-    /// 48KiB of a connection while a message of it is under way; to pack takes 320KiB of a reactor for each size of window
-    /// that clients ask for, of which there are seven.
+    /// Every message is compressed by itself, and sent as it is where that makes it no shorter; it costs the reactor time
+    /// and saves bytes on the network. To unpack takes 48KiB of a connection while a message of it is under way; to pack
+    /// takes 320KiB of a reactor for each size of window that clients ask for, of which there are seven.
     #[arg(long, env = "GANNET_WEBSOCKET_DEFLATE", help_heading = "HTTP")]
     pub(crate) websocket_deflate: bool,
 

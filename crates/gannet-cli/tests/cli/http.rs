@@ -3,6 +3,9 @@
 use std::io::{Read as _, Write as _};
 
 use base64::Engine as _;
+use gannet::proto::ws::deflate::Params;
+use gannet::proto::ws::{self, Message, WebSocket};
+use gannet::proto::{Codec as _, Decoded};
 use rustix::process::Signal;
 
 use crate::exposition;
@@ -126,6 +129,48 @@ fn a_websocket_client_gets_its_messages_back() {
     }
 }
 
+/// The header of a frame of this kind and length, and a key that leaves the payload as it is.
+fn header(first: u8, length: u32) -> Vec<u8> {
+    [&[first, 0xff][..], &u64::from(length).to_be_bytes(), &[0; 4]].concat()
+}
+
+#[test]
+fn the_largest_frame_is_the_largest_message_of_websocket_too() {
+    const LIMIT: u32 = 3 << 20;
+    let letters = vec![b'a'; LIMIT as usize];
+    let half = LIMIT / 2;
+    for driver in drivers() {
+        let server = Server::serve(driver, &[HTTP, "--max-frame=3MiB"]);
+        let mut client = server.connect("http");
+        upgrade(&mut client, "");
+        // Larger than what is the limit where nothing is said, in one frame and in two.
+        let fragments =
+            [&header(0x01, half)[..], &letters[..half as usize], &header(0x80, half), &letters[..half as usize]];
+        for sent in [[&header(0x81, LIMIT)[..], &letters].concat(), fragments.concat()] {
+            let mut answer = vec![0x81, 127];
+            answer.extend(u64::from(LIMIT).to_be_bytes());
+            answer.extend_from_slice(&letters);
+            client.ask(&sent, &answer);
+        }
+        for refused in [
+            header(0x82, LIMIT + 1),
+            [&header(0x02, half)[..], &letters[..half as usize], &header(0x80, half + 1)].concat(),
+        ] {
+            let mut client = server.connect("http");
+            upgrade(&mut client, "");
+            client.write_all(&refused).expect("it is taken");
+            assert_eq!(client.rest(), b"\x88\x02\x03\xf1", "1009 with {driver}");
+        }
+
+        let server = Server::serve(driver, &[HTTP, "--max-frame=100"]);
+        let mut client = server.connect("http");
+        upgrade(&mut client, "");
+        client.ask(HELLO.0, HELLO.1);
+        client.write_all(b"\x82\xe5\0\0\0\0").expect("it is taken");
+        assert_eq!(client.rest(), b"\x88\x02\x03\xf1", "1009 with {driver}");
+    }
+}
+
 #[test]
 fn messages_of_websocket_are_compressed_where_both_sides_want_that() {
     const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
@@ -144,12 +189,25 @@ fn messages_of_websocket_are_compressed_where_both_sides_want_that() {
         // Neither side keeps a window between two messages.
         let agreed = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
         assert!(head.contains(&format!("Sec-WebSocket-Extensions: {agreed}\r\n")), "{head}");
-        // The same of RFC 7692 §7.2.3.1, twice, since each begins anew.
-        for _ in 0..2 {
-            client.ask(b"\xc1\x87\0\0\0\0\xf2\x48\xcd\xc9\xc9\x07\0", b"\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\0");
-        }
+        let (codec, anew) = (WebSocket::client(), Params::without_takeover());
+        let (text, mut state) = ("again and again, ".repeat(10), codec.compressed_state(anew));
+        let (mut packed, mut plain) = (Vec::new(), Vec::new());
+        anew.client_deflater(6).text(&mut packed, &text, Some([1, 2, 3, 4])).expect("it is packed");
+        ws::text(&mut plain, &text, Some([1, 2, 3, 4]));
         // Some may come as they are, and are answered compressed all the same.
-        client.ask(HELLO.0, b"\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\0");
+        for sent in [&packed, &packed, &plain] {
+            client.write_all(sent).expect("it is taken");
+            let mut answer = vec![0; 2];
+            client.read_exact(&mut answer).expect("a header");
+            assert!(answer[0] == 0xc1 && usize::from(answer[1]) < text.len() / 2, "{answer:?}");
+            answer.resize(2 + usize::from(answer[1]), 0);
+            client.read_exact(&mut answer[2..]).expect("a payload");
+            let consumed = answer.len();
+            let decoded = codec.decode(&mut state, &mut answer);
+            assert_eq!(decoded, Ok(Decoded::Message { message: Message::Text(text.as_str().into()), consumed }));
+        }
+        // The same of RFC 7692 §7.2.3.1, which is shorter as it is.
+        client.ask(b"\xc1\x87\0\0\0\0\xf2\x48\xcd\xc9\xc9\x07\0", HELLO.1);
     }
 }
 

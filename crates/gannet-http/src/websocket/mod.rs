@@ -48,9 +48,9 @@
 //!
 //! With the feature `deflate`, and only where the [`Handshake`] offers it: what clients send compressed is unpacked,
 //! which takes about 48 KiB for each of their connections, with `Params::without_takeover` only while a message is under
-//! way. What is sent is compressed where the handler says so, each message by itself, by a compressor that all
-//! connections of a reactor share: 320 KiB at most for each
-//! size of window that clients ask for, of which there are seven.
+//! way. What is sent is compressed where the handler says so and it gets shorter, each message by itself, by a compressor
+//! that all connections of a reactor share: 320 KiB at most for each size of window that clients ask for, of which there
+//! are seven.
 
 mod conversation;
 mod handler;

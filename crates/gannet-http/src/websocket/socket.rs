@@ -14,6 +14,10 @@ use crate::service::HttpService;
 /// The longest reason of a close frame, in bytes (RFC 6455 §5.5).
 const LONGEST_REASON: usize = ws::MAX_CONTROL - 2;
 
+/// Memory over this is given back after the compressed message that needed it, in bytes.
+#[cfg(feature = "deflate")]
+const KEPT_BYTES: usize = 64 << 10;
+
 /// The conversation that a callback is about, and the way to everything around it. Lives for one callback, on the
 /// reactor's thread. Nothing here waits: what is sent leaves when the callback has returned.
 pub struct Socket<'a> {
@@ -47,34 +51,41 @@ impl Socket<'_> {
         self.cx.send([FrameHeader::new(opcode, payload.len()).as_bytes(), payload])
     }
 
-    /// Sends a text compressed where that was agreed on, otherwise as [`text`](Self::text) does. Secrets should not go
-    /// into one message with what a stranger chose: its length would tell of them.
+    /// Sends a text compressed where that was agreed on and makes it shorter, otherwise as [`text`](Self::text) does.
+    /// Secrets should not go into one message with what a stranger chose: its length would tell of them.
     #[cfg(feature = "deflate")]
     pub fn compressed_text(&mut self, text: &str) -> SendStatus {
-        match self.packed(|deflater, out| deflater.text(out, text, None)) {
-            true => self.cx.write(self.out),
-            false => self.text(text),
-        }
+        let packed = self.send_packed(text.len(), |deflater, out| deflater.text(out, text, None));
+        packed.unwrap_or_else(|| self.text(text))
     }
 
     /// Sends bytes compressed: see [`compressed_text`](Self::compressed_text).
     #[cfg(feature = "deflate")]
     pub fn compressed_binary(&mut self, bytes: &[u8]) -> SendStatus {
-        match self.packed(|deflater, out| deflater.binary(out, bytes, None)) {
-            true => self.cx.write(self.out),
-            false => self.binary(bytes),
-        }
+        let packed = self.send_packed(bytes.len(), |deflater, out| deflater.binary(out, bytes, None));
+        packed.unwrap_or_else(|| self.binary(bytes))
     }
 
-    /// Writes a compressed message to `out`, where that can be.
+    /// Sends a message of so many bytes compressed, where that can be and makes its frame shorter: what has no pattern
+    /// would take an eighth more, and an outbox that has room for the message might have none for that.
     #[cfg(feature = "deflate")]
-    fn packed(
+    fn send_packed(
         &mut self,
+        length: usize,
         write: impl FnOnce(&mut ws::deflate::Deflater, &mut Vec<u8>) -> Result<(), ws::Error>,
-    ) -> bool {
+    ) -> Option<SendStatus> {
+        if *self.phase != Phase::Open {
+            return None;
+        }
+        let deflater = self.settings.deflater(self.window_bits)?;
         self.out.clear();
-        *self.phase == Phase::Open
-            && self.settings.deflater(self.window_bits).is_some_and(|deflater| write(deflater, self.out).is_ok())
+        let plain = FrameHeader::new(Opcode::Binary, length).as_bytes().len() + length;
+        let is_shorter = write(deflater, self.out).is_ok() && self.out.len() < plain;
+        let status = is_shorter.then(|| self.cx.write(self.out));
+        if self.out.capacity() > KEPT_BYTES {
+            *self.out = Vec::new();
+        }
+        status
     }
 
     /// Says that the conversation is over, and why; of the reason the first 123 bytes at most. Nothing is heard or sent

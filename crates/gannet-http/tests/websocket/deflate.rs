@@ -1,5 +1,6 @@
 //! Compression of messages (RFC 7692), with the client's side of the codec.
 
+use gannet::Limits;
 use gannet::proto::ws::deflate::{Deflater, Params};
 use gannet::proto::ws::{self, ClientHandshake, State, WebSocket};
 use gannet::proto::{Codec as _, Decoded};
@@ -57,6 +58,12 @@ impl Client {
         Self { raw, codec, state, deflater, received: Vec::new() }
     }
 
+    fn send_binary(&mut self, bytes: &[u8]) {
+        let mut out = Vec::new();
+        ws::binary(&mut out, bytes, Some([4, 3, 2, 1]));
+        self.raw.send(&out);
+    }
+
     fn send_text(&mut self, text: &str) {
         let mut out = Vec::new();
         match &mut self.deflater {
@@ -98,6 +105,36 @@ fn texts_go_both_ways_compressed_whatever_was_agreed_on() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn what_would_be_longer_compressed_is_sent_as_it_is() {
+    // Nothing repeats in it, as in what was packed before.
+    let mut state = 1_u64;
+    let noise: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 56) as u8
+    })
+    .take(WebSocket::DEFAULT_LIMIT)
+    .collect();
+    let mut limits = Limits::default();
+    // Room for a message with its header, and for no more.
+    (limits.outbox_high, limits.outbox_hard) = (noise.len(), noise.len() + 10);
+    for driver in drivers() {
+        let handshake = Handshake::new().deflate(Params::new());
+        let routes = Router::new().get("/", move |cx| cx.websocket(&handshake, Packing)).build().expect("one route");
+        let engine = Engine::new().driver(driver).reactors(1).limits(limits.clone());
+        let rig = http_rig::Rig::of(engine, move || HttpService::new(&routes));
+        let mut client = Client::connect(&rig, Some(Params::new()));
+        for length in [noise.len(), 70_000, 200, 3, 0] {
+            client.send_binary(&noise[..length]);
+            let mut expected = ws::FrameHeader::new(Opcode::Binary, length).as_bytes().to_vec();
+            expected.extend_from_slice(&noise[..length]);
+            client.raw.expect(&expected);
+        }
+        client.send_text(&"a".repeat(200));
+        assert_eq!(client.text().0, "a".repeat(200));
     }
 }
 

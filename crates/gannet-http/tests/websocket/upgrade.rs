@@ -60,6 +60,39 @@ fn what_comes_behind_the_request_is_not_lost_wherever_it_is_cut() {
 }
 
 #[test]
+fn the_body_of_the_request_is_no_part_of_the_conversation() {
+    let hello = frame(Opcode::Text, b"hello");
+    for driver in drivers() {
+        let rig = Rig::start(driver);
+        for (fields, body) in [
+            ("Content-Length: 5\r\n", &b"\x81\x80\0\0\0"[..]),
+            ("Transfer-Encoding: chunked\r\n", b"3\r\n\x81\x80\0\r\n0\r\n\r\n"),
+            ("Content-Length: 5\r\nExpect: 100-continue\r\n", b"\x81\x80\0\0\0"),
+        ] {
+            let mut client = rig.stream();
+            client.send(request(fields).as_bytes());
+            if fields.contains("Expect") {
+                assert!(client.head().starts_with("HTTP/1.1 100 "), "{fields}");
+            }
+            client.send(&[body, &hello].concat());
+            assert!(client.head().starts_with("HTTP/1.1 101 "), "{fields}");
+            client.expect(b"\x81\x05hello");
+        }
+    }
+}
+
+#[test]
+fn a_request_behind_the_upgrade_is_no_frame() {
+    for driver in drivers() {
+        let rig = Rig::start(driver);
+        let mut client = rig.stream();
+        client.send(&[request("").as_bytes(), b"GET /page HTTP/1.1\r\nHost: h\r\n\r\n"].concat());
+        assert!(client.head().starts_with("HTTP/1.1 101 "));
+        client.expect_close(1002);
+    }
+}
+
+#[test]
 fn pages_come_before_a_conversation_on_the_same_connection() {
     for driver in drivers() {
         let rig = Rig::start(driver);

@@ -21,7 +21,10 @@ pub(super) static ENTRY: Entry = Entry {
     defaults: &["tcp://127.0.0.1:8080"],
     streams: Some(|engine, url, settings| {
         let routes = routes(settings).map_err(|error| gannet::Error::Setting(error.to_string()))?;
-        listen(engine, url, settings, Protocol::Http, move || HttpService::new(&routes))
+        let largest = settings.max_frame;
+        listen(engine, url, settings, Protocol::Http, move || {
+            HttpService::new(&routes).websocket_limits(largest, largest)
+        })
     }),
     datagrams: None,
     try_it: curl,
