@@ -17,6 +17,9 @@ use crate::outbox::Outbox;
 /// Bytes that a filter may leave over for later; more is no unit of any protocol.
 const MOST_HELD: usize = 128 << 10;
 
+/// Bytes of a connection whose handshake waits in line, from which on receiving waits too.
+const FULL_IN_LINE: usize = 16 << 10;
+
 /// Plain bytes that are turned into wire bytes at a time, so that a large outbox does not become two large outboxes.
 const SEALED_AT_ONCE: usize = 64 << 10;
 
@@ -207,14 +210,15 @@ impl Filtering {
         (result, self.wire_len() - before)
     }
 
-    /// Keeps what was received for later.
-    pub(crate) fn hold(&mut self, received: &[u8], pools: &mut Pools) -> Result<(), FilterError> {
-        let carry = self.held.get_or_insert_with(|| pools.carry());
-        carry.bytes.extend_from_slice(received);
-        if carry.bytes.len() > MOST_HELD {
-            return Err(FilterError::new("more came than a handshake can be"));
-        }
-        Ok(())
+    /// Keeps what was received for when its turn comes. It is bounded by [`is_full_in_line`](Self::is_full_in_line) and what
+    /// the driver had received by then.
+    pub(crate) fn hold(&mut self, received: &[u8], pools: &mut Pools) {
+        self.held.get_or_insert_with(|| pools.carry()).bytes.extend_from_slice(received);
+    }
+
+    /// Whether it holds so much for a handshake in line that no more should be received before its turn comes.
+    pub(crate) fn is_full_in_line(&self) -> bool {
+        self.in_line && self.held.as_ref().is_some_and(|held| held.bytes.len() >= FULL_IN_LINE)
     }
 
     /// Turns some of what waits in the outbox into what leaves, where nothing is leaving; says how many plain bytes

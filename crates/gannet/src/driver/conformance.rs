@@ -9,6 +9,7 @@ mod drain;
 mod filters;
 mod groups;
 mod handles;
+mod handshakes_in_line;
 mod limits;
 mod messages;
 mod outbound;

@@ -74,10 +74,7 @@ impl<D: Driver> Reactor<D> {
                 filter.in_line = true;
                 self.handshakes.push_back(Place { token, generation });
             }
-            if let Err(error) = filter.hold(received, &mut self.core.pools) {
-                self.filter_failed(token, error);
-            }
-            return;
+            return filter.hold(received, &mut self.core.pools);
         }
         self.shake_hands(token, received);
     }
@@ -196,7 +193,9 @@ impl<D: Driver> Reactor<D> {
             }
             return true;
         }
-        if connection.flags.has(Flags::ENDED) {
+        // What it said before may be all that it has to say, and waits in line.
+        let in_line = connection.filter.as_ref().is_some_and(|filter| filter.in_line);
+        if connection.flags.has(Flags::ENDED) && !in_line {
             connection.ask_close(Flags::CLOSE, CloseReason::Peer);
             return true;
         }

@@ -4,27 +4,24 @@
 //! bit. The side that connects begins with a hello, which the other side answers with a welcome.
 
 use std::any::Any;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::rig::{Ending, Rig, Setup};
 use super::script::{Echo, Script, SharedLog, frames, numbered};
-use super::sockets::{Sockets, on_uring};
 use super::{Client, Net, on_every_driver};
-use crate::driver::poll::PollDriver;
 use crate::driver::sim::Answer;
 use crate::proto::Lines;
 use crate::{Address, CloseReason, Connect, Context, Filter, FilterError, Filtered, Filters, Service};
 
-const HELLO: u8 = b'h';
-const WELCOME: u8 = b'w';
-const DATA: u8 = b'd';
-const END: u8 = b'e';
+pub(super) const HELLO: u8 = b'h';
+pub(super) const WELCOME: u8 = b'w';
+pub(super) const DATA: u8 = b'd';
+pub(super) const END: u8 = b'e';
 const COMPLAINT: u8 = b'!';
 
-fn put(kind: u8, payload: &[u8], out: &mut Vec<u8>) {
+pub(super) fn put(kind: u8, payload: &[u8], out: &mut Vec<u8>) {
     for piece in payload.chunks(40_000).chain(payload.is_empty().then_some(&[][..])) {
         out.push(kind);
         out.extend_from_slice(&(piece.len() as u16).to_be_bytes());
@@ -32,18 +29,18 @@ fn put(kind: u8, payload: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-fn unit(kind: u8, payload: &[u8]) -> Vec<u8> {
+pub(super) fn unit(kind: u8, payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     put(kind, payload, &mut out);
     out
 }
 
 #[derive(Clone, Default)]
-struct Units {
-    calls: bool,
+pub(super) struct Units {
+    pub(super) calls: bool,
     /// What a handshake takes of the processor's time.
-    takes: Duration,
-    handshakes: Arc<AtomicUsize>,
+    pub(super) takes: Duration,
+    pub(super) handshakes: Arc<AtomicUsize>,
 }
 
 struct UnitFilter {
@@ -118,14 +115,14 @@ impl Filter for UnitFilter {
 }
 
 /// Reads a unit.
-fn read_unit<N: Net>(rig: &mut Rig<N>, client: &mut N::Client) -> (u8, Vec<u8>) {
+pub(super) fn read_unit<N: Net>(rig: &mut Rig<N>, client: &mut N::Client) -> (u8, Vec<u8>) {
     let head = rig.read(client, 3);
     let payload = rig.read(client, usize::from(u16::from_be_bytes([head[1], head[2]])));
     (head[0], payload.iter().map(|byte| !byte).collect())
 }
 
 /// Reads so many bytes of data.
-fn read_data<N: Net>(rig: &mut Rig<N>, client: &mut N::Client, count: usize) -> Vec<u8> {
+pub(super) fn read_data<N: Net>(rig: &mut Rig<N>, client: &mut N::Client, count: usize) -> Vec<u8> {
     let mut data = Vec::new();
     while data.len() < count {
         let (kind, payload) = read_unit(rig, client);
@@ -136,7 +133,7 @@ fn read_data<N: Net>(rig: &mut Rig<N>, client: &mut N::Client, count: usize) -> 
 }
 
 /// A client whose handshake is done.
-fn greeted<N: Net>(rig: &mut Rig<N>) -> N::Client {
+pub(super) fn greeted<N: Net>(rig: &mut Rig<N>) -> N::Client {
     let mut client = rig.connect();
     rig.write(&mut client, &unit(HELLO, b"a client"));
     assert_eq!(read_unit(rig, &mut client), (WELCOME, b"come in".to_vec()));
@@ -403,54 +400,3 @@ on_every_driver!(
     a_service_learns_what_the_filter_knows,
     a_shutdown_ends_handshakes_at_once,
 );
-
-/// On real time only: simulated time stands still while somebody works.
-fn handshakes_leave_time_for_connections_that_are_up<N: Net>(net: N) {
-    const MANY: usize = 60;
-    let log = SharedLog::default();
-    let units = Units { takes: Duration::from_millis(2), ..Units::default() };
-    let handshakes = units.handshakes.clone();
-    let mut rig = Setup::new().listen(Script::new(&log)).filtered(Arc::new(units)).on(net);
-    let mut client = greeted(&mut rig);
-    let mut others: Vec<N::Client> = (0..MANY).map(|_| rig.connect_from(IpAddr::V4(Ipv4Addr::LOCALHOST))).collect();
-    for other in &mut others {
-        rig.write(other, &unit(HELLO, b"so many"));
-    }
-    let (mut most, mut asked, mut answered) = (0, false, None);
-    let message = unit(DATA, b"echo in between\n");
-    let expected = unit(DATA, b"in between\n");
-    let mut reply = vec![0; expected.len()];
-    while handshakes.load(Ordering::Relaxed) <= MANY {
-        let before = handshakes.load(Ordering::Relaxed);
-        rig.turn();
-        let done = handshakes.load(Ordering::Relaxed);
-        most = most.max(done - before);
-        // Now the others are in line.
-        if !asked && done > 1 {
-            assert_eq!(client.write(&message).ok(), Some(message.len()));
-            asked = true;
-        }
-        if answered.is_none() && log.borrow().messages == 1 {
-            // The reply does not wait for what the turn has time for.
-            let read = client.read(&mut reply).expect("a reply by the end of the turn in which the message was taken");
-            reply.truncate(read);
-            answered = Some(done);
-        }
-    }
-    assert!(most <= 4, "{most} handshakes of 2 ms in one turn");
-    assert!(answered.is_some_and(|done| done < MANY), "{answered:?} handshakes were done before the message was taken");
-    assert_eq!(reply, expected);
-    drop((client, others));
-    rig.finish();
-}
-
-#[test]
-fn handshakes_leave_time_for_connections_that_are_up_on_poll() {
-    handshakes_leave_time_for_connections_that_are_up(Sockets::new(PollDriver::new));
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn handshakes_leave_time_for_connections_that_are_up_on_uring() {
-    on_uring(handshakes_leave_time_for_connections_that_are_up);
-}
