@@ -164,9 +164,9 @@ impl Filtering {
         self.filter.info()
     }
 
-    /// Begins the handshake.
-    pub(crate) fn start(&mut self, scratch: &mut Scratch, pools: &mut Pools) -> Result<usize, FilterError> {
-        self.call(scratch, pools, |filter, _, wire| filter.start(wire)).map(|((), added)| added)
+    /// Begins the handshake. Says how many bytes were added to the wire.
+    pub(crate) fn start(&mut self, scratch: &mut Scratch, pools: &mut Pools) -> (Result<(), FilterError>, usize) {
+        self.call(scratch, pools, |filter, _, wire| filter.start(wire))
     }
 
     /// Has the filter look at what was received; what the service shall see is in `scratch.plain` then. Says how many
@@ -178,16 +178,14 @@ impl Filtering {
         pools: &mut Pools,
     ) -> (Result<Filtered, FilterError>, usize) {
         scratch.plain.clear();
-        let before = self.wire_len();
         let mut held = self.held.take();
-        let result = match &mut held {
+        let (result, added) = match &mut held {
             None => self.call(scratch, pools, |filter, plain, wire| filter.receive(received, plain, wire)),
             Some(carry) => {
                 carry.bytes.extend_from_slice(received);
                 self.call(scratch, pools, |filter, plain, wire| filter.receive(&mut carry.bytes, plain, wire))
             }
         };
-        let result = result.map(|(filtered, _)| filtered);
         let consumed = result.as_ref().map_or(usize::MAX, |filtered| filtered.consumed);
         match &mut held {
             None if consumed < received.len() => {
@@ -207,7 +205,7 @@ impl Filtering {
         });
         let too_much = self.held.as_ref().is_some_and(|carry| carry.bytes.len() > MOST_HELD);
         let result = if too_much { Err(FilterError::new("more than a unit of the protocol can be")) } else { result };
-        (result, self.wire_len() - before)
+        (result, added)
     }
 
     /// Keeps what was received for when its turn comes. It is bounded by [`is_full_in_line`](Self::is_full_in_line) and what
@@ -222,19 +220,19 @@ impl Filtering {
     }
 
     /// Turns some of what waits in the outbox into what leaves, where nothing is leaving; says how many plain bytes
-    /// went, and how many came of them.
+    /// went, and how many were added to the wire.
     pub(crate) fn seal(
         &mut self,
         outbox: &mut Outbox,
         scratch: &mut Scratch,
         pools: &mut Pools,
-    ) -> Result<(usize, usize), FilterError> {
+    ) -> (Result<usize, FilterError>, usize) {
         if self.wire_len() > 0 {
-            return Ok((0, 0));
+            return (Ok(0), 0);
         }
         let mut taken = 0;
         let mut joined = std::mem::take(&mut scratch.plain);
-        let sealed = self.call(scratch, pools, |filter, _, wire| {
+        let (sealed, added) = self.call(scratch, pools, |filter, _, wire| {
             while taken < SEALED_AT_ONCE && taken < outbox.len() {
                 let piece = outbox.piece(taken, JOINED_BYTES, &mut joined);
                 let piece = &piece[..piece.len().min(SEALED_AT_ONCE - taken)];
@@ -244,9 +242,10 @@ impl Filtering {
             Ok(())
         });
         scratch.plain = joined;
-        let ((), added) = sealed?;
-        outbox.consume(taken, pools);
-        Ok((taken, added))
+        if sealed.is_ok() {
+            outbox.consume(taken, pools);
+        }
+        (sealed.map(|()| taken), added)
     }
 
     /// Says good-bye, once; says how many bytes that takes.
@@ -254,11 +253,11 @@ impl Filtering {
         if std::mem::replace(&mut self.said_end, true) {
             return 0;
         }
-        let ended = self.call(scratch, pools, |filter, _, wire| {
+        let (_, added) = self.call(scratch, pools, |filter, _, wire| {
             filter.end(wire);
             Ok(())
         });
-        ended.map_or(0, |((), added)| added)
+        added
     }
 
     /// There is nothing to say any more: what was received means nothing.
@@ -281,14 +280,14 @@ impl Filtering {
         left
     }
 
-    /// Calls the filter, and queues what it wants to be sent, even where it failed: that says why. A panic there ends
-    /// this connection only.
+    /// Calls the filter, and queues what it wants to be sent, even where it failed: that says why. Says how many bytes
+    /// that is. A panic there ends this connection only.
     fn call<R>(
         &mut self,
         scratch: &mut Scratch,
         pools: &mut Pools,
         call: impl FnOnce(&mut dyn Filter, &mut Vec<u8>, &mut Vec<u8>) -> Result<R, FilterError>,
-    ) -> Result<(R, usize), FilterError> {
+    ) -> (Result<R, FilterError>, usize) {
         let Scratch { plain, wire } = scratch;
         wire.clear();
         let result = catch_unwind(AssertUnwindSafe(|| call(&mut *self.filter, plain, wire)))
@@ -302,6 +301,6 @@ impl Filtering {
                 outbox.append_shared(std::mem::take(wire).into());
             }
         }
-        result.map(|value| (value, added))
+        (result, added)
     }
 }

@@ -6,6 +6,7 @@
 mod closing;
 mod deadlines;
 mod drain;
+mod faulty_filters;
 mod filters;
 mod groups;
 mod handles;

@@ -43,15 +43,21 @@ pub(super) struct Units {
     pub(super) handshakes: Arc<AtomicUsize>,
 }
 
-struct UnitFilter {
+pub(super) struct UnitFilter {
     units: Units,
-    ready: bool,
+    pub(super) ready: bool,
     said: String,
+}
+
+impl UnitFilter {
+    pub(super) fn new(units: &Units) -> Self {
+        Self { units: units.clone(), ready: false, said: String::new() }
+    }
 }
 
 impl Filters for Units {
     fn filter(&self) -> Result<Box<dyn Filter>, FilterError> {
-        Ok(Box::new(UnitFilter { units: self.clone(), ready: false, said: String::new() }))
+        Ok(Box::new(UnitFilter::new(self)))
     }
 }
 
