@@ -159,6 +159,11 @@ impl Filtering {
         self.wire.as_ref().map_or(0, |wire| wire.len())
     }
 
+    /// Bytes that were received and not consumed.
+    pub(crate) fn held_len(&self) -> usize {
+        self.held.as_ref().map_or(0, |held| held.bytes.len())
+    }
+
     /// See [`Filter::info`].
     pub(crate) fn info(&self) -> Option<&dyn Any> {
         self.filter.info()
@@ -203,8 +208,11 @@ impl Filtering {
             pools.return_carry(carry);
             None
         });
-        let too_much = self.held.as_ref().is_some_and(|carry| carry.bytes.len() > MOST_HELD);
-        let result = if too_much { Err(FilterError::new("more than a unit of the protocol can be")) } else { result };
+        let result = if self.held_len() > MOST_HELD {
+            Err(FilterError::new("more than a unit of the protocol can be"))
+        } else {
+            result
+        };
         (result, added)
     }
 
@@ -216,7 +224,7 @@ impl Filtering {
 
     /// Whether it holds so much for a handshake in line that no more should be received before its turn comes.
     pub(crate) fn is_full_in_line(&self) -> bool {
-        self.in_line && self.held.as_ref().is_some_and(|held| held.bytes.len() >= FULL_IN_LINE)
+        self.in_line && self.held_len() >= FULL_IN_LINE
     }
 
     /// Turns some of what waits in the outbox into what leaves, where nothing is leaving; says how many plain bytes

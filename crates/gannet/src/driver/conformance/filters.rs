@@ -13,7 +13,7 @@ use super::script::{Echo, Script, SharedLog, frames, numbered};
 use super::{Client, Net, on_every_driver};
 use crate::driver::sim::Answer;
 use crate::proto::Lines;
-use crate::{Address, CloseReason, Connect, Context, Filter, FilterError, Filtered, Filters, Service};
+use crate::{Address, CloseReason, Connect, Context, Filter, FilterError, Filtered, Filters, Refused, Service};
 
 pub(super) const HELLO: u8 = b'h';
 pub(super) const WELCOME: u8 = b'w';
@@ -376,6 +376,51 @@ fn a_service_learns_what_the_filter_knows<N: Net>(net: N) {
     rig.finish();
 }
 
+/// Tells how much waits, whenever that has changed.
+struct Watches;
+
+impl Service for Watches {
+    type Codec = Lines;
+    type Session = usize;
+
+    fn open(&mut self, cx: &mut Context<'_, Self>) -> Result<usize, Refused> {
+        cx.set_timer(Duration::from_millis(1));
+        Ok(0)
+    }
+
+    fn message(&mut self, _: &mut usize, _: &[u8], _: &mut Context<'_, Self>) {}
+
+    fn timer(&mut self, told: &mut usize, cx: &mut Context<'_, Self>) {
+        let waits = cx.waiting_len();
+        if std::mem::replace(told, waits) != waits {
+            cx.send([waits.to_string().as_bytes()]);
+        }
+        cx.set_timer(Duration::from_millis(1));
+    }
+}
+
+/// Or who sends a large unit slowly would seem to send nothing.
+fn what_waits_in_a_filter_for_the_rest_of_its_unit_counts_as_received<N: Net>(net: N) {
+    let mut rig = Setup::new().listen(Watches).filtered(Arc::new(Units::default())).on(net);
+    let mut client = greeted(&mut rig);
+    let stream = [unit(DATA, b"half a line, "), unit(DATA, &[b'x'; 1000])].concat();
+    let (most, rest) = stream.split_at(500);
+    rig.write(&mut client, most);
+    let expected = (500 - 3).to_string();
+    let mut told = String::new();
+    while told.lines().last() != Some(&expected) {
+        let (kind, line) = read_unit(&mut rig, &mut client);
+        assert_eq!(kind, DATA);
+        told += std::str::from_utf8(&line).expect("numbers");
+    }
+    rig.write(&mut client, rest);
+    while !told.ends_with("\n1013\n") {
+        told += std::str::from_utf8(&read_unit(&mut rig, &mut client).1).expect("numbers");
+    }
+    drop(client);
+    rig.finish();
+}
+
 fn a_shutdown_ends_handshakes_at_once<N: Net>(net: N) {
     let log = SharedLog::default();
     let mut rig = scripted(net, &log, |setup| setup);
@@ -404,5 +449,6 @@ on_every_driver!(
     a_connection_goes_out_through_a_filter,
     an_outbound_handshake_that_fails_is_a_failed_connect,
     a_service_learns_what_the_filter_knows,
+    what_waits_in_a_filter_for_the_rest_of_its_unit_counts_as_received,
     a_shutdown_ends_handshakes_at_once,
 );
