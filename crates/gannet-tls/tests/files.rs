@@ -195,6 +195,32 @@ fn a_comment_may_say_begin() {
     TlsFiles::new(write(&dir, "cert.pem", text), write(&dir, "key.pem", made.key)).load().expect("good files");
 }
 
+#[test]
+fn a_revocation_list_that_makes_all_clients_be_refused_is_warned_of() {
+    let dir = directory("a_revocation_list_that_makes");
+    let (ca, other) = (Ca::new("the CA"), Ca::new("another"));
+    let made = ca.server(&["localhost"]);
+    let mut files = TlsFiles::new(write(&dir, "cert.pem", &made.certificate), write(&dir, "key.pem", &made.key));
+    files.client_ca = Some(write(&dir, "ca.pem", ca.pem() + &other.pem()));
+    let said = |files: &TlsFiles| logged(|| drop(files.load().expect("good files")));
+    let is_silent = |text: &str| !text.contains("revocation list");
+    assert!(is_silent(&said(&files)), "without lists none is missing");
+    files.crls = vec![write(&dir, "crl.pem", ca.crl(&[], 2998)), write(&dir, "other.pem", other.crl(&[], 2998))];
+    assert!(is_silent(&said(&files)));
+
+    write(&dir, "other.pem", other.crl(&[], 2024));
+    let words = said(&files);
+    assert!(
+        words.contains("other.pem not_after=\"2024-12-31 00:00 UTC\"") && words.contains("list has expired"),
+        "{words}"
+    );
+    assert_eq!(words.matches("revocation list").count(), 1, "{words}");
+    files.crls.pop();
+    let words = said(&files);
+    assert!(words.contains("no revocation list is of this CA"), "{words}");
+    assert!(words.contains("ca.pem certificate=2") && !words.contains("certificate=1"), "{words}");
+}
+
 /// Root may read everything: then there is nothing to see.
 #[cfg(unix)]
 #[test]
