@@ -136,6 +136,8 @@ pub(crate) struct Filtering {
     pub(crate) outbound: bool,
     /// The handshake waits for a turn with time for it.
     pub(crate) in_line: bool,
+    /// Something was said to the peer.
+    spoke: bool,
     /// The peer said that it sends no more.
     pub(crate) ended: bool,
     /// We said so, or can say nothing any more.
@@ -151,7 +153,7 @@ pub(crate) struct Scratch {
 
 impl Filtering {
     pub(crate) fn new(filter: Box<dyn Filter>, outbound: bool) -> Self {
-        Self { filter, wire: None, held: None, outbound, in_line: false, ended: false, said_end: false }
+        Self { filter, wire: None, held: None, outbound, in_line: false, spoke: false, ended: false, said_end: false }
     }
 
     /// Bytes that wait to be sent.
@@ -220,6 +222,12 @@ impl Filtering {
     /// the driver had received by then.
     pub(crate) fn hold(&mut self, received: &[u8], pools: &mut Pools) {
         self.held.get_or_insert_with(|| pools.carry()).bytes.extend_from_slice(received);
+    }
+
+    /// Whether what a peer that has ended said before waits in line and still counts. Who ends before it was answered has
+    /// given up, and so many do where handshakes take long: they get none of the time of those that wait.
+    pub(crate) fn waits_in_line(&self) -> bool {
+        self.in_line && self.spoke
     }
 
     /// Whether it holds so much for a handshake in line that no more should be received before its turn comes.
@@ -302,6 +310,7 @@ impl Filtering {
             .unwrap_or_else(|_| Err(FilterError::new("the filter panicked; this is a bug")));
         let added = wire.len();
         if added > 0 {
+            self.spoke = true;
             let outbox = self.wire.get_or_insert_with(|| pools.outbox());
             if added < LARGE_BYTES {
                 outbox.append(wire, pools);

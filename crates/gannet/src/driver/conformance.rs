@@ -7,6 +7,7 @@ mod closing;
 mod deadlines;
 mod drain;
 mod faulty_filters;
+mod filtered_pressure;
 mod filters;
 mod groups;
 mod handles;

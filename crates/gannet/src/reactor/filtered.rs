@@ -194,9 +194,8 @@ impl<D: Driver> Reactor<D> {
             }
             return true;
         }
-        // What it said before may be all that it has to say, and waits in line.
-        let in_line = connection.filter.as_ref().is_some_and(|filter| filter.in_line);
-        if connection.flags.has(Flags::ENDED) && !in_line {
+        let waits = connection.filter.as_ref().is_some_and(|filter| filter.waits_in_line());
+        if connection.flags.has(Flags::ENDED) && !waits {
             connection.ask_close(Flags::CLOSE, CloseReason::Peer);
             return true;
         }

@@ -52,19 +52,19 @@ fn handshakes_leave_time_for_connections_that_are_up<N: Net>(net: N) {
     rig.finish();
 }
 
-/// What `sent` is answered with, by a connection that has to wait in line for its handshake
-/// and whose side of the stream ends there, if `ends`.
+/// What `sent` is answered with, by a connection of which the last part of the handshake has to wait in line, and whose
+/// side of the stream ends there, if `ends`.
 fn answers_to_one_in_line<N: Net>(net: N, sent: &[u8], ends: bool, length: usize) -> Vec<u8> {
     const MANY: usize = 20;
     let log = SharedLog::default();
-    let units = Units { takes: Duration::from_millis(2), ..Units::default() };
+    let units = Units { takes: Duration::from_millis(2), asks_twice: true, ..Units::default() };
     let mut rig = Setup::new().listen(Script::new(&log)).filtered(Arc::new(units)).on(net);
     let mut others: Vec<N::Client> = (0..MANY).map(|_| rig.connect_from(IpAddr::V4(Ipv4Addr::LOCALHOST))).collect();
-    let mut client = rig.connect();
+    let mut client = greeted(&mut rig);
     for other in &mut others {
         rig.write(other, &unit(HELLO, b"so many"));
     }
-    let mut stream = unit(HELLO, b"me too");
+    let mut stream = unit(HELLO, b"me again");
     stream.extend_from_slice(sent);
     rig.write_some(&mut client, &stream);
     if ends {
@@ -75,6 +75,30 @@ fn answers_to_one_in_line<N: Net>(net: N, sent: &[u8], ends: bool, length: usize
     drop((client, others));
     rig.finish();
     answers
+}
+
+/// Who ends before the first answer has given up, and so many do where handshakes take long.
+fn a_handshake_that_was_given_up_in_line_takes_no_time<N: Net>(net: N) {
+    const MANY: usize = 10;
+    let log = SharedLog::default();
+    let units = Units { takes: Duration::from_millis(2), ..Units::default() };
+    let handshakes = units.handshakes.clone();
+    let mut rig = Setup::new().listen(Script::new(&log)).filtered(Arc::new(units)).on(net);
+    let mut clients: Vec<N::Client> =
+        (0..2 * MANY).map(|_| rig.connect_from(IpAddr::V4(Ipv4Addr::LOCALHOST))).collect();
+    rig.until("the connections", |rig| (rig.stats(0).accepted == 2 * MANY as u64).then_some(()));
+    for client in &mut clients {
+        rig.write(client, &unit(HELLO, b"so many"));
+    }
+    clients.truncate(MANY);
+    for client in &mut clients {
+        assert_eq!(read_unit(&mut rig, client).0, WELCOME);
+    }
+    drop(clients);
+    rig.finish();
+    // The first ones of a turn are not in line.
+    let done = handshakes.load(Ordering::Relaxed);
+    assert!((MANY..MANY + 5).contains(&done), "{done} handshakes, of which {MANY} were waited for");
 }
 
 fn what_a_peer_said_before_it_ended_counts_though_its_handshake_waits_in_line<N: Net>(net: N) {
@@ -111,6 +135,17 @@ fn a_peer_that_sends_much_while_its_handshake_waits_in_line_is_served_on_poll() 
 #[test]
 fn a_peer_that_sends_much_while_its_handshake_waits_in_line_is_served_on_uring() {
     on_uring(a_peer_that_sends_much_while_its_handshake_waits_in_line_is_served);
+}
+
+#[test]
+fn a_handshake_that_was_given_up_in_line_takes_no_time_on_poll() {
+    a_handshake_that_was_given_up_in_line_takes_no_time(Sockets::new(PollDriver::new));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_handshake_that_was_given_up_in_line_takes_no_time_on_uring() {
+    on_uring(a_handshake_that_was_given_up_in_line_takes_no_time);
 }
 
 #[test]
