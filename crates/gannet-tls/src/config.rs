@@ -192,8 +192,8 @@ impl Sessions {
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientAuth {
     required: bool,
-    roots: Arc<Vec<CertificateDer<'static>>>,
-    crls: Arc<Vec<CertificateRevocationListDer<'static>>>,
+    pub(crate) roots: Arc<Vec<CertificateDer<'static>>>,
+    pub(crate) crls: Arc<Vec<CertificateRevocationListDer<'static>>>,
 }
 
 impl ClientAuth {

@@ -92,6 +92,7 @@ impl fmt::Display for ConnectionError {
             Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
                 write!(f, "{peer} sent a message of TLS that does not belong here: {}", self.cause)
             }
+            Error::General(why) => write!(f, "TLS failed: {why}"),
             other => write!(f, "TLS failed: {other}"),
         }
     }

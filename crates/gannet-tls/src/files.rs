@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rustls::pki_types::UnixTime;
+use rustls::pki_types::{CertificateRevocationListDer, UnixTime};
 
-use crate::validity::{utc, validity};
+use crate::validity::{issuer, next_update, subject, utc, validity};
 use crate::{ClientAuth, Identity, TlsConfig, TlsError, TlsVersion};
 
 /// Whether clients need a certificate, once there is a CA to check it against.
@@ -44,8 +44,8 @@ impl TlsFiles {
         Self { identities: vec![(certificate.into(), key.into())], ..Self::default() }
     }
 
-    /// Reads and checks all of them. Says in the log when a certificate has expired or is not valid yet, and when a
-    /// private key can be read by everybody. It waits for files: do not call it on a reactor.
+    /// Reads and checks all of them. Says in the log when a certificate has expired or is not valid yet, when a private key
+    /// can be read by everybody, and when a revocation list has expired or is missing. It waits for files: do not call it on a reactor.
     ///
     /// # Errors
     ///
@@ -75,8 +75,11 @@ impl TlsFiles {
             let required = self.client_auth == ClientAuthMode::Required;
             let mut client_auth = ClientAuth::from_pem_of(required, &ca.display().to_string(), &read(ca)?)?;
             for crl in &self.crls {
+                let before = client_auth.crls.len();
                 client_auth = client_auth.crls_of(&crl.display().to_string(), &read(crl)?)?;
+                warn_of_age(crl, &client_auth.crls[before..]);
             }
+            warn_of_missing_lists(ca, &client_auth);
             config = config.client_auth(client_auth);
         } else if !self.crls.is_empty() {
             return Err(TlsError::CrlWithoutClientCa);
@@ -109,6 +112,26 @@ fn warn_of_dates(file: &Path, identity: &Identity) {
         tracing::warn!(%file, not_after = utc(not_after), "the certificate has expired: clients will refuse it; renew it");
     } else if now < not_before {
         tracing::warn!(%file, not_before = utc(not_before), "the certificate is not valid yet: clients will refuse it");
+    }
+}
+
+fn warn_of_age(file: &Path, crls: &[CertificateRevocationListDer<'_>]) {
+    let now = UnixTime::now().as_secs();
+    for not_after in crls.iter().filter_map(|crl| next_update(crl)).filter(|not_after| now > *not_after) {
+        let file = file.display();
+        tracing::warn!(%file, not_after = utc(not_after), "the revocation list has expired: clients of its issuer are refused; get the next one");
+    }
+}
+
+/// Where there are lists, each CA needs one: see [`ClientAuth`].
+fn warn_of_missing_lists(file: &Path, client_auth: &ClientAuth) {
+    let (roots, crls) = (&client_auth.roots, &client_auth.crls);
+    for (at, root) in roots.iter().enumerate().filter(|_| !crls.is_empty()) {
+        let subject = subject(root);
+        if !crls.iter().any(|crl| issuer(crl) == subject) {
+            let (file, certificate) = (file.display(), at + 1);
+            tracing::warn!(%file, certificate, "no revocation list is of this CA: its clients are refused; add its list");
+        }
     }
 }
 

@@ -29,6 +29,8 @@ const ALERT_RECORD: usize = RECORD_OVERHEAD + 2;
 const MAX_HELD: usize = 96 * 1024;
 
 const FAILED: &str = "the TLS connection has failed before";
+/// TLS 1.3 changes them.
+const USED_UP: &str = "the keys are used up, and TLS 1.2 cannot change them: the peer has to connect anew";
 
 pub(crate) enum Connection {
     Server(UnbufferedServerConnection),
@@ -294,6 +296,7 @@ fn send<R: Records>(records: &mut R, words: Words<'_>, held: usize, wire: &mut V
                     Ok(_) => return Ok(()),
                     // An answer to a key update goes first: RFC 8446 §4.6.3.
                     Err(EncryptError::InsufficientSize(size)) if size.required_size > room => room = size.required_size,
+                    Err(EncryptError::EncryptExhausted) => return Err(Error::General(USED_UP.into())),
                     Err(error) => return Err(Error::General(error.to_string())),
                 }
             }
@@ -301,5 +304,130 @@ fn send<R: Records>(records: &mut R, words: Words<'_>, held: usize, wire: &mut V
             ConnectionState::Closed => return Err(Error::General("both sides have closed".into())),
             _ => return Err(Error::HandshakeNotComplete),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rustls::crypto::CryptoProvider;
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+    use rustls::{
+        CipherSuite, CipherSuiteCommon, ClientConfig, RootCertStore, ServerConfig, SupportedCipherSuite,
+        SupportedProtocolVersion, Tls12CipherSuite, Tls13CipherSuite,
+    };
+
+    use super::*;
+
+    /// As many records as keys may be used for here; it is 2^23 at least in truth.
+    const LIMIT: u64 = 10;
+
+    /// What is agreed on with each version, with keys that are soon used up.
+    fn provider() -> CryptoProvider {
+        let few = |common: CipherSuiteCommon| CipherSuiteCommon { confidentiality_limit: LIMIT, ..common };
+        let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+        provider.cipher_suites.retain(|suite| {
+            let named = [CipherSuite::TLS13_AES_128_GCM_SHA256, CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256];
+            named.contains(&suite.suite())
+        });
+        for suite in &mut provider.cipher_suites {
+            *suite = match *suite {
+                SupportedCipherSuite::Tls13(suite) => {
+                    SupportedCipherSuite::Tls13(Box::leak(Box::new(Tls13CipherSuite {
+                        common: few(CipherSuiteCommon { ..suite.common }),
+                        ..*suite
+                    })))
+                }
+                SupportedCipherSuite::Tls12(suite) => {
+                    SupportedCipherSuite::Tls12(Box::leak(Box::new(Tls12CipherSuite {
+                        common: few(CipherSuiteCommon { ..suite.common }),
+                        ..*suite
+                    })))
+                }
+            };
+        }
+        provider
+    }
+
+    fn ends(version: &'static SupportedProtocolVersion) -> [TlsFilter; 2] {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let params = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("a name");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        let der = CertificateDer::from_pem_slice(certificate.pem().as_bytes()).expect("it was just made");
+        let mut roots = RootCertStore::empty();
+        roots.add(der.clone()).expect("it was just made");
+        let provider = Arc::new(provider());
+        let server = ServerConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(&[version])
+            .expect("a version")
+            .with_no_client_auth()
+            .with_single_cert(vec![der], PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())));
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[version])
+            .expect("a version")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let server = UnbufferedServerConnection::new(Arc::new(server.expect("they fit"))).expect("settings");
+        let name = ServerName::try_from("localhost").expect("a name");
+        let client = UnbufferedClientConnection::new(Arc::new(client), name).expect("settings");
+        [Connection::Client(client), Connection::Server(server)]
+            .map(|connection| TlsFilter::new(TlsInfo { connection, server_name: None }))
+    }
+
+    /// Lets both talk until they have said all; gives what each of them got.
+    fn run(ends: &mut [TlsFilter; 2], mut wires: [Vec<u8>; 2]) -> [Vec<u8>; 2] {
+        let mut plain = [Vec::new(), Vec::new()];
+        while wires.iter().any(|wire| !wire.is_empty()) {
+            for from in [0, 1] {
+                let (mut received, mut said) = (std::mem::take(&mut wires[from]), Vec::new());
+                let filtered = ends[1 - from].receive(&mut received, &mut plain[1 - from], &mut said);
+                assert_eq!(filtered.expect("nobody does wrong").consumed, received.len());
+                wires[1 - from].extend(said);
+            }
+        }
+        plain
+    }
+
+    fn connected(version: &'static SupportedProtocolVersion) -> [TlsFilter; 2] {
+        let mut ends = ends(version);
+        let mut hello = Vec::new();
+        ends[0].start(&mut hello).expect("it begins");
+        run(&mut ends, [hello, Vec::new()]);
+        assert!(ends.iter().all(|end| end.info().is_some()));
+        ends
+    }
+
+    #[test]
+    fn a_connection_of_tls_1_3_changes_keys_that_are_used_up_and_goes_on() {
+        let mut ends = connected(&rustls::version::TLS13);
+        for round in 0..10 * LIMIT {
+            let sent = [vec![round as u8; 5], vec![round as u8; 40_000]];
+            let mut wires = [Vec::new(), Vec::new()];
+            for (end, (plain, wire)) in ends.iter_mut().zip(sent.iter().zip(&mut wires)) {
+                end.send(plain, wire).expect("it goes on");
+            }
+            let got = run(&mut ends, wires);
+            assert!(got[0] == sent[1] && got[1] == sent[0], "{round}");
+        }
+    }
+
+    #[test]
+    fn a_connection_of_tls_1_2_ends_when_its_keys_are_used_up() {
+        let mut ends = connected(&rustls::version::TLS12);
+        let mut wire = Vec::new();
+        let mut sent = 0;
+        let error = loop {
+            match ends[1].send(b"hello", &mut wire) {
+                Ok(()) => sent += 1,
+                Err(error) => break error,
+            }
+        };
+        // The handshake's last record was one of them.
+        assert_eq!((sent, error.to_string()), (LIMIT as usize - 1, format!("TLS failed: {USED_UP}")));
+        let mut plain = Vec::new();
+        let filtered = ends[0].receive(&mut wire, &mut plain, &mut Vec::new()).expect("nothing of it is wrong");
+        assert_eq!((plain, filtered.ended), (b"hello".repeat(sent), false), "it was not all that there was to say");
     }
 }

@@ -25,6 +25,7 @@
 //! | sessions a server keeps for clients without tickets | [`TlsConfig::sessions`], 1024 |
 //! | sessions a client keeps | [`TlsClientConfig::sessions`], 256 |
 //! | lifetime of tickets | 12 hours, with keys that change every 6 |
+//! | records that a connection of TLS 1.2 sends with AES-GCM | 2^24: then it breaks off, since it cannot change its keys; TLS 1.3 does |
 //! | early data (RFC 8446 §2.3), renegotiation (RFC 5746), compression, versions before 1.2 | refused |
 //!
 //! How long a handshake may take is for the engine to say, as for anything else a peer is slow with.

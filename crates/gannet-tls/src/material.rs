@@ -7,6 +7,10 @@ use webpki::{BorrowedCertRevocationList, EndEntityCert};
 
 use crate::TlsError;
 
+const BEGIN: &[u8] = b"-----BEGIN ";
+/// U+FEFF in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// All certificates of a PEM text; at least one, and each parses.
 pub(crate) fn certificates(origin: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let mut found = Vec::new();
@@ -83,9 +87,25 @@ pub(crate) fn crls(origin: &str, bytes: &[u8]) -> Result<Vec<CertificateRevocati
 }
 
 fn sections(origin: &str, pem: &[u8]) -> Result<Vec<(SectionKind, Vec<u8>)>, TlsError> {
-    <(SectionKind, Vec<u8>)>::pem_slice_iter(pem)
-        .collect::<Result<_, _>>()
-        .map_err(|error| TlsError::BadPem { origin: origin.into(), why: not_pem(&error) })
+    // What some editors begin a text with.
+    let pem = pem.strip_prefix(BYTE_ORDER_MARK).unwrap_or(pem);
+    let bad = |why| TlsError::BadPem { origin: origin.into(), why };
+    if let Some(at) =
+        pem.split(|byte| *byte == b'\n').position(|line| line.split(|byte| *byte == b'\r').any(hides_begin))
+    {
+        return Err(bad(format!("line {} has a BEGIN that is not at its start", at + 1)));
+    }
+    let sections = <(SectionKind, Vec<u8>)>::pem_slice_iter(pem);
+    sections.collect::<Result<_, _>>().map_err(|error| bad(not_pem(&error)))
+}
+
+/// Whether a section begins in this line that the parser would leave out without a word, as where files were joined of
+/// which one does not end its last line. In a comment it means nothing.
+fn hides_begin(line: &[u8]) -> bool {
+    let Some(at) = line.windows(BEGIN.len()).position(|window| window == BEGIN) else { return false };
+    let before = &line[..at];
+    let before = before.strip_prefix(BYTE_ORDER_MARK).unwrap_or(before).trim_ascii();
+    at > 0 && (before.is_empty() || before.starts_with(b"-----END "))
 }
 
 /// The parser's own words show the bytes of a line.

@@ -58,9 +58,11 @@ impl Certificates {
 impl ResolvesServerCert for Certificates {
     /// rustls gives the name in lower case.
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        ASKED_FOR.set(hello.server_name().map(|name| self.shared(name)));
+        // Without the dot that ends it in the DNS, which clients should leave out.
+        let name = hello.server_name().map(|name| name.strip_suffix('.').unwrap_or(name));
+        ASKED_FOR.set(name.map(|name| self.shared(name)));
         let usable = |key: &&Arc<CertifiedKey>| key.key.choose_scheme(hello.signature_schemes()).is_some();
-        let named = hello.server_name().and_then(|name| self.of_name(name).find(usable));
+        let named = name.and_then(|name| self.of_name(name).find(usable));
         // When none can sign what the client accepts, the handshake says so; it needs one to say it of.
         named.or_else(|| self.all.iter().find(usable)).or(self.all.first()).cloned()
     }

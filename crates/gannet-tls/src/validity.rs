@@ -1,8 +1,41 @@
-//! From when to when a certificate is valid (RFC 5280 §4.1.2.5), and times in words.
+//! What is read of certificates and revocation lists without a peer: names as they are encoded, from when to when they are
+//! valid (RFC 5280 §4.1.2.5, §5.1.2.5), and times in words.
 
 /// `notBefore` and `notAfter` of a certificate in DER, in seconds since 1970.
 pub(crate) fn validity(certificate: &[u8]) -> Option<(u64, u64)> {
-    // Certificate { tbsCertificate { [0] version?, serialNumber, signature, issuer, validity …
+    let (_, validity, _) = element(from_validity(certificate)?)?;
+    let (tag, not_before, rest) = element(validity)?;
+    let not_before = time(tag, not_before)?;
+    let (tag, not_after, _) = element(rest)?;
+    Some((not_before, time(tag, not_after)?))
+}
+
+/// The name that a certificate in DER is for, as it is encoded there.
+pub(crate) fn subject(certificate: &[u8]) -> Option<&[u8]> {
+    let (_, _, rest) = element(from_validity(certificate)?)?;
+    let (_, subject, _) = element(rest)?;
+    Some(subject)
+}
+
+/// Whose revocation list in DER it is, by the name as it is encoded there.
+pub(crate) fn issuer(crl: &[u8]) -> Option<&[u8]> {
+    let (_, issuer, _) = element(from_issuer(crl)?)?;
+    Some(issuer)
+}
+
+/// `nextUpdate` of a revocation list in DER, in seconds since 1970.
+pub(crate) fn next_update(crl: &[u8]) -> Option<u64> {
+    let mut rest = from_issuer(crl)?;
+    // The issuer and thisUpdate.
+    for _ in 0..2 {
+        (_, _, rest) = element(rest)?;
+    }
+    let (tag, next_update, _) = element(rest)?;
+    time(tag, next_update)
+}
+
+fn from_validity(certificate: &[u8]) -> Option<&[u8]> {
+    // Certificate { tbsCertificate { [0] version?, serialNumber, signature, issuer, validity, subject …
     let (_, certificate, _) = element(certificate)?;
     let (_, mut rest, _) = element(certificate)?;
     if rest.first() == Some(&0xa0) {
@@ -11,11 +44,18 @@ pub(crate) fn validity(certificate: &[u8]) -> Option<(u64, u64)> {
     for _ in 0..3 {
         (_, _, rest) = element(rest)?;
     }
-    let (_, validity, _) = element(rest)?;
-    let (tag, not_before, rest) = element(validity)?;
-    let not_before = time(tag, not_before)?;
-    let (tag, not_after, _) = element(rest)?;
-    Some((not_before, time(tag, not_after)?))
+    Some(rest)
+}
+
+fn from_issuer(crl: &[u8]) -> Option<&[u8]> {
+    // CertificateList { tbsCertList { version?, signature, issuer, thisUpdate, nextUpdate? …
+    let (_, crl, _) = element(crl)?;
+    let (_, mut rest, _) = element(crl)?;
+    if rest.first() == Some(&0x02) {
+        (_, _, rest) = element(rest)?;
+    }
+    let (_, _, rest) = element(rest)?;
+    Some(rest)
 }
 
 /// The tag, the content and what follows of the DER element at the front.

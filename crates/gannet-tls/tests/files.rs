@@ -112,8 +112,19 @@ fn a_broken_file_is_named_with_what_to_do_and_the_old_settings_stay() {
     let old =
         "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: x\n\nMIIB\n-----END RSA PRIVATE KEY-----\n";
     let (two_keys, broken_crl) = (one.key.clone() + &other.key, cut.replace("CERTIFICATE", "X509 CRL"));
+    let joined = one.certificate.trim_end().to_owned() + &ca.pem();
+    let both_joined = one.certificate.trim_end().to_owned() + &one.key;
+    let indented = one.certificate.clone() + "  " + &ca.pem();
+    let line = |number: usize| format!("line {number} has a BEGIN that is not at its start");
+    let (last, next) = (line(one.certificate.lines().count()), line(one.certificate.lines().count() + 1));
+    let later_mark = one.certificate.clone() + "\u{feff}" + &ca.pem();
     for (file, text, says) in [
         (&certificate, "", "there is no certificate in it"),
+        // What stands on one line with what is before it would be left out, and nobody would know.
+        (&certificate, &joined, &last),
+        (&key, &both_joined, &last),
+        (&certificate, &indented, &next),
+        (&client_ca, &later_mark, &next),
         (&certificate, &one.key, "there is no certificate in it"),
         (&certificate, half, "not valid PEM"),
         (&certificate, &(one.certificate.clone() + cut), "certificate 2 of it cannot be read"),
@@ -158,6 +169,56 @@ fn a_broken_file_is_named_with_what_to_do_and_the_old_settings_stay() {
     pair.assert_ready();
     assert!(pair.server.info().resumed(), "not even the sessions are lost");
     server.reload_files(&good).expect("all is as it was");
+}
+
+#[test]
+fn a_byte_order_mark_hides_no_certificate() {
+    let dir = directory("a_byte_order_mark");
+    let (ca, other) = (Ca::new("the CA"), Ca::new("another"));
+    let made = ca.server(&["localhost"]);
+    let marked = |name: &str, text: &str| write(&dir, name, format!("\u{feff}{text}"));
+    let mut files = TlsFiles::new(marked("cert.pem", &made.certificate), marked("key.pem", &made.key));
+    files.client_ca = Some(marked("ca.pem", &(ca.pem() + &other.pem())));
+    let server = TlsServer::from_files(&files).expect("good files");
+    for issuer in [&ca, &other] {
+        let client = ca.trusted().identity(issuer.client(8).identity).build("localhost").expect("settings");
+        Pair::connected(&server, &client).assert_ready();
+    }
+}
+
+/// A comment is what stands before a section.
+#[test]
+fn a_comment_may_say_begin() {
+    let dir = directory("a_comment_may_say_begin");
+    let made = Ca::new("the CA").server(&["localhost"]);
+    let text = format!("# from -----BEGIN CERTIFICATE----- on\r\n{}", made.certificate.replace('\n', "\r\n"));
+    TlsFiles::new(write(&dir, "cert.pem", text), write(&dir, "key.pem", made.key)).load().expect("good files");
+}
+
+#[test]
+fn a_revocation_list_that_makes_all_clients_be_refused_is_warned_of() {
+    let dir = directory("a_revocation_list_that_makes");
+    let (ca, other) = (Ca::new("the CA"), Ca::new("another"));
+    let made = ca.server(&["localhost"]);
+    let mut files = TlsFiles::new(write(&dir, "cert.pem", &made.certificate), write(&dir, "key.pem", &made.key));
+    files.client_ca = Some(write(&dir, "ca.pem", ca.pem() + &other.pem()));
+    let said = |files: &TlsFiles| logged(|| drop(files.load().expect("good files")));
+    let is_silent = |text: &str| !text.contains("revocation list");
+    assert!(is_silent(&said(&files)), "without lists none is missing");
+    files.crls = vec![write(&dir, "crl.pem", ca.crl(&[], 2998)), write(&dir, "other.pem", other.crl(&[], 2998))];
+    assert!(is_silent(&said(&files)));
+
+    write(&dir, "other.pem", other.crl(&[], 2024));
+    let words = said(&files);
+    assert!(
+        words.contains("other.pem not_after=\"2024-12-31 00:00 UTC\"") && words.contains("list has expired"),
+        "{words}"
+    );
+    assert_eq!(words.matches("revocation list").count(), 1, "{words}");
+    files.crls.pop();
+    let words = said(&files);
+    assert!(words.contains("no revocation list is of this CA"), "{words}");
+    assert!(words.contains("ca.pem certificate=2") && !words.contains("certificate=1"), "{words}");
 }
 
 /// Root may read everything: then there is nothing to see.

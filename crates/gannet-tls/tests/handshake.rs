@@ -71,6 +71,24 @@ fn a_client_is_shown_the_certificate_of_the_name_it_asks_for() {
     }
 }
 
+/// Which no client should, and some do: RFC 6066 §3.
+#[test]
+fn a_dot_at_the_end_of_the_name_that_a_client_asks_for_means_nothing() {
+    let ca = Ca::new("the CA");
+    let (first, second) = (ca.server(&["default.test"]), ca.server(&["www.example.org"]));
+    let config = TlsConfig::new(first.identity.clone()).identity(second.identity.clone());
+    let server = TlsServer::new(config).expect("settings");
+    // rustls leaves the dot out, so it is put in. The certificate is to be seen in TLS 1.2.
+    let client = ca.trusted().max_version(TlsVersion::V1_2).build("www.example.orgx").expect("a name");
+    let mut pair = Pair::new(&server, &client);
+    let mut hello = pair.client.take_wire();
+    let place = hello.windows(16).position(|bytes| bytes == b"www.example.orgx").expect("it is asked for");
+    hello[place + 15] = b'.';
+    pair.server.receive(&hello);
+    let shown = second.identity.chain().next().expect("a certificate");
+    assert!(pair.server.wire.windows(shown.len()).any(|bytes| bytes == shown));
+}
+
 #[test]
 fn certificates_of_two_kinds_can_have_one_name() {
     let ca = Ca::new("the CA");

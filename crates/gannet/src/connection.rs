@@ -294,7 +294,10 @@ impl Connection {
     pub(crate) fn wants_input(&self) -> bool {
         match self.state {
             State::Open => !self.flags.has(Flags::PAUSED.or(Flags::CHOKED).or(Flags::ENDED)),
-            State::Handshaking | State::Draining => !self.flags.has(Flags::ENDED),
+            State::Handshaking => {
+                !self.flags.has(Flags::ENDED) && self.filter.as_ref().is_none_or(|filter| !filter.is_full_in_line())
+            }
+            State::Draining => !self.flags.has(Flags::ENDED),
             State::Opening | State::Closed => false,
         }
     }

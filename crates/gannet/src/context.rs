@@ -221,11 +221,12 @@ impl<S: Service> Context<'_, S> {
     }
 
     /// Bytes that were received and not taken by the codec yet: of a message that is not complete, or that wait while
-    /// reading is paused.
+    /// reading is paused. With a filter, those it waits for the rest of are among them, as they came.
     #[must_use]
     pub fn waiting_len(&self) -> usize {
-        let carry = self.core.slab.get(self.token).and_then(|connection| connection.carry.as_ref());
-        carry.map_or(0, |carry| carry.bytes.len())
+        let Some(connection) = self.core.slab.get(self.token) else { return 0 };
+        let held = connection.filter.as_ref().map_or(0, |filter| filter.held_len());
+        connection.carry.as_ref().map_or(held, |carry| held + carry.bytes.len())
     }
 
     /// What the codec keeps for this connection, for codecs that let a service change how they go on.

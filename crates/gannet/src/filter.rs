@@ -17,6 +17,9 @@ use crate::outbox::Outbox;
 /// Bytes that a filter may leave over for later; more is no unit of any protocol.
 const MOST_HELD: usize = 128 << 10;
 
+/// Bytes of a connection whose handshake waits in line, from which on receiving waits too.
+const FULL_IN_LINE: usize = 16 << 10;
+
 /// Plain bytes that are turned into wire bytes at a time, so that a large outbox does not become two large outboxes.
 const SEALED_AT_ONCE: usize = 64 << 10;
 
@@ -133,6 +136,8 @@ pub(crate) struct Filtering {
     pub(crate) outbound: bool,
     /// The handshake waits for a turn with time for it.
     pub(crate) in_line: bool,
+    /// Something was said to the peer.
+    spoke: bool,
     /// The peer said that it sends no more.
     pub(crate) ended: bool,
     /// We said so, or can say nothing any more.
@@ -148,7 +153,7 @@ pub(crate) struct Scratch {
 
 impl Filtering {
     pub(crate) fn new(filter: Box<dyn Filter>, outbound: bool) -> Self {
-        Self { filter, wire: None, held: None, outbound, in_line: false, ended: false, said_end: false }
+        Self { filter, wire: None, held: None, outbound, in_line: false, spoke: false, ended: false, said_end: false }
     }
 
     /// Bytes that wait to be sent.
@@ -156,14 +161,19 @@ impl Filtering {
         self.wire.as_ref().map_or(0, |wire| wire.len())
     }
 
+    /// Bytes that were received and not consumed.
+    pub(crate) fn held_len(&self) -> usize {
+        self.held.as_ref().map_or(0, |held| held.bytes.len())
+    }
+
     /// See [`Filter::info`].
     pub(crate) fn info(&self) -> Option<&dyn Any> {
         self.filter.info()
     }
 
-    /// Begins the handshake.
-    pub(crate) fn start(&mut self, scratch: &mut Scratch, pools: &mut Pools) -> Result<usize, FilterError> {
-        self.call(scratch, pools, |filter, _, wire| filter.start(wire)).map(|((), added)| added)
+    /// Begins the handshake. Says how many bytes were added to the wire.
+    pub(crate) fn start(&mut self, scratch: &mut Scratch, pools: &mut Pools) -> (Result<(), FilterError>, usize) {
+        self.call(scratch, pools, |filter, _, wire| filter.start(wire))
     }
 
     /// Has the filter look at what was received; what the service shall see is in `scratch.plain` then. Says how many
@@ -175,16 +185,14 @@ impl Filtering {
         pools: &mut Pools,
     ) -> (Result<Filtered, FilterError>, usize) {
         scratch.plain.clear();
-        let before = self.wire_len();
         let mut held = self.held.take();
-        let result = match &mut held {
+        let (result, added) = match &mut held {
             None => self.call(scratch, pools, |filter, plain, wire| filter.receive(received, plain, wire)),
             Some(carry) => {
                 carry.bytes.extend_from_slice(received);
                 self.call(scratch, pools, |filter, plain, wire| filter.receive(&mut carry.bytes, plain, wire))
             }
         };
-        let result = result.map(|(filtered, _)| filtered);
         let consumed = result.as_ref().map_or(usize::MAX, |filtered| filtered.consumed);
         match &mut held {
             None if consumed < received.len() => {
@@ -202,35 +210,45 @@ impl Filtering {
             pools.return_carry(carry);
             None
         });
-        let too_much = self.held.as_ref().is_some_and(|carry| carry.bytes.len() > MOST_HELD);
-        let result = if too_much { Err(FilterError::new("more than a unit of the protocol can be")) } else { result };
-        (result, self.wire_len() - before)
+        let result = if self.held_len() > MOST_HELD {
+            Err(FilterError::new("more than a unit of the protocol can be"))
+        } else {
+            result
+        };
+        (result, added)
     }
 
-    /// Keeps what was received for later.
-    pub(crate) fn hold(&mut self, received: &[u8], pools: &mut Pools) -> Result<(), FilterError> {
-        let carry = self.held.get_or_insert_with(|| pools.carry());
-        carry.bytes.extend_from_slice(received);
-        if carry.bytes.len() > MOST_HELD {
-            return Err(FilterError::new("more came than a handshake can be"));
-        }
-        Ok(())
+    /// Keeps what was received for when its turn comes. It is bounded by [`is_full_in_line`](Self::is_full_in_line) and what
+    /// the driver had received by then.
+    pub(crate) fn hold(&mut self, received: &[u8], pools: &mut Pools) {
+        self.held.get_or_insert_with(|| pools.carry()).bytes.extend_from_slice(received);
+    }
+
+    /// Whether what a peer that has ended said before waits in line and still counts. Who ends before it was answered has
+    /// given up, and so many do where handshakes take long: they get none of the time of those that wait.
+    pub(crate) fn waits_in_line(&self) -> bool {
+        self.in_line && self.spoke
+    }
+
+    /// Whether it holds so much for a handshake in line that no more should be received before its turn comes.
+    pub(crate) fn is_full_in_line(&self) -> bool {
+        self.in_line && self.held_len() >= FULL_IN_LINE
     }
 
     /// Turns some of what waits in the outbox into what leaves, where nothing is leaving; says how many plain bytes
-    /// went, and how many came of them.
+    /// went, and how many were added to the wire.
     pub(crate) fn seal(
         &mut self,
         outbox: &mut Outbox,
         scratch: &mut Scratch,
         pools: &mut Pools,
-    ) -> Result<(usize, usize), FilterError> {
+    ) -> (Result<usize, FilterError>, usize) {
         if self.wire_len() > 0 {
-            return Ok((0, 0));
+            return (Ok(0), 0);
         }
         let mut taken = 0;
         let mut joined = std::mem::take(&mut scratch.plain);
-        let sealed = self.call(scratch, pools, |filter, _, wire| {
+        let (sealed, added) = self.call(scratch, pools, |filter, _, wire| {
             while taken < SEALED_AT_ONCE && taken < outbox.len() {
                 let piece = outbox.piece(taken, JOINED_BYTES, &mut joined);
                 let piece = &piece[..piece.len().min(SEALED_AT_ONCE - taken)];
@@ -240,9 +258,10 @@ impl Filtering {
             Ok(())
         });
         scratch.plain = joined;
-        let ((), added) = sealed?;
-        outbox.consume(taken, pools);
-        Ok((taken, added))
+        if sealed.is_ok() {
+            outbox.consume(taken, pools);
+        }
+        (sealed.map(|()| taken), added)
     }
 
     /// Says good-bye, once; says how many bytes that takes.
@@ -250,11 +269,11 @@ impl Filtering {
         if std::mem::replace(&mut self.said_end, true) {
             return 0;
         }
-        let ended = self.call(scratch, pools, |filter, _, wire| {
+        let (_, added) = self.call(scratch, pools, |filter, _, wire| {
             filter.end(wire);
             Ok(())
         });
-        ended.map_or(0, |((), added)| added)
+        added
     }
 
     /// There is nothing to say any more: what was received means nothing.
@@ -277,20 +296,21 @@ impl Filtering {
         left
     }
 
-    /// Calls the filter, and queues what it wants to be sent, even where it failed: that says why. A panic there ends
-    /// this connection only.
+    /// Calls the filter, and queues what it wants to be sent, even where it failed: that says why. Says how many bytes
+    /// that is. A panic there ends this connection only.
     fn call<R>(
         &mut self,
         scratch: &mut Scratch,
         pools: &mut Pools,
         call: impl FnOnce(&mut dyn Filter, &mut Vec<u8>, &mut Vec<u8>) -> Result<R, FilterError>,
-    ) -> Result<(R, usize), FilterError> {
+    ) -> (Result<R, FilterError>, usize) {
         let Scratch { plain, wire } = scratch;
         wire.clear();
         let result = catch_unwind(AssertUnwindSafe(|| call(&mut *self.filter, plain, wire)))
             .unwrap_or_else(|_| Err(FilterError::new("the filter panicked; this is a bug")));
         let added = wire.len();
         if added > 0 {
+            self.spoke = true;
             let outbox = self.wire.get_or_insert_with(|| pools.outbox());
             if added < LARGE_BYTES {
                 outbox.append(wire, pools);
@@ -298,6 +318,6 @@ impl Filtering {
                 outbox.append_shared(std::mem::take(wire).into());
             }
         }
-        result.map(|value| (value, added))
+        (result, added)
     }
 }

@@ -19,10 +19,17 @@ const QUIET: Duration = Duration::from_millis(300);
 /// They are read after so long even if something always happens, as in a folder with much else in it.
 const LONGEST: Duration = Duration::from_secs(2);
 
+/// The end waits so long for a reload: where a file cannot be read, as on a network folder whose server is gone, there may
+/// never be one.
+const LAST: Duration = Duration::from_secs(1);
+
 /// The threads that reload, until this is dropped.
 pub(crate) struct Reloads {
-    signals: Option<Handle>,
-    threads: Vec<JoinHandle<()>>,
+    signals: Option<(Handle, JoinHandle<()>)>,
+    reloading: Option<JoinHandle<()>>,
+    /// Nothing is said here; it closes when nothing is reloaded any more.
+    reloaded: Receiver<()>,
+    files: String,
     bell: Bell,
 }
 
@@ -47,13 +54,20 @@ impl Reloads {
     pub(crate) fn start(tls: Option<Tls>) -> Self {
         let (wake, woken) = sync_channel(1);
         let bell = Bell { wake, asked: Arc::default(), stop: Arc::default() };
-        let mut reloads = Self { signals: None, threads: Vec::new(), bell: bell.clone() };
-        let body = move || answer(tls.as_ref(), &bell, &woken);
-        match Builder::new().name("gannet-reload".to_owned()).spawn(body) {
-            Ok(thread) => reloads.threads.push(thread),
-            Err(error) => tracing::warn!(%error, "no thread to reload with: certificates stay as they are"),
-        }
-        let bell = reloads.bell.clone();
+        let files = tls.as_ref().map(files).unwrap_or_default();
+        let (reloads, reloaded) = sync_channel::<()>(0);
+        let body = {
+            let bell = bell.clone();
+            move || {
+                answer(tls.as_ref(), &bell, &woken);
+                drop(reloads);
+            }
+        };
+        let reloading = Builder::new().name("gannet-reload".to_owned()).spawn(body);
+        let reloading = reloading
+            .inspect_err(|error| tracing::warn!(%error, "no thread to reload with: certificates stay as they are"))
+            .ok();
+        let mut reloads = Self { signals: None, reloading, reloaded, files, bell: bell.clone() };
         let watching = Signals::new([SIGHUP]).and_then(|mut signals| {
             let handle = signals.handle();
             let body = move || {
@@ -65,10 +79,7 @@ impl Reloads {
             Builder::new().name("gannet-hangup".to_owned()).spawn(body).map(|thread| (handle, thread))
         });
         match watching {
-            Ok((handle, thread)) => {
-                reloads.signals = Some(handle);
-                reloads.threads.push(thread);
-            }
+            Ok(signals) => reloads.signals = Some(signals),
             Err(error) => tracing::warn!(%error, "SIGHUP cannot be handled"),
         }
         reloads
@@ -79,12 +90,18 @@ impl Drop for Reloads {
     fn drop(&mut self) {
         self.bell.stop.store(true, Ordering::Release);
         self.bell.ring();
-        if let Some(signals) = &self.signals {
-            signals.close();
-        }
-        for thread in self.threads.drain(..) {
-            // It has nothing to report: a panic there was printed when it happened.
+        // Threads have nothing to report: a panic there was printed when it happened.
+        if let Some((handle, thread)) = self.signals.take() {
+            handle.close();
             let _ = thread.join();
+        }
+        let Some(thread) = self.reloading.take() else { return };
+        match self.reloaded.recv_timeout(LAST) {
+            Err(RecvTimeoutError::Timeout) => {
+                let files = &self.files;
+                tracing::warn!(files, "a file of TLS cannot be read to its end; nobody waits for it any more");
+            }
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => drop(thread.join()),
         }
     }
 }
@@ -136,7 +153,7 @@ fn wait_for_quiet(bell: &Bell, woken: &Receiver<()>) {
 }
 
 fn reload(tls: &Tls) {
-    let files = tls.paths.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
+    let files = files(tls);
     if files.is_empty() {
         tracing::info!("SIGHUP: nothing to reload, because the certificate was made at the start");
         return;
@@ -145,6 +162,11 @@ fn reload(tls: &Tls) {
         Ok(certificates) => tracing::info!(files, certificates, "TLS reloaded: new connections are served with it"),
         Err(error) => tracing::error!(%error, "TLS not reloaded, what was served before is served on"),
     }
+}
+
+/// All of them, for the log.
+fn files(tls: &Tls) -> String {
+    tls.paths.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 fn watch(tls: &Tls, bell: &Bell) -> Option<Watch> {

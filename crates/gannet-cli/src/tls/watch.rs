@@ -73,11 +73,15 @@ impl Watch {
 }
 
 impl Seen {
-    /// What these files hold, or why they cannot be read.
+    /// What these files hold, or why they cannot be read. What is no regular file is not: what was read from a pipe is
+    /// gone.
     pub(super) fn of(files: &[PathBuf]) -> Self {
+        let read = |file: &PathBuf| {
+            if fs::metadata(file)?.is_file() { fs::read(file).map(Some) } else { Ok(None) }
+        };
         let hash = |file: &PathBuf| {
             let mut hasher = DefaultHasher::new();
-            fs::read(file).map_err(|error| error.kind()).hash(&mut hasher);
+            read(file).map_err(|error: std::io::Error| error.kind()).hash(&mut hasher);
             hasher.finish()
         };
         Self(files.iter().map(hash).collect())

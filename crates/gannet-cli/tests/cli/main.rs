@@ -13,4 +13,5 @@ mod server;
 mod services;
 mod shutdown;
 mod tls;
+mod tls_pipes;
 mod unix_sockets;

@@ -23,23 +23,23 @@ use serde_json::Value;
 use crate::invocation::{fails, only_line};
 use crate::server::{Folder, PATIENCE, Server, drivers};
 
-const LINES: &str = "--listen=lines=tls://127.0.0.1:0";
+pub(crate) const LINES: &str = "--listen=lines=tls://127.0.0.1:0";
 
 static TLS_1_2: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
 static TLS_1_3: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
 /// An authority.
-struct Ca(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Ca(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key, as PEM.
 #[derive(Clone)]
-struct Issued {
-    certificate: String,
-    key: String,
+pub(crate) struct Issued {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
 }
 
 impl Ca {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::<String>::new()).expect("no names");
         params.distinguished_name.push(DnType::CommonName, "an authority for tests");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -57,7 +57,7 @@ impl Ca {
         Issued { certificate, key: key.serialize_pem() }
     }
 
-    fn server(&self) -> Issued {
+    pub(crate) fn server(&self) -> Issued {
         self.issue(&["localhost"], 1, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
@@ -90,7 +90,7 @@ impl Issued {
     }
 
     /// Puts it into files by renaming, as renewing programs do.
-    fn put(&self, folder: &Path) {
+    pub(crate) fn put(&self, folder: &Path) {
         for (name, text) in [("key.pem", &self.key), ("cert.pem", &self.certificate)] {
             put(&folder.join(name), text);
         }
@@ -98,14 +98,14 @@ impl Issued {
 }
 
 /// Puts a file in the place of another at once.
-fn put(file: &Path, text: &str) {
+pub(crate) fn put(file: &Path, text: &str) {
     let new = file.with_extension("new");
     fs::write(&new, text).expect("a file");
     fs::rename(&new, file).expect("the same folder");
 }
 
 /// What a client is like.
-struct Client {
+pub(crate) struct Client {
     ca: CertificateDer<'static>,
     versions: &'static [&'static SupportedProtocolVersion],
     identity: Option<Issued>,
@@ -115,7 +115,7 @@ struct Client {
 type Connection = StreamOwned<ClientConnection, TcpStream>;
 
 impl Client {
-    fn trusting(ca: &Ca) -> Self {
+    pub(crate) fn trusting(ca: &Ca) -> Self {
         Self { ca: ca.0.der().clone(), versions: rustls::ALL_VERSIONS, identity: None, alpn: Vec::new() }
     }
 
@@ -145,7 +145,7 @@ impl Client {
     }
 
     /// Connects to a `lines` service and says something, which has to be answered.
-    fn talk(&self, url: &str, name: &'static str) -> io::Result<Connection> {
+    pub(crate) fn talk(&self, url: &str, name: &'static str) -> io::Result<Connection> {
         let mut stream = self.connect(url, name)?;
         ask(&mut stream)?;
         Ok(stream)
@@ -166,15 +166,15 @@ fn shown(stream: &Connection) -> CertificateDer<'static> {
 }
 
 /// A server whose certificate is in files of its own.
-struct Rig {
-    folder: Folder,
+pub(crate) struct Rig {
+    pub(crate) folder: Folder,
     ca: Ca,
     first: Issued,
-    server: Server,
+    pub(crate) server: Server,
 }
 
 impl Rig {
-    fn start(driver: &str, name: &str, options: &[&str]) -> Self {
+    pub(crate) fn start(driver: &str, name: &str, options: &[&str]) -> Self {
         let (folder, ca) = (Folder::new(&format!("tls-{name}-{driver}")), Ca::new());
         let first = ca.server();
         first.put(&folder.path(""));
@@ -186,21 +186,21 @@ impl Rig {
         Self { folder, ca, first, server }
     }
 
-    fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::trusting(&self.ca)
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         self.server.url("lines")
     }
 
     /// What a new connection is shown.
-    fn shown(&self) -> CertificateDer<'static> {
+    pub(crate) fn shown(&self) -> CertificateDer<'static> {
         shown(&self.client().talk(&self.url(), "localhost").expect("it is served"))
     }
 }
 
-fn is_reload(event: &Value) -> bool {
+pub(crate) fn is_reload(event: &Value) -> bool {
     event["message"].as_str().is_some_and(|message| message.starts_with("TLS reloaded"))
 }
 

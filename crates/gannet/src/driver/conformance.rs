@@ -6,9 +6,12 @@
 mod closing;
 mod deadlines;
 mod drain;
+mod faulty_filters;
+mod filtered_pressure;
 mod filters;
 mod groups;
 mod handles;
+mod handshakes_in_line;
 mod limits;
 mod messages;
 mod outbound;

@@ -44,9 +44,10 @@ impl<D: Driver> Reactor<D> {
     pub(super) fn start_filter(&mut self, token: Token) {
         let Self { core, scratch, .. } = self;
         let Some(filter) = core.slab.get_mut(token).and_then(|connection| connection.filter.as_mut()) else { return };
-        match filter.start(scratch, &mut core.pools) {
-            Ok(added) => core.counters.outbox_bytes.add(added as u64),
-            Err(error) => self.filter_failed(token, error),
+        let (started, added) = filter.start(scratch, &mut core.pools);
+        core.counters.outbox_bytes.add(added as u64);
+        if let Err(error) = started {
+            self.filter_failed(token, error);
         }
     }
 
@@ -74,10 +75,7 @@ impl<D: Driver> Reactor<D> {
                 filter.in_line = true;
                 self.handshakes.push_back(Place { token, generation });
             }
-            if let Err(error) = filter.hold(received, &mut self.core.pools) {
-                self.filter_failed(token, error);
-            }
-            return;
+            return filter.hold(received, &mut self.core.pools);
         }
         self.shake_hands(token, received);
     }
@@ -196,7 +194,8 @@ impl<D: Driver> Reactor<D> {
             }
             return true;
         }
-        if connection.flags.has(Flags::ENDED) {
+        let waits = connection.filter.as_ref().is_some_and(|filter| filter.waits_in_line());
+        if connection.flags.has(Flags::ENDED) && !waits {
             connection.ask_close(Flags::CLOSE, CloseReason::Peer);
             return true;
         }
@@ -213,9 +212,10 @@ impl<D: Driver> Reactor<D> {
         let (Some(filter), Some(outbox)) = (connection.filter.as_mut(), connection.outbox.as_mut()) else {
             return true;
         };
-        match filter.seal(outbox, scratch, &mut core.pools) {
-            Ok((taken, added)) => {
-                core.counters.outbox_bytes.add(added as u64);
+        let (sealed, added) = filter.seal(outbox, scratch, &mut core.pools);
+        core.counters.outbox_bytes.add(added as u64);
+        match sealed {
+            Ok(taken) => {
                 core.counters.outbox_bytes.sub(taken as u64);
                 if outbox.is_empty()
                     && let Some(outbox) = connection.outbox.take()

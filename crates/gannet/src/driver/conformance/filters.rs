@@ -4,27 +4,24 @@
 //! bit. The side that connects begins with a hello, which the other side answers with a welcome.
 
 use std::any::Any;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::rig::{Ending, Rig, Setup};
 use super::script::{Echo, Script, SharedLog, frames, numbered};
-use super::sockets::{Sockets, on_uring};
 use super::{Client, Net, on_every_driver};
-use crate::driver::poll::PollDriver;
 use crate::driver::sim::Answer;
 use crate::proto::Lines;
-use crate::{Address, CloseReason, Connect, Context, Filter, FilterError, Filtered, Filters, Service};
+use crate::{Address, CloseReason, Connect, Context, Filter, FilterError, Filtered, Filters, Refused, Service};
 
-const HELLO: u8 = b'h';
-const WELCOME: u8 = b'w';
-const DATA: u8 = b'd';
-const END: u8 = b'e';
+pub(super) const HELLO: u8 = b'h';
+pub(super) const WELCOME: u8 = b'w';
+pub(super) const DATA: u8 = b'd';
+pub(super) const END: u8 = b'e';
 const COMPLAINT: u8 = b'!';
 
-fn put(kind: u8, payload: &[u8], out: &mut Vec<u8>) {
+pub(super) fn put(kind: u8, payload: &[u8], out: &mut Vec<u8>) {
     for piece in payload.chunks(40_000).chain(payload.is_empty().then_some(&[][..])) {
         out.push(kind);
         out.extend_from_slice(&(piece.len() as u16).to_be_bytes());
@@ -32,29 +29,38 @@ fn put(kind: u8, payload: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-fn unit(kind: u8, payload: &[u8]) -> Vec<u8> {
+pub(super) fn unit(kind: u8, payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     put(kind, payload, &mut out);
     out
 }
 
 #[derive(Clone, Default)]
-struct Units {
-    calls: bool,
+pub(super) struct Units {
+    pub(super) calls: bool,
     /// What a handshake takes of the processor's time.
-    takes: Duration,
-    handshakes: Arc<AtomicUsize>,
+    pub(super) takes: Duration,
+    /// It wants a second hello, which comes after its welcome.
+    pub(super) asks_twice: bool,
+    pub(super) handshakes: Arc<AtomicUsize>,
 }
 
-struct UnitFilter {
+pub(super) struct UnitFilter {
     units: Units,
-    ready: bool,
+    asked: bool,
+    pub(super) ready: bool,
     said: String,
+}
+
+impl UnitFilter {
+    pub(super) fn new(units: &Units) -> Self {
+        Self { units: units.clone(), asked: false, ready: false, said: String::new() }
+    }
 }
 
 impl Filters for Units {
     fn filter(&self) -> Result<Box<dyn Filter>, FilterError> {
-        Ok(Box::new(UnitFilter { units: self.clone(), ready: false, said: String::new() }))
+        Ok(Box::new(UnitFilter::new(self)))
     }
 }
 
@@ -79,7 +85,8 @@ impl Filter for UnitFilter {
             let payload: Vec<u8> = payload.iter().map(|byte| !byte).collect();
             match (*kind, self.ready) {
                 (HELLO, false) | (WELCOME, false) if (*kind == HELLO) != self.units.calls => {
-                    self.ready = true;
+                    self.ready = self.asked || !self.units.asks_twice;
+                    self.asked = true;
                     self.said = String::from_utf8_lossy(&payload).into_owned();
                     #[allow(clippy::disallowed_methods)] // It stands for work that takes real time.
                     let began = Instant::now();
@@ -118,14 +125,14 @@ impl Filter for UnitFilter {
 }
 
 /// Reads a unit.
-fn read_unit<N: Net>(rig: &mut Rig<N>, client: &mut N::Client) -> (u8, Vec<u8>) {
+pub(super) fn read_unit<N: Net>(rig: &mut Rig<N>, client: &mut N::Client) -> (u8, Vec<u8>) {
     let head = rig.read(client, 3);
     let payload = rig.read(client, usize::from(u16::from_be_bytes([head[1], head[2]])));
     (head[0], payload.iter().map(|byte| !byte).collect())
 }
 
 /// Reads so many bytes of data.
-fn read_data<N: Net>(rig: &mut Rig<N>, client: &mut N::Client, count: usize) -> Vec<u8> {
+pub(super) fn read_data<N: Net>(rig: &mut Rig<N>, client: &mut N::Client, count: usize) -> Vec<u8> {
     let mut data = Vec::new();
     while data.len() < count {
         let (kind, payload) = read_unit(rig, client);
@@ -136,14 +143,14 @@ fn read_data<N: Net>(rig: &mut Rig<N>, client: &mut N::Client, count: usize) -> 
 }
 
 /// A client whose handshake is done.
-fn greeted<N: Net>(rig: &mut Rig<N>) -> N::Client {
+pub(super) fn greeted<N: Net>(rig: &mut Rig<N>) -> N::Client {
     let mut client = rig.connect();
     rig.write(&mut client, &unit(HELLO, b"a client"));
     assert_eq!(read_unit(rig, &mut client), (WELCOME, b"come in".to_vec()));
     client
 }
 
-fn scripted<N: Net>(net: N, log: &SharedLog, change: impl FnOnce(Setup) -> Setup) -> Rig<N> {
+pub(super) fn scripted<N: Net>(net: N, log: &SharedLog, change: impl FnOnce(Setup) -> Setup) -> Rig<N> {
     change(Setup::new()).listen(Script::new(log)).filtered(Arc::new(Units::default())).on(net)
 }
 
@@ -274,34 +281,6 @@ fn a_stream_that_ended_with_a_good_bye_is_whole<N: Net>(net: N) {
     assert_eq!(messages_of_half_a_line(net, true), 1);
 }
 
-fn a_peer_that_does_not_read_meets_the_limits_of_its_outbox<N: Net>(net: N) {
-    let log = SharedLog::default();
-    let mut rig = scripted(net, &log, |setup| {
-        setup.limits(|limits| (limits.outbox_high, limits.outbox_hard) = (64 << 10, 8 << 20))
-    });
-    let mut client = greeted(&mut rig);
-    let mut other = greeted(&mut rig);
-    rig.write_some(&mut client, &unit(DATA, b"flood 20000 1000\n"));
-    rig.until_closed(CloseReason::Slow, 1);
-    rig.write(&mut other, &unit(DATA, b"echo still here\n"));
-    assert_eq!(read_data(&mut rig, &mut other, 11), b"still here\n");
-    drop((client, other));
-    rig.finish();
-}
-
-fn reading_goes_on_when_a_full_outbox_has_drained<N: Net>(net: N) {
-    let log = SharedLog::default();
-    let mut rig = scripted(net, &log, |setup| setup.limits(|limits| limits.outbox_high = 32 << 10));
-    let mut client = greeted(&mut rig);
-    rig.write(&mut client, &unit(DATA, b"flood 400 1000\necho after\npause 20\necho resumed\n"));
-    let expected = 400 * 1_001 + 6;
-    assert!(read_data(&mut rig, &mut client, expected).ends_with(b"after\n"));
-    assert_eq!(read_data(&mut rig, &mut client, 8), b"resumed\n");
-    assert!(log.borrow().drained > 0);
-    drop(client);
-    rig.finish();
-}
-
 fn a_connection_goes_out_through_a_filter<N: Net>(net: N) {
     let log = SharedLog::default();
     let mut setup = Setup::new();
@@ -373,6 +352,51 @@ fn a_service_learns_what_the_filter_knows<N: Net>(net: N) {
     rig.finish();
 }
 
+/// Tells how much waits, whenever that has changed.
+struct Watches;
+
+impl Service for Watches {
+    type Codec = Lines;
+    type Session = usize;
+
+    fn open(&mut self, cx: &mut Context<'_, Self>) -> Result<usize, Refused> {
+        cx.set_timer(Duration::from_millis(1));
+        Ok(0)
+    }
+
+    fn message(&mut self, _: &mut usize, _: &[u8], _: &mut Context<'_, Self>) {}
+
+    fn timer(&mut self, told: &mut usize, cx: &mut Context<'_, Self>) {
+        let waits = cx.waiting_len();
+        if std::mem::replace(told, waits) != waits {
+            cx.send([waits.to_string().as_bytes()]);
+        }
+        cx.set_timer(Duration::from_millis(1));
+    }
+}
+
+/// Or who sends a large unit slowly would seem to send nothing.
+fn what_waits_in_a_filter_for_the_rest_of_its_unit_counts_as_received<N: Net>(net: N) {
+    let mut rig = Setup::new().listen(Watches).filtered(Arc::new(Units::default())).on(net);
+    let mut client = greeted(&mut rig);
+    let stream = [unit(DATA, b"half a line, "), unit(DATA, &[b'x'; 1000])].concat();
+    let (most, rest) = stream.split_at(500);
+    rig.write(&mut client, most);
+    let expected = (500 - 3).to_string();
+    let mut told = String::new();
+    while told.lines().last() != Some(&expected) {
+        let (kind, line) = read_unit(&mut rig, &mut client);
+        assert_eq!(kind, DATA);
+        told += std::str::from_utf8(&line).expect("numbers");
+    }
+    rig.write(&mut client, rest);
+    while !told.ends_with("\n1013\n") {
+        told += std::str::from_utf8(&read_unit(&mut rig, &mut client).1).expect("numbers");
+    }
+    drop(client);
+    rig.finish();
+}
+
 fn a_shutdown_ends_handshakes_at_once<N: Net>(net: N) {
     let log = SharedLog::default();
     let mut rig = scripted(net, &log, |setup| setup);
@@ -396,61 +420,9 @@ on_every_driver!(
     everything_and_a_good_bye_leave_before_the_end,
     a_stream_that_was_cut_off_ends_in_no_message,
     a_stream_that_ended_with_a_good_bye_is_whole,
-    a_peer_that_does_not_read_meets_the_limits_of_its_outbox,
-    reading_goes_on_when_a_full_outbox_has_drained,
     a_connection_goes_out_through_a_filter,
     an_outbound_handshake_that_fails_is_a_failed_connect,
     a_service_learns_what_the_filter_knows,
+    what_waits_in_a_filter_for_the_rest_of_its_unit_counts_as_received,
     a_shutdown_ends_handshakes_at_once,
 );
-
-/// On real time only: simulated time stands still while somebody works.
-fn handshakes_leave_time_for_connections_that_are_up<N: Net>(net: N) {
-    const MANY: usize = 60;
-    let log = SharedLog::default();
-    let units = Units { takes: Duration::from_millis(2), ..Units::default() };
-    let handshakes = units.handshakes.clone();
-    let mut rig = Setup::new().listen(Script::new(&log)).filtered(Arc::new(units)).on(net);
-    let mut client = greeted(&mut rig);
-    let mut others: Vec<N::Client> = (0..MANY).map(|_| rig.connect_from(IpAddr::V4(Ipv4Addr::LOCALHOST))).collect();
-    for other in &mut others {
-        rig.write(other, &unit(HELLO, b"so many"));
-    }
-    let (mut most, mut asked, mut answered) = (0, false, None);
-    let message = unit(DATA, b"echo in between\n");
-    let expected = unit(DATA, b"in between\n");
-    let mut reply = vec![0; expected.len()];
-    while handshakes.load(Ordering::Relaxed) <= MANY {
-        let before = handshakes.load(Ordering::Relaxed);
-        rig.turn();
-        let done = handshakes.load(Ordering::Relaxed);
-        most = most.max(done - before);
-        // Now the others are in line.
-        if !asked && done > 1 {
-            assert_eq!(client.write(&message).ok(), Some(message.len()));
-            asked = true;
-        }
-        if answered.is_none() && log.borrow().messages == 1 {
-            // The reply does not wait for what the turn has time for.
-            let read = client.read(&mut reply).expect("a reply by the end of the turn in which the message was taken");
-            reply.truncate(read);
-            answered = Some(done);
-        }
-    }
-    assert!(most <= 4, "{most} handshakes of 2 ms in one turn");
-    assert!(answered.is_some_and(|done| done < MANY), "{answered:?} handshakes were done before the message was taken");
-    assert_eq!(reply, expected);
-    drop((client, others));
-    rig.finish();
-}
-
-#[test]
-fn handshakes_leave_time_for_connections_that_are_up_on_poll() {
-    handshakes_leave_time_for_connections_that_are_up(Sockets::new(PollDriver::new));
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn handshakes_leave_time_for_connections_that_are_up_on_uring() {
-    on_uring(handshakes_leave_time_for_connections_that_are_up);
-}
