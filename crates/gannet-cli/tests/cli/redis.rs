@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use crate::server::{Server, drivers, gannet};
+use crate::server::{Folder, Server, Stream, drivers, gannet};
 
 const LISTEN: &str = "--listen=redis=tcp://127.0.0.1:0";
 
@@ -20,6 +20,33 @@ fn it_answers_and_says_that_it_keeps_nothing() {
         let answer = format!("*2\r\n$4\r\nport\r\n${}\r\n{port}\r\n", port.len());
         stream.ask(b"CONFIG GET port\r\n", answer.as_bytes());
         assert!(server.stop().status.success());
+    }
+}
+
+/// As redis-server 7.0 says it with `--port 0 --tls-port N`, and with both.
+#[test]
+fn the_port_for_tls_has_a_name_of_its_own() {
+    let folder = Folder::new("redis-ports");
+    let socket = format!("--listen=redis={}", folder.url("socket"));
+    let tls = ["--tls-self-signed", "--listen=redis=tls://127.0.0.1:0", &socket];
+    for plain in [&[][..], &[LISTEN]] {
+        let server = Server::serve("poll", &[&tls[..], plain].concat());
+        let urls = server.urls("redis");
+        let port = |scheme: &str| {
+            let url = urls.iter().find(|url| url.starts_with(scheme));
+            url.map_or("0", |url| url.rsplit(':').next().expect("a port"))
+        };
+        let bulk = |text: &str| format!("${}\r\n{text}\r\n", text.len());
+        let mut stream = Stream::connect(&folder.url("socket"));
+        for (name, value) in [("port", port("tcp:")), ("tls-port", port("tls:"))] {
+            let answer = format!("*2\r\n{}{}", bulk(name), bulk(value));
+            stream.ask(format!("CONFIG GET {name}\r\n").as_bytes(), answer.as_bytes());
+        }
+        stream.write_all(b"INFO server\r\n").expect("the server takes it");
+        stream.finish();
+        let info = String::from_utf8(stream.rest()).expect("text");
+        let tcp_port = if plain.is_empty() { port("tls:") } else { port("tcp:") };
+        assert!(info.contains(&format!("tcp_port:{tcp_port}\r\n")), "{info}");
     }
 }
 
