@@ -287,6 +287,5 @@ fn a_second_signal_does_not_wait_for_the_delay() {
     let url = server.url("http");
     server.signal(Signal::TERM);
     while get(&mut Stream::connect(&url), "/readyz").starts_with("HTTP/1.1 200 ") {}
-    server.signal(Signal::TERM);
-    assert_eq!(server.ended().status.code(), Some(1));
+    assert_eq!(server.signal_until_ended(Signal::TERM).status.code(), Some(1));
 }
