@@ -1,11 +1,12 @@
 //! What can go wrong with an engine as a whole. What ends a single connection is a [`CloseReason`](crate::CloseReason).
 
-use std::io;
+use std::{fmt, io};
 
 use crate::acceptor::is_exhausted;
 
-/// An engine could not be built, started or run.
-#[derive(Debug, thiserror::Error)]
+/// An engine could not be built, started or run. Its `Debug` is the same sentence as its `Display`, so that a `main` that
+/// returns it ends with something to act on.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// An address is not written as it should be.
@@ -53,6 +54,12 @@ pub enum Error {
     },
 }
 
+impl fmt::Debug for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
 /// The result of everything that concerns a whole engine.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -70,5 +77,17 @@ fn explain_listen(error: &io::Error) -> String {
             format!("{error}; ports below 1024 need privileges, and a socket's folder must be writable")
         }
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_main_that_returns_an_error_says_what_to_do() {
+        let error = io::Error::from(io::ErrorKind::AddrInUse);
+        let said = format!("{:?}", Error::Listen { url: "tcp://127.0.0.1:7000".to_owned(), error });
+        assert!(said.starts_with("cannot listen on tcp://127.0.0.1:7000: the address is in use; stop"), "{said}");
     }
 }
