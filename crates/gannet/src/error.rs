@@ -63,7 +63,8 @@ impl fmt::Debug for Error {
 /// The result of everything that concerns a whole engine.
 pub type Result<T> = std::result::Result<T, Error>;
 
-fn hint(error: &io::Error) -> &'static str {
+/// What to do about an error of the system's, where that is known.
+pub(crate) fn hint(error: &io::Error) -> &'static str {
     if is_exhausted(error) { "; raise the limit on open files (ulimit -n), or use fewer reactors" } else { "" }
 }
 

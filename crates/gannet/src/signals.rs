@@ -5,7 +5,7 @@ use std::time::Duration;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, hint};
 use crate::remote::Remote;
 
 /// Signals within this time of the first are no second one: `timeout`, terminals in front of `npm` and others send one to a
@@ -15,7 +15,7 @@ const TOGETHER: Duration = Duration::from_millis(100);
 /// Shuts the engine down on SIGTERM or SIGINT, from a thread that waits for them; what is told to new clients in the
 /// `delay` before that is [`Remote::is_stopping`].
 pub(crate) fn stop_on_signals(remote: Remote, delay: Duration) -> Result<()> {
-    let failed = |error| Error::Setting(format!("signals cannot be handled: {error}"));
+    let failed = |error| Error::Setting(format!("signals cannot be handled: {error}{}", hint(&error)));
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(failed)?;
     let watch = move || {
         if signals.forever().next().is_some() {
