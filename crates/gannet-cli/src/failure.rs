@@ -93,6 +93,11 @@ pub(crate) fn as_given(option: &str) -> String {
     variable_of(option).map_or_else(|| option.to_owned(), |variable| format!("{variable} in the environment"))
 }
 
+/// Whether an option has its value from the environment.
+pub(crate) fn is_from_environment(option: &str) -> bool {
+    variable_of(option).is_some()
+}
+
 /// The variable of the environment that an option has its value from, if it is not from the command line.
 fn variable_of(option: &str) -> Option<String> {
     let variable = format!("GANNET_{}", option.trim_start_matches('-').replace('-', "_").to_ascii_uppercase());

@@ -11,7 +11,7 @@ use gannet_redis::LARGEST_COMMAND_BYTES;
 
 use self::names::{BalanceName, OverflowName, PolicyName};
 pub(crate) use self::names::{DriverName, LogFormat, LogLevel};
-use crate::failure::{Failure, condense};
+use crate::failure::{Failure, condense, is_from_environment};
 use crate::services::{self, Listener};
 use crate::tls::TlsOptions;
 use crate::units::{Deadline, deadline, per_second, size, size_or_none, whole};
@@ -197,8 +197,16 @@ impl ServeOptions {
     }
 
     /// What the Redis services are to be like.
-    pub(crate) fn redis(&self) -> gannet_redis::Options {
+    ///
+    /// # Errors
+    ///
+    /// The password that was asked for is none. An empty variable of the environment is as good as no variable, but who
+    /// writes the option wants one: a script whose own variable is not set would open the store to everybody.
+    pub(crate) fn redis(&self) -> Result<gannet_redis::Options, Failure> {
         let mut options = gannet_redis::Options::default();
+        if self.redis_password.as_deref() == Some("") && !is_from_environment("--redis-password") {
+            return Err(usage("--redis-password is empty; give one, or leave the option out to have none"));
+        }
         options.password = self.redis_password.clone().filter(|password| !password.is_empty());
         options.max_bulk = self.redis_max_value;
         options.max_memory = self.redis_max_memory;
@@ -206,7 +214,7 @@ impl ServeOptions {
         options.max_clients = if self.max_connections == 0 { u32::MAX } else { self.max_connections };
         // The standard library seeds its hashers from the system.
         options.seed = RandomState::new().hash_one("redis");
-        options
+        Ok(options)
     }
 
     /// The engine's deadlines.

@@ -77,6 +77,10 @@ fn explain_listen(error: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => {
             format!("{error}; ports below 1024 need privileges, and a socket's folder must be writable")
         }
+        io::ErrorKind::NotFound => "there is no such folder; make it, or choose another path".to_owned(),
+        io::ErrorKind::InvalidInput => {
+            format!("{error}; the path of a Unix socket has at most 107 bytes (103 on BSD and macOS)")
+        }
         _ => error.to_string(),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use crate::invocation::{fails, only_line};
 use crate::server::{Folder, Server, Stream, drivers, gannet};
 
 const LISTEN: &str = "--listen=redis=tcp://127.0.0.1:0";
@@ -65,6 +66,18 @@ fn without_the_password_there_is_nothing_to_have() {
         stream.ask(b"AUTH secret\r\n", b"+OK\r\n");
         stream.ask(b"GET k\r\n", b"$-1\r\n");
     }
+}
+
+/// As `--redis-password "$PASSWORD"` is, where nobody has set that.
+#[test]
+fn an_empty_password_is_none_in_the_environment_and_a_mistake_on_the_command_line() {
+    let ended = fails(&["serve", LISTEN, "--redis-password", ""]);
+    assert!(only_line(&ended).contains("--redis-password is empty"), "{ended:#?}");
+    assert_eq!(ended.status.code(), Some(2));
+    let mut command = gannet(&["serve", LISTEN]);
+    command.env("GANNET_REDIS_PASSWORD", "");
+    let server = Server::run(command).unwrap_or_else(|ended| panic!("{ended:#?}"));
+    server.connect("redis").ask(b"GET k\r\n", b"$-1\r\n");
 }
 
 #[test]
