@@ -39,8 +39,7 @@ pub(crate) struct ServeOptions {
     /// What to serve where; may be given many times
     ///
     /// URLs are tcp://host:port, tls://host:port, unix:///path and udp://host:port. Port 0 takes a free port and prints
-    /// it. 0.0.0.0 is every IPv4 address of this machine and [::] every IPv6 address: name both for both. The file of a
-    /// Unix socket is removed at exit; a stale one is replaced, a live one refused.
+    /// it. The file of a Unix socket is removed at exit; a stale one is replaced, a live one refused.
     #[arg(long, value_name = "SERVICE=URL", value_parser = services::parse_listener)]
     pub(crate) listen: Vec<Listener>,
 
