@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// A command failed.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +56,9 @@ impl Failure {
 
 /// Says in one line what the parser of the command line says in several.
 pub(crate) fn condense(error: &clap::Error, command: &str) -> String {
+    if error.kind() == ErrorKind::InvalidUtf8 {
+        return format!("{}; try '{command} --help'", not_utf8());
+    }
     let text = error.to_string();
     let said = text.lines().map(str::trim).take_while(|line| !is_general(line)).filter(|line| !line.is_empty());
     let said: Vec<&str> = said
@@ -65,8 +68,43 @@ pub(crate) fn condense(error: &clap::Error, command: &str) -> String {
         .collect();
     // Lists of several lines begin with a line that ends in a colon.
     let said = said.join("; ").replace(":; ", ": ");
+    let variable = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(option)) => option.split(' ').next().and_then(variable_of),
+        _ => None,
+    };
+    let origin = variable.map_or_else(String::new, |variable| format!("; it is {variable} in the environment"));
     let command = if error.kind() == ErrorKind::InvalidSubcommand { "gannet" } else { command };
-    format!("{said}; try '{command} --help'")
+    format!("{said}{origin}; try '{command} --help'")
+}
+
+/// Which argument is not UTF-8, or which variable of the environment; those are not shown, since one is a password.
+fn not_utf8() -> String {
+    let argument = std::env::args_os().skip(1).find(|argument| argument.to_str().is_none());
+    let mut ours = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GANNET_"));
+    match (argument, ours.find(|(_, value)| value.to_str().is_none())) {
+        (Some(argument), _) => format!("the argument '{}' is not UTF-8", argument.display()),
+        (None, Some((name, _))) => format!("{} in the environment is not UTF-8", name.display()),
+        (None, None) => "an argument is not UTF-8".to_owned(),
+    }
+}
+
+/// An option as it was given: by its name, or by the variable of the environment that has its value.
+pub(crate) fn as_given(option: &str) -> String {
+    variable_of(option).map_or_else(|| option.to_owned(), |variable| format!("{variable} in the environment"))
+}
+
+/// Whether an option has its value from the environment.
+pub(crate) fn is_from_environment(option: &str) -> bool {
+    variable_of(option).is_some()
+}
+
+/// The variable of the environment that an option has its value from, if it is not from the command line.
+fn variable_of(option: &str) -> Option<String> {
+    let variable = format!("GANNET_{}", option.trim_start_matches('-').replace('-', "_").to_ascii_uppercase());
+    std::env::var_os(&variable)?;
+    let is_option = |argument: &str| argument.split('=').next() == Some(option);
+    let is_given = std::env::args_os().skip(1).any(|argument| is_option(&argument.to_string_lossy()));
+    (!is_given).then_some(variable)
 }
 
 /// Whether a line of the parser's begins what it says of every error.

@@ -15,14 +15,13 @@ mod stats;
 mod tls;
 mod units;
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::failure::{Failure, condense};
 use crate::load::LoadOptions;
-use crate::options::ServeOptions;
+use crate::options::{LogFormat, ServeOptions};
 
 /// Holds millions of long-lived connections on one machine.
 ///
@@ -43,30 +42,31 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let Err(failure) = run() else { return ExitCode::SUCCESS };
-    // Where nobody listens on standard error any more, the exit status has to be enough.
-    let _ = writeln!(std::io::stderr(), "gannet: {}", failure.line());
+    let (format, result) = run();
+    let Err(failure) = result else { return ExitCode::SUCCESS };
+    logs::last_words(format, &failure.line());
     failure.exit_code()
 }
 
-fn run() -> Result<(), Failure> {
+/// What came of it, and how to say it where it failed.
+fn run() -> (LogFormat, Result<(), Failure>) {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         // Help and version come as errors too; those are not ours to complain about.
         Err(answer) if !answer.use_stderr() => {
             let _ = answer.print();
-            return Ok(());
+            return (LogFormat::Text, Ok(()));
         }
         Err(error) => {
             let is_load = std::env::args_os().nth(1).is_some_and(|command| command == "load");
             let command = if is_load { "gannet load" } else { "gannet serve" };
-            return Err(Failure::Usage(condense(&error, command)));
+            return (LogFormat::Text, Err(Failure::Usage(condense(&error, command))));
         }
     };
     match arguments.command {
-        Some(Command::Serve(options)) => serve::serve(&options),
-        Some(Command::Load(options)) => load::load(&options),
-        None => serve::serve(&ServeOptions::by_default()),
+        Some(Command::Serve(options)) => (options.log, serve::serve(&options)),
+        Some(Command::Load(options)) => (LogFormat::Text, load::load(&options)),
+        None => (LogFormat::Text, ServeOptions::by_default().and_then(|options| serve::serve(&options))),
     }
 }
 

@@ -11,10 +11,10 @@ use gannet_redis::LARGEST_COMMAND_BYTES;
 
 use self::names::{BalanceName, OverflowName, PolicyName};
 pub(crate) use self::names::{DriverName, LogFormat, LogLevel};
-use crate::failure::Failure;
+use crate::failure::{Failure, condense, is_from_environment};
 use crate::services::{self, Listener};
 use crate::tls::TlsOptions;
-use crate::units::{Deadline, deadline, per_second, size, size_or_none};
+use crate::units::{Deadline, deadline, per_second, size, size_or_none, whole};
 
 /// The largest message that can be asked for. A length that a peer names is reserved at once, so more than this would
 /// let one peer take the machine's memory.
@@ -33,20 +33,18 @@ const REDIS_CHANNELS_PER_CONNECTION: usize = 65_536;
 const REDIS_CHANNELS: usize = 1 << 20;
 
 /// Serves connections until SIGTERM or SIGINT.
-///
-/// The first signal stops accepting, lets what was accepted be sent and exits with 0; a second one ends at once with 1.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = services::help(), after_long_help = services::help())]
+#[command(after_help = services::help(), after_long_help = services::help() + "\n\n" + include_str!("manual.txt"))]
 pub(crate) struct ServeOptions {
     /// What to serve where; may be given many times
     ///
-    /// URLs are tcp://host:port, tls://host:port, unix:///path and udp://host:port. Port 0 takes a free port and prints it. The file of a
-    /// Unix socket is removed at exit; a stale one is replaced, a live one refused.
+    /// URLs are tcp://host:port, tls://host:port, unix:///path and udp://host:port. Port 0 takes a free port and prints
+    /// it. The file of a Unix socket is removed at exit; a stale one is replaced, a live one refused.
     #[arg(long, value_name = "SERVICE=URL", value_parser = services::parse_listener)]
     pub(crate) listen: Vec<Listener>,
 
     /// Threads that serve, each with its own connections [default: one for each processor]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    #[arg(long, value_name = "N", value_parser = whole::<u16>(1..=1_024))]
     pub(crate) reactors: Option<u16>,
 
     /// What talks to the kernel; auto is io_uring where it can be used
@@ -62,11 +60,11 @@ pub(crate) struct ServeOptions {
     pub(crate) balance: BalanceName,
 
     /// Connections at a time, all together; 0 is no limit. One more is refused with a reset
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Limits")]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(0..=u32::MAX.into()), default_value_t = 0, help_heading = "Limits")]
     pub(crate) max_connections: u32,
 
     /// Connections at a time from one IP address; 0 is no limit. One more is refused with a reset
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Limits")]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(0..=u32::MAX.into()), default_value_t = 0, help_heading = "Limits")]
     pub(crate) max_connections_per_peer: u32,
 
     /// Connections accepted in a second, as 1000/s; 0 is no limit. More wait in the kernel
@@ -146,12 +144,15 @@ pub(crate) struct ServeOptions {
 }
 
 impl ServeOptions {
-    /// What they are when nothing is given.
-    pub(crate) fn by_default() -> Self {
+    /// What they are when nothing is given, but what the environment has.
+    ///
+    /// # Errors
+    ///
+    /// The environment has a value that is none.
+    pub(crate) fn by_default() -> Result<Self, Failure> {
         let command = Self::augment_args(clap::Command::new("serve"));
-        let nothing = command.get_matches_from(["serve"]);
-        // It can only fail for an option without a default, which a test would meet at once.
-        Self::from_arg_matches(&nothing).unwrap_or_else(|error| error.exit())
+        let nothing = command.try_get_matches_from(["serve"]).and_then(|nothing| Self::from_arg_matches(&nothing));
+        nothing.map_err(|error| Failure::Usage(condense(&error, "gannet serve")))
     }
 
     /// What listens: what was asked for, or the services' own defaults.
@@ -195,8 +196,16 @@ impl ServeOptions {
     }
 
     /// What the Redis services are to be like.
-    pub(crate) fn redis(&self) -> gannet_redis::Options {
+    ///
+    /// # Errors
+    ///
+    /// The password that was asked for is none. An empty variable of the environment is as good as no variable, but who
+    /// writes the option wants one: a script whose own variable is not set would open the store to everybody.
+    pub(crate) fn redis(&self) -> Result<gannet_redis::Options, Failure> {
         let mut options = gannet_redis::Options::default();
+        if self.redis_password.as_deref() == Some("") && !is_from_environment("--redis-password") {
+            return Err(usage("--redis-password is empty; give one, or leave the option out to have none"));
+        }
         options.password = self.redis_password.clone().filter(|password| !password.is_empty());
         options.max_bulk = self.redis_max_value;
         options.max_memory = self.redis_max_memory;
@@ -204,7 +213,7 @@ impl ServeOptions {
         options.max_clients = if self.max_connections == 0 { u32::MAX } else { self.max_connections };
         // The standard library seeds its hashers from the system.
         options.seed = RandomState::new().hash_one("redis");
-        options
+        Ok(options)
     }
 
     /// The engine's deadlines.
@@ -239,9 +248,13 @@ fn frame_size(text: &str) -> Result<usize, String> {
 mod tests {
     use super::*;
 
+    fn by_default() -> ServeOptions {
+        ServeOptions::by_default().expect("the environment has no options")
+    }
+
     #[test]
     fn without_options_there_are_the_engines_own_limits_and_the_default_listeners() {
-        let options = ServeOptions::by_default();
+        let options = by_default();
         let (limits, expected) = (options.limits().expect("consistent defaults"), Limits::default());
         assert_eq!(limits.outbox_high, expected.outbox_high);
         assert_eq!(limits.outbox_hard, expected.outbox_hard);
@@ -253,7 +266,7 @@ mod tests {
     #[test]
     fn only_where_redis_listens_may_a_connection_hold_its_largest_command() {
         let listen = vec![services::parse_listener("echo=tcp://127.0.0.1:0").expect("a listener")];
-        let options = ServeOptions { listen, ..ServeOptions::by_default() };
+        let options = ServeOptions { listen, ..by_default() };
         assert_eq!(options.limits().expect("consistent").carry, Limits::default().carry);
     }
 
@@ -262,7 +275,7 @@ mod tests {
     fn groups_are_as_many_as_redis_clients_may_subscribe_to_whatever_listens() {
         for listener in ["redis=tcp://127.0.0.1:0", "http=tcp://127.0.0.1:0"] {
             let listen = vec![services::parse_listener(listener).expect("a listener")];
-            let options = ServeOptions { listen, ..ServeOptions::by_default() };
+            let options = ServeOptions { listen, ..by_default() };
             let limits = options.limits().expect("consistent");
             assert_eq!((limits.groups_per_connection, limits.groups), (65_536, 1_048_576), "{listener}");
         }
@@ -270,7 +283,7 @@ mod tests {
 
     #[test]
     fn the_largest_frame_fits_every_buffer_it_passes() {
-        let options = ServeOptions { max_frame: 64 << 20, ..ServeOptions::by_default() };
+        let options = ServeOptions { max_frame: 64 << 20, ..by_default() };
         let limits = options.limits().expect("consistent");
         assert!(limits.carry > 64 << 20);
         assert!(limits.outbox_hard > limits.outbox_high + (64 << 20));
@@ -278,9 +291,9 @@ mod tests {
 
     #[test]
     fn an_outbox_that_cannot_hold_an_answer_is_refused() {
-        let options = ServeOptions { outbox_hard: Some(1 << 20), ..ServeOptions::by_default() };
+        let options = ServeOptions { outbox_hard: Some(1 << 20), ..by_default() };
         assert!(options.limits().expect_err("too small").to_string().contains("--max-frame"));
-        let options = ServeOptions { outbox_hard: Some(1 << 10), ..ServeOptions::by_default() };
+        let options = ServeOptions { outbox_hard: Some(1 << 10), ..by_default() };
         assert!(options.limits().expect_err("too small").to_string().contains("--outbox-high"));
     }
 }

@@ -21,11 +21,11 @@ use crate::{banner, logs};
 ///
 /// The options contradict each other, the engine cannot start, or it fails.
 pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
-    let limits = options.limits()?;
+    let (limits, redis) = (options.limits()?, options.redis()?);
     let listeners = options.listeners();
     let _log = logs::start(options.log, options.log_level);
     let open_files = OpenFiles::raise();
-    let redis = Server::new(options.redis());
+    let redis = Server::new(redis);
     let hosts: Vec<&str> = listeners.iter().filter_map(Listener::tls_host).collect();
     let tls = Tls::start(&options.tls, &hosts)?;
     let site = Arc::new(Site::default());

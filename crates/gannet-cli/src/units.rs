@@ -1,5 +1,6 @@
 //! Sizes, durations and rates as they are written on the command line.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// The longest time that the engine's timers can hold: 24 days.
@@ -91,6 +92,15 @@ pub(crate) fn per_second(text: &str) -> Result<u32, String> {
         return Err("not a rate: write 1000/s or 1000, which is the same; 0 is no limit".to_owned());
     }
     number.parse().map_err(|_| format!("a rate is at most {}/s", u32::MAX))
+}
+
+/// What reads a whole number of this range.
+pub(crate) fn whole<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        let wrong = || format!("not a whole number from {} to {}", range.start(), range.end());
+        number.and_then(|number| T::try_from(number).ok()).ok_or_else(wrong)
+    }
 }
 
 /// The digits that a text begins with, and the rest.
@@ -185,6 +195,14 @@ mod tests {
         assert_eq!(per_second("0"), Ok(0));
         for text in ["", "/s", "fast", "10/m", "-1", "+1", "4294967296", "1.5/s"] {
             assert!(per_second(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_of_the_range_is_refused_with_the_range() {
+        assert_eq!(whole::<u16>(1..=1_024)("1024"), Ok(1_024));
+        for text in ["", "0", "1025", "-1", "1.5", "1e3", "off", "18446744073709551616"] {
+            assert_eq!(whole::<u16>(1..=1_024)(text), Err("not a whole number from 1 to 1024".to_owned()), "{text}");
         }
     }
 }

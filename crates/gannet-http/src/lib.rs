@@ -36,6 +36,11 @@
 //! reactor is served meanwhile: what takes long is [offloaded](Cx::offload). A response that is not large allocates nothing.
 #![forbid(unsafe_code)]
 
+/// What the README shows compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
 mod clock;
 mod cx;
 mod deferred;

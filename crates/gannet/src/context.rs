@@ -41,6 +41,9 @@ impl<S: Service> Context<'_, S> {
     }
 
     /// Sends one message made of `parts` joined, encoded by the service's codec. Small messages are copied.
+    ///
+    /// A message that the codec cannot express, for [`Lines`](gannet_proto::Lines) one with a line break in it, is not
+    /// sent, which is [`SendStatus::Unencodable`] and a line in the log at the level of debug; the connection goes on.
     #[inline]
     pub fn send<const N: usize>(&mut self, parts: [&[u8]; N]) -> SendStatus {
         self.core.send(self.token, self.codec, &parts)
@@ -357,7 +360,7 @@ impl<S: Service> Context<'_, S> {
     ///
     /// # Errors
     ///
-    /// The address is a UDP one.
+    /// The address is one of UDP, or of TLS without [`Connect::through`].
     pub fn connect<O: Service>(
         &mut self,
         outbound: Outbound<O>,
@@ -375,6 +378,45 @@ impl<S: Service> Context<'_, S> {
 }
 
 /// Where an outbound connection goes, from where, and how long it may take.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use gannet::proto::Lines;
+/// use gannet::{Connect, Context, Engine, Service};
+///
+/// struct Asker;
+///
+/// impl Service for Asker {
+///     type Codec = Lines;
+///     type Session = ();
+///
+///     fn connected(&mut self, _: &mut (), cx: &mut Context<'_, Self>) {
+///         cx.send([b"hello"]);
+///     }
+///
+///     fn connect_failed(&mut self, _: (), error: &std::io::Error, cx: &mut Context<'_, Self>) {
+///         eprintln!("nobody is there: {error}");
+///         cx.remote().stop();
+///     }
+///
+///     fn message(&mut self, _: &mut (), answer: &[u8], cx: &mut Context<'_, Self>) {
+///         println!("{}", String::from_utf8_lossy(answer));
+///         cx.remote().stop();
+///     }
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut engine = Engine::new().reactors(1);
+/// let asker = engine.outbound(|| Asker)?;
+/// let running = engine.start()?;
+/// // Over TLS: `tls://`, and `.through(Arc::new(client))` with a `TlsClient` of `gannet-tls`.
+/// let connect = Connect::to("tcp://127.0.0.1:7000".parse()?).timeout(Duration::from_secs(2));
+/// running.remote().connect(0, asker, &connect, ())?;
+/// running.join()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Connect {
     to: Address,
@@ -384,7 +426,8 @@ pub struct Connect {
 }
 
 impl Connect {
-    /// To this address, from wherever the system chooses, within 10 s.
+    /// To this address, from wherever the system chooses, within 10 s. Where it is written as a URL, `parse` makes an
+    /// [`Address`] of it, which looks a name up and may wait for that.
     #[must_use]
     pub fn to(address: Address) -> Self {
         Self { to: address, from: None, through: None, timeout: Duration::from_secs(10) }

@@ -35,7 +35,7 @@ pub enum SendStatus {
     OverHard,
     /// The connection is closing; the message goes nowhere.
     Closed,
-    /// The codec cannot encode the message; nothing was sent.
+    /// The codec cannot encode the message; nothing was sent. The log says why, at the level of debug.
     Unencodable,
 }
 
@@ -177,7 +177,7 @@ impl Core {
         if self.limits.overflow != Overflow::Close {
             return match encode(codec, parts) {
                 Ok(message) => self.append_shared(token, message),
-                Err(_) => SendStatus::Unencodable,
+                Err(error) => unencodable(&error),
             };
         }
         let Some(connection) = self.slab.get_mut(token).filter(|connection| connection.takes_output()) else {
@@ -188,9 +188,9 @@ impl Core {
         let before = outbox.len();
         let encoded = codec.encode(parts, &mut OutboxSink { outbox, pools });
         let after = outbox.len();
-        if encoded.is_err() {
+        if let Err(error) = encoded {
             debug_assert_eq!(before, after, "a codec that fails to encode writes nothing");
-            return SendStatus::Unencodable;
+            return unencodable(&error);
         }
         self.appended(token, service, after - before, after)
     }
@@ -316,6 +316,13 @@ impl Core {
             self.wheel.schedule(&mut self.slab, token, due);
         }
     }
+}
+
+/// Says why a message goes nowhere. Not louder, since a peer may be who has the service say it.
+#[cold]
+fn unencodable(error: &EncodeError) -> SendStatus {
+    tracing::debug!(%error, "a message was not sent: the codec cannot encode it");
+    SendStatus::Unencodable
 }
 
 /// Encodes one message into a buffer of its own.

@@ -218,8 +218,8 @@ impl Engine {
         Ok(index)
     }
 
-    /// Starts the engine and waits for its end. SIGTERM and SIGINT shut it down; a second one ends the process at once
-    /// with exit status 1.
+    /// Starts the engine and waits for its end. SIGTERM and SIGINT shut it down; a second one, not within 100 ms of the
+    /// first, ends the process at once with exit status 1.
     ///
     /// # Errors
     ///
@@ -239,6 +239,12 @@ impl Engine {
     pub fn start(self) -> Result<Running> {
         if !(1..=1_024).contains(&self.reactors) {
             return Err(Error::Setting(format!("{} reactors: there may be 1 to 1,024", self.reactors)));
+        }
+        if self.limits.mailbox > Limits::LARGEST_MAILBOX {
+            let (asked, most) = (self.limits.mailbox, Limits::LARGEST_MAILBOX);
+            return Err(Error::Setting(format!(
+                "mailboxes of {asked} letters: there may be {most}, since each has room for all of them from the start"
+            )));
         }
         let (usable, why) = choose(self.driver)?;
         let mut bound = Bound::new(&self)?;

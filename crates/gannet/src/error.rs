@@ -1,11 +1,12 @@
 //! What can go wrong with an engine as a whole. What ends a single connection is a [`CloseReason`](crate::CloseReason).
 
-use std::io;
+use std::{fmt, io};
 
 use crate::acceptor::is_exhausted;
 
-/// An engine could not be built, started or run.
-#[derive(Debug, thiserror::Error)]
+/// An engine could not be built, started or run. Its `Debug` is the same sentence as its `Display`, so that a `main` that
+/// returns it ends with something to act on.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// An address is not written as it should be.
@@ -53,10 +54,17 @@ pub enum Error {
     },
 }
 
+impl fmt::Debug for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
 /// The result of everything that concerns a whole engine.
 pub type Result<T> = std::result::Result<T, Error>;
 
-fn hint(error: &io::Error) -> &'static str {
+/// What to do about an error of the system's, where that is known.
+pub(crate) fn hint(error: &io::Error) -> &'static str {
     if is_exhausted(error) { "; raise the limit on open files (ulimit -n), or use fewer reactors" } else { "" }
 }
 
@@ -69,6 +77,22 @@ fn explain_listen(error: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => {
             format!("{error}; ports below 1024 need privileges, and a socket's folder must be writable")
         }
+        io::ErrorKind::NotFound => "there is no such folder; make it, or choose another path".to_owned(),
+        io::ErrorKind::InvalidInput => {
+            format!("{error}; the path of a Unix socket has at most 107 bytes (103 on BSD and macOS)")
+        }
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_main_that_returns_an_error_says_what_to_do() {
+        let error = io::Error::from(io::ErrorKind::AddrInUse);
+        let said = format!("{:?}", Error::Listen { url: "tcp://127.0.0.1:7000".to_owned(), error });
+        assert!(said.starts_with("cannot listen on tcp://127.0.0.1:7000: the address is in use; stop"), "{said}");
     }
 }

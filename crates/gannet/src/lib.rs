@@ -24,6 +24,22 @@
 //!     Engine::new().listen("tcp://127.0.0.1:7000", || Echo)?.run()
 //! }
 //! ```
+//!
+//! | type | what it does |
+//! |---|---|
+//! | [`Service`] | your logic for one listener, an instance on each reactor; its methods are all that can happen to a connection |
+//! | [`Context`] | what a service can do in a call: send, close, timers, groups, offloaded work, outbound connections |
+//! | [`proto`] | codecs: lines, frames with a length, raw bytes, RESP, HTTP/1.1, WebSocket |
+//! | [`Engine`], [`Running`] | what listens where; what runs, and its end |
+//! | [`Limits`], [`Timeouts`] | how far anything may grow, and how long anything may take |
+//! | [`Group`] | connections on any reactors that one message goes to |
+//! | [`Handle`], [`Remote`] | a connection that may be gone; the way to it from any thread |
+//! | [`Connect`], [`Outbound`] | connections to others |
+//! | [`Filter`] | what stands between a connection and its codec: TLS, in the crate `gannet-tls` |
+//! | [`DatagramService`] | the same as a service, for UDP |
+//!
+//! HTTP and WebSocket are a service of the crate `gannet-http`. What is logged goes through [`tracing`]: a program that
+//! sets up no subscriber sees nothing of it.
 #![deny(unsafe_code)]
 
 mod acceptor;

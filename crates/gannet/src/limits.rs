@@ -3,6 +3,13 @@
 use std::time::Duration;
 
 /// How far the parts of an engine may grow. Each limit has a metric that counts how often it was hit.
+///
+/// ```
+/// let mut limits = gannet::Limits::default();
+/// limits.connections = 100_000;
+/// limits.outbox_hard = 1 << 20;
+/// let engine = gannet::Engine::new().limits(limits);
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
@@ -26,8 +33,8 @@ pub struct Limits {
     pub outbox_hard: usize,
     /// What happens to a connection whose outbox is over the hard limit.
     pub overflow: Overflow,
-    /// Letters waiting in a reactor's mailbox (default 16,384). One more is answered with
-    /// [`SendError::MailboxFull`](crate::SendError::MailboxFull).
+    /// Letters waiting in a reactor's mailbox (default 16,384, at most [`Limits::LARGEST_MAILBOX`]); there is room for all
+    /// of them from the start. One more is answered with [`SendError::MailboxFull`](crate::SendError::MailboxFull).
     pub mailbox: usize,
     /// Offloaded jobs of the whole engine that wait or run (default 1,024). One more is refused.
     pub offloads: usize,
@@ -56,6 +63,9 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// The largest [`mailbox`](Self::mailbox): what it may hold takes memory whether it is used or not.
+    pub const LARGEST_MAILBOX: usize = 1 << 24;
+
     /// The mark at which a full outbox counts as drained.
     pub(crate) fn outbox_low(&self) -> usize {
         self.outbox_high / 4
@@ -78,7 +88,15 @@ pub enum Overflow {
 }
 
 /// Deadlines of a connection. All are kept by one entry of the reactor's wheel, to within a few milliseconds, and cost
-/// nothing per message. `None` is never; the longest is 24 days.
+/// nothing per message. `None` is never, a time of zero is always over; the longest is 24 days.
+///
+/// ```
+/// let mut timeouts = gannet::Timeouts::default();
+/// timeouts.read_idle = Some(std::time::Duration::from_secs(300));
+/// let engine = gannet::Engine::new().timeouts(timeouts);
+/// ```
+///
+/// A service with other needs than the engine's gives them in [`Service::timeouts`](crate::Service::timeouts).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {

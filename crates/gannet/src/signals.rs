@@ -1,28 +1,34 @@
-//! Signals: the first asks for a shutdown, the second does not ask.
+//! Signals: the first asks for a shutdown, the second does not ask. Those that come with the first are one with it.
 
 use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, hint};
 use crate::remote::Remote;
+
+/// Signals within this time of the first are no second one: `timeout`, terminals in front of `npm` and others send one to a
+/// process and then to its group, so that it has it twice.
+const TOGETHER: Duration = Duration::from_millis(100);
 
 /// Shuts the engine down on SIGTERM or SIGINT, from a thread that waits for them; what is told to new clients in the
 /// `delay` before that is [`Remote::is_stopping`].
 pub(crate) fn stop_on_signals(remote: Remote, delay: Duration) -> Result<()> {
-    let failed = |error| Error::Setting(format!("signals cannot be handled: {error}"));
+    let failed = |error| Error::Setting(format!("signals cannot be handled: {error}{}", hint(&error)));
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(failed)?;
     let watch = move || {
-        let mut signals = signals.forever();
-        if signals.next().is_some() {
+        if signals.forever().next().is_some() {
             if delay.is_zero() {
                 stop(&remote);
             } else {
                 announce(remote, delay);
             }
         }
-        if signals.next().is_some() {
+        #[allow(clippy::disallowed_methods, reason = "here the time is the thing that is waited for")]
+        std::thread::sleep(TOGETHER);
+        signals.pending().for_each(drop);
+        if signals.forever().next().is_some() {
             tracing::warn!("second signal: ending at once");
             std::process::exit(1);
         }

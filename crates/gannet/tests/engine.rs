@@ -9,7 +9,7 @@ use std::time::Duration;
 use gannet::proto::Lines;
 use gannet::{
     Address, Balance, CloseReason, Context, DatagramContext, DatagramService, DriverChoice, Engine, Group, Handle,
-    Notice, Refused, Running, SendError, Service,
+    Limits, Notice, Refused, Running, SendError, Service,
 };
 
 /// How long a test waits for what has to come.
@@ -252,6 +252,15 @@ fn source_hash_sends_one_address_to_one_reactor() {
         let reactors: HashSet<usize> = places.iter().map(|(_, reactor)| *reactor).collect();
         assert_eq!(reactors.len(), 1);
     }
+}
+
+/// It was a panic on a thread of the engine's, and `a reactor ended before it began`.
+#[test]
+fn a_mailbox_without_end_is_refused_with_what_there_may_be() {
+    let mut limits = Limits::default();
+    limits.mailbox = usize::MAX;
+    let refused = Engine::new().reactors(1).limits(limits).start().err().expect("no memory has room for that");
+    assert!(refused.to_string().contains("there may be 16777216"), "{refused}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod http;
 mod live;
 mod options;
 mod room;
+mod signals;
 mod sources;
 mod target;
 mod tls;
@@ -11,8 +12,6 @@ mod ws;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use gannet_load::expect::Expectation;
 use gannet_load::plan::Mode;
@@ -20,7 +19,6 @@ use gannet_load::report;
 use gannet_load::results::{Connections, Results};
 use gannet_load::run::{Config, Kind, run};
 use gannet_load::units;
-use signal_hook::consts::{SIGINT, SIGTERM};
 
 use self::live::Live;
 pub(crate) use self::options::LoadOptions;
@@ -42,13 +40,7 @@ pub(crate) fn load(options: &LoadOptions) -> Result<(), Failure> {
     config.reactors = room.reactors(config.connections, options.reactors, config.driver)?;
     let need = Need::of(&config, sources::is_here(&config.target));
     room.check_memory(&need)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // The first ends the run early, the second the process.
-        let installed = signal_hook::flag::register_conditional_shutdown(signal, 1, stop.clone())
-            .and_then(|_| signal_hook::flag::register(signal, stop.clone()));
-        installed.map_err(|error| Failure::Output(format!("signals cannot be handled: {error}")))?;
-    }
+    let stop = signals::watch()?;
     for file in [&options.json, &options.html, &options.csv].into_iter().flatten() {
         // A run of an hour is not to end with a folder that is not there.
         let opened = std::fs::OpenOptions::new().create(true).append(true).open(file);
@@ -63,9 +55,11 @@ pub(crate) fn load(options: &LoadOptions) -> Result<(), Failure> {
     if !options.quiet {
         say(&report::text(&results));
     }
-    write(options.json.as_ref(), || report::json(&results).map_err(std::io::Error::from))?;
-    write(options.html.as_ref(), || Ok(report::html(&results)))?;
-    write(options.csv.as_ref(), || Ok(report::csv(&results)))?;
+    // One that cannot be written is no reason to lose the others.
+    let json = write(options.json.as_ref(), || report::json(&results).map_err(std::io::Error::from));
+    let html = write(options.html.as_ref(), || Ok(report::html(&results)));
+    let csv = write(options.csv.as_ref(), || Ok(report::csv(&results)));
+    json.and(html).and(csv)?;
     judge(&options.expect, &results)
 }
 

@@ -20,7 +20,7 @@ use super::tls::TlsOptions;
 use super::ws::WsOptions;
 use crate::failure::Failure;
 use crate::options::DriverName;
-use crate::units::{duration, rate, size};
+use crate::units::{duration, rate, size, whole};
 
 /// What the help says after the options, and what it says there where all of it is asked for.
 const MORE: &str = "'gannet load --help' says more, with the options of http, ws, redis and TLS, and examples.";
@@ -53,7 +53,7 @@ pub(crate) struct LoadOptions {
     pub(super) url: String,
 
     /// How many clients, each with a connection
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=4_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = whole::<u32>(1..=4_000_000))]
     #[arg(help_heading = "Connections")]
     pub(super) connections: u32,
 
@@ -93,7 +93,7 @@ pub(crate) struct LoadOptions {
     rate: Option<f64>,
 
     /// Requests outstanding on each connection of a closed loop [default: 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=10_000))]
     #[arg(help_heading = "Schedule")]
     depth: Option<u32>,
 
@@ -126,7 +126,7 @@ pub(crate) struct LoadOptions {
     mix: Option<Mix>,
 
     /// How many keys, each asked for as --distribution says [default: 10000]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 40), help_heading = "Redis", hide_short_help = true)]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(1..=1 << 40), help_heading = "Redis", hide_short_help = true)]
     keys: Option<u64>,
 
     /// How often which key is asked for [default: uniform]
@@ -142,7 +142,7 @@ pub(crate) struct LoadOptions {
     duration: Option<Duration>,
 
     /// Threads [default: one, or as many as the connections need with io_uring]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_024), help_heading = "Process")]
+    #[arg(long, value_name = "N", value_parser = whole::<u16>(1..=1_024), help_heading = "Process")]
     pub(super) reactors: Option<u16>,
 
     /// What talks to the kernel; auto is io_uring where it can be used
@@ -173,7 +173,7 @@ pub(crate) struct LoadOptions {
     pub(super) csv: Option<PathBuf>,
 
     /// The server's process, where it is on this machine: its CPU time and memory are reported
-    #[arg(long, value_name = "PID", help_heading = "Report")]
+    #[arg(long, value_name = "PID", value_parser = whole::<u32>(1..=i32::MAX as u64), help_heading = "Report")]
     server_pid: Option<u32>,
 
     /// Prints nothing but errors and unmet expectations
@@ -284,7 +284,32 @@ impl LoadOptions {
         Ok(config)
     }
 
+    /// What is wrong with where the report goes, and with what it is about.
+    fn check_report(&self) -> Result<(), Failure> {
+        let forms = [("--json", &self.json), ("--html", &self.html), ("--csv", &self.csv)];
+        let forms: Vec<_> = forms.iter().filter_map(|(option, file)| Some((option, file.as_ref()?))).collect();
+        for (at, (option, file)) in forms.iter().enumerate() {
+            if file.as_os_str() == "-" {
+                return Err(usage(&format!("{option} takes the name of a file; standard output is /dev/stdout")));
+            }
+            // All of them may go where nothing is kept, as to /dev/null.
+            if let Some((other, _)) = forms[..at].iter().find(|(_, other)| other == file)
+                && !file.starts_with("/dev")
+            {
+                return Err(usage(&format!("{other} and {option} name the same file; one would be lost")));
+            }
+        }
+        // Elsewhere than in Linux's /proc nothing is known of other processes.
+        match self.server_pid {
+            Some(pid) if Path::new("/proc/self").exists() && !Path::new(&format!("/proc/{pid}")).exists() => {
+                Err(usage(&format!("--server-pid {pid}: this machine has no such process")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn check(&self, kind: Kind) -> Result<(), Failure> {
+        self.check_report()?;
         let is_loop = match kind {
             Kind::Connect | Kind::Idle => false,
             Kind::Ws => self.ws.mode() == Mode::Echo,

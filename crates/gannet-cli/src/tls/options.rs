@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use gannet_tls::{ClientAuthMode, TlsFiles, TlsVersion};
 
+use crate::failure::as_given;
+
 /// What `tls://` listeners are served with.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "TLS")]
@@ -76,7 +78,8 @@ impl TlsOptions {
             (false, None) => return Ok(None),
             (false, Some(option)) => {
                 return Err(format!(
-                    "{option} is of no use without a tls:// listener; add one, as --listen http=tls://127.0.0.1:8443"
+                    "{} is of no use without a tls:// listener; add one, as --listen http=tls://127.0.0.1:8443",
+                    as_given(option)
                 ));
             }
             (true, _) => {}

@@ -334,8 +334,7 @@ fn readiness_fails_first_and_everything_else_goes_on_until_a_second_signal() {
         while get(&mut Stream::connect(&url), "/readyz").starts_with("HTTP/1.1 200 ") {}
         assert!(get(&mut Stream::connect(&url), "/readyz").starts_with("HTTP/1.1 503 "));
         assert!(get(&mut Stream::connect(&url), "/hello/you").ends_with("\r\n\r\nhello you\n"));
-        server.signal(Signal::TERM);
-        assert_eq!(server.ended().status.code(), Some(1));
+        assert_eq!(server.signal_until_ended(Signal::TERM).status.code(), Some(1));
     }
 }
 

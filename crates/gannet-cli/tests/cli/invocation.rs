@@ -1,6 +1,8 @@
 //! How the binary is called: its options, what it prints, and how it fails.
 
+use std::ffi::OsStr;
 use std::net::{TcpListener, UdpSocket};
+use std::os::unix::ffi::OsStrExt as _;
 
 use crate::server::{Ended, Server, drivers, gannet, gannet_by_shell};
 
@@ -37,8 +39,8 @@ fn wrong_usage_is_answered_with_one_line_and_status_2() {
         (&["serve", "--listen", "echo=tcp://::1:7000"], "brackets"),
         (&["serve", "--listen", "echo=unix://"], "path is missing"),
         (&["serve", "--listen", "one\ntwo=three\nfour"], "there is no service"),
-        (&["serve", "--reactors", "0"], "1..=1024"),
-        (&["serve", "--reactors", "many"], "'many'"),
+        (&["serve", "--reactors", "0"], "not a whole number from 1 to 1024"),
+        (&["serve", "--reactors", "many"], "'many' for '--reactors <N>': not a whole number from 1 to 1024"),
         (&["serve", "--max-frame", "64Q"], "write bytes as 512, or 64KiB"),
         (&["serve", "--max-frame", "0"], "at least 1 byte"),
         (&["serve", "--max-frame", "2GiB"], "at most 1GiB"),
@@ -50,6 +52,7 @@ fn wrong_usage_is_answered_with_one_line_and_status_2() {
         (&["serve", "--stats", "9999h"], "24 days"),
         (&["serve", "--max-accepts", "10/m"], "1000/s"),
         (&["serve", "--max-connections=-1"], "'-1'"),
+        (&["serve", "--max-connections-per-peer=1.5"], "not a whole number from 0 to 4294967295"),
         (&["serve", "--balance", "fair"], "reuseport, round-robin, least-connections, source-hash"),
         (&["serve", "--overflow", "wait"], "close, drop-oldest, latest-only"),
         (&["serve", "--log", "xml"], "text, json"),
@@ -66,6 +69,39 @@ fn wrong_usage_is_answered_with_one_line_and_status_2() {
         assert!(line.contains(said), "{arguments:?}: {line}");
         assert_eq!(ended.status.code(), Some(2), "{arguments:?}: {line}");
     }
+}
+
+#[test]
+fn what_is_wrong_with_the_environment_is_said_by_its_name() {
+    let not_utf8 = OsStr::from_bytes(b"\xff");
+    for (arguments, variable, value, said) in [
+        (&[][..], "GANNET_WEBSOCKET_DEFLATE", OsStr::new("2"), "possible values: true, false"),
+        (&["serve"], "GANNET_TLS_MIN_VERSION", OsStr::new("1.1"), "possible values: 1.2, 1.3"),
+        (&["serve"], "GANNET_TLS_CERT", OsStr::new(""), "a value is required for '--tls-cert <FILE>'"),
+        (&[], "GANNET_TLS_CERT", OsStr::new("cert.pem"), "of no use without a tls:// listener"),
+        (&["serve"], "GANNET_REDIS_PASSWORD", not_utf8, "not UTF-8"),
+    ] {
+        let mut command = gannet(arguments);
+        command.env(variable, value);
+        let Err(ended) = Server::run(command) else { panic!("{variable} was taken") };
+        let line = only_line(&ended);
+        assert!(line.contains(said) && line.contains(&format!("{variable} in the environment")), "{line}");
+        assert_eq!(ended.status.code(), Some(2), "{line}");
+    }
+    let mut command = gannet(&["serve", "--tls-min-version", "1.1"]);
+    command.env("GANNET_TLS_MIN_VERSION", "1.2");
+    let Err(ended) = Server::run(command) else { panic!("there is no such version") };
+    assert!(!only_line(&ended).contains("environment"), "{ended:#?}");
+}
+
+#[test]
+fn an_argument_that_is_not_utf8_is_named() {
+    let mut command = gannet(&["serve", "--driver", "poll"]);
+    command.arg(OsStr::from_bytes(b"--listen=echo=unix:///\xff"));
+    let Err(ended) = Server::run(command) else { panic!("it was taken") };
+    let line = only_line(&ended);
+    assert!(line.contains("'--listen=echo=unix:///\u{fffd}' is not UTF-8"), "{line}");
+    assert_eq!(ended.status.code(), Some(2));
 }
 
 #[test]
@@ -117,6 +153,8 @@ fn help_and_version_go_to_standard_output() {
         (&["serve", "--help"], "[default: 1MiB]"),
         (&["serve", "--help"], "lines=tcp://127.0.0.1:7001"),
         (&["serve", "-h"], "--drain-timeout"),
+        (&["serve", "--help"], "SIGHUP reads the files of TLS again"),
+        (&["serve", "--help"], "Exit status:"),
     ] {
         let ended = fails(arguments);
         assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:#?}");

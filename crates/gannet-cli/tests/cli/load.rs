@@ -229,6 +229,8 @@ fn a_run_that_is_ended_early_reports_what_it_has() {
     // Where nobody looks at a terminal there is a line after some seconds.
     let line = load.wait_for_line(|line| line.starts_with("measuring: "));
     assert!(line.contains(" left; 50 of 50 up, 0 failed, 0 lost; ") && line.contains(" messages/s, p50 "), "{line}");
+    // Twice at once is once: `timeout` signals its child and then the group that this is in.
+    load.signal(Signal::TERM);
     load.signal(Signal::INT);
     let ended = load.ended();
     assert!(ended.stdout.iter().any(|line| line.contains("ended early, by a signal")), "{ended:#?}");
@@ -245,6 +247,43 @@ fn a_file_that_cannot_be_written_is_said_before_the_start() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(output.stdout.is_empty() && said.contains("report.json cannot be written"), "{output:?}");
+}
+
+#[test]
+fn a_form_of_the_report_that_cannot_be_written_takes_no_other_with_it() {
+    if !std::path::Path::new("/dev/full").exists() {
+        return;
+    }
+    let folder = Folder::new("load-full");
+    let (csv, html) = (folder.path("report.csv"), folder.path("report.html"));
+    let (csv, html) = (csv.to_str().expect("a plain path"), html.to_str().expect("a plain path"));
+    let server = Server::serve("poll", &["--listen=echo=tcp://127.0.0.1:0"]);
+    let options = ["--duration=100ms", "--warmup=0", "--json=/dev/full", "--csv", csv, "--html", html];
+    let output = load("echo", &server.url("echo"), &options);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && said.contains("/dev/full cannot be written"), "{said}");
+    for file in [csv, html] {
+        assert!(!std::fs::read_to_string(file).expect("a report").is_empty(), "{file}");
+    }
+}
+
+#[test]
+fn what_the_report_cannot_be_or_be_about_is_said_before_the_start() {
+    let folder = Folder::new("load-report");
+    let file = folder.path("report");
+    let file = file.to_str().expect("a plain path");
+    for (options, said) in [
+        (&["--json", file, "--csv", file][..], "--json and --csv name the same file"),
+        (&["--quiet", "--json", "-"], "standard output is /dev/stdout"),
+        (&["--server-pid", "2147483647"], "no such process"),
+        (&["--server-pid", ""], "not a whole number from 1"),
+    ] {
+        let output = load("echo", "tcp://127.0.0.1:1", options);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.stdout.is_empty() && stderr.contains(said) && stderr.lines().count() == 1, "{stderr}");
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+    }
+    assert!(!std::path::Path::new(file).exists());
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! The log: its two formats, its levels, and the line of counters.
 
+use std::net::TcpListener;
+
 use serde_json::Value;
 
+use crate::invocation::fails;
 use crate::server::{Server, drivers, gannet};
 
 const LINES: &str = "--listen=lines=tcp://127.0.0.1:0";
@@ -18,6 +21,25 @@ fn every_line_of_a_json_log_is_an_object_with_a_level_and_a_message() {
             assert!(event["level"].is_string() && event["message"].is_string(), "{line}");
         }
         assert_eq!(ended.event("stopped")["messages_in"], 1);
+    }
+}
+
+#[test]
+fn in_a_json_log_the_reason_to_fail_is_an_event_too() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = format!("tcp://{}", taken.local_addr().expect("bound"));
+    let listener = format!("--listen=lines={address}");
+    for (arguments, status, said) in [
+        (&["serve", "--log=json", &listener][..], 1, address.as_str()),
+        (&["serve", "--log=json", "--log-level=error", &listener], 1, "in use"),
+        (&["serve", "--log=json", LINES, "--outbox-hard=1KiB"], 2, "--outbox-high"),
+        (&["serve", "--log=json", LINES, "--tls-cert=/nowhere"], 2, "of no use without a tls:// listener"),
+    ] {
+        let ended = fails(arguments);
+        assert_eq!((ended.status.code(), ended.stderr.len()), (Some(status), 1), "{ended:#?}");
+        let event: Value = serde_json::from_str(&ended.stderr[0]).unwrap_or_else(|error| panic!("{error}: {ended:#?}"));
+        assert_eq!(event["level"], "ERROR");
+        assert!(event["message"].as_str().is_some_and(|message| message.contains(said)), "{event}");
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::io::Write as _;
 
-use crate::server::{Server, drivers, gannet};
+use crate::invocation::{fails, only_line};
+use crate::server::{Folder, Server, Stream, drivers, gannet};
 
 const LISTEN: &str = "--listen=redis=tcp://127.0.0.1:0";
 
@@ -23,6 +24,33 @@ fn it_answers_and_says_that_it_keeps_nothing() {
     }
 }
 
+/// As redis-server 7.0 says it with `--port 0 --tls-port N`, and with both.
+#[test]
+fn the_port_for_tls_has_a_name_of_its_own() {
+    let folder = Folder::new("redis-ports");
+    let socket = format!("--listen=redis={}", folder.url("socket"));
+    let tls = ["--tls-self-signed", "--listen=redis=tls://127.0.0.1:0", &socket];
+    for plain in [&[][..], &[LISTEN]] {
+        let server = Server::serve("poll", &[&tls[..], plain].concat());
+        let urls = server.urls("redis");
+        let port = |scheme: &str| {
+            let url = urls.iter().find(|url| url.starts_with(scheme));
+            url.map_or("0", |url| url.rsplit(':').next().expect("a port"))
+        };
+        let bulk = |text: &str| format!("${}\r\n{text}\r\n", text.len());
+        let mut stream = Stream::connect(&folder.url("socket"));
+        for (name, value) in [("port", port("tcp:")), ("tls-port", port("tls:"))] {
+            let answer = format!("*2\r\n{}{}", bulk(name), bulk(value));
+            stream.ask(format!("CONFIG GET {name}\r\n").as_bytes(), answer.as_bytes());
+        }
+        stream.write_all(b"INFO server\r\n").expect("the server takes it");
+        stream.finish();
+        let info = String::from_utf8(stream.rest()).expect("text");
+        let tcp_port = if plain.is_empty() { port("tls:") } else { port("tcp:") };
+        assert!(info.contains(&format!("tcp_port:{tcp_port}\r\n")), "{info}");
+    }
+}
+
 #[test]
 fn without_the_password_there_is_nothing_to_have() {
     let mut by_environment = gannet(&["serve", "--log", "json", LISTEN]);
@@ -38,6 +66,18 @@ fn without_the_password_there_is_nothing_to_have() {
         stream.ask(b"AUTH secret\r\n", b"+OK\r\n");
         stream.ask(b"GET k\r\n", b"$-1\r\n");
     }
+}
+
+/// As `--redis-password "$PASSWORD"` is, where nobody has set that.
+#[test]
+fn an_empty_password_is_none_in_the_environment_and_a_mistake_on_the_command_line() {
+    let ended = fails(&["serve", LISTEN, "--redis-password", ""]);
+    assert!(only_line(&ended).contains("--redis-password is empty"), "{ended:#?}");
+    assert_eq!(ended.status.code(), Some(2));
+    let mut command = gannet(&["serve", LISTEN]);
+    command.env("GANNET_REDIS_PASSWORD", "");
+    let server = Server::run(command).unwrap_or_else(|ended| panic!("{ended:#?}"));
+    server.connect("redis").ask(b"GET k\r\n", b"$-1\r\n");
 }
 
 #[test]

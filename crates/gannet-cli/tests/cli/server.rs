@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{self, Receiver};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -146,6 +146,19 @@ impl Server {
     /// Stops it with SIGTERM and waits for its end.
     pub(crate) fn stop(self) -> Ended {
         self.signal(Signal::TERM);
+        self.ended()
+    }
+
+    /// Sends a signal again and again until it has ended: one soon after another is none of its own.
+    pub(crate) fn signal_until_ended(mut self, signal: Signal) -> Ended {
+        #[allow(clippy::disallowed_methods)] // The patience of a test.
+        let begun = Instant::now();
+        while self.child.as_mut().expect("it was not waited for before").try_wait().expect("a child of ours").is_none()
+        {
+            assert!(begun.elapsed() < PATIENCE, "it did not end in time: {:#?}", self.logged);
+            self.signal(signal);
+            std::thread::yield_now();
+        }
         self.ended()
     }
 

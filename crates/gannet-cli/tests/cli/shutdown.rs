@@ -114,9 +114,21 @@ fn a_second_signal_ends_the_server_at_once_with_status_1() {
         stream.stuff();
         server.signal(Signal::TERM);
         server.wait_for(|event| event["message"].as_str().is_some_and(|message| message.contains("shutting down")));
-        server.signal(Signal::TERM);
-        assert_eq!(server.ended().status.code(), Some(1), "with {driver}");
+        assert_eq!(server.signal_until_ended(Signal::TERM).status.code(), Some(1), "with {driver}");
     }
+}
+
+/// As `timeout` does, which signals its child and then the group that this is in.
+#[test]
+fn a_signal_that_comes_twice_at_once_is_one() {
+    let server = Server::serve("poll", &[ECHO, "--drain-timeout=300ms"]);
+    let mut stream = server.connect("echo");
+    stream.stuff();
+    server.signal(Signal::TERM);
+    server.signal(Signal::INT);
+    let ended = server.ended();
+    assert_eq!(ended.status.code(), Some(0), "{ended:#?}");
+    assert!(ended.event("stopped")["drained_ms"].as_u64().is_some_and(|took| took >= 250), "{ended:#?}");
 }
 
 #[test]

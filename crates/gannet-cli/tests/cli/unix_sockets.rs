@@ -4,6 +4,7 @@ use std::os::unix::net::UnixListener;
 
 use rustix::process::Signal;
 
+use crate::invocation::{fails, only_line};
 use crate::server::{Folder, Server, drivers, gannet};
 
 #[test]
@@ -61,4 +62,18 @@ fn a_server_that_could_not_start_leaves_no_socket_file() {
     let ended = Server::run(gannet(&["serve", &unix, &tcp])).err().expect("the port is taken");
     assert_eq!(ended.status.code(), Some(1));
     assert!(!folder.path("socket").exists());
+}
+
+#[test]
+fn a_path_that_cannot_be_is_refused_with_what_to_do() {
+    let folder = Folder::new("no-path");
+    let (missing, long) = (folder.url("missing/socket"), folder.url(&"x".repeat(200)));
+    for (url, said) in [(missing, "there is no such folder"), (long, "at most 107 bytes")] {
+        for reactors in ["1", "2"] {
+            let ended = fails(&["serve", "--reactors", reactors, "--listen", &format!("lines={url}")]);
+            let line = only_line(&ended);
+            assert!(line.contains(&url) && line.contains(said), "{line}");
+            assert_eq!(ended.status.code(), Some(1));
+        }
+    }
 }

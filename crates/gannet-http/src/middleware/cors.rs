@@ -28,7 +28,8 @@ impl Cors {
         Self { origins: None }
     }
 
-    /// These origins only, `https://example.org` for one: scheme, host, and port where it is not the scheme's own.
+    /// These origins only, `https://example.org` for one: scheme, host in lower case, and port where it is not the
+    /// scheme's own, without a slash at the end.
     #[must_use]
     pub fn origins<O: Into<String>>(origins: impl IntoIterator<Item = O>) -> Self {
         Self { origins: Some(origins.into_iter().map(Into::into).collect()) }

@@ -14,6 +14,25 @@
 //!
 //! In this order they do what one expects: an answer to a panic has its name and its line in the log, and the check of a
 //! browser that knows no token yet is answered; who tries tokens is held up.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use gannet_http::Router;
+//! use gannet_http::middleware::{AccessLog, Bearer, Cors, RateLimit, Recover, RequestId, Timeout};
+//!
+//! let routes = Router::new()
+//!     .layer(RequestId::new())
+//!     .layer(AccessLog)
+//!     .layer(Recover)
+//!     .layer(Cors::origins(["https://example.com"]))
+//!     .layer(RateLimit::per_second(50))
+//!     .layer(Bearer::new("secret"))
+//!     .layer(Timeout(Duration::from_secs(5)))
+//!     .get("/", |cx| cx.text("it flies\n"))
+//!     .build()?;
+//! # Ok::<(), gannet_http::RouteError>(())
+//! ```
 
 #[cfg(feature = "gzip")]
 mod accept_encoding;

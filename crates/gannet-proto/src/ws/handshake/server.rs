@@ -56,7 +56,9 @@ impl Handshake {
         Self { protocols: names.into_iter().map(Into::into).collect(), ..self }
     }
 
-    /// Sets the origins of pages that may connect, as `https://example.com`; others are refused (RFC 6455 §10.2).
+    /// Sets the origins of pages that may connect, as `https://example.com`; others are refused (RFC 6455 §10.2). An origin
+    /// is compared byte for byte with what browsers send: scheme, host in lower case, and port where it is not the
+    /// scheme's own, without a slash at the end.
     ///
     /// Browsers always tell the origin of the page. A request that has none is from another program, which could tell
     /// any, and is accepted.

@@ -39,7 +39,7 @@ enum Change {
     Password(String),
 }
 
-static PARAMETERS: [Parameter; 12] = [
+static PARAMETERS: [Parameter; 13] = [
     Parameter {
         name: "maxmemory",
         value: |server| server.memory.limit().to_string(),
@@ -66,6 +66,7 @@ static PARAMETERS: [Parameter; 12] = [
     Parameter { name: "databases", value: |_| DATABASES.to_string(), change: None },
     Parameter { name: "maxclients", value: |server| server.options.max_clients.to_string(), change: None },
     Parameter { name: "port", value: |server| port(server).to_string(), change: None },
+    Parameter { name: "tls-port", value: |server| tls_port(server).to_string(), change: None },
     Parameter { name: "bind", value: bind, change: None },
     Parameter { name: "unixsocket", value: unix_socket, change: None },
     Parameter {
@@ -106,10 +107,19 @@ fn memory(text: &[u8]) -> Option<usize> {
     str::from_utf8(number).ok()?.parse::<usize>().ok()?.checked_mul(factor)
 }
 
-/// The first TCP port that it listens on; 0 where there is none.
+/// The first port that it listens on without TLS; 0 where there is none.
 pub(super) fn port(server: &Server) -> u16 {
     let mut ports = server.bound().iter().filter_map(|bound| match &bound.address {
         Address::Tcp(address) => Some(address.port()),
+        _ => None,
+    });
+    ports.next().unwrap_or(0)
+}
+
+/// The first port that it listens on with TLS; 0 where there is none.
+pub(super) fn tls_port(server: &Server) -> u16 {
+    let mut ports = server.bound().iter().filter_map(|bound| match &bound.address {
+        Address::Tls(address) => Some(address.port()),
         _ => None,
     });
     ports.next().unwrap_or(0)

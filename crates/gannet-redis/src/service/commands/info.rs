@@ -4,7 +4,7 @@ use std::fmt::{Display, Write as _};
 
 use gannet::{ListenerStats, Refusal};
 
-use super::config::port;
+use super::config::{port, tls_port};
 use super::connection::REDIS_VERSION;
 use super::process;
 use crate::command::error::Outcome;
@@ -129,7 +129,8 @@ fn server(fields: &mut Fields, turn: &mut Turn<'_, '_, '_>) {
     fields.add("arch_bits", usize::BITS);
     fields.add("process_id", std::process::id());
     fields.add("run_id", &turn.server().run_id);
-    fields.add("tcp_port", port(turn.server()));
+    // As Redis does: the one for TLS where there is no other.
+    fields.add("tcp_port", Some(port(turn.server())).filter(|port| *port != 0).unwrap_or(tls_port(turn.server())));
     fields.add("server_time_usec", now.as_micros());
     fields.add("uptime_in_seconds", up_s);
     fields.add("uptime_in_days", up_s / 86_400);
