@@ -12,6 +12,9 @@ use crate::remote::Remote;
 /// process and then to its group, so that it has it twice.
 const TOGETHER: Duration = Duration::from_millis(100);
 
+/// What a log with a thread of its own gets to write its last line: nothing is flushed when the process ends.
+const LAST_WORDS: Duration = Duration::from_millis(50);
+
 /// Shuts the engine down on SIGTERM or SIGINT, from a thread that waits for them; what is told to new clients in the
 /// `delay` before that is [`Remote::is_stopping`].
 pub(crate) fn stop_on_signals(remote: Remote, delay: Duration) -> Result<()> {
@@ -25,16 +28,21 @@ pub(crate) fn stop_on_signals(remote: Remote, delay: Duration) -> Result<()> {
                 announce(remote, delay);
             }
         }
-        #[allow(clippy::disallowed_methods, reason = "here the time is the thing that is waited for")]
-        std::thread::sleep(TOGETHER);
+        pass(TOGETHER);
         signals.pending().for_each(drop);
         if signals.forever().next().is_some() {
             tracing::warn!("second signal: ending at once");
+            pass(LAST_WORDS);
             std::process::exit(1);
         }
     };
     std::thread::Builder::new().name("gannet-signals".to_owned()).spawn(watch).map_err(failed)?;
     Ok(())
+}
+
+#[allow(clippy::disallowed_methods, reason = "here the time is the thing that is waited for")]
+fn pass(time: Duration) {
+    std::thread::sleep(time);
 }
 
 fn stop(remote: &Remote) {
