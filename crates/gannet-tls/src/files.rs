@@ -45,7 +45,8 @@ impl TlsFiles {
     }
 
     /// Reads and checks all of them. Says in the log when a certificate has expired or is not valid yet, when a private key
-    /// can be read by everybody, and when a revocation list has expired or is missing. It waits for files: do not call it on a reactor.
+    /// can be read by everybody, and when a revocation list has expired or is missing. It waits for files: do not call it
+    /// on a reactor.
     ///
     /// # Errors
     ///

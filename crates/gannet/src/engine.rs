@@ -247,6 +247,11 @@ impl Engine {
             )));
         }
         let (usable, why) = choose(self.driver)?;
+        // With io_uring, connections have no place in the process's table.
+        #[cfg(target_os = "linux")]
+        if matches!(usable, Usable::Poll) {
+            crate::descriptors::make_room(self.limits.connections);
+        }
         let mut bound = Bound::new(&self)?;
         let shared = Arc::new(Shared::new(&self.limits, self.drain_timeout));
         let remote = Remote::new(shared.clone());

@@ -51,6 +51,8 @@ mod context;
 mod core;
 mod counters;
 mod datagram;
+#[cfg(target_os = "linux")]
+mod descriptors;
 #[allow(unsafe_code)] // The kernel reads and writes what requests name.
 mod driver;
 mod engine;
