@@ -1,8 +1,8 @@
 //! The process's table of descriptors, made as large as it may have to be before it is needed.
 //!
 //! Linux doubles the table when it is full, and in a process with threads whoever opens that descriptor waits meanwhile
-//! until every processor has taken notice (`expand_fdtable` in `fs/file.c`): 8 to 40 ms, in which a reactor that accepts
-//! serves nobody. The room takes eight bytes of the kernel's memory for each descriptor there may be.
+//! until every processor has taken notice (`expand_fdtable` in `fs/file.c`): some 10 ms and more, in which a reactor that
+//! accepts serves nobody. The room takes eight bytes of the kernel's memory for each descriptor there may be.
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::fcntl_dupfd_cloexec;
