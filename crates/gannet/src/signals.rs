@@ -40,6 +40,7 @@ pub(crate) fn stop_on_signals(remote: Remote, delay: Duration) -> Result<()> {
     Ok(())
 }
 
+/// Lets this thread wait for nothing but the time: no reactor runs on it.
 #[allow(clippy::disallowed_methods, reason = "here the time is the thing that is waited for")]
 fn pass(time: Duration) {
     std::thread::sleep(time);
@@ -58,8 +59,7 @@ fn announce(remote: Remote, delay: Duration) {
     let wait = {
         let remote = remote.clone();
         move || {
-            #[allow(clippy::disallowed_methods, reason = "here the time is the thing that is waited for")]
-            std::thread::sleep(delay);
+            pass(delay);
             stop(&remote);
         }
     };
