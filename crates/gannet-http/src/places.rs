@@ -1,7 +1,7 @@
 //! Where a path's route is among those of a method: in tables if its pattern is simple, otherwise in a tree.
 //!
-//! The answer is always the one that a tree of all patterns would give. A simple pattern is therefore kept in the tree
-//! as well if one that is there may come before it, as `/static/{*path}` does before `/{user}/{page}`.
+//! The answer is always the one that a tree of all patterns would give. A simple pattern is therefore in the tree, and not
+//! in a table, if one that is there may come before it, as `/static/{*path}` does before `/{user}/{page}`.
 
 use crate::pattern::{Segment, segments};
 use crate::shapes::{self, Shapes};
