@@ -34,7 +34,7 @@ impl Server {
     pub fn start(subject: &Subject, cpu: usize) -> io::Result<Self> {
         for _ in 0..ATTEMPTS {
             let port = next_port();
-            let mut child = spawn(subject.name, port, cpu)?;
+            let mut child = spawn(subject, port, cpu)?;
             let Some((input, output)) = child.stdin.take().zip(child.stdout.take()) else {
                 return Err(io::Error::other("the server has no standard input or output"));
             };
@@ -110,11 +110,12 @@ fn next_port() -> u16 {
     FIRST_PORT + (start + NEXT.fetch_add(1, Ordering::Relaxed) % span) % span
 }
 
-fn spawn(name: &str, port: u16, cpu: usize) -> io::Result<Child> {
+fn spawn(subject: &Subject, port: u16, cpu: usize) -> io::Result<Child> {
     let parent = std::process::id();
-    let mut command = Command::new(std::env::current_exe()?);
+    let program = subject.program.map_or_else(std::env::current_exe, |program| Ok(program.to_owned()))?;
+    let mut command = Command::new(program);
     command
-        .args(["server", name, "--port", &port.to_string(), "--cpu", &cpu.to_string()])
+        .args(["server", subject.served_name(), "--port", &port.to_string(), "--cpu", &cpu.to_string()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
     // SAFETY: the closure runs between fork and exec and makes only system calls that are safe there.

@@ -3,6 +3,7 @@
 //! A subject runs in a child process, started by `child.rs` through the hidden subcommand `server`.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use gannet::DriverChoice;
 
@@ -62,6 +63,29 @@ pub struct Subject {
     pub floors: &'static [&'static str],
     /// The server.
     pub serve: Serve,
+    /// The program that serves it; this one where none is given.
+    pub program: Option<&'static Path>,
+}
+
+/// Ends the name of a subject that another build of this program serves.
+const OTHER_BUILD: &str = "@other";
+
+impl Subject {
+    /// The same subject served by another build of this program. Lives as long as the process, as all subjects do.
+    pub fn by(&self, program: &'static Path) -> &'static Self {
+        let name = Box::leak(format!("{}{OTHER_BUILD}", self.name).into_boxed_str());
+        Box::leak(Box::new(Self { name, floors: &[], program: Some(program), ..*self }))
+    }
+
+    /// The same subject compared with `floor` alone.
+    pub fn compared_with(&self, floor: &'static str) -> &'static Self {
+        Box::leak(Box::new(Self { floors: Box::leak(Box::new([floor])), ..*self }))
+    }
+
+    /// What the program that serves it calls it.
+    pub fn served_name(&self) -> &'static str {
+        self.name.strip_suffix(OTHER_BUILD).unwrap_or(self.name)
+    }
 }
 
 /// Says on standard output that the subject listens.
@@ -87,19 +111,19 @@ pub fn find(name: &str) -> Option<&'static Subject> {
 }
 
 const fn echo(name: &'static str, wire: Wire, floors: &'static [&'static str], serve: Serve) -> Subject {
-    Subject { name, role: Role::Echo, wire, floors, serve }
+    Subject { name, role: Role::Echo, wire, floors, serve, program: None }
 }
 
 const fn variant(name: &'static str, serve: Serve) -> Subject {
-    Subject { name, role: Role::Variant, wire: Wire::Raw, floors: &["floor-uring"], serve }
+    Subject { name, role: Role::Variant, wire: Wire::Raw, floors: &["floor-uring"], serve, program: None }
 }
 
 const fn broadcast(name: &'static str, floors: &'static [&'static str], serve: Serve) -> Subject {
-    Subject { name, role: Role::Broadcast, wire: Wire::Raw, floors, serve }
+    Subject { name, role: Role::Broadcast, wire: Wire::Raw, floors, serve, program: None }
 }
 
 const fn redis(name: &'static str, floors: &'static [&'static str], serve: Serve) -> Subject {
-    Subject { name, role: Role::Redis, wire: Wire::Raw, floors, serve }
+    Subject { name, role: Role::Redis, wire: Wire::Raw, floors, serve, program: None }
 }
 
 const fn handshakes(name: &'static str, serve: Serve) -> Subject {
@@ -107,7 +131,7 @@ const fn handshakes(name: &'static str, serve: Serve) -> Subject {
 }
 
 const fn http(name: &'static str, role: Role, floors: &'static [&'static str], serve: Serve) -> Subject {
-    Subject { name, role, wire: Wire::Raw, floors, serve }
+    Subject { name, role, wire: Wire::Raw, floors, serve, program: None }
 }
 
 /// All subjects. Order is the order of the tables.
@@ -136,6 +160,7 @@ pub static SUBJECTS: &[Subject] = &[
         wire: Wire::Frames,
         floors: &[],
         serve: engine::many_frames,
+        program: None,
     },
     redis("redis-server", &[], redis::serve),
     redis("gannet-redis-poll", &["redis-server"], |port, ready| engine::redis(port, ready, DriverChoice::Poll)),

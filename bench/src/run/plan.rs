@@ -1,6 +1,7 @@
 //! The options that benchmarks share, and how subjects are measured in turn by them.
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -17,6 +18,9 @@ pub struct Setup {
     /// Measure these subjects (and their floors) only.
     #[arg(long, value_name = "SUBJECT", num_args = 1..)]
     only: Vec<String>,
+    /// Measure each subject beside the same subject of another build of this program, in place of its floors.
+    #[arg(long, value_name = "PROGRAM")]
+    against: Option<PathBuf>,
     /// CPU of the server.
     #[arg(long, default_value_t = 0)]
     pub server_cpu: usize,
@@ -74,8 +78,12 @@ impl Setup {
         Ok(())
     }
 
-    /// The subjects to measure, each with its floor before it.
+    /// The subjects to measure, each with what it is compared with before it: its floors, or the same subject of the
+    /// build that `--against` names.
     pub fn subjects(&self, role: Role) -> io::Result<Vec<&'static Subject>> {
+        if let Some(program) = &self.against {
+            return self.beside(program, role);
+        }
         let mut chosen: Vec<&'static Subject> = Vec::new();
         let mut choose = |subject: &'static Subject| -> io::Result<()> {
             let floors: Vec<_> = subject.floors.iter().map(|floor| known(floor)).collect::<io::Result<_>>()?;
@@ -95,6 +103,23 @@ impl Setup {
             choose(known(name)?)?;
         }
         Ok(chosen)
+    }
+
+    fn beside(&self, program: &Path, role: Role) -> io::Result<Vec<&'static Subject>> {
+        let program = program.canonicalize().map_err(|error| {
+            io::Error::new(io::ErrorKind::NotFound, format!("--against {}: {error}", program.display()))
+        })?;
+        let program = &**Box::leak(Box::new(program));
+        let chosen: Vec<_> = if self.only.is_empty() {
+            SUBJECTS.iter().filter(|subject| subject.role == role).collect()
+        } else {
+            self.only.iter().map(|name| known(name)).collect::<io::Result<_>>()?
+        };
+        let pair = |subject: &'static Subject| {
+            let other = subject.by(program);
+            [other, subject.compared_with(other.name)]
+        };
+        Ok(chosen.into_iter().flat_map(pair).collect())
     }
 
     /// Measures all subjects in turn, each on a server of its own. Returns what came of each, round by round.
