@@ -218,6 +218,8 @@ pub(crate) struct Connection {
     pub(crate) service: u16,
     pub(crate) flags: Flags,
     pub(crate) missed: u8,
+    /// Offloaded jobs whose end this reactor has not heard of yet. Exact: one that would not be counted is refused.
+    pub(crate) offloads_pending: u16,
     state: State,
     reason: CloseReason,
 }
@@ -240,6 +242,7 @@ impl Connection {
             service,
             flags: Flags::default(),
             missed: 0,
+            offloads_pending: 0,
             state,
             reason: CloseReason::Service,
         }

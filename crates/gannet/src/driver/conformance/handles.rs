@@ -150,6 +150,19 @@ fn the_result_of_offloaded_work_comes_back_to_its_connection<N: Net>(net: N) {
     assert_eq!(log.borrow().closed, [CloseReason::Service]);
 }
 
+fn a_panic_of_offloaded_work_closes_the_connection_that_asked<N: Net>(net: N) {
+    let log = SharedLog::default();
+    let mut rig = scripted(net, &log);
+    let (mut client, mut other) = (rig.connect(), rig.connect());
+    assert_eq!(rig.ask(&mut other, "echo here"), "here");
+    rig.write(&mut client, b"offload_panic\n");
+    rig.read_to_end(&mut client);
+    assert_eq!(rig.ask(&mut other, "offload go on"), "GO ON");
+    assert_eq!(log.borrow().closed, [CloseReason::Panicked]);
+    drop((client, other));
+    rig.finish();
+}
+
 fn a_full_mailbox_is_answered_with_an_error<N: Net>(net: N) {
     let log = SharedLog::default();
     let setup = Setup::new().limits(|limits| limits.mailbox = 4);
@@ -201,6 +214,7 @@ on_every_driver!(
     a_notice_for_a_session_of_another_service_is_dropped,
     one_connection_reaches_another_by_its_handle,
     the_result_of_offloaded_work_comes_back_to_its_connection,
+    a_panic_of_offloaded_work_closes_the_connection_that_asked,
     a_full_mailbox_is_answered_with_an_error,
     a_handle_of_another_engine_is_refused,
     two_services_on_one_reactor_keep_their_connections_apart,

@@ -225,6 +225,10 @@ impl Service for Script {
                 )
                 .expect("within the limit");
             }
+            "offload_panic" => {
+                cx.offload(|| panic!("work that panics"), |_, _, (), _| unreachable!("it has no result"))
+                    .expect("within the limit");
+            }
             "panic" => panic!("a service that panics"),
             "panic_later" => {
                 *last = "panic".to_owned();
