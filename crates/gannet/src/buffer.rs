@@ -5,6 +5,7 @@
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
+use crate::carry::Carry;
 use crate::outbox::Outbox;
 
 /// Bytes of a block. Not a power of two: blocks that begin 4 KiB apart would share their cache set.
@@ -92,15 +93,6 @@ impl Block {
     }
 }
 
-/// What a connection holds of messages that are not complete, or that wait because reading is paused.
-#[derive(Debug, Default)]
-pub(crate) struct Carry {
-    /// The bytes, in order.
-    pub(crate) bytes: Vec<u8>,
-    /// How many of them make another look worth while; 0 where that is now.
-    pub(crate) need: usize,
-}
-
 /// Things that are borrowed and given back, and how many were out at once lately.
 struct Pool<T> {
     free: Vec<T>,
@@ -184,11 +176,7 @@ impl Pools {
 
     /// Takes a carry back.
     pub(crate) fn return_carry(&mut self, mut carry: Box<Carry>) {
-        carry.need = 0;
-        carry.bytes.clear();
-        if carry.bytes.capacity() > KEPT_CARRY_BYTES {
-            carry.bytes = Vec::new();
-        }
+        carry.clear(KEPT_CARRY_BYTES);
         self.carries.put(carry);
     }
 
@@ -247,9 +235,9 @@ mod tests {
     fn a_large_carry_is_not_kept() {
         let mut pools = Pools::default();
         let mut carry = pools.carry();
-        carry.bytes.reserve(KEPT_CARRY_BYTES + 1);
+        carry.append(&[0; KEPT_CARRY_BYTES + 1]);
         pools.return_carry(carry);
-        assert_eq!(pools.carry().bytes.capacity(), 0);
+        assert_eq!(pools.carry().capacity(), 0);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io;
 use bytes::Bytes;
 
 use crate::address::Peer;
-use crate::buffer::Carry;
+use crate::carry::Carry;
 use crate::driver::Token;
 use crate::filter::Filtering;
 use crate::group::Joined;

@@ -230,7 +230,7 @@ impl<S: Service> Context<'_, S> {
     pub fn waiting_len(&self) -> usize {
         let Some(connection) = self.core.slab.get(self.token) else { return 0 };
         let held = connection.filter.as_ref().map_or(0, |filter| filter.held_len());
-        connection.carry.as_ref().map_or(held, |carry| held + carry.bytes.len())
+        connection.carry.as_ref().map_or(held, |carry| held + carry.len())
     }
 
     /// What the codec keeps for this connection, for codecs that let a service change how they go on.

@@ -297,11 +297,8 @@ impl Core {
         let Some(connection) = self.slab.get_mut(token) else { return };
         let pools = &mut self.pools;
         let carry = connection.carry.get_or_insert_with(|| pools.carry());
-        if need > carry.bytes.len() + bytes.len() {
-            carry.bytes.reserve(need - carry.bytes.len());
-        }
-        carry.bytes.extend_from_slice(bytes);
         carry.need = need;
+        carry.append(bytes);
     }
 
     /// Wants something done at `due`: moves the connection's entry in the wheel where it would fire later. Nothing is

@@ -11,7 +11,8 @@ use std::error::Error;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::buffer::{Carry, Pools};
+use crate::buffer::Pools;
+use crate::carry::Carry;
 use crate::outbox::Outbox;
 
 /// Bytes that a filter may leave over for later; more is no unit of any protocol.
@@ -163,7 +164,7 @@ impl Filtering {
 
     /// Bytes that were received and not consumed.
     pub(crate) fn held_len(&self) -> usize {
-        self.held.as_ref().map_or(0, |held| held.bytes.len())
+        self.held.as_ref().map_or(0, |held| held.len())
     }
 
     /// See [`Filter::info`].
@@ -189,22 +190,22 @@ impl Filtering {
         let (result, added) = match &mut held {
             None => self.call(scratch, pools, |filter, plain, wire| filter.receive(received, plain, wire)),
             Some(carry) => {
-                carry.bytes.extend_from_slice(received);
-                self.call(scratch, pools, |filter, plain, wire| filter.receive(&mut carry.bytes, plain, wire))
+                carry.append(received);
+                self.call(scratch, pools, |filter, plain, wire| filter.receive(carry, plain, wire))
             }
         };
         let consumed = result.as_ref().map_or(usize::MAX, |filtered| filtered.consumed);
         match &mut held {
             None if consumed < received.len() => {
                 let mut carry = pools.carry();
-                carry.bytes.extend_from_slice(&received[consumed..]);
+                carry.append(&received[consumed..]);
                 held = Some(carry);
             }
             None => {}
-            Some(carry) => drop(carry.bytes.drain(..consumed.min(carry.bytes.len()))),
+            Some(carry) => carry.consume(consumed.min(carry.len())),
         }
         self.held = held.and_then(|carry| {
-            if !carry.bytes.is_empty() {
+            if !carry.is_empty() {
                 return Some(carry);
             }
             pools.return_carry(carry);
@@ -221,7 +222,7 @@ impl Filtering {
     /// Keeps what was received for when its turn comes. It is bounded by [`is_full_in_line`](Self::is_full_in_line) and what
     /// the driver had received by then.
     pub(crate) fn hold(&mut self, received: &[u8], pools: &mut Pools) {
-        self.held.get_or_insert_with(|| pools.carry()).bytes.extend_from_slice(received);
+        self.held.get_or_insert_with(|| pools.carry()).append(received);
     }
 
     /// Whether what a peer that has ended said before waits in line and still counts. Who ends before it was answered has

@@ -152,6 +152,17 @@ struct Progress {
     need: usize,
 }
 
+/// What is done with bytes that were received.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// The service sees all of them ahead, then come as many messages as there are.
+    Ahead,
+    /// The service has seen them: as many messages come as there are.
+    Again,
+    /// One message comes, or nothing: most of them are of a message that was not complete, and is looked at once only.
+    AtOne,
+}
+
 impl<S: Service> HostOf<S> {
     pub(crate) fn new(service: S, defaults: Timeouts) -> Self {
         let codec = service.codec();
@@ -199,15 +210,16 @@ impl<S: Service> HostOf<S> {
 
     /// Decodes and delivers as many messages as `input` holds, or until decoding has to stop.
     #[inline]
-    fn decode(&mut self, core: &mut Core, token: Token, session: u32, input: &mut [u8], one: bool) -> Progress {
+    fn decode(&mut self, core: &mut Core, token: Token, session: u32, input: &mut [u8], look: Look) -> Progress {
         let Some(Entry { session, state }) = self.sessions.get_mut(session) else {
             return Progress { consumed: input.len(), need: 0 };
         };
         let (service, codec) = (&mut self.service, &self.codec);
+        let one = look == Look::AtOne;
         let (mut consumed, mut messages) = (0, 0);
         core.halt = false;
         let decoded = catch_unwind(AssertUnwindSafe(|| -> Result<usize, DecodeError> {
-            if S::LOOKS_AHEAD {
+            if S::LOOKS_AHEAD && look == Look::Ahead {
                 service.ahead(session, input);
                 service.fetch();
             }
@@ -278,25 +290,20 @@ impl<S: Service> HostOf<S> {
         };
         let (mut used, mut step) = (0, FIRST_TOP_UP);
         while used < chunk.len() {
-            let held = carry.bytes.len();
-            let wanted = carry.need.saturating_sub(held).max(1);
-            // A need that is one byte away is a codec that does not know: give it more, in growing steps.
-            let wanted = if wanted == 1 { step } else { wanted };
-            // Some codecs need many small steps for one message, each of a known size.
+            // A codec may not know how many bytes it needs, and may need many small pieces for one message: give it more
+            // than it asks for, in growing steps.
+            let wanted = carry.need.saturating_sub(carry.len()).max(step);
             step = step.saturating_mul(2);
             let taken = wanted.min(chunk.len() - used);
-            if carry.need > carry.bytes.capacity() {
-                carry.bytes.reserve_exact(carry.need - held);
-            }
-            carry.bytes.extend_from_slice(&chunk[used..used + taken]);
+            carry.append(&chunk[used..used + taken]);
             used += taken;
-            if carry.bytes.len() < carry.need {
+            if carry.len() < carry.need {
                 break;
             }
-            let progress = self.decode(core, token, session, &mut carry.bytes, true);
+            let progress = self.decode(core, token, session, &mut carry, Look::AtOne);
             if progress.consumed > 0 {
                 // What is left over came from this chunk: it is decoded there.
-                used -= carry.bytes.len().saturating_sub(progress.consumed).min(taken);
+                used -= carry.len().saturating_sub(progress.consumed).min(taken);
                 core.pools.return_carry(carry);
                 return used;
             }
@@ -400,7 +407,7 @@ impl<S: Service> Host for HostOf<S> {
         if core.slab.get(token).is_some_and(|connection| connection.is_halted()) {
             return core.hold(token, rest, 0);
         }
-        let Progress { consumed, need } = self.decode(core, token, session, rest, false);
+        let Progress { consumed, need } = self.decode(core, token, session, rest, Look::Ahead);
         if consumed < rest.len() {
             core.hold(token, &rest[consumed..], need);
         }
@@ -412,12 +419,17 @@ impl<S: Service> Host for HostOf<S> {
         let Some(mut carry) = connection.carry.take() else { return };
         let (mut consumed, mut need, mut window) = (0, 0, WINDOW_BYTES);
         core.halt = false;
-        while consumed < carry.bytes.len() && !core.halt {
-            let end = carry.bytes.len().min(consumed + window);
-            let progress = self.decode(core, token, session, &mut carry.bytes[consumed..end], false);
+        while consumed < carry.len() && !core.halt {
+            let end = carry.len().min(consumed + window);
+            // Where decoding stops often, the same bytes are here again and again.
+            let look = if carry.shown <= consumed { Look::Ahead } else { Look::Again };
+            if look == Look::Ahead {
+                carry.shown = end;
+            }
+            let progress = self.decode(core, token, session, &mut carry[consumed..end], look);
             consumed += progress.consumed;
             need = progress.need;
-            if progress.need > carry.bytes.len() - consumed {
+            if progress.need > carry.len() - consumed {
                 break;
             }
             let wider = if progress.consumed == 0 { 2 * window } else { WINDOW_BYTES };
@@ -426,10 +438,10 @@ impl<S: Service> Host for HostOf<S> {
         if core.halt {
             need = 0;
         }
-        if consumed >= carry.bytes.len() {
+        if consumed >= carry.len() {
             return core.pools.return_carry(carry);
         }
-        carry.bytes.drain(..consumed);
+        carry.consume(consumed);
         carry.need = need;
         match core.slab.get_mut(token) {
             Some(connection) => connection.carry = Some(carry),
@@ -444,7 +456,7 @@ impl<S: Service> Host for HostOf<S> {
             if let Some(Entry { session, state }) = self.sessions.get_mut(index) {
                 let (service, codec) = (&mut self.service, &self.codec);
                 guard(core, token, |core| {
-                    if let Ok(Some(message)) = codec.finish(state, &mut carry.bytes) {
+                    if let Ok(Some(message)) = codec.finish(state, &mut carry) {
                         core.tally(core.slab.get(token).map_or(0, |connection| connection.service)).messages_in.add(1);
                         service.message(session, message, &mut Context { core, codec, state, token });
                     }

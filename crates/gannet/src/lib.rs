@@ -46,6 +46,7 @@ mod acceptor;
 mod address;
 #[allow(unsafe_code)] // Chunks are the driver's memory.
 mod buffer;
+mod carry;
 mod connection;
 mod context;
 mod core;

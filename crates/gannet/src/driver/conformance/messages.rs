@@ -1,5 +1,7 @@
 //! Messages: whole, whatever the network did to them.
 
+use std::time::Duration;
+
 use super::on_every_driver;
 use super::rig::{Ending, Rig, Setup};
 use super::script::{Echo, Log, Script, SharedLog, WebSocketEcho, frames, lines, raw};
@@ -261,7 +263,71 @@ fn a_line_that_comes_whole_was_seen_ahead<N: Net>(net: N) {
     rig.finish();
 }
 
+/// Counts the bytes that it is shown ahead, and answers every line with their number. Where it pauses, it takes one line
+/// at a time.
+struct Counting {
+    shown: usize,
+    pauses: bool,
+}
+
+impl Service for Counting {
+    type Codec = Lines;
+    type Session = ();
+
+    const LOOKS_AHEAD: bool = true;
+
+    fn codec(&self) -> Lines {
+        lines().limit(2 << 20)
+    }
+
+    fn ahead(&mut self, (): &(), received: &[u8]) {
+        self.shown += received.len();
+    }
+
+    fn message(&mut self, (): &mut (), _: &[u8], cx: &mut Context<'_, Self>) {
+        cx.send([self.shown.to_string().as_bytes()]);
+        if self.pauses {
+            cx.pause();
+            cx.set_timer(Duration::ZERO);
+        }
+    }
+
+    fn timer(&mut self, (): &mut (), cx: &mut Context<'_, Self>) {
+        cx.resume();
+    }
+}
+
+fn a_message_in_many_pieces_is_shown_ahead_once<N: Net>(net: N) {
+    let mut rig = serve(net, Counting { shown: 0, pauses: false });
+    let mut client = rig.connect();
+    let sent = [vec![b'x'; 1 << 20], vec![b'\n']].concat();
+    for piece in sent.chunks(10_000) {
+        rig.write(&mut client, piece);
+        rig.turn();
+    }
+    let shown: usize = rig.line(&mut client).parse().expect("a number");
+    assert!(shown <= 2 * sent.len(), "{shown} bytes were shown of {}", sent.len());
+    drop(client);
+    rig.finish();
+}
+
+fn messages_that_are_taken_one_by_one_are_shown_ahead_a_few_times_at_most<N: Net>(net: N) {
+    let mut rig = serve(net, Counting { shown: 0, pauses: true });
+    let mut client = rig.connect();
+    let sent = b"0123456789abcde\n".repeat(500);
+    rig.write(&mut client, &sent);
+    let mut shown = 0;
+    for _ in 0..500 {
+        shown = rig.line(&mut client).parse().expect("a number");
+    }
+    assert!(shown <= 4 * sent.len(), "{shown} bytes were shown of {}", sent.len());
+    drop(client);
+    rig.finish();
+}
+
 on_every_driver!(
+    a_message_in_many_pieces_is_shown_ahead_once,
+    messages_that_are_taken_one_by_one_are_shown_ahead_a_few_times_at_most,
     what_is_looked_at_ahead_is_fetched_before_its_message_comes,
     a_line_that_comes_whole_was_seen_ahead,
     every_byte_comes_back_in_order,
