@@ -46,7 +46,10 @@ pub mod length_prefixed;
 mod lines;
 mod raw;
 pub mod resp;
+mod search;
 mod sink;
+#[cfg(test)]
+mod work;
 pub mod ws;
 
 pub use codec::{Codec, Decoded};

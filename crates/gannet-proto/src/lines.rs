@@ -2,6 +2,7 @@
 
 use memchr::memchr;
 
+use crate::search::find;
 use crate::{Codec, DecodeError, Decoded, EncodeError, Sink};
 
 /// A message is a line, without the `\n` or `\r\n` that ends it.
@@ -75,7 +76,7 @@ impl Codec for Lines {
         let input: &'a [u8] = input;
         let unscanned = input.get(state.scanned..).unwrap_or_default();
 
-        if let Some(offset) = memchr(b'\n', unscanned) {
+        if let Some(offset) = find(b'\n', unscanned) {
             let end = state.scanned + offset;
             state.scanned = 0;
             let message = without_return(&input[..end]);

@@ -1,10 +1,9 @@
 //! Bodies in chunks, which are joined in place (RFC 9112 §7.1).
 
-use memchr::memchr;
-
 use super::Error;
 use super::grammar::is_token_byte;
 use super::head::{MOST_HEADERS, end_of_fields};
+use crate::search::find;
 
 /// The longest line with a chunk's size that is accepted, in bytes with its extensions and its ending. Sizes take 18
 /// at most, and hardly anybody sends extensions.
@@ -69,11 +68,13 @@ impl Chunks {
                 return Ok(Joined::Partial(at + LAST_CHUNK));
             }
             let window = input.len().min(at + LONGEST_LINE);
-            let Some(offset) = memchr(b'\n', &input[at..window]) else {
+            let from = (*searched as usize).clamp(at, window);
+            let Some(offset) = find(b'\n', &input[from..window]) else {
+                *searched = window as u32;
                 let too_long = window == at + LONGEST_LINE;
                 return if too_long { Err(Error::Chunk) } else { Ok(Joined::Partial(window + 1)) };
             };
-            let data = at + offset + 1;
+            let data = from + offset + 1;
             let line = input[at..data].strip_suffix(b"\r\n").ok_or(Error::LineEnd)?;
             let size = size_of_chunk(line).ok_or(Error::Chunk)?;
             if size > (limit - self.end as usize) as u64 {
@@ -95,6 +96,8 @@ impl Chunks {
             if input[end..end + 2] != *b"\r\n" {
                 return Err(Error::Chunk);
             }
+            #[cfg(test)]
+            crate::work::looked_at(size as usize);
             input.copy_within(data..end, self.end as usize);
             self.end += size as u32;
             self.at = end as u32 + 2;
@@ -117,6 +120,8 @@ fn check_trailer(bytes: &[u8], limit: usize) -> Result<(), Error> {
     if bytes.len() == 2 {
         return Ok(());
     }
+    #[cfg(test)]
+    crate::work::looked_at(bytes.len());
     let mut fields = [httparse::EMPTY_HEADER; MOST_HEADERS];
     match httparse::parse_headers(bytes, &mut fields[..limit]) {
         Ok(httparse::Status::Complete((end, _))) if end == bytes.len() => Ok(()),
@@ -129,6 +134,8 @@ fn check_trailer(bytes: &[u8], limit: usize) -> Result<(), Error> {
 /// line is malformed.
 #[inline]
 fn size_of_chunk(line: &[u8]) -> Option<u64> {
+    #[cfg(test)]
+    crate::work::looked_at(line.len());
     let mut size: u64 = 0;
     for (at, &byte) in line.iter().enumerate() {
         let digit = match byte {

@@ -3,9 +3,9 @@
 use std::mem::MaybeUninit;
 
 use httparse::Status;
-use memchr::memchr;
 
 use super::{Error, Method, Version, grammar, request};
+use crate::search::find;
 
 /// The most header fields that can be accepted: so many are parsed on the stack.
 pub(super) const MOST_HEADERS: usize = 128;
@@ -39,6 +39,8 @@ impl<'a> Head<'a> {
     /// Parses `bytes`, whose only empty line is at their end, and all of whose lines end in `\r\n`.
     #[inline]
     pub(super) fn parse(bytes: &'a [u8], max_headers: usize) -> Result<Self, Error> {
+        #[cfg(test)]
+        crate::work::looked_at(bytes.len());
         let mut storage = [const { MaybeUninit::uninit() }; MOST_HEADERS];
         let mut parsed = httparse::Request::new(&mut []);
         let storage = &mut storage[..max_headers.min(MOST_HEADERS)];
@@ -100,7 +102,7 @@ pub(super) fn end_of_fields(
 ) -> Result<Option<usize>, Error> {
     let window = input.len().min(start + limit);
     let mut from = (*searched as usize).min(window);
-    while let Some(offset) = memchr(b'\n', &input[from..window]) {
+    while let Some(offset) = find(b'\n', &input[from..window]) {
         let end = from + offset;
         if input[end - 1] != b'\r' {
             return Err(Error::LineEnd);

@@ -1,10 +1,9 @@
 //! The server's side: requests as clients send them.
 
-use memchr::memchr;
-
 use super::chunked::{self, Chunks, Joined, Limits};
 use super::head::{self, Framing, Head, MOST_HEADERS};
 use super::{Error, Request, grammar};
+use crate::search::find;
 use crate::{Codec, DecodeError, Decoded, EncodeError, Raw, Sink};
 
 /// Decodes requests with their bodies (RFC 9112).
@@ -109,7 +108,7 @@ impl Requests {
             let limit = self.max_request_line.min(self.max_head) as usize;
             let window = input.len().min(start + limit + 2);
             let searched = (state.searched as usize).clamp(start, window);
-            let Some(offset) = memchr(b'\n', &input[searched..window]) else {
+            let Some(offset) = find(b'\n', &input[searched..window]) else {
                 if window == start + limit + 2 {
                     return Err(Error::RequestLineTooLong { limit });
                 }
@@ -208,6 +207,8 @@ impl Codec for Requests {
                 return Ok(Decoded::Message { message: Event::Expect(Request::new(head, &[])), consumed: start });
             }
             state.phase = self.body_phase(head.framing, start)?;
+            // The body counts from its own beginning.
+            state.searched = 0;
             parsed = Some(head);
         }
 

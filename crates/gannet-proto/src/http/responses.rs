@@ -135,6 +135,8 @@ impl Codec for Responses {
             };
             let head = Head::parse(&input[..end])?;
             state.phase = self.body_phase(&head, end)?;
+            // The body counts from its own beginning.
+            state.searched = 0;
             parsed = Some(head);
         }
 
@@ -255,6 +257,8 @@ impl Head {
     /// Parses `bytes`, whose only empty line is at their end, and all of whose lines end in `\r\n`.
     #[inline]
     fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        #[cfg(test)]
+        crate::work::looked_at(bytes.len());
         let mut storage = [const { MaybeUninit::uninit() }; MOST_HEADERS];
         let mut parsed = httparse::Response::new(&mut []);
         let config = httparse::ParserConfig::default();

@@ -171,6 +171,8 @@ impl<H: Header> Codec for LengthPrefixed<H> {
     #[inline]
     fn decode<'a>(&self, (): &mut (), input: &'a mut [u8]) -> Result<Decoded<&'a [u8]>, DecodeError> {
         let input: &'a [u8] = input;
+        #[cfg(test)]
+        crate::work::looked_at(H::MAX_SIZE);
         let (length, size) = match H::read(input)? {
             Prefix::Whole { length, size } => (length, size),
             Prefix::Partial { need } => return Ok(Decoded::Partial { need }),

@@ -183,7 +183,7 @@ impl Commands {
                 return Ok(Some(need));
             }
             #[cfg(test)]
-            super::work::looked_at(length);
+            crate::work::looked_at(length);
             found(&bytes[size..size + length]);
             *place = CommandsState { at: need, left: place.left - 1, searched: 0, ..*place };
         }

@@ -1,8 +1,7 @@
 //! Lines, above all those that hold a type and a number, as `$5\r\n`.
 
-use memchr::memchr;
-
 use crate::Sink;
+pub(super) use crate::search::find;
 
 /// The number in the line at the start of `bytes`, and the line's size: one type byte, one to nine digits without a
 /// superfluous zero, `\r`, and whatever is behind it. Nothing where the line is another one or has no end yet.
@@ -11,7 +10,7 @@ pub(super) fn short(bytes: &[u8]) -> Option<(usize, usize)> {
     let mut number = 0;
     for (index, &byte) in bytes.iter().enumerate().take(11).skip(1) {
         #[cfg(test)]
-        super::work::looked_at(1);
+        crate::work::looked_at(1);
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
             let padded = bytes[1] == b'0' && index > 2;
@@ -21,15 +20,6 @@ pub(super) fn short(bytes: &[u8]) -> Option<(usize, usize)> {
         number = number * 10 + usize::from(digit);
     }
     None
-}
-
-/// Where `byte` is first in `bytes`.
-#[inline]
-pub(super) fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
-    let found = memchr(byte, bytes);
-    #[cfg(test)]
-    super::work::looked_at(found.map_or(bytes.len(), |offset| offset + 1));
-    found
 }
 
 /// A decimal number with nothing around it: no `+`, no superfluous zero, and no zero with a sign.

@@ -39,8 +39,6 @@ mod replies;
 mod token;
 mod upcoming;
 mod value;
-#[cfg(test)]
-mod work;
 mod writer;
 
 pub use args::Args;

@@ -26,8 +26,12 @@ impl Assembly {
         if self.is_text {
             self.text.check(fragment)?;
         }
+        #[cfg(test)]
+        crate::work::looked_at(fragment.len());
         let needed = self.bytes.len() + fragment.len();
         if needed > self.bytes.capacity() {
+            #[cfg(test)]
+            crate::work::looked_at(self.bytes.len());
             let capacity = needed.max(self.bytes.capacity().saturating_mul(2)).min(limit);
             self.bytes.reserve_exact(capacity - self.bytes.len());
         }
@@ -57,6 +61,8 @@ impl Assembly {
         if !self.is_text {
             return Ok(Message::Binary(self.bytes.into()));
         }
+        #[cfg(test)]
+        crate::work::looked_at(self.bytes.len());
         // The pieces were checked, but only a second look makes a `String` of them.
         let text = String::from_utf8(self.bytes).map_err(|_| Error::NotUtf8)?;
         Ok(Message::Text(text.into()))

@@ -167,6 +167,8 @@ impl Codec for WebSocket {
         };
 
         let expected = Expected { role: self.role, fragment: state.assembly.is_some(), compression: state.inflates() };
+        #[cfg(test)]
+        crate::work::looked_at(input.len().min(14));
         let header = match Header::parse(input, &expected)? {
             Parsed::Header(header) => header,
             Parsed::Needs(need) => return Ok(Decoded::Partial { need }),
@@ -180,12 +182,16 @@ impl Codec for WebSocket {
         };
         let (front, payload) = frame.split_at_mut(header.size);
         if let (Role::Server, Some(key)) = (self.role, front.last_chunk()) {
+            #[cfg(test)]
+            crate::work::looked_at(payload.len());
             mask::apply(payload, *key);
         }
 
         let payload: &'a [u8] = payload;
         let message = match header.opcode {
             Opcode::Text if header.last && !header.compressed => {
+                #[cfg(test)]
+                crate::work::looked_at(payload.len());
                 Message::Text(simdutf8::basic::from_utf8(payload).map_err(|_| Error::NotUtf8)?.into())
             }
             Opcode::Binary if header.last && !header.compressed => Message::Binary(payload.into()),

@@ -13,6 +13,8 @@ pub(super) struct Utf8 {
 impl Utf8 {
     /// Checks the next piece. Fails as soon as no continuation could make it text.
     pub(super) fn check(&mut self, mut piece: &[u8]) -> Result<(), Error> {
+        #[cfg(test)]
+        crate::work::looked_at(piece.len());
         while self.len > 0 {
             let Some((byte, rest)) = piece.split_first() else { return Ok(()) };
             self.pending[self.len] = *byte;

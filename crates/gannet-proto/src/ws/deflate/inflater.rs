@@ -54,11 +54,15 @@ impl Inflater {
             if out.len() == out.capacity() {
                 // One byte more than the limit shows that a message is over it.
                 let room = out.len().max(packed.len()).max(FIRST_ROOM).min(limit.saturating_add(1) - out.len());
+                #[cfg(test)]
+                crate::work::looked_at(out.len());
                 out.reserve_exact(room);
             }
             let (before, length) = (stream.total_in(), out.len());
             let status = stream.decompress_vec(packed, out, FlushDecompress::Sync).map_err(|_| Error::Damaged)?;
             let taken = (stream.total_in() - before) as usize;
+            #[cfg(test)]
+            crate::work::looked_at(taken + out.len() - length);
             packed = packed.get(taken..).unwrap_or_default();
             if status == Status::StreamEnd {
                 stream.reset(false);
