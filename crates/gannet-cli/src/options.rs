@@ -95,6 +95,13 @@ pub(crate) struct ServeOptions {
     #[arg(long, value_name = "TIME", value_parser = deadline, default_value = "30s", help_heading = "Time")]
     pub(crate) heartbeat: Deadline,
 
+    /// Silence after which the kernel asks a TCP peer whether it is there, as 300s; off is never
+    ///
+    /// It asks three times, a third of that time apart: a peer without power or network is so noticed after twice the time.
+    /// At most 32767s (9h).
+    #[arg(long, value_name = "TIME", env = "GANNET_TCP_KEEPALIVE", value_parser = keepalive, default_value = "300s", help_heading = "Time")]
+    pub(crate) tcp_keepalive: Deadline,
+
     /// How long everything goes on after SIGTERM, but for /readyz, which says 503 so that balancers send no more clients
     #[arg(long, value_name = "TIME", value_parser = deadline, default_value = "off", help_heading = "Time")]
     pub(crate) drain_delay: Deadline,
@@ -234,6 +241,16 @@ fn redis_value(text: &str) -> Result<usize, String> {
     match size(text)? {
         bytes if (1 << 20..=512 << 20).contains(&bytes) => Ok(bytes),
         _ => Err("a value is at least 1MiB and at most 512MiB".to_owned()),
+    }
+}
+
+/// What the kernel takes as the time of TCP keepalive, in whole seconds.
+fn keepalive(text: &str) -> Result<Deadline, String> {
+    match deadline(text)? {
+        Deadline(Some(time)) if !(1..=32_767).contains(&time.as_secs()) => {
+            Err("the time of keepalive is 1s to 32767s, or off".to_owned())
+        }
+        time => Ok(time),
     }
 }
 

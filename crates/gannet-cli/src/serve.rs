@@ -105,6 +105,7 @@ fn engine(
         .pin(options.pin)
         .limits(limits)
         .timeouts(options.timeouts())
+        .keepalive(options.tcp_keepalive.0)
         .drain_delay(options.drain_delay.0.unwrap_or(Duration::ZERO))
         .drain_timeout(options.drain_timeout.0.unwrap_or(Duration::ZERO));
     if let Some(reactors) = options.reactors {

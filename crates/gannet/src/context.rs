@@ -445,6 +445,7 @@ pub struct Connect {
     from: Option<SocketAddr>,
     through: Option<Arc<dyn Filters>>,
     timeout: Duration,
+    keepalive: Option<Option<Duration>>,
 }
 
 impl Connect {
@@ -452,7 +453,7 @@ impl Connect {
     /// [`Address`] of it, which looks a name up and may wait for that.
     #[must_use]
     pub fn to(address: Address) -> Self {
-        Self { to: address, from: None, through: None, timeout: Duration::from_secs(10) }
+        Self { to: address, from: None, through: None, timeout: Duration::from_secs(10), keepalive: None }
     }
 
     /// From this address; with port 0 the system chooses the port when it connects (IP_BIND_ADDRESS_NO_PORT, so that
@@ -477,7 +478,15 @@ impl Connect {
         self
     }
 
+    /// Sets this connection's time for [`Engine::keepalive`](crate::Engine::keepalive); `None` turns keepalive off for it.
+    #[must_use]
+    pub fn keepalive(mut self, after: Option<Duration>) -> Self {
+        self.keepalive = Some(after);
+        self
+    }
+
     pub(crate) fn route(&self) -> Result<(Route, u32), crate::Error> {
+        let keepalive = self.keepalive.map(crate::keepalive::checked).transpose()?;
         let to = match &self.to {
             Address::Tls(_) if self.through.is_none() => {
                 return Err(crate::Error::Address {
@@ -494,7 +503,8 @@ impl Connect {
                 });
             }
         };
-        Ok((Route { to, from: self.from, through: self.through.clone() }, milliseconds(self.timeout)))
+        let route = Route { to, from: self.from, keepalive, through: self.through.clone() };
+        Ok((route, milliseconds(self.timeout)))
     }
 }
 
@@ -505,6 +515,7 @@ impl fmt::Debug for Connect {
             .field("from", &self.from)
             .field("through", &self.through.as_ref().map(|_| "a filter"))
             .field("timeout", &self.timeout)
+            .field("keepalive", &self.keepalive)
             .finish()
     }
 }

@@ -17,7 +17,9 @@ use crate::error::{Error, Result};
 use crate::filter::Filters;
 use crate::handle::Live;
 use crate::host::{HostOf, Outbound};
+use crate::keepalive;
 use crate::limits::{Limits, Timeouts};
+use crate::listen_options::ListenOptions;
 use crate::listener::{ListenSocket, Pace, SocketFile, bind_udp, listen_tcp, listen_unix};
 use crate::mailbox::mailbox;
 use crate::reactor::{Reactor, Served, tick};
@@ -29,6 +31,7 @@ type Factory = Arc<dyn Fn(Timeouts) -> Served + Send + Sync>;
 /// One service of an engine: where it listens, if it does, and how its instances are made.
 struct Entry {
     address: Option<Address>,
+    keepalive: Option<Option<Duration>>,
     factory: Factory,
     /// What stands between its connections and their codec.
     filters: Option<Arc<dyn Filters>>,
@@ -62,6 +65,7 @@ pub struct Engine {
     limits: Limits,
     timeouts: Timeouts,
     balance: Balance,
+    keepalive: Option<Duration>,
     pin: bool,
     drain_delay: Duration,
     drain_timeout: Duration,
@@ -83,6 +87,7 @@ impl Engine {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             balance: Balance::default(),
+            keepalive: keepalive::DEFAULT,
             pin: false,
             drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
@@ -119,6 +124,20 @@ impl Engine {
         self
     }
 
+    /// Sets the silence after which the kernel asks a TCP peer whether it is still there (default 300 s; `None` turns it
+    /// off). It is 1 s to 32,767 s, rounded up to seconds.
+    ///
+    /// The kernel asks three times, a third of that time apart. A peer that lost its power or its network is so noticed
+    /// after twice the time, and its connection closes with [`CloseReason::Io`](crate::CloseReason::Io). This holds for
+    /// accepted and for outbound connections, and costs nothing while they are in use. A peer that is there answers by
+    /// itself: to close one that says nothing, there is [`Timeouts::read_idle`].
+    ///
+    /// TCP_USER_TIMEOUT is not set, because it also ends connections whose peers live and do not read.
+    pub fn keepalive(mut self, after: Option<Duration>) -> Self {
+        self.keepalive = after;
+        self
+    }
+
     /// Pins each reactor to a processor, in turn (Linux; elsewhere it changes nothing).
     pub fn pin(mut self, pin: bool) -> Self {
         self.pin = pin;
@@ -144,17 +163,22 @@ impl Engine {
     /// # Errors
     ///
     /// The address is not one of these. Whether it can be listened on shows when the engine starts.
-    pub fn listen<S: Service>(mut self, url: &str, factory: impl Fn() -> S + Send + Sync + 'static) -> Result<Self> {
-        let address: Address = url.parse()?;
+    pub fn listen<S: Service>(
+        mut self,
+        at: impl Into<ListenOptions>,
+        factory: impl Fn() -> S + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let options = at.into();
+        let address: Address = options.url.parse()?;
         let why = match address {
             Address::Udp(_) => "datagrams have listen_datagrams",
             Address::Tls(_) => "TLS needs a certificate: listen_filtered",
             Address::Tcp(_) | Address::Unix(_) => {
-                self.add(Some(address), None, connections(factory))?;
+                self.add_listener(&options, address, None, connections(factory))?;
                 return Ok(self);
             }
         };
-        Err(Error::Address { url: url.to_owned(), why: why.to_owned() })
+        Err(Error::Address { url: options.url, why: why.to_owned() })
     }
 
     /// Serves connections to an address (`tls://host:port`, `unix:///path`, or `tcp://host:port` for a filter that is not
@@ -166,15 +190,16 @@ impl Engine {
     /// The address is not one of these. Whether it can be listened on shows when the engine starts.
     pub fn listen_filtered<S: Service>(
         mut self,
-        url: &str,
+        at: impl Into<ListenOptions>,
         filters: Arc<dyn Filters>,
         factory: impl Fn() -> S + Send + Sync + 'static,
     ) -> Result<Self> {
-        let address: Address = url.parse()?;
+        let options = at.into();
+        let address: Address = options.url.parse()?;
         if matches!(address, Address::Udp(_)) {
-            return Err(Error::Address { url: url.to_owned(), why: "datagrams have no filter".to_owned() });
+            return Err(Error::Address { url: options.url, why: "datagrams have no filter".to_owned() });
         }
-        self.add(Some(address), Some(filters), connections(factory))?;
+        self.add_listener(&options, address, Some(filters), connections(factory))?;
         Ok(self)
     }
 
@@ -185,14 +210,15 @@ impl Engine {
     /// The address is not a UDP one.
     pub fn listen_datagrams<S: DatagramService>(
         mut self,
-        url: &str,
+        at: impl Into<ListenOptions>,
         factory: impl Fn() -> S + Send + Sync + 'static,
     ) -> Result<Self> {
-        let address: Address = url.parse()?;
+        let options = at.into();
+        let address: Address = options.url.parse()?;
         if !matches!(address, Address::Udp(_)) {
-            return Err(Error::Address { url: url.to_owned(), why: "datagrams come to udp://host:port".to_owned() });
+            return Err(Error::Address { url: options.url, why: "datagrams come to udp://host:port".to_owned() });
         }
-        self.add(Some(address), None, Arc::new(move |_| Served::Datagrams(Box::new(factory()))))?;
+        self.add_listener(&options, address, None, Arc::new(move |_| Served::Datagrams(Box::new(factory()))))?;
         Ok(self)
     }
 
@@ -202,19 +228,26 @@ impl Engine {
     ///
     /// There are 65,535 services already.
     pub fn outbound<S: Service>(&mut self, factory: impl Fn() -> S + Send + Sync + 'static) -> Result<Outbound<S>> {
-        let index = self.add(None, None, connections(factory))?;
+        let factory = connections(factory);
+        let index = self.add(Entry { address: None, keepalive: None, factory, filters: None })?;
         Ok(Outbound { index, service: PhantomData })
     }
 
-    fn add(
+    fn add_listener(
         &mut self,
-        address: Option<Address>,
+        options: &ListenOptions,
+        address: Address,
         filters: Option<Arc<dyn Filters>>,
         factory: Factory,
-    ) -> Result<ListenerId> {
+    ) -> Result<()> {
+        let keepalive = options.keepalive.map(keepalive::checked).transpose()?;
+        self.add(Entry { address: Some(address), keepalive, factory, filters }).map(drop)
+    }
+
+    fn add(&mut self, entry: Entry) -> Result<ListenerId> {
         let index = ListenerId::try_from(self.entries.len())
             .map_err(|_| Error::Setting("an engine has at most 65,536 services".to_owned()))?;
-        self.entries.push(Entry { address, factory, filters });
+        self.entries.push(entry);
         Ok(index)
     }
 
@@ -236,7 +269,8 @@ impl Engine {
     ///
     /// A setting is out of range, the driver cannot be used, an address cannot be listened on, or a reactor cannot
     /// start. Then nothing runs.
-    pub fn start(self) -> Result<Running> {
+    pub fn start(mut self) -> Result<Running> {
+        self.keepalive = keepalive::checked(self.keepalive)?;
         if !(1..=1_024).contains(&self.reactors) {
             return Err(Error::Setting(format!("{} reactors: there may be 1 to 1,024", self.reactors)));
         }
@@ -253,7 +287,9 @@ impl Engine {
             crate::descriptors::make_room(self.limits.connections);
         }
         let mut bound = Bound::new(&self)?;
-        let shared = Arc::new(Shared::new(&self.limits, self.drain_timeout));
+        let mut shared = Shared::new(&self.limits, self.drain_timeout);
+        shared.keepalive = self.keepalive;
+        let shared = Arc::new(shared);
         let remote = Remote::new(shared.clone());
         let services: Vec<_> =
             self.entries.iter().map(|entry| (entry.factory.clone(), entry.filters.clone())).collect();
@@ -360,7 +396,12 @@ impl Bound {
                 None => None,
                 Some(Address::Tcp(bind) | Address::Tls(bind)) => {
                     let spread = engine.balance == Balance::ReusePort || reactors == 1;
-                    let (address, sockets) = listen_tcp(*bind, if spread { reactors } else { 1 }).map_err(failed)?;
+                    let (address, sockets) = listen_tcp(
+                        *bind,
+                        if spread { reactors } else { 1 },
+                        entry.keepalive.unwrap_or(engine.keepalive),
+                    )
+                    .map_err(failed)?;
                     if spread {
                         let sockets = sockets.into_iter().map(|socket| (id, Socket::Listen(socket)));
                         bound.sockets.iter_mut().zip(sockets).for_each(|(list, socket)| list.push(socket));

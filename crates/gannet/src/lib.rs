@@ -30,7 +30,7 @@
 //! | [`Service`] | your logic for one listener, an instance on each reactor; its methods are all that can happen to a connection |
 //! | [`Context`] | what a service can do in a call: send, close, timers, groups, offloaded work, outbound connections |
 //! | [`proto`] | codecs: lines, frames with a length, raw bytes, RESP, HTTP/1.1, WebSocket |
-//! | [`Engine`], [`Running`] | what listens where; what runs, and its end |
+//! | [`Engine`], [`ListenOptions`], [`Running`] | what listens where and how; what runs, and its end |
 //! | [`Limits`], [`Timeouts`] | how far anything may grow, and how long anything may take |
 //! | [`Group`] | connections on any reactors that one message goes to |
 //! | [`Handle`], [`Remote`] | a connection that may be gone; the way to it from any thread |
@@ -63,7 +63,9 @@ mod group;
 mod handle;
 mod histogram;
 mod host;
+mod keepalive;
 mod limits;
+mod listen_options;
 mod listener;
 mod mailbox;
 mod offload;
@@ -96,5 +98,6 @@ pub use crate::handle::{Handle, SendError};
 pub use crate::histogram::{Histogram, HistogramCounter};
 pub use crate::host::Outbound;
 pub use crate::limits::{Limits, Overflow, Timeouts};
+pub use crate::listen_options::ListenOptions;
 pub use crate::remote::{ConnectError, Remote};
 pub use crate::service::{DatagramService, Drain, Heartbeat, Idle, Message, Notice, Refused, Service};

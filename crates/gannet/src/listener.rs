@@ -11,6 +11,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::address::{Peer, Target};
 use crate::driver::Route;
+use crate::keepalive;
 use crate::wheel::Tick;
 
 /// Connections the kernel may hold for us before they are accepted. It takes the lower of this and its own limit
@@ -78,12 +79,17 @@ fn shared(address: SocketAddr, kind: Type, protocol: Protocol, count: usize) -> 
 }
 
 /// Listens on a TCP address, with `count` sockets; says the address, which has a port even where 0 was asked for.
-pub(crate) fn listen_tcp(address: SocketAddr, count: usize) -> io::Result<(SocketAddr, Vec<ListenSocket>)> {
+pub(crate) fn listen_tcp(
+    address: SocketAddr,
+    count: usize,
+    keepalive: Option<Duration>,
+) -> io::Result<(SocketAddr, Vec<ListenSocket>)> {
     let sockets = shared(address, Type::STREAM, Protocol::TCP, count)?;
     let mut listening = Vec::with_capacity(count);
     for socket in sockets {
-        // Accepted sockets inherit it, which spares a system call for each of them, and direct descriptors take none.
+        // Accepted sockets inherit both, which spares system calls for each of them, and direct descriptors take none.
         socket.set_tcp_nodelay(true)?;
+        keepalive::set(&socket, keepalive)?;
         socket.listen(BACKLOG)?;
         listening.push(std::net::TcpListener::from(socket));
     }
@@ -146,6 +152,7 @@ pub(crate) fn open_outbound(route: &Route) -> io::Result<(Socket, SockAddr)> {
     socket.set_nonblocking(true)?;
     if domain != Domain::UNIX {
         socket.set_tcp_nodelay(true)?;
+        keepalive::set(&socket, route.keepalive.flatten())?;
     }
     if let Some(from) = route.from.filter(|_| domain != Domain::UNIX) {
         #[cfg(target_os = "linux")]
@@ -251,8 +258,8 @@ mod tests {
 
     #[test]
     fn an_address_that_another_process_shares_is_in_use() {
-        let (address, _first) = listen_tcp("127.0.0.1:0".parse().expect("an address"), 2).expect("a free port");
-        let error = listen_tcp(address, 2).err().expect("taken");
+        let (address, _first) = listen_tcp("127.0.0.1:0".parse().expect("an address"), 2, None).expect("a free port");
+        let error = listen_tcp(address, 2, None).err().expect("taken");
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 }

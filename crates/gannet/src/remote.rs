@@ -74,6 +74,8 @@ pub(crate) struct Shared {
     /// Set once, when the engine shall shut down. Every reactor looks at it in each turn.
     pub(crate) draining: AtomicBool,
     pub(crate) drain_timeout: Duration,
+    /// Of outbound connections that ask for nothing else.
+    pub(crate) keepalive: Option<Duration>,
     /// Wakes the acceptor, where there is one.
     pub(crate) acceptor: OnceLock<Arc<dyn Wake>>,
     pub(crate) acceptor_counters: OnceLock<Arc<ReactorCounters>>,
@@ -92,6 +94,7 @@ impl Shared {
             stopping: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             drain_timeout,
+            keepalive: None,
             acceptor: OnceLock::new(),
             acceptor_counters: OnceLock::new(),
         }

@@ -77,6 +77,8 @@ pub(crate) enum Event<I> {
 pub(crate) struct Route {
     pub(crate) to: crate::address::Target,
     pub(crate) from: Option<SocketAddr>,
+    /// Silence after which the kernel asks its peer whether it is there; the engine's own where none is given.
+    pub(crate) keepalive: Option<Option<Duration>>,
     /// What makes its filter; not the driver's concern.
     pub(crate) through: Option<Arc<dyn Filters>>,
 }

@@ -143,7 +143,9 @@ impl<D: Driver> Reactor<D> {
     }
 
     /// Begins an outbound connection.
-    fn dial(&mut self, service: u16, route: &Route, timeout_ms: u32, session: MakeSessionHere) {
+    fn dial(&mut self, service: u16, mut route: Route, timeout_ms: u32, session: MakeSessionHere) {
+        route.keepalive.get_or_insert(self.core.shared.keepalive);
+        let route = &route;
         let peer = match route.to {
             crate::address::Target::Tcp(address) => address.into(),
             crate::address::Target::Unix(_) => Peer::UNIX,
@@ -296,7 +298,7 @@ impl<D: Driver> Reactor<D> {
                         }
                     }
                     Deferred::Dial { service, route, timeout_ms, session } => {
-                        self.dial(service, &route, timeout_ms, session);
+                        self.dial(service, route, timeout_ms, session);
                     }
                 }
             }

@@ -55,7 +55,7 @@ impl<D: Driver> Net for Sockets<D> {
     }
 
     fn listen(&mut self, driver: &mut D, listener: ListenerId) {
-        let (address, mut sockets) = listen_tcp(loopback(), 1).expect("a free port");
+        let (address, mut sockets) = listen_tcp(loopback(), 1, None).expect("a free port");
         driver.listen(listener, sockets.remove(0)).expect("the driver listens");
         self.listening.insert(listener, address);
     }
