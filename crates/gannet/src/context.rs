@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -252,6 +253,7 @@ impl<S: Service> Context<'_, S> {
             && let Some(carry) = &mut connection.carry
         {
             carry.need = 0;
+            connection.flags.clear(Flags::HALF_CLOSED);
             self.core.mark(self.token);
         }
     }
@@ -332,27 +334,48 @@ impl<S: Service> Context<'_, S> {
     }
 
     /// Runs long work on the engine's offload pool, and `done` with its result back on this reactor, for this
-    /// connection. Where the connection is gone by then, the result is dropped.
+    /// connection. Where the connection is gone by then, the result is dropped. Where `work` panics, the connection is
+    /// closed with [`CloseReason::Panicked`].
     ///
     /// # Errors
     ///
-    /// As many jobs wait or run as [`Limits::offloads`](crate::Limits) allows; nothing was started.
+    /// As many jobs wait or run as [`Limits::offloads`](crate::Limits) allows, or 65,535 of this connection; nothing
+    /// was started.
     pub fn offload<T, W, D>(&mut self, work: W, done: D) -> Result<(), OffloadFull>
     where
         T: Send + 'static,
         W: FnOnce() -> T + Send + 'static,
         D: FnOnce(&mut S, &mut S::Session, T, &mut Context<'_, S>) + Send + 'static,
     {
+        let pending = self.core.slab.get(self.token).map_or(0, |connection| connection.offloads_pending);
+        if pending == u16::MAX {
+            return Err(OffloadFull);
+        }
         let (remote, handle) = (self.remote(), self.handle());
         self.core.shared.offload.run(move || {
-            let result = work();
+            let result = catch_unwind(AssertUnwindSafe(work));
             let run = Box::new(move |host: &mut dyn Host, core: &mut Core, token: Token| {
-                if let Some(host) = host.as_any_mut().downcast_mut::<HostOf<S>>() {
-                    host.with_session(core, token, |service, session, cx| done(service, session, result, cx));
+                if let Some(connection) = core.slab.get_mut(token) {
+                    connection.offloads_pending -= 1;
+                }
+                match result {
+                    Ok(result) => {
+                        if let Some(host) = host.as_any_mut().downcast_mut::<HostOf<S>>() {
+                            host.with_session(core, token, |service, session, cx| done(service, session, result, cx));
+                        }
+                    }
+                    Err(_) => {
+                        tracing::error!("an offloaded job panicked; its connection is closed");
+                        core.ask_close(token, Flags::CLOSE, CloseReason::Panicked);
+                    }
                 }
             });
             remote.deliver(handle, Letter::Run { place: handle.place(), run });
-        })
+        })?;
+        if let Some(connection) = self.core.slab.get_mut(self.token) {
+            connection.offloads_pending += 1;
+        }
+        Ok(())
     }
 
     /// Opens a connection from this reactor. `session` becomes its session; the outbound service's `connected` or
