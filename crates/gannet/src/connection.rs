@@ -139,7 +139,7 @@ impl State {
 
 /// What is true of a connection, a bit each.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Flags(u16);
+pub(crate) struct Flags(u32);
 
 impl Flags {
     /// On the reactor's list of connections to settle.
@@ -174,6 +174,10 @@ impl Flags {
     pub(crate) const PEER_COUNTED: Self = Self(1 << 14);
     /// To be ended by a reset.
     pub(crate) const RESET: Self = Self(1 << 15);
+    /// All that came before the peer's end of stream was handed to the service.
+    pub(crate) const HALF_CLOSED: Self = Self(1 << 16);
+    /// The driver watches whether it breaks, since nothing is received for it any more.
+    pub(crate) const WATCHED: Self = Self(1 << 17);
 
     #[inline]
     pub(crate) fn has(self, any: Self) -> bool {

@@ -253,6 +253,7 @@ impl<S: Service> Context<'_, S> {
             && let Some(carry) = &mut connection.carry
         {
             carry.need = 0;
+            connection.flags.clear(Flags::HALF_CLOSED);
             self.core.mark(self.token);
         }
     }

@@ -17,7 +17,7 @@ use crate::context::Context;
 use crate::core::{Core, SendStatus};
 use crate::driver::Token;
 use crate::limits::Timeouts;
-use crate::service::{Drain, Heartbeat, Idle, Service};
+use crate::service::{Drain, HalfClose, Heartbeat, Idle, Service};
 use crate::slab::Slab;
 
 /// Bytes that a carry is topped up with at first where the codec does not know how many it needs.
@@ -62,8 +62,11 @@ pub(crate) trait Host {
     fn input(&mut self, core: &mut Core, token: Token, chunk: &mut [u8]);
     /// Decoding may go on with what waits in the carry.
     fn resume(&mut self, core: &mut Core, token: Token);
-    /// The peer ended its stream, and everything before was decoded.
-    fn end(&mut self, core: &mut Core, token: Token);
+    /// The peer ended its stream, and everything before was decoded: delivers what the codec makes of the rest. Says
+    /// whether there was a message.
+    fn finish(&mut self, core: &mut Core, token: Token) -> bool;
+    /// Nothing more will come from the peer: asks whether the connection closes.
+    fn half_closed(&mut self, core: &mut Core, token: Token) -> HalfClose;
     /// A message from another thread.
     fn send(&mut self, core: &mut Core, token: Token, payload: Bytes) -> SendStatus;
     fn idle(&mut self, core: &mut Core, token: Token, idle: Idle);
@@ -449,22 +452,34 @@ impl<S: Service> Host for HostOf<S> {
         }
     }
 
-    fn end(&mut self, core: &mut Core, token: Token) {
-        let Some(connection) = core.slab.get_mut(token) else { return };
-        let index = connection.session;
-        if let Some(mut carry) = connection.carry.take() {
-            if let Some(Entry { session, state }) = self.sessions.get_mut(index) {
-                let (service, codec) = (&mut self.service, &self.codec);
-                guard(core, token, |core| {
-                    if let Ok(Some(message)) = codec.finish(state, &mut carry) {
-                        core.tally(core.slab.get(token).map_or(0, |connection| connection.service)).messages_in.add(1);
-                        service.message(session, message, &mut Context { core, codec, state, token });
-                    }
-                });
-            }
+    fn finish(&mut self, core: &mut Core, token: Token) -> bool {
+        let Some(connection) = core.slab.get_mut(token) else { return false };
+        let (index, service_index) = (connection.session, connection.service);
+        let Some(mut carry) = connection.carry.take() else { return false };
+        let Some(Entry { session, state }) = self.sessions.get_mut(index) else {
             core.pools.return_carry(carry);
+            return false;
+        };
+        let (service, codec) = (&mut self.service, &self.codec);
+        let finished = guard(core, token, |core| match codec.finish(state, &mut carry) {
+            Ok(Some(message)) => {
+                core.tally(service_index).messages_in.add(1);
+                service.message(session, message, &mut Context { core, codec, state, token });
+                true
+            }
+            Ok(None) | Err(_) => false,
+        });
+        // What is no message now may be one when the service lets the codec look again.
+        match core.slab.get_mut(token).filter(|_| finished == Some(false)) {
+            Some(connection) => connection.carry = Some(carry),
+            None => core.pools.return_carry(carry),
         }
-        core.ask_close(token, Flags::CLOSE_FLUSHED, CloseReason::Peer);
+        finished == Some(true)
+    }
+
+    fn half_closed(&mut self, core: &mut Core, token: Token) -> HalfClose {
+        self.with_session(core, token, |service, session, cx| service.half_closed(session, cx))
+            .unwrap_or(HalfClose::Close)
     }
 
     fn send(&mut self, core: &mut Core, token: Token, payload: Bytes) -> SendStatus {

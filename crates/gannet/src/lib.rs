@@ -100,4 +100,4 @@ pub use crate::host::Outbound;
 pub use crate::limits::{Limits, Overflow, Timeouts};
 pub use crate::listen_options::ListenOptions;
 pub use crate::remote::{ConnectError, Remote};
-pub use crate::service::{DatagramService, Drain, Heartbeat, Idle, Message, Notice, Refused, Service};
+pub use crate::service::{DatagramService, Drain, HalfClose, Heartbeat, Idle, Message, Notice, Refused, Service};

@@ -120,6 +120,10 @@ pub struct Timeouts {
     pub slow_write: Option<Duration>,
     /// Time for the peer to end its side after we ended ours (default 2 s).
     pub linger: Duration,
+    /// Time for which a connection whose peer half-closed it may wait for replies, counted from the half-close or from
+    /// the last bytes that left, whichever is later (default 30 s). Then it closes with
+    /// [`CloseReason::Peer`](crate::CloseReason::Peer); see [half-close](crate::Service#half-close).
+    pub half_close: Duration,
 }
 
 impl Default for Timeouts {
@@ -133,6 +137,7 @@ impl Default for Timeouts {
             handshake: Duration::from_secs(10),
             slow_write: Some(Duration::from_secs(30)),
             linger: Duration::from_secs(2),
+            half_close: Duration::from_secs(30),
         }
     }
 }

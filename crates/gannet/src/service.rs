@@ -17,6 +17,21 @@ pub type Message<'a, S> = <<S as Service>::Codec as Codec>::Message<'a>;
 /// No method may block: a reactor serves all its connections on one thread. Long work goes to
 /// [`Context::offload`]. A panic closes the connection it happened for, with [`CloseReason::Panicked`]; the instance
 /// lives on, so leave it fit for use.
+///
+/// # Half-close
+///
+/// A peer may end its sending side and go on reading, as `nc -N` does. Its messages are delivered first, an unfinished
+/// last one through [`Codec::finish`]. Then the engine calls [`Service::half_closed`], and by default the connection closes
+/// when the replies of all jobs of [`Context::offload`] were sent. A paused connection waits for [`Context::resume`]
+/// before that.
+///
+/// The engine does not know of replies that come from a notice, a timer or another connection. A service that owes such
+/// replies counts them in its session, and answers [`HalfClose::KeepOpen`] until the last one was sent. It may keep the
+/// connection open for other reasons as well, for example to go on with a stream of events.
+///
+/// [`Timeouts::half_close`] bounds all of this: the connection closes when nothing was sent for so long. While it is
+/// half-closed, `read_idle` and heartbeats do not count, because the peer cannot send. A peer that is gone is noticed when it
+/// resets the connection, which its kernel does at the latest when something is sent to it.
 pub trait Service: Sized + 'static {
     /// Turns received bytes into messages, and messages into bytes.
     type Codec: Codec;
@@ -106,6 +121,14 @@ pub trait Service: Sized + 'static {
         let _ = (session, cx);
     }
 
+    /// The peer ended its sending side, and all its messages were delivered: says whether the connection closes. It is
+    /// called again whenever something has happened to the connection, until it closes; see
+    /// [half-close](Self#half-close).
+    fn half_closed(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) -> HalfClose {
+        let _ = (session, cx);
+        HalfClose::Close
+    }
+
     /// The engine shuts down: say good-bye. By default the connection closes as soon as everything was sent.
     fn drain(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) -> Drain {
         let _ = (session, cx);
@@ -147,6 +170,15 @@ pub enum Heartbeat {
     /// This service has none. It is not asked again for this connection until
     /// [`Context::begin_heartbeat`].
     None,
+}
+
+/// What a connection does whose peer ended its sending side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HalfClose {
+    /// It closes when the replies of its offloaded jobs were sent.
+    Close,
+    /// It stays open to send, for at most [`Timeouts::half_close`] without anything sent.
+    KeepOpen,
 }
 
 /// What a connection does when the engine shuts down.

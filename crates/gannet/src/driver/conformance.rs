@@ -10,6 +10,7 @@ mod faulty_filters;
 mod filtered_pressure;
 mod filters;
 mod groups;
+mod half_close;
 mod handles;
 mod handshakes_in_line;
 mod limits;

@@ -132,6 +132,10 @@ pub(crate) trait Driver {
     /// Turns receiving on or off. Some chunks may still come in after it was turned off.
     fn receive(&mut self, token: Token, on: bool);
 
+    /// Has an [`Event::Failed`] report that a connection is broken, although nothing is received for it any more: for one
+    /// that goes on to send when its peer has ended its stream.
+    fn watch(&mut self, token: Token);
+
     /// Sends from the front of a non-empty outbox.
     fn send(&mut self, token: Token, outbox: &Outbox) -> Sent;
 

@@ -54,6 +54,8 @@ const READABLE: u8 = 1;
 const WRITABLE: u8 = 1 << 1;
 /// The peer's end of stream is in the kernel's buffer: read until it shows.
 const ENDING: u8 = 1 << 2;
+/// The connection is broken, or both its directions have ended.
+const BROKEN: u8 = 1 << 3;
 
 /// Something to look at.
 #[derive(Clone, Copy)]
@@ -75,6 +77,9 @@ struct Entry {
     /// The reactor waits for an `Event::Sent`.
     waiting: bool,
     connecting: bool,
+    broken: bool,
+    /// The reactor wants to know whether it is broken.
+    watched: bool,
 }
 
 struct Listener {
@@ -157,6 +162,7 @@ impl PollDriver {
         let socket = entry.socket.as_ref()?;
         entry.readable |= ready.bits & READABLE != 0;
         entry.ending |= ready.bits & ENDING != 0;
+        entry.broken |= ready.bits & BROKEN != 0;
         if ready.bits & WRITABLE != 0 {
             self.ready[self.cursor].bits &= !WRITABLE;
             if entry.connecting {
@@ -174,6 +180,15 @@ impl PollDriver {
                     return Some(Event::Sent { token, result: Ok(0) });
                 }
             }
+        }
+        if entry.broken && entry.watched && !entry.receiving {
+            entry.watched = false;
+            self.cursor += 1;
+            let error = match rustix::net::sockopt::socket_error(socket) {
+                Ok(Err(error)) | Err(error) => error.into(),
+                Ok(Ok(())) => io::ErrorKind::BrokenPipe.into(),
+            };
+            return Some(Event::Failed { token, error });
         }
         if !entry.readable || !entry.receiving || entry.connecting {
             self.cursor += 1;
@@ -356,6 +371,15 @@ impl Driver for PollDriver {
         }
     }
 
+    fn watch(&mut self, token: Token) {
+        if let Some(entry) = self.entries.get_mut(token) {
+            entry.watched = true;
+            if entry.broken {
+                self.look_again(token as usize, BROKEN);
+            }
+        }
+    }
+
     #[inline]
     fn send(&mut self, token: Token, outbox: &Outbox) -> Sent {
         let Some(entry) = self.entries.get_mut(token) else {
@@ -436,6 +460,9 @@ impl Driver for PollDriver {
             }
             if event.is_read_closed() {
                 bits |= ENDING | READABLE;
+            }
+            if event.is_error() || event.is_write_closed() {
+                bits |= BROKEN;
             }
             self.ready.push(Ready { name: event.token().0, bits, visits: 0 });
         }

@@ -201,6 +201,14 @@ impl Driver for SimDriver {
         }
     }
 
+    fn watch(&mut self, token: Token) {
+        let network = &mut *self.network.borrow_mut();
+        let id = network.open_link(token);
+        assert!(!network.links[id].wanted || network.links[id].over, "a connection is watched for which it receives");
+        network.links[id].watched = true;
+        network.look(id);
+    }
+
     fn send(&mut self, token: Token, outbox: &Outbox) -> Sent {
         assert!(!outbox.is_empty(), "an empty outbox was sent");
         let network = &mut *self.network.borrow_mut();

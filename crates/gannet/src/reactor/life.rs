@@ -13,6 +13,7 @@ use crate::core::{Deferred, MakeSessionHere};
 use crate::counters::Refusal;
 use crate::driver::{Driver, ListenerId, Route, Sent, Token};
 use crate::listener::reset_on_close;
+use crate::service::HalfClose;
 use crate::wheel::Tick;
 
 use super::Reactor;
@@ -381,13 +382,7 @@ impl<D: Driver> Reactor<D> {
                     host.resume(core, token);
                     return true;
                 }
-                if connection.flags.has(Flags::ENDED) {
-                    self.drop_what_was_cut_off(token);
-                    let (host, core) = self.host(service);
-                    host.end(core, token);
-                    return true;
-                }
-                false
+                connection.flags.has(Flags::ENDED) && self.advance_half_closed(token)
             }
             State::Draining => {
                 if connection.outbox_len() > 0 {
@@ -411,6 +406,39 @@ impl<D: Driver> Reactor<D> {
             }
             State::Closed => false,
         }
+    }
+
+    /// Takes an open connection one step on whose peer ended its stream, when all before was decoded.
+    fn advance_half_closed(&mut self, token: Token) -> bool {
+        let Some(connection) = self.core.slab.get_mut(token) else { return false };
+        let service = connection.service;
+        if !connection.flags.has(Flags::HALF_CLOSED) {
+            connection.flags.set(Flags::HALF_CLOSED);
+            self.drop_what_was_cut_off(token);
+            let (host, core) = self.host(service);
+            if host.finish(core, token) {
+                return true;
+            }
+        }
+        let (host, core) = self.host(service);
+        let wish = host.half_closed(core, token);
+        let Some(connection) = core.slab.get_mut(token) else { return false };
+        if connection.flags.has(Flags::CLOSE.or(Flags::CLOSE_FLUSHED)) {
+            return true;
+        }
+        if wish == HalfClose::Close && connection.offloads_pending == 0 {
+            connection.ask_close(Flags::CLOSE_FLUSHED, CloseReason::Peer);
+            return true;
+        }
+        // It goes on to send. Nothing is received any more that would show a peer which is gone.
+        if !connection.flags.has(Flags::WATCHED) {
+            connection.flags.set(Flags::WATCHED);
+            let half_close_ms = self.deadlines[usize::from(service)].half_close_ms;
+            self.set_phase(token, half_close_ms);
+            self.sync_receiving(token);
+            self.driver.watch(token);
+        }
+        false
     }
 
     /// Hands the outbox to the driver; says whether the connection still lives.

@@ -28,6 +28,7 @@ pub(super) struct Deadlines {
     pub(super) handshake_ms: u32,
     pub(super) slow_write_ms: u32,
     pub(super) linger_ms: u32,
+    pub(super) half_close_ms: u32,
 }
 
 impl Deadlines {
@@ -45,6 +46,7 @@ impl Deadlines {
             handshake_ms: ms(Some(timeouts.handshake)),
             slow_write_ms: ms(timeouts.slow_write),
             linger_ms: ms(Some(timeouts.linger)),
+            half_close_ms: ms(Some(timeouts.half_close)),
         }
     }
 
@@ -161,8 +163,11 @@ impl<D: Driver> Reactor<D> {
                     self.connect_failed(token, &error);
                     return self.driver.close(token, true);
                 }
-                State::Open if !connection.flags.has(Flags::SPOKE) => {
+                State::Open if !connection.flags.has(Flags::SPOKE.or(Flags::WATCHED)) => {
                     return self.core.ask_close(token, Flags::CLOSE, CloseReason::OpeningTimeout);
+                }
+                State::Open if connection.flags.has(Flags::WATCHED) => {
+                    return self.half_close_over(token, deadlines);
                 }
                 State::Draining => connection.flags.set(Flags::CLOSE),
                 State::Opening | State::Handshaking => {
@@ -188,11 +193,25 @@ impl<D: Driver> Reactor<D> {
         self.fire_idle(token, service, deadlines);
     }
 
+    /// The time for replies to a peer that ended its stream is over, unless something has left meanwhile.
+    fn half_close_over(&mut self, token: Token, deadlines: Deadlines) {
+        let Some(connection) = self.core.slab.get_mut(token) else { return };
+        let due = connection.last_write.after(deadlines.half_close_ms);
+        if self.core.now.is_before(due) {
+            connection.flags.set(Flags::PHASE);
+            connection.phase_deadline = due;
+        } else if connection.outbox_len() > 0 {
+            connection.ask_close(Flags::CLOSE, CloseReason::SlowWrite);
+        } else {
+            connection.ask_close(Flags::CLOSE_FLUSHED, CloseReason::Peer);
+        }
+    }
+
     fn fire_idle(&mut self, token: Token, service: u16, deadlines: Deadlines) {
         let now = self.core.now;
         let Some(connection) = self.core.slab.get_mut(token) else { return };
-        if connection.flags.has(Flags::PAUSED.or(Flags::CHOKED)) {
-            // Nothing can come while reading is paused: that is not the peer's silence.
+        if connection.flags.has(Flags::PAUSED.or(Flags::CHOKED).or(Flags::ENDED)) {
+            // Nothing can come while reading is paused, or after the peer's end: that is not the peer's silence.
             (connection.last_read, connection.missed) = (now, 0);
         }
         if deadlines.write_idle_ms != 0 && now.since(connection.last_write) >= deadlines.write_idle_ms {

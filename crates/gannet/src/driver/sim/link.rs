@@ -53,6 +53,8 @@ pub(super) struct Link {
     pub(super) receive_due: bool,
     /// The end of the client's stream was reported.
     pub(super) over: bool,
+    /// The reactor wants to know whether it is broken.
+    pub(super) watched: bool,
     pub(super) flight: Option<Flight>,
     /// A look at the flight is due.
     pub(super) send_due: bool,
@@ -78,6 +80,7 @@ impl Link {
             starved: false,
             receive_due: false,
             over: false,
+            watched: false,
             flight: None,
             send_due: false,
             shut: false,

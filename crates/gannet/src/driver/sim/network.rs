@@ -33,6 +33,7 @@ pub(super) enum Happening {
     Send(LinkId),
     Connect(LinkId),
     Close(LinkId),
+    Break(LinkId),
 }
 
 /// A listening socket of the reactor's.
@@ -139,6 +140,7 @@ impl Network {
                 Happening::Send(link) => self.send(link),
                 Happening::Connect(link) => self.connect(link),
                 Happening::Close(link) => self.close(link),
+                Happening::Break(link) => self.report_break(link),
             }
         }
     }
@@ -239,6 +241,11 @@ impl Network {
             self.soon(Happening::Receive(id));
         }
         let link = &mut self.links[id];
+        if link.watched && link.to_server.end == End::Reset {
+            link.watched = false;
+            self.soon(Happening::Break(id));
+        }
+        let link = &mut self.links[id];
         if link.flight.is_some() && !link.send_due {
             link.send_due = true;
             self.soon(Happening::Send(id));
@@ -277,6 +284,14 @@ impl Network {
         let chunk = self.buffers.fill(link.to_server.bytes.drain(..count)).expect("a buffer is free");
         self.found.push_back(Event::Received { token, chunk });
         self.look(id);
+    }
+
+    /// The reactor learns that a connection is broken for which it does not receive.
+    fn report_break(&mut self, id: LinkId) {
+        let link = &self.links[id];
+        if let Some(token) = link.token.filter(|_| link.closing.is_none()) {
+            self.found.push_back(Event::Failed { token, error: Errno::CONNRESET.into() });
+        }
     }
 
     /// A buffer is free: the first who waited for one goes on.

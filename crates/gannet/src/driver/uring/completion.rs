@@ -51,6 +51,7 @@ impl UringDriver {
                 }
                 None
             }
+            Op::Watch => self.watched(whom, generation, result, more),
             Op::Send | Op::Connect | Op::Shutdown | Op::Close => {
                 let entry = self.entries.get_mut(whom).filter(|entry| entry.generation == generation)?;
                 if op == Op::Close {
@@ -134,6 +135,28 @@ impl UringDriver {
                 Some(Event::Failed { token, error: io::Error::from_raw_os_error(error) })
             }
         }
+    }
+
+    /// A connection's poll for errors has found something.
+    fn watched(&mut self, token: Token, generation: u32, result: i32, more: bool) -> Option<Event<u32>> {
+        let entry = self.entries.get_mut(token).filter(|entry| entry.generation == generation)?;
+        if !more {
+            entry.pending -= 1;
+            entry.watching = false;
+        }
+        if entry.closing != Closing::No {
+            self.go_on_closing(token);
+            return None;
+        }
+        let found = result.max(0) as u32;
+        if found & (libc::POLLERR | libc::POLLHUP) as u32 != 0 {
+            return Some(Event::Failed { token, error: io::ErrorKind::ConnectionReset.into() });
+        }
+        // The kernel also reports what it was not asked for, the end of the peer's stream.
+        if !more && result > 0 {
+            self.arm_watch(token);
+        }
+        None
     }
 
     /// Takes back a buffer that came with a completion nobody looks at.

@@ -20,6 +20,8 @@ pub(super) struct Entry {
     pub(super) sending: bool,
     /// A connect is in flight.
     pub(super) connecting: bool,
+    /// A poll for errors is in flight.
+    pub(super) watching: bool,
     pub(super) closing: Closing,
 }
 
@@ -34,6 +36,7 @@ impl Default for Entry {
             stopping: false,
             sending: false,
             connecting: false,
+            watching: false,
             closing: Closing::No,
         }
     }

@@ -238,6 +238,19 @@ impl UringDriver {
         self.push(&request);
     }
 
+    fn arm_watch(&mut self, token: Token) {
+        let Some(entry) = self.entries.get_mut(token) else { return };
+        if entry.watching || entry.closing != Closing::No {
+            return;
+        }
+        entry.watching = true;
+        entry.pending += 1;
+        let name = user_data(Op::Watch, token, entry.generation);
+        // One that stays: the end of the peer's stream, which is there already, ends one that does not.
+        let request = opcode::PollAdd::new(Fixed(entry.slot), 0).multi(true).build().user_data(name);
+        self.push(&request);
+    }
+
     fn stop_receive(&mut self, token: Token) {
         let Some(entry) = self.entries.get_mut(token) else { return };
         if entry.armed && !entry.stopping {
@@ -403,6 +416,10 @@ impl Driver for UringDriver {
         self.stop_receive(token);
     }
 
+    fn watch(&mut self, token: Token) {
+        self.arm_watch(token);
+    }
+
     #[inline]
     fn send(&mut self, token: Token, outbox: &Outbox) -> Sent {
         let Some(entry) = self.entries.get_mut(token).filter(|entry| entry.slot != NO_SLOT) else {
@@ -451,7 +468,7 @@ impl Driver for UringDriver {
         entry.closing = Closing::Asked { reset };
         entry.receiving = false;
         let generation = entry.generation;
-        let in_flight = [(entry.sending, Op::Send), (entry.connecting, Op::Connect)];
+        let in_flight = [(entry.sending, Op::Send), (entry.connecting, Op::Connect), (entry.watching, Op::Watch)];
         // By their names: to cancel all that a descriptor has in flight, the kernel looks at every request of the ring.
         for (_, op) in in_flight.into_iter().filter(|(in_flight, _)| *in_flight) {
             let request = opcode::AsyncCancel::new(user_data(op, token, generation)).build();

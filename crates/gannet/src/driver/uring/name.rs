@@ -18,10 +18,12 @@ pub(super) enum Op {
     Refuse,
     /// The cancel of a receive.
     Stop,
+    /// A poll for errors.
+    Watch,
 }
 
 impl Op {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Nothing,
         Self::Receive,
         Self::Send,
@@ -33,6 +35,7 @@ impl Op {
         Self::Wake,
         Self::Refuse,
         Self::Stop,
+        Self::Watch,
     ];
 }
 
