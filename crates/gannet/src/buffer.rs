@@ -140,6 +140,7 @@ pub(crate) struct Pools {
     blocks: Pool<Box<[u8; BLOCK_BYTES]>>,
     outboxes: Pool<Box<Outbox>>,
     carries: Pool<Box<Carry>>,
+    carried: usize,
 }
 
 impl Pools {
@@ -174,8 +175,22 @@ impl Pools {
         self.carries.take().unwrap_or_default()
     }
 
+    /// Counts what is in a connection's carry, after that has changed.
+    #[inline]
+    pub(crate) fn count_carry(&mut self, carry: &mut Carry) {
+        self.carried = self.carried - carry.counted + carry.len();
+        carry.counted = carry.len();
+    }
+
+    /// Bytes in the carries of all connections; what their filters hold is not among them.
+    #[inline]
+    pub(crate) fn carried(&self) -> usize {
+        self.carried
+    }
+
     /// Takes a carry back.
     pub(crate) fn return_carry(&mut self, mut carry: Box<Carry>) {
+        self.carried -= carry.counted;
         carry.clear(KEPT_CARRY_BYTES);
         self.carries.put(carry);
     }

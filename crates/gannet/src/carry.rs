@@ -4,6 +4,8 @@
 
 use std::ops::{Deref, DerefMut};
 
+use crate::reactor::room::Turn;
+
 /// What a connection holds of messages that are not complete, or that wait because reading is paused.
 #[derive(Debug, Default)]
 pub(crate) struct Carry {
@@ -14,6 +16,10 @@ pub(crate) struct Carry {
     pub(crate) need: usize,
     /// How many of those that are left the service has looked at ahead.
     pub(crate) shown: usize,
+    /// How many of those that are left are counted in [`Pools::carried`](crate::buffer::Pools::carried).
+    pub(crate) counted: usize,
+    /// Where its connection stands in the line for room.
+    pub(crate) turn: Turn,
 }
 
 impl Carry {

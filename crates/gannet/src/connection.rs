@@ -46,11 +46,14 @@ pub enum CloseReason {
     Io(io::ErrorKind),
     /// The filter could not accept what the peer sent: for TLS, a handshake that failed or a broken record.
     Filter,
+    /// It stopped in the middle of a large message while there was no room for more of such
+    /// ([`Limits::carries`](crate::Limits)).
+    InputStalled,
 }
 
 impl CloseReason {
     /// How many there are, for counters.
-    pub(crate) const COUNT: usize = 15;
+    pub(crate) const COUNT: usize = 16;
 
     /// Names of all, in the order of [`CloseReason::index`].
     pub(crate) const NAMES: [&'static str; Self::COUNT] = [
@@ -69,6 +72,7 @@ impl CloseReason {
         "connect_failed",
         "io_error",
         "filter",
+        "input_stalled",
     ];
 
     /// The place of this reason in counters.
@@ -89,6 +93,7 @@ impl CloseReason {
             Self::ConnectFailed(_) => 12,
             Self::Io(_) => 13,
             Self::Filter => 14,
+            Self::InputStalled => 15,
         }
     }
 
@@ -105,7 +110,7 @@ impl CloseReason {
 
     /// Whether the connection should end by a reset: its peer has no claim on a clean end, or would not read it.
     pub(crate) fn resets(self) -> bool {
-        matches!(self, Self::Slow | Self::SlowWrite | Self::Refused)
+        matches!(self, Self::Slow | Self::SlowWrite | Self::Refused | Self::InputStalled)
     }
 }
 
@@ -300,7 +305,7 @@ impl Connection {
     #[inline]
     pub(crate) fn wants_input(&self) -> bool {
         match self.state {
-            State::Open => !self.flags.has(Flags::PAUSED.or(Flags::CHOKED).or(Flags::ENDED)),
+            State::Open => !self.flags.has(Flags::PAUSED.or(Flags::CHOKED).or(Flags::ENDED)) && !self.waits_for_room(),
             State::Handshaking => {
                 !self.flags.has(Flags::ENDED) && self.filter.as_ref().is_none_or(|filter| !filter.is_full_in_line())
             }

@@ -19,6 +19,7 @@ use crate::handle::{Handle, Live};
 use crate::host::Host;
 use crate::limits::{Limits, Overflow};
 use crate::outbox::OutboxSink;
+use crate::reactor::room::Room;
 use crate::reactor::tick;
 use crate::remote::Shared;
 use crate::slab::Slab;
@@ -68,6 +69,8 @@ pub(crate) struct Core {
     pub(crate) live: Arc<Live>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) groups: Groups,
+    /// Who waits for room for the rest of a large message.
+    pub(crate) room: Room,
     /// Connections to settle at the end of the turn.
     pub(crate) dirty: Vec<Token>,
     pub(crate) deferred: Vec<Deferred>,
@@ -106,6 +109,7 @@ impl Core {
             live: Arc::new(Live::new()),
             shared,
             groups: Groups::default(),
+            room: Room::new(now),
             dirty: Vec::new(),
             deferred: Vec::new(),
             halt: false,
@@ -299,6 +303,8 @@ impl Core {
         let carry = connection.carry.get_or_insert_with(|| pools.carry());
         carry.need = need;
         carry.append(bytes);
+        pools.count_carry(carry);
+        self.check_room(token);
     }
 
     /// Wants something done at `due`: moves the connection's entry in the wheel where it would fire later. Nothing is

@@ -89,6 +89,8 @@ pub(crate) struct ReactorCounters {
     pub(crate) timers: Counter,
     pub(crate) groups: Counter,
     pub(crate) outbox_bytes: Counter,
+    pub(crate) carry_bytes: Counter,
+    pub(crate) carry_waits: Counter,
     pub(crate) listeners: Box<[ListenerCounters]>,
 }
 
@@ -104,6 +106,8 @@ impl ReactorCounters {
             timers: Counter::default(),
             groups: Counter::default(),
             outbox_bytes: Counter::default(),
+            carry_bytes: Counter::default(),
+            carry_waits: Counter::default(),
             listeners: (0..listeners).map(|_| ListenerCounters::default()).collect(),
         }
     }
@@ -119,6 +123,8 @@ impl ReactorCounters {
             timers: self.timers.get(),
             groups: self.groups.get(),
             outbox_bytes: self.outbox_bytes.get(),
+            carry_bytes: self.carry_bytes.get(),
+            carry_waits: self.carry_waits.get(),
             listeners: self.listeners.iter().map(ListenerCounters::read).collect(),
         }
     }
@@ -166,6 +172,10 @@ pub struct ReactorStats {
     pub groups: u64,
     /// Gauge: bytes that wait in outboxes.
     pub outbox_bytes: u64,
+    /// Gauge: bytes of received messages that are not complete, or that wait because reading is paused.
+    pub carry_bytes: u64,
+    /// Times that a connection with a large message was not read for want of room ([`Limits::carries`](crate::Limits)).
+    pub carry_waits: u64,
     /// By listener and outbound service, in the order they were added to the engine.
     pub listeners: Vec<ListenerStats>,
 }

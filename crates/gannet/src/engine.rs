@@ -495,7 +495,9 @@ impl Start {
         let per_reactor = self.limits.accepts_per_second.div_ceil(self.reactors as u32);
         let pace = Pace::new(per_reactor, tick(driver.now()));
         let (number, clock) = (self.number as u16, driver.now());
-        let core = Core::new(number, Live::CAPACITY, clock, self.limits, counters.clone(), self.shared);
+        let mut limits = self.limits;
+        limits.carries = limits.carries.div_ceil(self.reactors);
+        let core = Core::new(number, Live::CAPACITY, clock, limits, counters.clone(), self.shared);
         let live = core.live.clone();
         let services = self.services.iter().map(|(factory, _)| factory(self.timeouts)).collect();
         let mut reactor = Reactor::new(driver, core, services, receiver, listening, pace);

@@ -312,10 +312,12 @@ impl<S: Service> HostOf<S> {
             }
             carry.need = progress.need;
         }
+        core.pools.count_carry(&mut carry);
         match core.slab.get_mut(token) {
             Some(connection) => connection.carry = Some(carry),
             None => core.pools.return_carry(carry),
         }
+        core.check_room(token);
         used
     }
 }
@@ -446,6 +448,7 @@ impl<S: Service> Host for HostOf<S> {
         }
         carry.consume(consumed);
         carry.need = need;
+        core.pools.count_carry(&mut carry);
         match core.slab.get_mut(token) {
             Some(connection) => connection.carry = Some(carry),
             None => core.pools.return_carry(carry),

@@ -26,6 +26,11 @@ pub struct Limits {
     /// its connection with [`CloseReason::FrameTooLarge`](crate::CloseReason::FrameTooLarge). The codec's own limit is
     /// usually lower and comes first.
     pub carry: usize,
+    /// Bytes that all connections of the engine may hold of incomplete messages together (default 1 GiB, shared equally by
+    /// the reactors; 0 is no limit). Over it, connections that hold more than 64 KiB take turns: one goes on, the others
+    /// are not read until there is room. One that then stops in the middle of its message for two seconds is closed with
+    /// [`CloseReason::InputStalled`](crate::CloseReason::InputStalled).
+    pub carries: usize,
     /// Bytes in an outbox above which `send` says so and reading from the connection pauses (default 256 KiB).
     /// Reading goes on, and the service's `drained` is called, when a quarter of it is left.
     pub outbox_high: usize,
@@ -51,6 +56,7 @@ impl Default for Limits {
             connections_per_peer: 0,
             accepts_per_second: 0,
             carry: 16 << 20,
+            carries: 1 << 30,
             outbox_high: 256 << 10,
             outbox_hard: 4 << 20,
             overflow: Overflow::Close,

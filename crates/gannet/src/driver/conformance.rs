@@ -18,6 +18,7 @@ mod messages;
 mod outbound;
 mod pressure;
 pub(crate) mod rig;
+mod room;
 mod script;
 mod simulated;
 mod sockets;

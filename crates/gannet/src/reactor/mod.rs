@@ -6,6 +6,7 @@
 mod ahead;
 mod filtered;
 mod life;
+pub(crate) mod room;
 #[cfg(test)]
 mod schedules;
 mod timing;
@@ -171,6 +172,7 @@ impl<D: Driver> Reactor<D> {
             self.start_drain(self.core.shared.drain_timeout);
             self.drain_some();
         }
+        self.go_on_with_room();
         self.settle_marked();
         self.go_on_with_handshakes();
 

@@ -96,7 +96,7 @@ impl<D: Driver> Reactor<D> {
         }
         let now = tick(self.clock);
         let trim = self.core.pools.has_excess().then(|| self.trimmed.after(TRIM_MS));
-        [self.core.wheel.next_deadline(), self.accept_again, self.drain_by, trim]
+        [self.core.wheel.next_deadline(), self.accept_again, self.drain_by, trim, self.room_due()]
             .into_iter()
             .flatten()
             .map(|due| if due.is_before(now) { 0 } else { due.since(now) })
@@ -210,7 +210,7 @@ impl<D: Driver> Reactor<D> {
     fn fire_idle(&mut self, token: Token, service: u16, deadlines: Deadlines) {
         let now = self.core.now;
         let Some(connection) = self.core.slab.get_mut(token) else { return };
-        if connection.flags.has(Flags::PAUSED.or(Flags::CHOKED).or(Flags::ENDED)) {
+        if connection.flags.has(Flags::PAUSED.or(Flags::CHOKED).or(Flags::ENDED)) || connection.waits_for_room() {
             // Nothing can come while reading is paused, or after the peer's end: that is not the peer's silence.
             (connection.last_read, connection.missed) = (now, 0);
         }

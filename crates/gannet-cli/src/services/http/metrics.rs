@@ -37,6 +37,10 @@ static REACTOR: [Metric<OfReactor>; 8] = [
     ("gannet_reactor_timers", "gauge", "Connections with a deadline.", |stats| stats.timers),
     ("gannet_reactor_groups", "gauge", "Groups with a member.", |stats| stats.groups),
     ("gannet_reactor_outbox_bytes", "gauge", "Bytes that wait to be sent.", |stats| stats.outbox_bytes),
+    ("gannet_reactor_carry_bytes", "gauge", "Bytes of messages that are not complete.", |stats| stats.carry_bytes),
+    ("gannet_reactor_carry_waits_total", "counter", "Times that a large message had to wait for room.", |stats| {
+        stats.carry_waits
+    }),
 ];
 
 /// Answers with all counters.

@@ -1,0 +1,212 @@
+//! Room for messages that are not complete: how much all connections of a reactor may hold of them together.
+//!
+//! Over the limit, connections with a large unfinished message take turns: one goes on, the others are not read until
+//! there is room for the rest of their messages. So a burst of large messages is served one by one, and memory stays
+//! bounded. A client that stops in the middle of its message is closed then, or a few of them could take all the room.
+
+use std::collections::VecDeque;
+
+use crate::connection::{CloseReason, Connection, Flags, Place, State};
+use crate::core::Core;
+use crate::driver::{Driver, Token};
+use crate::wheel::Tick;
+
+use super::Reactor;
+
+/// Unfinished messages below this size do not wait: they are most of all commands, and take little together.
+pub(crate) const LARGE_BYTES: usize = 64 << 10;
+
+/// How often it is checked, while there is no room, whether the unfinished messages still come.
+const CHECK_MS: u32 = 1_000;
+
+/// Silence in the middle of a large message that closes a connection while there is no room.
+const SILENCE_MS: u32 = 2_000;
+
+/// Bytes that the connection whose turn it is has to send between two checks while others wait.
+const PACE_BYTES: usize = 32 << 10;
+
+/// Where a connection with an unfinished message stands in the line for room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// In no line.
+    #[default]
+    None,
+    /// It is not read until there is room.
+    Waits,
+    /// It goes on although there is no room.
+    Has,
+}
+
+/// The line.
+#[derive(Debug)]
+pub(crate) struct Room {
+    waiting: VecDeque<Place>,
+    /// Whose turn it is, and what it held at the last check.
+    turn: Option<(Place, usize)>,
+    checked: Tick,
+}
+
+impl Room {
+    /// Without anybody in it.
+    pub(crate) fn new(now: Tick) -> Self {
+        Self { waiting: VecDeque::new(), turn: None, checked: now }
+    }
+}
+
+impl Connection {
+    /// Whether it is not read for want of room.
+    #[inline]
+    pub(crate) fn waits_for_room(&self) -> bool {
+        self.carry.as_ref().is_some_and(|carry| carry.turn == Turn::Waits)
+    }
+
+    /// Bytes of a large message of which more is to come.
+    fn large_unfinished(&self) -> Option<usize> {
+        let carry = self.carry.as_ref()?;
+        let held = carry.len();
+        (self.state() == State::Open && held >= LARGE_BYTES && carry.need > held).then_some(held)
+    }
+}
+
+impl Core {
+    /// Puts a connection in the line where what it holds has grown and there is no room.
+    #[inline]
+    pub(crate) fn check_room(&mut self, token: Token) {
+        if self.has_no_room() {
+            self.wait_for_room(token);
+        }
+    }
+
+    /// Whether more is held than may be.
+    #[inline]
+    fn has_no_room(&self) -> bool {
+        self.limits.carries != 0 && self.pools.carried() > self.limits.carries
+    }
+
+    /// Whether somebody waits, or more is held than may be.
+    #[inline]
+    fn is_crowded_with_input(&self) -> bool {
+        !self.room.waiting.is_empty() || self.has_no_room()
+    }
+
+    /// Bytes that have to go until there is room for what is held, and for the rest of the message that waits first.
+    fn excess(&mut self) -> usize {
+        let first = self.room.waiting.front().copied();
+        let carry = first.and_then(|place| self.at(place)).and_then(|connection| connection.carry.as_ref());
+        let missing = carry.map_or(0, |carry| carry.need.saturating_sub(carry.len()));
+        (self.pools.carried() + missing).saturating_sub(self.limits.carries)
+    }
+
+    #[cold]
+    fn wait_for_room(&mut self, token: Token) {
+        let turn_is_taken = self.has_turn().is_some();
+        let Some(generation) = self.slab.generation(token) else { return };
+        let place = Place { token, generation };
+        let Some(connection) = self.slab.get_mut(token) else { return };
+        let Some(held) = connection.large_unfinished() else { return };
+        let Some(carry) = connection.carry.as_mut().filter(|carry| carry.turn == Turn::None) else { return };
+        if turn_is_taken {
+            carry.turn = Turn::Waits;
+            self.room.waiting.push_back(place);
+            self.counters.carry_waits.add(1);
+        } else {
+            carry.turn = Turn::Has;
+            self.room.turn = Some((place, held));
+        }
+    }
+
+    /// Whose turn it is: until its message is complete.
+    fn has_turn(&mut self) -> Option<Place> {
+        let (place, _) = self.room.turn?;
+        let holds = self.at(place).is_some_and(|connection| {
+            connection.carry.as_ref().is_some_and(|carry| carry.turn == Turn::Has)
+                && connection.large_unfinished().is_some()
+        });
+        if !holds {
+            self.room.turn = None;
+        }
+        holds.then_some(place)
+    }
+
+    /// Lets those go on for whose messages there is room, in the order in which they came, and the next one in any case
+    /// where it is nobody's turn.
+    fn share_room(&mut self) {
+        let mut turn_is_taken = self.has_turn().is_some();
+        let mut free = self.limits.carries.saturating_sub(self.pools.carried());
+        while let Some(&place) = self.room.waiting.front() {
+            let carry = self.at(place).and_then(|connection| connection.carry.as_mut());
+            let Some(carry) = carry.filter(|carry| carry.turn == Turn::Waits) else {
+                self.room.waiting.pop_front();
+                continue;
+            };
+            let (held, missing) = (carry.len(), carry.need.saturating_sub(carry.len()));
+            if missing < free {
+                free -= missing;
+                carry.turn = Turn::None;
+            } else if !turn_is_taken {
+                turn_is_taken = true;
+                carry.turn = Turn::Has;
+                self.room.turn = Some((place, held));
+            } else {
+                return;
+            }
+            self.room.waiting.pop_front();
+            self.mark(place.token);
+        }
+    }
+}
+
+impl<D: Driver> Reactor<D> {
+    /// When the next check is due, where there is a line.
+    pub(super) fn room_due(&self) -> Option<Tick> {
+        self.core.is_crowded_with_input().then(|| self.core.room.checked.after(CHECK_MS))
+    }
+
+    /// Lets the line move on. Called once a turn.
+    #[inline]
+    pub(super) fn go_on_with_room(&mut self) {
+        self.core.counters.carry_bytes.set(self.core.pools.carried() as u64);
+        if !self.core.room.waiting.is_empty() {
+            self.core.share_room();
+        }
+        if self.core.is_crowded_with_input() && self.core.now.since(self.core.room.checked) >= CHECK_MS {
+            self.core.room.checked = self.core.now;
+            self.close_stalled();
+        }
+    }
+
+    /// Closes connections that stopped in the middle of a large message, the largest first, until there is room.
+    #[cold]
+    fn close_stalled(&mut self) {
+        let core = &mut self.core;
+        let whose = core.has_turn();
+        let is_slow = match &mut core.room.turn {
+            Some((place, before)) => {
+                let held = core.slab.get(place.token).and_then(Connection::large_unfinished).unwrap_or(0);
+                let grown = held.saturating_sub(*before);
+                *before = held;
+                grown < PACE_BYTES && !core.room.waiting.is_empty()
+            }
+            None => false,
+        };
+        let mut stalled: Vec<(usize, Token)> = Vec::new();
+        for token in core.slab.iter_indices() {
+            let Some(connection) = core.slab.get(token) else { continue };
+            let Some(held) = connection.large_unfinished().filter(|_| !connection.waits_for_room()) else { continue };
+            let is_silent = core.now.since(connection.last_read) >= SILENCE_MS;
+            if is_silent && !connection.is_halted() || is_slow && whose.is_some_and(|place| place.token == token) {
+                stalled.push((held, token));
+            }
+        }
+        stalled.sort_unstable_by(|one, other| other.cmp(one));
+        let mut excess = core.excess();
+        for (held, token) in stalled {
+            if excess == 0 {
+                return;
+            }
+            excess = excess.saturating_sub(held);
+            self.core.ask_close(token, Flags::CLOSE, CloseReason::InputStalled);
+            self.settle(token);
+        }
+    }
+}
