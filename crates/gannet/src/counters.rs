@@ -43,17 +43,22 @@ pub enum Refusal {
     Connections,
     /// [`Limits::connections_per_peer`](crate::Limits) was reached.
     Peer,
+    /// [`ListenOptions::connections`](crate::ListenOptions::connections) was reached.
+    Listener,
+    /// [`ListenOptions::connections_per_peer`](crate::ListenOptions::connections_per_peer) was reached.
+    ListenerPeer,
     /// The service refused it.
     Service,
     /// The engine was shutting down.
     Shutdown,
-    /// The reactor had no room for it: its slab, its descriptors or its mailbox was full.
+    /// The driver could not take it.
     Room,
 }
 
 impl Refusal {
-    pub(crate) const COUNT: usize = 5;
-    pub(crate) const NAMES: [&'static str; Self::COUNT] = ["connections", "peer", "service", "shutdown", "room"];
+    pub(crate) const COUNT: usize = 7;
+    pub(crate) const NAMES: [&'static str; Self::COUNT] =
+        ["connections", "peer", "listener", "listener_peer", "service", "shutdown", "room"];
 
     pub(crate) fn index(self) -> usize {
         self as usize
@@ -89,6 +94,8 @@ pub(crate) struct ReactorCounters {
     pub(crate) timers: Counter,
     pub(crate) groups: Counter,
     pub(crate) outbox_bytes: Counter,
+    /// Accepted connections that wait for room. The acceptor looks at it too.
+    pub(crate) waiting: Counter,
     pub(crate) listeners: Box<[ListenerCounters]>,
 }
 
@@ -104,6 +111,7 @@ impl ReactorCounters {
             timers: Counter::default(),
             groups: Counter::default(),
             outbox_bytes: Counter::default(),
+            waiting: Counter::default(),
             listeners: (0..listeners).map(|_| ListenerCounters::default()).collect(),
         }
     }
@@ -119,6 +127,7 @@ impl ReactorCounters {
             timers: self.timers.get(),
             groups: self.groups.get(),
             outbox_bytes: self.outbox_bytes.get(),
+            waiting: self.waiting.get(),
             listeners: self.listeners.iter().map(ListenerCounters::read).collect(),
         }
     }
@@ -166,6 +175,8 @@ pub struct ReactorStats {
     pub groups: u64,
     /// Gauge: bytes that wait in outboxes.
     pub outbox_bytes: u64,
+    /// Gauge: accepted connections that wait for a slot or a descriptor.
+    pub waiting: u64,
     /// By listener and outbound service, in the order they were added to the engine.
     pub listeners: Vec<ListenerStats>,
 }
@@ -182,7 +193,7 @@ pub struct ListenerStats {
     pub connected: u64,
     /// Accepts that failed, for example for want of descriptors.
     pub accept_errors: u64,
-    /// Times that accepting was paused, by a lack of descriptors or the limit on accepts per second.
+    /// Times that accepting was paused, by a lack of descriptors or slots or the limit on accepts per second.
     pub accept_pauses: u64,
     /// Connections refused, by [`Refusal`].
     refused: [u64; Refusal::COUNT],

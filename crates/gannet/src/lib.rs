@@ -69,6 +69,7 @@ mod listener;
 mod mailbox;
 mod offload;
 mod outbox;
+mod quota;
 mod reactor;
 mod remote;
 mod service;
@@ -77,6 +78,7 @@ mod signals;
 #[doc(hidden)]
 pub mod sim;
 mod slab;
+mod spares;
 mod wheel;
 
 pub use gannet_proto as proto;
