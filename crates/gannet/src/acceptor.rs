@@ -12,13 +12,14 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::address::Peer;
-use crate::counters::{ReactorCounters, Refusal};
+use crate::counters::ReactorCounters;
 use crate::driver::ListenerId;
 use crate::error::{Error, Result};
 use crate::listener::{ListenSocket, Pace, reset_on_close};
 use crate::mailbox::{Refused, Wake};
 use crate::reactor::tick;
 use crate::remote::{Letter, Shared};
+use crate::wheel::Tick;
 
 /// How connections are spread over the reactors of an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +42,11 @@ impl Default for Balance {
     }
 }
 
-/// How long accepting pauses when no descriptor is left or a mailbox is full.
-const PAUSE: Duration = Duration::from_millis(100);
+/// How long accepting pauses when no descriptor is left, or no reactor has room.
+const PAUSE_MS: u32 = 100;
+
+/// Connections that may wait in a reactor, where only that one may serve them.
+const MOST_WAITING: u64 = 256;
 
 struct Bell(Waker);
 
@@ -62,7 +66,7 @@ pub(crate) struct Acceptor {
 impl Acceptor {
     /// Starts to accept.
     pub(crate) fn start(
-        listeners: Vec<(ListenerId, ListenSocket)>,
+        listeners: Vec<Central>,
         balance: Balance,
         accepts_per_second: u32,
         services: usize,
@@ -70,23 +74,26 @@ impl Acceptor {
     ) -> Result<Self> {
         let failed = |error: io::Error| Error::Setting(format!("the acceptor cannot start: {error}"));
         let poll = Poll::new().map_err(failed)?;
-        for (index, (_, socket)) in listeners.iter().enumerate() {
-            let mut source = SourceFd(&socket.as_fd().as_raw_fd());
+        for (index, central) in listeners.iter().enumerate() {
+            let mut source = SourceFd(&central.socket.as_fd().as_raw_fd());
             poll.registry().register(&mut source, Token(index), Interest::READABLE).map_err(failed)?;
         }
         let bell = Bell(Waker::new(poll.registry(), Token(usize::MAX)).map_err(failed)?);
         // The cell is new: nobody else sets it.
         let _ = shared.acceptor.set(Arc::new(bell));
+        let pace = Pace::new(accepts_per_second, Tick(0));
         let work = Work {
             poll,
             listeners,
             balance,
-            accepts_per_second,
+            pace,
             shared: shared.clone(),
             counters: shared.acceptor_counters.get_or_init(|| Arc::new(ReactorCounters::new(services))).clone(),
             next: 0,
             #[allow(clippy::disallowed_methods)] // The acceptor is its own driver.
             began: Instant::now(),
+            again: [None; 2],
+            held: Vec::new(),
         };
         let thread = std::thread::Builder::new().name("gannet-accept".to_owned()).spawn(|| work.run());
         Ok(Self { thread: thread.map_err(failed)? })
@@ -100,23 +107,43 @@ impl Acceptor {
     }
 }
 
+/// A socket to accept from.
+pub(crate) struct Central {
+    pub(crate) listener: ListenerId,
+    pub(crate) socket: ListenSocket,
+    pub(crate) operational: bool,
+}
+
+/// A connection that was accepted and whose reactor's mailbox is full.
+struct Held {
+    letter: Letter,
+    listener: ListenerId,
+    peer: Peer,
+}
+
 struct Work {
     poll: Poll,
-    listeners: Vec<(ListenerId, ListenSocket)>,
+    listeners: Vec<Central>,
     balance: Balance,
-    accepts_per_second: u32,
+    pace: Pace,
     shared: Arc<Shared>,
     counters: Arc<ReactorCounters>,
     next: usize,
     began: Instant,
+    /// When accepting goes on, where it is paused: on ordinary listeners, and on operational ones.
+    again: [Option<Tick>; 2],
+    /// Never more than one of each class: it pauses accepting.
+    held: Vec<Held>,
 }
 
 impl Work {
     fn run(mut self) {
         let mut events = Events::with_capacity(64);
-        let mut pace = Pace::new(self.accepts_per_second, tick(self.began.elapsed()));
-        let mut pause = None;
         loop {
+            let now = self.now();
+            let pause =
+                self.again.iter().flatten().map(|again| if again.is_before(now) { 0 } else { again.since(now) });
+            let pause = pause.min().map(|ms| Duration::from_millis(u64::from(ms)));
             if let Err(error) = self.poll.poll(&mut events, pause)
                 && error.kind() != io::ErrorKind::Interrupted
             {
@@ -124,74 +151,138 @@ impl Work {
                 return self.shared.stop();
             }
             if self.shared.is_draining() {
-                return;
+                return self.held.drain(..).for_each(|held| refuse(held.letter));
             }
-            pause = None;
+            for held in std::mem::take(&mut self.held) {
+                self.hand_over(held);
+            }
             // All of them after every wake-up: readiness is reported once only, and a pause may have cut it short.
-            for index in 0..self.listeners.len() {
-                if let Some(wait) = self.accept_all(index, &mut pace) {
-                    pause = Some(wait);
-                    break;
+            // Operational ones first, for what is left.
+            for operational in [true, false] {
+                let now = self.now();
+                if self.again[usize::from(operational)].is_some_and(|again| now.is_before(again)) {
+                    continue;
+                }
+                self.again[usize::from(operational)] = None;
+                // What operational listeners have taken of the reserve has to be there again before others take anything.
+                if !operational && !self.shared.spares.top_up() {
+                    self.pause(operational);
+                    continue;
+                }
+                for index in 0..self.listeners.len() {
+                    if self.listeners[index].operational == operational
+                        && self.again[usize::from(operational)].is_none()
+                    {
+                        self.accept_all(index);
+                    }
                 }
             }
         }
     }
 
-    /// Accepts until nothing waits; says how long to pause where it has to.
-    fn accept_all(&mut self, index: usize, pace: &mut Pace) -> Option<Duration> {
+    fn now(&self) -> Tick {
+        tick(self.began.elapsed())
+    }
+
+    fn pause(&mut self, operational: bool) {
+        self.again[usize::from(operational)] = Some(self.now().after(PAUSE_MS));
+    }
+
+    /// Accepts until nothing waits or accepting has to pause.
+    fn accept_all(&mut self, index: usize) {
         loop {
-            let (listener, socket) = &self.listeners[index];
-            let tally = &self.counters.listeners[usize::from(*listener)];
+            let Central { listener, ref socket, operational } = self.listeners[index];
+            if !operational && self.is_full() {
+                // Who is not accepted waits in the kernel's backlog.
+                self.counters.listeners[usize::from(listener)].accept_pauses.add(1);
+                return self.pause(operational);
+            }
             match socket.accept() {
                 Ok((socket, peer)) => {
-                    let gate = &self.shared.gates()[self.choose(peer)];
-                    self.next = self.next.wrapping_add(1);
-                    match gate.sender.post(Letter::Adopt { listener: *listener, socket, peer }) {
-                        Ok(()) => {}
-                        Err(Refused::Full(letter)) => {
-                            refuse(letter);
-                            tally.refused[Refusal::Room.index()].add(1);
-                            tally.accept_pauses.add(1);
-                            return Some(PAUSE);
-                        }
-                        Err(Refused::Closed(letter)) => {
-                            refuse(letter);
-                            return None;
-                        }
+                    let letter = Letter::Adopt { listener, socket, peer };
+                    if !self.hand_over(Held { letter, listener, peer }) {
+                        return;
                     }
-                    let now = tick(self.began.elapsed());
-                    if let Some(again) = pace.spend(now) {
-                        tally.accept_pauses.add(1);
-                        return Some(Duration::from_millis(u64::from(again.since(now))));
+                    // Who asks whether the server is well is not to wait behind those it is busy with.
+                    let now = self.now();
+                    if !operational && let Some(again) = self.pace.spend(now) {
+                        self.counters.listeners[usize::from(listener)].accept_pauses.add(1);
+                        self.again[usize::from(operational)] = Some(again);
+                        return;
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => {
+                    let tally = &self.counters.listeners[usize::from(listener)];
                     tally.accept_errors.add(1);
+                    // Else the connection was gone before it was accepted.
                     if is_exhausted(&error) {
-                        tally.accept_pauses.add(1);
-                        if tally.accept_pauses.get() == 1 {
+                        if tally.accept_pauses.get() == 0 {
                             tracing::warn!(%error, "{EXHAUSTED}");
                         }
-                        return Some(PAUSE);
+                        tally.accept_pauses.add(1);
+                        self.pause(false);
+                        if operational && is_process_full(&error) && self.shared.spares.release() {
+                            continue;
+                        }
+                        return self.pause(operational);
                     }
-                    // Else the connection was gone before it was accepted.
                 }
             }
         }
+    }
+
+    /// Whether accepted connections would have to wait in a reactor. Where a client has to meet the same reactor always,
+    /// some may: which reactor it is shows only when it was accepted.
+    fn is_full(&self) -> bool {
+        let mut waiting = self.shared.gates().iter().map(|gate| gate.counters.waiting.get());
+        match self.balance {
+            Balance::SourceHash => waiting.any(|waiting| waiting >= MOST_WAITING),
+            _ => waiting.all(|waiting| waiting > 0),
+        }
+    }
+
+    /// Gives a connection to a reactor, or holds it and pauses where no mailbox has room; says which.
+    fn hand_over(&mut self, held: Held) -> bool {
+        let Held { mut letter, listener, peer } = held;
+        let gates = self.shared.gates();
+        let chosen = self.choose(peer);
+        let others = if self.balance == Balance::SourceHash { 1 } else { gates.len() };
+        self.next = self.next.wrapping_add(1);
+        for offset in 0..others {
+            letter = match gates[(chosen + offset) % gates.len()].sender.post(letter) {
+                Ok(()) => return true,
+                Err(Refused::Full(letter)) => letter,
+                Err(Refused::Closed(letter)) => {
+                    // The engine ends.
+                    refuse(letter);
+                    return false;
+                }
+            };
+        }
+        let operational = self.listeners.iter().any(|central| central.listener == listener && central.operational);
+        self.counters.listeners[usize::from(listener)].accept_pauses.add(1);
+        self.held.push(Held { letter, listener, peer });
+        self.pause(operational);
+        false
     }
 
     /// The reactor for a connection.
     fn choose(&self, peer: Peer) -> usize {
         let gates = self.shared.gates();
+        // Reactors in which connections wait for room have none for others.
+        let waiting = |reactor: usize| gates[reactor].counters.waiting.get();
         match self.balance {
-            Balance::ReusePort | Balance::RoundRobin => self.next % gates.len(),
+            Balance::ReusePort | Balance::RoundRobin => {
+                let mut reactors = (0..gates.len()).map(|offset| (self.next + offset) % gates.len());
+                reactors.find(|reactor| waiting(*reactor) == 0).unwrap_or(self.next % gates.len())
+            }
             Balance::LeastConnections => {
                 // What was posted and not opened yet counts too, or a burst would all go to one reactor.
                 let load = |reactor: usize| connections(&gates[reactor].counters) + gates[reactor].sender.len() as u64;
                 // From the next in turn on, so that equals share.
                 let reactors = (0..gates.len()).map(|offset| (self.next + offset) % gates.len());
-                reactors.min_by_key(|reactor| load(*reactor)).unwrap_or(0)
+                reactors.min_by_key(|reactor| (waiting(*reactor), load(*reactor))).unwrap_or(0)
             }
             Balance::SourceHash => match peer.ip() {
                 Some(ip) => {
@@ -218,6 +309,11 @@ fn connections(counters: &ReactorCounters) -> u64 {
 /// What is logged when that happens for the first time.
 pub(crate) const EXHAUSTED: &str = "no descriptor or memory for another connection: accepting pauses and goes on by \
      itself; raise the limit on open files (ulimit -n) or set a limit on connections";
+
+/// Whether this process has as many descriptors as it may have.
+pub(crate) fn is_process_full(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error())
+}
 
 /// Whether the kernel had no descriptor or no memory for a connection.
 pub(crate) fn is_exhausted(error: &io::Error) -> bool {

@@ -175,8 +175,6 @@ impl Flags {
     pub(crate) const PHASE: Self = Self(1 << 12);
     /// A send waits in the kernel or for it, since `stuck_since`.
     pub(crate) const STUCK: Self = Self(1 << 13);
-    /// Counted under its peer's address.
-    pub(crate) const PEER_COUNTED: Self = Self(1 << 14);
     /// To be ended by a reset.
     pub(crate) const RESET: Self = Self(1 << 15);
     /// All that came before the peer's end of stream was handed to the service.

@@ -43,17 +43,22 @@ pub enum Refusal {
     Connections,
     /// [`Limits::connections_per_peer`](crate::Limits) was reached.
     Peer,
+    /// [`ListenOptions::connections`](crate::ListenOptions::connections) was reached.
+    Listener,
+    /// [`ListenOptions::connections_per_peer`](crate::ListenOptions::connections_per_peer) was reached.
+    ListenerPeer,
     /// The service refused it.
     Service,
     /// The engine was shutting down.
     Shutdown,
-    /// The reactor had no room for it: its slab, its descriptors or its mailbox was full.
+    /// The driver could not take it.
     Room,
 }
 
 impl Refusal {
-    pub(crate) const COUNT: usize = 5;
-    pub(crate) const NAMES: [&'static str; Self::COUNT] = ["connections", "peer", "service", "shutdown", "room"];
+    pub(crate) const COUNT: usize = 7;
+    pub(crate) const NAMES: [&'static str; Self::COUNT] =
+        ["connections", "peer", "listener", "listener_peer", "service", "shutdown", "room"];
 
     pub(crate) fn index(self) -> usize {
         self as usize
@@ -91,6 +96,8 @@ pub(crate) struct ReactorCounters {
     pub(crate) outbox_bytes: Counter,
     pub(crate) carry_bytes: Counter,
     pub(crate) carry_waits: Counter,
+    /// Accepted connections that wait for room. The acceptor looks at it too.
+    pub(crate) waiting: Counter,
     pub(crate) listeners: Box<[ListenerCounters]>,
 }
 
@@ -108,6 +115,7 @@ impl ReactorCounters {
             outbox_bytes: Counter::default(),
             carry_bytes: Counter::default(),
             carry_waits: Counter::default(),
+            waiting: Counter::default(),
             listeners: (0..listeners).map(|_| ListenerCounters::default()).collect(),
         }
     }
@@ -125,6 +133,7 @@ impl ReactorCounters {
             outbox_bytes: self.outbox_bytes.get(),
             carry_bytes: self.carry_bytes.get(),
             carry_waits: self.carry_waits.get(),
+            waiting: self.waiting.get(),
             listeners: self.listeners.iter().map(ListenerCounters::read).collect(),
         }
     }
@@ -176,6 +185,8 @@ pub struct ReactorStats {
     pub carry_bytes: u64,
     /// Times that a connection with a large message was not read for want of room ([`Limits::carries`](crate::Limits)).
     pub carry_waits: u64,
+    /// Gauge: accepted connections that wait for a slot or a descriptor.
+    pub waiting: u64,
     /// By listener and outbound service, in the order they were added to the engine.
     pub listeners: Vec<ListenerStats>,
 }
@@ -192,7 +203,7 @@ pub struct ListenerStats {
     pub connected: u64,
     /// Accepts that failed, for example for want of descriptors.
     pub accept_errors: u64,
-    /// Times that accepting was paused, by a lack of descriptors or the limit on accepts per second.
+    /// Times that accepting was paused, by a lack of descriptors or slots or the limit on accepts per second.
     pub accept_pauses: u64,
     /// Connections refused, by [`Refusal`].
     refused: [u64; Refusal::COUNT],

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::acceptor::{Acceptor, Balance};
+use crate::acceptor::{Acceptor, Balance, Central};
 use crate::address::Address;
 use crate::core::Core;
 use crate::counters::ReactorCounters;
@@ -22,9 +22,11 @@ use crate::limits::{Limits, Timeouts};
 use crate::listen_options::ListenOptions;
 use crate::listener::{ListenSocket, Pace, SocketFile, bind_udp, listen_tcp, listen_unix};
 use crate::mailbox::mailbox;
+use crate::quota::Quota;
 use crate::reactor::{Reactor, Served, tick};
 use crate::remote::{Gate, Remote, Shared};
 use crate::service::{DatagramService, Service};
+use crate::spares::Spares;
 
 type Factory = Arc<dyn Fn(Timeouts) -> Served + Send + Sync>;
 
@@ -32,6 +34,8 @@ type Factory = Arc<dyn Fn(Timeouts) -> Served + Send + Sync>;
 struct Entry {
     address: Option<Address>,
     keepalive: Option<Option<Duration>>,
+    /// Of those that listen.
+    quota: Option<Arc<Quota>>,
     factory: Factory,
     /// What stands between its connections and their codec.
     filters: Option<Arc<dyn Filters>>,
@@ -229,7 +233,7 @@ impl Engine {
     /// There are 65,535 services already.
     pub fn outbound<S: Service>(&mut self, factory: impl Fn() -> S + Send + Sync + 'static) -> Result<Outbound<S>> {
         let factory = connections(factory);
-        let index = self.add(Entry { address: None, keepalive: None, factory, filters: None })?;
+        let index = self.add(Entry { address: None, keepalive: None, quota: None, factory, filters: None })?;
         Ok(Outbound { index, service: PhantomData })
     }
 
@@ -241,7 +245,9 @@ impl Engine {
         factory: Factory,
     ) -> Result<()> {
         let keepalive = options.keepalive.map(keepalive::checked).transpose()?;
-        self.add(Entry { address: Some(address), keepalive, factory, filters }).map(drop)
+        let quota = Quota::new(options.operational, options.connections, options.connections_per_peer);
+        let (address, quota) = (Some(address), Some(Arc::new(quota)));
+        self.add(Entry { address, keepalive, quota, factory, filters }).map(drop)
     }
 
     fn add(&mut self, entry: Entry) -> Result<ListenerId> {
@@ -289,6 +295,10 @@ impl Engine {
         let mut bound = Bound::new(&self)?;
         let mut shared = Shared::new(&self.limits, self.drain_timeout);
         shared.keepalive = self.keepalive;
+        let quotas: Vec<_> = self.entries.iter().map(|entry| entry.quota.clone()).collect();
+        if quotas.iter().flatten().any(|quota| quota.operational) {
+            shared.spares = Spares::new(self.limits.operational_reserve);
+        }
         let shared = Arc::new(shared);
         let remote = Remote::new(shared.clone());
         let services: Vec<_> =
@@ -304,6 +314,7 @@ impl Engine {
                 limits: self.limits.clone(),
                 timeouts: self.timeouts,
                 services: services.clone(),
+                quotas: quotas.clone(),
                 sockets,
                 shared: shared.clone(),
             };
@@ -372,7 +383,7 @@ struct Bound {
     /// By reactor.
     sockets: Vec<Vec<(ListenerId, Socket)>>,
     /// What the acceptor listens on.
-    central: Vec<(ListenerId, ListenSocket)>,
+    central: Vec<Central>,
     addresses: Vec<Option<Address>>,
     files: Vec<SocketFile>,
 }
@@ -392,6 +403,8 @@ impl Bound {
                 url: entry.address.as_ref().map(ToString::to_string).unwrap_or_default(),
                 error,
             };
+            let operational = entry.quota.as_ref().is_some_and(|quota| quota.operational);
+            let central = |socket| Central { listener: id, socket, operational };
             let address = match &entry.address {
                 None => None,
                 Some(Address::Tcp(bind) | Address::Tls(bind)) => {
@@ -406,7 +419,7 @@ impl Bound {
                         let sockets = sockets.into_iter().map(|socket| (id, Socket::Listen(socket)));
                         bound.sockets.iter_mut().zip(sockets).for_each(|(list, socket)| list.push(socket));
                     } else {
-                        bound.central.extend(sockets.into_iter().map(|socket| (id, socket)));
+                        bound.central.extend(sockets.into_iter().map(central));
                     }
                     let is_tls = matches!(entry.address, Some(Address::Tls(_)));
                     Some(if is_tls { Address::Tls(address) } else { Address::Tcp(address) })
@@ -417,7 +430,7 @@ impl Bound {
                     if reactors == 1 {
                         bound.sockets[0].push((id, Socket::Listen(socket)));
                     } else {
-                        bound.central.push((id, socket));
+                        bound.central.push(central(socket));
                     }
                     Some(Address::Unix(path.clone()))
                 }
@@ -443,6 +456,7 @@ struct Start {
     limits: Limits,
     timeouts: Timeouts,
     services: Vec<(Factory, Option<Arc<dyn Filters>>)>,
+    quotas: Vec<Option<Arc<Quota>>>,
     sockets: Vec<(ListenerId, Socket)>,
     shared: Arc<Shared>,
 }
@@ -501,6 +515,7 @@ impl Start {
         let live = core.live.clone();
         let services = self.services.iter().map(|(factory, _)| factory(self.timeouts)).collect();
         let mut reactor = Reactor::new(driver, core, services, receiver, listening, pace);
+        reactor.quotas(self.quotas);
         for (listener, (_, filters)) in self.services.into_iter().enumerate() {
             if let Some(filters) = filters {
                 reactor.filter(listener as ListenerId, filters);

@@ -70,6 +70,7 @@ mod listener;
 mod mailbox;
 mod offload;
 mod outbox;
+mod quota;
 mod reactor;
 mod remote;
 mod service;
@@ -78,6 +79,7 @@ mod signals;
 #[doc(hidden)]
 pub mod sim;
 mod slab;
+mod spares;
 mod wheel;
 
 pub use gannet_proto as proto;

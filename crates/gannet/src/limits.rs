@@ -14,12 +14,17 @@ use std::time::Duration;
 #[non_exhaustive]
 pub struct Limits {
     /// Connections of the whole engine at a time; 0 is no limit (default). One more is refused with a reset and
-    /// counted as [`Refusal::Connections`](crate::Refusal::Connections).
+    /// counted as [`Refusal::Connections`](crate::Refusal::Connections). A listener may have a limit of its own besides
+    /// ([`ListenOptions::connections`](crate::ListenOptions::connections)).
     pub connections: u32,
     /// Connections from one IP address at a time; 0 is no limit (default). One more is refused with a reset and
     /// counted as [`Refusal::Peer`](crate::Refusal::Peer).
     pub connections_per_peer: u32,
-    /// Connections that the whole engine accepts in a second; 0 is no limit (default). More wait in the kernel's
+    /// Connections beyond `connections`, and from one IP address beyond `connections_per_peer`, that
+    /// [operational](crate::ListenOptions::operational) listeners may have (default 32). So many descriptors and slots of
+    /// a reactor are kept for them too, or an eighth of all where that is fewer.
+    pub operational_reserve: u32,
+    /// Connections that the whole engine accepts in a second, on operational listeners not counted; 0 is no limit (default). More wait in the kernel's
     /// backlog.
     pub accepts_per_second: u32,
     /// Bytes that a connection may hold of an incomplete message (default 16 MiB). A message that needs more closes
@@ -54,6 +59,7 @@ impl Default for Limits {
         Self {
             connections: 0,
             connections_per_peer: 0,
+            operational_reserve: 32,
             accepts_per_second: 0,
             carry: 16 << 20,
             carries: 1 << 30,

@@ -1,10 +1,8 @@
 //! The way into the reactors of an engine from any thread: what is posted goes through a reactor's mailbox.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,7 +20,9 @@ use crate::host::{Host, HostOf, Outbound};
 use crate::limits::Limits;
 use crate::mailbox::{Refused, Sender, Wake};
 use crate::offload::Offload;
+use crate::quota::{Count, Peers};
 use crate::service::{Notice, Service};
+use crate::spares::Spares;
 
 /// Makes the session of an outbound connection on its reactor, and says its place.
 pub(crate) type MakeSession = Box<dyn FnOnce(&mut dyn Host) -> u32 + Send>;
@@ -66,8 +66,10 @@ pub(crate) struct Gate {
 pub(crate) struct Shared {
     pub(crate) id: u16,
     pub(crate) gates: OnceLock<Box<[Gate]>>,
-    pub(crate) connections: AtomicU32,
-    pub(crate) peers: Mutex<HashMap<IpAddr, u32>>,
+    pub(crate) connections: Count,
+    pub(crate) peers: Peers,
+    /// For operational listeners.
+    pub(crate) spares: Spares,
     pub(crate) offload: Offload,
     /// Set once, when it is known that the engine will shut down.
     pub(crate) stopping: AtomicBool,
@@ -88,8 +90,9 @@ impl Shared {
         Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             gates: OnceLock::new(),
-            connections: AtomicU32::new(0),
-            peers: Mutex::default(),
+            connections: Count::default(),
+            peers: Peers::default(),
+            spares: Spares::default(),
             offload: Offload::new(limits.offloads),
             stopping: AtomicBool::new(false),
             draining: AtomicBool::new(false),
@@ -113,39 +116,6 @@ impl Shared {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
-    }
-
-    /// Counts a connection in, unless that would be more than `limit` (0 is none).
-    pub(crate) fn count_in(&self, limit: u32) -> bool {
-        let before = self.connections.fetch_add(1, Ordering::Relaxed);
-        if limit != 0 && before >= limit {
-            self.connections.fetch_sub(1, Ordering::Relaxed);
-            return false;
-        }
-        true
-    }
-
-    pub(crate) fn count_out(&self) {
-        self.connections.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Counts a connection in under its peer's address, unless that would be more than `limit`.
-    pub(crate) fn peer_in(&self, ip: IpAddr, limit: u32) -> bool {
-        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = peers.entry(ip).or_insert(0);
-        let room = *count < limit;
-        *count += u32::from(room);
-        room
-    }
-
-    pub(crate) fn peer_out(&self, ip: IpAddr) {
-        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = peers.get_mut(&ip) {
-            *count -= 1;
-            if *count == 0 {
-                peers.remove(&ip);
-            }
-        }
     }
 
     pub(crate) fn gates(&self) -> &[Gate] {

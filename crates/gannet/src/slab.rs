@@ -187,6 +187,16 @@ impl<T> Slab<T> {
         Some(value)
     }
 
+    /// How many fit in.
+    pub(crate) fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    /// How many more fit in.
+    pub(crate) fn room(&self) -> u32 {
+        self.limit - self.len
+    }
+
     /// How many values there are.
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn len(&self) -> u32 {

@@ -107,6 +107,17 @@ pub(crate) trait Driver {
     /// Turns accepting on or off. Some connections may still come in after it was turned off.
     fn accept(&mut self, listener: ListenerId, on: bool);
 
+    /// Keeps some descriptors for what these listeners accept, where descriptors are the driver's own.
+    fn reserve(&mut self, descriptors: u32, listeners: &[ListenerId]) {
+        let _ = (descriptors, listeners);
+    }
+
+    /// Whether there is a descriptor of the driver's own for [`Driver::adopt`]; some are for operational listeners only.
+    fn has_room(&self, operational: bool) -> bool {
+        let _ = operational;
+        true
+    }
+
     /// Closes a listening socket. Connections in its backlog are reset by the kernel.
     fn unlisten(&mut self, listener: ListenerId);
 

@@ -2,27 +2,20 @@
 
 use std::io;
 use std::mem;
-use std::os::fd::OwnedFd;
 
 use bytes::Bytes;
 
-use crate::acceptor::{EXHAUSTED, is_exhausted};
 use crate::address::Peer;
 use crate::connection::{CloseReason, Flags, State};
 use crate::core::{Deferred, MakeSessionHere};
 use crate::counters::Refusal;
-use crate::driver::{Driver, ListenerId, Route, Sent, Token};
-use crate::listener::reset_on_close;
+use crate::driver::{Driver, Route, Sent, Token};
 use crate::service::HalfClose;
-use crate::wheel::Tick;
 
 use super::Reactor;
 
 /// How often one connection may go from sending to decoding and back before others have their turn.
 const ROUNDS: usize = 16;
-
-/// How long accepting pauses when the kernel has no descriptor or no memory for a connection.
-const ACCEPT_PAUSE_MS: u32 = 100;
 
 /// Connections that have a little to send wait until they are so many, or all that came was handled.
 const TOGETHER: usize = 32;
@@ -34,115 +27,6 @@ const TOGETHER_BYTES: usize = 16 << 10;
 const SMALL_BYTES: usize = 512;
 
 impl<D: Driver> Reactor<D> {
-    pub(super) fn accepted(&mut self, listener: ListenerId, incoming: D::Incoming, peer: Peer) {
-        match self.admit(listener, peer) {
-            None => self.driver.refuse(incoming),
-            Some(token) => {
-                let attached = self.driver.attach(token, incoming);
-                self.begin(token, listener, attached);
-            }
-        }
-        if let Some(again) = self.pace.spend(self.core.now) {
-            self.pause_accepting(listener, again);
-        }
-    }
-
-    pub(super) fn adopt(&mut self, listener: ListenerId, socket: OwnedFd, peer: Peer) {
-        let Some(token) = self.admit(listener, peer) else { return reset_on_close(&socket) };
-        let adopted = self.driver.adopt(token, socket);
-        self.begin(token, listener, adopted);
-    }
-
-    /// Finds room for a connection, or counts why there is none.
-    fn admit(&mut self, listener: ListenerId, peer: Peer) -> Option<Token> {
-        let (shared, limits) = (&self.core.shared, &self.core.limits);
-        let refuse = |refusal: Refusal| {
-            self.core.tally(listener).refused[refusal.index()].add(1);
-            None
-        };
-        if self.core.draining {
-            return refuse(Refusal::Shutdown);
-        }
-        if !shared.count_in(limits.connections) {
-            return refuse(Refusal::Connections);
-        }
-        let counted = peer.ip().filter(|_| limits.connections_per_peer != 0);
-        if let Some(ip) = counted
-            && !shared.peer_in(ip, limits.connections_per_peer)
-        {
-            shared.count_out();
-            return refuse(Refusal::Peer);
-        }
-        let filtered = self.filters[usize::from(listener)].is_some();
-        let state = if filtered { State::Handshaking } else { State::Open };
-        let Some(token) = self.core.insert(listener, peer, state) else {
-            self.core.shared.count_out();
-            if let Some(ip) = counted {
-                self.core.shared.peer_out(ip);
-            }
-            self.core.tally(listener).refused[Refusal::Room.index()].add(1);
-            return None;
-        };
-        if let Some(connection) = self.core.slab.get_mut(token).filter(|_| counted.is_some()) {
-            connection.flags.set(Flags::PEER_COUNTED);
-        }
-        Some(token)
-    }
-
-    /// Hands an admitted connection to its service, where the driver could take it.
-    fn begin(&mut self, token: Token, listener: ListenerId, attached: io::Result<()>) {
-        if let Err(error) = attached {
-            tracing::debug!(%error, "the driver could not take a connection");
-            self.core.tally(listener).refused[Refusal::Room.index()].add(1);
-            self.core.live.set(token, 0);
-            return self.forget(token);
-        }
-        let tally = self.core.tally(listener);
-        tally.accepted.add(1);
-        tally.connections.add(1);
-        if self.filters[usize::from(listener)].is_some() {
-            self.begin_filter(token);
-        } else {
-            self.open(token, listener);
-        }
-        self.settle(token);
-    }
-
-    /// Tells the service of an accepted connection.
-    pub(super) fn open(&mut self, token: Token, service: u16) {
-        let (host, core) = self.host(service);
-        if host.open(core, token) {
-            self.schedule_opening(token);
-        } else {
-            core.tally(service).refused[Refusal::Service.index()].add(1);
-            core.ask_close(token, Flags::CLOSE, CloseReason::Refused);
-        }
-    }
-
-    pub(super) fn accept_failed(&mut self, listener: ListenerId, error: &io::Error) {
-        let tally = self.core.tally(listener);
-        tally.accept_errors.add(1);
-        if !is_exhausted(error) {
-            tracing::debug!(%error, "a connection went before it was accepted");
-            return;
-        }
-        if tally.accept_pauses.get() == 0 {
-            tracing::warn!(%error, "{EXHAUSTED}");
-        }
-        self.pause_accepting(listener, self.core.now.after(ACCEPT_PAUSE_MS));
-    }
-
-    /// Stops accepting for a while, on account of a listener. What was under way may still come in.
-    fn pause_accepting(&mut self, listener: ListenerId, until: Tick) {
-        if self.accept_again.is_none() {
-            self.core.tally(listener).accept_pauses.add(1);
-            for listener in &self.listening {
-                self.driver.accept(*listener, false);
-            }
-        }
-        self.accept_again = Some(until);
-    }
-
     /// Begins an outbound connection.
     fn dial(&mut self, service: u16, mut route: Route, timeout_ms: u32, session: MakeSessionHere) {
         route.keepalive.get_or_insert(self.core.shared.keepalive);
@@ -151,10 +35,10 @@ impl<D: Driver> Reactor<D> {
             crate::address::Target::Tcp(address) => address.into(),
             crate::address::Target::Unix(_) => Peer::UNIX,
         };
-        self.core.shared.count_in(0);
+        self.core.shared.connections.enter(0);
         let Some(token) = self.core.insert(service, peer, State::Opening) else {
             // Without a slot there is no context to report the failure in: count it as what it is.
-            self.core.shared.count_out();
+            self.core.shared.connections.leave();
             self.core.tally(service).refused[Refusal::Room.index()].add(1);
             return;
         };
@@ -561,9 +445,10 @@ impl<D: Driver> Reactor<D> {
     /// The driver has done with a connection: everything of it goes.
     pub(super) fn closed(&mut self, token: Token) {
         self.forget(token);
+        self.take_waiting();
     }
 
-    fn forget(&mut self, token: Token) {
+    pub(super) fn forget(&mut self, token: Token) {
         let Some(connection) = self.core.slab.remove(token) else { return };
         if let Some(outbox) = connection.outbox {
             self.core.counters.outbox_bytes.sub(outbox.len() as u64);
@@ -573,9 +458,9 @@ impl<D: Driver> Reactor<D> {
             let left = filter.dissolve(&mut self.core.pools);
             self.core.counters.outbox_bytes.sub(left as u64);
         }
-        self.core.shared.count_out();
-        if let Some(ip) = connection.peer.ip().filter(|_| connection.flags.has(Flags::PEER_COUNTED)) {
-            self.core.shared.peer_out(ip);
+        match self.accepting.quota(connection.service) {
+            Some(quota) => quota.leave(&self.core.shared, &self.core.limits, connection.peer),
+            None => self.core.shared.connections.leave(),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A turn waits, handles what the driver found, takes letters, fires timers, and hands over what became due on the
 //! way. Written once for all drivers; `life` has the life of a connection, `timing` what happens by time alone.
 
+mod accepting;
 mod ahead;
 mod filtered;
 mod life;
@@ -29,6 +30,7 @@ use crate::remote::{Dial, Letter};
 use crate::service::DatagramService;
 use crate::wheel::Tick;
 
+use self::accepting::Accepting;
 use self::timing::Deadlines;
 
 /// Turns from this length on are logged and counted.
@@ -66,8 +68,7 @@ pub(crate) struct Reactor<D: Driver> {
     /// Listeners of this reactor that are open.
     listening: Vec<ListenerId>,
     pace: Pace,
-    /// When accepting goes on, where it is paused.
-    accept_again: Option<Tick>,
+    accepting: Accepting<D::Incoming>,
     /// By when everything has to be closed, once draining.
     drain_by: Option<Tick>,
     /// Slots from here on have not been told to drain.
@@ -98,6 +99,7 @@ impl<D: Driver> Reactor<D> {
         }
         let deadlines = services.iter().map(Deadlines::of).collect();
         let filters = services.iter().map(|_| None).collect();
+        let accepting = Accepting::new(services.len(), &listening);
         let clock = driver.now();
         let looks_ahead =
             services.iter().any(|served| matches!(served, Served::Connections(host) if host.looks_ahead()));
@@ -113,7 +115,7 @@ impl<D: Driver> Reactor<D> {
             receiver,
             listening,
             pace,
-            accept_again: None,
+            accepting,
             drain_by: None,
             drain_cursor: None,
             expired: Vec::new(),

@@ -96,7 +96,7 @@ impl<D: Driver> Reactor<D> {
         }
         let now = tick(self.clock);
         let trim = self.core.pools.has_excess().then(|| self.trimmed.after(TRIM_MS));
-        [self.core.wheel.next_deadline(), self.accept_again, self.drain_by, trim, self.room_due()]
+        [self.core.wheel.next_deadline(), self.accepting.next(), self.drain_by, trim, self.room_due()]
             .into_iter()
             .flatten()
             .map(|due| if due.is_before(now) { 0 } else { due.since(now) })
@@ -128,12 +128,7 @@ impl<D: Driver> Reactor<D> {
     }
 
     pub(super) fn fire_timers(&mut self) {
-        if self.accept_again.is_some_and(|again| !self.core.now.is_before(again)) {
-            self.accept_again = None;
-            for listener in &self.listening {
-                self.driver.accept(*listener, true);
-            }
-        }
+        self.go_on_accepting();
         let mut expired = std::mem::take(&mut self.expired);
         self.core.wheel.advance(&mut self.core.slab, self.core.now, &mut expired);
         for token in expired.drain(..) {
@@ -250,10 +245,7 @@ impl<D: Driver> Reactor<D> {
             return;
         }
         self.core.draining = true;
-        self.accept_again = None;
-        for listener in self.listening.drain(..) {
-            self.driver.unlisten(listener);
-        }
+        self.end_accepting();
         self.drain_by = Some(self.core.now.after(milliseconds(timeout)));
         self.drain_cursor = Some(0);
     }

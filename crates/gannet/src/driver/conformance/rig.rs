@@ -17,6 +17,7 @@ use crate::host::{HostOf, Outbound};
 use crate::limits::{Limits, Timeouts};
 use crate::listener::Pace;
 use crate::mailbox::mailbox;
+use crate::quota::Quota;
 use crate::reactor::{Reactor, Served, tick};
 use crate::remote::{Gate, Remote, Shared};
 use crate::service::Service;
@@ -44,6 +45,7 @@ pub(crate) struct Setup {
     services: Vec<Served>,
     filters: Vec<(ListenerId, Arc<dyn Filters>)>,
     listening: Vec<ListenerId>,
+    quotas: Vec<(ListenerId, Quota)>,
 }
 
 impl Setup {
@@ -56,6 +58,7 @@ impl Setup {
             services: Vec::new(),
             filters: Vec::new(),
             listening: Vec::new(),
+            quotas: Vec::new(),
         }
     }
 
@@ -81,6 +84,12 @@ impl Setup {
         self
     }
 
+    /// Says what the last listener may have.
+    pub(crate) fn quota(mut self, quota: Quota) -> Self {
+        self.quotas.push((self.services.len() as ListenerId - 1, quota));
+        self
+    }
+
     pub(crate) fn outbound<S: Service>(&mut self, service: S) -> Outbound<S> {
         let index = self.services.len() as u16;
         self.services.push(Served::Connections(Box::new(HostOf::new(service, self.timeouts))));
@@ -99,7 +108,13 @@ impl Setup {
         let pace = Pace::new(self.limits.accepts_per_second, tick(driver.now()));
         let core = Core::new(0, self.slots, driver.now(), self.limits, counters.clone(), shared.clone());
         let live = core.live.clone();
+        let mut quotas = vec![None; self.services.len()];
+        self.listening.iter().for_each(|listener| quotas[usize::from(*listener)] = Some(Arc::default()));
+        for (listener, quota) in self.quotas {
+            quotas[usize::from(listener)] = Some(Arc::new(quota));
+        }
         let mut reactor = Reactor::new(driver, core, self.services, receiver, self.listening, pace);
+        reactor.quotas(quotas);
         for (listener, filters) in self.filters {
             reactor.filter(listener, filters);
         }
@@ -268,8 +283,8 @@ impl<N: Net> Rig<N> {
         assert_eq!(core.groups.len(), 0, "groups with members");
         assert!(core.dirty.is_empty() && core.deferred.is_empty(), "things to do");
         assert_eq!(core.counters.outbox_bytes.get(), 0, "bytes in outboxes");
-        assert_eq!(self.shared.connections.load(std::sync::atomic::Ordering::Relaxed), 0, "connections counted in");
-        assert!(self.shared.peers.lock().expect("nobody panicked with it").is_empty(), "peers counted in");
+        assert_eq!(self.shared.connections.now(), 0, "connections counted in");
+        assert!(self.shared.peers.is_empty(), "peers counted in");
         assert_eq!(self.reactor.sessions(), 0, "sessions");
         assert_eq!(self.reactor.driver().buffers_out(), 0, "receive buffers");
         for (service, stats) in self.remote.stats()[0].listeners.iter().enumerate() {

@@ -51,6 +51,9 @@ const BATCH: usize = 64;
 /// How long a wait for a batch may take before a single completion ends it (min_wait, Linux 6.12).
 const PATIENCE_US: u32 = 20;
 
+/// The share of the table that operational listeners may have for themselves: one of so many.
+const LARGEST_RESERVE: u32 = 8;
+
 /// A timeout where there is none: nothing depends on it.
 const FOR_EVER: Duration = Duration::from_secs(3_600);
 
@@ -97,6 +100,8 @@ pub(crate) struct UringDriver {
     free_slots: Vec<u32>,
     /// Slots from here on were never used.
     fresh_slot: u32,
+    /// Slots that only operational listeners may take.
+    reserved: u32,
     /// What the last wait found.
     batch: VecDeque<(u64, i32, u32)>,
     done: VecDeque<Event<u32>>,
@@ -139,6 +144,7 @@ impl UringDriver {
             table,
             free_slots: Vec::new(),
             fresh_slot: 0,
+            reserved: 0,
             batch: VecDeque::new(),
             done: VecDeque::new(),
             starved: Vec::new(),
@@ -190,7 +196,10 @@ impl UringDriver {
         self.push(&request);
     }
 
-    fn take_slot(&mut self) -> Option<u32> {
+    fn take_slot(&mut self, operational: bool) -> Option<u32> {
+        if !self.has_room(operational) {
+            return None;
+        }
         self.free_slots.pop().or_else(|| {
             let fresh = self.fresh_slot;
             (fresh < self.table).then(|| {
@@ -204,7 +213,8 @@ impl UringDriver {
     fn arm_accepts(&mut self, listener: ListenerId) {
         let index = usize::from(listener);
         while let Some(place) = self.accepts(index).filter(|accepts| accepts.on).and_then(|accepts| accepts.idle()) {
-            let Some(slot) = self.take_slot() else {
+            let operational = self.accepts(index).is_some_and(|accepts| accepts.operational);
+            let Some(slot) = self.take_slot(operational) else {
                 if self.accepts(index).is_some_and(|accepts| !accepts.is_armed()) {
                     let error = io::Error::from_raw_os_error(libc::ENFILE);
                     self.done.push_back(Event::AcceptFailed { listener, error });
@@ -308,10 +318,10 @@ impl UringDriver {
     }
 
     /// Puts a socket from elsewhere into the table of direct descriptors.
-    fn install(&mut self, socket: &OwnedFd) -> io::Result<u32> {
+    fn install(&mut self, socket: &OwnedFd, operational: bool) -> io::Result<u32> {
         // A request on a socket that does not block gives up at once where it should wait.
         rustix::io::ioctl_fionbio(socket, false)?;
-        let slot = self.take_slot().ok_or_else(|| io::Error::from_raw_os_error(libc::ENFILE))?;
+        let slot = self.take_slot(operational).ok_or_else(|| io::Error::from_raw_os_error(libc::ENFILE))?;
         match self.ring.submitter().register_files_update(slot, &[socket.as_raw_fd()]) {
             Ok(_) => Ok(slot),
             Err(error) => {
@@ -351,6 +361,20 @@ impl Driver for UringDriver {
         self.arm_accepts(listener);
     }
 
+    fn reserve(&mut self, descriptors: u32, listeners: &[ListenerId]) {
+        self.reserved = descriptors.min(self.table / LARGEST_RESERVE);
+        for listener in listeners {
+            if let Some(accepts) = self.accepts(usize::from(*listener)) {
+                accepts.operational = true;
+            }
+        }
+    }
+
+    fn has_room(&self, operational: bool) -> bool {
+        let free = self.free_slots.len() as u32 + (self.table - self.fresh_slot);
+        free > if operational { 0 } else { self.reserved }
+    }
+
     fn unlisten(&mut self, listener: ListenerId) {
         let Some(accepts) = self.accepts(usize::from(listener)) else { return };
         accepts.on = false;
@@ -383,14 +407,15 @@ impl Driver for UringDriver {
     }
 
     fn adopt(&mut self, token: Token, socket: OwnedFd) -> io::Result<()> {
-        let slot = self.install(&socket)?;
+        // Whether there is room was asked before.
+        let slot = self.install(&socket, true)?;
         self.open_entry(token, slot);
         Ok(())
     }
 
     fn connect(&mut self, token: Token, route: &Route) -> io::Result<()> {
         let (socket, to) = open_outbound(route)?;
-        let slot = self.install(&socket.into())?;
+        let slot = self.install(&socket.into(), false)?;
         self.open_entry(token, slot);
         let to = Box::new(to);
         let Some(entry) = self.entries.get_mut(token) else { return Ok(()) };

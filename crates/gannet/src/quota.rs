@@ -1,0 +1,184 @@
+//! How many connections a listener may have, and how many are in: looked at when one opens or closes, by all reactors.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::address::Peer;
+use crate::counters::Refusal;
+use crate::limits::Limits;
+use crate::remote::Shared;
+
+/// Connections at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Count(AtomicU32);
+
+impl Count {
+    /// Counts a connection in, unless that would be more than `limit` (0 is none).
+    pub(crate) fn enter(&self, limit: u32) -> bool {
+        let before = self.0.fetch_add(1, Ordering::Relaxed);
+        let room = limit == 0 || before < limit;
+        if !room {
+            self.leave();
+        }
+        room
+    }
+
+    pub(crate) fn leave(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn now(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Connections at a time by the addresses they come from.
+#[derive(Debug, Default)]
+pub(crate) struct Peers(Mutex<HashMap<IpAddr, u32>>);
+
+impl Peers {
+    /// Counts a connection in under its peer's address, unless that would be more than `limit`. Nothing is counted where
+    /// there is no limit (0), or the peer has no address.
+    fn enter(&self, peer: Peer, limit: u32) -> bool {
+        let Some(ip) = peer.ip().filter(|_| limit != 0) else { return true };
+        let mut peers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = peers.entry(ip).or_insert(0);
+        let room = *count < limit;
+        *count += u32::from(room);
+        room
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    fn leave(&self, peer: Peer, limit: u32) {
+        let Some(ip) = peer.ip().filter(|_| limit != 0) else { return };
+        let mut peers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = peers.get_mut(&ip) {
+            *count -= 1;
+            if *count == 0 {
+                peers.remove(&ip);
+            }
+        }
+    }
+}
+
+/// What one listener may have of an engine's connections.
+#[derive(Debug, Default)]
+pub(crate) struct Quota {
+    /// Whether it may go beyond the engine's limits, by the reserve.
+    pub(crate) operational: bool,
+    connections: u32,
+    per_peer: u32,
+    open: Count,
+    peers: Peers,
+}
+
+impl Quota {
+    pub(crate) fn new(operational: bool, connections: u32, per_peer: u32) -> Self {
+        Self { operational, connections, per_peer, ..Self::default() }
+    }
+
+    /// Counts a connection in, here and in the engine, or says which limit it would break.
+    pub(crate) fn enter(&self, shared: &Shared, limits: &Limits, peer: Peer) -> Result<(), Refusal> {
+        if !self.open.enter(self.connections) {
+            return Err(Refusal::Listener);
+        }
+        let refused = if !shared.connections.enter(self.of(limits.connections, limits)) {
+            Refusal::Connections
+        } else {
+            let entered = shared.peers.enter(peer, self.of(limits.connections_per_peer, limits));
+            if entered && self.peers.enter(peer, self.per_peer) {
+                return Ok(());
+            }
+            shared.connections.leave();
+            if entered {
+                shared.peers.leave(peer, limits.connections_per_peer);
+                Refusal::ListenerPeer
+            } else {
+                Refusal::Peer
+            }
+        };
+        self.open.leave();
+        Err(refused)
+    }
+
+    /// Counts out a connection that was counted in.
+    pub(crate) fn leave(&self, shared: &Shared, limits: &Limits, peer: Peer) {
+        self.open.leave();
+        self.peers.leave(peer, self.per_peer);
+        shared.connections.leave();
+        shared.peers.leave(peer, limits.connections_per_peer);
+    }
+
+    /// One of the engine's limits, as it is for this listener; 0 is none.
+    fn of(&self, limit: u32, limits: &Limits) -> u32 {
+        if limit == 0 || !self.operational { limit } else { limit.saturating_add(limits.operational_reserve) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+    use std::time::Duration;
+
+    use super::*;
+
+    fn peer(last: u8) -> Peer {
+        SocketAddr::new(Ipv4Addr::new(127, 0, 0, last).into(), 1).into()
+    }
+
+    /// Whichever limit refuses, nothing stays counted of who was refused.
+    #[test]
+    fn who_is_refused_takes_no_place() {
+        let limits = Limits { connections: 4, connections_per_peer: 2, operational_reserve: 1, ..Limits::default() };
+        let shared = Shared::new(&limits, Duration::ZERO);
+        let quota = Quota::new(false, 3, 1);
+        let enter = |last| quota.enter(&shared, &limits, peer(last));
+        for _ in 0..3 {
+            assert_eq!(enter(1), Ok(()));
+            for _ in 0..5 {
+                assert_eq!(enter(1), Err(Refusal::ListenerPeer));
+            }
+            assert_eq!((enter(2), enter(3)), (Ok(()), Ok(())));
+            for _ in 0..5 {
+                assert_eq!(enter(4), Err(Refusal::Listener));
+            }
+            (1..=3).for_each(|last| quota.leave(&shared, &limits, peer(last)));
+        }
+        let free = Quota::new(false, 0, 0);
+        for _ in 0..3 {
+            for _ in 0..2 {
+                assert_eq!(free.enter(&shared, &limits, peer(1)), Ok(()));
+            }
+            assert_eq!(free.enter(&shared, &limits, peer(1)), Err(Refusal::Peer));
+            for last in 2..=3 {
+                assert_eq!(free.enter(&shared, &limits, peer(last)), Ok(()));
+            }
+            assert_eq!(free.enter(&shared, &limits, peer(4)), Err(Refusal::Connections));
+            [1, 1, 2, 3].into_iter().for_each(|last| free.leave(&shared, &limits, peer(last)));
+        }
+    }
+
+    #[test]
+    fn an_operational_listener_goes_beyond_the_engines_limits_by_the_reserve_and_no_further() {
+        let limits = Limits { connections: 2, connections_per_peer: 2, operational_reserve: 1, ..Limits::default() };
+        let shared = Shared::new(&limits, Duration::ZERO);
+        let (ordinary, operational) = (Quota::new(false, 0, 0), Quota::new(true, 0, 0));
+        let enter = |quota: &Quota, last| quota.enter(&shared, &limits, peer(last));
+        assert_eq!((enter(&ordinary, 1), enter(&ordinary, 1)), (Ok(()), Ok(())));
+        assert_eq!(enter(&ordinary, 2), Err(Refusal::Connections));
+        assert_eq!(enter(&operational, 1), Ok(()));
+        assert_eq!(enter(&operational, 1), Err(Refusal::Connections));
+        ordinary.leave(&shared, &limits, peer(1));
+        assert_eq!(enter(&operational, 1), Ok(()), "its connections count like all others");
+        assert_eq!(enter(&ordinary, 2), Err(Refusal::Connections));
+        [&ordinary, &operational, &operational].into_iter().for_each(|quota| quota.leave(&shared, &limits, peer(1)));
+        assert_eq!((enter(&ordinary, 1), enter(&ordinary, 2)), (Ok(()), Ok(())));
+    }
+}

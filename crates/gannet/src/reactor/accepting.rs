@@ -1,0 +1,314 @@
+//! Accepting: who is let in, who is refused, who has to wait, and when accepting pauses.
+//!
+//! A connection is refused where a limit says so. Where there is only no room for it (no descriptor, no slot), it waits:
+//! in the kernel's backlog, as long as nobody has accepted it, or else in the reactor's queue.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use crate::acceptor::{EXHAUSTED, is_exhausted, is_process_full};
+use crate::address::Peer;
+use crate::connection::{CloseReason, Flags, State};
+use crate::counters::Refusal;
+use crate::driver::{Driver, ListenerId, Token};
+use crate::listener::reset_on_close;
+use crate::quota::Quota;
+use crate::wheel::Tick;
+
+use super::Reactor;
+
+/// How long accepting pauses when there is no descriptor, no memory or no slot for a connection.
+const ACCEPT_PAUSE_MS: u32 = 100;
+
+/// The share of slots that operational listeners may have for themselves: one of so many.
+const LARGEST_RESERVE: u32 = 8;
+
+/// A connection that was accepted.
+pub(super) enum Arrival<I> {
+    /// By this reactor's driver.
+    Incoming(I),
+    /// By the acceptor.
+    Socket(OwnedFd),
+}
+
+/// A connection that was accepted and has to wait for room.
+struct Waiting<I> {
+    listener: ListenerId,
+    peer: Peer,
+    arrival: Arrival<I>,
+}
+
+/// What ordinary listeners have of something, or operational ones.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    Ordinary,
+    Operational,
+}
+
+impl Class {
+    /// Those first that have the reserve.
+    const ALL: [Self; 2] = [Self::Operational, Self::Ordinary];
+}
+
+/// What a reactor knows of its listeners, and of connections that are not in yet.
+pub(super) struct Accepting<I> {
+    /// By service; nothing for outbound ones.
+    quotas: Vec<Option<Arc<Quota>>>,
+    /// Slots and descriptors that only operational listeners may take.
+    reserve: u32,
+    /// When accepting goes on, where it is paused, by class.
+    again: [Option<Tick>; 2],
+    /// Accepted connections without room, by class. The acceptor posts no more of them while there are any.
+    waiting: [VecDeque<Waiting<I>>; 2],
+}
+
+impl<I> Accepting<I> {
+    /// Of a reactor with so many services, of which these listen here.
+    pub(super) fn new(services: usize, listening: &[ListenerId]) -> Self {
+        let mut quotas = vec![None; services];
+        for listener in listening {
+            quotas[usize::from(*listener)] = Some(Arc::default());
+        }
+        Self { quotas, reserve: 0, again: [None; 2], waiting: [VecDeque::new(), VecDeque::new()] }
+    }
+
+    /// The quota of a service that listens.
+    pub(super) fn quota(&self, service: u16) -> Option<&Arc<Quota>> {
+        self.quotas[usize::from(service)].as_ref()
+    }
+
+    fn class(&self, listener: ListenerId) -> Class {
+        let operational = self.quota(listener).is_some_and(|quota| quota.operational);
+        if operational { Class::Operational } else { Class::Ordinary }
+    }
+
+    /// The earliest moment at which accepting goes on.
+    pub(super) fn next(&self) -> Option<Tick> {
+        let [ordinary, operational] = self.again;
+        match (ordinary, operational) {
+            (Some(one), Some(other)) => Some(if other.is_before(one) { other } else { one }),
+            (one, other) => one.or(other),
+        }
+    }
+}
+
+impl<D: Driver> Reactor<D> {
+    /// Says what listeners may have, where that is not only what the engine's limits give them. Some slots and descriptors
+    /// are for operational ones only, where there are any.
+    pub(crate) fn quotas(&mut self, quotas: Vec<Option<Arc<Quota>>>) {
+        let is_operational = |quota: &Option<Arc<Quota>>| quota.as_ref().is_some_and(|quota| quota.operational);
+        if quotas.iter().any(is_operational) {
+            let most = self.core.slab.limit() / LARGEST_RESERVE;
+            self.accepting.reserve = self.core.limits.operational_reserve.min(most);
+            let all = (0..quotas.len()).filter(|index| is_operational(&quotas[*index]));
+            let all: Vec<ListenerId> = all.map(|index| index as ListenerId).collect();
+            self.driver.reserve(self.core.limits.operational_reserve, &all);
+        }
+        self.accepting.quotas = quotas;
+    }
+
+    pub(super) fn accepted(&mut self, listener: ListenerId, incoming: D::Incoming, peer: Peer) {
+        self.arrived(listener, peer, Arrival::Incoming(incoming));
+        // Who asks whether the server is well is not to wait behind those it is busy with.
+        if self.accepting.class(listener) == Class::Ordinary
+            && let Some(again) = self.pace.spend(self.core.now)
+        {
+            self.pause_accepting(listener, Class::Ordinary, again);
+        }
+    }
+
+    pub(super) fn adopt(&mut self, listener: ListenerId, socket: OwnedFd, peer: Peer) {
+        self.arrived(listener, peer, Arrival::Socket(socket));
+    }
+
+    /// Takes in an accepted connection, or has it wait for room and those behind it.
+    fn arrived(&mut self, listener: ListenerId, peer: Peer, arrival: Arrival<D::Incoming>) {
+        let class = self.accepting.class(listener);
+        let is_first = self.accepting.waiting[class as usize].is_empty();
+        if self.core.draining || (is_first && self.has_room(class, &arrival)) {
+            return self.take_in(listener, peer, arrival);
+        }
+        self.warn_of_exhaustion(listener, "the reactor is full");
+        self.accepting.waiting[class as usize].push_back(Waiting { listener, peer, arrival });
+        self.count_waiting();
+        self.pause_accepting(listener, class, self.core.now.after(ACCEPT_PAUSE_MS));
+    }
+
+    /// Whether there is a slot for a connection, and a descriptor.
+    fn has_room(&self, class: Class, arrival: &Arrival<D::Incoming>) -> bool {
+        let kept = if class == Class::Operational { 0 } else { self.accepting.reserve };
+        // One that the driver has accepted has its descriptor.
+        let has_descriptor =
+            matches!(arrival, Arrival::Incoming(_)) || self.driver.has_room(class == Class::Operational);
+        has_descriptor && self.core.slab.room() > kept
+    }
+
+    /// Takes in those who wait, as far as there is room now.
+    #[inline]
+    pub(super) fn take_waiting(&mut self) {
+        if self.core.counters.waiting.get() > 0 {
+            self.take_who_waits();
+        }
+    }
+
+    #[cold]
+    fn take_who_waits(&mut self) {
+        for class in Class::ALL {
+            while let Some(Waiting { arrival, .. }) = self.accepting.waiting[class as usize].front()
+                && self.has_room(class, arrival)
+                && let Some(waiting) = self.accepting.waiting[class as usize].pop_front()
+            {
+                self.take_in(waiting.listener, waiting.peer, waiting.arrival);
+            }
+        }
+        self.count_waiting();
+    }
+
+    fn count_waiting(&self) {
+        let waiting = self.accepting.waiting.iter().map(VecDeque::len).sum::<usize>();
+        self.core.counters.waiting.set(waiting as u64);
+    }
+
+    fn take_in(&mut self, listener: ListenerId, peer: Peer, arrival: Arrival<D::Incoming>) {
+        match (self.admit(listener, peer), arrival) {
+            (None, Arrival::Incoming(incoming)) => self.driver.refuse(incoming),
+            (None, Arrival::Socket(socket)) => reset_on_close(&socket),
+            (Some(token), Arrival::Incoming(incoming)) => {
+                let attached = self.driver.attach(token, incoming);
+                self.begin(token, listener, attached);
+            }
+            (Some(token), Arrival::Socket(socket)) => {
+                let adopted = self.driver.adopt(token, socket);
+                self.begin(token, listener, adopted);
+            }
+        }
+    }
+
+    /// Finds room for a connection, or counts why there is none.
+    fn admit(&mut self, listener: ListenerId, peer: Peer) -> Option<Token> {
+        let refuse = |refusal: Refusal| {
+            self.core.tally(listener).refused[refusal.index()].add(1);
+            None
+        };
+        if self.core.draining {
+            return refuse(Refusal::Shutdown);
+        }
+        let quota = self.accepting.quota(listener).cloned()?;
+        if let Err(refusal) = quota.enter(&self.core.shared, &self.core.limits, peer) {
+            return refuse(refusal);
+        }
+        let filtered = self.filters[usize::from(listener)].is_some();
+        let state = if filtered { State::Handshaking } else { State::Open };
+        let token = self.core.insert(listener, peer, state);
+        if token.is_none() {
+            quota.leave(&self.core.shared, &self.core.limits, peer);
+            self.core.tally(listener).refused[Refusal::Room.index()].add(1);
+        }
+        token
+    }
+
+    /// Hands an admitted connection to its service, where the driver could take it.
+    fn begin(&mut self, token: Token, listener: ListenerId, attached: io::Result<()>) {
+        if let Err(error) = attached {
+            tracing::debug!(%error, "the driver could not take a connection");
+            self.core.tally(listener).refused[Refusal::Room.index()].add(1);
+            self.core.live.set(token, 0);
+            return self.forget(token);
+        }
+        let tally = self.core.tally(listener);
+        tally.accepted.add(1);
+        tally.connections.add(1);
+        if self.filters[usize::from(listener)].is_some() {
+            self.begin_filter(token);
+        } else {
+            self.open(token, listener);
+        }
+        self.settle(token);
+    }
+
+    /// Tells the service of an accepted connection.
+    pub(super) fn open(&mut self, token: Token, service: u16) {
+        let (host, core) = self.host(service);
+        if host.open(core, token) {
+            self.schedule_opening(token);
+        } else {
+            core.tally(service).refused[Refusal::Service.index()].add(1);
+            core.ask_close(token, Flags::CLOSE, CloseReason::Refused);
+        }
+    }
+
+    pub(super) fn accept_failed(&mut self, listener: ListenerId, error: &io::Error) {
+        self.core.tally(listener).accept_errors.add(1);
+        if !is_exhausted(error) {
+            tracing::debug!(%error, "a connection went before it was accepted");
+            return;
+        }
+        self.warn_of_exhaustion(listener, &error.to_string());
+        let until = self.core.now.after(ACCEPT_PAUSE_MS);
+        self.pause_accepting(listener, Class::Ordinary, until);
+        if self.accepting.class(listener) == Class::Operational {
+            if is_process_full(error) && self.core.shared.spares.release() {
+                return self.driver.accept(listener, true);
+            }
+            self.pause_accepting(listener, Class::Operational, until);
+        }
+    }
+
+    fn warn_of_exhaustion(&self, listener: ListenerId, error: &str) {
+        if self.core.tally(listener).accept_pauses.get() == 0 {
+            tracing::warn!(error, "{EXHAUSTED}");
+        }
+    }
+
+    /// Stops accepting for a while, on account of a listener. What was under way may still come in.
+    fn pause_accepting(&mut self, listener: ListenerId, class: Class, until: Tick) {
+        if self.accepting.again[class as usize].is_none() {
+            self.core.tally(listener).accept_pauses.add(1);
+            self.accept(class, false);
+        }
+        self.accepting.again[class as usize] = Some(until);
+    }
+
+    /// Goes on accepting where a pause is over and there is room.
+    pub(super) fn go_on_accepting(&mut self) {
+        let now = self.core.now;
+        for class in Class::ALL {
+            if self.accepting.again[class as usize].is_none_or(|again| now.is_before(again)) {
+                continue;
+            }
+            self.take_waiting();
+            // What operational listeners have taken of the reserve has to be there again before others take anything.
+            let has_reserve = class == Class::Operational || self.core.shared.spares.top_up();
+            if has_reserve && self.accepting.waiting[class as usize].is_empty() {
+                self.accepting.again[class as usize] = None;
+                self.accept(class, true);
+            } else {
+                self.accepting.again[class as usize] = Some(now.after(ACCEPT_PAUSE_MS));
+            }
+        }
+    }
+
+    fn accept(&mut self, class: Class, on: bool) {
+        for listener in &self.listening {
+            if self.accepting.class(*listener) == class {
+                self.driver.accept(*listener, on);
+            }
+        }
+    }
+
+    /// Accepts nothing any more. Those who wait are refused, as the kernel refuses those in its backlog.
+    pub(super) fn end_accepting(&mut self) {
+        self.accepting.again = [None; 2];
+        for listener in self.listening.drain(..) {
+            self.driver.unlisten(listener);
+        }
+        for class in Class::ALL {
+            while let Some(waiting) = self.accepting.waiting[class as usize].pop_front() {
+                self.take_in(waiting.listener, waiting.peer, waiting.arrival);
+            }
+        }
+        self.count_waiting();
+    }
+}
