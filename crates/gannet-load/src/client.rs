@@ -1,5 +1,6 @@
 //! A simulated client: a session on a reactor, not a thread, and without a buffer while it waits.
 
+mod ending;
 mod exchange;
 mod session;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 use gannet::proto::{DecodeError, http};
 use gannet::{CloseReason, Context, Drain, Message, Service, Timeouts};
 
+use self::exchange::Wanted;
 pub use self::session::Session;
 use self::session::Stage;
 use crate::plan::{Mode, Phase, Plan};
@@ -19,9 +21,6 @@ use crate::tls::Handshake;
 
 /// A message that says it was sent longer ago, or so far in the future, says something else: an hour, in ns.
 const LONGEST_WAY_NS: u64 = 3_600_000_000_000;
-
-/// The most characters that are kept of what a failure says.
-const LONGEST_WORDS: usize = 300;
 
 /// The clients of one reactor.
 pub struct Client<S: Scenario> {
@@ -46,16 +45,25 @@ impl<S: Scenario> Client<S> {
 impl<S: Scenario> Client<S> {
     /// Counts a client as up, and lets it do what it is there for.
     fn begin(&self, session: &mut Session<S>, cx: &mut Context<'_, Self>) {
-        let now_ns = cx.now().as_nanos() as u64;
         session.stage = Stage::Up;
         let mut record = self.record();
-        record.counts.opened += 1;
+        let is_first = session.attempts == 0;
+        settle(session, &mut record);
+        session.attempts = 1;
         record.counts.up += 1;
+        if is_first || self.plan.mode == Mode::Churn {
+            record.counts.opened += 1;
+        } else {
+            record.counts.reopened += 1;
+            drop(record);
+            return self.go_on(session, cx);
+        }
         match self.plan.mode {
-            Mode::Closed { depth } => self.request(session, depth, now_ns, &mut record, cx),
-            Mode::Churn => self.request(session, 1, now_ns, &mut record, cx),
+            Mode::Closed { depth } => self.request(session, Wanted::now(depth, cx), &mut record, cx),
+            Mode::Churn => self.request(session, Wanted::now(1, cx), &mut record, cx),
             Mode::Listen => {}
             Mode::Open { interval_ns } => {
+                let now_ns = cx.now().as_nanos() as u64;
                 // Each connection has a phase of its own: the golden ratio spreads any number of them evenly.
                 let phase = (f64::from(session.number) * 0.618_033_988_749_894_9).fract();
                 session.due_ns = now_ns + 1 + (phase * interval_ns as f64) as u64;
@@ -66,8 +74,6 @@ impl<S: Scenario> Client<S> {
 
     /// Goes on where the last connection ended: what has no answer yet is asked again.
     fn go_on(&self, session: &mut Session<S>, cx: &mut Context<'_, Self>) {
-        session.stage = Stage::Up;
-        self.record().counts.reopened += 1;
         let first = session.answered;
         for number in first..first + u64::from(session.outstanding) {
             self.plan.scenario.ask(&self.plan.letters, session.number, number, cx);
@@ -75,9 +81,9 @@ impl<S: Scenario> Client<S> {
         match self.plan.mode {
             Mode::Closed { depth } if self.plan.phase() < Phase::Finish => {
                 let wanted = depth.saturating_sub(u32::from(session.outstanding));
-                self.request(session, wanted, cx.now().as_nanos() as u64, &mut self.record(), cx);
+                self.request(session, Wanted::now(wanted, cx), &mut self.record(), cx);
             }
-            Mode::Open { interval_ns } => self.keep_schedule(session, interval_ns, cx),
+            Mode::Open { interval_ns } => self.keep_schedule(session, interval_ns, true, cx),
             Mode::Closed { .. } | Mode::Listen | Mode::Churn => {}
         }
     }
@@ -107,10 +113,18 @@ impl<S: Scenario> Client<S> {
     /// Counts a client as failed that was never up, and ends it.
     fn fail(&self, session: &mut Session<S>, reason: &str, cx: &mut Context<'_, Self>) {
         session.stage = Stage::Counted;
-        if self.plan.phase() < Phase::Finish {
-            self.record().counts.failed.count(reason);
-        }
+        self.count_failed(session, reason);
         cx.reset();
+    }
+
+    /// Counts a connect, or what follows it, as failed.
+    fn count_failed(&self, session: &mut Session<S>, reason: &str) {
+        let mut record = self.record();
+        settle(session, &mut record);
+        session.attempts = 1;
+        if self.plan.phase() < Phase::Finish {
+            record.counts.failed.count(reason);
+        }
     }
 
     /// Counts a message that the server sent to everybody.
@@ -123,6 +137,7 @@ impl<S: Scenario> Client<S> {
         took_ns.into_iter().for_each(|took_ns| record.interval_ns.saturating_record(took_ns));
         if self.plan.phase() == Phase::Measure {
             record.counts.answered += 1;
+            record.counts.in_time += 1;
             took_ns.into_iter().for_each(|took_ns| record.times.service_ns.saturating_record(took_ns));
         }
     }
@@ -154,25 +169,12 @@ impl<S: Scenario> Client<S> {
             Err(Wrong) => cx.reset(),
         }
     }
+}
 
-    /// Counts what a client that is gone leaves behind.
-    fn left_behind(&self, session: &Session<S>, record: &mut Record) {
-        record.counts.up -= 1;
-        let counted = session.counted();
-        record.counts.waiting -= counted;
-        if counted > 0 {
-            record.counts.errors.add("lost_with_connection", counted);
-        }
-    }
-
-    /// Opens the next connection of a client.
-    fn dial(&self, session: Session<S>, cx: &mut Context<'_, Self>) {
-        if let Some(outbound) = self.plan.outbound.get() {
-            let connect = self.plan.connect(session.number);
-            // The address was good for the first connect.
-            let _ = cx.connect(*outbound, &connect, session);
-        }
-    }
+/// Counts a client whose connect came to something, whatever that was.
+fn settle<S: Scenario>(session: &Session<S>, record: &mut Record) {
+    record.counts.settled += u64::from(session.attempts == 0);
+    record.counts.returning -= u64::from(session.is_returning());
 }
 
 impl<S: Scenario> Service for Client<S> {
@@ -206,6 +208,8 @@ impl<S: Scenario> Service for Client<S> {
         record.times.connect_ns.saturating_record(connected_ns.saturating_sub(session.began_ns));
         drop(record);
         if session.stage == Stage::Redialing {
+            session.stage = Stage::Up;
+            self.record().counts.reopened += 1;
             return self.go_on(session, cx);
         }
         let zero_unix_ns = self.plan.unix_ns().saturating_sub(cx.now().as_nanos() as u64);
@@ -219,18 +223,7 @@ impl<S: Scenario> Service for Client<S> {
     }
 
     fn connect_failed(&mut self, session: Session<S>, error: &io::Error, _: &mut Context<'_, Self>) {
-        let phase = self.plan.phase();
-        let mut record = self.record();
-        if session.stage == Stage::Redialing && phase < Phase::Over {
-            self.left_behind(&session, &mut record);
-        } else if phase >= Phase::Finish {
-            return;
-        }
-        let reason = kind_name(error.kind());
-        record.counts.failed.count(reason);
-        if matches!(reason, "tls" | "other") && record.counts.first_failure.is_none() {
-            record.counts.first_failure = Some(words(error));
-        }
+        self.unconnected(session, error);
     }
 
     fn message(&mut self, session: &mut Session<S>, message: Message<'_, Self>, cx: &mut Context<'_, Self>) {
@@ -248,11 +241,14 @@ impl<S: Scenario> Service for Client<S> {
         if session.stage == Stage::LoggingIn {
             return self.logging_in(session, message, cx);
         }
+        // Asked once, so that all that is counted of this message belongs to the same time.
+        let phase = self.plan.phase();
         if let Some(status) = self.plan.scenario.status(&mut session.progress, &message) {
-            self.record().counts.status(status, session.oldest_counts());
+            let counts = session.oldest_counts() || phase >= Phase::Measure;
+            self.record().counts.status(status, counts);
         }
         if let Some(kind) = self.plan.scenario.refusal(&message) {
-            return self.refused(session, kind, cx);
+            return self.refused(session, kind, phase, cx);
         }
         let expected = Expected {
             letters: &self.plan.letters,
@@ -270,7 +266,7 @@ impl<S: Scenario> Service for Client<S> {
             Ok(answers) => {
                 // No more than were outstanding.
                 let answers = answers as u32;
-                self.answered(session, answers, cx.now().as_nanos() as u64, &mut record);
+                self.answered(session, answers, (phase, cx.now().as_nanos() as u64), &mut record);
                 self.next(session, answers, &mut record, cx);
             }
         }
@@ -297,66 +293,18 @@ impl<S: Scenario> Service for Client<S> {
             _ => {}
         }
         if let Mode::Open { interval_ns } = self.plan.mode {
-            self.keep_schedule(session, interval_ns, cx);
+            self.keep_schedule(session, interval_ns, false, cx);
         }
     }
 
-    fn drain(&mut self, _: &mut Session<S>, _: &mut Context<'_, Self>) -> Drain {
+    fn drain(&mut self, session: &mut Session<S>, cx: &mut Context<'_, Self>) -> Drain {
+        if session.stage == Stage::Up {
+            self.count_never_sent(session, cx.now().as_nanos() as u64, &mut self.record());
+        }
         Drain::Reset
     }
 
     fn close(&mut self, session: Session<S>, reason: CloseReason, cx: &mut Context<'_, Self>) {
-        let phase = self.plan.phase();
-        if phase == Phase::Over {
-            return;
-        }
-        let may_end =
-            reason == CloseReason::Peer && session.outstanding == 0 && self.plan.scenario.may_end(&session.progress);
-        match session.stage {
-            Stage::Counted => return,
-            Stage::Upgrading | Stage::LoggingIn => {
-                // It was never up.
-                if phase < Phase::Finish {
-                    let reason = if session.stage == Stage::Upgrading { "upgrade_closed" } else { "login" };
-                    self.record().counts.failed.count(reason);
-                }
-                return;
-            }
-            Stage::Spent => return self.dial(session.again(self.plan.elapsed()), cx),
-            Stage::Up if may_end => return self.dial(session.again(self.plan.elapsed()), cx),
-            _ => {}
-        }
-        let mut record = self.record();
-        self.left_behind(&session, &mut record);
-        if reason != CloseReason::Service {
-            // The engine knows filters, and here they are TLS.
-            record.counts.lost.count(if reason == CloseReason::Filter { "tls" } else { reason.name() });
-        }
-        drop(record);
-        if self.plan.mode == Mode::Churn && phase < Phase::Finish {
-            self.dial(Session::new(session.number, self.plan.elapsed()), cx);
-        }
-    }
-}
-
-/// What a failure says, of which the server may have chosen a part: the names in its certificate, for example.
-fn words(error: &io::Error) -> String {
-    let text = error.to_string();
-    let visible = text.chars().map(|character| if character.is_control() { ' ' } else { character });
-    visible.take(LONGEST_WORDS).collect()
-}
-
-/// The name of a failure in reports.
-fn kind_name(kind: io::ErrorKind) -> &'static str {
-    match kind {
-        io::ErrorKind::ConnectionRefused => "refused",
-        io::ErrorKind::ConnectionReset => "reset",
-        io::ErrorKind::TimedOut => "timed_out",
-        io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => "no_port",
-        // Only a handshake fails so: what came is not right, or it ended before it was done.
-        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => "tls",
-        io::ErrorKind::NotFound => "not_found",
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "unreachable",
-        _ => "other",
+        self.ended(session, reason, cx);
     }
 }

@@ -71,6 +71,8 @@ pub struct Config {
     pub login: Option<Login>,
     /// How long a connect may take, and a login.
     pub patience: Duration,
+    /// Whether a client whose connection was lost, or not established, opens another one.
+    pub reconnect: bool,
     /// What does not count, once all connections are up.
     pub warmup: Duration,
     /// What counts.
@@ -117,6 +119,7 @@ impl Config {
             tls: None,
             login: None,
             patience: Duration::from_secs(10),
+            reconnect: false,
             warmup: Duration::from_secs(1),
             duration: Duration::from_secs(10),
             hold: Duration::ZERO,
@@ -145,6 +148,11 @@ impl Config {
             (_, Some(rate)) => every(Duration::from_secs_f64(f64::from(self.connections.max(1)) / rate)),
             (_, None) => Mode::Closed { depth: self.depth },
         }
+    }
+
+    /// Whether clients hear something that is counted, where the server does what it is there for.
+    pub(crate) fn hears(&self) -> bool {
+        self.mode() != Mode::Listen || self.ws.mode == ws::Mode::Receive
     }
 
     /// Bytes of a request's payload.

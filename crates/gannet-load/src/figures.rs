@@ -21,9 +21,9 @@ impl Results {
         self.invalid.is_empty()
     }
 
-    /// Answers a second over the measured time; 0 where nothing was measured.
+    /// Answers a second within the measured time; 0 where nothing was measured.
     pub fn rate_per_second(&self) -> f64 {
-        self.per_second(self.requests.answered)
+        self.per_second(self.requests.in_time)
     }
 
     /// Connections that could not be established, for any reason.

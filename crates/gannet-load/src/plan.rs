@@ -2,12 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use gannet::{Address, Connect, Filters, Outbound};
 
-use crate::client::Client;
+use crate::client::{Client, Session};
 use crate::config::Config;
 use crate::letters::Letters;
 use crate::login::Login;
@@ -72,8 +72,12 @@ pub struct Plan<S: Scenario> {
     pub letters: Letters,
     /// How long a connect may take, and a login.
     pub patience: Duration,
+    /// Whether a client whose connection was lost, or not established, opens another one.
+    pub reconnect: bool,
     /// The engine's name for this service.
     pub outbound: OnceLock<Outbound<Client<S>>>,
+    /// Clients that wait before they connect once more, each with the moment on the run's clock; at most all.
+    later: Mutex<Vec<(Duration, Session<S>)>>,
     began: Instant,
     /// The same moment since 1970 (UTC), ns.
     began_unix_ns: u64,
@@ -97,7 +101,9 @@ impl<S: Scenario> Plan<S> {
             size: config.size,
             letters: Letters::new(config.size),
             patience: config.patience,
+            reconnect: config.reconnect,
             outbound: OnceLock::new(),
+            later: Mutex::default(),
             began,
             began_unix_ns: unix_ns(),
             phase: AtomicU8::new(Phase::Ramp as u8),
@@ -140,6 +146,20 @@ impl<S: Scenario> Plan<S> {
     /// The time, ns since 1970 (UTC). It is as steady as [`Plan::elapsed`], however the machine's clock is set meanwhile.
     pub fn unix_ns(&self) -> u64 {
         self.began_unix_ns + self.elapsed().as_nanos() as u64
+    }
+
+    /// Has the run's thread connect a client once more, when its pause is over.
+    pub fn dial_later(&self, session: Session<S>) {
+        let due = self.elapsed() + session.pause();
+        self.later.lock().unwrap_or_else(PoisonError::into_inner).push((due, session));
+    }
+
+    /// Clients that are to be connected now.
+    pub fn due(&self) -> Vec<Session<S>> {
+        let now = self.elapsed();
+        let mut later = self.later.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = later.extract_if(.., |(due, _)| *due <= now);
+        due.map(|(_, session)| session.started(now)).collect()
     }
 
     /// Where a connection goes and comes from.

@@ -22,19 +22,27 @@ pub struct Counts {
     pub first_failure: Option<String>,
     /// Connections that were up and ended before the run did, by reason.
     pub lost: Reasons,
-    /// Requests of the measured time.
+    /// Clients whose first connect came to something, whatever that was.
+    pub settled: u64,
+    /// Clients that are not up and will try again to be.
+    pub returning: u64,
+    /// Requests of the measured time: sent in it, or sent before it and done or given up since.
     pub sent: u64,
     /// Their right answers.
     pub answered: u64,
+    /// Right answers that came within the measured time.
+    pub in_time: u64,
     /// Answers of any time.
     pub answered_ever: u64,
     /// Requests that the schedule wanted and that were not sent.
     pub never_sent: u64,
-    /// Requests of the measured time that wait for an answer.
+    /// Requests that were sent in the measured time and wait for an answer.
     pub waiting: u64,
+    /// Requests that were sent before it and wait for an answer.
+    pub early: u64,
     /// What went wrong, by kind: this program's names, and those that the server gave its errors.
     pub errors: Reasons,
-    /// Connections that took the place of one that the server ended as it may.
+    /// Connections that took the place of one that the server ended as it may, or that was lost.
     pub reopened: u64,
     /// TLS handshakes that took up an earlier session.
     pub resumed: u64,
@@ -65,11 +73,15 @@ impl Counts {
     pub fn merge(&mut self, other: &Self) {
         self.opened += other.opened;
         self.up += other.up;
+        self.settled += other.settled;
+        self.returning += other.returning;
         self.sent += other.sent;
         self.answered += other.answered;
+        self.in_time += other.in_time;
         self.answered_ever += other.answered_ever;
         self.never_sent += other.never_sent;
         self.waiting += other.waiting;
+        self.early += other.early;
         self.reopened += other.reopened;
         self.resumed += other.resumed;
         if self.first_failure.is_none() {
@@ -82,6 +94,12 @@ impl Counts {
         }
         other.statuses.iter().for_each(|(status, count)| *self.statuses.entry(*status).or_default() += count);
         self.classes_ever.iter_mut().zip(other.classes_ever).for_each(|(mine, others)| *mine += others);
+    }
+
+    /// Counts what waits no longer, because nothing is waited for, as requests without an answer.
+    pub fn stop_waiting(&mut self) {
+        self.sent += self.early;
+        self.waiting += std::mem::take(&mut self.early);
     }
 
     /// Counts an answer with this status, which belongs to the measured time or not.

@@ -54,7 +54,8 @@ pub struct Connections {
     pub first_failure: Option<String>,
     /// That were up and ended before the run did, by reason.
     pub lost: Vec<(String, u64)>,
-    /// That took the place of one that the server ended as it may, or that carried its one request; not in `opened`.
+    /// That took the place of one that the server ended as it may, that carried its one request, or that was lost where
+    /// clients come back; not in `opened`.
     pub reopened: u64,
     /// Whose TLS handshake took up an earlier session; all others were full ones.
     pub resumed: u64,
@@ -63,21 +64,23 @@ pub struct Connections {
 /// Requests by what became of them.
 #[derive(Clone, Debug, Default)]
 pub struct Requests {
-    /// Sent.
+    /// Sent in the measured time, or before it and not done when it began; and those that were lost before it.
     pub sent: u64,
     /// Answered, and rightly; where clients only receive, messages that they received.
     pub answered: u64,
+    /// Right answers that came within the measured time, whenever their requests were sent.
+    pub in_time: u64,
     /// Intended by the schedule of an open loop and never sent.
     pub never_sent: u64,
-    /// Sent and not answered when the run ended.
+    /// Sent and not answered when the run ended, whenever that was.
     pub unanswered: u64,
     /// That went wrong, by kind (`wrong_bytes`, `lost_with_connection`, …).
     pub errors: Vec<(String, u64)>,
     /// Answers by status, right ones and others, of scenarios that know such.
     pub statuses: Vec<(u16, u64)>,
-    /// Bytes sent, protocol included.
+    /// Bytes sent in the measured time, protocol included.
     pub bytes_out: u64,
-    /// Bytes received.
+    /// Bytes received in it.
     pub bytes_in: u64,
 }
 

@@ -9,7 +9,7 @@ use gannet::{Engine, Limits, Remote, Running};
 
 use crate::client::{Client, Session};
 pub use crate::config::{Config, Kind};
-use crate::judge::judge;
+use crate::judge::{Circumstances, judge};
 use crate::login::Login;
 use crate::plan::{Mode, Phase, Plan};
 use crate::record::{Counts, Reasons, Record};
@@ -84,6 +84,8 @@ struct Run<'a, S: Scenario> {
 struct Measured {
     from: Duration,
     lasted: Duration,
+    bytes_in: u64,
+    bytes_out: u64,
     /// Share of a processor that the busiest reactor took.
     busy: Option<f64>,
     server: Option<ServerUsage>,
@@ -146,7 +148,7 @@ impl<S: Scenario> Run<'_, S> {
         self.finish();
         // What comes later belongs to no request that was in time, except that connections can still be lost.
         let mut record = self.merged();
-        let traffic = self.traffic();
+        record.counts.stop_waiting();
         let hold = self.hold(&mut record);
         let interrupted = self.is_stopped();
         self.plan.set_phase(Phase::Over);
@@ -154,9 +156,23 @@ impl<S: Scenario> Run<'_, S> {
         let is_open = matches!(self.plan.mode, Mode::Open { .. });
         // A request that waits for its own connection is late by what the server takes for that.
         let keeps_time = is_open && !self.plan.scenario.takes_one_request();
-        let mut invalid = judge(&record, measured.busy, keeps_time);
         let asked = self.config.asked(self.running.driver().0);
-        if let Err(error) = self.running.join() {
+        let ended = self.running.join();
+        // Clients whose connections were not free to the end have said so when they went.
+        record.counts.never_sent = total(&self.records).never_sent;
+        let mut invalid = judge(
+            &record.counts,
+            &record.times,
+            &Circumstances {
+                lasted: measured.lasted,
+                wanted: self.config.duration,
+                busy: measured.busy,
+                interrupted,
+                keeps_time,
+                hears: self.config.hears(),
+            },
+        );
+        if let Err(error) = ended {
             invalid.push(format!("the engine ended with an error: {error}"));
         }
         Results {
@@ -176,12 +192,13 @@ impl<S: Scenario> Run<'_, S> {
             requests: Requests {
                 sent: record.counts.sent,
                 answered: record.counts.answered,
+                in_time: record.counts.in_time,
                 never_sent: record.counts.never_sent,
                 unanswered: record.counts.waiting,
                 errors: errors(&record),
                 statuses: record.counts.statuses.iter().map(|(status, count)| (*status, *count)).collect(),
-                bytes_out: traffic.1,
-                bytes_in: traffic.0,
+                bytes_out: measured.bytes_out,
+                bytes_in: measured.bytes_in,
             },
             times: record.times,
             hold,
@@ -198,8 +215,7 @@ impl<S: Scenario> Run<'_, S> {
         let wanted = u64::from(self.config.connections);
         let mut dialed = 0u32;
         loop {
-            let record = self.total();
-            let settled = record.opened.max(record.up) + record.all_failed();
+            let settled = self.total().settled;
             if settled >= wanted || self.is_stopped() {
                 return;
             }
@@ -222,15 +238,28 @@ impl<S: Scenario> Run<'_, S> {
         remote.connect(number as usize, *outbound, &self.plan.connect(number), session).is_ok()
     }
 
+    /// Connects clients that lost their connection, or had none.
+    fn dial_due(&self) {
+        let Some(outbound) = self.plan.outbound.get() else { return };
+        let remote = self.running.remote();
+        for session in self.plan.due() {
+            let (number, connect) = (session.number(), self.plan.connect(session.number()));
+            // Each client is one letter at the most, and mailboxes have room for more than that.
+            let _ = remote.connect(number as usize, *outbound, &connect, session);
+        }
+    }
+
     fn measure(&mut self) -> Measured {
         // A second that had begun ends here, so that each is either in the measured time or out of it.
         self.end_second();
         let threads = Threads::now();
         let server_before = self.config.server_pid.and_then(server_usage);
+        let (in_before, out_before) = self.traffic();
         let from = self.plan.elapsed();
         self.pass(Phase::Measure, self.config.duration);
         self.end_second();
         self.plan.set_phase(Phase::Finish);
+        let (bytes_in, bytes_out) = self.traffic();
         let lasted = self.plan.elapsed().saturating_sub(from);
         let busy = threads.busy_since(lasted);
         let server_after = self.config.server_pid.and_then(server_usage);
@@ -238,13 +267,15 @@ impl<S: Scenario> Run<'_, S> {
             cpu: after.cpu.saturating_sub(before.cpu),
             resident_bytes: after.resident_bytes,
         });
-        Measured { from, lasted, busy, server }
+        let (bytes_in, bytes_out) = (bytes_in.saturating_sub(in_before), bytes_out.saturating_sub(out_before));
+        Measured { from, lasted, bytes_in, bytes_out, busy, server }
     }
 
     /// Waits for the answers that are still to come.
     fn finish(&mut self) {
         let last = self.plan.elapsed();
-        while self.total().waiting > 0 && self.plan.elapsed().saturating_sub(last) < PATIENCE {
+        let is_waiting = |counts: Counts| counts.waiting + counts.early > 0;
+        while is_waiting(self.total()) && self.plan.elapsed().saturating_sub(last) < PATIENCE {
             self.wait();
         }
     }
@@ -260,6 +291,7 @@ impl<S: Scenario> Run<'_, S> {
         let lasted = self.plan.elapsed().saturating_sub(from);
         let counts = self.total();
         record.counts.lost = counts.lost;
+        (record.counts.failed, record.counts.reopened) = (counts.failed, counts.reopened);
         // Bytes that nobody asked for end their connection too.
         let more = counts.errors.of("wrong_bytes").saturating_sub(record.counts.errors.of("wrong_bytes"));
         if more > 0 {
@@ -281,14 +313,17 @@ impl<S: Scenario> Run<'_, S> {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// Whether nobody is left who could send or receive anything.
+    /// Whether nobody is left who could send or receive anything, nor will be.
     fn is_dead(&self) -> bool {
-        self.plan.mode != Mode::Churn && self.total().up == 0
+        let counts = self.total();
+        let is_between = self.plan.mode == Mode::Churn && counts.opened > 0;
+        counts.up == 0 && counts.returning == 0 && !is_between
     }
 
-    /// Waits a little, and tells the watcher where a second has passed.
+    /// Waits a little, connects clients whose pause is over, and tells the watcher where a second has passed.
     fn wait(&mut self) {
         std::thread::park_timeout(LOOK);
+        self.dial_due();
         let now = self.plan.elapsed();
         let (_, mut end) = self.second;
         if now < end {
@@ -347,11 +382,7 @@ impl<S: Scenario> Run<'_, S> {
 
     /// What all reactors have counted.
     fn total(&self) -> Counts {
-        let mut total = Counts::default();
-        for record in self.records.iter() {
-            total.merge(&record.lock().unwrap_or_else(PoisonError::into_inner).counts);
-        }
-        total
+        total(&self.records)
     }
 
     /// All reactors' records together.
@@ -369,6 +400,15 @@ impl<S: Scenario> Run<'_, S> {
         let listeners = stats.iter().flat_map(|reactor| &reactor.listeners);
         listeners.fold((0, 0), |(bytes_in, bytes_out), one| (bytes_in + one.bytes_in, bytes_out + one.bytes_out))
     }
+}
+
+/// What all reactors have counted.
+fn total(records: &[Arc<Mutex<Record>>]) -> Counts {
+    let mut total = Counts::default();
+    for record in records {
+        total.merge(&record.lock().unwrap_or_else(PoisonError::into_inner).counts);
+    }
+    total
 }
 
 fn named(reasons: &Reasons) -> Vec<(String, u64)> {

@@ -61,6 +61,12 @@ pub(crate) struct LoadOptions {
     #[arg(long, value_name = "RATE", value_parser = rate, help_heading = "Connections")]
     ramp: Option<f64>,
 
+    /// Opens another connection where one was lost or not established, after 100ms, and up to 3.2s while it fails
+    ///
+    /// Each is counted as lost or failed all the same. http and connect open others by themselves, see below.
+    #[arg(long, help_heading = "Connections")]
+    reconnect: bool,
+
     /// Addresses to connect from: auto, or a list as 127.0.0.0/16 or 10.0.0.5,10.0.0.6
     ///
     /// Connections are spread over them evenly. One address is good for 20,000, or for fewer where
@@ -265,6 +271,7 @@ impl LoadOptions {
         config.connections = self.connections;
         config.ramp_per_second = self.ramp;
         config.login = login;
+        config.reconnect = self.reconnect;
         config.warmup = self.warmup;
         config.duration = duration.unwrap_or(config.duration);
         config.hold = hold;

@@ -7,6 +7,7 @@ mod invocation;
 mod limits;
 mod load;
 mod load_tls;
+mod load_verdicts;
 mod logs;
 mod redis;
 mod server;

@@ -8,21 +8,30 @@ use crate::scenario::Scenario;
 /// Requests without an answer on one connection, at the most; the schedule's further ones are counted as never sent.
 pub(super) const MOST_PENDING: u16 = u16::MAX;
 
+/// How long a client waits after a connection that was lost or not established, before it tries again.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often that time is doubled while one connect after the other fails: up to 3.2 s.
+const MOST_DOUBLINGS: u8 = 5;
+
 /// Requests that were sent together and wait for their answers. What a closed loop sends in one turn is one of these,
 /// however deep it is.
+#[derive(Clone, Copy)]
 pub(super) struct Pending {
     pub(super) intended_ns: u64,
     pub(super) sent_ns: u64,
     /// How many still wait.
     pub(super) requests: u32,
-    /// Whether they belong to the measured time.
+    /// Whether they were sent in the measured time.
     pub(super) counts: bool,
+    /// Whether they had to wait for a connection before they could be sent.
+    pub(super) waited: bool,
 }
 
 /// Where a client is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Its connection is being established, for the first time.
+    /// Its connection is being established, and it does not count as up.
     Dialing,
     /// Its last connection was spent, and the next one is being established. It counts as up all the while.
     Redialing,
@@ -44,7 +53,10 @@ pub struct Session<S: Scenario> {
     /// Requests without an answer.
     pub(super) outstanding: u16,
     pub(super) stage: Stage,
-    /// Requests answered: the number of the oldest one that is not.
+    /// 0 until its first connect came to something, then 1; from 2 on where it is to come back, one more for each connect
+    /// that failed meanwhile.
+    pub(super) attempts: u8,
+    /// Requests answered, or given up: the number of the oldest one that is not.
     pub(super) answered: u64,
     /// Boxed on purpose: it is there only while answers are awaited, and most clients wait for none.
     #[allow(clippy::box_collection)]
@@ -69,6 +81,7 @@ impl<S: Scenario> Session<S> {
             number,
             outstanding: 0,
             stage: Stage::Dialing,
+            attempts: 0,
             answered: 0,
             pending: None,
             progress: S::Progress::default(),
@@ -77,33 +90,65 @@ impl<S: Scenario> Session<S> {
         }
     }
 
+    /// The client's number.
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
     /// The same client on its next connection, whose connect begins now: what waits for answers goes along.
     pub(super) fn again(self, now: Duration) -> Self {
         Self { stage: Stage::Redialing, progress: S::Progress::default(), began_ns: now.as_nanos() as u64, ..self }
     }
 
-    /// Requests that wait for answers and belong to the measured time.
-    pub(super) fn counted(&self) -> u64 {
-        let pending = self.pending.iter().flat_map(|pending| pending.iter());
-        pending.filter(|pending| pending.counts).map(|pending| u64::from(pending.requests)).sum()
+    /// The same client without a past, on its next connection, whose connect begins now.
+    pub(super) fn anew(self, now: Duration) -> Self {
+        Self { attempts: self.attempts, ..Self::new(self.number, now) }
     }
 
-    /// Takes the oldest request as done, whatever came of it, and says whether it belongs to the measured time; nothing
-    /// where there is none.
-    pub(super) fn take_oldest(&mut self) -> Option<bool> {
+    /// The same client, to be connected once more after a pause: nothing waits for answers any more, and its schedule
+    /// goes on.
+    pub(super) fn later(self) -> Self {
+        let attempts = self.attempts.max(1).saturating_add(1);
+        Self { stage: Stage::Dialing, attempts, progress: S::Progress::default(), ..self }
+    }
+
+    /// Whether its connection is to be opened once more after a pause, and has not come to anything yet.
+    pub(super) fn is_returning(&self) -> bool {
+        self.attempts >= 2
+    }
+
+    /// The same client, whose connect begins now.
+    pub(crate) fn started(self, now: Duration) -> Self {
+        Self { began_ns: now.as_nanos() as u64, ..self }
+    }
+
+    /// How long it waits before its next connect.
+    pub(crate) fn pause(&self) -> Duration {
+        FIRST_PAUSE * (1 << self.attempts.saturating_sub(2).min(MOST_DOUBLINGS))
+    }
+
+    /// Takes the oldest request as done, whatever came of it; nothing where there is none.
+    pub(super) fn take_oldest(&mut self) -> Option<Pending> {
         let pending = self.pending.as_mut()?;
         let oldest = pending.front_mut()?;
-        let counts = oldest.counts;
+        let taken = Pending { requests: 1, ..*oldest };
         oldest.requests -= 1;
         if oldest.requests == 0 {
             pending.pop_front();
         }
         self.answered += 1;
         self.outstanding -= 1;
-        Some(counts)
+        Some(taken)
     }
 
-    /// Whether the oldest request without an answer belongs to the measured time.
+    /// Gives up all requests without an answer.
+    pub(super) fn take_all(&mut self) -> impl Iterator<Item = Pending> + use<S> {
+        self.answered += u64::from(self.outstanding);
+        self.outstanding = 0;
+        self.pending.take().into_iter().flat_map(|pending| *pending)
+    }
+
+    /// Whether the oldest request without an answer was sent in the measured time.
     pub(super) fn oldest_counts(&self) -> bool {
         self.pending.as_ref().and_then(|pending| pending.front()).is_some_and(|oldest| oldest.counts)
     }

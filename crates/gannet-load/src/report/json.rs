@@ -147,7 +147,7 @@ pub struct Connections {
 /// Requests by what became of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Requests {
-    /// Sent.
+    /// Sent in the measured time, or before it and not done when it began.
     pub sent: u64,
     /// Answered, and rightly.
     pub answered: u64,

@@ -5,7 +5,7 @@ mod request;
 
 use std::sync::Arc;
 
-use gannet::proto::http::{Reply, Responses};
+use gannet::proto::http::{Reply, Responses, ResponsesState};
 use gannet::{Context, Service};
 
 pub use self::request::{Header, Method, Path, Request, RequestError, Statuses};
@@ -21,6 +21,7 @@ pub struct Http {
     request: Arc<[u8]>,
     accepted: Statuses,
     is_head: bool,
+    is_idempotent: bool,
     keep_alive: bool,
 }
 
@@ -32,6 +33,7 @@ impl Http {
             request: request.encode().into(),
             accepted: request.accepted.clone(),
             is_head: request.method.is_head(),
+            is_idempotent: request.method.is_idempotent(),
             keep_alive: request.keep_alive,
         }
     }
@@ -89,8 +91,13 @@ impl Scenario for Http {
         progress.is_spent
     }
 
-    fn may_end(&self, progress: &Progress) -> bool {
-        progress.has_answered
+    fn may_end(&self, progress: &Progress, state: &ResponsesState) -> bool {
+        progress.has_answered && state.is_between_responses()
+    }
+
+    /// As clients do by themselves (RFC 9110 §9.2.2).
+    fn may_repeat(&self) -> bool {
+        self.is_idempotent
     }
 
     fn answer(&self, _: &mut Progress, reply: Reply<'_>, expected: Expected<'_>) -> Result<u64, Wrong> {

@@ -103,9 +103,15 @@ pub trait Scenario: Clone + Send + Sync + 'static {
         false
     }
 
-    /// Whether the server may end a connection that waits for no answer, so that another one takes its place.
-    fn may_end(&self, progress: &Self::Progress) -> bool {
-        let _ = progress;
+    /// Whether the server may end a connection whose codec is in this state, so that another one takes its place: no answer
+    /// is cut off, and there was one before.
+    fn may_end(&self, progress: &Self::Progress, state: &<Self::Codec as Codec>::State) -> bool {
+        let _ = (progress, state);
+        false
+    }
+
+    /// Whether a request that has no answer when the server ends its connection may be sent on another one.
+    fn may_repeat(&self) -> bool {
         false
     }
 

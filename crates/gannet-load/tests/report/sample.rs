@@ -50,6 +50,7 @@ pub fn closed() -> Results {
     results.connections.up = 1_000;
     results.requests.sent = 100_000;
     results.requests.answered = 100_000;
+    results.requests.in_time = 100_000;
     results.requests.bytes_out = 6_400_000;
     results.requests.bytes_in = 6_400_000;
     results.times.service_ns = times((1..=100).map(|ms| ms * MS));

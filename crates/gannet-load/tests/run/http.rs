@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use gannet::proto::http::{Event, Requests};
 use gannet::{Address, Context, DriverChoice, Running, Service};
-use gannet_load::results::Results;
 use gannet_load::run::{Config, Kind};
 use gannet_load::scenario::http::{Header, Method, Path, Request, Statuses};
 
-use crate::rig::{assert_clean, config, drivers, go, serve};
+use crate::rig::{assert_clean, config, drivers, errors_of, go, lost, serve, shown};
 
 /// Answers as a path says. What it has got last is kept.
-struct Paths(Arc<Mutex<String>>);
+pub struct Paths(Arc<Mutex<String>>);
 
 impl Service for Paths {
     type Codec = Requests;
@@ -56,6 +55,18 @@ impl Service for Paths {
                 return cx.close_flushed();
             }
             "/every-third" => b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+            "/five-then-fin" if *requests < 5 => b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+            "/five-then-fin" => {
+                cx.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+                return cx.close_flushed();
+            }
+            "/five-then-reset" if *requests <= 5 => b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+            "/five-then-reset" => return cx.reset(),
+            "/five-then-half" if *requests <= 5 => b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+            "/five-then-half" => {
+                cx.write(b"HTTP/1.1 200 OK\r\nConte");
+                return cx.close_flushed();
+            }
             "/short" => {
                 cx.write(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nonly this");
                 return cx.close_flushed();
@@ -75,7 +86,7 @@ impl Service for Paths {
 }
 
 /// A service whose last request nobody asks for.
-pub fn paths() -> impl Service {
+pub fn paths() -> Paths {
     Paths(Arc::default())
 }
 
@@ -91,14 +102,6 @@ fn asking(path: &str, target: &Address, driver: DriverChoice) -> Config {
     config.duration = Duration::from_millis(300);
     config.http.path = path.parse::<Path>().expect(path);
     config
-}
-
-fn lost(results: &Results) -> u64 {
-    results.connections.lost.iter().map(|(_, count)| count).sum()
-}
-
-fn errors_of(results: &Results, kind: &str) -> u64 {
-    results.requests.errors.iter().find(|(name, _)| name == kind).map_or(0, |(_, count)| *count)
 }
 
 #[test]
@@ -158,6 +161,55 @@ fn a_server_that_closes_after_its_answers_is_asked_again_on_another_connection()
                 assert_eq!(results.requests.statuses, vec![(200, results.requests.answered)], "{results:?}");
             }
         }
+    }
+}
+
+/// As browsers do it: the server may end a connection that has answered, and a request that it has not begun to answer is
+/// asked again.
+#[test]
+fn a_server_that_ends_connections_between_answers_is_asked_again_for_as_long_as_the_run_lasts() {
+    for driver in drivers() {
+        let (_server, target, _) = server(driver);
+        for path in ["/five-then-fin", "/five-then-reset"] {
+            for (depth, rate) in [(1, None), (4, None), (1, Some(1_000.0))] {
+                let mut config = asking(path, &target, driver);
+                (config.depth, config.rate_per_second) = (depth, rate);
+                let results = go(&config);
+                assert_clean(&results, path);
+                assert!(results.connections.reopened > 20, "{path}: {}", shown(&results));
+                assert!(results.measured >= config.duration, "{path}: {}", shown(&results));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_request_that_may_have_been_carried_out_is_not_sent_again_and_its_client_goes_on() {
+    for driver in drivers() {
+        let (_server, target, _) = server(driver);
+        let mut config = asking("/five-then-reset", &target, driver);
+        (config.http.method, config.depth) = (Method::post(), 1);
+        let results = go(&config);
+        let given_up = errors_of(&results, "lost_with_connection");
+        // Each connection gives five answers, and loses the sixth request.
+        assert!(given_up >= results.requests.answered / 5 && given_up > 20, "{}", shown(&results));
+        assert!(results.connections.reopened >= given_up, "{}", shown(&results));
+        assert_eq!(results.requests.sent, results.requests.answered + given_up, "{}", shown(&results));
+        assert_eq!((results.connections.up, lost(&results)), (20, 0), "{}", shown(&results));
+        assert!(results.measured >= config.duration, "{}", shown(&results));
+    }
+}
+
+#[test]
+fn an_answer_that_is_cut_off_loses_its_connection_however_many_came_before() {
+    for driver in drivers() {
+        let (_server, target, _) = server(driver);
+        let mut config = asking("/five-then-half", &target, driver);
+        (config.depth, config.warmup) = (1, Duration::ZERO);
+        let results = go(&config);
+        assert_eq!(results.connections.lost, vec![("peer".to_owned(), 20)], "{}", shown(&results));
+        assert_eq!(errors_of(&results, "lost_with_connection"), 20, "{}", shown(&results));
+        assert!(results.invalid.iter().any(|why| why.contains("no connection was left")), "{}", shown(&results));
     }
 }
 

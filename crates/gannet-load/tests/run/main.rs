@@ -1,7 +1,9 @@
 //! Small runs against servers in this process, on every driver that this machine has.
 
+mod ends;
 mod http;
 mod rig;
+mod silence;
 mod tls;
 mod ws;
 
@@ -23,7 +25,7 @@ use gannet_redis::{Options, Redis, Server};
 
 use self::rig::{assert_clean, config, drivers, go, serve};
 
-struct Echo;
+pub(crate) struct Echo;
 
 impl Service for Echo {
     type Codec = Raw;
@@ -34,7 +36,7 @@ impl Service for Echo {
     }
 }
 
-struct EchoLines;
+pub(crate) struct EchoLines;
 
 impl Service for EchoLines {
     type Codec = Lines;
@@ -46,9 +48,9 @@ impl Service for EchoLines {
 }
 
 /// Echoes frames; after so many on a connection it answers wrongly, or closes.
-struct EchoFrames {
-    wrong_after: u32,
-    closes_after: u32,
+pub(crate) struct EchoFrames {
+    pub(crate) wrong_after: u32,
+    pub(crate) closes_after: u32,
 }
 
 impl Service for EchoFrames {
@@ -136,7 +138,7 @@ fn wrong_bytes_and_lost_connections_are_counted_by_kind_and_the_run_ends() {
     }
 }
 
-struct Silence;
+pub(crate) struct Silence;
 
 impl Service for Silence {
     type Codec = Raw;

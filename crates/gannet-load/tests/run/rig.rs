@@ -58,12 +58,27 @@ pub fn drivers() -> Vec<DriverChoice> {
     }
 }
 
+/// How often something went wrong in this way.
+pub fn errors_of(results: &Results, kind: &str) -> u64 {
+    results.requests.errors.iter().find(|(name, _)| name == kind).map_or(0, |(_, count)| *count)
+}
+
+/// Connections that were lost, for any reason.
+pub fn lost(results: &Results) -> u64 {
+    results.connections.lost.iter().map(|(_, count)| count).sum()
+}
+
+/// What matters where a test fails: histograms fill pages.
+pub fn shown(results: &Results) -> String {
+    format!("{:?} {:?} {:?} {:?}", results.measured, results.connections, results.requests, results.invalid)
+}
+
 pub fn assert_clean(results: &Results, what: &str) {
-    assert_eq!(results.connections.opened, 20, "{what}: {results:?}");
-    assert_eq!(results.connections.up, 20, "{what}: {results:?}");
-    assert!(results.connections.lost.is_empty() && results.connections.failed.is_empty(), "{what}: {results:?}");
-    assert!(results.requests.errors.is_empty(), "{what}: {results:?}");
-    assert_eq!(results.requests.unanswered, 0, "{what}: {results:?}");
+    assert_eq!(results.connections.opened, 20, "{what}: {}", shown(results));
+    assert_eq!(results.connections.up, 20, "{what}: {}", shown(results));
+    assert!(results.connections.lost.is_empty() && results.connections.failed.is_empty(), "{what}: {}", shown(results));
+    assert!(results.requests.errors.is_empty(), "{what}: {}", shown(results));
+    assert_eq!(results.requests.unanswered, 0, "{what}: {}", shown(results));
     assert_eq!(results.requests.sent, results.requests.answered, "{what}");
     assert_eq!(results.times.service_ns.len(), results.requests.answered, "{what}");
     assert!(results.requests.answered > 0, "{what}");

@@ -144,6 +144,7 @@ impl Service for Paths {
             ("/closes-without-code", _) if session.messages > 5 => {
                 ws::close(&mut out, None, None).expect("it is empty")
             }
+            ("/mute", _) => return,
             ("/masked", Message::Binary(bytes)) => ws::binary(&mut out, &bytes, Some([1, 2, 3, 4])),
             ("/wrong", Message::Binary(_)) => ws::binary(&mut out, b"something else", None),
             ("/text-for-binary", Message::Binary(bytes)) => {

@@ -297,6 +297,12 @@ pub struct ResponsesState {
 }
 
 impl ResponsesState {
+    /// Whether the bytes that came so far end with a whole response: a connection that ends here cuts none off.
+    #[must_use]
+    pub fn is_between_responses(&self) -> bool {
+        self.need == 0 && self.phase == Phase::Head
+    }
+
     #[inline]
     fn partial<M>(&mut self, need: usize) -> Decoded<M> {
         self.need = need as u32;

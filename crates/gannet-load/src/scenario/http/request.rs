@@ -144,6 +144,11 @@ impl Method {
     pub(super) fn is_head(&self) -> bool {
         self.0 == "HEAD"
     }
+
+    /// Whether a request that may have been carried out can be sent once more (RFC 9110 §9.2.2).
+    pub(super) fn is_idempotent(&self) -> bool {
+        ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"].contains(&self.0.as_str())
+    }
 }
 
 impl FromStr for Method {
