@@ -99,6 +99,32 @@ pub(crate) struct Carry {
     pub(crate) bytes: Vec<u8>,
     /// How many of them make another look worth while; 0 where that is now.
     pub(crate) need: usize,
+    /// Bytes at the front that were taken already, where `need` is 0: moving the rest up for each piece of a long
+    /// pipeline would cost more than decoding it.
+    taken: usize,
+}
+
+impl Carry {
+    /// The bytes that were not taken yet.
+    pub(crate) fn rest(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.taken..]
+    }
+
+    /// How many bytes were not taken yet.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len() - self.taken
+    }
+
+    /// Takes `count` bytes of the rest; `need` of what is left then make another look worth while.
+    pub(crate) fn take(&mut self, count: usize, need: usize) {
+        self.taken += count;
+        self.need = need;
+        // Moved when at least as many have gone, each byte is moved once at the most on an average.
+        if need > 0 || self.taken > self.bytes.len() / 2 {
+            self.bytes.drain(..self.taken);
+            self.taken = 0;
+        }
+    }
 }
 
 /// Things that are borrowed and given back, and how many were out at once lately.
@@ -184,7 +210,7 @@ impl Pools {
 
     /// Takes a carry back.
     pub(crate) fn return_carry(&mut self, mut carry: Box<Carry>) {
-        carry.need = 0;
+        (carry.need, carry.taken) = (0, 0);
         carry.bytes.clear();
         if carry.bytes.capacity() > KEPT_CARRY_BYTES {
             carry.bytes = Vec::new();

@@ -70,6 +70,7 @@ mod outbox;
 mod reactor;
 mod remote;
 mod service;
+mod share;
 mod signals;
 #[cfg(feature = "sim")]
 #[doc(hidden)]
