@@ -120,7 +120,7 @@ fn serve_on<S: Service>(
     factory: impl Fn() -> S + Send + Sync + 'static,
 ) -> io::Result<()> {
     let engine = Engine::new().reactors(reactors).driver(driver);
-    let engine = engine.listen(&format!("tcp://127.0.0.1:{port}"), factory).map_err(io::Error::other)?;
+    let engine = engine.listen(format!("tcp://127.0.0.1:{port}"), factory).map_err(io::Error::other)?;
     let running = start(engine)?;
     ready.announce(port)?;
     running.join().map_err(io::Error::other)
@@ -134,7 +134,7 @@ pub fn start_filtered<S: Service>(
     factory: impl Fn() -> S + Send + Sync + 'static,
 ) -> io::Result<Running> {
     let engine = Engine::new().reactors(1).driver(driver);
-    start(engine.listen_filtered(&format!("tcp://127.0.0.1:{port}"), filters, factory).map_err(io::Error::other)?)
+    start(engine.listen_filtered(format!("tcp://127.0.0.1:{port}"), filters, factory).map_err(io::Error::other)?)
 }
 
 fn start(engine: Engine) -> io::Result<Running> {

@@ -49,7 +49,7 @@ fn serve_at<S: Service>(
     driver: DriverChoice,
     factory: impl Fn() -> S + Send + Sync + 'static,
 ) -> Running {
-    let engine = Engine::new().driver(driver).reactors(1).listen(&format!("tcp://{address}"), factory);
+    let engine = Engine::new().driver(driver).reactors(1).listen(format!("tcp://{address}"), factory);
     engine.expect("an address").start().expect("the address is free again")
 }
 
