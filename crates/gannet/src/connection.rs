@@ -10,6 +10,7 @@ use crate::driver::Token;
 use crate::filter::Filtering;
 use crate::group::Joined;
 use crate::outbox::Outbox;
+use crate::share::Share;
 use crate::wheel::{Links, Tick};
 
 /// Why a connection was closed.
@@ -224,6 +225,7 @@ pub(crate) struct Connection {
     pub(crate) stuck_since: Tick,
     pub(crate) service: u16,
     pub(crate) flags: Flags,
+    pub(crate) share: Share,
     pub(crate) missed: u8,
     /// Offloaded jobs whose end this reactor has not heard of yet. Exact: one that would not be counted is refused.
     pub(crate) offloads_pending: u16,
@@ -248,6 +250,7 @@ impl Connection {
             stuck_since: now,
             service,
             flags: Flags::default(),
+            share: Share::default(),
             missed: 0,
             offloads_pending: 0,
             state,
@@ -298,12 +301,22 @@ impl Connection {
             || self.flags.has(Flags::PAUSED.or(Flags::CHOKED).or(Flags::CLOSE).or(Flags::CLOSE_FLUSHED))
     }
 
+    /// Whether messages may wait that it has not been the turn of: reading waits for them.
+    #[inline]
+    pub(crate) fn has_more_to_decode(&self) -> bool {
+        self.carry.as_ref().is_some_and(|carry| carry.need == 0)
+    }
+
     /// Whether the driver should receive for it. While it drains, what still comes is read and dropped, so that the
     /// kernel does not answer it with a reset that would take our last bytes with it.
     #[inline]
     pub(crate) fn wants_input(&self) -> bool {
         match self.state {
-            State::Open => !self.flags.has(Flags::PAUSED.or(Flags::CHOKED).or(Flags::ENDED)) && !self.waits_for_room(),
+            State::Open => {
+                !self.flags.has(Flags::PAUSED.or(Flags::CHOKED).or(Flags::ENDED))
+                    && !self.has_more_to_decode()
+                    && !self.waits_for_room()
+            }
             State::Handshaking => {
                 !self.flags.has(Flags::ENDED) && self.filter.as_ref().is_none_or(|filter| !filter.is_full_in_line())
             }

@@ -19,6 +19,7 @@ use crate::handle::{Handle, SendError};
 use crate::host::{Host, HostOf, Outbound};
 use crate::remote::{Letter, Remote};
 use crate::service::Service;
+use crate::share::DELIVERY_BYTES;
 use crate::wheel::Tick;
 
 /// The connection that a callback is about, and the way to everything around it. Lives for one callback, on the
@@ -320,6 +321,7 @@ impl<S: Service> Context<'_, S> {
         if self.core.is_member(token, group) {
             self.core.append_shared(token, payload.clone());
         }
+        self.core.spend(token, self.core.groups.members(group).len() * DELIVERY_BYTES);
         // Nor does it get the message if it joins before the others get it.
         let deferred = Deferred::Broadcast { group, payload: payload.clone(), except: Some(token) };
         self.core.deferred.push(deferred);

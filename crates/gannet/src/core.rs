@@ -22,6 +22,7 @@ use crate::outbox::OutboxSink;
 use crate::reactor::room::Room;
 use crate::reactor::tick;
 use crate::remote::Shared;
+use crate::share::TurnNumber;
 use crate::slab::Slab;
 use crate::wheel::{Entries, Links, Tick, Wheel};
 
@@ -64,6 +65,8 @@ pub(crate) struct Core {
     pub(crate) now: Tick,
     /// The driver's clock when this turn began.
     pub(crate) clock: Duration,
+    /// This turn, for the shares of connections.
+    pub(crate) turn: TurnNumber,
     pub(crate) limits: Limits,
     pub(crate) counters: Arc<ReactorCounters>,
     pub(crate) live: Arc<Live>,
@@ -104,6 +107,7 @@ impl Core {
             wheel: Wheel::new(now),
             now,
             clock,
+            turn: TurnNumber::default(),
             limits,
             counters,
             live: Arc::new(Live::new()),
@@ -294,6 +298,14 @@ impl Core {
             self.counters.outbox_bytes.sub(bytes as u64);
         }
         SendStatus::OverHard
+    }
+
+    /// Counts work for a connection beside that of its messages. Decoding stops where its share of the turn is used up.
+    pub(crate) fn spend(&mut self, token: Token, bytes: usize) {
+        if let Some(connection) = self.slab.get_mut(token) {
+            connection.share.spend(self.turn, bytes);
+            self.halt |= connection.share.is_spent(self.turn);
+        }
     }
 
     /// Keeps bytes of a connection for later; `need` of them make another look worth while, 0 is now.

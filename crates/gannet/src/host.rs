@@ -18,6 +18,7 @@ use crate::core::{Core, SendStatus};
 use crate::driver::Token;
 use crate::limits::Timeouts;
 use crate::service::{Drain, HalfClose, Heartbeat, Idle, Service};
+use crate::share::MESSAGE_BYTES;
 use crate::slab::Slab;
 
 /// Bytes that a carry is topped up with at first where the codec does not know how many it needs.
@@ -211,15 +212,22 @@ impl<S: Service> HostOf<S> {
         guard(core, token, |core| call(service, session, &mut Context { core, codec, state, token }));
     }
 
-    /// Decodes and delivers as many messages as `input` holds, or until decoding has to stop.
+    /// Decodes and delivers as many messages as `input` holds, or until decoding has to stop: at the latest with the
+    /// message that makes `most` bytes of work (`share.rs`), which is the first one where that is 0.
     #[inline]
-    fn decode(&mut self, core: &mut Core, token: Token, session: u32, input: &mut [u8], look: Look) -> Progress {
+    fn decode(
+        &mut self,
+        core: &mut Core,
+        token: Token,
+        session: u32,
+        input: &mut [u8],
+        (look, most): (Look, usize),
+    ) -> Progress {
         let Some(Entry { session, state }) = self.sessions.get_mut(session) else {
             return Progress { consumed: input.len(), need: 0 };
         };
         let (service, codec) = (&mut self.service, &self.codec);
-        let one = look == Look::AtOne;
-        let (mut consumed, mut messages) = (0, 0);
+        let (mut consumed, mut messages, mut work) = (0, 0, 0);
         core.halt = false;
         let decoded = catch_unwind(AssertUnwindSafe(|| -> Result<usize, DecodeError> {
             if S::LOOKS_AHEAD && look == Look::Ahead {
@@ -231,14 +239,16 @@ impl<S: Service> HostOf<S> {
                     Decoded::Message { message, consumed: length } => {
                         consumed += length;
                         messages += 1;
+                        work += MESSAGE_BYTES + length;
                         service.message(session, message, &mut Context { core, codec, state, token });
-                        if core.halt || one {
+                        if core.halt || work >= most {
                             return Ok(0);
                         }
                     }
                     Decoded::Taken { consumed: length } => {
                         consumed += length;
-                        if one {
+                        work += MESSAGE_BYTES + length;
+                        if work >= most {
                             return Ok(0);
                         }
                     }
@@ -250,6 +260,8 @@ impl<S: Service> HostOf<S> {
         let Some(connection) = core.slab.get_mut(token) else { return Progress { consumed, need: 0 } };
         let tally = &core.counters.listeners[usize::from(connection.service)];
         tally.messages_in.add(messages);
+        // Of one that is completed from a carry, most bytes came and were counted before.
+        connection.share.spend(core.turn, if look == Look::AtOne { work.min(MESSAGE_BYTES) } else { work });
         if messages > 0 {
             connection.flags.set(Flags::SPOKE);
         }
@@ -303,7 +315,7 @@ impl<S: Service> HostOf<S> {
             if carry.len() < carry.need {
                 break;
             }
-            let progress = self.decode(core, token, session, &mut carry, Look::AtOne);
+            let progress = self.decode(core, token, session, &mut carry, (Look::AtOne, 0));
             if progress.consumed > 0 {
                 // What is left over came from this chunk: it is decoded there.
                 used -= carry.len().saturating_sub(progress.consumed).min(taken);
@@ -388,31 +400,31 @@ impl<S: Service> Host for HostOf<S> {
     #[inline]
     fn input(&mut self, core: &mut Core, token: Token, chunk: &mut [u8]) {
         let Some(connection) = core.slab.get_mut(token) else { return };
-        let (session, halted) = (connection.session, connection.is_halted());
-        let mut used = 0;
+        let (session, mut halted) = (connection.session, connection.is_halted());
+        let (mut used, mut most) = (0, connection.share.left(core.turn));
         if let Some(carry) = &connection.carry {
             if halted || carry.need == 0 {
                 core.hold(token, chunk, 0);
-                if !halted {
+                if !halted && most > 0 {
                     self.resume(core, token);
                 }
                 return;
             }
             used = self.top_up(core, token, session, chunk);
-            if core.slab.get(token).is_none_or(|connection| connection.carry.is_some()) {
+            let Some(connection) = core.slab.get_mut(token).filter(|connection| connection.carry.is_none()) else {
                 return;
-            }
-        } else if halted {
-            return core.hold(token, chunk, 0);
+            };
+            connection.share.spend(core.turn, used);
+            (halted, most) = (connection.is_halted(), connection.share.left(core.turn));
         }
         let rest = &mut chunk[used..];
         if rest.is_empty() {
             return;
         }
-        if core.slab.get(token).is_some_and(|connection| connection.is_halted()) {
+        if halted || most == 0 {
             return core.hold(token, rest, 0);
         }
-        let Progress { consumed, need } = self.decode(core, token, session, rest, Look::Ahead);
+        let Progress { consumed, need } = self.decode(core, token, session, rest, (Look::Ahead, most));
         if consumed < rest.len() {
             core.hold(token, &rest[consumed..], need);
         }
@@ -422,16 +434,17 @@ impl<S: Service> Host for HostOf<S> {
         let Some(connection) = core.slab.get_mut(token) else { return };
         let session = connection.session;
         let Some(mut carry) = connection.carry.take() else { return };
+        let mut most = connection.share.left(core.turn);
         let (mut consumed, mut need, mut window) = (0, 0, WINDOW_BYTES);
         core.halt = false;
-        while consumed < carry.len() && !core.halt {
+        while consumed < carry.len() && !core.halt && most > 0 {
             let end = carry.len().min(consumed + window);
             // Where decoding stops often, the same bytes are here again and again.
             let look = if carry.shown <= consumed { Look::Ahead } else { Look::Again };
             if look == Look::Ahead {
                 carry.shown = end;
             }
-            let progress = self.decode(core, token, session, &mut carry[consumed..end], look);
+            let progress = self.decode(core, token, session, &mut carry[consumed..end], (look, most));
             consumed += progress.consumed;
             need = progress.need;
             if progress.need > carry.len() - consumed {
@@ -439,8 +452,9 @@ impl<S: Service> Host for HostOf<S> {
             }
             let wider = if progress.consumed == 0 { 2 * window } else { WINDOW_BYTES };
             window = progress.need.max(wider);
+            most = core.slab.get(token).map_or(0, |connection| connection.share.left(core.turn));
         }
-        if core.halt {
+        if core.halt || most == 0 {
             need = 0;
         }
         if consumed >= carry.len() {

@@ -74,6 +74,7 @@ mod quota;
 mod reactor;
 mod remote;
 mod service;
+mod share;
 mod signals;
 #[cfg(feature = "sim")]
 #[doc(hidden)]

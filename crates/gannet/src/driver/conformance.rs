@@ -6,6 +6,7 @@
 mod closing;
 mod deadlines;
 mod drain;
+mod fairness;
 mod faulty_filters;
 mod filtered_pressure;
 mod filters;

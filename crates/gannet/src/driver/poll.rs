@@ -2,6 +2,9 @@
 //!
 //! Everything is registered once, edge-triggered, for both directions. What the kernel reports is remembered per
 //! connection, and the system call made when the reactor wants its completion. One hot buffer receives for all.
+//!
+//! Whatever there is to look at is on a list: each connection, listener and datagram socket once at the most, however often
+//! it was put there, and with a bound on how often it is looked at in one turn. So none has more of a turn than that.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -20,6 +23,7 @@ use crate::buffer::Chunk;
 use crate::listener::{ListenSocket, open_outbound, reset_on_close};
 use crate::mailbox::Wake;
 use crate::outbox::{Outbox, SLICES};
+use crate::share::SHARE_BYTES;
 
 use super::datagram::Datagrams;
 use super::table::Table;
@@ -31,8 +35,14 @@ const HOT_BYTES: usize = 64 * 1024;
 /// Events taken in one wait.
 const EVENTS: usize = 1_024;
 
-/// Reads of one connection, or accepts of one listener, before others have their turn.
-const BUDGET: u8 = 16;
+/// Reads of one connection in a turn: as many bytes as its share of one.
+const READS: u8 = (SHARE_BYTES / HOT_BYTES) as u8;
+
+/// Accepts of one listener in a turn.
+const ACCEPTS: u8 = 16;
+
+/// Datagrams of one socket in a turn.
+const DATAGRAMS: u8 = 16;
 
 #[cfg(target_os = "linux")]
 const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL;
@@ -42,6 +52,7 @@ const SEND_FLAGS: SendFlags = SendFlags::empty();
 
 /// What a number that the kernel gives back stands for: a kind above, an index below.
 const KIND_SHIFT: u32 = 32;
+const CONNECTION: usize = 0;
 const LISTENER: usize = 1;
 const DATAGRAM: usize = 2;
 const WAKER: usize = 3;
@@ -50,26 +61,30 @@ fn name(kind: usize, index: usize) -> mio::Token {
     mio::Token(kind << KIND_SHIFT | index)
 }
 
-const READABLE: u8 = 1;
-const WRITABLE: u8 = 1 << 1;
-/// The peer's end of stream is in the kernel's buffer: read until it shows.
-const ENDING: u8 = 1 << 2;
-/// The connection is broken, or both its directions have ended.
-const BROKEN: u8 = 1 << 3;
+fn kind_and_index(name: usize) -> (usize, usize) {
+    (name >> KIND_SHIFT, name & ((1 << KIND_SHIFT) - 1))
+}
 
-/// Something to look at.
+/// What the kernel has reported of a socket.
 #[derive(Clone, Copy)]
-struct Ready {
-    name: usize,
-    bits: u8,
-    visits: u8,
+struct Happened {
+    readable: bool,
+    writable: bool,
+    ending: bool,
+    broken: bool,
 }
 
 #[derive(Default)]
 struct Entry {
     socket: Option<OwnedFd>,
+    /// On the list of this turn or the next. It stays so when the connection is closed, until the list was looked
+    /// through: whoever comes in its place is on it already.
+    listed: bool,
     /// There may be something to read.
     readable: bool,
+    /// The kernel has said that there is room to send, since the last look.
+    writable: bool,
+    /// The peer's end of stream is in the kernel's buffer: read until it shows.
     ending: bool,
     receiving: bool,
     /// The kernel's buffer is full.
@@ -77,6 +92,7 @@ struct Entry {
     /// The reactor waits for an `Event::Sent`.
     waiting: bool,
     connecting: bool,
+    /// The connection is broken, or both its directions have ended.
     broken: bool,
     /// The reactor wants to know whether it is broken.
     watched: bool,
@@ -87,6 +103,8 @@ struct Listener {
     accepting: bool,
     /// There may be something to accept.
     ready: bool,
+    /// As for a connection.
+    listed: bool,
 }
 
 struct Bell(mio::Waker);
@@ -108,13 +126,17 @@ pub(crate) struct PollDriver {
     entries: Table<Entry>,
     listeners: Vec<Option<Listener>>,
     datagrams: Datagrams,
+    /// Whether each datagram socket is listed, as for a connection.
+    datagrams_listed: Vec<bool>,
     hot: Box<[u8]>,
     chunk_out: bool,
-    /// What the last wait found, from `cursor` on.
-    ready: Vec<Ready>,
+    /// The names of what to look at in this turn, from `cursor` on.
+    ready: Vec<usize>,
     cursor: usize,
+    /// Looks at what is under the cursor so far.
+    visits: u8,
     /// To look at in the next turn, without waiting.
-    again: Vec<Ready>,
+    again: Vec<usize>,
     /// Completions that need no look.
     done: VecDeque<Event<OwnedFd>>,
 }
@@ -133,10 +155,12 @@ impl PollDriver {
             entries: Table::new(),
             listeners: Vec::new(),
             datagrams: Datagrams::new(),
+            datagrams_listed: Vec::new(),
             hot: vec![0; HOT_BYTES].into_boxed_slice(),
             chunk_out: false,
             ready: Vec::new(),
             cursor: 0,
+            visits: 0,
             again: Vec::new(),
             done: VecDeque::new(),
         })
@@ -147,24 +171,59 @@ impl PollDriver {
         registry.register(&mut SourceFd(&socket.as_raw_fd()), mio::Token(token as usize), both)
     }
 
-    fn look_again(&mut self, name: usize, bits: u8) {
-        self.again.push(Ready { name, bits, visits: 0 });
+    fn open_entry(&mut self, token: Token, socket: OwnedFd, connecting: bool) {
+        // The list may still hold the connection that had this token before.
+        let listed = self.entries.get_mut(token).is_some_and(|entry| entry.listed);
+        self.entries.set(token, Entry { socket: Some(socket), connecting, listed, ..Entry::default() });
+    }
+
+    /// Whether something is on a list, to change.
+    fn listed(&mut self, name: usize) -> Option<&mut bool> {
+        let (kind, index) = kind_and_index(name);
+        match kind {
+            CONNECTION => self.entries.get_mut(index as Token).map(|entry| &mut entry.listed),
+            LISTENER => self.listeners.get_mut(index)?.as_mut().map(|listener| &mut listener.listed),
+            DATAGRAM => self.datagrams_listed.get_mut(index),
+            _ => None,
+        }
+    }
+
+    /// Puts something on the list of the next turn, unless it is on one already.
+    fn look_again(&mut self, name: usize) {
+        if self.listed(name).is_some_and(|listed| !std::mem::replace(listed, true)) {
+            self.again.push(name);
+        }
+    }
+
+    /// Goes on to the next on the list.
+    fn pass(&mut self) {
+        let name = self.ready[self.cursor];
+        if let Some(listed) = self.listed(name) {
+            *listed = false;
+        }
+        (self.cursor, self.visits) = (self.cursor + 1, 0);
+    }
+
+    /// Whether what is under the cursor has been looked at as often as one turn allows: then it is passed until the next.
+    fn has_had_its_share(&mut self, most: u8) -> bool {
+        if self.visits < most {
+            self.visits += 1;
+            return false;
+        }
+        let name = self.ready[self.cursor];
+        self.pass();
+        self.look_again(name);
+        true
     }
 
     /// Looks at the connection under the cursor.
-    fn visit_connection(&mut self) -> Option<Event<OwnedFd>> {
-        let ready = self.ready[self.cursor];
-        let token = ready.name as Token;
+    fn visit_connection(&mut self, token: Token) -> Option<Event<OwnedFd>> {
         let Some(entry) = self.entries.get_mut(token).filter(|entry| entry.socket.is_some()) else {
-            self.cursor += 1;
+            self.pass();
             return None;
         };
         let socket = entry.socket.as_ref()?;
-        entry.readable |= ready.bits & READABLE != 0;
-        entry.ending |= ready.bits & ENDING != 0;
-        entry.broken |= ready.bits & BROKEN != 0;
-        if ready.bits & WRITABLE != 0 {
-            self.ready[self.cursor].bits &= !WRITABLE;
+        if std::mem::take(&mut entry.writable) {
             if entry.connecting {
                 let result = match rustix::net::sockopt::socket_error(socket) {
                     Ok(Ok(())) if rustix::net::getpeername(socket).is_err() => return None,
@@ -174,36 +233,33 @@ impl PollDriver {
                 entry.connecting = false;
                 return Some(Event::Connected { token, result: result.map_err(io::Error::from) });
             }
-            if entry.blocked {
-                entry.blocked = false;
-                if std::mem::take(&mut entry.waiting) {
-                    return Some(Event::Sent { token, result: Ok(0) });
-                }
+            if std::mem::take(&mut entry.blocked) && std::mem::take(&mut entry.waiting) {
+                return Some(Event::Sent { token, result: Ok(0) });
             }
         }
         if entry.broken && entry.watched && !entry.receiving {
             entry.watched = false;
-            self.cursor += 1;
             let error = match rustix::net::sockopt::socket_error(socket) {
                 Ok(Err(error)) | Err(error) => error.into(),
                 Ok(Ok(())) => io::ErrorKind::BrokenPipe.into(),
             };
+            self.pass();
             return Some(Event::Failed { token, error });
         }
         if !entry.readable || !entry.receiving || entry.connecting {
-            self.cursor += 1;
+            self.pass();
             return None;
         }
-        if ready.visits == BUDGET {
-            self.cursor += 1;
-            self.look_again(ready.name, READABLE);
+        if self.visits == READS {
+            self.has_had_its_share(READS);
             return None;
         }
+        self.visits += 1;
         debug_assert!(!self.chunk_out, "the last chunk was not given back");
         match rustix::net::recv(socket, &mut *self.hot, RecvFlags::empty()) {
             Ok((0, _)) => {
                 (entry.readable, entry.receiving) = (false, false);
-                self.cursor += 1;
+                self.pass();
                 Some(Event::Ended { token })
             }
             Ok((count, _)) => {
@@ -211,9 +267,7 @@ impl PollDriver {
                 // the stream waits behind it.
                 if count < HOT_BYTES && !entry.ending {
                     entry.readable = false;
-                    self.cursor += 1;
-                } else {
-                    self.ready[self.cursor].visits += 1;
+                    self.pass();
                 }
                 self.chunk_out = true;
                 let data = NonNull::from(&mut self.hot[0]);
@@ -223,39 +277,32 @@ impl PollDriver {
             }
             Err(Errno::AGAIN) => {
                 entry.readable = false;
-                self.cursor += 1;
+                self.pass();
                 None
             }
             Err(Errno::INTR) => None,
             Err(error) => {
                 (entry.readable, entry.receiving) = (false, false);
-                self.cursor += 1;
+                self.pass();
                 Some(Event::Failed { token, error: error.into() })
             }
         }
     }
 
     fn visit_listener(&mut self, index: usize) -> Option<Event<OwnedFd>> {
-        let Some(listener) = self.listeners.get_mut(index).and_then(Option::as_mut) else {
-            self.cursor += 1;
-            return None;
-        };
-        listener.ready = true;
-        if !listener.accepting {
-            self.cursor += 1;
+        if self.listeners.get(index).and_then(Option::as_ref).is_none_or(|listener| !listener.accepting) {
+            self.pass();
             return None;
         }
-        if self.ready[self.cursor].visits == BUDGET {
-            self.cursor += 1;
-            self.look_again(name(LISTENER, index).0, READABLE);
+        if self.has_had_its_share(ACCEPTS) {
             return None;
         }
-        self.ready[self.cursor].visits += 1;
+        let listener = self.listeners[index].as_mut()?;
         match listener.socket.accept() {
             Ok((incoming, peer)) => Some(Event::Accepted { listener: index as ListenerId, incoming, peer }),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 listener.ready = false;
-                self.cursor += 1;
+                self.pass();
                 None
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => None,
@@ -264,17 +311,36 @@ impl PollDriver {
     }
 
     fn visit_datagrams(&mut self, index: usize) -> Option<Event<OwnedFd>> {
-        if self.ready[self.cursor].visits == BUDGET {
-            self.cursor += 1;
-            self.look_again(name(DATAGRAM, index).0, READABLE);
+        if self.has_had_its_share(DATAGRAMS) {
             return None;
         }
-        self.ready[self.cursor].visits += 1;
         let received = self.datagrams.receive(index as ListenerId);
         if received.is_none() {
-            self.cursor += 1;
+            self.pass();
         }
         received
+    }
+
+    /// Notes what the kernel reports of something, and puts it on the list of this turn.
+    fn note(&mut self, name: usize, happened: Happened) {
+        let (kind, index) = kind_and_index(name);
+        match kind {
+            CONNECTION => {
+                let Some(entry) = self.entries.get_mut(index as Token) else { return };
+                entry.readable |= happened.readable;
+                entry.writable |= happened.writable;
+                entry.ending |= happened.ending;
+                entry.broken |= happened.broken;
+            }
+            LISTENER => {
+                let Some(listener) = self.listeners.get_mut(index).and_then(Option::as_mut) else { return };
+                listener.ready = true;
+            }
+            _ => {}
+        }
+        if self.listed(name).is_some_and(|listed| !std::mem::replace(listed, true)) {
+            self.ready.push(name);
+        }
     }
 }
 
@@ -301,7 +367,7 @@ impl Driver for PollDriver {
         if self.listeners.len() <= index {
             self.listeners.resize_with(index + 1, || None);
         }
-        self.listeners[index] = Some(Listener { socket, accepting: false, ready: false });
+        self.listeners[index] = Some(Listener { socket, accepting: false, ready: false, listed: false });
         Ok(())
     }
 
@@ -310,7 +376,7 @@ impl Driver for PollDriver {
         if let Some(listener) = self.listeners.get_mut(index).and_then(Option::as_mut) {
             listener.accepting = on;
             if on && listener.ready {
-                self.look_again(name(LISTENER, index).0, READABLE);
+                self.look_again(name(LISTENER, index).0);
             }
         }
     }
@@ -325,6 +391,8 @@ impl Driver for PollDriver {
         let name = name(DATAGRAM, usize::from(listener));
         self.poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), name, Interest::READABLE)?;
         self.datagrams.add(listener, socket);
+        let count = self.datagrams_listed.len().max(usize::from(listener) + 1);
+        self.datagrams_listed.resize(count, false);
         Ok(())
     }
 
@@ -334,7 +402,7 @@ impl Driver for PollDriver {
 
     fn attach(&mut self, token: Token, incoming: OwnedFd) -> io::Result<()> {
         Self::register(self.poll.registry(), &incoming, token)?;
-        self.entries.set(token, Entry { socket: Some(incoming), ..Entry::default() });
+        self.open_entry(token, incoming, false);
         Ok(())
     }
 
@@ -355,7 +423,7 @@ impl Driver for PollDriver {
         };
         let socket = OwnedFd::from(socket);
         Self::register(self.poll.registry(), &socket, token)?;
-        self.entries.set(token, Entry { socket: Some(socket), connecting, ..Entry::default() });
+        self.open_entry(token, socket, connecting);
         if !connecting {
             self.done.push_back(Event::Connected { token, result: Ok(()) });
         }
@@ -366,7 +434,7 @@ impl Driver for PollDriver {
         if let Some(entry) = self.entries.get_mut(token) {
             entry.receiving = on;
             if on && entry.readable {
-                self.look_again(token as usize, READABLE);
+                self.look_again(token as usize);
             }
         }
     }
@@ -375,7 +443,7 @@ impl Driver for PollDriver {
         if let Some(entry) = self.entries.get_mut(token) {
             entry.watched = true;
             if entry.broken {
-                self.look_again(token as usize, BROKEN);
+                self.look_again(token as usize);
             }
         }
     }
@@ -425,9 +493,12 @@ impl Driver for PollDriver {
 
     fn close(&mut self, token: Token, reset: bool) {
         if let Some(entry) = self.entries.get_mut(token)
-            && let Some(socket) = std::mem::take(entry).socket.filter(|_| reset)
+            && let Entry { socket: Some(socket), listed, .. } = std::mem::take(entry)
         {
-            reset_on_close(&socket);
+            entry.listed = listed;
+            if reset {
+                reset_on_close(&socket);
+            }
         }
         self.done.push_back(Event::Closed { token });
     }
@@ -450,22 +521,20 @@ impl Driver for PollDriver {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             Err(error) => return Err(error),
         }
-        for event in &self.events {
-            let mut bits = 0;
-            if event.is_readable() || event.is_error() {
-                bits |= READABLE;
-            }
-            if event.is_writable() || event.is_error() {
-                bits |= WRITABLE;
-            }
-            if event.is_read_closed() {
-                bits |= ENDING | READABLE;
-            }
-            if event.is_error() || event.is_write_closed() {
-                bits |= BROKEN;
-            }
-            self.ready.push(Ready { name: event.token().0, bits, visits: 0 });
+        let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        for event in &events {
+            let failed = event.is_error();
+            self.note(
+                event.token().0,
+                Happened {
+                    readable: event.is_readable() || event.is_read_closed() || failed,
+                    writable: event.is_writable() || failed,
+                    ending: event.is_read_closed(),
+                    broken: failed || event.is_write_closed(),
+                },
+            );
         }
+        self.events = events;
         Ok(())
     }
 
@@ -474,16 +543,11 @@ impl Driver for PollDriver {
             if let Some(event) = self.done.pop_front() {
                 return Some(event);
             }
-            let ready = self.ready.get(self.cursor)?;
-            let (kind, index) = (ready.name >> KIND_SHIFT, ready.name & ((1 << KIND_SHIFT) - 1));
+            let (kind, index) = kind_and_index(*self.ready.get(self.cursor)?);
             let event = match kind {
-                0 => self.visit_connection(),
+                CONNECTION => self.visit_connection(index as Token),
                 LISTENER => self.visit_listener(index),
-                DATAGRAM => self.visit_datagrams(index),
-                _ => {
-                    self.cursor += 1;
-                    None
-                }
+                _ => self.visit_datagrams(index),
             };
             if event.is_some() {
                 return event;
@@ -496,3 +560,6 @@ impl Driver for PollDriver {
         usize::from(self.chunk_out)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,11 +11,16 @@ use crate::core::{Deferred, MakeSessionHere};
 use crate::counters::Refusal;
 use crate::driver::{Driver, Route, Sent, Token};
 use crate::service::HalfClose;
+use crate::share::SHARE_BYTES;
 
 use super::Reactor;
 
 /// How often one connection may go from sending to decoding and back before others have their turn.
 const ROUNDS: usize = 16;
+
+/// What a full outbox that was emptied counts as in the share of its connection, whose service may fill it again: a peer
+/// that reads as fast as it is sent to gets a few of them in one turn.
+const DRAINED_BYTES: usize = SHARE_BYTES / 4;
 
 /// Connections that have a little to send wait until they are so many, or all that came was handled.
 const TOGETHER: usize = 32;
@@ -126,6 +131,7 @@ impl<D: Driver> Reactor<D> {
             && self.core.deferred.is_empty()
             && let Some(connection) = self.core.slab.get(token)
             && !connection.is_halted()
+            && !connection.has_more_to_decode()
             && (1..TOGETHER_BYTES).contains(&connection.outbox_len())
         {
             self.core.mark(token);
@@ -253,6 +259,11 @@ impl<D: Driver> Reactor<D> {
                     return true;
                 }
                 if connection.flags.has(Flags::CHOKED) && connection.outbox_len() <= self.core.limits.outbox_low() {
+                    if connection.share.is_spent(self.core.turn) {
+                        self.core.mark(token);
+                        return false;
+                    }
+                    connection.share.spend(self.core.turn, DRAINED_BYTES);
                     connection.flags.clear(Flags::CHOKED);
                     let (host, core) = self.host(service);
                     host.drained(core, token);
@@ -261,7 +272,12 @@ impl<D: Driver> Reactor<D> {
                 if connection.is_halted() {
                     return false;
                 }
-                if connection.carry.as_ref().is_some_and(|carry| carry.need == 0) {
+                if connection.has_more_to_decode() {
+                    if connection.share.is_spent(self.core.turn) {
+                        // Others first: the rest has the next turn's share.
+                        self.core.mark(token);
+                        return false;
+                    }
                     let (host, core) = self.host(service);
                     host.resume(core, token);
                     return true;

@@ -159,6 +159,7 @@ impl<D: Driver> Reactor<D> {
 
         let began = self.driver.now();
         (self.core.now, self.core.clock) = (tick(began), began);
+        self.core.turn = self.core.turn.next();
         self.called = 0;
         self.handshaken = Duration::ZERO;
         self.core.counters.wakeups.add(1);

@@ -18,6 +18,11 @@ pub(super) fn on_some_seeds(test: impl Fn(Simulated)) {
     }
 }
 
+/// One network of a seed that does this.
+pub(super) fn on_network(seed: u64, faults: Faults) -> Simulated {
+    Simulated { net: SimNet::new(seed, faults), ports: 10_000 }
+}
+
 struct Seed(u64);
 
 impl Drop for Seed {

@@ -1,0 +1,278 @@
+//! Peers that send without end: what one of them gets of a turn is bounded, and nobody else waits for it longer.
+
+use std::cell::{Cell, RefCell};
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::rig::{Ending, Rig, Setup};
+use super::script::{Echo, SharedLog, lines, raw};
+use super::simulated::on_network;
+use super::{Client, Net, on_every_driver};
+use crate::driver::sim::{Faults, Random};
+use crate::proto::{Codec, DecodeError, Decoded, EncodeError, Lines, Raw, Sink};
+use crate::share::{DELIVERY_BYTES, MESSAGE_BYTES, SHARE_BYTES};
+use crate::{Context, Filter, FilterError, Filtered, Filters, Group, Refused, Service};
+
+/// Messages without content in the share of a connection.
+const MESSAGES: usize = SHARE_BYTES / MESSAGE_BYTES;
+
+/// The most that a driver receives at once: the last message of a share may be so large.
+const LARGEST_CHUNK: usize = 64 * 1024;
+
+/// What a service was given so far.
+#[derive(Clone, Copy, Default)]
+struct Given {
+    messages: usize,
+    bytes: usize,
+    asked: usize,
+}
+
+type Tally = Rc<Cell<Given>>;
+
+/// Counts what comes, and answers what begins with a question mark.
+struct Counting<C> {
+    codec: fn() -> C,
+    tally: Tally,
+}
+
+impl<C: for<'a> Codec<Message<'a> = &'a [u8]>> Service for Counting<C> {
+    type Codec = C;
+    type Session = ();
+
+    fn codec(&self) -> C {
+        (self.codec)()
+    }
+
+    fn message(&mut self, (): &mut (), message: &[u8], cx: &mut Context<'_, Self>) {
+        let Given { messages, bytes, asked } = self.tally.get();
+        if message.first() == Some(&b'?') {
+            self.tally.set(Given { asked: asked + 1, ..self.tally.get() });
+            cx.send([message]);
+        } else {
+            self.tally.set(Given { messages: messages + 1, bytes: bytes + message.len(), asked });
+        }
+    }
+}
+
+/// Writes as much as a connection takes now.
+fn flood(client: &mut impl Client, bytes: &[u8]) {
+    while client.write(bytes).is_ok() {}
+}
+
+/// Turns once; says how much of a count the turn added.
+fn turn<N: Net>(rig: &mut Rig<N>, count: impl Fn() -> usize) -> usize {
+    let before = count();
+    rig.turn();
+    count() - before
+}
+
+fn a_turn_takes_no_more_messages_of_a_flood_than_a_share<N: Net>(net: N) {
+    let tally = Tally::default();
+    let mut rig = Setup::new().listen(Counting { codec: lines, tally: tally.clone() }).on(net);
+    few_at_a_time(&mut rig, &tally);
+}
+
+fn a_turn_takes_no_more_messages_of_a_flood_through_a_filter_than_a_share<N: Net>(net: N) {
+    let tally = Tally::default();
+    let setup = Setup::new().listen(Counting { codec: lines, tally: tally.clone() }).filtered(Arc::new(Through));
+    few_at_a_time(&mut setup.on(net), &tally);
+}
+
+/// A flood of empty lines beside one who asks: no turn takes more than a share, and every question is answered.
+fn few_at_a_time<N: Net>(rig: &mut Rig<N>, tally: &Tally) {
+    let (mut flooding, mut asking) = (rig.connect(), rig.connect());
+    let nothing = vec![b'\n'; LARGEST_CHUNK];
+    for question in 1..=20 {
+        rig.write(&mut asking, b"?\n");
+        while tally.get().asked < question {
+            flood(&mut flooding, &nothing);
+            let taken = turn(rig, || tally.get().messages);
+            assert!(taken <= MESSAGES, "{taken} messages of one connection in a turn");
+        }
+        assert_eq!(rig.read(&mut asking, 2), b"?\n");
+    }
+    assert!(tally.get().messages > MESSAGES, "it was no flood: {} messages", tally.get().messages);
+}
+
+fn a_turn_takes_no_more_bytes_of_a_flood_than_a_share<N: Net>(net: N) {
+    let tally = Tally::default();
+    let mut rig = Setup::new().listen(Counting { codec: raw, tally: tally.clone() }).on(net);
+    let mut flooding = rig.connect();
+    let bytes = vec![b'!'; LARGEST_CHUNK];
+    while tally.get().bytes < 8 * SHARE_BYTES {
+        flood(&mut flooding, &bytes);
+        let taken = turn(&mut rig, || tally.get().bytes);
+        assert!(taken <= SHARE_BYTES + LARGEST_CHUNK, "{taken} bytes of one connection in a turn");
+    }
+}
+
+fn a_long_pipeline_is_answered_in_order_to_its_end<N: Net>(net: N) {
+    let log = SharedLog::default();
+    let mut rig = Setup::new().listen(Echo::new(lines, &log)).on(net);
+    let mut client = rig.connect();
+    let sent: Vec<u8> = (0..20_000).flat_map(|number| format!("{number}\n").into_bytes()).collect();
+    let (mut written, mut read, mut buffer) = (0, Vec::new(), vec![0; 32 << 10]);
+    let mut ended = false;
+    let ending = loop {
+        if written < sent.len() {
+            written += client.write(&sent[written..]).unwrap_or(0);
+        } else if !std::mem::replace(&mut ended, true) {
+            client.shutdown();
+        }
+        match client.read(&mut buffer) {
+            Ok(0) => break Ending::Finished,
+            Ok(count) => read.extend_from_slice(&buffer[..count]),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => break Ending::Reset,
+        }
+        let taken = turn(&mut rig, || log.borrow().messages);
+        assert!(taken <= MESSAGES, "{taken} messages of one connection in a turn");
+    };
+    assert!(read == sent && ending == Ending::Finished, "{} of {} bytes, {ending:?}", read.len(), sent.len());
+    drop(client);
+    rig.finish();
+}
+
+thread_local! {
+    /// Calls of the codec below.
+    static DECODED: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Takes byte by byte and makes no message of them, as a codec does with empty fragments.
+#[derive(Default)]
+struct Specks;
+
+impl Codec for Specks {
+    type Message<'a> = &'a [u8];
+    type State = ();
+
+    fn decode<'a>(&self, (): &mut (), _: &'a mut [u8]) -> Result<Decoded<&'a [u8]>, DecodeError> {
+        DECODED.set(DECODED.get() + 1);
+        Ok(Decoded::Taken { consumed: 1 })
+    }
+
+    fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), EncodeError> {
+        Raw.encode(parts, out)
+    }
+}
+
+fn parts_that_make_no_message_count_as_messages<N: Net>(net: N) {
+    DECODED.set(0);
+    let mut rig = Setup::new().listen(Counting { codec: || Specks, tally: Tally::default() }).on(net);
+    let mut flooding = rig.connect();
+    while DECODED.get() < 20 * MESSAGES {
+        flood(&mut flooding, &vec![b'.'; LARGEST_CHUNK]);
+        let taken = turn(&mut rig, || DECODED.get());
+        assert!(taken <= MESSAGES, "{taken} parts of one connection in a turn");
+    }
+}
+
+/// Sends each line of a client to everybody.
+struct Room {
+    members: Group,
+    broadcasts: Rc<Cell<usize>>,
+}
+
+impl Service for Room {
+    type Codec = Lines;
+    type Session = ();
+
+    fn open(&mut self, cx: &mut Context<'_, Self>) -> Result<(), Refused> {
+        cx.join(self.members).map_err(|_| Refused)
+    }
+
+    fn message(&mut self, (): &mut (), line: &[u8], cx: &mut Context<'_, Self>) {
+        self.broadcasts.set(self.broadcasts.get() + 1);
+        cx.broadcast(self.members, [line]).expect("a line is a line");
+    }
+}
+
+fn deliveries_count_for_who_broadcasts<N: Net>(net: N) {
+    let broadcasts = Rc::new(Cell::new(0));
+    let mut rig = Setup::new().listen(Room { members: Group::new(), broadcasts: broadcasts.clone() }).on(net);
+    let mut members: Vec<_> = (0..64).map(|_| rig.connect()).collect();
+    rig.until("everybody to be there", |rig| (rig.stats(0).connections == 64).then_some(()));
+    let most = SHARE_BYTES / (DELIVERY_BYTES * members.len());
+    let mut buffer = vec![0; 32 << 10];
+    while broadcasts.get() < 10 * most {
+        flood(&mut members[0], &[b'\n'; 100]);
+        let sent = turn(&mut rig, || broadcasts.get());
+        assert!(sent <= most, "{sent} broadcasts to {} connections in a turn", members.len());
+        for member in &mut members {
+            while member.read(&mut buffer).is_ok() {}
+        }
+    }
+}
+
+/// A filter that changes nothing.
+struct Through;
+
+impl Filters for Through {
+    fn filter(&self) -> Result<Box<dyn Filter>, FilterError> {
+        Ok(Box::new(Self))
+    }
+}
+
+impl Filter for Through {
+    fn receive(&mut self, received: &mut [u8], plain: &mut Vec<u8>, _: &mut Vec<u8>) -> Result<Filtered, FilterError> {
+        plain.extend_from_slice(received);
+        Ok(Filtered { consumed: received.len(), ready: true, ended: false })
+    }
+
+    fn send(&mut self, plain: &[u8], wire: &mut Vec<u8>) -> Result<(), FilterError> {
+        wire.extend_from_slice(plain);
+        Ok(())
+    }
+}
+
+on_every_driver!(
+    a_turn_takes_no_more_messages_of_a_flood_than_a_share,
+    a_turn_takes_no_more_messages_of_a_flood_through_a_filter_than_a_share,
+    a_turn_takes_no_more_bytes_of_a_flood_than_a_share,
+    a_long_pipeline_is_answered_in_order_to_its_end,
+    parts_that_make_no_message_count_as_messages,
+    deliveries_count_for_who_broadcasts,
+);
+
+/// Who sent each line, in the order they were handled.
+struct Witness(Rc<RefCell<Vec<IpAddr>>>);
+
+impl Service for Witness {
+    type Codec = Lines;
+    type Session = ();
+
+    fn message(&mut self, (): &mut (), line: &[u8], cx: &mut Context<'_, Self>) {
+        self.0.borrow_mut().extend(cx.peer().ip());
+        cx.send([line]);
+    }
+}
+
+#[test]
+fn between_a_question_and_its_answer_the_simulated_network_sees_two_shares_of_a_flood_at_most() {
+    for seed in 0..100 {
+        // What is written is there at once and whole, so that the next turn takes it; all else is as it may be.
+        let gentle = Faults::gentle(&mut Random::new(seed));
+        let (latency, batch, buffers) = (Duration::ZERO, Duration::ZERO, gentle.buffers.max(8));
+        let faults = Faults { latency, batch, buffers, short_reads: 0, spurious_wakeups: 0, ..gentle };
+        let handled = Rc::new(RefCell::new(Vec::new()));
+        let mut rig = Setup::new().listen(Witness(handled.clone())).on(on_network(seed, faults));
+        let mut flooding = rig.connect_from(Ipv4Addr::new(127, 0, 0, 1).into());
+        let asks = IpAddr::from(Ipv4Addr::new(127, 0, 0, 2));
+        let mut asking = rig.connect_from(asks);
+        let mut buffer = vec![0; 4_096];
+        for _ in 0..20 {
+            rig.write(&mut asking, b"?\n");
+            handled.borrow_mut().clear();
+            while !handled.borrow().contains(&asks) {
+                flood(&mut flooding, &[b'\n'; 4_096]);
+                while flooding.read(&mut buffer).is_ok() {}
+                rig.turn();
+            }
+            let before = handled.borrow().iter().position(|from| *from == asks).expect("it was asked");
+            assert!(before <= 2 * MESSAGES, "seed {seed}: {before} messages of the flood came first");
+            assert_eq!(rig.read(&mut asking, 2), b"?\n");
+        }
+    }
+}
