@@ -22,7 +22,7 @@ use crate::outbox::OutboxSink;
 use crate::reactor::room::Room;
 use crate::reactor::tick;
 use crate::remote::Shared;
-use crate::share::Turn;
+use crate::share::TurnNumber;
 use crate::slab::Slab;
 use crate::wheel::{Entries, Links, Tick, Wheel};
 
@@ -66,7 +66,7 @@ pub(crate) struct Core {
     /// The driver's clock when this turn began.
     pub(crate) clock: Duration,
     /// This turn, for the shares of connections.
-    pub(crate) turn: Turn,
+    pub(crate) turn: TurnNumber,
     pub(crate) limits: Limits,
     pub(crate) counters: Arc<ReactorCounters>,
     pub(crate) live: Arc<Live>,
@@ -107,7 +107,7 @@ impl Core {
             wheel: Wheel::new(now),
             now,
             clock,
-            turn: Turn::default(),
+            turn: TurnNumber::default(),
             limits,
             counters,
             live: Arc::new(Live::new()),

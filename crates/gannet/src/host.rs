@@ -213,7 +213,7 @@ impl<S: Service> HostOf<S> {
     }
 
     /// Decodes and delivers as many messages as `input` holds, or until decoding has to stop: at the latest with the
-    /// message that is `most` bytes of work (`share.rs`), which is the first one where that is 0.
+    /// message that makes `most` bytes of work (`share.rs`), which is the first one where that is 0.
     #[inline]
     fn decode(
         &mut self,
@@ -221,8 +221,7 @@ impl<S: Service> HostOf<S> {
         token: Token,
         session: u32,
         input: &mut [u8],
-        look: Look,
-        most: usize,
+        (look, most): (Look, usize),
     ) -> Progress {
         let Some(Entry { session, state }) = self.sessions.get_mut(session) else {
             return Progress { consumed: input.len(), need: 0 };
@@ -262,7 +261,7 @@ impl<S: Service> HostOf<S> {
         let tally = &core.counters.listeners[usize::from(connection.service)];
         tally.messages_in.add(messages);
         // Of one that is completed from a carry, most bytes came and were counted before.
-        connection.share.spend(core.turn, if most == 0 { work.min(MESSAGE_BYTES) } else { work });
+        connection.share.spend(core.turn, if look == Look::AtOne { work.min(MESSAGE_BYTES) } else { work });
         if messages > 0 {
             connection.flags.set(Flags::SPOKE);
         }
@@ -316,7 +315,7 @@ impl<S: Service> HostOf<S> {
             if carry.len() < carry.need {
                 break;
             }
-            let progress = self.decode(core, token, session, &mut carry, Look::AtOne, 0);
+            let progress = self.decode(core, token, session, &mut carry, (Look::AtOne, 0));
             if progress.consumed > 0 {
                 // What is left over came from this chunk: it is decoded there.
                 used -= carry.len().saturating_sub(progress.consumed).min(taken);
@@ -425,7 +424,7 @@ impl<S: Service> Host for HostOf<S> {
         if halted || most == 0 {
             return core.hold(token, rest, 0);
         }
-        let Progress { consumed, need } = self.decode(core, token, session, rest, Look::Ahead, most);
+        let Progress { consumed, need } = self.decode(core, token, session, rest, (Look::Ahead, most));
         if consumed < rest.len() {
             core.hold(token, &rest[consumed..], need);
         }
@@ -445,14 +444,14 @@ impl<S: Service> Host for HostOf<S> {
             if look == Look::Ahead {
                 carry.shown = end;
             }
-            let progress = self.decode(core, token, session, &mut carry[consumed..end], look, most);
+            let progress = self.decode(core, token, session, &mut carry[consumed..end], (look, most));
             consumed += progress.consumed;
             need = progress.need;
             if need > carry.len() - consumed {
                 break;
             }
             let wider = if progress.consumed == 0 { 2 * window } else { WINDOW_BYTES };
-            window = need.max(wider);
+            window = progress.need.max(wider);
             most = core.slab.get(token).map_or(0, |connection| connection.share.left(core.turn));
         }
         if core.halt || most == 0 {

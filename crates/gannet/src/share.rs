@@ -23,9 +23,9 @@ const SHARE_UNITS: u16 = (SHARE_BYTES / UNIT_BYTES) as u16;
 /// A turn, as connections remember it. It comes round every 256 turns; who was last heard in the very turn before that
 /// many has a smaller share once, and nothing else comes of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Turn(u8);
+pub(crate) struct TurnNumber(u8);
 
-impl Turn {
+impl TurnNumber {
     /// The turn after this one.
     pub(crate) fn next(self) -> Self {
         Self(self.0.wrapping_add(1))
@@ -36,26 +36,26 @@ impl Turn {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Share {
     units: u16,
-    turn: Turn,
+    turn: TurnNumber,
 }
 
 impl Share {
     /// Bytes of work that are left in this turn.
     #[inline]
-    pub(crate) fn left(self, turn: Turn) -> usize {
+    pub(crate) fn left(self, turn: TurnNumber) -> usize {
         let units = if self.turn == turn { self.units } else { 0 };
         usize::from(SHARE_UNITS - units) * UNIT_BYTES
     }
 
     /// Whether nothing is left in this turn.
     #[inline]
-    pub(crate) fn is_spent(self, turn: Turn) -> bool {
+    pub(crate) fn is_spent(self, turn: TurnNumber) -> bool {
         self.turn == turn && self.units == SHARE_UNITS
     }
 
     /// Counts work. The last message of a share may have taken more than was left.
     #[inline]
-    pub(crate) fn spend(&mut self, turn: Turn, bytes: usize) {
+    pub(crate) fn spend(&mut self, turn: TurnNumber, bytes: usize) {
         let before = if self.turn == turn { usize::from(self.units) } else { 0 };
         let units = before + bytes.div_ceil(UNIT_BYTES);
         *self = Self { units: units.min(usize::from(SHARE_UNITS)) as u16, turn };
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_share_is_spent_by_messages_or_by_bytes_and_whole_again_in_the_next_turn() {
-        let (mut share, turn) = (Share::default(), Turn(7));
+        let (mut share, turn) = (Share::default(), TurnNumber(7));
         assert_eq!(share.left(turn), SHARE_BYTES);
         (0..1_023).for_each(|_| share.spend(turn, MESSAGE_BYTES));
         assert!(!share.is_spent(turn));

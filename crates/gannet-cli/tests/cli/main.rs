@@ -2,6 +2,7 @@
 
 mod connections;
 mod exposition;
+mod fairness;
 mod http;
 mod invocation;
 mod limits;

@@ -112,14 +112,14 @@ pub(crate) struct Client {
     alpn: Vec<Vec<u8>>,
 }
 
-type Connection = StreamOwned<ClientConnection, TcpStream>;
+pub(crate) type Connection = StreamOwned<ClientConnection, TcpStream>;
 
 impl Client {
     pub(crate) fn trusting(ca: &Ca) -> Self {
         Self { ca: ca.0.der().clone(), versions: rustls::ALL_VERSIONS, identity: None, alpn: Vec::new() }
     }
 
-    fn connect(&self, url: &str, name: &'static str) -> io::Result<Connection> {
+    pub(crate) fn connect(&self, url: &str, name: &'static str) -> io::Result<Connection> {
         let mut roots = RootCertStore::empty();
         roots.add(self.ca.clone()).expect("a certificate");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

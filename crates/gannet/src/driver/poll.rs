@@ -92,6 +92,7 @@ struct Entry {
     /// The reactor waits for an `Event::Sent`.
     waiting: bool,
     connecting: bool,
+    /// The connection is broken, or both its directions have ended.
     broken: bool,
     /// The reactor wants to know whether it is broken.
     watched: bool,
@@ -217,48 +218,35 @@ impl PollDriver {
 
     /// Looks at the connection under the cursor.
     fn visit_connection(&mut self, token: Token) -> Option<Event<OwnedFd>> {
-        let known = self.entries.get_mut(token);
-        let Some(Entry {
-            socket: Some(socket),
-            readable,
-            writable,
-            ending,
-            receiving,
-            blocked,
-            waiting,
-            connecting,
-            broken,
-            watched,
-            ..
-        }) = known
-        else {
+        let Some(entry) = self.entries.get_mut(token).filter(|entry| entry.socket.is_some()) else {
             self.pass();
             return None;
         };
-        if std::mem::take(writable) {
-            if *connecting {
-                let result = match rustix::net::sockopt::socket_error(&socket) {
-                    Ok(Ok(())) if rustix::net::getpeername(&socket).is_err() => return None,
+        let socket = entry.socket.as_ref()?;
+        if std::mem::take(&mut entry.writable) {
+            if entry.connecting {
+                let result = match rustix::net::sockopt::socket_error(socket) {
+                    Ok(Ok(())) if rustix::net::getpeername(socket).is_err() => return None,
                     Ok(result) => result,
                     Err(error) => Err(error),
                 };
                 *connecting = false;
                 return Some(Event::Connected { token, result: result.map_err(io::Error::from) });
             }
-            if std::mem::take(blocked) && std::mem::take(waiting) {
+            if std::mem::take(&mut entry.blocked) && std::mem::take(&mut entry.waiting) {
                 return Some(Event::Sent { token, result: Ok(0) });
             }
         }
-        if *broken && *watched && !*receiving {
-            *watched = false;
-            let error = match rustix::net::sockopt::socket_error(&socket) {
+        if entry.broken && entry.watched && !entry.receiving {
+            entry.watched = false;
+            let error = match rustix::net::sockopt::socket_error(socket) {
                 Ok(Err(error)) | Err(error) => error.into(),
                 Ok(Ok(())) => io::ErrorKind::BrokenPipe.into(),
             };
             self.pass();
             return Some(Event::Failed { token, error });
         }
-        if !*readable || !*receiving || *connecting {
+        if !entry.readable || !entry.receiving || entry.connecting {
             self.pass();
             return None;
         }
@@ -270,15 +258,15 @@ impl PollDriver {
         debug_assert!(!self.chunk_out, "the last chunk was not given back");
         match rustix::net::recv(&socket, &mut *self.hot, RecvFlags::empty()) {
             Ok((0, _)) => {
-                (*readable, *receiving) = (false, false);
+                (entry.readable, entry.receiving) = (false, false);
                 self.pass();
                 Some(Event::Ended { token })
             }
             Ok((count, _)) => {
                 // A read that did not fill the buffer has emptied the socket (epoll(7), question 9), unless the end of
                 // the stream waits behind it.
-                if count < HOT_BYTES && !*ending {
-                    *readable = false;
+                if count < HOT_BYTES && !entry.ending {
+                    entry.readable = false;
                     self.pass();
                 }
                 self.chunk_out = true;
@@ -288,13 +276,13 @@ impl PollDriver {
                 Some(Event::Received { token, chunk: unsafe { Chunk::new(data, count as u32, 0) } })
             }
             Err(Errno::AGAIN) => {
-                *readable = false;
+                entry.readable = false;
                 self.pass();
                 None
             }
             Err(Errno::INTR) => None,
             Err(error) => {
-                (*readable, *receiving) = (false, false);
+                (entry.readable, entry.receiving) = (false, false);
                 self.pass();
                 Some(Event::Failed { token, error: error.into() })
             }
@@ -535,14 +523,14 @@ impl Driver for PollDriver {
         }
         let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
         for event in &events {
-            let broken = event.is_error();
+            let failed = event.is_error();
             self.note(
                 event.token().0,
                 Happened {
-                    readable: event.is_readable() || event.is_read_closed() || broken,
-                    writable: event.is_writable() || broken,
+                    readable: event.is_readable() || event.is_read_closed() || failed,
+                    writable: event.is_writable() || failed,
                     ending: event.is_read_closed(),
-                    broken: broken || event.is_write_closed(),
+                    broken: failed || event.is_write_closed(),
                 },
             );
         }
