@@ -447,7 +447,7 @@ impl<S: Service> Host for HostOf<S> {
             let progress = self.decode(core, token, session, &mut carry[consumed..end], (look, most));
             consumed += progress.consumed;
             need = progress.need;
-            if need > carry.len() - consumed {
+            if progress.need > carry.len() - consumed {
                 break;
             }
             let wider = if progress.consumed == 0 { 2 * window } else { WINDOW_BYTES };

@@ -230,7 +230,7 @@ impl PollDriver {
                     Ok(result) => result,
                     Err(error) => Err(error),
                 };
-                *connecting = false;
+                entry.connecting = false;
                 return Some(Event::Connected { token, result: result.map_err(io::Error::from) });
             }
             if std::mem::take(&mut entry.blocked) && std::mem::take(&mut entry.waiting) {
@@ -256,7 +256,7 @@ impl PollDriver {
         }
         self.visits += 1;
         debug_assert!(!self.chunk_out, "the last chunk was not given back");
-        match rustix::net::recv(&socket, &mut *self.hot, RecvFlags::empty()) {
+        match rustix::net::recv(socket, &mut *self.hot, RecvFlags::empty()) {
             Ok((0, _)) => {
                 (entry.readable, entry.receiving) = (false, false);
                 self.pass();
