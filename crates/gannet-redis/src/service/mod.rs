@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use gannet::proto::DecodeError;
 use gannet::proto::resp::{Args, Commands, Version, Writer, upcoming_keys};
-use gannet::{CloseReason, Context, Refused, Service};
+use gannet::{CloseReason, Context, Refusal, Refused, Service};
 
 use self::clock::Clock;
 use self::command_statistics::CommandCounters;
@@ -267,6 +267,15 @@ impl Service for Redis {
         let authenticated = !self.server.password.is_set();
         cx.codec_state().set_unauthenticated(!authenticated);
         Ok(Session { client: Some(client), authenticated, ..Session::default() })
+    }
+
+    fn refusal(&self, why: Refusal) -> &'static [u8] {
+        match why {
+            Refusal::Connections | Refusal::Peer | Refusal::Listener | Refusal::ListenerPeer => {
+                b"-ERR max number of clients reached\r\n"
+            }
+            _ => b"",
+        }
     }
 
     fn ahead(&mut self, session: &Session, received: &[u8]) {
