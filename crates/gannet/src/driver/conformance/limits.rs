@@ -9,8 +9,8 @@ use super::rig::{Ending, Rig, Setup};
 use super::script::{Script, SharedLog};
 use crate::driver::Driver;
 use crate::driver::sim::Answer;
-use crate::quota::Quota;
 use crate::proto::Lines;
+use crate::quota::Quota;
 use crate::{Address, CloseReason, Connect, Context, Refusal, Service};
 
 fn a_connection_over_the_limit_is_reset_and_one_more_fits_when_another_left<N: Net>(net: N) {
