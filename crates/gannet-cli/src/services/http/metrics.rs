@@ -26,7 +26,7 @@ static LISTENER: [Metric<OfListener>; 9] = [
     ("gannet_messages_dropped_total", "counter", "Messages dropped for slow readers.", |stats| stats.dropped),
 ];
 
-static REACTOR: [Metric<OfReactor>; 8] = [
+static REACTOR: [Metric<OfReactor>; 10] = [
     ("gannet_reactor_wakeups_total", "counter", "Times the reactor came back from waiting.", |stats| stats.wakeups),
     ("gannet_reactor_stalls_total", "counter", "Turns that took longer than 25 ms.", |stats| stats.stalls),
     ("gannet_reactor_starved_total", "counter", "Times that no receive buffer was free.", |stats| stats.starved),
