@@ -10,7 +10,7 @@ use gannet::{Limits, Timeouts};
 use gannet_redis::LARGEST_COMMAND_BYTES;
 
 use self::names::{BalanceName, OverflowName, PolicyName};
-pub(crate) use self::names::{DriverName, LogFormat, LogLevel};
+pub(crate) use self::names::{DriverName, LogFormat, LogLevel, YesNo};
 use crate::failure::{Failure, condense, is_from_environment};
 use crate::services::{self, Listener};
 use crate::tls::TlsOptions;
@@ -114,6 +114,10 @@ pub(crate) struct ServeOptions {
     #[arg(long, value_name = "TEXT", env = "GANNET_REDIS_PASSWORD", hide_env_values = true, help_heading = "Redis")]
     pub(crate) redis_password: Option<String>,
 
+    /// Refuse clients of other machines as long as there is no password, as Redis does
+    #[arg(long, value_name = "YES_NO", value_enum, default_value_t = YesNo::Yes, help_heading = "Redis")]
+    pub(crate) redis_protected_mode: YesNo,
+
     /// Memory that all keys with their values may take, as 4GiB; 0 is no limit
     #[arg(long, value_name = "SIZE", value_parser = size_or_none, default_value = "0", help_heading = "Redis")]
     pub(crate) redis_max_memory: usize,
@@ -214,6 +218,7 @@ impl ServeOptions {
             return Err(usage("--redis-password is empty; give one, or leave the option out to have none"));
         }
         options.password = self.redis_password.clone().filter(|password| !password.is_empty());
+        options.protected_mode = self.redis_protected_mode == YesNo::Yes;
         options.max_bulk = self.redis_max_value;
         options.max_memory = self.redis_max_memory;
         options.policy = self.redis_max_memory_policy.into();

@@ -9,7 +9,7 @@ use gannet_redis::{Bound, Server};
 use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::open_files::OpenFiles;
-use crate::options::ServeOptions;
+use crate::options::{ServeOptions, YesNo};
 use crate::services::{Listener, Settings, Site};
 use crate::stats::StatsLines;
 use crate::tls::{Reloads, Tls};
@@ -50,7 +50,7 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
         tls.log();
     }
     if !redis.has_password() {
-        warn_of_open_listeners(&listeners, &running, tls.as_ref());
+        warn_of_open_listeners(&listeners, &running, tls.as_ref(), options.redis_protected_mode);
     }
     let reloads = Reloads::start(tls.clone());
     if running.driver().0 == "poll" {
@@ -78,16 +78,26 @@ fn bound(listeners: &[Listener], running: &Running) -> Vec<Bound> {
         .collect()
 }
 
-/// Whoever reaches a store without a password can read and change everything in it.
-fn warn_of_open_listeners(listeners: &[Listener], running: &Running, tls: Option<&Tls>) {
+/// Whoever reaches a store without a password can read and change everything in it: other machines are let in only where
+/// that is asked for.
+fn warn_of_open_listeners(listeners: &[Listener], running: &Running, tls: Option<&Tls>, protected_mode: YesNo) {
     let knows_clients = tls.is_some_and(Tls::knows_clients);
     for Bound { address, .. } in bound(listeners, running) {
         let socket = match &address {
             Address::Tcp(socket) => socket,
-            Address::Tls(socket) if !knows_clients => socket,
+            Address::Tls(socket) if protected_mode == YesNo::Yes || !knows_clients => socket,
             _ => continue,
         };
-        if !socket.ip().to_canonical().is_loopback() {
+        if socket.ip().to_canonical().is_loopback() {
+            continue;
+        }
+        if protected_mode == YesNo::Yes {
+            tracing::warn!(
+                %address,
+                "redis refuses clients of other machines without a password; set GANNET_REDIS_PASSWORD, or let them in \
+                 with --redis-protected-mode no"
+            );
+        } else {
             tracing::warn!(%address, "redis listens for other machines without a password; set GANNET_REDIS_PASSWORD");
         }
     }

@@ -2,6 +2,7 @@
 
 mod rig;
 
+use gannet::{Balance, Engine};
 use rig::{Rig, drivers};
 
 const OK: &str = "+OK\r\n";
@@ -268,5 +269,26 @@ fn one_connection_sleeps_and_the_others_do_not() {
             ("DEBUG SLEEP", "-ERR unknown subcommand or wrong number of arguments for 'SLEEP'. Try DEBUG HELP.\r\n"),
             ("DEBUG FOO", "-ERR unknown subcommand or wrong number of arguments for 'FOO'. Try DEBUG HELP.\r\n"),
         ]);
+    }
+}
+
+#[test]
+fn who_comes_when_all_places_are_taken_is_told_so() {
+    for driver in drivers() {
+        for balance in [Balance::ReusePort, Balance::RoundRobin] {
+            let mut limits = rig::limits();
+            limits.connections = 2;
+            let rig = Rig::with(Engine::new().driver(driver).balance(balance).reactors(2).limits(limits));
+            let (mut one, mut two) = (rig.connect(), rig.connect());
+            one.ask(&[("PING", "+PONG\r\n")]);
+            two.ask(&[("PING", "+PONG\r\n")]);
+            for _ in 0..5 {
+                let mut refused = rig.connect();
+                refused.expect("-ERR max number of clients reached\r\n");
+                refused.expect_end();
+            }
+            one.send("INFO stats");
+            assert!(one.read_past("total_error_replies").contains("rejected_connections:5\r\n"));
+        }
     }
 }

@@ -442,3 +442,53 @@ fn a_seed_gives_the_same_schedule_every_time() {
         assert_eq!(run(seed, &mut Met::default()), run(seed, &mut Met::default()), "seed {seed}");
     }
 }
+
+/// All that comes on a connection that is sent this, up to its end; nothing where the network broke it.
+fn all_that_comes(simulation: &mut Simulation, mut connection: SimulatedClient, sent: &[u8]) -> Option<String> {
+    let (mut came, mut left) = (Vec::new(), sent);
+    for _ in 0..TURNS {
+        simulation.turn();
+        if !left.is_empty() {
+            left = &left[connection.write(left).unwrap_or(0)..];
+        }
+        let mut buffer = [0; 4_096];
+        match connection.read(&mut buffer) {
+            Ok(0) => return Some(String::from_utf8(came).expect("text")),
+            Ok(count) => came.extend_from_slice(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return None,
+        }
+    }
+    panic!("no end, after {:?}", String::from_utf8_lossy(&came));
+}
+
+#[test]
+fn clients_of_other_machines_are_told_why_they_are_refused_as_long_as_there_is_no_password() {
+    let elsewhere = "192.0.2.1".parse().expect("an address");
+    let here = "127.0.0.1".parse().expect("an address");
+    for seed in 0..20 {
+        let start = |options: Options| {
+            let server = Server::new(options);
+            Simulation::new(seed, 1, &Limits::default(), Timeouts::default(), move || Redis::new(server.clone()))
+        };
+        let ask = |simulation: &mut Simulation, from, sent: &str| {
+            let mut ask = || {
+                let connection = simulation.connect_from(0, from);
+                all_that_comes(simulation, connection, sent.as_bytes())
+            };
+            (0..100).find_map(|_| ask()).expect("one of so many connections is not broken")
+        };
+        let mut simulation = start(Options::default());
+        let told = ask(&mut simulation, elsewhere, "");
+        assert!(told.starts_with("-DENIED Redis is running in protected mode because "), "{told}");
+        assert!(told.ends_with("from its own machine.\r\n"), "{told}");
+        let told = ask(&mut simulation, here, "CONFIG SET protected-mode no\r\nQUIT\r\n");
+        assert_eq!(told, "+OK\r\n+OK\r\n");
+        assert_eq!(ask(&mut simulation, elsewhere, "PING\r\nQUIT\r\n"), "+PONG\r\n+OK\r\n");
+
+        let mut options = Options::default();
+        options.password = Some("secret".to_owned());
+        let mut simulation = start(options);
+        assert_eq!(ask(&mut simulation, elsewhere, "AUTH secret\r\nQUIT\r\n"), "+OK\r\n+OK\r\n");
+    }
+}

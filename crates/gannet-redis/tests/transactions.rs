@@ -306,3 +306,56 @@ fn the_end_of_the_server_does_not_wait_for_transactions() {
     rig.running.join().expect("a clean end");
     client.expect_end();
 }
+
+#[test]
+fn the_list_of_clients_shows_whose_transaction_will_not_run() {
+    let rig = Rig::start(drivers()[0]);
+    let (mut client, mut other) = (rig.connect(), rig.connect());
+    client.ask(&[("CLIENT ID", ":1\r\n"), ("WATCH k", "+OK\r\n")]);
+    let mut flags = || {
+        other.send("CLIENT LIST ID 1");
+        let line = other.read_past("\n\r\n");
+        let flags = line.split(' ').find_map(|field| field.strip_prefix("flags=")).expect("flags");
+        flags.to_owned()
+    };
+    assert_eq!(flags(), "N");
+    rig.connect().ask(&[("SET k v", "+OK\r\n")]);
+    assert_eq!(flags(), "d");
+    client.ask(&[("MULTI", "+OK\r\n"), ("PING", "+QUEUED\r\n")]);
+    assert_eq!(flags(), "xd");
+    client.ask(&[("EXEC", "*-1\r\n")]);
+    assert_eq!(flags(), "N");
+    client.ask(&[("WATCH k", "+OK\r\n")]);
+    assert_eq!(flags(), "N", "what changed before the key was watched again does not count");
+}
+
+#[test]
+fn a_connection_is_told_how_much_its_own_buffers_hold() {
+    let rig = Rig::start(drivers()[0]);
+    let mut client = rig.connect();
+    client.send("CLIENT INFO\r\nPING");
+    let line = client.read_past("+PONG\r\n");
+    assert!(line.contains(" argv-mem=10 multi-mem=0 ") && line.contains(" tot-mem=10 "), "{line}");
+}
+
+#[test]
+fn a_transaction_that_sleeps_is_answered_when_it_wakes() {
+    for driver in drivers() {
+        let rig = Rig::start(driver);
+        let mut client = rig.connect();
+        client.ask(&[
+            ("MULTI", "+OK\r\n"),
+            ("SET k v", "+QUEUED\r\n"),
+            ("DEBUG SLEEP 0.2", "+QUEUED\r\n"),
+            ("GET k", "+QUEUED\r\n"),
+        ]);
+        let began = std::time::Instant::now();
+        client.send("EXEC\r\nPING");
+        // What was done is there for others at once.
+        rig.wait_for("GET k", "$1\r\nv\r\n");
+        client.expect("*3\r\n+OK\r\n+OK\r\n$1\r\nv\r\n+PONG\r\n");
+        assert!(began.elapsed().as_millis() >= 200, "it slept for {:?}", began.elapsed());
+        client.send("CLIENT REPLY SKIP\r\nDEBUG SLEEP 0.01\r\nPING");
+        client.expect("+PONG\r\n");
+    }
+}

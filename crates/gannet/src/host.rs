@@ -15,6 +15,7 @@ use gannet_proto::{Codec, DecodeError, Decoded};
 use crate::connection::{CloseReason, Flags, NO_SESSION};
 use crate::context::Context;
 use crate::core::{Core, SendStatus};
+use crate::counters::Refusal;
 use crate::driver::Token;
 use crate::limits::Timeouts;
 use crate::service::{Drain, HalfClose, Heartbeat, Idle, Service};
@@ -49,6 +50,8 @@ pub(crate) trait Host {
     fn timeouts(&self) -> &Timeouts;
     /// Asks the service to take an accepted connection.
     fn open(&mut self, core: &mut Core, token: Token) -> bool;
+    /// What a connection is told that is not let in.
+    fn refusal(&self, why: Refusal) -> &'static [u8];
     /// An outbound connection is up.
     fn connected(&mut self, core: &mut Core, token: Token);
     /// An outbound connection failed; its session goes.
@@ -371,6 +374,10 @@ impl<S: Service> Host for HostOf<S> {
             connection.session = index;
         }
         index != NO_SESSION
+    }
+
+    fn refusal(&self, why: Refusal) -> &'static [u8] {
+        catch_unwind(AssertUnwindSafe(|| self.service.refusal(why))).unwrap_or_default()
     }
 
     fn connected(&mut self, core: &mut Core, token: Token) {

@@ -13,7 +13,8 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Connections of the whole engine at a time; 0 is no limit (default). One more is refused with a reset and
+    /// Connections of the whole engine at a time; 0 is no limit (default). One more is refused with a reset, or told
+    /// why by [`Service::refusal`](crate::Service::refusal), and
     /// counted as [`Refusal::Connections`](crate::Refusal::Connections). A listener may have a limit of its own besides
     /// ([`ListenOptions::connections`](crate::ListenOptions::connections)).
     pub connections: u32,

@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::net::SendFlags;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::address::{Peer, Target};
@@ -170,6 +171,15 @@ pub(crate) fn open_outbound(route: &Route) -> io::Result<(Socket, SockAddr)> {
 pub(crate) fn reset_on_close(socket: &OwnedFd) {
     // It fails only for sockets that have no such option, and then an ordinary close is what there is.
     let _ = rustix::net::sockopt::set_socket_linger(socket, Some(Duration::ZERO));
+}
+
+/// Has the close of a socket that is not wanted be one after `farewell`, where the socket takes that at once, or else a
+/// reset.
+pub(crate) fn dismiss(socket: &OwnedFd, farewell: &'static [u8]) {
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    if farewell.is_empty() || rustix::net::send(socket, farewell, flags).is_err() {
+        reset_on_close(socket);
+    }
 }
 
 /// How fast one reactor, or the acceptor, may accept: a bucket that fills with time.

@@ -6,6 +6,7 @@ use gannet_proto::{Codec, DecodeError};
 
 use crate::connection::CloseReason;
 use crate::context::Context;
+use crate::counters::Refusal;
 use crate::limits::Timeouts;
 
 /// The message type of a service's codec.
@@ -79,6 +80,14 @@ pub trait Service: Sized + 'static {
     fn open(&mut self, cx: &mut Context<'_, Self>) -> Result<Self::Session, Refused> {
         let _ = cx;
         Ok(Self::Session::default())
+    }
+
+    /// Says what a connection is told that a limit keeps out (see [`Refusal`]). It is sent as it is, if the socket takes it at
+    /// once, and the connection is closed. Without a text, as by default, the connection is reset. Where the listener has a
+    /// filter, nobody is asked: the peer would not understand it before the handshake.
+    fn refusal(&self, why: Refusal) -> &'static [u8] {
+        let _ = why;
+        b""
     }
 
     /// An outbound connection is up. Its session is the one that was given to `connect`.

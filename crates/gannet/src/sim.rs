@@ -5,7 +5,7 @@
 #![allow(clippy::missing_panics_doc, reason = "here a panic is how a test fails")]
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,8 +72,13 @@ impl Simulation {
 
     /// A client of one of the reactors.
     pub fn connect(&mut self, reactor: usize) -> SimulatedClient {
+        self.connect_from(reactor, Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// A client of one of the reactors, on a machine with this address.
+    pub fn connect_from(&mut self, reactor: usize, machine: IpAddr) -> SimulatedClient {
         self.clients += 1;
-        let from = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), self.clients);
+        let from = SocketAddr::new(machine, self.clients);
         SimulatedClient(self.nets[reactor].connect(0, from))
     }
 

@@ -126,3 +126,10 @@ impl From<LogLevel> for LevelFilter {
         }
     }
 }
+
+/// An option that is on or off, in Redis's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum YesNo {
+    Yes,
+    No,
+}

@@ -90,15 +90,19 @@ fn the_help_does_not_show_the_password_of_the_environment() {
 }
 
 #[test]
-fn who_lets_other_machines_in_without_a_password_is_warned() {
-    let is_warned = |options: &[&str]| {
+fn who_listens_for_other_machines_without_a_password_is_warned() {
+    const OPEN: &str = "--listen=redis=tcp://0.0.0.0:0";
+    let warning = |options: &[&str]| {
         let server = Server::serve("poll", options);
         let warnings = server.stop().stderr;
-        warnings.iter().any(|line| line.contains("without a password"))
+        warnings.into_iter().find(|line| line.contains("without a password")).unwrap_or_default()
     };
-    assert!(is_warned(&["--listen=redis=tcp://0.0.0.0:0"]));
-    assert!(!is_warned(&["--listen=redis=tcp://0.0.0.0:0", "--redis-password=secret"]));
-    assert!(!is_warned(&[LISTEN]));
+    let refused = warning(&[OPEN]);
+    assert!(refused.contains("redis refuses clients of other machines"), "{refused}");
+    let let_in = warning(&[OPEN, "--redis-protected-mode=no"]);
+    assert!(let_in.contains("redis listens for other machines"), "{let_in}");
+    assert_eq!(warning(&[OPEN, "--redis-password=secret"]), "");
+    assert_eq!(warning(&[LISTEN]), "");
 }
 
 #[test]
@@ -119,4 +123,21 @@ fn a_value_over_the_limit_is_refused_before_it_comes() {
     let mut stream = server.connect("redis");
     stream.write_all(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1048577\r\n").expect("the server takes it");
     assert_eq!(stream.rest(), b"-ERR Protocol error: invalid bulk length\r\n");
+}
+
+#[test]
+fn a_web_page_cannot_run_commands_through_a_browser_and_that_is_logged_once() {
+    for driver in drivers() {
+        let server = Server::serve(driver, &[LISTEN]);
+        for _ in 0..3 {
+            let mut stream = server.connect("redis");
+            let request = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nSET owned yes\r\n";
+            stream.write_all(request).expect("the server takes it");
+            assert_eq!(stream.rest(), b"");
+        }
+        server.connect("redis").ask(b"GET owned\r\n", b"$-1\r\n");
+        let log = server.stop().stderr;
+        let attacks: Vec<_> = log.iter().filter(|line| line.contains("cross-protocol scripting")).collect();
+        assert!(attacks.len() == 1 && attacks[0].contains("127.0.0.1:"), "{log:#?}");
+    }
 }

@@ -32,7 +32,7 @@ use crate::service::{pubsub, transaction};
 use crate::store::{Key, Keys, Store};
 
 /// A command as the table knows it.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Command {
     /// In lower case.
     pub name: &'static str,
@@ -44,10 +44,12 @@ pub struct Command {
     pub keys: KeyWords,
     /// What it does.
     pub run: Run,
+    /// Its place in [`with_subcommands`].
+    pub index: u16,
 }
 
 /// What a command does.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Run {
     /// It works on keys, with their shards locked.
     Keys(fn(&mut Call<'_, '_, '_>) -> Outcome),
@@ -120,9 +122,28 @@ static FAMILIES: &[&[Command]] = &[
     transaction::COMMANDS,
 ];
 
+/// All commands, numbered.
+static ALL: LazyLock<Vec<Command>> = LazyLock::new(|| {
+    let mut next = 0;
+    let mut number = |command: &Command| {
+        next += 1;
+        Command { index: next - 1, ..*command }
+    };
+    let mut all = Vec::new();
+    for command in FAMILIES.iter().copied().flatten() {
+        let mut numbered = number(command);
+        if let Run::Subcommands(subcommands) = command.run {
+            // They are there as long as the process.
+            numbered.run = Run::Subcommands(subcommands.iter().map(&mut number).collect::<Vec<_>>().leak());
+        }
+        all.push(numbered);
+    }
+    all
+});
+
 /// All commands.
 pub fn all() -> impl Iterator<Item = &'static Command> {
-    FAMILIES.iter().copied().flatten()
+    ALL.iter()
 }
 
 /// All commands, each followed by its subcommands.
@@ -177,6 +198,16 @@ pub fn asked(args: &[&[u8]]) -> Result<&'static Command, Error> {
     }
     command.check(args)?;
     Ok(command)
+}
+
+/// The command that somebody asks for, whatever number of words it has.
+#[must_use]
+pub fn named(args: &[&[u8]]) -> Option<&'static Command> {
+    let command = find(args[0])?;
+    match (command.run, args.get(1)) {
+        (Run::Subcommands(subcommands), Some(name)) => subcommand(subcommands, name),
+        _ => Some(command),
+    }
 }
 
 fn subcommand(subcommands: &'static [Command], name: &[u8]) -> Option<&'static Command> {

@@ -13,7 +13,7 @@ pub(crate) const fn on_keys(
     keys: KeyWords,
     run: fn(&mut Call<'_, '_, '_>) -> Outcome,
 ) -> Command {
-    Command { name, arity, flags, keys, run: Run::Keys(run) }
+    Command { name, arity, flags, keys, run: Run::Keys(run), index: 0 }
 }
 
 /// For a command on the one key behind its name.
@@ -33,10 +33,10 @@ pub(crate) const fn entry(
     flags: Flags,
     run: fn(&mut Turn<'_, '_, '_>) -> Outcome,
 ) -> Command {
-    Command { name, arity, flags, keys: KeyWords::None, run: Run::Connection(run) }
+    Command { name, arity, flags, keys: KeyWords::None, run: Run::Connection(run), index: 0 }
 }
 
 /// For a command that has subcommands.
 pub(crate) const fn parent(name: &'static str, arity: i16, subcommands: &'static [Command]) -> Command {
-    Command { name, arity, flags: Flags::NONE, keys: KeyWords::None, run: Run::Subcommands(subcommands) }
+    Command { name, arity, flags: Flags::NONE, keys: KeyWords::None, run: Run::Subcommands(subcommands), index: 0 }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use gannet::{Handle, Peer};
 
@@ -38,15 +38,19 @@ pub(crate) struct Client {
     pub(crate) shards: AtomicU32,
     /// Commands queued by MULTI, and one more; 0 is outside of MULTI.
     pub(crate) queued: AtomicU32,
+    /// Bytes that they take.
+    pub(crate) queued_bytes: AtomicU32,
     names: Mutex<Option<Box<Names>>>,
 }
 
-/// What a client calls itself.
+/// What a client calls itself, and what else few clients have.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names {
     pub(crate) name: String,
     pub(crate) lib_name: String,
     pub(crate) lib_version: String,
+    /// Set when a key has changed that it watches; gone when it watches none any more.
+    pub(crate) watched: Weak<AtomicBool>,
 }
 
 /// What is on or off for a connection.
@@ -78,6 +82,7 @@ impl Client {
             patterns: AtomicU32::new(0),
             shards: AtomicU32::new(0),
             queued: AtomicU32::new(0),
+            queued_bytes: AtomicU32::new(0),
             names: Mutex::new(None),
         }
     }

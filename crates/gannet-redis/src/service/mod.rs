@@ -2,9 +2,11 @@
 
 mod clients;
 mod clock;
+mod command_statistics;
 pub(crate) mod commands;
 mod eviction;
 pub mod expiry;
+mod guards;
 pub mod memory;
 mod password;
 pub(crate) mod pubsub;
@@ -19,9 +21,10 @@ use std::sync::Arc;
 
 use gannet::proto::DecodeError;
 use gannet::proto::resp::{Args, Commands, Version, Writer, upcoming_keys};
-use gannet::{CloseReason, Context, Refused, Service};
+use gannet::{CloseReason, Context, Refusal, Refused, Service};
 
 use self::clock::Clock;
+use self::command_statistics::CommandCounters;
 use self::eviction::Eviction;
 use self::server::Server;
 use self::session::Replies;
@@ -91,7 +94,18 @@ impl Redis {
     fn execute(&mut self, session: &mut Session, args: &[&[u8]], cx: &mut Context<'_, Self>) -> Outcome {
         let command = match self.admit(session, args, cx) {
             Ok(command) => command,
-            Err(error) => return Err(transaction::refused(session, args, error)),
+            Err(_) if guards::is_of_browser(args[0]) => {
+                let now_s = self.clock.time(cx.now()).as_secs() as u32;
+                self.server.guards.attacked(cx.peer(), now_s);
+                cx.close();
+                return Ok(());
+            }
+            Err(error) => {
+                if let Some(counters) = command::named(args).and_then(|command| self.statistics.of(command)) {
+                    counters.reject();
+                }
+                return Err(transaction::refused(session, args, error));
+            }
         };
         if session.transaction.is_some() && transaction::queue(session, command, args)? {
             self.reply.simple("QUEUED");
@@ -104,10 +118,8 @@ impl Redis {
     #[inline]
     fn admit(&mut self, session: &Session, args: &[&[u8]], cx: &Context<'_, Self>) -> Result<&'static Command, Error> {
         let command = command::asked(args)?;
-        let now_s = self.clock.time(cx.now()).as_secs() as u32;
-        self.statistics.command(now_s);
         if let Some(client) = &session.client {
-            client.note(command, now_s);
+            client.note(command, self.clock.time(cx.now()).as_secs() as u32);
         }
         if !session.authenticated && !command.flags.has(Flags::NO_AUTH) && self.server.password.is_set() {
             return Err(Error::new("NOAUTH Authentication required."));
@@ -124,8 +136,27 @@ impl Redis {
         Ok(command)
     }
 
-    /// Runs a command with its keys locked: here, or before by EXEC.
+    /// Runs a command with its keys locked, here or before by EXEC, and counts that.
     pub(crate) fn run(
+        &mut self,
+        command: &'static Command,
+        session: &mut Session,
+        args: &[&[u8]],
+        locked: Option<&mut Keys<'_>>,
+        cx: &mut Context<'_, Self>,
+    ) -> Outcome {
+        let began = self.statistics.of(command).and_then(CommandCounters::begin);
+        let outcome = self.call(command, session, args, locked, cx);
+        // As in Redis, what a command says of itself does not include it.
+        self.statistics.command(self.clock.time(cx.now()).as_secs() as u32);
+        if let Some(counters) = self.statistics.of(command) {
+            counters.end(began, outcome.is_err());
+        }
+        outcome
+    }
+
+    #[inline]
+    fn call(
         &mut self,
         command: &'static Command,
         session: &mut Session,
@@ -225,10 +256,26 @@ impl Service for Redis {
     fn open(&mut self, cx: &mut Context<'_, Self>) -> Result<Session, Refused> {
         let now_s = self.clock.time(cx.now()).as_secs() as u32;
         self.statistics.connections.count();
+        if self.server.guards.protects() && !self.server.password.is_set() && !guards::is_local(cx.peer()) {
+            self.statistics.denied.count();
+            self.statistics.error(guards::DENIED);
+            cx.answer(format!("-{}\r\n", guards::DENIED).as_bytes());
+            cx.close_flushed();
+            return Ok(Session::default());
+        }
         let client = self.server.clients.add(cx.handle(), cx.peer(), self.listener, now_s);
         let authenticated = !self.server.password.is_set();
         cx.codec_state().set_unauthenticated(!authenticated);
         Ok(Session { client: Some(client), authenticated, ..Session::default() })
+    }
+
+    fn refusal(&self, why: Refusal) -> &'static [u8] {
+        match why {
+            Refusal::Connections | Refusal::Peer | Refusal::Listener | Refusal::ListenerPeer => {
+                b"-ERR max number of clients reached\r\n"
+            }
+            _ => b"",
+        }
     }
 
     fn ahead(&mut self, session: &Session, received: &[u8]) {
@@ -251,15 +298,20 @@ impl Service for Redis {
         self.reply.get_mut().clear();
         self.reply.set_version(session.version);
         if let Err(error) = self.execute(session, &args, cx) {
-            self.statistics.errors.count();
+            self.statistics.error(&error.0);
             self.reply.error(&error.0);
         }
-        self.answer(session, cx);
+        // One that sleeps is answered when it wakes.
+        if !session.asleep {
+            self.answer(session, cx);
+        }
     }
 
     fn malformed(&mut self, session: &mut Session, error: &DecodeError, cx: &mut Context<'_, Self>) {
         self.reply.set_version(session.version);
-        self.reply.error(&format!("ERR {error}"));
+        let text = format!("ERR {error}");
+        self.statistics.error(&text);
+        self.reply.error(&text);
         self.flush(cx);
     }
 
@@ -269,7 +321,10 @@ impl Service for Redis {
         }
         if mem::take(&mut session.asleep) {
             self.reply.get_mut().clear();
-            self.reply.ok();
+            match session.dream.take() {
+                Some(dream) => self.reply.get_mut().extend_from_slice(&dream.replies),
+                None => self.reply.ok(),
+            }
             self.answer(session, cx);
             cx.resume();
         }

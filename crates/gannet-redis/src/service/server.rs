@@ -11,6 +11,7 @@ use gannet::Address;
 use super::clients::Clients;
 use super::clock;
 use super::expiry::Disposal;
+use super::guards::Guards;
 use super::memory::{Memory, Policy};
 use super::password::Password;
 use super::pubsub::registry::Registry;
@@ -23,6 +24,8 @@ use crate::store::Store;
 pub struct Options {
     /// What clients have to say with AUTH before anything else.
     pub password: Option<String>,
+    /// Whether clients of other machines are refused as long as there is no password, as Redis does it.
+    pub protected_mode: bool,
     /// The largest string, and the largest word of a command, in bytes.
     pub max_bulk: usize,
     /// Bytes that all keys with their values may take; 0 is no limit.
@@ -39,6 +42,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             password: None,
+            protected_mode: true,
             max_bulk: 512 << 20,
             max_memory: 0,
             policy: Policy::default(),
@@ -63,6 +67,7 @@ pub struct Server {
     /// Generators that were made from the seed.
     seeds: AtomicU64,
     pub(crate) password: Password,
+    pub(crate) guards: Guards,
     pub(crate) clients: Clients,
     pub(crate) instances: Instances,
     /// Hexadecimal digits that no other run has.
@@ -91,6 +96,7 @@ impl Server {
         Arc::new(Self {
             store: Store::default(),
             password: Password::new(options.password.clone()),
+            guards: Guards::new(options.protected_mode),
             memory: Memory::new(options.max_memory, options.policy),
             disposal: Disposal::default(),
             seeds: AtomicU64::new(0),

@@ -1,6 +1,7 @@
 //! What is known of one connection.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gannet::proto::resp::Version;
 
@@ -31,8 +32,19 @@ pub struct Session {
     pub(crate) ending: bool,
     /// Whether its timer is that of DEBUG SLEEP.
     pub(crate) asleep: bool,
+    /// What EXEC has answered where its commands have to sleep, and for how long: it is sent then.
+    pub(crate) dream: Option<Box<Dream>>,
     /// What others may know of it; there from its beginning to its end.
     pub(crate) client: Option<Arc<Client>>,
+}
+
+/// What DEBUG SLEEP has come to in a transaction.
+#[derive(Debug, Default)]
+pub(crate) struct Dream {
+    /// The sum of its times.
+    pub(crate) time: Duration,
+    /// The replies that were not sent before.
+    pub(crate) replies: Vec<u8>,
 }
 
 /// Whether a client gets replies, as it said with CLIENT REPLY.

@@ -3,6 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::command_statistics::{CODES, CommandCounters, CommandTotals, code};
+use crate::command::Command;
+
 /// A number that one reactor writes and others read.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -12,6 +15,12 @@ impl Counter {
     #[inline]
     pub fn count(&self) {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// Adds so many. On the writing reactor only.
+    #[inline]
+    pub(crate) fn add(&self, more: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
     }
 
     /// Sets it. On the writing reactor only.
@@ -34,10 +43,16 @@ impl Counter {
 pub struct Statistics {
     /// Connections that came.
     pub connections: Counter,
+    /// Connections of them that were refused in protected mode.
+    pub denied: Counter,
     /// Commands that ran.
     pub commands: Counter,
     /// Replies that are errors.
-    pub errors: Counter,
+    errors: Counter,
+    /// Those of each code, and of all others.
+    codes: [Counter; CODES.len() + 1],
+    /// By the commands' places in the table. Empty where nobody asks: for commands without a connection.
+    by_command: Box<[CommandCounters]>,
     /// Keys that were looked for to be read, and found.
     pub hits: Counter,
     /// Keys that were looked for to be read, and not found.
@@ -51,7 +66,25 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// Notes that a command came.
+    /// Nothing was counted yet.
+    fn new() -> Self {
+        Self { by_command: CommandCounters::all(), ..Self::default() }
+    }
+
+    /// What is counted of a command.
+    #[inline]
+    pub(crate) fn of(&self, command: &Command) -> Option<&CommandCounters> {
+        self.by_command.get(usize::from(command.index))
+    }
+
+    /// Notes that an error was sent.
+    #[cold]
+    pub(crate) fn error(&self, text: &str) {
+        self.errors.count();
+        self.codes[code(text)].count();
+    }
+
+    /// Notes that a command runs.
     #[inline]
     pub(crate) fn command(&self, now_s: u32) {
         if self.second.read() != u64::from(now_s) {
@@ -112,18 +145,53 @@ impl Totals {
     }
 }
 
+/// What was counted of each command, and of each code of errors.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Details {
+    /// By the commands' places in the table; empty is nothing.
+    pub(crate) commands: Vec<CommandTotals>,
+    /// As [`CODES`] has them, and all others; empty is nothing.
+    pub(crate) codes: Vec<u64>,
+}
+
+impl Details {
+    fn add(&mut self, one: &Statistics) {
+        self.commands.resize_with(one.by_command.len(), Default::default);
+        for (sum, counters) in self.commands.iter_mut().zip(&one.by_command) {
+            sum.add(counters);
+        }
+        self.codes.resize(one.codes.len(), 0);
+        for (sum, counter) in self.codes.iter_mut().zip(&one.codes) {
+            *sum += counter.read();
+        }
+    }
+
+    /// What was counted since a moment, for which these are the details.
+    fn since(&self, then: &Self) -> Self {
+        let (nothing, none) = (CommandTotals::default(), 0);
+        let commands = then.commands.iter().chain(std::iter::repeat(&nothing));
+        let codes = then.codes.iter().chain(std::iter::repeat(&none));
+        Self {
+            commands: self.commands.iter().zip(commands).map(|(now, then)| now.since(then)).collect(),
+            codes: self.codes.iter().zip(codes).map(|(now, then)| now.saturating_sub(*then)).collect(),
+        }
+    }
+}
+
 /// The counters of all instances.
 #[derive(Debug, Default)]
 pub(crate) struct Instances {
     all: Mutex<Vec<Arc<Statistics>>>,
     /// What had been counted when CONFIG RESETSTAT was asked for.
     base: Mutex<Totals>,
+    /// And of each command, and of each code of errors.
+    details: Mutex<Details>,
 }
 
 impl Instances {
     /// Takes in an instance.
     pub(crate) fn add(&self) -> Arc<Statistics> {
-        let statistics = Arc::<Statistics>::default();
+        let statistics = Arc::new(Statistics::new());
         self.lock().push(statistics.clone());
         statistics
     }
@@ -132,6 +200,7 @@ impl Instances {
     pub(crate) fn sum(&self, others: Totals) -> Totals {
         self.lock().iter().fold(others, |sum, one| Totals {
             connections: sum.connections + one.connections.read(),
+            refused: sum.refused + one.denied.read(),
             commands: sum.commands + one.commands.read(),
             errors: sum.errors + one.errors.read(),
             hits: sum.hits + one.hits.read(),
@@ -150,8 +219,20 @@ impl Instances {
         *self.base.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What was counted of each command and each code of errors, since it was last asked to count from 0 again.
+    pub(crate) fn details(&self) -> Details {
+        self.all_details().since(&self.details.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn all_details(&self) -> Details {
+        let mut details = Details::default();
+        self.lock().iter().for_each(|one| details.add(one));
+        details
+    }
+
     /// Counts from 0 again.
     pub(crate) fn reset(&self, totals: Totals) {
+        *self.details.lock().unwrap_or_else(PoisonError::into_inner) = self.all_details();
         *self.base.lock().unwrap_or_else(PoisonError::into_inner) = totals;
     }
 

@@ -67,9 +67,8 @@ struct Queue {
 impl Queue {
     fn push(&mut self, command: &'static Command, args: &[&[u8]]) -> Outcome {
         let words: usize = args.iter().map(|word| word.len()).sum();
-        let ends = (self.ends.len() + args.len()) * size_of::<usize>();
-        let commands = (self.commands.len() + 1) * size_of::<(&Command, usize)>();
-        if self.words.len() + words + ends + commands > MOST_QUEUED_BYTES {
+        let more = words + args.len() * size_of::<usize>() + size_of::<(&Command, usize)>();
+        if self.bytes() + more > MOST_QUEUED_BYTES {
             self.spoil();
             let text = format!("ERR transaction too large, its commands may take {MOST_QUEUED_BYTES} bytes together");
             return Err(Error::of(text));
@@ -80,6 +79,12 @@ impl Queue {
         }
         self.commands.push((command, args.len()));
         Ok(())
+    }
+
+    /// Bytes that it takes.
+    fn bytes(&self) -> usize {
+        let (ends, commands) = (self.ends.len() * size_of::<usize>(), size_of_val(&*self.commands));
+        self.words.len() + ends + commands
     }
 
     /// What is queued will not be run.
@@ -254,6 +259,7 @@ fn note(session: &Session) {
     if let Some(client) = &session.client {
         let queue = session.transaction.as_ref().and_then(|transaction| transaction.queue.as_ref());
         client.queued.store(queue.map_or(0, |queue| queue.commands.len() as u32 + 1), Ordering::Relaxed);
+        client.queued_bytes.store(queue.map_or(0, Queue::bytes) as u32, Ordering::Relaxed);
     }
 }
 
@@ -283,7 +289,11 @@ fn watch(turn: &mut Turn<'_, '_, '_>) -> Outcome {
     }
     let (now_ms, db) = (turn.service.now_ms(turn.cx), turn.session.db);
     let transaction = turn.session.transaction.get_or_insert_default();
+    let is_first = transaction.watches.is_none();
     let watches = transaction.watches.get_or_insert_with(|| Watches::new(Arc::clone(&turn.service.server)));
+    if is_first && let Some(client) = &turn.session.client {
+        client.rename(|names| names.watched = Arc::downgrade(&watches.changed));
+    }
     for key in &turn.args[1..] {
         watches.add(db, key, now_ms)?;
     }
@@ -333,6 +343,13 @@ fn exec(turn: &mut Turn<'_, '_, '_>) -> Outcome {
         }
     });
     turn.session.in_exec = false;
+    if let Some(dream) = &mut turn.session.dream {
+        dream.replies = mem::take(turn.service.reply.get_mut());
+        turn.session.asleep = true;
+        turn.cx.pause();
+        turn.cx.set_timer(dream.time);
+        return Ok(());
+    }
     if turn.session.replies != Replies::On {
         // What was answered before the client asked for no replies is sent.
         turn.service.send_so_far(turn.session, turn.cx);
@@ -345,6 +362,7 @@ fn run_one(turn: &mut Turn<'_, '_, '_>, command: &'static Command, args: &[&[u8]
     let (start, replies) = (turn.service.reply.get_ref().len(), turn.session.replies);
     if let Err(error) = turn.service.run(command, turn.session, args, Some(keys), turn.cx) {
         turn.service.reply.get_mut().truncate(start);
+        turn.service.statistics.error(&error.0);
         turn.service.reply.error(&error.0);
     }
     // HELLO may have been one of them.

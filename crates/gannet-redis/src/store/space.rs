@@ -345,6 +345,17 @@ impl Space {
         }
     }
 
+    /// Tells all who watch a key that is there, when this space has taken the place of another one whose watchers were told.
+    /// A key that has expired is removed, and nobody is told: it was not there for them before, and is not now.
+    pub fn touch_all_brought_in(&mut self, now_ms: u64) {
+        let watchers = mem::take(&mut self.watchers);
+        for bytes in watchers.keys() {
+            self.peek(Key::new(bytes), now_ms);
+        }
+        self.watchers = watchers;
+        self.touch_all(now_ms);
+    }
+
     /// Takes the watchers out, to be put into the space that takes this one's place.
     pub fn swap_watchers(&mut self, other: &mut Self) {
         mem::swap(&mut self.watchers, &mut other.watchers);

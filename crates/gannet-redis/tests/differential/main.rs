@@ -14,6 +14,7 @@ mod command_lines;
 mod random;
 mod redis_server;
 mod reply;
+mod said_of_commands;
 mod table;
 mod wire;
 
@@ -100,4 +101,12 @@ fn whatever_is_asked_by_chance_is_answered_as_redis_answers_it() {
     for seed in seeds {
         random::compare(seed, &gannet, &redis);
     }
+}
+
+#[test]
+fn what_is_said_of_commands_is_what_redis_says_of_them() {
+    let Some(redis) = redis("what COMMAND and INFO say is not compared with Redis itself") else { return };
+    let gannet = Rig::start(DriverChoice::Poll);
+    said_of_commands::compare_descriptions(&gannet, &redis);
+    said_of_commands::compare_counts(&gannet, &redis);
 }

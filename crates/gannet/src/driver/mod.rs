@@ -131,8 +131,9 @@ pub(crate) trait Driver {
     /// Where this fails, the connection is closed and nothing is known under `token`.
     fn attach(&mut self, token: Token, incoming: Self::Incoming) -> io::Result<()>;
 
-    /// Closes an accepted connection that is not wanted, by reset.
-    fn refuse(&mut self, incoming: Self::Incoming);
+    /// Closes an accepted connection that is not wanted, after `farewell` where the socket takes that at once; by reset
+    /// where there is none.
+    fn refuse(&mut self, incoming: Self::Incoming, farewell: &'static [u8]);
 
     /// Makes a connected socket from elsewhere known under `token`; receiving is off.
     fn adopt(&mut self, token: Token, socket: OwnedFd) -> io::Result<()>;

@@ -20,7 +20,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
 use crate::buffer::Chunk;
-use crate::listener::{ListenSocket, open_outbound, reset_on_close};
+use crate::listener::{ListenSocket, dismiss, open_outbound, reset_on_close};
 use crate::mailbox::Wake;
 use crate::outbox::{Outbox, SLICES};
 use crate::share::SHARE_BYTES;
@@ -406,8 +406,8 @@ impl Driver for PollDriver {
         Ok(())
     }
 
-    fn refuse(&mut self, incoming: OwnedFd) {
-        reset_on_close(&incoming);
+    fn refuse(&mut self, incoming: OwnedFd, farewell: &'static [u8]) {
+        dismiss(&incoming, farewell);
     }
 
     fn adopt(&mut self, token: Token, socket: OwnedFd) -> io::Result<()> {

@@ -161,10 +161,10 @@ impl Driver for SimDriver {
         Ok(())
     }
 
-    fn refuse(&mut self, incoming: Incoming) {
+    fn refuse(&mut self, incoming: Incoming, farewell: &'static [u8]) {
         let network = &mut *self.network.borrow_mut();
         network.answered();
-        network.break_off(incoming.0);
+        network.dismiss(incoming.0, farewell);
     }
 
     fn adopt(&mut self, _: Token, _: OwnedFd) -> io::Result<()> {

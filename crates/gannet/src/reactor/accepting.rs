@@ -13,7 +13,7 @@ use crate::address::Peer;
 use crate::connection::{CloseReason, Flags, State};
 use crate::counters::Refusal;
 use crate::driver::{Driver, ListenerId, Token};
-use crate::listener::reset_on_close;
+use crate::listener::dismiss;
 use crate::quota::Quota;
 use crate::wheel::Tick;
 
@@ -173,29 +173,40 @@ impl<D: Driver> Reactor<D> {
 
     fn take_in(&mut self, listener: ListenerId, peer: Peer, arrival: Arrival<D::Incoming>) {
         match (self.admit(listener, peer), arrival) {
-            (None, Arrival::Incoming(incoming)) => self.driver.refuse(incoming),
-            (None, Arrival::Socket(socket)) => reset_on_close(&socket),
-            (Some(token), Arrival::Incoming(incoming)) => {
+            (Err(refusal), Arrival::Incoming(incoming)) => {
+                let farewell = self.farewell(listener, refusal);
+                self.driver.refuse(incoming, farewell);
+            }
+            (Err(refusal), Arrival::Socket(socket)) => dismiss(&socket, self.farewell(listener, refusal)),
+            (Ok(token), Arrival::Incoming(incoming)) => {
                 let attached = self.driver.attach(token, incoming);
                 self.begin(token, listener, attached);
             }
-            (Some(token), Arrival::Socket(socket)) => {
+            (Ok(token), Arrival::Socket(socket)) => {
                 let adopted = self.driver.adopt(token, socket);
                 self.begin(token, listener, adopted);
             }
         }
     }
 
+    /// What a connection is told that is not let in. Through a filter it would understand nothing yet.
+    fn farewell(&mut self, listener: ListenerId, refusal: Refusal) -> &'static [u8] {
+        if self.filters[usize::from(listener)].is_some() {
+            return b"";
+        }
+        self.host(listener).0.refusal(refusal)
+    }
+
     /// Finds room for a connection, or counts why there is none.
-    fn admit(&mut self, listener: ListenerId, peer: Peer) -> Option<Token> {
+    fn admit(&mut self, listener: ListenerId, peer: Peer) -> Result<Token, Refusal> {
         let refuse = |refusal: Refusal| {
             self.core.tally(listener).refused[refusal.index()].add(1);
-            None
+            Err(refusal)
         };
         if self.core.draining {
             return refuse(Refusal::Shutdown);
         }
-        let quota = self.accepting.quota(listener).cloned()?;
+        let Some(quota) = self.accepting.quota(listener).cloned() else { return Err(Refusal::Room) };
         if let Err(refusal) = quota.enter(&self.core.shared, &self.core.limits, peer) {
             return refuse(refusal);
         }
@@ -206,7 +217,7 @@ impl<D: Driver> Reactor<D> {
             quota.leave(&self.core.shared, &self.core.limits, peer);
             self.core.tally(listener).refused[Refusal::Room.index()].add(1);
         }
-        token
+        token.ok_or(Refusal::Room)
     }
 
     /// Hands an admitted connection to its service, where the driver could take it.

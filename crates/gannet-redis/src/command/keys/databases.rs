@@ -53,7 +53,7 @@ pub(super) fn swapdb(call: &mut Call<'_, '_, '_>) -> Outcome {
             }
             shard.swap(one, other);
             for db in [one, other] {
-                shard.space(db).touch_all(call.now_ms);
+                shard.space(db).touch_all_brought_in(call.now_ms);
             }
         }
     }

@@ -39,10 +39,10 @@ impl Kind {
 }
 
 pub(super) fn info(turn: &mut Turn<'_, '_, '_>) -> Outcome {
-    let now_s = turn.now_s();
+    let (now_s, own) = (turn.now_s(), Buffers::of(turn));
     let mut text = String::new();
     if let Some(client) = turn.client() {
-        describe(&mut text, client, turn.server(), now_s);
+        describe(&mut text, client, own, turn.server(), now_s);
     }
     turn.reply().verbatim(b"txt", text.as_bytes());
     Ok(())
@@ -65,10 +65,11 @@ pub(super) fn list(turn: &mut Turn<'_, '_, '_>) -> Outcome {
         }
         _ => return Err(Error::SYNTAX),
     };
-    let now_s = turn.now_s();
+    let (now_s, own) = (turn.now_s(), Buffers::of(turn));
     let mut text = String::new();
     for client in clients {
-        describe(&mut text, &client, turn.server(), now_s);
+        let buffers = if client.id == turn.session.id() { own } else { Buffers::default() };
+        describe(&mut text, &client, buffers, turn.server(), now_s);
     }
     turn.reply().verbatim(b"txt", text.as_bytes());
     Ok(())
@@ -91,16 +92,38 @@ pub(super) fn local_address(client: &Client, server: &Server) -> String {
     }
 }
 
-/// The line of a client, as Redis 7.2 writes it. What is not known of buffers is 0, and descriptors are the driver's.
-fn describe(text: &mut String, client: &Client, server: &Server, now_s: u32) {
+/// What a connection's buffers hold, in bytes. Only its own reactor knows that: it is not told of others, and 0.
+#[derive(Clone, Copy, Default)]
+struct Buffers {
+    /// What was received and is not decoded.
+    received: usize,
+    /// The words of the command.
+    words: usize,
+    /// What is to be sent.
+    to_send: usize,
+}
+
+impl Buffers {
+    /// Of the connection that asks.
+    fn of(turn: &Turn<'_, '_, '_>) -> Self {
+        let words = turn.args.iter().map(|word| word.len()).sum();
+        Self { received: turn.cx.waiting_len(), words, to_send: turn.cx.outbox_len() }
+    }
+}
+
+/// The line of a client, as Redis 7.2 writes it. Descriptors are the driver's.
+fn describe(text: &mut String, client: &Client, buffers: Buffers, server: &Server, now_s: u32) {
     let names = client.names();
     let (channels, patterns) = (client.channels.load(Relaxed), client.patterns.load(Relaxed));
     let shards = client.shards.load(Relaxed);
     let queued = i64::from(client.queued.load(Relaxed)) - 1;
+    let queued_bytes = client.queued_bytes.load(Relaxed) as usize;
+    let Buffers { received, words, to_send } = buffers;
     let mut flags = String::new();
     for (flag, on) in [
         ('P', Kind::of(client) == Kind::PubSub),
         ('x', queued >= 0),
+        ('d', names.watched.upgrade().is_some_and(|changed| changed.load(Relaxed))),
         ('c', client.has(Mark::Closing)),
         ('U', client.peer.address().is_none()),
         ('e', client.has(Mark::NoEvict)),
@@ -117,8 +140,8 @@ fn describe(text: &mut String, client: &Client, server: &Server, now_s: u32) {
     let _ = writeln!(
         text,
         "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={flags} db={} sub={channels} psub={patterns} ssub={shards} \
-         multi={queued} qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r \
-         cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
+         multi={queued} qbuf={received} qbuf-free=0 argv-mem={words} multi-mem={queued_bytes} rbs=0 rbp=0 obl={to_send} \
+         oll=0 omem={to_send} tot-mem={} events=r cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
         client.id,
         address(client, server),
         local_address(client, server),
@@ -126,6 +149,7 @@ fn describe(text: &mut String, client: &Client, server: &Server, now_s: u32) {
         now_s.saturating_sub(client.opened_s),
         now_s.saturating_sub(client.last_s()),
         client.db.load(Relaxed),
+        received + words + queued_bytes + to_send,
         client.last().map_or("NULL", |command| command.name),
         client.version.load(Relaxed),
         names.lib_name,

@@ -79,6 +79,7 @@ static GROUPS: &[(&str, &str)] = &[
         command|list 7.0.0 Returns the names of commands
         command|docs 7.0.0 Returns what commands do
         command|getkeys 2.8.13 Returns the keys of a whole command
+        command|getkeysandflags 7.0.0 Returns the keys of a whole command, and what is done with each
         command|help 5.0.0 Says what there is
         config 2.0.0 Commands on the configuration
         config|get 2.0.0 Returns parameters

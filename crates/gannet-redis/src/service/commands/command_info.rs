@@ -1,6 +1,7 @@
 //! COMMAND: what commands there are.
 
 use super::command_docs::{self, Docs};
+use super::command_keys::{self, KeySpec};
 use super::help;
 use crate::command::call::Reply;
 use crate::command::error::{Error, Outcome};
@@ -16,6 +17,7 @@ pub(super) static SUBCOMMANDS: &[Command] = &[
     entry("command|list", -2, Flags::NONE, list),
     entry("command|docs", -2, Flags::NONE, docs),
     entry("command|getkeys", -4, Flags::NONE, getkeys),
+    entry("command|getkeysandflags", -4, Flags::NONE, getkeysandflags),
     entry("command|help", 2, Flags::NONE, help_text),
 ];
 
@@ -49,7 +51,7 @@ fn info(turn: &mut Turn<'_, '_, '_>) -> Outcome {
 }
 
 /// An array of ten: name, words, flags, first and last key and the step between them, categories, tips, specifications
-/// of keys, subcommands. There are no tips, and the keys are said by their positions alone.
+/// of keys, subcommands.
 fn describe(reply: &mut Reply, command: &Command) {
     let (first, last, step) = match command.keys {
         KeyWords::Range(first, last, step) => (first.into(), last.into(), step.into()),
@@ -67,13 +69,42 @@ fn describe(reply: &mut Reply, command: &Command) {
     let categories = categories(command);
     reply.set(categories.len());
     categories.iter().for_each(|category| reply.simple(&format!("@{category}")));
-    reply.set(0);
-    reply.set(0);
+    let tips = command_keys::tips(command);
+    reply.set(tips.clone().count());
+    tips.for_each(|tip| reply.bulk(tip.as_bytes()));
+    let specs = command_keys::specs(command);
+    reply.set(specs.len());
+    specs.iter().for_each(|spec| specify(reply, spec));
     match command.subcommands() {
         [] => reply.set(0),
         subcommands => reply.array(subcommands.len()),
     }
     command.subcommands().iter().for_each(|command| describe(reply, command));
+}
+
+/// Where keys are: how to find the first, and then the others.
+fn specify(reply: &mut Reply, spec: &KeySpec) {
+    reply.map(3);
+    reply.bulk(b"flags");
+    reply.set(spec.flags().count());
+    spec.flags().for_each(|flag| reply.simple(flag));
+    reply.bulk(b"begin_search");
+    typed(reply, "index", &[("index", spec.first as i64)]);
+    reply.bulk(b"find_keys");
+    typed(reply, "range", &[("lastkey", spec.last), ("keystep", spec.step as i64), ("limit", 0)]);
+}
+
+/// A step of the search for keys: its type, and what that needs to know.
+fn typed(reply: &mut Reply, kind: &str, fields: &[(&str, i64)]) {
+    reply.map(2);
+    reply.bulk(b"type");
+    reply.bulk(kind.as_bytes());
+    reply.bulk(b"spec");
+    reply.map(fields.len());
+    for (name, number) in fields {
+        reply.bulk(name.as_bytes());
+        reply.integer(*number);
+    }
 }
 
 /// The categories of access lists that a command is in, in the order in which Redis has them. One that has subcommands
@@ -107,7 +138,7 @@ fn count(turn: &mut Turn<'_, '_, '_>) -> Outcome {
 
 fn list(turn: &mut Turn<'_, '_, '_>) -> Outcome {
     let found: Vec<&Command> = match *turn.args {
-        [_, _] => command::all().collect(),
+        [_, _] => command::with_subcommands().collect(),
         [_, _, _, _, word] if turn.is(2, "FILTERBY") => {
             if turn.is(3, "MODULE") {
                 Vec::new()
@@ -160,21 +191,43 @@ fn document(reply: &mut Reply, command: &Command) {
 }
 
 fn getkeys(turn: &mut Turn<'_, '_, '_>) -> Outcome {
-    let words = &turn.args[2..];
+    let keys = keys_and_access(&turn.args[2..])?;
+    let reply = turn.reply();
+    reply.array(keys.len());
+    keys.iter().for_each(|(key, _)| reply.bulk(key));
+    Ok(())
+}
+
+fn getkeysandflags(turn: &mut Turn<'_, '_, '_>) -> Outcome {
+    let keys = keys_and_access(&turn.args[2..])?;
+    let reply = turn.reply();
+    reply.array(keys.len());
+    for (key, access) in keys {
+        reply.array(2);
+        reply.bulk(key);
+        reply.set(access.split(' ').count());
+        access.split(' ').for_each(|flag| reply.simple(flag));
+    }
+    Ok(())
+}
+
+/// The keys of a command, each with what is done with it.
+fn keys_and_access<'a>(words: &[&'a [u8]]) -> Result<Vec<(&'a [u8], &'static str)>, Error> {
     let mut command = command::find(words[0]).ok_or(Error::new("ERR Invalid command specified"))?;
     if let Some(name) = words.get(1).filter(|_| !command.subcommands().is_empty()) {
         let found = command.subcommands().iter().find(|one| one.own_name().as_bytes().eq_ignore_ascii_case(name));
         command = found.ok_or(Error::new("ERR Invalid command specified"))?;
     }
-    if matches!(command.keys, KeyWords::None | KeyWords::All) {
+    let specs = command_keys::specs(command);
+    if specs.iter().all(KeySpec::are_no_keys) {
         return Err(Error::new("ERR The command has no key arguments"));
     }
     command.check(words).map_err(|_| Error::new("ERR Invalid number of arguments specified for command"))?;
-    let keys: Vec<&[u8]> = command.positions(words.len()).map(|at| words[at]).collect();
-    let reply = turn.reply();
-    reply.array(keys.len());
-    keys.iter().for_each(|key| reply.bulk(key));
-    Ok(())
+    let with_access = |spec: &KeySpec| {
+        let access = command_keys::access(command, spec, words);
+        spec.places(words.len()).map(|at| (words[at], access)).collect::<Vec<_>>()
+    };
+    Ok(specs.iter().flat_map(with_access).collect())
 }
 
 fn help_text(turn: &mut Turn<'_, '_, '_>) -> Outcome {
@@ -197,6 +250,8 @@ fn help_text(turn: &mut Turn<'_, '_, '_>) -> Outcome {
             "    commands are returned.",
             "GETKEYS <full-command>",
             "    Return the keys from a full Redis command.",
+            "GETKEYSANDFLAGS <full-command>",
+            "    Return the keys and the access flags from a full Redis command.",
         ],
     )
 }

@@ -37,9 +37,10 @@ enum Change {
     MaxMemory(usize),
     Policy(Policy),
     Password(String),
+    Protected(bool),
 }
 
-static PARAMETERS: [Parameter; 13] = [
+static PARAMETERS: [Parameter; 14] = [
     Parameter {
         name: "maxmemory",
         value: |server| server.memory.limit().to_string(),
@@ -60,6 +61,15 @@ static PARAMETERS: [Parameter; 13] = [
         change: Some(|text| match str::from_utf8(text) {
             Ok(text) => Ok(Change::Password(text.to_owned())),
             Err(_) => Err("argument must be UTF-8"),
+        }),
+    },
+    Parameter {
+        name: "protected-mode",
+        value: |server| if server.guards.protects() { "yes" } else { "no" }.to_owned(),
+        change: Some(|text| match text.to_ascii_lowercase().as_slice() {
+            b"yes" => Ok(Change::Protected(true)),
+            b"no" => Ok(Change::Protected(false)),
+            _ => Err("argument must be 'yes' or 'no'"),
         }),
     },
     Parameter { name: "proto-max-bulk-len", value: |server| server.options.max_bulk.to_string(), change: None },
@@ -184,6 +194,7 @@ fn set(turn: &mut Turn<'_, '_, '_>) -> Outcome {
             Change::MaxMemory(bytes) => server.memory.set_limit(bytes),
             Change::Policy(policy) => server.memory.set_policy(policy),
             Change::Password(text) => server.password.set(text),
+            Change::Protected(on) => server.guards.protect(on),
         }
     }
     turn.reply().ok();

@@ -8,6 +8,7 @@ use super::config::{port, tls_port};
 use super::connection::REDIS_VERSION;
 use super::process;
 use crate::command::error::Outcome;
+use crate::service::command_statistics::{self, CODES};
 use crate::service::pubsub::registry::Kind as Subscribed;
 use crate::service::statistics::Totals;
 use crate::service::turn::Turn;
@@ -22,7 +23,7 @@ struct Section {
     write: fn(&mut Fields, &mut Turn<'_, '_, '_>),
 }
 
-static SECTIONS: [Section; 11] = [
+static SECTIONS: [Section; 13] = [
     Section { name: "Server", default: true, write: server },
     Section { name: "Clients", default: true, write: clients },
     Section { name: "Memory", default: true, write: memory },
@@ -31,7 +32,9 @@ static SECTIONS: [Section; 11] = [
     Section { name: "Replication", default: true, write: replication },
     Section { name: "CPU", default: true, write: cpu },
     Section { name: "Modules", default: true, write: nothing },
-    Section { name: "Commandstats", default: false, write: nothing },
+    Section { name: "Commandstats", default: false, write: command_stats },
+    Section { name: "Errorstats", default: true, write: error_stats },
+    Section { name: "Latencystats", default: false, write: latency_stats },
     Section { name: "Cluster", default: true, write: cluster },
     Section { name: "Keyspace", default: true, write: keyspace },
 ];
@@ -215,6 +218,38 @@ fn cpu(fields: &mut Fields, _: &mut Turn<'_, '_, '_>) {
         fields.add("used_cpu_user", format_args!("{user:.6}"));
     }
     fields.add_all(&[("used_cpu_sys_children", "0.000000"), ("used_cpu_user_children", "0.000000")]);
+}
+
+/// The times are estimates, by those calls that were measured.
+fn command_stats(fields: &mut Fields, turn: &mut Turn<'_, '_, '_>) {
+    let details = turn.server().instances.details();
+    for (command, totals) in command_statistics::named(&details.commands).filter(|(_, totals)| totals.is_known()) {
+        let (calls, micros) = (totals.calls, totals.micros());
+        let per_call = if calls == 0 { 0.0 } else { micros as f64 / calls as f64 };
+        let (rejected, failed) = (totals.rejected, totals.failed);
+        let counts = format_args!(
+            "calls={calls},usec={micros},usec_per_call={per_call:.2},rejected_calls={rejected},failed_calls={failed}"
+        );
+        fields.add(&format!("cmdstat_{}", command.name), counts);
+    }
+}
+
+fn error_stats(fields: &mut Fields, turn: &mut Turn<'_, '_, '_>) {
+    let details = turn.server().instances.details();
+    for (code, count) in CODES.iter().chain(&["OTHER"]).zip(details.codes).filter(|(_, count)| *count > 0) {
+        fields.add(&format!("errorstat_{code}"), format_args!("count={count}"));
+    }
+}
+
+fn latency_stats(fields: &mut Fields, turn: &mut Turn<'_, '_, '_>) {
+    let details = turn.server().instances.details();
+    for (command, totals) in command_statistics::named(&details.commands) {
+        let percentiles = [500, 990, 999].map(|permille| totals.percentile(permille));
+        if let [Some(half), Some(most), Some(nearly_all)] = percentiles {
+            let times = format_args!("p50={half:.3},p99={most:.3},p99.9={nearly_all:.3}");
+            fields.add(&format!("latency_percentiles_usec_{}", command.name), times);
+        }
+    }
 }
 
 fn cluster(fields: &mut Fields, _: &mut Turn<'_, '_, '_>) {

@@ -8,6 +8,7 @@ mod client_kill;
 mod client_list;
 mod command_docs;
 mod command_info;
+mod command_keys;
 mod config;
 mod info;
 mod process;

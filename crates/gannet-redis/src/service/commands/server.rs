@@ -16,8 +16,7 @@ pub(crate) static COMMANDS: &[Command] = &[
     parent("config", -2, config::SUBCOMMANDS),
     parent("acl", -2, ACL),
     parent("function", -2, FUNCTION),
-    // It waits, which EXEC must not.
-    entry("debug", -2, Flags::ADMIN.and(Flags::NO_MULTI), debug),
+    entry("debug", -2, Flags::ADMIN, debug),
     entry("save", 1, Flags::ADMIN.and(Flags::NO_MULTI), memory_only),
     entry("bgsave", -1, Flags::ADMIN, memory_only),
     entry("bgrewriteaof", 1, Flags::ADMIN, memory_only),
@@ -78,7 +77,8 @@ fn function_help(turn: &mut Turn<'_, '_, '_>) -> Outcome {
     help(turn, &["FLUSH [ASYNC|SYNC]", "    There are no functions here: does nothing."])
 }
 
-/// DEBUG SLEEP makes this connection wait, and no other: its reactor goes on with those.
+/// DEBUG SLEEP makes this connection wait, and no other: its reactor goes on with those. In EXEC, which holds locks, the
+/// time is slept when all commands have run.
 fn debug(turn: &mut Turn<'_, '_, '_>) -> Outcome {
     if !turn.is(1, "SLEEP") || turn.args.len() != 3 {
         if turn.is(1, "HELP") && turn.args.len() == 2 {
@@ -95,6 +95,12 @@ fn debug(turn: &mut Turn<'_, '_, '_>) -> Outcome {
     // What is no number is none, as in Redis; so is a negative one.
     let seconds = str::from_utf8(turn.args[2]).ok().and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
     let time = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
+    if turn.session.in_exec {
+        let dream = turn.session.dream.get_or_insert_default();
+        dream.time = dream.time.saturating_add(time);
+        turn.reply().ok();
+        return Ok(());
+    }
     turn.session.asleep = true;
     turn.cx.pause();
     turn.cx.set_timer(time);

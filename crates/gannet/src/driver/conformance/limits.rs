@@ -9,8 +9,9 @@ use super::rig::{Ending, Rig, Setup};
 use super::script::{Script, SharedLog};
 use crate::driver::Driver;
 use crate::driver::sim::Answer;
+use crate::proto::Lines;
 use crate::quota::Quota;
-use crate::{Address, CloseReason, Connect, Refusal};
+use crate::{Address, CloseReason, Connect, Context, Refusal, Service};
 
 fn a_connection_over_the_limit_is_reset_and_one_more_fits_when_another_left<N: Net>(net: N) {
     let log = SharedLog::default();
@@ -31,6 +32,50 @@ fn a_connection_over_the_limit_is_reset_and_one_more_fits_when_another_left<N: N
     assert_eq!(rig.ask(&mut next, "echo in"), "in");
     drop((clients, next));
     rig.until_closed(CloseReason::Peer, 4);
+    rig.finish();
+}
+
+/// Says why it takes no more connections.
+struct Polite;
+
+impl Service for Polite {
+    type Codec = Lines;
+    type Session = ();
+
+    fn message(&mut self, (): &mut (), line: &[u8], cx: &mut Context<'_, Self>) {
+        cx.send([line]);
+    }
+
+    fn refusal(&self, why: Refusal) -> &'static [u8] {
+        match why {
+            Refusal::Connections => b"no: all of us are busy\n",
+            Refusal::Peer => b"no: there are enough of you\n",
+            _ => b"",
+        }
+    }
+}
+
+fn a_connection_over_a_limit_is_told_what_its_service_has_to_say<N: Net>(net: N) {
+    let setup = Setup::new().limits(|limits| (limits.connections, limits.connections_per_peer) = (3, 2));
+    let mut rig = setup.listen(Polite).on(net);
+    let ask = |rig: &mut Rig<N>, client: &mut N::Client| {
+        rig.write(client, b"hello\n");
+        assert_eq!(rig.line(client), "hello");
+    };
+    let (mut one, mut two) = (rig.connect(), rig.connect());
+    ask(&mut rig, &mut one);
+    ask(&mut rig, &mut two);
+    for _ in 0..3 {
+        let mut refused = rig.connect();
+        assert_eq!(rig.read_to_end(&mut refused), (b"no: there are enough of you\n".to_vec(), Ending::Finished));
+    }
+    let mut other = rig.connect_from(IpAddr::from(Ipv4Addr::new(127, 0, 0, 2)));
+    ask(&mut rig, &mut other);
+    let mut refused = rig.connect_from(IpAddr::from(Ipv4Addr::new(127, 0, 0, 3)));
+    assert_eq!(rig.read_to_end(&mut refused), (b"no: all of us are busy\n".to_vec(), Ending::Finished));
+    assert_eq!((rig.stats(0).refused(Refusal::Peer), rig.stats(0).refused(Refusal::Connections)), (3, 1));
+    drop((one, two, other));
+    rig.until_closed(CloseReason::Peer, 3);
     rig.finish();
 }
 
@@ -236,5 +281,6 @@ on_every_driver!(
     the_limit_on_accepts_a_second_is_not_for_an_operational_listener,
     a_connection_over_the_limit_is_reset_and_one_more_fits_when_another_left,
     one_address_cannot_take_all_the_room,
+    a_connection_over_a_limit_is_told_what_its_service_has_to_say,
     more_accepts_than_a_second_may_have_wait_for_the_next,
 );

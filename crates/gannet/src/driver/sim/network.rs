@@ -220,6 +220,20 @@ impl Network {
         self.reset_client(id);
     }
 
+    /// Ends a connection that the reactor does not want: its client reads this, unless it has sent something, and a reset
+    /// may come before that was read. Without a text it sees a reset.
+    pub(super) fn dismiss(&mut self, id: LinkId, farewell: &[u8]) {
+        if !farewell.is_empty() {
+            self.carry(id, farewell);
+        }
+        let link = &mut self.links[id];
+        if farewell.is_empty() || !link.to_server.bytes.is_empty() || link.to_client.end != End::Open {
+            return self.break_off(id);
+        }
+        link.server_gone = true;
+        link.to_client.end = End::Finished;
+    }
+
     /// The client learns that the connection is broken; some of what was on its way is lost.
     pub(super) fn reset_client(&mut self, id: LinkId) {
         let kept = self.random.between(0, self.links[id].to_client.bytes.len());

@@ -402,8 +402,17 @@ impl Driver for UringDriver {
         Ok(())
     }
 
-    fn refuse(&mut self, slot: u32) {
-        self.close_slot(slot, true, user_data(Op::Refuse, slot, 0));
+    fn refuse(&mut self, slot: u32, farewell: &'static [u8]) {
+        if !farewell.is_empty() {
+            // The text is there for ever. The close comes next, however little of it was taken.
+            let request = opcode::Send::new(Fixed(slot), farewell.as_ptr(), farewell.len() as u32)
+                .flags(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
+                .build()
+                .flags(squeue::Flags::IO_HARDLINK)
+                .user_data(user_data(Op::Nothing, 0, 0));
+            self.push(&request);
+        }
+        self.close_slot(slot, farewell.is_empty(), user_data(Op::Refuse, slot, 0));
     }
 
     fn adopt(&mut self, token: Token, socket: OwnedFd) -> io::Result<()> {
