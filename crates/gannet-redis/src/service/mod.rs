@@ -8,6 +8,7 @@ pub mod expiry;
 pub mod memory;
 mod password;
 pub(crate) mod pubsub;
+mod room;
 pub mod server;
 mod session;
 pub mod statistics;
@@ -16,6 +17,7 @@ pub mod turn;
 
 use std::mem;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gannet::proto::DecodeError;
 use gannet::proto::resp::{Args, Commands, Version, Writer, upcoming_keys};
@@ -55,6 +57,10 @@ pub struct Redis {
     /// Which of the server's listeners it is for.
     listener: usize,
     eviction: Eviction,
+    /// The command that runs has found no room, though there will be some.
+    crowded: bool,
+    /// The reactor's clock when a client that waits has made room last.
+    made_room_at: Duration,
     /// Keys of commands that will come, by their hashes.
     noted: Vec<(u8, u64)>,
 }
@@ -72,6 +78,8 @@ impl Redis {
             garbage: Vec::new(),
             listener: 0,
             eviction: Eviction::default(),
+            crowded: false,
+            made_room_at: Duration::ZERO,
             noted: Vec::with_capacity(WARMED),
         }
     }
@@ -186,7 +194,8 @@ impl Redis {
             return Ok(());
         }
         let Self { server, random, garbage, eviction, .. } = self;
-        eviction.make_room(server, random, garbage)
+        self.crowded = !eviction.make_room(server, random, garbage)?;
+        Ok(())
     }
 
     /// Sends what was written.
@@ -255,6 +264,9 @@ impl Service for Redis {
             self.reply.error(&error.0);
         }
         self.answer(session, cx);
+        if mem::take(&mut self.crowded) {
+            room::hold(self, session, cx);
+        }
     }
 
     fn malformed(&mut self, session: &mut Session, error: &DecodeError, cx: &mut Context<'_, Self>) {
@@ -264,6 +276,11 @@ impl Service for Redis {
     }
 
     fn timer(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
+        if session.waits_for_room {
+            self.reply.get_mut().clear();
+            room::held(self, session, cx);
+            self.flush(cx);
+        }
         if session.held {
             pubsub::held(session, cx);
         }
@@ -271,7 +288,9 @@ impl Service for Redis {
             self.reply.get_mut().clear();
             self.reply.ok();
             self.answer(session, cx);
-            cx.resume();
+            if !session.is_held() {
+                cx.resume();
+            }
         }
     }
 
