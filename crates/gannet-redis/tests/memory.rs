@@ -3,7 +3,7 @@
 mod rig;
 
 use gannet_redis::Policy;
-use rig::{Rig, drivers};
+use rig::{Client, Rig, drivers};
 
 const OK: &str = "+OK\r\n";
 const QUEUED: &str = "+QUEUED\r\n";
@@ -63,6 +63,50 @@ fn keys_go_where_they_may_so_that_others_can_come() {
     }
     assert!(rig.server.memory().evicted() > 3_500, "{}", rig.server.memory().evicted());
     client.ask(&[("EXISTS 4999", ":1\r\n"), ("FLUSHALL", OK), ("DBSIZE", ":0\r\n")]);
+}
+
+/// What the store says it takes.
+fn used_memory(client: &mut Client) -> usize {
+    client.send("INFO memory");
+    let text = client.read_past("\r\n\r\n");
+    let line = text.lines().find_map(|line| line.strip_prefix("used_memory:")).expect("it says so");
+    line.parse().expect("a number")
+}
+
+#[test]
+fn whoever_brings_more_than_goes_waits_until_there_is_room() {
+    const LIMIT: usize = 4 << 20;
+    const VALUE: usize = 1 << 20;
+    const WRITERS: usize = 6;
+    for driver in drivers() {
+        let rig = Rig::start(driver);
+        rig.server.memory().set_policy(Policy::AllKeysLru);
+        let mut observer = rig.connect();
+        // So small that very many have to go for one of the large values.
+        for number in 0..30_000 {
+            observer.send(&format!("SET small:{number} {number}"));
+        }
+        (0..30_000).for_each(|_| observer.expect(OK));
+        rig.server.memory().set_limit(LIMIT);
+        let value = "x".repeat(VALUE);
+        let mut writers: Vec<Client> = (0..WRITERS).map(|_| rig.connect()).collect();
+        for round in 0..10 {
+            for (number, writer) in writers.iter_mut().enumerate() {
+                writer.send_words(&["SET", &format!("large:{number}:{round}"), &value]);
+            }
+            for writer in &mut writers {
+                writer.expect(OK);
+                let used = used_memory(&mut observer);
+                // Each writer is one command ahead at most.
+                assert!(used <= LIMIT + (WRITERS + 1) * VALUE, "{used} bytes in round {round} on {driver:?}");
+            }
+        }
+        assert!(rig.server.memory().waits() > 0, "nobody had to wait");
+        // Those that wait are served, too: nothing else is there to wake them.
+        writers.iter_mut().for_each(|writer| writer.ask(&[("PING", "+PONG\r\n")]));
+        let used = used_memory(&mut observer);
+        assert!(used <= LIMIT + VALUE, "{used} bytes at the end");
+    }
 }
 
 #[test]

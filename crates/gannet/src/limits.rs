@@ -34,7 +34,7 @@ pub struct Limits {
     pub carry: usize,
     /// Bytes that all connections of the engine may hold of incomplete messages together (default 1 GiB, shared equally by
     /// the reactors; 0 is no limit). Over it, connections that hold more than 64 KiB take turns: one goes on, the others
-    /// are not read until there is room. One that then stops in the middle of its message for two seconds is closed with
+    /// are not read until there is room. One that then stops in the middle of its message for five seconds is closed with
     /// [`CloseReason::InputStalled`](crate::CloseReason::InputStalled).
     pub carries: usize,
     /// Bytes in an outbox above which `send` says so and reading from the connection pauses (default 256 KiB).

@@ -129,8 +129,7 @@ impl<'a> Call<'_, '_, 'a> {
     /// Sets a key, whatever it held. A deadline that it has stays.
     #[inline]
     pub fn set(&mut self, key: Key<'_>, value: New<'_>) -> Slot {
-        let now_ms = self.now_ms;
-        self.space(key).set(key, value, now_ms)
+        self.keys.space(self.db, key).set_and_keep(key, value, self.now_ms, self.garbage)
     }
 
     /// Removes a key; says whether it was there.

@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn the_first_call_is_measured_and_one_of_64_after_it() {
         let counters = CommandCounters::default();
-        let mut call = || {
+        let call = || {
             let began = counters.begin();
             counters.end(None, false);
             began.is_some()

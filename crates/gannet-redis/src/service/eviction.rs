@@ -5,14 +5,27 @@
 
 use super::memory::Policy;
 use super::server::Server;
-use crate::command::error::{Error, Outcome};
+use crate::command::error::Error;
 use crate::store::entry::Entry;
 use crate::store::garbage::Garbage;
 use crate::store::random::Random;
+use crate::store::space::Slot;
 use crate::store::{Key, SHARDS, Store};
 
-/// Keys that go before one command at most: it is not to wait for long. Whatever is left is for the next one.
+/// Keys that go before one command at most: it is not to wait for long.
 const MOST_AT_ONCE: usize = 128;
+
+/// From so many bytes over the limit on, keys go by the dozen: choosing each with care would take too long.
+const FAR_OVER_BYTES: usize = 1 << 20;
+
+/// Keys of a shard that are looked at together when they go by the dozen; one of [`SAMPLES`] goes.
+const LOOKED_AT: usize = 64;
+
+/// Shards that are looked at for one command at most, when keys go by the dozen.
+const SHARDS_AT_ONCE: usize = 8;
+
+/// Bytes that go for one command at most, when keys go by the dozen: dropping them takes time too.
+const BYTES_AT_ONCE: usize = 64 << 20;
 
 /// Keys that are looked at for each one that goes.
 const SAMPLES: usize = 5;
@@ -41,29 +54,81 @@ pub(crate) struct Eviction {
     pool: Vec<Candidate>,
     /// What it was that they were ranked by.
     policy: Policy,
+    /// Keys that were looked at together.
+    ranked: Vec<(u64, Slot)>,
 }
 
 impl Eviction {
-    /// Removes keys until the store takes no more than it may, or some have gone. No shard may be locked by the caller.
+    /// Removes keys until the store takes no more than it may, or some have gone; says whether there is room now. No shard
+    /// may be locked by the caller.
     ///
     /// # Errors
     ///
     /// The store takes more than it may, and nothing can go.
-    pub(crate) fn make_room(&mut self, server: &Server, random: &mut Random, garbage: &mut Vec<Garbage>) -> Outcome {
+    pub(crate) fn make_room(
+        &mut self,
+        server: &Server,
+        random: &mut Random,
+        garbage: &mut Vec<Garbage>,
+    ) -> Result<bool, Error> {
         let (store, policy) = (&server.store, server.memory.policy());
         if policy != self.policy {
-            *self = Self { pool: Vec::new(), policy };
+            *self = Self { policy, ..Self::default() };
+        }
+        if server.memory.excess(store) >= FAR_OVER_BYTES && self.evict_many(server, random, garbage) > 0 {
+            return Ok(!server.memory.is_over(store));
         }
         for evicted in 0..MOST_AT_ONCE {
             if !server.memory.is_over(store) {
                 break;
             }
             if !self.evict(store, random, garbage) {
-                return if evicted == 0 { Err(NO_MEMORY) } else { Ok(()) };
+                return if evicted == 0 { Err(NO_MEMORY) } else { Ok(!server.memory.is_over(store)) };
             }
-            server.memory.count_evicted();
+            server.memory.count_evicted(1);
         }
-        Ok(())
+        Ok(!server.memory.is_over(store))
+    }
+
+    /// Removes those keys of a few shards that should go first, until the store is not far over its limit, and says how
+    /// many went.
+    fn evict_many(&mut self, server: &Server, random: &mut Random, garbage: &mut Vec<Garbage>) -> usize {
+        let (store, policy) = (&server.store, self.policy);
+        let (mut number, mut evicted, mut bytes) = (random.below(SHARDS), 0, 0);
+        for _ in 0..SHARDS_AT_ONCE {
+            // What goes from this shard is counted when it is let go.
+            let mut excess = server.memory.excess(store);
+            if excess < FAR_OVER_BYTES || bytes >= BYTES_AT_ONCE {
+                break;
+            }
+            let mut locked = store.lock_shard(number);
+            let shard = locked.shard(number);
+            for db in shard.databases() {
+                let Some(space) = shard.existing(db) else { continue };
+                self.ranked.clear();
+                match policy {
+                    Policy::NoEviction => return 0,
+                    Policy::AllKeysLru => {
+                        space.sample_ranks(random, LOOKED_AT, |entry| rank_of(entry, policy), &mut self.ranked);
+                        self.ranked.sort_unstable_by_key(|(rank, _)| *rank);
+                        self.ranked.truncate(self.ranked.len().div_ceil(SAMPLES));
+                    }
+                    Policy::VolatileTtl => space.first_to_expire(LOOKED_AT / SAMPLES, &mut self.ranked),
+                }
+                for (_, slot) in &self.ranked {
+                    if excess < FAR_OVER_BYTES || bytes >= BYTES_AT_ONCE {
+                        break;
+                    }
+                    let entry = space.remove_at(*slot);
+                    (evicted, bytes) = (evicted + 1, bytes + entry.cost());
+                    excess = excess.saturating_sub(entry.cost());
+                    Garbage::keep(entry, garbage);
+                }
+            }
+            number = (number + 1) % SHARDS;
+        }
+        server.memory.count_evicted(evicted as u64);
+        evicted
     }
 
     /// Removes the best candidate. `false` if there is none.
@@ -156,11 +221,9 @@ mod tests {
     }
 
     /// Makes room until there is some, as one command after the other does.
-    fn make_room(server: &Server) -> Outcome {
+    fn make_room(server: &Server) -> Result<(), Error> {
         let (mut eviction, mut random, mut garbage) = (Eviction::default(), Random::new(1), Vec::new());
-        while server.store.bytes() > server.memory.limit() {
-            eviction.make_room(server, &mut random, &mut garbage)?;
-        }
+        while !eviction.make_room(server, &mut random, &mut garbage)? {}
         Ok(())
     }
 
@@ -210,6 +273,27 @@ mod tests {
         server.memory.set_limit(1);
         make_room(&server).expect("every key can go");
         assert_eq!(server.store.bytes(), 0);
+    }
+
+    #[test]
+    fn many_keys_go_together_where_one_takes_the_room_of_many() {
+        let server = Server::new(Options { policy: Policy::AllKeysLru, ..Options::default() });
+        for number in 0..100_000 {
+            set(&server, &format!("key {number}"), NOW_MS + number * 100, None);
+        }
+        server.memory.set_limit(server.store.bytes() / 2);
+        let (mut eviction, mut random, mut garbage) = (Eviction::default(), Random::new(1), Vec::new());
+        let mut calls = 0;
+        while !eviction.make_room(&server, &mut random, &mut garbage).expect("there is enough to go") {
+            calls += 1;
+        }
+        let evicted = server.memory.evicted();
+        assert_eq!(evicted, 100_000 - server.store.counts().keys(0) as u64);
+        assert!((calls as u64) < evicted / 50, "{calls} calls for {evicted} keys");
+        let newest = (90_000..100_000).filter(|number| has(&server, &format!("key {number}"))).count();
+        assert!(newest > 9_500, "{newest} of the newest tenth");
+        let oldest = (0..10_000).filter(|number| has(&server, &format!("key {number}"))).count();
+        assert!(oldest < 2_000, "{oldest} of the oldest tenth");
     }
 
     #[test]

@@ -22,6 +22,9 @@ const TURN: Duration = Duration::from_millis(100);
 /// Keys that are removed under one lock.
 const MOST_AT_ONCE: usize = 64;
 
+/// How often room is made before it is looked for something else to do.
+const EVICTIONS: usize = 64;
+
 /// Commands whose garbage may wait; that of further ones is dropped by whoever ran them.
 const WAITING: usize = 16;
 
@@ -119,9 +122,17 @@ impl Work {
 
     /// Goes on where a command had to stop; says whether there is more to do.
     fn evict(&mut self, server: &Server) -> bool {
-        let made_room = self.eviction.make_room(server, &mut self.random, &mut self.garbage).is_ok();
-        self.garbage.clear();
-        made_room && server.memory.is_over(&server.store)
+        for _ in 0..EVICTIONS {
+            if !server.memory.is_over(&server.store) {
+                return false;
+            }
+            let made_room = self.eviction.make_room(server, &mut self.random, &mut self.garbage);
+            self.garbage.clear();
+            if made_room.is_err() {
+                return false;
+            }
+        }
+        true
     }
 }
 

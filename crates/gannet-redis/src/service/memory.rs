@@ -43,6 +43,7 @@ pub struct Memory {
     limit: AtomicUsize,
     policy: AtomicU8,
     evicted: AtomicU64,
+    waits: AtomicU64,
 }
 
 impl Memory {
@@ -63,6 +64,15 @@ impl Memory {
     /// Sets the limit in bytes; 0 is none.
     pub fn set_limit(&self, bytes: usize) {
         self.limit.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that a store takes more than it may.
+    #[must_use]
+    pub(crate) fn excess(&self, store: &Store) -> usize {
+        match self.limit() {
+            0 => 0,
+            limit => store.bytes().saturating_sub(limit),
+        }
     }
 
     /// Whether a store takes more than it may.
@@ -94,8 +104,18 @@ impl Memory {
         self.evicted.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn count_evicted(&self) {
-        self.evicted.fetch_add(1, Ordering::Relaxed);
+    /// Times that a client had to wait behind a command until there was room.
+    #[must_use]
+    pub fn waits(&self) -> u64 {
+        self.waits.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_wait(&self) {
+        self.waits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_evicted(&self, keys: u64) {
+        self.evicted.fetch_add(keys, Ordering::Relaxed);
     }
 }
 

@@ -10,6 +10,7 @@ mod guards;
 pub mod memory;
 mod password;
 pub(crate) mod pubsub;
+mod room;
 pub mod server;
 mod session;
 pub mod statistics;
@@ -18,6 +19,7 @@ pub mod turn;
 
 use std::mem;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gannet::proto::DecodeError;
 use gannet::proto::resp::{Args, Commands, Version, Writer, upcoming_keys};
@@ -58,6 +60,10 @@ pub struct Redis {
     /// Which of the server's listeners it is for.
     listener: usize,
     eviction: Eviction,
+    /// The command that runs has found no room, though there will be some.
+    crowded: bool,
+    /// The reactor's clock when a client that waits has made room last.
+    made_room_at: Duration,
     /// Keys of commands that will come, by their hashes.
     noted: Vec<(u8, u64)>,
 }
@@ -75,6 +81,8 @@ impl Redis {
             garbage: Vec::new(),
             listener: 0,
             eviction: Eviction::default(),
+            crowded: false,
+            made_room_at: Duration::ZERO,
             noted: Vec::with_capacity(WARMED),
         }
     }
@@ -217,7 +225,8 @@ impl Redis {
             return Ok(());
         }
         let Self { server, random, garbage, eviction, .. } = self;
-        eviction.make_room(server, random, garbage)
+        self.crowded = !eviction.make_room(server, random, garbage)?;
+        Ok(())
     }
 
     /// Sends what was written.
@@ -305,6 +314,9 @@ impl Service for Redis {
         if !session.asleep {
             self.answer(session, cx);
         }
+        if mem::take(&mut self.crowded) {
+            room::hold(self, session, cx);
+        }
     }
 
     fn malformed(&mut self, session: &mut Session, error: &DecodeError, cx: &mut Context<'_, Self>) {
@@ -316,6 +328,11 @@ impl Service for Redis {
     }
 
     fn timer(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
+        if session.waits_for_room {
+            self.reply.get_mut().clear();
+            room::held(self, session, cx);
+            self.flush(cx);
+        }
         if session.held {
             pubsub::held(session, cx);
         }
@@ -326,7 +343,9 @@ impl Service for Redis {
                 None => self.reply.ok(),
             }
             self.answer(session, cx);
-            cx.resume();
+            if !session.is_held() {
+                cx.resume();
+            }
         }
     }
 

@@ -18,6 +18,8 @@ pub struct Session {
     pub(crate) db: u8,
     /// It publishes faster than other reactors can send, and waits for them.
     pub(crate) held: bool,
+    /// It writes while the store takes more than it may, and waits until it does not.
+    pub(crate) waits_for_room: bool,
     /// EXEC runs a command of it.
     pub(crate) in_exec: bool,
     /// What MULTI and WATCH have begun.
@@ -63,6 +65,11 @@ impl Session {
     /// Its number, which counts up from 1 over all reactors.
     pub(crate) fn id(&self) -> u64 {
         self.client.as_ref().map_or(0, |client| client.id)
+    }
+
+    /// Whether nothing is taken from it for now.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held || self.waits_for_room || self.asleep
     }
 
     /// Whether the reply to the command that ran is sent.

@@ -169,20 +169,22 @@ impl Entry {
         Some(StringMut { entry: self })
     }
 
-    /// Puts another value in place of this one. A string of the same length is written over the old one.
+    /// Puts another value in place of this one, which is given back. A string of the same length is written over the old
+    /// one.
     #[inline]
-    pub(super) fn set(&mut self, value: New<'_>) {
+    pub(super) fn set(&mut self, value: New<'_>) -> Option<Self> {
         if let New::Bytes(bytes) = value
             && self.hash.is_none()
             && self.string_at() + bytes.len() == self.block.len()
         {
             let at = self.string_at();
             self.block[at..].copy_from_slice(bytes);
-            return self.set_word(16, bytes.len() as u32);
+            self.set_word(16, bytes.len() as u32);
+            return None;
         }
         let mut other = Self::new(self.key(), value);
         other.block[..12].copy_from_slice(&self.block[..12]);
-        *self = other;
+        Some(std::mem::replace(self, other))
     }
 
     /// Puts the value under another key.

@@ -20,6 +20,9 @@ pub struct Slot(u32);
 /// Changes in bytes below which the store's sum is not told.
 const REPORT_BYTES: usize = 1024;
 
+/// Places that are looked at for each key of several that lie together.
+const PROBES: usize = 16;
+
 /// Places up to which an empty space keeps its memory: a single key may come and go often.
 const KEPT_PLACES: usize = 64;
 
@@ -137,17 +140,24 @@ impl Space {
     }
 
     /// Sets a key's value. A deadline that it has stays.
-    #[inline]
     pub fn set(&mut self, key: Key<'_>, value: New<'_>, now_ms: u64) -> Slot {
+        self.set_and_keep(key, value, now_ms, &mut Vec::new())
+    }
+
+    /// Sets a key's value, and keeps the one that it had where that takes long to drop. A deadline that it has stays.
+    #[inline]
+    pub fn set_and_keep(&mut self, key: Key<'_>, value: New<'_>, now_ms: u64, garbage: &mut Vec<Garbage>) -> Slot {
         if let Some(slot) = self.find(key, now_ms) {
-            self.edit(slot, |entry| entry.set(value));
+            if let Some(old) = self.edit(slot, |entry| entry.set(value)) {
+                Garbage::keep(old, garbage);
+            }
             return slot;
         }
         let entry = Entry::new(key.bytes, value);
         self.put_in(key.hash, entry, now_ms)
     }
 
-    /// Puts another value in the place of one that was found. A deadline that it has stays.
+    /// Puts another value in the place of one that was found and is small. A deadline that it has stays.
     #[inline]
     pub fn replace(&mut self, slot: Slot, value: New<'_>) {
         self.edit(slot, |entry| entry.set(value));
@@ -275,6 +285,36 @@ impl Space {
     #[must_use]
     pub fn soonest(&self) -> Option<&Entry> {
         self.deadlines.first().map(|(_, place)| self.entry(Slot(*place)))
+    }
+
+    /// Up to `most` keys that lie together, from a place chosen by chance on, each with its rank where it has one. Fewer
+    /// where most places are free.
+    pub(crate) fn sample_ranks(
+        &self,
+        random: &mut Random,
+        most: usize,
+        rank: impl Fn(&Entry) -> Option<u64>,
+        found: &mut Vec<(u64, Slot)>,
+    ) {
+        if self.is_empty() {
+            return;
+        }
+        let start = random.below(self.places.len());
+        let places = (start..self.places.len()).chain(0..start);
+        let used = places.take(PROBES * most).filter(|place| !self.places[*place].is_free());
+        let ranked = used.take(most).filter_map(|place| Some((rank(&self.places[place])?, Slot(place as u32))));
+        found.extend(ranked);
+    }
+
+    /// Removes the key at a place that was found.
+    pub(crate) fn remove_at(&mut self, slot: Slot) -> Entry {
+        let hash = super::hash_of(self.entry(slot).key());
+        self.take_out(slot, hash)
+    }
+
+    /// Up to `most` of the keys that expire, soonest first.
+    pub(crate) fn first_to_expire(&self, most: usize, found: &mut Vec<(u64, Slot)>) {
+        found.extend(self.deadlines.iter().take(most).map(|(deadline_ms, place)| (*deadline_ms, Slot(*place))));
     }
 
     /// Removes a key that was chosen to make room, if it still is what it was chosen for.
@@ -415,6 +455,7 @@ impl Space {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::hash::Hash;
 
     #[test]
     fn a_key_that_is_replaced_keeps_its_place_and_an_empty_space_its_memory_no_longer() {
@@ -434,5 +475,20 @@ mod tests {
         assert_eq!((entry.key(), entry.deadline_ms(), space.expiring()), (&b"99"[..], Some(77), 1));
         assert_eq!(space.bytes(), entry.cost());
         assert_eq!((space.expire(77, 10, &mut Vec::new()), space.places(), space.bytes()), (1, 0, 0));
+    }
+
+    #[test]
+    fn a_large_value_that_is_replaced_is_dropped_by_somebody_else() {
+        let (mut space, mut garbage) = (Space::default(), Vec::new());
+        let key = Key::new(b"key");
+        let mut hash = Box::<Hash>::default();
+        (0..10_000).for_each(|number: u32| _ = hash.set(&number.to_le_bytes(), b"value"));
+        space.set_and_keep(key, New::Hash(hash), 1, &mut garbage);
+        space.set_and_keep(key, New::Bytes(b"small"), 1, &mut garbage);
+        assert!(matches!(&garbage[..], [Garbage::Entry(entry)] if entry.cost() > 100_000));
+        space.set_and_keep(key, New::Bytes(&[0; 1 << 20]), 1, &mut garbage);
+        assert_eq!(garbage.len(), 1, "a small one is dropped at once");
+        space.set_and_keep(key, New::Int(1), 1, &mut garbage);
+        assert_eq!(garbage.len(), 2);
     }
 }

@@ -20,9 +20,9 @@ pub(crate) const LARGE_BYTES: usize = 64 << 10;
 const CHECK_MS: u32 = 1_000;
 
 /// Silence in the middle of a large message that closes a connection while there is no room.
-const SILENCE_MS: u32 = 2_000;
+const SILENCE_MS: u32 = 5_000;
 
-/// Bytes that the connection whose turn it is has to send between two checks while others wait.
+/// Bytes that the connection whose turn it is has to send between two checks, or it is another one's turn.
 const PACE_BYTES: usize = 32 << 10;
 
 /// Where a connection with an unfinished message stands in the line for room.
@@ -151,7 +151,30 @@ impl Core {
                 return;
             }
             self.room.waiting.pop_front();
+            let now = self.now;
+            if let Some(connection) = self.slab.get_mut(place.token) {
+                // Nothing could come from it before.
+                connection.last_read = now;
+            }
             self.mark(place.token);
+        }
+    }
+
+    /// Where the connection whose turn it is sends slowly, it goes to the end of the line.
+    fn pass_turn_on(&mut self) {
+        let Some(place) = self.has_turn() else { return };
+        let Some((_, before)) = self.room.turn else { return };
+        let Some(connection) = self.slab.get_mut(place.token) else { return };
+        let Some(carry) = &mut connection.carry else { return };
+        let grown = carry.len().saturating_sub(before);
+        if grown < PACE_BYTES && !self.room.waiting.is_empty() && self.now.since(connection.last_read) < SILENCE_MS {
+            carry.turn = Turn::Waits;
+            self.room.turn = None;
+            self.room.waiting.push_back(place);
+            self.mark(place.token);
+            self.share_room();
+        } else {
+            self.room.turn = Some((place, carry.len()));
         }
     }
 }
@@ -179,22 +202,12 @@ impl<D: Driver> Reactor<D> {
     #[cold]
     fn close_stalled(&mut self) {
         let core = &mut self.core;
-        let whose = core.has_turn();
-        let is_slow = match &mut core.room.turn {
-            Some((place, before)) => {
-                let held = core.slab.get(place.token).and_then(Connection::large_unfinished).unwrap_or(0);
-                let grown = held.saturating_sub(*before);
-                *before = held;
-                grown < PACE_BYTES && !core.room.waiting.is_empty()
-            }
-            None => false,
-        };
+        core.pass_turn_on();
         let mut stalled: Vec<(usize, Token)> = Vec::new();
         for token in core.slab.iter_indices() {
             let Some(connection) = core.slab.get(token) else { continue };
             let Some(held) = connection.large_unfinished().filter(|_| !connection.waits_for_room()) else { continue };
-            let is_silent = core.now.since(connection.last_read) >= SILENCE_MS;
-            if is_silent && !connection.is_halted() || is_slow && whose.is_some_and(|place| place.token == token) {
+            if core.now.since(connection.last_read) >= SILENCE_MS && !connection.is_halted() {
                 stalled.push((held, token));
             }
         }

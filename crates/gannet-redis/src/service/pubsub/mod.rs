@@ -249,7 +249,9 @@ pub(crate) fn held(session: &mut Session, cx: &mut Context<'_, Redis>) {
         hold(session, cx);
     } else {
         session.held = false;
-        cx.resume();
+        if !session.is_held() {
+            cx.resume();
+        }
     }
 }
 
