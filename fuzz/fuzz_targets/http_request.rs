@@ -43,7 +43,7 @@ fn shown(event: Event<'_>) -> (String, Vec<u8>) {
             assert_eq!(again.target, request.target);
             (text(&request), request.body.to_vec())
         }
-        Event::Expect(request) => (format!("expect {}", text(&request)), Vec::new()),
+        Event::Head(request) => (format!("head {}", text(&request)), Vec::new()),
         Event::Body(body) => (String::new(), body.to_vec()),
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use gannet::proto::http::{Method, Request};
 use gannet::{Context, Handle, Peer, Remote};
 
+use crate::admission::Refusal;
 use crate::draft::Draft;
 use crate::percent;
 use crate::places::Params;
@@ -28,6 +29,8 @@ pub struct Cx<'a> {
     pub(crate) engine: &'a Context<'a, HttpService>,
     /// The number of the request on this reactor.
     pub(crate) serial: u64,
+    /// What a layer has answered by the head of the request.
+    pub(crate) refusal: Option<Box<Refusal>>,
 }
 
 /// The request.
@@ -82,7 +85,7 @@ impl<'a> Cx<'a> {
         self.request.header(name)
     }
 
-    /// The body, whole. Empty where there is none.
+    /// The body, whole. Empty where there is none, and in [`Layer::admit`](crate::Layer::admit).
     #[must_use]
     pub fn request_body(&self) -> &'a [u8] {
         self.request.body

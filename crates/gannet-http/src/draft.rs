@@ -47,6 +47,8 @@ pub(crate) struct Draft {
     pub(crate) deadline: Option<Duration>,
     /// What layers want done with a response that comes later, in their order.
     pub(crate) finally: Vec<Finally>,
+    /// What layers have charged a request with, by its head alone.
+    pub(crate) charged: Vec<usize>,
 }
 
 impl Draft {
@@ -60,6 +62,7 @@ impl Draft {
             next: None,
             deadline: None,
             finally: Vec::new(),
+            charged: Vec::new(),
         }
     }
 
@@ -69,6 +72,16 @@ impl Draft {
         self.request_id.clear();
         self.deadline = None;
         self.finally.clear();
+        self.charged.clear();
+    }
+
+    /// Takes over the response of another draft, in place of what was said here.
+    pub(crate) fn put(&mut self, other: Self) {
+        let Self { status, headers, body, fault, next, deadline, finally, .. } = other;
+        (self.status, self.headers, self.body, self.fault, self.next) = (status, headers, body, fault, next);
+        self.deadline = self.deadline.into_iter().chain(deadline).min();
+        // Those of the layers inside come first.
+        self.finally.splice(..0, finally);
     }
 
     /// Begins with another response to the same request.

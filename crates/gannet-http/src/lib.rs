@@ -41,6 +41,7 @@
 #[doc = include_str!("../../../README.md")]
 struct Readme;
 
+mod admission;
 mod clock;
 mod cx;
 mod deferred;
@@ -59,6 +60,7 @@ mod service;
 mod shapes;
 pub mod sse;
 mod stream;
+mod upload;
 pub mod websocket;
 mod wire;
 
@@ -74,4 +76,5 @@ pub use crate::router::{RouteError, Router};
 pub use crate::routes::Routes;
 pub use crate::service::{DRAIN_GRACE, HttpService, Session};
 pub use crate::stream::{Ended, JoinStreamError, Source, Stream};
+pub use crate::upload::DROPPED_BODY;
 pub use crate::wire::{Incoming, Spoken, Wire};

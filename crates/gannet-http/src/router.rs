@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use matchit::InsertError;
 
+use crate::admission::Layered;
 use crate::cx::Cx;
 use crate::files::{Files, redirect_to_directory};
 use crate::layer::Layer;
@@ -158,8 +159,7 @@ impl<L: Layer> Router<L> {
         }
         let pattern = self.prefix.clone() + path;
         let layers = self.layers.around(method, &pattern);
-        let run = Box::new(move |cx: &mut Cx<'_>| layers.call(cx, &handler));
-        self.made.add(method, Route { pattern, run });
+        self.made.add(method, Route { pattern, endpoint: Box::new(Layered { layers, handler }) });
         self
     }
 
@@ -174,7 +174,7 @@ impl<L: Layer> Router<L> {
             Some(error) => Err(error),
             None => {
                 let trees = methods.into_iter().map(|added| added.build(&routes)).collect();
-                let missing = Box::new(move |cx: &mut Cx<'_>| layers.call(cx, not_routed));
+                let missing = Box::new(Layered { layers, handler: not_routed });
                 Ok(Routes(Arc::new(Inner { trees, routes, missing })))
             }
         }

@@ -6,13 +6,11 @@ use std::sync::Arc;
 use gannet::Context;
 use gannet::proto::http::{Method, Request};
 
+use crate::admission::Endpoint;
 use crate::cx::Cx;
 use crate::draft::Draft;
 use crate::places::{Params, Places};
 use crate::service::HttpService;
-
-/// A handler with all its layers.
-type Run = Box<dyn Fn(&mut Cx<'_>) + Send + Sync>;
 
 /// What a [`Router`](crate::Router) built: shared by all reactors, never changed. A clone is the same routes.
 #[derive(Clone)]
@@ -24,7 +22,7 @@ pub(crate) struct Inner {
     /// The routes of all methods.
     pub(crate) routes: Vec<Route>,
     /// What answers where there is no route.
-    pub(crate) missing: Run,
+    pub(crate) missing: Box<dyn Endpoint>,
 }
 
 /// The routes of a method.
@@ -35,11 +33,11 @@ pub(crate) struct Tree {
 
 pub(crate) struct Route {
     pub(crate) pattern: String,
-    pub(crate) run: Run,
+    pub(crate) endpoint: Box<dyn Endpoint>,
 }
 
 impl Routes {
-    /// Answers a request.
+    /// Answers a request that is whole.
     #[inline]
     pub(crate) fn answer<'a>(
         &'a self,
@@ -48,8 +46,32 @@ impl Routes {
         engine: &'a Context<'a, HttpService>,
         serial: u64,
     ) {
-        let mut cx = Cx { request, route: None, params: None, allow: None, draft, engine, serial };
-        let (method, path) = (request.method, request.path());
+        let mut cx = Cx { request, route: None, params: None, allow: None, draft, engine, serial, refusal: None };
+        self.endpoint(&mut cx).run(&mut cx);
+    }
+
+    /// Answers a request by its head, where that says what the answer is: where there is no route for it, or a layer does
+    /// not accept it. Otherwise the body has to come.
+    pub(crate) fn answer_by_head<'a>(
+        &'a self,
+        request: Request<'a>,
+        draft: &'a mut Draft,
+        engine: &'a Context<'a, HttpService>,
+        serial: u64,
+    ) -> bool {
+        let mut cx = Cx { request, route: None, params: None, allow: None, draft, engine, serial, refusal: None };
+        let endpoint = self.endpoint(&mut cx);
+        if cx.route.is_none() {
+            endpoint.run(&mut cx);
+            return true;
+        }
+        !endpoint.admit(&mut cx)
+    }
+
+    /// What answers a request, for which `cx` is prepared.
+    #[inline]
+    fn endpoint<'a>(&'a self, cx: &mut Cx<'a>) -> &'a dyn Endpoint {
+        let (method, path) = (cx.request.method, cx.request.path());
         let mut found = self.at(method.as_str(), path);
         if found.is_none() && method == Method::Head {
             found = self.at("GET", path);
@@ -59,11 +81,11 @@ impl Routes {
                 let route = &self.0.routes[place as usize];
                 cx.route = Some(&route.pattern);
                 cx.params = Some(params);
-                (route.run)(&mut cx);
+                &*route.endpoint
             }
             None => {
                 cx.allow = self.allowed(path);
-                (self.0.missing)(&mut cx);
+                &*self.0.missing
             }
         }
     }

@@ -1,11 +1,10 @@
 //! The service of a listener: takes requests from connections, has them answered, and sends the responses.
 
 use std::fmt;
-use std::mem;
 use std::time::Duration;
 
 use gannet::proto::DecodeError;
-use gannet::proto::http::{Answer, CONTINUE, Event, Persistence, Request, Requests};
+use gannet::proto::http::{Answer, Event, Persistence, Request, Requests};
 use gannet::proto::ws::WebSocket;
 use gannet::{CloseReason, Context, Drain, Heartbeat, Refused, Service, Timeouts};
 
@@ -14,6 +13,7 @@ use crate::deferred::Pending;
 use crate::draft::Draft;
 use crate::routes::Routes;
 use crate::stream::Streaming;
+use crate::upload::{Upload, Uploads};
 use crate::websocket::{Conversation, Settings};
 use crate::wire::{Incoming, Spoken, Wire};
 
@@ -26,7 +26,15 @@ pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
 /// reactor.
 ///
 /// What is no request, or over a limit, is answered with the status that says so, and closes the connection; the limits
-/// are those of [`Requests`]. A client that sends `Expect: 100-continue` is told to go on.
+/// are those of [`Requests`].
+///
+/// # Bodies
+///
+/// A handler is called when the body is whole. What the head says alone is answered before the body is read, and before
+/// a client with `Expect: 100-continue` is told to send it (RFC 9110 §10.1.1): that there is no such route or method, or
+/// that a [layer](crate::Layer::admit) does not accept the request. After such an answer a body of up to
+/// [`DROPPED_BODY`] is read and dropped. Before a larger one, one in chunks, or one that the client waits to send, the
+/// connection closes.
 ///
 /// # Deadlines
 ///
@@ -57,12 +65,13 @@ pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
 /// a handler makes of [`Cx::is_draining`](crate::Cx::is_draining). With [`Engine::drain_delay`](gannet::Engine::drain_delay)
 /// both can be told before, by what a handler makes of [`Remote::is_stopping`](gannet::Remote::is_stopping).
 pub struct HttpService {
-    routes: Routes,
+    pub(crate) routes: Routes,
     pub(crate) codec: Wire,
     pub(crate) keep_alive: Duration,
     request_timeout: Duration,
     /// Bytes of a body that have to come in each such time.
-    body_pace: (u32, Duration),
+    pub(crate) body_pace: (u32, Duration),
+    pub(crate) uploads: Uploads,
     pub(crate) draft: Draft,
     /// To put together what is sent.
     pub(crate) out: Vec<u8>,
@@ -78,10 +87,11 @@ impl HttpService {
     pub fn new(routes: &Routes) -> Self {
         Self {
             routes: routes.clone(),
-            codec: Wire { requests: Requests::new(), websocket: WebSocket::server() },
+            codec: Wire { requests: Requests::new().heads_first(), websocket: WebSocket::server() },
             keep_alive: Duration::from_secs(60),
             request_timeout: Duration::from_secs(10),
             body_pace: (5_000, Duration::from_secs(10)),
+            uploads: Uploads::default(),
             draft: Draft::new(),
             out: Vec::new(),
             date: Date::new(),
@@ -94,7 +104,7 @@ impl HttpService {
     /// to [`Requests::largest`].
     #[must_use]
     pub fn limits(self, requests: Requests) -> Self {
-        Self { codec: Wire { requests, ..self.codec }, ..self }
+        Self { codec: Wire { requests: requests.heads_first(), ..self.codec }, ..self }
     }
 
     /// Sets how long a connection may be without a request (default 60 s).
@@ -115,11 +125,9 @@ impl HttpService {
         Self { body_pace: (bytes, time), ..self }
     }
 
-    /// Has a request answered, and sends the response.
+    /// Has a request answered, for which the draft was cleared, and sends the response.
     #[inline]
-    fn serve(&mut self, request: Request<'_>, session: &mut Session, cx: &mut Context<'_, Self>) {
-        self.serial += 1;
-        self.draft.clear();
+    pub(crate) fn serve(&mut self, request: Request<'_>, session: &mut Session, cx: &mut Context<'_, Self>) {
         self.routes.answer(request, &mut self.draft, cx, self.serial);
         match self.draft.next.take() {
             None => self.send(request.answer(), cx),
@@ -131,10 +139,15 @@ impl HttpService {
     fn wait_on(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
         let came = u32::try_from(cx.waiting_len()).unwrap_or(u32::MAX);
         let (pace, time) = self.body_pace;
+        let is_dropping = Self::is_dropping(session, cx);
         if matches!(cx.codec_state(), Spoken::Http(state) if state.is_in_body()) {
             if session.seen == 0 || came.saturating_sub(session.seen) >= pace {
                 session.seen = came.max(1);
                 return cx.set_timer(time);
+            }
+            if is_dropping {
+                // The request was answered.
+                return cx.close_flushed();
             }
         } else if came == 0 {
             return cx.close_flushed();
@@ -147,7 +160,7 @@ impl HttpService {
 
     /// Answers in place of the routes, and closes the connection.
     #[cold]
-    fn turn_away(&mut self, status: u16, why: fmt::Arguments<'_>, cx: &mut Context<'_, Self>) {
+    pub(crate) fn turn_away(&mut self, status: u16, why: fmt::Arguments<'_>, cx: &mut Context<'_, Self>) {
         self.draft.clear();
         self.draft.status = status;
         let _ = std::io::Write::write_fmt(&mut self.draft.body, why);
@@ -203,21 +216,13 @@ impl Service for HttpService {
     fn message(&mut self, session: &mut Session, incoming: Incoming<'_>, cx: &mut Context<'_, Self>) {
         (session.last_call, session.seen) = (false, 0);
         match incoming {
-            Incoming::Http(Event::Request(request)) => self.serve(request, session, cx),
-            Incoming::Http(Event::Expect(request)) => {
-                session.mode = Mode::Asked(request.head().into());
-                session.seen = 1;
-                cx.answer(CONTINUE);
-                cx.set_timer(self.body_pace.1);
+            Incoming::Http(Event::Request(request)) => {
+                self.serial += 1;
+                self.draft.clear();
+                self.serve(request, session, cx);
             }
-            Incoming::Http(Event::Body(body)) => {
-                let Mode::Asked(head) = mem::take(&mut session.mode) else { return };
-                match Request::from_head(&head, body) {
-                    Ok(request) => self.serve(request, session, cx),
-                    // It was one before.
-                    Err(error) => self.turn_away(error.status(), format_args!("{error}\n"), cx),
-                }
-            }
+            Incoming::Http(Event::Head(request)) => self.begin_upload(request, session, cx),
+            Incoming::Http(Event::Body(body)) => self.end_upload(body, session, cx),
             Incoming::WebSocket(message) => self.converse(session, message, cx),
         }
     }
@@ -238,7 +243,7 @@ impl Service for HttpService {
             Mode::Deferred(_) => return self.overdue(session, cx),
             Mode::Stream(_) => return self.stream_timer(session, cx),
             Mode::WebSocket(_) => return self.websocket_timer(session, cx),
-            Mode::Idle | Mode::Asked(_) => {}
+            Mode::Idle | Mode::Upload(_) => {}
         }
         if cx.is_draining() {
             cx.close_flushed();
@@ -258,13 +263,13 @@ impl Service for HttpService {
         match session.mode {
             Mode::Stream(_) => self.stream_drained(session, cx),
             Mode::WebSocket(_) => self.websocket_drained(session, cx),
-            Mode::Idle | Mode::Asked(_) | Mode::Deferred(_) => {}
+            Mode::Idle | Mode::Upload(_) | Mode::Deferred(_) => {}
         }
     }
 
     fn drain(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) -> Drain {
         match session.mode {
-            Mode::Idle | Mode::Asked(_) => cx.set_timer(DRAIN_GRACE),
+            Mode::Idle | Mode::Upload(_) => cx.set_timer(DRAIN_GRACE),
             Mode::Deferred(_) => {}
             Mode::Stream(_) => self.drain_stream(session, cx),
             Mode::WebSocket(_) => return self.websocket_drain(session, cx),
@@ -281,7 +286,7 @@ impl Service for HttpService {
                 streaming.gone();
             }
             Mode::WebSocket(_) => self.websocket_end(session, cx),
-            Mode::Idle | Mode::Asked(_) | Mode::Deferred(_) => {}
+            Mode::Idle | Mode::Upload(_) | Mode::Deferred(_) => {}
         }
     }
 }
@@ -297,7 +302,7 @@ impl fmt::Debug for HttpService {
 pub struct Session {
     pub(crate) mode: Mode,
     /// Bytes of the request that had come when its body was last looked at; 0 where it was not.
-    seen: u32,
+    pub(crate) seen: u32,
     /// Whether the time that is running is the last for a head.
     last_call: bool,
 }
@@ -308,8 +313,8 @@ pub(crate) enum Mode {
     /// It waits for a request.
     #[default]
     Idle,
-    /// The body was asked for with "100 Continue" of the request with this head.
-    Asked(Box<[u8]>),
+    /// It waits for the body of a request.
+    Upload(Box<Upload>),
     /// The response comes later.
     Deferred(Box<Pending>),
     /// The response's body is written piece by piece.

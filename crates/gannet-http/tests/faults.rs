@@ -107,6 +107,12 @@ fn request(simulation: &mut Simulation) -> (String, Expected) {
 
 fn upload(simulation: &mut Simulation, number: usize) -> (String, Expected) {
     let body = "x".repeat(30 * number + 1);
+    if simulation.below(3) == 0 {
+        // It is answered by its head, and its body is dropped.
+        let request = format!("POST /none HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let (what, body) = ("POST /none".to_owned(), "not found\n".to_owned());
+        return (request, Expected { what, to_head: false, asks: false, status: 404, body });
+    }
     let asks = simulation.below(2) == 0;
     let expect = if asks { "Expect: 100-continue\r\n" } else { "" };
     let framed = if simulation.below(2) == 0 {

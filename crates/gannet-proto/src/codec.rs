@@ -40,7 +40,8 @@ pub trait Codec: Default + 'static {
     /// consumed.
     ///
     /// `input` is mutable so that a codec may unmask or decrypt in place. What it has changed, it
-    /// must find changed in the next call: the caller carries over the bytes as they were left.
+    /// must find changed in the next call: the caller carries over the bytes as they were left. What
+    /// follows a message must be as it came: a caller may give it from another copy.
     ///
     /// # Errors
     ///

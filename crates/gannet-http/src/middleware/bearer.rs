@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::cx::Cx;
 use crate::layer::Layer;
 
-/// Lets only those pass who send `Authorization: Bearer` with the right token (RFC 6750 §2.1); others get a 401. How long
+/// Lets only those pass who send `Authorization: Bearer` with the right token (RFC 6750 §2.1); others get a 401, before
+/// they send a body. How long
 /// the comparison takes says nothing about the token but its length.
 ///
 /// Without TLS in front of it the token travels in the clear.
@@ -32,11 +33,19 @@ impl Bearer {
 impl Layer for Bearer {
     #[inline]
     fn call(&self, cx: &mut Cx<'_>, next: impl Fn(&mut Cx<'_>)) {
-        if cx.request_header("authorization").is_some_and(|value| self.is_shown(value)) {
-            return next(cx);
+        if self.admit(cx) {
+            next(cx);
         }
-        cx.refuse(401, "unauthorized\n");
-        cx.header("WWW-Authenticate", "Bearer");
+    }
+
+    #[inline]
+    fn admit(&self, cx: &mut Cx<'_>) -> bool {
+        let admitted = cx.request_header("authorization").is_some_and(|value| self.is_shown(value));
+        if !admitted {
+            cx.refuse(401, "unauthorized\n");
+            cx.header("WWW-Authenticate", "Bearer");
+        }
+        admitted
     }
 }
 

@@ -35,6 +35,12 @@ impl Cors {
         Self { origins: Some(origins.into_iter().map(Into::into).collect()) }
     }
 
+    /// What the browser is told for the origin of a request, if it has one that is allowed.
+    #[inline]
+    fn allowed<'a>(&'a self, cx: &Cx<'a>) -> Option<&'a [u8]> {
+        cx.request_header("origin").and_then(|origin| self.allows(origin))
+    }
+
     /// What the browser is told for this origin.
     fn allows<'a>(&self, origin: &'a [u8]) -> Option<&'a [u8]> {
         match &self.origins {
@@ -59,18 +65,9 @@ impl Cors {
 impl Layer for Cors {
     #[inline]
     fn call(&self, cx: &mut Cx<'_>, next: impl Fn(&mut Cx<'_>)) {
-        let allowed = cx.request_header("origin").and_then(|origin| self.allows(origin));
-        let asked = cx.request_header("access-control-request-method");
-        match (cx.method(), allowed, asked) {
-            (Method::Options, Some(_), Some(method)) => {
-                cx.status(204);
-                cx.header("Access-Control-Allow-Methods", method);
-                if let Some(fields) = cx.request_header("access-control-request-headers") {
-                    cx.header("Access-Control-Allow-Headers", fields);
-                }
-                cx.header("Access-Control-Max-Age", MAX_AGE_S);
-            }
-            _ => next(cx),
+        let allowed = self.allowed(cx);
+        if !answers_check(cx, allowed) {
+            next(cx);
         }
         if cx.is_deferred() {
             // What makes the response may set `Vary` itself.
@@ -80,4 +77,27 @@ impl Layer for Cors {
             self.say(cx.draft, allowed);
         }
     }
+
+    fn admit(&self, cx: &mut Cx<'_>) -> bool {
+        let allowed = self.allowed(cx);
+        let answered = answers_check(cx, allowed);
+        if answered {
+            self.say(cx.draft, allowed);
+        }
+        !answered
+    }
+}
+
+/// Answers a browser's check, if it is one and the origin is allowed.
+#[inline]
+fn answers_check(cx: &mut Cx<'_>, allowed: Option<&[u8]>) -> bool {
+    let asked = cx.request_header("access-control-request-method");
+    let (Method::Options, Some(_), Some(method)) = (cx.method(), allowed, asked) else { return false };
+    cx.status(204);
+    cx.header("Access-Control-Allow-Methods", method);
+    if let Some(fields) = cx.request_header("access-control-request-headers") {
+        cx.header("Access-Control-Allow-Headers", fields);
+    }
+    cx.header("Access-Control-Max-Age", MAX_AGE_S);
+    true
 }

@@ -19,7 +19,8 @@ type Key = dyn for<'a> Fn(&Cx<'a>) -> Option<&'a [u8]> + Send + Sync;
 
 /// Bounds how many requests a client may make: each has a bucket of tokens, a request takes one, and time fills it
 /// again. Over it the answer is 429 (RFC 6585 §4), with the seconds until there is a token in `Retry-After` (RFC 9110
-/// §10.2.3); such a request takes none.
+/// §10.2.3); such a request takes none. A request takes its token when its head has come: over the limit, its body is not
+/// asked for.
 ///
 /// ```
 /// use gannet_http::Router;
@@ -115,6 +116,30 @@ impl RateLimit {
         self
     }
 
+    /// Takes a token, or answers that there is none.
+    #[inline]
+    fn charge(&self, cx: &mut Cx<'_>) -> bool {
+        let now = clock::of_process(cx.now()).as_nanos() as u64;
+        let taken = self.buckets.take(self.client(cx), self.rate, now);
+        if let Err(wait_ns) = taken {
+            refuse(cx, wait_ns.div_ceil(1_000_000_000));
+        }
+        taken.is_ok()
+    }
+
+    /// Whether a token was taken for the request when its head came.
+    #[inline]
+    fn was_charged(&self, cx: &mut Cx<'_>) -> bool {
+        let charged = &mut cx.draft.charged;
+        let at = charged.iter().position(|&place| place == self.place());
+        at.map(|at| charged.swap_remove(at)).is_some()
+    }
+
+    /// Tells the buckets of this limit, and of its clones, from all others.
+    fn place(&self) -> usize {
+        Arc::as_ptr(&self.buckets).addr()
+    }
+
     /// The number of the client that a request is of.
     #[inline]
     fn client(&self, cx: &Cx<'_>) -> u64 {
@@ -137,11 +162,17 @@ fn network(address: IpAddr) -> (bool, u64) {
 impl Layer for RateLimit {
     #[inline]
     fn call(&self, cx: &mut Cx<'_>, next: impl Fn(&mut Cx<'_>)) {
-        let now = clock::of_process(cx.now()).as_nanos() as u64;
-        match self.buckets.take(self.client(cx), self.rate, now) {
-            Ok(()) => next(cx),
-            Err(wait_ns) => refuse(cx, wait_ns.div_ceil(1_000_000_000)),
+        if self.was_charged(cx) || self.charge(cx) {
+            next(cx);
         }
+    }
+
+    fn admit(&self, cx: &mut Cx<'_>) -> bool {
+        let charged = self.charge(cx);
+        if charged {
+            cx.draft.charged.push(self.place());
+        }
+        charged
     }
 }
 

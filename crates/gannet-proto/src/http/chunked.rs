@@ -57,9 +57,26 @@ impl Chunks {
         self.start as usize
     }
 
+    /// From here on the body begins at 0: the head before it was delivered.
+    pub fn leave_head(&mut self) {
+        self.start = 0;
+    }
+
     /// Joins the chunks that are there, in `input`, which begins with the body. Where the body is not complete, says how many bytes are needed; otherwise where
     /// its data and its trailer end.
+    #[inline]
     pub fn join(&mut self, limits: &Limits, searched: &mut u32, input: &mut [u8]) -> Result<Joined, Error> {
+        self.advance(limits, searched, input, true)
+    }
+
+    /// Whether all chunks are there, or something is wrong with them. Changes nothing.
+    pub fn can_end(&self, limits: &Limits, input: &mut [u8]) -> bool {
+        !matches!({ *self }.advance(limits, &mut 0, input, false), Ok(Joined::Partial(_)))
+    }
+
+    /// Goes on with what is there. Joins it where `joins` is set.
+    #[inline]
+    fn advance(&mut self, limits: &Limits, searched: &mut u32, input: &mut [u8], joins: bool) -> Result<Joined, Error> {
         let limit = limits.body;
         while !self.last {
             let at = self.at as usize;
@@ -96,9 +113,11 @@ impl Chunks {
             if input[end..end + 2] != *b"\r\n" {
                 return Err(Error::Chunk);
             }
-            #[cfg(test)]
-            crate::work::looked_at(size as usize);
-            input.copy_within(data..end, self.end as usize);
+            if joins {
+                #[cfg(test)]
+                crate::work::looked_at(size as usize);
+                input.copy_within(data..end, self.end as usize);
+            }
             self.end += size as u32;
             self.at = end as u32 + 2;
         }

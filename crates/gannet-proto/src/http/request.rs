@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::head::Head;
+use super::head::{Framing, Head};
 use super::{Answer, Error, Headers, grammar};
 
 /// A request (RFC 9110 §3.4).
@@ -23,12 +23,14 @@ pub struct Request<'a> {
     head: &'a [u8],
     fields: usize,
     keep_alive: bool,
+    expects: bool,
+    framing: Framing,
 }
 
 impl<'a> Request<'a> {
     /// The request of `head`, which is what [`head`](Self::head) gave before, with this body.
     ///
-    /// For a service that kept the head of [`Event::Expect`](super::Event::Expect) until its body came.
+    /// For a service that kept the head of [`Event::Head`](super::Event::Head) until its body came.
     ///
     /// # Errors
     ///
@@ -48,6 +50,8 @@ impl<'a> Request<'a> {
             head: head.bytes,
             fields: head.fields,
             keep_alive: head.keep_alive,
+            expects: head.expects,
+            framing: head.framing,
         }
     }
 
@@ -115,6 +119,22 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn keep_alive(&self) -> bool {
         self.keep_alive
+    }
+
+    /// Whether the client waits for "100 Continue" before it sends the body (RFC 9110 §10.1.1). Never so without a body,
+    /// nor in HTTP/1.0.
+    #[must_use]
+    pub fn expects_continue(&self) -> bool {
+        self.expects
+    }
+
+    /// The length of the body as the head says it: 0 where there is none, nothing where it comes in chunks.
+    #[must_use]
+    pub fn body_length(&self) -> Option<u64> {
+        match self.framing {
+            Framing::Length(length) => Some(length),
+            Framing::Chunked => None,
+        }
     }
 
     /// What a [`Response`](super::Response) has to know of this request.

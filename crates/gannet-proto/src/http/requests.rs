@@ -23,10 +23,11 @@ use crate::{Codec, DecodeError, Decoded, EncodeError, Raw, Sink};
 /// `Content-Length`, of digits alone; at most one `Transfer-Encoding`, which is exactly `chunked`; never both; exactly
 /// one valid `Host` in HTTP/1.1. Chunk extensions and trailers are checked as strictly, then ignored.
 ///
-/// # 100-continue
+/// # Heads before bodies
 ///
 /// A client that sends `Expect: 100-continue` waits for an answer to its head before it sends the body (RFC 9110
-/// §10.1.1). For such a request, and no other, there are two messages: [`Event::Expect`] and [`Event::Body`].
+/// §10.1.1). For such a request there are two messages: [`Event::Head`] and [`Event::Body`]. With
+/// [`heads_first`](Self::heads_first) this is so for each request whose body is not whole when its head is.
 ///
 /// # Limits
 ///
@@ -45,6 +46,7 @@ pub struct Requests {
     max_request_line: u32,
     max_head: u32,
     max_headers: u8,
+    heads_first: bool,
     max_body: u32,
 }
 
@@ -58,7 +60,7 @@ impl Requests {
     /// Requests with the default limits.
     #[must_use]
     pub const fn new() -> Self {
-        Self { max_request_line: 8 << 10, max_head: 16 << 10, max_headers: 64, max_body: 1 << 20 }
+        Self { max_request_line: 8 << 10, max_head: 16 << 10, max_headers: 64, heads_first: false, max_body: 1 << 20 }
     }
 
     /// Sets the longest request line that is accepted, in bytes without its ending. 8 KiB by default. It is part of the
@@ -86,6 +88,13 @@ impl Requests {
     #[must_use]
     pub const fn max_body(self, bytes: usize) -> Self {
         Self { max_body: at_most(bytes, MOST_BYTES), ..self }
+    }
+
+    /// Delivers the head of a request as [`Event::Head`] where its body is not whole by then, so that a server can
+    /// answer without reading the body. The body follows in [`Event::Body`]. Off by default.
+    #[must_use]
+    pub const fn heads_first(self) -> Self {
+        Self { heads_first: true, ..self }
     }
 
     /// The most bytes that [`Decoded::Partial`] ever asks for, by which a caller's own limit may be set: a body in
@@ -125,6 +134,16 @@ impl Requests {
         head::end_of_fields(&mut state.searched, input, start, self.max_head as usize)
     }
 
+    /// Whether the body that begins at `start` is there, or something is wrong with it.
+    #[inline]
+    fn is_whole(&self, phase: &Phase, start: usize, body: &mut [u8]) -> bool {
+        match phase {
+            Phase::Body { end, .. } => start + body.len() >= *end as usize,
+            Phase::Chunked(chunks) => chunks.can_end(&self.limits(), body),
+            Phase::RequestLine | Phase::Fields => true,
+        }
+    }
+
     /// Where the body is, if it may be as large as the head says. It begins at `start`.
     #[inline]
     fn body_phase(&self, framing: Framing, start: usize) -> Result<Phase, Error> {
@@ -154,15 +173,15 @@ pub enum Event<'a> {
     /// A request with its whole body.
     Request(Request<'a>),
 
-    /// The head of a request whose client asks whether it may send the body. The whole body follows in
-    /// [`Event::Body`].
+    /// The head of a request whose body follows in [`Event::Body`]. Its client may wait for permission to send the body:
+    /// see [`Request::expects_continue`].
     ///
-    /// To have it, keep [`Request::head`], send [`CONTINUE`](super::CONTINUE), and make the request with
-    /// [`Request::from_head`] when the body comes. Not to have it, send another response and close the connection; a
-    /// client that did not wait may have sent the body already.
-    Expect(Request<'a>),
+    /// To accept the body, keep [`Request::head`], send [`CONTINUE`](super::CONTINUE) if it is expected, and make the
+    /// request with [`Request::from_head`] when the body comes. To refuse it, send the response. Then close the
+    /// connection, or drop the body when it comes; after an expectation it may never come, so close.
+    Head(Request<'a>),
 
-    /// The whole body of the request that [`Event::Expect`] announced. No other message comes between the two.
+    /// The whole body of the request that [`Event::Head`] announced. No other message comes between the two.
     Body(&'a [u8]),
 }
 
@@ -204,7 +223,7 @@ impl Codec for Requests {
             if head.expects {
                 let phase = self.body_phase(head.framing, 0)?;
                 *state = RequestsState { phase, ..RequestsState::default() };
-                return Ok(Decoded::Message { message: Event::Expect(Request::new(head, &[])), consumed: start });
+                return Ok(Decoded::Message { message: Event::Head(Request::new(head, &[])), consumed: start });
             }
             state.phase = self.body_phase(head.framing, start)?;
             // The body counts from its own beginning.
@@ -212,6 +231,15 @@ impl Codec for Requests {
             parsed = Some(head);
         }
 
+        if self.heads_first
+            && let Some(head) = parsed
+            && !self.is_whole(&state.phase, start, body)
+        {
+            // What follows a message must not be changed, so nothing was joined yet.
+            state.phase.leave_head();
+            state.searched = 0;
+            return Ok(Decoded::Message { message: Event::Head(Request::new(head, &[])), consumed: start });
+        }
         let (length, consumed) = match &mut state.phase {
             Phase::Body { end, .. } => {
                 let length = *end as usize - start;
@@ -308,4 +336,15 @@ enum Phase {
     Body { start: u32, end: u32 },
     /// The body is in chunks.
     Chunked(Chunks),
+}
+
+impl Phase {
+    /// The head goes: from here on the body begins at 0.
+    fn leave_head(&mut self) {
+        match self {
+            Self::Body { start, end } => (*start, *end) = (0, *end - *start),
+            Self::Chunked(chunks) => chunks.leave_head(),
+            Self::RequestLine | Self::Fields => {}
+        }
+    }
 }

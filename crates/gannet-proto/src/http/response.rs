@@ -3,7 +3,7 @@
 use super::{Error, HeaderError, HeaderLines, Version, header_lines, status};
 use crate::Sink;
 
-/// Tells a client that asked with [`Event::Expect`](super::Event::Expect) that it may send the body (RFC 9110
+/// Tells a client that asked with `Expect: 100-continue` that it may send the body (RFC 9110
 /// §15.2.1). It is no response: that follows when the body came.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -20,6 +20,12 @@ pub struct Answer {
 impl Answer {
     /// For a request that was not understood, or not waited for: the connection closes after the response.
     pub const CLOSE: Self = Self { version: Version::Http11, head: false, keep_alive: false };
+
+    /// The same, but the connection closes after the response, which says so.
+    #[must_use]
+    pub const fn last(self) -> Self {
+        Self { keep_alive: false, ..self }
+    }
 }
 
 /// The status that has no content, but the framing of a body (RFC 9110 §15.3.6).

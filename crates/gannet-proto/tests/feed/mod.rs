@@ -56,13 +56,15 @@ pub fn feed_from<'c, C: Codec, T>(
         let mut start = 0;
         while start < carry.len() {
             let input = &mut carry[start..];
-            let have = input.len();
+            let (have, before) = (input.len(), input.to_vec());
+            let mut delivered = have;
             match codec.decode(&mut state, input) {
                 Ok(Decoded::Message { message, consumed }) => {
                     assert!(have >= needed, "a message of fewer bytes than were needed");
                     assert!((1..=have).contains(&consumed), "{consumed} of {have} bytes");
                     outcome.messages.push(keep(message));
                     start += consumed;
+                    delivered = consumed;
                     needed = 1;
                 }
                 Ok(Decoded::Taken { consumed }) => {
@@ -83,6 +85,9 @@ pub fn feed_from<'c, C: Codec, T>(
                     outcome.error = Some(error);
                     return outcome;
                 }
+            }
+            if delivered < have {
+                assert!(carry[start..] == before[delivered..], "what follows a message was changed");
             }
         }
         carry.drain(..start);

@@ -20,7 +20,7 @@ const BOTH: [Patience; 2] = [Patience::Waits, Patience::Asks];
 fn shown(event: Event<'_>) -> String {
     match event {
         Event::Request(request) => request_shown(&request),
-        Event::Expect(request) => format!("expect {}", request_shown(&request)),
+        Event::Head(request) => format!("head {}", request_shown(&request)),
         Event::Body(body) => format!("body {}", body.escape_ascii()),
     }
 }

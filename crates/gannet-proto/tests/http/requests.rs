@@ -91,13 +91,57 @@ fn a_client_that_waits_for_permission_is_seen_before_its_body_is() {
         let next = "GET /next HTTP/1.1\r\nHost: a\r\n\r\n";
         let stream = format!("\r\n{head}{body}{next}");
         let outcome = read(&codec, stream.as_bytes());
-        assert!(outcome.messages[0].starts_with("expect POST / Host=a Expect=100-continue"), "{outcome:?}");
+        assert!(outcome.messages[0].starts_with("head POST / Host=a Expect=100-continue"), "{outcome:?}");
         assert_eq!(outcome.messages[1..], ["body abc", "GET /next Host=a []"]);
         check_cuts(&codec, stream.as_bytes(), &[]);
 
         let request = Request::from_head(head.as_bytes(), b"abc").unwrap();
         assert_eq!((request.method, request.body), (Method::Post, &b"abc"[..]));
     }
+}
+
+#[test]
+fn a_head_comes_before_its_body_where_that_is_asked_for_and_the_body_is_not_whole() {
+    let codec = Requests::new().heads_first();
+    for (framing, body, length) in [
+        ("Content-Length: 5", "abcde", Some(5)),
+        ("Transfer-Encoding: chunked", "2\r\nab\r\n3;x=y\r\ncde\r\n0\r\nT: u\r\n\r\n", None),
+    ] {
+        let head = format!("POST /a HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n");
+        let next = "GET /next HTTP/1.1\r\nHost: a\r\n\r\n";
+        let stream = format!("\r\n{head}{body}{next}");
+        let shown_head = shown_of(&head);
+        let whole = [shown_head.replace("[]", "[abcde]"), "GET /next Host=a []".to_owned()];
+        let split = [format!("head {shown_head}"), "body abcde".to_owned(), "GET /next Host=a []".to_owned()];
+        let has_come = 2 + head.len() + body.len();
+        for cut in 0..=stream.len() {
+            let (front, back) = stream.as_bytes().split_at(cut);
+            for patience in [Patience::Waits, Patience::Asks] {
+                let outcome = feed(&codec, patience, [front, back], shown);
+                let expected = if (2 + head.len()..has_come).contains(&cut) { &split[..] } else { &whole[..] };
+                assert_eq!((outcome.error, &outcome.messages[..]), (None, expected), "cut at {cut}");
+            }
+        }
+        let bytes = feed(&codec, Patience::Asks, stream.as_bytes().chunks(1), shown);
+        assert_eq!((bytes.error, &bytes.messages[..]), (None, &split[..]));
+
+        let request = Request::from_head(head.as_bytes(), b"").unwrap();
+        assert_eq!((request.body_length(), request.expects_continue()), (length, false));
+    }
+}
+
+/// What a head without a body is shown as.
+fn shown_of(head: &str) -> String {
+    shown(Event::Request(Request::from_head(head.as_bytes(), b"").unwrap()))
+}
+
+#[test]
+fn a_body_over_its_limit_is_refused_though_its_head_was_delivered() {
+    let codec = Requests::new().heads_first().max_body(4);
+    let stream = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
+    let outcome = feed(&codec, Patience::Waits, stream.chunks(1), shown);
+    assert_eq!(outcome.error, Some(DecodeError::Http(Error::BodyTooLarge { limit: 4 })));
+    assert_eq!(outcome.messages.len(), 1);
 }
 
 #[test]
