@@ -436,7 +436,7 @@ impl<S: Service> Context<'_, S> {
 /// let asker = engine.outbound(|| Asker)?;
 /// let running = engine.start()?;
 /// // Over TLS: `tls://`, and `.through(Arc::new(client))` with a `TlsClient` of `gannet-tls`.
-/// let connect = Connect::to("tcp://127.0.0.1:7000".parse()?).timeout(Duration::from_secs(2));
+/// let connect = Connect::resolve("tcp://localhost:7000")?.timeout(Duration::from_secs(2));
 /// running.remote().connect(0, asker, &connect, ())?;
 /// running.join()?;
 /// # Ok(())
@@ -444,7 +444,8 @@ impl<S: Service> Context<'_, S> {
 /// ```
 #[derive(Clone)]
 pub struct Connect {
-    to: Address,
+    /// In the order in which they are tried.
+    to: Vec<Address>,
     from: Option<SocketAddr>,
     through: Option<Arc<dyn Filters>>,
     timeout: Duration,
@@ -456,7 +457,28 @@ impl Connect {
     /// [`Address`] of it, which looks a name up and may wait for that.
     #[must_use]
     pub fn to(address: Address) -> Self {
-        Self { to: address, from: None, through: None, timeout: Duration::from_secs(10), keepalive: None }
+        Self::to_any([address])
+    }
+
+    /// Connects to whatever a URL names, within 10 s: `tcp://host:port`, `tls://host:port` or `unix:///path`. Where the host
+    /// is a name with several addresses, they are tried as [`Connect::to_any`] does, IPv6 and IPv4 in turn. The name is
+    /// looked up here, which may block for as long as the system's resolver does.
+    ///
+    /// # Errors
+    ///
+    /// The URL is not an address, or its host is unknown.
+    pub fn resolve(url: &str) -> crate::Result<Self> {
+        Ok(Self::to_any(Address::all(url)?))
+    }
+
+    /// Connects to the first of these addresses that answers, within 10 s, as RFC 8305 ("Happy Eyeballs") has it. They are
+    /// tried in this order: the next one as soon as one fails, or beside it where that has no answer after 250 ms.
+    ///
+    /// The service hears of one connection only. Where all fail, `connect_failed` gets the error of the first that did.
+    #[must_use]
+    pub fn to_any(addresses: impl IntoIterator<Item = Address>) -> Self {
+        let to = addresses.into_iter().collect();
+        Self { to, from: None, through: None, timeout: Duration::from_secs(10), keepalive: None }
     }
 
     /// From this address; with port 0 the system chooses the port when it connects (IP_BIND_ADDRESS_NO_PORT, so that
@@ -490,23 +512,37 @@ impl Connect {
 
     pub(crate) fn route(&self) -> Result<(Route, u32), crate::Error> {
         let keepalive = self.keepalive.map(crate::keepalive::checked).transpose()?;
-        let to = match &self.to {
-            Address::Tls(_) if self.through.is_none() => {
-                return Err(crate::Error::Address {
-                    url: self.to.to_string(),
-                    why: "TLS needs to know whom to trust: Connect::through".to_owned(),
-                });
+        let refused =
+            |address: &Address, why: &str| Err(crate::Error::Address { url: address.to_string(), why: why.to_owned() });
+        let mut sockets = Vec::new();
+        let mut path = None;
+        for address in &self.to {
+            match address {
+                Address::Tls(_) if self.through.is_none() => {
+                    return refused(address, "TLS needs to know whom to trust: Connect::through");
+                }
+                Address::Tcp(socket) | Address::Tls(socket) => sockets.push(*socket),
+                Address::Unix(socket) => path = Some(socket),
+                Address::Udp(_) => return refused(address, "a connection goes to tcp://, tls:// or unix://"),
             }
-            Address::Tcp(address) | Address::Tls(address) => Target::Tcp(*address),
-            Address::Unix(path) => Target::Unix(path.clone()),
-            Address::Udp(_) => {
-                return Err(crate::Error::Address {
-                    url: self.to.to_string(),
-                    why: "a connection goes to tcp://, tls:// or unix://".to_owned(),
-                });
+        }
+        // Who comes from an address of one family cannot go to the other one.
+        if let Some(from) = self.from
+            && sockets.iter().any(|to| to.is_ipv4() == from.is_ipv4())
+        {
+            sockets.retain(|to| to.is_ipv4() == from.is_ipv4());
+        }
+        let to = match (path, sockets.first()) {
+            (Some(path), None) => Target::Unix(path.clone()),
+            (None, Some(first)) => Target::Tcp(*first),
+            (Some(path), Some(_)) => {
+                return refused(&Address::Unix(path.clone()), "a connection goes to it alone, or to others");
             }
+            (None, None) => return Err(crate::Error::Setting("there is no address to connect to".to_owned())),
         };
-        let route = Route { to, from: self.from, keepalive, through: self.through.clone() };
+        let others = sockets.get(1..).unwrap_or_default().to_vec();
+        let from = self.from.map(|from| with_zone(from, sockets.first()));
+        let route = Route { to, others, from, keepalive, through: self.through.clone() };
         Ok((route, milliseconds(self.timeout)))
     }
 }
@@ -520,6 +556,19 @@ impl fmt::Debug for Connect {
             .field("timeout", &self.timeout)
             .field("keepalive", &self.keepalive)
             .finish()
+    }
+}
+
+/// A link-local source address is one of the interface that its target is on.
+fn with_zone(from: SocketAddr, to: Option<&SocketAddr>) -> SocketAddr {
+    match (from, to) {
+        (SocketAddr::V6(mut from), Some(SocketAddr::V6(to)))
+            if from.scope_id() == 0 && from.ip().is_unicast_link_local() =>
+        {
+            from.set_scope_id(to.scope_id());
+            from.into()
+        }
+        _ => from,
     }
 }
 

@@ -19,8 +19,8 @@ use crate::handle::Live;
 use crate::host::{HostOf, Outbound};
 use crate::keepalive;
 use crate::limits::{Limits, Timeouts};
-use crate::listen_options::ListenOptions;
-use crate::listener::{ListenSocket, Pace, SocketFile, bind_udp, listen_tcp, listen_unix};
+use crate::listen_options::{ListenOptions, UnixAccess};
+use crate::listener::{ListenSocket, Pace, SocketFile, bind_udp, listen_tcp, listen_unix, retry_in_use};
 use crate::mailbox::mailbox;
 use crate::quota::Quota;
 use crate::reactor::{Reactor, Served, tick};
@@ -34,6 +34,7 @@ type Factory = Arc<dyn Fn(Timeouts) -> Served + Send + Sync>;
 struct Entry {
     address: Option<Address>,
     keepalive: Option<Option<Duration>>,
+    unix: UnixAccess,
     /// Of those that listen.
     quota: Option<Arc<Quota>>,
     factory: Factory,
@@ -161,7 +162,8 @@ impl Engine {
         self
     }
 
-    /// Serves connections to an address (`tcp://host:port`, `unix:///path`). `factory` makes the instance of each
+    /// Serves connections to an address (`tcp://host:port`, `unix:///path`), or to what [`ListenOptions`] say. A name stands
+    /// for all of its addresses that this machine has, each a listener of its own. `factory` makes the instance of each
     /// reactor, on its thread.
     ///
     /// # Errors
@@ -173,12 +175,12 @@ impl Engine {
         factory: impl Fn() -> S + Send + Sync + 'static,
     ) -> Result<Self> {
         let options = at.into();
-        let address: Address = options.url.parse()?;
-        let why = match address {
-            Address::Udp(_) => "datagrams have listen_datagrams",
-            Address::Tls(_) => "TLS needs a certificate: listen_filtered",
-            Address::Tcp(_) | Address::Unix(_) => {
-                self.add_listener(&options, address, None, connections(factory))?;
+        let addresses = options.addresses()?;
+        let why = match addresses.first() {
+            Some(Address::Udp(_)) => "datagrams have listen_datagrams",
+            Some(Address::Tls(_)) => "TLS needs a certificate: listen_filtered",
+            _ => {
+                self.add_listeners(&options, addresses, None, &connections(factory))?;
                 return Ok(self);
             }
         };
@@ -199,15 +201,16 @@ impl Engine {
         factory: impl Fn() -> S + Send + Sync + 'static,
     ) -> Result<Self> {
         let options = at.into();
-        let address: Address = options.url.parse()?;
-        if matches!(address, Address::Udp(_)) {
+        let addresses = options.addresses()?;
+        if matches!(addresses[..], [Address::Udp(_), ..]) {
             return Err(Error::Address { url: options.url, why: "datagrams have no filter".to_owned() });
         }
-        self.add_listener(&options, address, Some(filters), connections(factory))?;
+        self.add_listeners(&options, addresses, Some(&filters), &connections(factory))?;
         Ok(self)
     }
 
-    /// Serves datagrams to an address (`udp://host:port`).
+    /// Serves datagrams to an address (`udp://host:port`). A reply leaves from the address that the datagram came to, on
+    /// Linux also where that is every address of this machine (`0.0.0.0`, `[::]`).
     ///
     /// # Errors
     ///
@@ -218,11 +221,12 @@ impl Engine {
         factory: impl Fn() -> S + Send + Sync + 'static,
     ) -> Result<Self> {
         let options = at.into();
-        let address: Address = options.url.parse()?;
-        if !matches!(address, Address::Udp(_)) {
+        let addresses = options.addresses()?;
+        if !matches!(addresses[..], [Address::Udp(_), ..]) {
             return Err(Error::Address { url: options.url, why: "datagrams come to udp://host:port".to_owned() });
         }
-        self.add_listener(&options, address, None, Arc::new(move |_| Served::Datagrams(Box::new(factory()))))?;
+        let factory: Factory = Arc::new(move |_| Served::Datagrams(Box::new(factory())));
+        self.add_listeners(&options, addresses, None, &factory)?;
         Ok(self)
     }
 
@@ -233,21 +237,37 @@ impl Engine {
     /// There are 65,535 services already.
     pub fn outbound<S: Service>(&mut self, factory: impl Fn() -> S + Send + Sync + 'static) -> Result<Outbound<S>> {
         let factory = connections(factory);
-        let index = self.add(Entry { address: None, keepalive: None, quota: None, factory, filters: None })?;
+        let index = self.add(Entry {
+            address: None,
+            keepalive: None,
+            unix: UnixAccess::default(),
+            quota: None,
+            factory,
+            filters: None,
+        })?;
         Ok(Outbound { index, service: PhantomData })
     }
 
-    fn add_listener(
+    fn add_listeners(
         &mut self,
         options: &ListenOptions,
-        address: Address,
-        filters: Option<Arc<dyn Filters>>,
-        factory: Factory,
+        addresses: Vec<Address>,
+        filters: Option<&Arc<dyn Filters>>,
+        factory: &Factory,
     ) -> Result<()> {
         let keepalive = options.keepalive.map(keepalive::checked).transpose()?;
-        let quota = Quota::new(options.operational, options.connections, options.connections_per_peer);
-        let (address, quota) = (Some(address), Some(Arc::new(quota)));
-        self.add(Entry { address, keepalive, quota, factory, filters }).map(drop)
+        for address in addresses {
+            let quota = Quota::new(options.operational, options.connections, options.connections_per_peer);
+            self.add(Entry {
+                address: Some(address),
+                keepalive,
+                unix: options.unix,
+                quota: Some(Arc::new(quota)),
+                factory: factory.clone(),
+                filters: filters.cloned(),
+            })?;
+        }
+        Ok(())
     }
 
     fn add(&mut self, entry: Entry) -> Result<ListenerId> {
@@ -409,12 +429,9 @@ impl Bound {
                 None => None,
                 Some(Address::Tcp(bind) | Address::Tls(bind)) => {
                     let spread = engine.balance == Balance::ReusePort || reactors == 1;
-                    let (address, sockets) = listen_tcp(
-                        *bind,
-                        if spread { reactors } else { 1 },
-                        entry.keepalive.unwrap_or(engine.keepalive),
-                    )
-                    .map_err(failed)?;
+                    let count = if spread { reactors } else { 1 };
+                    let keepalive = entry.keepalive.unwrap_or(engine.keepalive);
+                    let (address, sockets) = retry_in_use(|| listen_tcp(*bind, count, keepalive)).map_err(failed)?;
                     if spread {
                         let sockets = sockets.into_iter().map(|socket| (id, Socket::Listen(socket)));
                         bound.sockets.iter_mut().zip(sockets).for_each(|(list, socket)| list.push(socket));
@@ -425,8 +442,8 @@ impl Bound {
                     Some(if is_tls { Address::Tls(address) } else { Address::Tcp(address) })
                 }
                 Some(Address::Unix(path)) => {
-                    let (file, socket) = listen_unix(path).map_err(failed)?;
-                    bound.files.push(file);
+                    let (file, socket) = retry_in_use(|| listen_unix(path, entry.unix)).map_err(failed)?;
+                    bound.files.extend(file);
                     if reactors == 1 {
                         bound.sockets[0].push((id, Socket::Listen(socket)));
                     } else {
@@ -436,7 +453,7 @@ impl Bound {
                 }
                 Some(Address::Udp(address)) => {
                     let count = if engine.balance == Balance::ReusePort { reactors } else { 1 };
-                    let (address, sockets) = bind_udp(*address, count).map_err(failed)?;
+                    let (address, sockets) = retry_in_use(|| bind_udp(*address, count)).map_err(failed)?;
                     let sockets = sockets.into_iter().map(|socket| (id, Socket::Datagram(socket)));
                     bound.sockets.iter_mut().zip(sockets).for_each(|(list, socket)| list.push(socket));
                     Some(Address::Udp(address))

@@ -26,7 +26,7 @@ pub enum Error {
         why: String,
     },
     /// Listening failed.
-    #[error("cannot listen on {url}: {}", explain_listen(.error))]
+    #[error("cannot listen on {url}: {}", explain_listen(.url, .error))]
     Listen {
         /// The address.
         url: String,
@@ -68,7 +68,7 @@ pub(crate) fn hint(error: &io::Error) -> &'static str {
     if is_exhausted(error) { "; raise the limit on open files (ulimit -n), or use fewer reactors" } else { "" }
 }
 
-fn explain_listen(error: &io::Error) -> String {
+fn explain_listen(url: &str, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
             "the address is in use; stop the other server, or choose another port (0 takes a free one)".to_owned()
@@ -78,7 +78,7 @@ fn explain_listen(error: &io::Error) -> String {
             format!("{error}; ports below 1024 need privileges, and a socket's folder must be writable")
         }
         io::ErrorKind::NotFound => "there is no such folder; make it, or choose another path".to_owned(),
-        io::ErrorKind::InvalidInput => {
+        io::ErrorKind::InvalidInput if url.starts_with("unix:") => {
             format!("{error}; the path of a Unix socket has at most 107 bytes (103 on BSD and macOS)")
         }
         _ => error.to_string(),

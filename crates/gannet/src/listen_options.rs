@@ -1,9 +1,14 @@
 //! What a listener of an engine may be told beside its address.
 
+use std::net::UdpSocket;
 use std::time::Duration;
 
-/// Says where a service listens, and what is special about that listener. An address alone is one without specials:
-/// [`Engine::listen`](crate::Engine::listen) takes either.
+use rustix::io::Errno;
+
+use crate::address::Address;
+use crate::error::Result;
+
+/// Describes a listener: its address and its own settings. [`Engine::listen`](crate::Engine::listen) also takes the URL alone.
 ///
 /// ```
 /// use std::time::Duration;
@@ -22,19 +27,35 @@ pub struct ListenOptions {
     pub(crate) connections_per_peer: u32,
     /// Where it is not the engine's.
     pub(crate) keepalive: Option<Option<Duration>>,
+    pub(crate) unix: UnixAccess,
+}
+
+/// Who may connect to a Unix socket, where that is not what the process's umask says.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct UnixAccess {
+    pub(crate) mode: Option<u32>,
+    pub(crate) group: Option<u32>,
 }
 
 impl ListenOptions {
-    /// Names the address to listen on: `tcp://host:port`, `tls://host:port`, `unix:///path` or `udp://host:port`.
+    /// Names the address to listen on: `tcp://host:port`, `tls://host:port`, `unix:///path` or `udp://host:port`. A name
+    /// stands for all of its addresses that this machine has.
     pub fn at(url: impl Into<String>) -> Self {
-        Self { url: url.into(), operational: false, connections: 0, connections_per_peer: 0, keepalive: None }
+        Self {
+            url: url.into(),
+            operational: false,
+            connections: 0,
+            connections_per_peer: 0,
+            keepalive: None,
+            unix: UnixAccess::default(),
+        }
     }
 
-    /// Marks a listener for whoever has to reach the server when it is full: health checks, metrics, an operator's login.
+    /// Marks the listener as operational: for health checks, metrics and operators, who must reach a server that is full.
     ///
-    /// It may go beyond the engine's limits by [`Limits::operational_reserve`](crate::Limits). Where descriptors are short,
-    /// some are left for it, and the limit on accepts a second is not for it. Its connections count like all others, so give
-    /// it an address that only operators reach.
+    /// The listener may exceed the engine's limits on connections by [`Limits::operational_reserve`](crate::Limits). As many
+    /// descriptors are kept for it. The limit on accepts a second does not apply to it. Its connections count like all
+    /// others, so choose an address that only operators can reach.
     pub fn operational(mut self) -> Self {
         self.operational = true;
         self
@@ -59,6 +80,61 @@ impl ListenOptions {
     pub fn keepalive(mut self, after: Option<Duration>) -> Self {
         self.keepalive = Some(after);
         self
+    }
+}
+
+impl ListenOptions {
+    /// Sets the mode of a Unix socket's file, as `0o660`. By default it is what the process's umask leaves of `0o777`. Whoever
+    /// may write the file may connect.
+    ///
+    /// It is set before the socket listens, so that nobody else connects meanwhile.
+    pub fn unix_mode(mut self, mode: u32) -> Self {
+        self.unix.mode = Some(mode);
+        self
+    }
+
+    /// Sets the group of a Unix socket's file, by its number. The process has to be a member of it, or privileged.
+    pub fn unix_group(mut self, group: u32) -> Self {
+        self.unix.group = Some(group);
+        self
+    }
+
+    /// The URL it was made with.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Splits options for a name into options for each of its addresses that this machine has, as
+    /// [`Engine::listen`](crate::Engine::listen) does. With port 0 each gets a port of its own.
+    ///
+    /// # Errors
+    ///
+    /// The URL is not an address, or its host is unknown.
+    pub fn resolve(self) -> Result<Vec<Self>> {
+        let addresses = self.addresses()?.into_iter();
+        Ok(addresses.map(|address| Self { url: address.to_string(), ..self.clone() }).collect())
+    }
+
+    pub(crate) fn addresses(&self) -> Result<Vec<Address>> {
+        let all = Address::all(&self.url)?;
+        let here: Vec<Address> = all.iter().filter(|address| is_here(address)).cloned().collect();
+        // Where none is, listening says what is wrong.
+        Ok(if here.is_empty() { all } else { here })
+    }
+}
+
+/// Whether this machine has an address. Names often stand for IPv6 addresses where IPv6 is turned off.
+fn is_here(address: &Address) -> bool {
+    let (Address::Tcp(socket) | Address::Tls(socket) | Address::Udp(socket)) = address else { return true };
+    let mut any_port = *socket;
+    any_port.set_port(0);
+    match UdpSocket::bind(any_port) {
+        Ok(_) => true,
+        Err(error) => !matches!(
+            Errno::from_io_error(&error),
+            Some(Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT | Errno::PROTONOSUPPORT)
+        ),
     }
 }
 

@@ -1,18 +1,20 @@
 //! Sockets that listen, sockets that will connect, and how fast connections may be accepted.
 
+use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::net::SendFlags;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::address::{Peer, Target};
+use crate::address::{Peer, Target, is_abstract};
 use crate::driver::Route;
 use crate::keepalive;
+use crate::listen_options::UnixAccess;
 use crate::wheel::Tick;
 
 /// Connections the kernel may hold for us before they are accepted. It takes the lower of this and its own limit
@@ -79,6 +81,30 @@ fn shared(address: SocketAddr, kind: Type, protocol: Protocol, count: usize) -> 
     std::iter::once(Ok(first)).chain(rest).collect()
 }
 
+/// Waits between two looks at an address that is in use.
+const RETRY_AFTER: Duration = Duration::from_millis(20);
+
+/// How often it is looked at: for a second.
+const RETRIES: u32 = 50;
+
+/// Listens, and tries again for a second where the address is in use: sockets of a process that was killed may live on for
+/// some 20 ms, as long as the kernel takes to end its io_uring.
+pub(crate) fn retry_in_use<T>(listen: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    // Nothing runs yet that could be held up, and nothing tells when an address is free.
+    #[allow(clippy::disallowed_methods)]
+    retry_in_use_waiting(listen, || std::thread::sleep(RETRY_AFTER))
+}
+
+fn retry_in_use_waiting<T>(mut listen: impl FnMut() -> io::Result<T>, mut wait: impl FnMut()) -> io::Result<T> {
+    for _ in 0..RETRIES {
+        match listen() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => wait(),
+            done => return done,
+        }
+    }
+    listen()
+}
+
 /// Listens on a TCP address, with `count` sockets; says the address, which has a port even where 0 was asked for.
 pub(crate) fn listen_tcp(
     address: SocketAddr,
@@ -122,8 +148,12 @@ impl Drop for SocketFile {
 
 /// Listens on a Unix socket. A socket file that nobody listens on any more is replaced; one that is alive, or a file of
 /// another kind, is refused.
-pub(crate) fn listen_unix(path: &Path) -> io::Result<(SocketFile, ListenSocket)> {
-    if let Ok(file) = std::fs::symlink_metadata(path) {
+pub(crate) fn listen_unix(path: &Path, access: UnixAccess) -> io::Result<(Option<SocketFile>, ListenSocket)> {
+    let is_abstract = is_abstract(path);
+    if is_abstract && (access.mode.is_some() || access.group.is_some()) {
+        return Err(io::Error::other("an abstract name has no file, whose mode or group could be set"));
+    }
+    if !is_abstract && let Ok(file) = std::fs::symlink_metadata(path) {
         if !file.file_type().is_socket() {
             let why = "a file that is not a socket is in the way; remove it or choose another path";
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
@@ -137,8 +167,20 @@ pub(crate) fn listen_unix(path: &Path) -> io::Result<(SocketFile, ListenSocket)>
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::unix(path)?)?;
+    let file = if is_abstract {
+        None
+    } else {
+        Some(SocketFile { inode: std::fs::symlink_metadata(path)?.ino(), path: path.to_owned() })
+    };
+    // Before it listens: until then nobody can connect.
+    if let Some(group) = access.group {
+        std::os::unix::fs::chown(path, None, Some(group))
+            .map_err(|error| io::Error::new(error.kind(), format!("the group {group} cannot be set: {error}")))?;
+    }
+    if let Some(mode) = access.mode {
+        std::fs::set_permissions(path, Permissions::from_mode(mode))?;
+    }
     socket.listen(BACKLOG)?;
-    let file = SocketFile { inode: std::fs::symlink_metadata(path)?.ino(), path: path.to_owned() };
     let socket = std::os::unix::net::UnixListener::from(socket);
     Ok((file, ListenSocket::Unix(mio::net::UnixListener::from_std(socket))))
 }
@@ -256,14 +298,64 @@ mod tests {
         std::fs::create_dir_all(&folder).expect("a folder for the socket");
         let path = folder.join("socket");
         drop(std::os::unix::net::UnixListener::bind(&path).expect("the stale one"));
-        let (file, socket) = listen_unix(&path).expect("a stale file is replaced");
-        let error = listen_unix(&path).err().expect("a live one is refused");
+        let (file, socket) = listen_unix(&path, UnixAccess::default()).expect("a stale file is replaced");
+        let error = listen_unix(&path, UnixAccess::default()).err().expect("a live one is refused");
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         drop((file, socket));
         assert!(!path.exists(), "the file goes with its listener");
         std::fs::write(&path, "precious").expect("a file");
-        assert_eq!(listen_unix(&path).err().expect("not a socket").kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(
+            listen_unix(&path, UnixAccess::default()).err().expect("not a socket").kind(),
+            io::ErrorKind::AlreadyExists
+        );
         std::fs::remove_dir_all(&folder).expect("the folder goes");
+    }
+
+    #[test]
+    fn an_address_in_use_is_tried_again_for_a_second_and_no_other_error() {
+        let tried = std::cell::Cell::new(0);
+        let mut waited = Duration::ZERO;
+        let in_use = || -> io::Result<()> {
+            tried.set(tried.get() + 1);
+            Err(io::ErrorKind::AddrInUse.into())
+        };
+        let error = retry_in_use_waiting(in_use, || waited += RETRY_AFTER).expect_err("it stays in use");
+        assert_eq!((error.kind(), waited), (io::ErrorKind::AddrInUse, Duration::from_secs(1)));
+        tried.set(0);
+        let free_at_last =
+            || if tried.replace(tried.get() + 1) < 3 { Err(io::ErrorKind::AddrInUse.into()) } else { Ok(7) };
+        assert_eq!(retry_in_use_waiting(free_at_last, || {}).expect("it is free at last"), 7);
+        let denied = || -> io::Result<()> { Err(io::ErrorKind::PermissionDenied.into()) };
+        let error = retry_in_use_waiting(denied, || panic!("that does not pass")).expect_err("it is denied");
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+    }
+
+    #[test]
+    fn the_mode_of_a_socket_file_is_the_one_that_was_asked_for() {
+        let folder = std::env::temp_dir().join(format!("gannet-mode-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder for the socket");
+        let path = folder.join("socket");
+        let group = std::fs::metadata(&folder).expect("it was just made").gid();
+        for mode in [0o600, 0o666] {
+            let access = UnixAccess { mode: Some(mode), group: Some(group) };
+            let _listening = listen_unix(&path, access).expect("it is ours");
+            let file = std::fs::symlink_metadata(&path).expect("it is there");
+            assert_eq!((file.mode() & 0o777, file.gid()), (mode, group));
+        }
+        std::fs::remove_dir_all(&folder).expect("the folder goes");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_abstract_name_is_listened_on_without_a_file() {
+        let path = PathBuf::from(format!("\0gannet-abstract-{}", std::process::id()));
+        let (file, _socket) = listen_unix(&path, UnixAccess::default()).expect("nobody else has that name");
+        assert!(file.is_none());
+        let error = listen_unix(&path, UnixAccess::default()).err().expect("it is taken");
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        let access = UnixAccess { mode: Some(0o660), group: None };
+        let error = listen_unix(&path, access).err().expect("there is no file");
+        assert!(error.to_string().contains("has no file"), "{error}");
     }
 
     #[test]

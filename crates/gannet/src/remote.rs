@@ -265,8 +265,8 @@ impl Remote {
         self.shared.gates().iter().map(|gate| gate.counters.read()).collect()
     }
 
-    /// What the acceptor's thread counts, where there is one: failed accepts, pauses, and refusals for want of room in
-    /// a mailbox. All else is counted by the reactor that gets the connection.
+    /// What the acceptor's thread counts, where there is one: failed accepts and pauses. All else is counted by the reactor
+    /// that gets the connection.
     #[must_use]
     pub fn acceptor_stats(&self) -> Option<Vec<ListenerStats>> {
         self.shared.acceptor_counters.get().map(|counters| counters.read().listeners)

@@ -1,13 +1,15 @@
 //! Datagram sockets, as both real drivers serve them: readiness from the kernel, one system call a datagram.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 #[cfg(target_os = "linux")]
 use std::os::fd::{AsRawFd, RawFd};
 use std::ptr::NonNull;
 
 use crate::buffer::Chunk;
 
+#[cfg(target_os = "linux")]
+use super::packet_info;
 use super::{Event, ListenerId};
 
 /// Bytes of the largest datagram there is: none is ever cut.
@@ -19,9 +21,53 @@ const ERRORS: usize = 16;
 /// The number of the datagram buffer in a chunk, so that drivers know it from theirs.
 pub(super) const BUFFER: u16 = u16::MAX;
 
+/// Who sent a datagram, and where to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sender {
+    pub(crate) address: SocketAddr,
+    /// The address of this machine that it was sent to, where the socket has more than one. Linux says it.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    pub(super) reached: Option<Reached>,
+}
+
+/// An address of this machine.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+pub(super) struct Reached {
+    pub(super) ip: IpAddr,
+    /// The number of its interface, where the address is one only together with that; else 0.
+    pub(super) interface: u32,
+}
+
+/// A socket, and whether it has every address of this machine.
+struct Socket {
+    socket: UdpSocket,
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    is_wildcard: bool,
+}
+
+impl Socket {
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, Sender)> {
+        #[cfg(target_os = "linux")]
+        if self.is_wildcard {
+            return packet_info::receive(&self.socket, buffer);
+        }
+        let (length, address) = self.socket.recv_from(buffer)?;
+        Ok((length, Sender { address, reached: None }))
+    }
+
+    fn send(&self, to: Sender, payload: &[u8]) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        if let Some(reached) = to.reached {
+            return packet_info::send(&self.socket, to, reached, payload);
+        }
+        self.socket.send_to(payload, to.address).map(drop)
+    }
+}
+
 /// The datagram sockets of a reactor and the buffer that receives for them.
 pub(super) struct Datagrams {
-    sockets: Vec<Option<UdpSocket>>,
+    sockets: Vec<Option<Socket>>,
     buffer: Box<[u8]>,
     chunk_out: bool,
 }
@@ -32,7 +78,12 @@ impl Datagrams {
     }
 
     /// Takes a socket that does not block.
-    pub(super) fn add(&mut self, listener: ListenerId, socket: UdpSocket) {
+    pub(super) fn add(&mut self, listener: ListenerId, socket: UdpSocket) -> io::Result<()> {
+        let is_wildcard = socket.local_addr()?.ip().is_unspecified();
+        #[cfg(target_os = "linux")]
+        if is_wildcard {
+            packet_info::enable(&socket)?;
+        }
         if self.buffer.is_empty() {
             self.buffer = vec![0; BUFFER_BYTES].into_boxed_slice();
         }
@@ -40,13 +91,14 @@ impl Datagrams {
         if self.sockets.len() <= index {
             self.sockets.resize_with(index + 1, || None);
         }
-        self.sockets[index] = Some(socket);
+        self.sockets[index] = Some(Socket { socket, is_wildcard });
+        Ok(())
     }
 
     /// The descriptor of a socket.
     #[cfg(target_os = "linux")]
     pub(super) fn fd(&self, listener: ListenerId) -> Option<RawFd> {
-        Some(self.sockets.get(usize::from(listener))?.as_ref()?.as_raw_fd())
+        Some(self.sockets.get(usize::from(listener))?.as_ref()?.socket.as_raw_fd())
     }
 
     /// The next datagram, or `None` where there is none now.
@@ -54,7 +106,7 @@ impl Datagrams {
         debug_assert!(!self.chunk_out, "the last datagram was not given back");
         let socket = self.sockets.get(usize::from(listener))?.as_ref()?;
         for _ in 0..ERRORS {
-            match socket.recv_from(&mut self.buffer) {
+            match socket.receive(&mut self.buffer) {
                 Ok((length, from)) => {
                     self.chunk_out = true;
                     let data = NonNull::from(&mut self.buffer[0]);
@@ -75,9 +127,9 @@ impl Datagrams {
         self.chunk_out = false;
     }
 
-    pub(super) fn send(&self, listener: ListenerId, to: SocketAddr, payload: &[u8]) -> io::Result<()> {
+    pub(super) fn send(&self, listener: ListenerId, to: Sender, payload: &[u8]) -> io::Result<()> {
         let socket = self.sockets.get(usize::from(listener)).and_then(Option::as_ref);
         let socket = socket.ok_or(io::ErrorKind::NotConnected)?;
-        socket.send_to(payload, to).map(drop)
+        socket.send(to, payload)
     }
 }

@@ -7,6 +7,8 @@
 #[cfg(test)]
 pub(crate) mod conformance;
 pub(crate) mod datagram;
+#[cfg(target_os = "linux")]
+mod packet_info;
 pub(crate) mod poll;
 pub(crate) mod probe;
 #[cfg(any(test, feature = "sim"))]
@@ -24,6 +26,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::datagram::Sender;
 use crate::address::Peer;
 use crate::buffer::Chunk;
 use crate::filter::Filters;
@@ -69,13 +72,15 @@ pub(crate) enum Event<I> {
     /// The last event of a connection: nothing of it is left in the kernel, its memory may go.
     Closed { token: Token },
     /// A datagram arrived; the chunk is given back like that of [`Event::Received`].
-    Datagram { listener: ListenerId, chunk: Chunk, from: SocketAddr },
+    Datagram { listener: ListenerId, chunk: Chunk, from: Sender },
 }
 
 /// Where an outbound connection goes and comes from.
 #[derive(Clone)]
 pub(crate) struct Route {
     pub(crate) to: crate::address::Target,
+    /// What else may be tried; not the driver's concern.
+    pub(crate) others: Vec<SocketAddr>,
     pub(crate) from: Option<SocketAddr>,
     /// Silence after which the kernel asks its peer whether it is there; the engine's own where none is given.
     pub(crate) keepalive: Option<Option<Duration>>,
@@ -124,8 +129,8 @@ pub(crate) trait Driver {
     /// Takes a datagram socket and starts to receive from it.
     fn bind(&mut self, listener: ListenerId, socket: UdpSocket) -> io::Result<()>;
 
-    /// Sends one datagram, or fails at once where the kernel has no room for it.
-    fn send_datagram(&mut self, listener: ListenerId, to: SocketAddr, payload: &[u8]) -> io::Result<()>;
+    /// Sends one datagram back, from the address it was sent to, or fails at once where the kernel has no room for it.
+    fn send_datagram(&mut self, listener: ListenerId, to: Sender, payload: &[u8]) -> io::Result<()>;
 
     /// Makes an accepted connection known under `token`; receiving is off until [`Driver::receive`].
     /// Where this fails, the connection is closed and nothing is known under `token`.

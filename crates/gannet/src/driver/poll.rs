@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::mailbox::Wake;
 use crate::outbox::{Outbox, SLICES};
 use crate::share::SHARE_BYTES;
 
-use super::datagram::Datagrams;
+use super::datagram::{Datagrams, Sender};
 use super::table::Table;
 use super::{Driver, Event, ListenerId, Route, Sent, Token};
 
@@ -390,13 +390,13 @@ impl Driver for PollDriver {
     fn bind(&mut self, listener: ListenerId, socket: UdpSocket) -> io::Result<()> {
         let name = name(DATAGRAM, usize::from(listener));
         self.poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), name, Interest::READABLE)?;
-        self.datagrams.add(listener, socket);
+        self.datagrams.add(listener, socket)?;
         let count = self.datagrams_listed.len().max(usize::from(listener) + 1);
         self.datagrams_listed.resize(count, false);
         Ok(())
     }
 
-    fn send_datagram(&mut self, listener: ListenerId, to: SocketAddr, payload: &[u8]) -> io::Result<()> {
+    fn send_datagram(&mut self, listener: ListenerId, to: Sender, payload: &[u8]) -> io::Result<()> {
         self.datagrams.send(listener, to, payload)
     }
 

@@ -33,6 +33,7 @@ use crate::outbox::Outbox;
 use self::flight::Flight;
 use self::link::{End, Link};
 use self::network::{Happening, Incoming, Listener, Network, Remote};
+use super::datagram::Sender;
 use super::{Driver, Event, ListenerId, Route, Sent, Token};
 
 pub(crate) use self::client::SimClient;
@@ -146,7 +147,7 @@ impl Driver for SimDriver {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    fn send_datagram(&mut self, _: ListenerId, _: SocketAddr, _: &[u8]) -> io::Result<()> {
+    fn send_datagram(&mut self, _: ListenerId, _: Sender, _: &[u8]) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 

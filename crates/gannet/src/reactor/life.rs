@@ -14,6 +14,7 @@ use crate::service::HalfClose;
 use crate::share::SHARE_BYTES;
 
 use super::Reactor;
+use super::racing::Failed;
 
 /// How often one connection may go from sending to decoding and back before others have their turn.
 const ROUNDS: usize = 16;
@@ -57,6 +58,17 @@ impl<D: Driver> Reactor<D> {
             self.connect_failed(token, &error);
             return self.forget(token);
         }
+        if !route.others.is_empty() {
+            self.begin_race(token, service, session, route, timeout_ms);
+            match self.driver.connect(token, route) {
+                Ok(()) => self.pace_race(token),
+                Err(error) => {
+                    self.connect_failed(token, &error);
+                    self.forget(token);
+                }
+            }
+            return;
+        }
         let begun = self.dial_through(token, route).and_then(|()| self.driver.connect(token, route));
         match begun {
             Ok(()) => self.set_phase(token, timeout_ms),
@@ -72,11 +84,12 @@ impl<D: Driver> Reactor<D> {
         if connection.state() != State::Opening {
             return;
         }
-        if let Err(error) = result {
+        if let Err(error) = result.and_then(|()| self.win(token)) {
             self.connect_failed(token, &error);
             self.driver.close(token, true);
             return self.run_deferred();
         }
+        let Some(connection) = self.core.slab.get_mut(token) else { return };
         if connection.filter.is_some() {
             connection.become_state(State::Handshaking);
             self.start_filter(token);
@@ -108,6 +121,15 @@ impl<D: Driver> Reactor<D> {
         let service = connection.service;
         self.core.live.set(token, 0);
         self.core.wheel.cancel(&mut self.core.slab, token);
+        let of_race;
+        let error = match self.lose(token, error) {
+            Failed::Connection => error,
+            Failed::Race(error) => {
+                of_race = error;
+                &of_race
+            }
+            Failed::Attempt => return,
+        };
         self.core.tally(service).closed[CloseReason::ConnectFailed(error.kind()).index()].add(1);
         let (host, core) = self.host(service);
         host.connect_failed(core, token, error);

@@ -7,6 +7,7 @@ mod accepting;
 mod ahead;
 mod filtered;
 mod life;
+mod racing;
 pub(crate) mod room;
 #[cfg(test)]
 mod schedules;
@@ -31,6 +32,7 @@ use crate::service::DatagramService;
 use crate::wheel::Tick;
 
 use self::accepting::Accepting;
+use self::racing::Races;
 use self::timing::Deadlines;
 
 /// Turns from this length on are logged and counted.
@@ -69,6 +71,7 @@ pub(crate) struct Reactor<D: Driver> {
     listening: Vec<ListenerId>,
     pace: Pace,
     accepting: Accepting<D::Incoming>,
+    races: Races,
     /// By when everything has to be closed, once draining.
     drain_by: Option<Tick>,
     /// Slots from here on have not been told to drain.
@@ -116,6 +119,7 @@ impl<D: Driver> Reactor<D> {
             listening,
             pace,
             accepting,
+            races: Races::default(),
             drain_by: None,
             drain_cursor: None,
             expired: Vec::new(),
@@ -243,7 +247,7 @@ impl<D: Driver> Reactor<D> {
                         tally.bytes_out.add(payload.len() as u64);
                         Ok(())
                     };
-                    let mut cx = DatagramContext { from, reply: &mut reply };
+                    let mut cx = DatagramContext { from: from.address, reply: &mut reply };
                     if catch_unwind(AssertUnwindSafe(|| service.datagram(&chunk, &mut cx))).is_err() {
                         tracing::error!(service = service.name(), "a datagram service panicked; it goes on");
                     }
@@ -337,6 +341,12 @@ impl<D: Driver> Reactor<D> {
     #[cfg(test)]
     pub(crate) fn driver(&mut self) -> &mut D {
         &mut self.driver
+    }
+
+    /// Whether several addresses are tried for a connection.
+    #[cfg(test)]
+    pub(crate) fn is_racing(&self) -> bool {
+        !self.races.is_empty()
     }
 
     pub(crate) fn core(&mut self) -> &mut Core {

@@ -18,6 +18,7 @@ use crate::driver::conformance::rig::{Rig, Setup};
 use crate::driver::sim::{Answer, Faults, Random, SimClient, SimDriver, SimNet};
 use crate::driver::{Driver, ListenerId};
 use crate::proto::{Codec, LengthPrefixed, Lines, Raw};
+use crate::quota::Quota;
 use crate::{CloseReason, Context, Filter, FilterError, Filtered, Filters, ReactorStats, Refused, Service};
 
 use self::peer::{Peer, Plan};
@@ -224,7 +225,12 @@ fn run(seed: u64, met: &mut Met) -> String {
     if filtered {
         setup = setup.filtered(Arc::new(Sieves(AtomicU64::new(seed << 8))));
     }
-    let mut setup = setup.listen(echo!(Lines::new)).listen(echo!(frames));
+    let quota = Quota::new(random.chance(300), random.pick(&[0, 0, 4]), random.pick(&[0, 0, 2]));
+    let mut setup = setup.listen(echo!(Lines::new)).listen(echo!(frames)).quota(quota);
+    let is_small = random.chance(200);
+    if is_small {
+        setup.slots = random.between(1, 16) as u32;
+    }
     let outbound = setup.outbound(echo!(|| Raw));
     let answers = [Answer::Accept, Answer::Refuse, Answer::Silence];
     let remotes: [SocketAddr; 3] =
@@ -239,7 +245,8 @@ fn run(seed: u64, met: &mut Met) -> String {
     let mut arrived = 0;
     // Either the stop comes in the middle of everything, or when everybody has what he came for. The latter finds who
     // would wait for ever, and is for amounts that end in reasonable time.
-    let patient = random.chance(500);
+    // Where there are few slots, some may wait behind others who stay.
+    let patient = !is_small && random.chance(500);
     let longest = if patient { 16 * faults.window.min(faults.chunk_bytes) } else { usize::MAX };
     let mut stop_in = random.between(20, 1_000);
     let mut turns = 0;
@@ -253,9 +260,14 @@ fn run(seed: u64, met: &mut Met) -> String {
             arrived += 1;
             let port = 1_000 + arrived as u16;
             if random.chance(100) {
-                let connect = crate::Connect::to(crate::Address::Tcp(random.pick(&remotes)))
+                let mut to = vec![random.pick(&remotes)];
+                while random.chance(400) {
+                    // The one that answers is not tried twice: it would see two connections of one client.
+                    to.insert(random.below(to.len() + 1), random.pick(&remotes[1..]));
+                }
+                let connect = crate::Connect::to_any(to.into_iter().map(crate::Address::Tcp))
                     .from(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port))
-                    .timeout(Duration::from_millis(random.below(50) as u64));
+                    .timeout(Duration::from_millis(random.pick(&[0, 10, 50, 400, 2_000])));
                 rig.remote.connect(0, outbound, &connect, Session { port, accepted: 0 }).expect("there is room");
             } else {
                 let kind = random.pick(&[RAW, LINES, FRAMES]);
@@ -272,6 +284,8 @@ fn run(seed: u64, met: &mut Met) -> String {
         }
         rig.reactor.turn(Some(Duration::from_micros(random.below(3_000) as u64))).expect("it waits");
         stop_in = stop_in.saturating_sub(1);
+        *met.0.entry("waited").or_default() += u64::from(rig.remote.stats()[0].waiting > 0);
+        *met.0.entry("raced").or_default() += u64::from(rig.reactor.is_racing());
         let all_served =
             || arrived == clients && peers.iter().all(|peer| peer.client.is_none() || peer.plan == Plan::Stay);
         if if patient { all_served() } else { stop_in == 0 } {

@@ -150,6 +150,14 @@ impl<D: Driver> Reactor<D> {
         let Some(connection) = self.core.slab.get_mut(token) else { return };
         let (service, state) = (connection.service, connection.state());
         let deadlines = self.deadlines[usize::from(service)];
+        if state == State::Opening
+            && connection.flags.has(Flags::PHASE)
+            && !now.is_before(connection.phase_deadline)
+            && self.go_on_racing(token)
+        {
+            return;
+        }
+        let Some(connection) = self.core.slab.get_mut(token) else { return };
         if connection.flags.has(Flags::PHASE) && !now.is_before(connection.phase_deadline) {
             connection.flags.clear(Flags::PHASE);
             match state {

@@ -276,6 +276,7 @@ impl<N: Net> Rig<N> {
 
     /// Asserts that a reactor without connections holds nothing.
     pub(crate) fn assert_nothing_left(&mut self) {
+        assert!(!self.reactor.is_racing(), "attempts to connect");
         let core = self.reactor.core();
         assert_eq!(core.slab.len(), 0, "slots");
         assert_eq!(core.wheel.len(), 0, "entries in the wheel");

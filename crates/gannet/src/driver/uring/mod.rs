@@ -15,7 +15,7 @@ mod setup;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::mem;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ use crate::listener::{ListenSocket, open_outbound};
 use crate::mailbox::Wake;
 use crate::outbox::{Outbox, SLICES};
 
-use super::datagram::{BUFFER, Datagrams};
+use super::datagram::{BUFFER, Datagrams, Sender};
 use super::table::Table;
 use super::{Driver, Event, ListenerId, Route, Sent, Token};
 
@@ -388,12 +388,12 @@ impl Driver for UringDriver {
     }
 
     fn bind(&mut self, listener: ListenerId, socket: UdpSocket) -> io::Result<()> {
-        self.datagrams.add(listener, socket);
+        self.datagrams.add(listener, socket)?;
         self.arm_datagram(listener);
         Ok(())
     }
 
-    fn send_datagram(&mut self, listener: ListenerId, to: SocketAddr, payload: &[u8]) -> io::Result<()> {
+    fn send_datagram(&mut self, listener: ListenerId, to: Sender, payload: &[u8]) -> io::Result<()> {
         self.datagrams.send(listener, to, payload)
     }
 
