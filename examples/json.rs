@@ -1,9 +1,12 @@
 //! JSON in length-prefixed frames: a `hello` that has to come within 10 s, heartbeats, and work that goes to the pool.
 //!
+//! A client may end its sending side after its last request, as `nc -N` does: the connection closes when the replies of all
+//! offloaded work were sent.
+//!
 //! `cargo run --release --example json` serves; `cargo run --release --example json -- demo` also talks to itself.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use gannet::proto::LengthPrefixed;
@@ -81,10 +84,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("JSON in frames is at 127.0.0.1:7000");
     if std::env::args().nth(1).as_deref() == Some("demo") {
         let mut stream = TcpStream::connect("127.0.0.1:7000")?;
-        for request in [json!({"type": "hello", "name": "demo"}), json!({"type": "sum", "upto": 1_000_000})] {
+        let requests = [json!({"type": "hello", "name": "demo"}), json!({"type": "sum", "upto": 1_000_000})];
+        for request in &requests {
             let frame = request.to_string();
             stream.write_all(&(frame.len() as u32).to_be_bytes())?;
             stream.write_all(frame.as_bytes())?;
+        }
+        // Nothing more will be asked; the answers still come.
+        stream.shutdown(Shutdown::Write)?;
+        for request in requests {
             let mut length = [0; 4];
             stream.read_exact(&mut length)?;
             let mut answer = vec![0; u32::from_be_bytes(length) as usize];

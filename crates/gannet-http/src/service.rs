@@ -6,7 +6,7 @@ use std::time::Duration;
 use gannet::proto::DecodeError;
 use gannet::proto::http::{Answer, Event, Persistence, Request, Requests};
 use gannet::proto::ws::WebSocket;
-use gannet::{CloseReason, Context, Drain, Heartbeat, Refused, Service, Timeouts};
+use gannet::{CloseReason, Context, Drain, HalfClose, Heartbeat, Refused, Service, Timeouts};
 
 use crate::clock::Date;
 use crate::deferred::Pending;
@@ -56,6 +56,13 @@ pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
 /// of 1 MiB holds a connection for 35 minutes at most. Who reads slowly, but reads, is not hurried: over
 /// [`Limits::outbox_high`](gannet::Limits) nothing more is answered on that connection until it has read.
 /// [`Limits::connections_per_peer`](gannet::Limits) is what bounds how many connections one peer holds.
+///
+/// # Clients that half-close
+///
+/// A client may end its side of the connection after its last request, as `nc -N` does. It gets every response, also those
+/// that come later or piece by piece. A stream of [events](crate::sse) goes on as well: a comment that is sent at once
+/// finds out whether the client has gone. [`Timeouts::half_close`](gannet::Timeouts) breaks off a stream that sends nothing
+/// for so long.
 ///
 /// # When the server shuts down
 ///
@@ -265,6 +272,14 @@ impl Service for HttpService {
             Mode::WebSocket(_) => self.websocket_drained(session, cx),
             Mode::Idle | Mode::Upload(_) | Mode::Deferred(_) => {}
         }
+    }
+
+    fn half_closed(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) -> HalfClose {
+        if !matches!(session.mode, Mode::Stream(_)) {
+            return HalfClose::Close;
+        }
+        self.stream_half_closed(session, cx);
+        HalfClose::KeepOpen
     }
 
     fn drain(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) -> Drain {

@@ -398,12 +398,21 @@ fn a_source_whose_client_was_cut_off_is_not_told_that_the_response_is_whole() {
 fn what_ends_with_the_connection_never_looks_whole_where_it_is_not() {
     for driver in drivers() {
         let (handler, ended) = endless();
+        let (handles, handles_here) = channel();
+        let handles = Mutex::new(handles);
+        let handler = move |cx: &mut Cx<'_>| {
+            handles.lock().expect("no panic").send(cx.handle()).expect("the test lives");
+            handler(cx);
+        };
         let rig = Rig::start(driver, &Router::new().get("/endless", handler).build().expect("one route"));
         let mut old = rig.connect();
         old.send("GET /endless HTTP/1.0\r\n\r\n");
         old.head();
         assert_eq!(old.read(2), "0\n");
         old.stream.shutdown(std::net::Shutdown::Write).expect("it is open");
+        assert_eq!(old.read(2), "1\n", "who has ended their side still gets the rest");
+        let handle = handles_here.recv_timeout(PATIENCE).expect("the handler ran");
+        rig.running.remote().close(handle, true).expect("it lives");
         assert_eq!(ended.recv_timeout(PATIENCE), Ok(Ended::Gone));
         let mut rest = Vec::new();
         assert!(old.stream.read_to_end(&mut rest).is_err(), "{} bytes ended as if they were all", rest.len());

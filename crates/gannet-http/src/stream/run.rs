@@ -64,6 +64,8 @@ pub(super) struct State {
     pub(super) until: Option<Duration>,
     pub(super) pulse: Option<Pulse>,
     pub(super) groups: Vec<Group>,
+    /// The client has ended its side.
+    pub(super) half_closed: bool,
 }
 
 /// A sign of life for those who watch, by which a client that has gone without a word is found.
@@ -180,6 +182,7 @@ impl HttpService {
             until: self.draft.deadline.map(|deadline| now.saturating_add(deadline)),
             pulse: pulse.map(|(every, piece)| Pulse { every, piece, due: now.saturating_add(every) }),
             groups: Vec::new(),
+            half_closed: false,
         };
         session.mode = Mode::Stream(Box::new(Streaming { source, state }));
         self.with_stream(session, cx, pull);
@@ -213,6 +216,17 @@ impl HttpService {
                 if out.outbox_len() == 0 {
                     out.send(piece);
                 }
+            }
+        });
+    }
+
+    /// The client has ended its side: it waits for the rest, or has gone. A sign of life finds out at once.
+    pub(crate) fn stream_half_closed(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
+        self.with_stream(session, cx, |_, out| {
+            let told = mem::replace(&mut out.state.half_closed, true);
+            if let Some(pulse) = out.state.pulse.as_ref().filter(|_| !told) {
+                let piece = pulse.piece;
+                out.send(piece);
             }
         });
     }

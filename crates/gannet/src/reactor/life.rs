@@ -342,10 +342,11 @@ impl<D: Driver> Reactor<D> {
                 return true;
             }
         }
+        let queued = self.core.slab.get(token).map_or(0, |connection| connection.outbox_len());
         let (host, core) = self.host(service);
         let wish = host.half_closed(core, token);
         let Some(connection) = core.slab.get_mut(token) else { return false };
-        if connection.flags.has(Flags::CLOSE.or(Flags::CLOSE_FLUSHED)) {
+        if connection.outbox_len() > queued || connection.flags.has(Flags::CLOSE.or(Flags::CLOSE_FLUSHED)) {
             return true;
         }
         if wish == HalfClose::Close && connection.offloads_pending == 0 {
