@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use gannet::proto::http::Answer;
-use gannet::{Context, Handle, Notice, OffloadFull, Remote, SendError};
+use gannet::{Context, Handle, Notice, OffloadFull, Pool, Remote, SendError, panic_message};
 
 use crate::cx::Cx;
 use crate::draft::{Draft, FAILED};
@@ -28,12 +28,9 @@ pub(crate) type Start = Box<dyn FnOnce(&mut Context<'_, HttpService>, u64) -> Re
 /// gets a 503 (RFC 9110 §15.6.4; a 504 is for those who waited for another server), and what comes then is dropped. When
 /// the server shuts down, responses that are awaited still come, as the last of their connections.
 impl Cx<'_> {
-    /// Runs `work` on the engine's offload pool, then `done` with its result on this reactor, which makes the response.
-    /// The deadline is [`DEFERRED_TIMEOUT`] unless [`deadline`](Self::deadline) sets another; work that has begun is
-    /// not interrupted by it. Where the client has gone by then, `done` is not called.
-    ///
-    /// Where as many jobs wait or run as [`Limits::offloads`](gannet::Limits) allows, the client gets a 503 with
-    /// `Retry-After: 1`. A panic of `work` or `done` becomes a 500.
+    /// Runs work that keeps a processor busy on [`Pool::Compute`], then `done` with its result on this reactor, which
+    /// makes the response; see [`offload_to`](Self::offload_to). Work that waits (for a database, for another server)
+    /// belongs to [`offload_blocking`](Self::offload_blocking).
     ///
     /// ```
     /// # use gannet_http::Router;
@@ -47,14 +44,51 @@ impl Cx<'_> {
         W: FnOnce() -> T + Send + 'static,
         D: FnOnce(T, &mut Reply<'_>) + Send + 'static,
     {
+        self.offload_to(Pool::Compute, work, done);
+    }
+
+    /// Runs work that blocks on [`Pool::Blocking`], then `done` with its result on this reactor, which makes the response;
+    /// see [`offload_to`](Self::offload_to).
+    ///
+    /// ```
+    /// # use gannet_http::Router;
+    /// # fn ask_the_database() -> String { "42 rows\n".to_owned() }
+    /// let routes = Router::new().get("/rows", |cx| {
+    ///     cx.offload_blocking(ask_the_database, |rows, reply| reply.text(&rows));
+    /// });
+    /// ```
+    pub fn offload_blocking<T, W, D>(&mut self, work: W, done: D)
+    where
+        T: Send + 'static,
+        W: FnOnce() -> T + Send + 'static,
+        D: FnOnce(T, &mut Reply<'_>) + Send + 'static,
+    {
+        self.offload_to(Pool::Blocking, work, done);
+    }
+
+    /// Runs `work` on a pool of the engine's, then `done` with its result on this reactor, which makes the response.
+    /// The deadline is [`DEFERRED_TIMEOUT`] unless [`deadline`](Self::deadline) sets another; work that has begun is
+    /// not interrupted by it. If the client goes before, `done` is not called, and work that has not begun is not started.
+    ///
+    /// If as many jobs wait or run as [`Limits`](gannet::Limits) allows for the pool, the client gets a 503 with
+    /// `Retry-After: 1`. A panic of `work` or `done` becomes a 500.
+    pub fn offload_to<T, W, D>(&mut self, pool: Pool, work: W, done: D)
+    where
+        T: Send + 'static,
+        W: FnOnce() -> T + Send + 'static,
+        D: FnOnce(T, &mut Reply<'_>) + Send + 'static,
+    {
         let start: Start = Box::new(move |cx, serial| {
-            cx.offload(
-                move || catch_unwind(AssertUnwindSafe(work)).ok(),
+            cx.offload_to(
+                pool,
+                move || catch_unwind(AssertUnwindSafe(work)),
                 move |service, session, result, cx| {
+                    let peer = cx.peer();
                     service.complete(session, serial, cx, |reply| match result {
-                        Some(value) => done(value, reply),
-                        None => {
-                            tracing::error!("offloaded work for a response panicked; answered with 500");
+                        Ok(value) => done(value, reply),
+                        Err(panic) => {
+                            let panic = panic_message(&*panic);
+                            tracing::error!(%peer, panic, "offloaded work for a response panicked; answered with 500");
                             reply.refuse(500, FAILED);
                         }
                     });
@@ -207,8 +241,9 @@ impl HttpService {
         let made = catch_unwind(AssertUnwindSafe(|| {
             run(&mut reply);
         }));
-        if made.is_err() {
-            tracing::error!("what makes a response panicked; answered with 500");
+        if let Err(panic) = made {
+            let (peer, panic) = (cx.peer(), panic_message(&*panic));
+            tracing::error!(%peer, panic, "what makes a response panicked; answered with 500");
             self.draft.replace(500, FAILED);
         }
         for hook in mem::take(&mut self.draft.finally) {

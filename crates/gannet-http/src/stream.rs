@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gannet::proto::http::SIZE_LINE;
-use gannet::{Context, Group, Handle, JoinError, OffloadFull, Remote, SendStatus};
+use gannet::{Context, Group, Handle, JoinError, OffloadFull, Pool, Remote, SendStatus, panic_message};
 
 pub(crate) use self::run::{Beginning, Length, Streaming};
 use self::run::{Fate, Pulse, State, is_stream};
@@ -149,23 +149,54 @@ impl Stream<'_, '_> {
         self.state.again = Some(self.cx.now().saturating_add(after));
     }
 
-    /// Runs `work` on the engine's offload pool, then `done` with its result on this reactor, and then
-    /// [`Source::pull`] if there is room: to read a file in pieces, for one. Where the stream is over by then, `done` is
-    /// not called. A panic of `work` breaks the connection.
+    /// Runs work that keeps a processor busy on [`Pool::Compute`], then `done` with its result on this reactor, and then
+    /// [`Source::pull`], if there is room.
     ///
     /// # Errors
     ///
-    /// As many jobs wait or run as [`Limits::offloads`](gannet::Limits) allows; nothing was started. Try
-    /// [`again_in`](Self::again_in) a while.
+    /// As [`offload_to`](Self::offload_to).
     pub fn offload<T, W, D>(&mut self, work: W, done: D) -> Result<(), OffloadFull>
     where
         T: Send + 'static,
         W: FnOnce() -> T + Send + 'static,
         D: FnOnce(T, &mut Stream<'_, '_>) + Send + 'static,
     {
+        self.offload_to(Pool::Compute, work, done)
+    }
+
+    /// Runs work that blocks on [`Pool::Blocking`], then `done` with its result on this reactor, and then
+    /// [`Source::pull`], if there is room.
+    ///
+    /// # Errors
+    ///
+    /// As [`offload_to`](Self::offload_to).
+    pub fn offload_blocking<T, W, D>(&mut self, work: W, done: D) -> Result<(), OffloadFull>
+    where
+        T: Send + 'static,
+        W: FnOnce() -> T + Send + 'static,
+        D: FnOnce(T, &mut Stream<'_, '_>) + Send + 'static,
+    {
+        self.offload_to(Pool::Blocking, work, done)
+    }
+
+    /// Runs `work` on a pool of the engine's, then `done` with its result on this reactor, and then [`Source::pull`], if
+    /// there is room. If the stream is over by then, `done` is not called; work that has not begun when the client goes is
+    /// not started. A panic of `work` breaks the connection.
+    ///
+    /// # Errors
+    ///
+    /// As many jobs wait or run as [`Limits`](gannet::Limits) allows for the pool; nothing was started. Try
+    /// [`again_in`](Self::again_in) a while.
+    pub fn offload_to<T, W, D>(&mut self, pool: Pool, work: W, done: D) -> Result<(), OffloadFull>
+    where
+        T: Send + 'static,
+        W: FnOnce() -> T + Send + 'static,
+        D: FnOnce(T, &mut Stream<'_, '_>) + Send + 'static,
+    {
         let serial = self.state.serial;
-        self.cx.offload(
-            move || catch_unwind(AssertUnwindSafe(work)).ok(),
+        self.cx.offload_to(
+            pool,
+            move || catch_unwind(AssertUnwindSafe(work)),
             move |service, session, result, cx| {
                 if !is_stream(session, serial) {
                     return;
@@ -173,9 +204,10 @@ impl Stream<'_, '_> {
                 service.with_stream(session, cx, |source, out| {
                     out.state.jobs -= 1;
                     match result {
-                        Some(value) => done(value, out),
-                        None => {
-                            tracing::error!("offloaded work for a stream panicked; its connection is broken");
+                        Ok(value) => done(value, out),
+                        Err(panic) => {
+                            let (peer, panic) = (out.cx.peer(), panic_message(&*panic));
+                            tracing::error!(%peer, panic, "offloaded work for a stream panicked; its connection is broken");
                             out.abort();
                         }
                     }

@@ -152,15 +152,28 @@ fn a_client_that_has_gone_is_an_error_for_who_completes() {
 
 #[test]
 fn a_full_pool_is_said_at_once() {
-    let routes =
-        Router::new().get("/work", |cx| cx.offload(|| (), |(), reply| reply.text("done"))).build().expect("one route");
-    let engine = Engine::new().reactors(1).limits(gannet_limits(0));
+    let (go, wait) = channel::<()>();
+    let wait = Arc::new(Mutex::new(wait));
+    let work = move |cx: &mut Cx<'_>| {
+        let wait = wait.clone();
+        let until_dropped = move || _ = wait.lock().expect("nobody panics with it").recv();
+        cx.offload(until_dropped, |(), reply| reply.text("done"));
+    };
+    let routes = Router::new().get("/work", work).build().expect("one route");
+    let engine = Engine::new().reactors(1).limits(gannet_limits(1));
     let rig = Rig::of(engine, move || HttpService::new(&routes));
+    let mut first = rig.connect();
+    first.send("GET /work HTTP/1.1\r\nHost: h\r\n\r\n");
+    while rig.running.remote().offloads() == 0 {
+        std::thread::yield_now();
+    }
     let mut client = rig.connect();
     for _ in 0..2 {
         let response = client.get("/work");
         assert_eq!((response.status, response.header("retry-after")), (503, Some("1")));
     }
+    drop(go);
+    assert_eq!(first.response(false).body, "done");
 }
 
 fn gannet_limits(offloads: usize) -> gannet::Limits {

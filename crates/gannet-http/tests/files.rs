@@ -334,7 +334,7 @@ fn files_come_whole_where_the_pool_has_too_much_to_do() {
     let bytes = pattern(2_000_000);
     fs::write(place.path("large.bin"), &bytes).expect("a file");
     let mut limits = Limits::default();
-    limits.offloads = 1;
+    limits.file_offloads = 1;
     for driver in drivers() {
         let routes = routes(place.files());
         let engine = Engine::new().driver(driver).reactors(2).limits(limits.clone());
@@ -354,6 +354,44 @@ fn files_come_whole_where_the_pool_has_too_much_to_do() {
                 });
             }
         });
+    }
+}
+
+/// Ten handlers that slept 300 ms delayed a small file by 1.4 s.
+#[test]
+fn a_file_does_not_wait_behind_handlers_that_sleep_on_either_pool() {
+    let place = Place::new("sleepers");
+    let mut limits = Limits::default();
+    (limits.offload_threads, limits.blocking_threads) = (2, 2);
+    for driver in drivers() {
+        let (awake, asleep) = std::sync::mpsc::channel::<()>();
+        let asleep = std::sync::Arc::new(std::sync::Mutex::new(asleep));
+        let sleep = move || {
+            let asleep = asleep.clone();
+            // They sleep until the test has ended.
+            move || _ = asleep.lock().expect("nobody panics with it").recv()
+        };
+        let sleep_too = sleep.clone();
+        let routes = Router::new()
+            .get("/compute", move |cx| cx.offload(sleep(), |(), reply| reply.text("awake")))
+            .get("/block", move |cx| cx.offload_blocking(sleep_too(), |(), reply| reply.text("awake")))
+            .files("/static", place.files())
+            .build()
+            .expect("they do not conflict");
+        let engine = Engine::new().driver(driver).reactors(1).limits(limits.clone());
+        let rig = Rig::of(engine, move || HttpService::new(&routes));
+        let mut sleepers = Vec::new();
+        for path in ["/compute", "/block"].into_iter().cycle().take(20) {
+            let mut client = rig.connect();
+            client.send(&format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n"));
+            sleepers.push(client);
+        }
+        while rig.running.remote().offloads() < 20 {
+            std::thread::yield_now();
+        }
+        assert_eq!(rig.ask("GET /static/a.txt", "").body, "0123456789");
+        drop(awake);
+        sleepers.iter_mut().for_each(|client| assert_eq!(client.response(false).body, "awake"));
     }
 }
 

@@ -10,13 +10,15 @@ use bytes::Bytes;
 use gannet_proto::Codec;
 
 use crate::address::{Address, Peer, Target};
-use crate::connection::{CloseReason, Flags, Place};
+use crate::connection::{CloseReason, Flags, Place, State};
 use crate::core::{Core, Deferred, SendStatus, encode};
 use crate::driver::{Route, Token};
 use crate::filter::Filters;
 use crate::group::{Group, JoinError};
 use crate::handle::{Handle, SendError};
 use crate::host::{Host, HostOf, Outbound};
+use crate::offload::{OffloadFull, Owner, Pool};
+use crate::panics::panic_message;
 use crate::remote::{Letter, Remote};
 use crate::service::Service;
 use crate::share::DELIVERY_BYTES;
@@ -335,27 +337,67 @@ impl<S: Service> Context<'_, S> {
         self.core.shared.is_crowded(self.core.reactor, self.core.limits.mailbox)
     }
 
-    /// Runs long work on the engine's offload pool, and `done` with its result back on this reactor, for this
-    /// connection. Where the connection is gone by then, the result is dropped. Where `work` panics, the connection is
-    /// closed with [`CloseReason::Panicked`].
+    /// Runs work that keeps a processor busy on [`Pool::Compute`], and then `done` with its result on this reactor. Work
+    /// that waits (for a database, for a lock) belongs to [`offload_blocking`](Self::offload_blocking).
     ///
     /// # Errors
     ///
-    /// As many jobs wait or run as [`Limits::offloads`](crate::Limits) allows, or 65,535 of this connection; nothing
-    /// was started.
+    /// As [`Context::offload_to`].
     pub fn offload<T, W, D>(&mut self, work: W, done: D) -> Result<(), OffloadFull>
     where
         T: Send + 'static,
         W: FnOnce() -> T + Send + 'static,
         D: FnOnce(&mut S, &mut S::Session, T, &mut Context<'_, S>) + Send + 'static,
     {
-        let pending = self.core.slab.get(self.token).map_or(0, |connection| connection.offloads_pending);
-        if pending == u16::MAX {
+        self.offload_to(Pool::Compute, work, done)
+    }
+
+    /// Runs work that blocks on [`Pool::Blocking`], and then `done` with its result on this reactor.
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::offload_to`].
+    pub fn offload_blocking<T, W, D>(&mut self, work: W, done: D) -> Result<(), OffloadFull>
+    where
+        T: Send + 'static,
+        W: FnOnce() -> T + Send + 'static,
+        D: FnOnce(&mut S, &mut S::Session, T, &mut Context<'_, S>) + Send + 'static,
+    {
+        self.offload_to(Pool::Blocking, work, done)
+    }
+
+    /// Runs long work on one of the engine's pools, and then `done` with its result on this reactor, for this connection.
+    ///
+    /// If the connection closes before the work has begun, the work is not started; if it closes later, the result is
+    /// dropped. Work that a service begins in `close` or `connect_failed` always runs, but `done` is never called. While
+    /// other jobs wait, those of a peer that has ended its stream wait behind them, and one of them is given up if the
+    /// limit is reached. If `work` panics, the connection closes with [`CloseReason::Panicked`].
+    ///
+    /// # Errors
+    ///
+    /// As many jobs wait or run as [`Limits`](crate::Limits) allows for the pool, or 65,535 of this connection; nothing
+    /// was started.
+    pub fn offload_to<T, W, D>(&mut self, pool: Pool, work: W, done: D) -> Result<(), OffloadFull>
+    where
+        T: Send + 'static,
+        W: FnOnce() -> T + Send + 'static,
+        D: FnOnce(&mut S, &mut S::Session, T, &mut Context<'_, S>) + Send + 'static,
+    {
+        let alive = self.core.slab.get(self.token).filter(|connection| connection.state() != State::Closed);
+        let Some(connection) = alive else {
+            let work = move || drop(work());
+            return self.core.shared.offload.run(pool, None, work);
+        };
+        if connection.offloads_pending == u16::MAX {
             return Err(OffloadFull);
         }
         let (remote, handle) = (self.remote(), self.handle());
-        self.core.shared.offload.run(move || {
+        let owner = Owner { remote: remote.clone(), handle };
+        self.core.shared.offload.run(pool, Some(owner), move || {
             let result = catch_unwind(AssertUnwindSafe(work));
+            if result.is_err() {
+                remote.count_panicked_job(pool);
+            }
             let run = Box::new(move |host: &mut dyn Host, core: &mut Core, token: Token| {
                 if let Some(connection) = core.slab.get_mut(token) {
                     connection.offloads_pending -= 1;
@@ -366,8 +408,14 @@ impl<S: Service> Context<'_, S> {
                             host.with_session(core, token, |service, session, cx| done(service, session, result, cx));
                         }
                     }
-                    Err(_) => {
-                        tracing::error!("an offloaded job panicked; its connection is closed");
+                    Err(panic) => {
+                        let peer = core.slab.get(token).map(|connection| connection.peer);
+                        tracing::error!(
+                            service = host.name(),
+                            peer = %peer.unwrap_or(Peer::UNIX),
+                            panic = panic_message(&*panic),
+                            "an offloaded job panicked; its connection is closed"
+                        );
                         core.ask_close(token, Flags::CLOSE, CloseReason::Panicked);
                     }
                 }
@@ -571,11 +619,6 @@ fn with_zone(from: SocketAddr, to: Option<&SocketAddr>) -> SocketAddr {
         _ => from,
     }
 }
-
-/// As many offloaded jobs wait or run as the limit allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("as many offloaded jobs wait or run as the limit allows")]
-pub struct OffloadFull;
 
 /// A duration in whole milliseconds, rounded up, at most what the wheel can hold.
 pub(crate) fn milliseconds(duration: Duration) -> u32 {

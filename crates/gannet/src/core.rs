@@ -171,6 +171,18 @@ impl Core {
         }
     }
 
+    /// Notes that the peer of a connection has ended its stream.
+    pub(crate) fn peer_ended(&mut self, token: Token) {
+        let Some(connection) = self.slab.get_mut(token) else { return };
+        connection.flags.set(Flags::ENDED);
+        if connection.state() != State::Closed {
+            self.live.set_ended(token);
+            if connection.offloads_pending > 0 {
+                self.shared.offload.disowned(connection.offloads_pending);
+            }
+        }
+    }
+
     /// Asks for the end of a connection.
     pub(crate) fn ask_close(&mut self, token: Token, how: Flags, reason: CloseReason) {
         if let Some(connection) = self.slab.get_mut(token) {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::connection::Place;
 use crate::driver::Token;
+use crate::offload::Interest;
 
 /// A reference to a connection: its engine, its reactor, its slot and the slot's generation. May be kept and copied on
 /// any thread. When the connection is gone, using it gives [`SendError::Gone`]; it never reaches another connection.
@@ -48,6 +49,10 @@ const PIECE: usize = 512;
 /// Pieces of the table: room for four million connections a reactor.
 const PIECES: usize = 8_192;
 
+/// Set beside the generation of a connection whose peer has ended its stream. Two generations that differ in this bit
+/// alone look the same here, two thousand million connections apart; the reactor tells them apart.
+const ENDED: u32 = 1 << 31;
+
 /// Which generation each slot of a reactor holds now, for other threads to see: so that a stale handle is answered at
 /// once. Written by the reactor only. What it says may be outdated when it is read; the reactor looks again.
 pub(crate) struct Live {
@@ -66,15 +71,36 @@ impl Live {
     pub(crate) fn set(&self, token: Token, generation: u32) {
         let index = token as usize;
         let piece = self.pieces[index / PIECE].get_or_init(|| Box::new([const { AtomicU32::new(0) }; PIECE]));
-        piece[index % PIECE].store(generation, Ordering::Relaxed);
+        piece[index % PIECE].store(generation & !ENDED, Ordering::Relaxed);
+    }
+
+    /// Notes that the peer of the connection in a slot has ended its stream. On the reactor's thread.
+    pub(crate) fn set_ended(&self, token: Token) {
+        if let Some(slot) = self.slot(token) {
+            slot.store(slot.load(Ordering::Relaxed) | ENDED, Ordering::Relaxed);
+        }
     }
 
     /// Whether a slot holds this generation. On any thread.
     pub(crate) fn holds(&self, place: Place) -> bool {
-        let index = place.token as usize;
-        self.pieces
-            .get(index / PIECE)
-            .and_then(OnceLock::get)
-            .is_some_and(|piece| piece[index % PIECE].load(Ordering::Relaxed) == place.generation)
+        self.interest(place) != Interest::Gone
+    }
+
+    /// Whether the connection at a place waits for something. On any thread.
+    pub(crate) fn interest(&self, place: Place) -> Interest {
+        let held = self.slot(place.token).map_or(0, |slot| slot.load(Ordering::Relaxed));
+        // 0 stands for no connection, and no generation is 0.
+        if held == 0 || (held ^ place.generation) & !ENDED != 0 {
+            Interest::Gone
+        } else if held & ENDED != 0 {
+            Interest::Doubtful
+        } else {
+            Interest::Awaited
+        }
+    }
+
+    fn slot(&self, token: Token) -> Option<&AtomicU32> {
+        let index = token as usize;
+        self.pieces.get(index / PIECE).and_then(OnceLock::get).map(|piece| &piece[index % PIECE])
     }
 }

@@ -47,8 +47,19 @@ pub struct Limits {
     /// Letters waiting in a reactor's mailbox (default 16,384, at most [`Limits::LARGEST_MAILBOX`]); there is room for all
     /// of them from the start. One more is answered with [`SendError::MailboxFull`](crate::SendError::MailboxFull).
     pub mailbox: usize,
-    /// Offloaded jobs of the whole engine that wait or run (default 1,024). One more is refused.
+    /// Jobs of [`Pool::Compute`](crate::Pool) that wait or run in the whole engine (default 1,024). One more is refused.
     pub offloads: usize,
+    /// Threads of [`Pool::Compute`](crate::Pool); 0 is one for each processor (default).
+    pub offload_threads: usize,
+    /// Jobs of [`Pool::Blocking`](crate::Pool) that wait or run in the whole engine (default 1,024). One more is refused.
+    pub blocking_offloads: usize,
+    /// Threads that [`Pool::Blocking`](crate::Pool) may have (default 64). They start when they are needed, and end when
+    /// they were idle for 10 s.
+    pub blocking_threads: usize,
+    /// Jobs of [`Pool::Files`](crate::Pool) that wait or run in the whole engine (default 1,024). One more is refused.
+    pub file_offloads: usize,
+    /// Threads that [`Pool::Files`](crate::Pool) may have (default 8). They start and end as those for blocking work do.
+    pub file_threads: usize,
     /// Groups that one connection may be in (default 64).
     pub groups_per_connection: usize,
     /// Groups that a reactor knows members of (default 65,536).
@@ -69,6 +80,11 @@ impl Default for Limits {
             overflow: Overflow::Close,
             mailbox: 16_384,
             offloads: 1_024,
+            offload_threads: 0,
+            blocking_offloads: 1_024,
+            blocking_threads: 64,
+            file_offloads: 1_024,
+            file_threads: 8,
             groups_per_connection: 64,
             groups: 65_536,
         }

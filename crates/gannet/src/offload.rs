@@ -1,58 +1,156 @@
-//! The offload pool: where work goes that would hold up a reactor. Bounded, and made only when first used.
+//! The offload pools: where work goes that would hold up a reactor.
+//!
+//! There is one pool for each kind of work, so that none waits behind another. Each has a bound on its jobs, and a queue
+//! that forgets the jobs of connections that are gone. Reactors push, the pools' own threads pop.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+mod pool;
 
-use crate::context::OffloadFull;
+use crate::connection::{CloseReason, Flags};
+use crate::handle::Handle;
+use crate::limits::Limits;
+use crate::remote::{Letter, Remote};
 
-/// A private pool of threads and a bound on what waits for them.
+use self::pool::Queue;
+
+/// As many offloaded jobs wait or run as the limit allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("as many offloaded jobs wait or run as the limit allows")]
+pub struct OffloadFull;
+
+/// Names a pool of threads for offloaded work: see [`Context::offload_to`](crate::Context::offload_to).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Pool {
+    /// Work that keeps a processor busy. It has few threads, one for each processor by default, because more would only
+    /// take time from each other. The pool is one of `rayon`: parallel iterators inside of a job use its threads.
+    Compute,
+    /// Work that waits: for a database, for another server, for a lock. It has many threads, which start when they are
+    /// needed and end when they were idle for 10 s.
+    Blocking,
+    /// Reading and writing local files. It works as `Blocking` does, with threads of its own: `gannet-http` serves files
+    /// on it, so they never wait behind jobs that sleep.
+    Files,
+}
+
+impl Pool {
+    pub(crate) const ALL: [Self; 3] = [Self::Compute, Self::Blocking, Self::Files];
+
+    /// Returns the name in logs and metrics, such as `blocking`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Compute => "compute",
+            Self::Blocking => "blocking",
+            Self::Files => "files",
+        }
+    }
+}
+
+/// The counters of one offload pool at a moment.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct OffloadStats {
+    /// Which pool.
+    pub pool: Pool,
+    /// Gauge: jobs that wait for a thread.
+    pub queued: usize,
+    /// Gauge: jobs that run.
+    pub running: usize,
+    /// Gauge: threads that the pool has; of [`Pool::Compute`] those that work.
+    pub threads: usize,
+    /// Jobs that were taken.
+    pub accepted: u64,
+    /// Jobs that were refused with [`OffloadFull`].
+    pub refused: u64,
+    /// Jobs that were never started, because their connection was gone.
+    pub abandoned: u64,
+    /// Jobs that panicked.
+    pub panicked: u64,
+}
+
+/// The pools of an engine. They start their threads when they are first used.
 pub(crate) struct Offload {
-    pool: OnceLock<Option<rayon::ThreadPool>>,
-    pending: Arc<AtomicUsize>,
-    limit: usize,
+    queues: [Queue; 3],
 }
 
 impl Offload {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { pool: OnceLock::new(), pending: Arc::default(), limit }
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let queue = |pool| match pool {
+            Pool::Compute => Queue::new(pool, limits.offloads, limits.offload_threads),
+            Pool::Blocking => Queue::new(pool, limits.blocking_offloads, limits.blocking_threads),
+            Pool::Files => Queue::new(pool, limits.file_offloads, limits.file_threads),
+        };
+        Self { queues: Pool::ALL.map(queue) }
     }
 
-    /// Jobs that wait or run.
+    /// Jobs of all pools that wait or run.
     pub(crate) fn pending(&self) -> usize {
-        self.pending.load(Ordering::Relaxed)
+        self.queues.iter().map(Queue::pending).sum()
     }
 
-    /// Runs a job on the pool. A panic in it is logged and ends the job only.
-    pub(crate) fn run(&self, job: impl FnOnce() + Send + 'static) -> Result<(), OffloadFull> {
-        if self.pending.fetch_add(1, Ordering::Relaxed) >= self.limit {
-            self.pending.fetch_sub(1, Ordering::Relaxed);
-            return Err(OffloadFull);
-        }
-        let counted = Counted(Arc::clone(&self.pending));
-        match self.pool.get_or_init(build) {
-            Some(pool) => {
-                pool.spawn(move || {
-                    let _counted = counted;
-                    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)).is_err() {
-                        tracing::error!("an offloaded job panicked; its result is lost");
-                    }
-                });
-                Ok(())
+    pub(crate) fn stats(&self) -> Vec<OffloadStats> {
+        self.queues.iter().map(Queue::stats).collect()
+    }
+
+    /// Has a pool run a job. With an owner, it is not started if that connection is gone by then.
+    pub(crate) fn run(
+        &self,
+        pool: Pool,
+        owner: Option<Owner>,
+        work: impl FnOnce() + Send + 'static,
+    ) -> Result<(), OffloadFull> {
+        self.queues[pool as usize].push(Job { owner, work: Box::new(work) })
+    }
+
+    /// Notes that a connection with so many jobs is gone, or that its peer has ended its stream.
+    pub(crate) fn disowned(&self, jobs: u16) {
+        self.queues.iter().for_each(|queue| queue.disowned(usize::from(jobs)));
+    }
+
+    /// Counts a job that panicked.
+    pub(crate) fn panicked(&self, pool: Pool) {
+        self.queues[pool as usize].panicked();
+    }
+}
+
+/// A job that waits for a thread.
+struct Job {
+    owner: Option<Owner>,
+    work: Box<dyn FnOnce() + Send>,
+}
+
+/// The connection that a job works for.
+pub(crate) struct Owner {
+    pub(crate) remote: Remote,
+    pub(crate) handle: Handle,
+}
+
+/// Whether somebody waits for the result of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interest {
+    /// The connection lives.
+    Awaited,
+    /// It lives, but its peer sends no more: it may wait for the reply, or may have gone.
+    Doubtful,
+    /// The connection is gone.
+    Gone,
+}
+
+impl Job {
+    fn interest(&self) -> Interest {
+        self.owner.as_ref().map_or(Interest::Awaited, |owner| owner.remote.interest(owner.handle))
+    }
+
+    /// Ends the connection in place of running the job, whose result its session would wait for.
+    fn give_up(self) {
+        let Some(Owner { remote, handle }) = self.owner else { return };
+        let run = Box::new(|_: &mut dyn crate::host::Host, core: &mut crate::core::Core, token| {
+            if let Some(connection) = core.slab.get_mut(token) {
+                connection.offloads_pending -= 1;
             }
-            None => Err(OffloadFull),
-        }
+            core.ask_close(token, Flags::CLOSE_FLUSHED, CloseReason::Peer);
+        });
+        // Where the mailbox is full, the deadline for half-closed connections ends it.
+        let _ = remote.post(handle, Letter::Run { place: handle.place(), run });
     }
-}
-
-struct Counted(Arc<AtomicUsize>);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-fn build() -> Option<rayon::ThreadPool> {
-    let pool = rayon::ThreadPoolBuilder::new().thread_name(|index| format!("gannet-offload-{index}")).build();
-    pool.inspect_err(|error| tracing::error!(%error, "the offload pool could not start; offloading is refused")).ok()
 }

@@ -19,7 +19,7 @@ use crate::handle::{Handle, Live, SendError};
 use crate::host::{Host, HostOf, Outbound};
 use crate::limits::Limits;
 use crate::mailbox::{Refused, Sender, Wake};
-use crate::offload::Offload;
+use crate::offload::{Interest, Offload, OffloadStats, Pool};
 use crate::quota::{Count, Peers};
 use crate::service::{Notice, Service};
 use crate::spares::Spares;
@@ -93,7 +93,7 @@ impl Shared {
             connections: Count::default(),
             peers: Peers::default(),
             spares: Spares::default(),
-            offload: Offload::new(limits.offloads),
+            offload: Offload::new(limits),
             stopping: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             drain_timeout,
@@ -272,10 +272,30 @@ impl Remote {
         self.shared.acceptor_counters.get().map(|counters| counters.read().listeners)
     }
 
-    /// Offloaded jobs that wait or run.
+    /// Offloaded jobs that wait or run, in all pools.
     #[must_use]
     pub fn offloads(&self) -> usize {
         self.shared.offload.pending()
+    }
+
+    /// The counters of each offload pool now.
+    #[must_use]
+    pub fn offload_stats(&self) -> Vec<OffloadStats> {
+        self.shared.offload.stats()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn engine(&self) -> u16 {
+        self.shared.id
+    }
+
+    /// Whether a connection waits for the result of a job.
+    pub(crate) fn interest(&self, handle: Handle) -> Interest {
+        self.gate(handle).map_or(Interest::Gone, |gate| gate.live.interest(handle.place()))
+    }
+
+    pub(crate) fn count_panicked_job(&self, pool: Pool) {
+        self.shared.offload.panicked(pool);
     }
 
     pub(crate) fn post(&self, handle: Handle, letter: Letter) -> Result<(), SendError> {

@@ -16,7 +16,7 @@ pub type Message<'a, S> = <<S as Service>::Codec as Codec>::Message<'a>;
 /// and calls it on its own thread only, so an instance needs neither locks nor `Send`.
 ///
 /// No method may block: a reactor serves all its connections on one thread. Long work goes to
-/// [`Context::offload`]. A panic closes the connection it happened for, with [`CloseReason::Panicked`]; the instance
+/// [`Context::offload`], or to [`Context::offload_blocking`] if it waits. A panic closes the connection it happened for, with [`CloseReason::Panicked`]; the instance
 /// lives on, so leave it fit for use.
 ///
 /// # Half-close

@@ -11,6 +11,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use gannet::Pool;
+
 use self::conditions::Conditions;
 use self::path::Name;
 use self::root::Root;
@@ -53,10 +55,10 @@ use crate::cx::Cx;
 ///
 /// # How it is read
 ///
-/// On the engine's offload pool, never on a reactor. Up to 256 KiB are read in one go and are an ordinary response,
+/// On [`Pool::Files`], whose threads do nothing else, and never on a reactor. Up to 256 KiB are read in one go and are an ordinary response,
 /// which [`Gzip`](crate::middleware::Gzip) compresses. More is streamed in pieces of 128 KiB as the client reads:
 /// [`Limits::outbox_high`](gannet::Limits) and one piece is what waits for it. As many jobs wait and run as
-/// [`Limits::offloads`](gannet::Limits) allows, and as many files are streamed at a time as [`streams`](Self::streams)
+/// [`Limits::file_offloads`](gannet::Limits) allows, and as many files are streamed at a time as [`streams`](Self::streams)
 /// allows: one more is answered with 503 and `Retry-After`.
 #[derive(Debug)]
 pub struct Files {
@@ -124,7 +126,8 @@ impl Files {
         let conditions = Conditions::of(cx.request());
         let with_slash = if name.directory { String::new() } else { with_slash(cx) };
         let files = Arc::clone(self);
-        cx.offload(
+        cx.offload_to(
+            Pool::Files,
             move || {
                 let found = files.look(&name, &conditions);
                 (files, found)

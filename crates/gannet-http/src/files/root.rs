@@ -1,4 +1,4 @@
-//! A directory, and the files beneath it. What is here blocks: it runs on the offload pool.
+//! A directory, and the files beneath it. What is here blocks: it runs on the pool for files.
 
 use std::fs::File;
 use std::io;

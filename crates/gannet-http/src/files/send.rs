@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use gannet::Pool;
 
 use crate::stream::{Source, Stream};
 
 /// What is read at a time, in bytes.
 const PIECE: u64 = 128 << 10;
 
-/// Where the offload pool has too much to do, it is asked again after this.
+/// Where the pool has too much to do, it is asked again after this.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// How many files may be streamed at a time.
@@ -72,7 +73,7 @@ impl Source for FileSource {
             let mut piece = vec![0; (next - at) as usize];
             file.read_exact_at(&mut piece, at).map(|()| Bytes::from(piece))
         };
-        let started = out.offload(read, move |piece, out| match piece {
+        let started = out.offload_to(Pool::Files, read, move |piece, out| match piece {
             Ok(piece) => {
                 // What it says is seen by whether there is room for the next.
                 let _ = out.send_shared(piece);

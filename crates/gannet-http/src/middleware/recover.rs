@@ -2,6 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use gannet::panic_message;
+
 use crate::cx::Cx;
 use crate::draft::FAILED;
 use crate::layer::Layer;
@@ -16,9 +18,16 @@ pub struct Recover;
 impl Layer for Recover {
     #[inline]
     fn call(&self, cx: &mut Cx<'_>, next: impl Fn(&mut Cx<'_>)) {
-        if catch_unwind(AssertUnwindSafe(|| next(cx))).is_err() {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| next(cx))) {
             let (route, request_id) = (cx.route().unwrap_or_default(), cx.request_id());
-            tracing::error!(method = cx.method().as_str(), route, request_id, "a handler panicked; answered with 500");
+            tracing::error!(
+                method = cx.method().as_str(),
+                route,
+                request_id,
+                peer = %cx.peer(),
+                panic = panic_message(&*panic),
+                "a handler panicked; answered with 500"
+            );
             cx.refuse(500, FAILED);
         }
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use gannet::proto::ws::{self, FrameHeader, Opcode};
-use gannet::{Context, Group, Handle, JoinError, OffloadFull, Peer, Remote, SendError, SendStatus};
+use gannet::{Context, Group, Handle, JoinError, OffloadFull, Peer, Pool, Remote, SendError, SendStatus};
 
 use super::conversation::Phase;
 use super::{Close, CloseCode, Settings};
@@ -171,14 +171,40 @@ impl Socket<'_> {
         }
     }
 
-    /// Runs long work on the engine's offload pool; its result comes to the handler's `notice`, on this reactor. Where
-    /// the conversation is over by then, it is dropped.
+    /// Runs work that keeps a processor busy on [`Pool::Compute`]; its result comes to the handler's `notice`.
     ///
     /// # Errors
     ///
-    /// As many jobs wait or run as [`Limits::offloads`](gannet::Limits) allows; nothing was started.
+    /// As [`offload_to`](Self::offload_to).
     pub fn offload<T: Any + Send>(&mut self, work: impl FnOnce() -> T + Send + 'static) -> Result<(), OffloadFull> {
-        self.cx.offload(work, |service, session, result, cx| {
+        self.offload_to(Pool::Compute, work)
+    }
+
+    /// Runs work that blocks on [`Pool::Blocking`]; its result comes to the handler's `notice`.
+    ///
+    /// # Errors
+    ///
+    /// As [`offload_to`](Self::offload_to).
+    pub fn offload_blocking<T: Any + Send>(
+        &mut self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<(), OffloadFull> {
+        self.offload_to(Pool::Blocking, work)
+    }
+
+    /// Runs work on a pool of the engine's; its result comes to the handler's `notice`, on this reactor. If the
+    /// connection ends before, work that has not begun is not started, and a result is dropped. A panic of the work
+    /// closes the connection.
+    ///
+    /// # Errors
+    ///
+    /// As many jobs wait or run as [`Limits`](gannet::Limits) allows for the pool; nothing was started.
+    pub fn offload_to<T: Any + Send>(
+        &mut self,
+        pool: Pool,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<(), OffloadFull> {
+        self.cx.offload_to(pool, work, |service, session, result, cx| {
             service.with_handler(session, cx, |handler, socket| handler.notice(Box::new(result), socket));
         })
     }

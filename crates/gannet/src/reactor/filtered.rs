@@ -139,7 +139,7 @@ impl<D: Driver> Reactor<D> {
             && let Some(filter) = connection.filter.as_mut()
         {
             filter.ended = true;
-            connection.flags.set(Flags::ENDED);
+            self.core.peer_ended(token);
         }
     }
 

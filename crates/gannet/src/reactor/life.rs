@@ -468,7 +468,11 @@ impl<D: Driver> Reactor<D> {
         if let Some(carry) = connection.carry.take() {
             self.core.pools.return_carry(carry);
         }
+        let offloads = connection.offloads_pending;
         self.core.live.set(token, 0);
+        if offloads > 0 {
+            self.core.shared.offload.disowned(offloads);
+        }
         self.core.wheel.cancel(&mut self.core.slab, token);
         self.core.groups.leave_all(&mut self.core.slab, token);
         let tally = self.core.tally(service);

@@ -220,8 +220,8 @@ impl<D: Driver> Reactor<D> {
             }
             Event::Sent { token, result } => self.sent(token, result),
             Event::Ended { token } => {
+                self.core.peer_ended(token);
                 if let Some(connection) = self.core.slab.get_mut(token) {
-                    connection.flags.set(Flags::ENDED);
                     connection.flags.clear(Flags::RECEIVING);
                 }
                 self.settle(token);

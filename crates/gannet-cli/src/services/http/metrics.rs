@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use gannet::{Histogram, ListenerStats, ReactorStats, Remote};
+use gannet::{Histogram, ListenerStats, OffloadStats, ReactorStats, Remote};
 use gannet_http::Cx;
 use gannet_http::middleware::HandlerTime;
 
@@ -10,6 +10,7 @@ use super::site::Site;
 
 type OfListener = fn(&ListenerStats) -> u64;
 type OfReactor = fn(&ReactorStats) -> u64;
+type OfPool = fn(&OffloadStats) -> u64;
 
 /// Name, kind, what it is, and where it is read.
 type Metric<Read> = (&'static str, &'static str, &'static str, Read);
@@ -43,6 +44,18 @@ static REACTOR: [Metric<OfReactor>; 10] = [
     }),
 ];
 
+static OFFLOAD: [Metric<OfPool>; 7] = [
+    ("gannet_offload_queued", "gauge", "Offloaded jobs that wait for a thread.", |stats| stats.queued as u64),
+    ("gannet_offload_running", "gauge", "Offloaded jobs that run.", |stats| stats.running as u64),
+    ("gannet_offload_threads", "gauge", "Threads for offloaded jobs.", |stats| stats.threads as u64),
+    ("gannet_offload_accepted_total", "counter", "Offloaded jobs taken.", |stats| stats.accepted),
+    ("gannet_offload_refused_total", "counter", "Offloaded jobs refused by a limit.", |stats| stats.refused),
+    ("gannet_offload_abandoned_total", "counter", "Offloaded jobs whose connection went before.", |stats| {
+        stats.abandoned
+    }),
+    ("gannet_offload_panicked_total", "counter", "Offloaded jobs that panicked.", |stats| stats.panicked),
+];
+
 /// Answers with all counters.
 pub(super) fn write(cx: &mut Cx<'_>, site: &Site) {
     let labels: Vec<String> = site.what().map_or_else(Vec::new, |what| {
@@ -61,6 +74,13 @@ fn page(out: &mut String, remote: &Remote, labels: &[String], handlers: &Handler
     writeln!(out, "gannet_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"))?;
     head(out, "gannet_offloads", "gauge", "Offloaded jobs that wait or run.")?;
     writeln!(out, "gannet_offloads {}", remote.offloads())?;
+    let pools = remote.offload_stats();
+    for (name, kind, help, read) in &OFFLOAD {
+        head(out, name, kind, help)?;
+        for stats in &pools {
+            writeln!(out, "{name}{{pool=\"{}\"}} {}", stats.pool.name(), read(stats))?;
+        }
+    }
     let (reactors, acceptor) = (remote.stats(), remote.acceptor_stats().unwrap_or_default());
     of_listeners(out, &sums(&reactors, &acceptor), labels)?;
     for (name, kind, help, read) in &REACTOR {
