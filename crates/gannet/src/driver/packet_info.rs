@@ -82,7 +82,7 @@ fn reached(header: &libc::msghdr) -> Option<Reached> {
                 // SAFETY: a message of this kind holds this, not aligned.
                 let info = unsafe { data.cast::<libc::in6_pktinfo>().read_unaligned() };
                 let ip = Ipv6Addr::from(info.ipi6_addr.s6_addr);
-                let interface = if ip.is_unicast_link_local() { info.ipi6_ifindex as u32 } else { 0 };
+                let interface = if ip.is_unicast_link_local() { info.ipi6_ifindex } else { 0 };
                 // Nothing can leave from an address of many.
                 return (!ip.is_multicast()).then_some(Reached { ip: ip.into(), interface });
             }
