@@ -11,6 +11,7 @@ use crate::admission::Refusal;
 use crate::draft::Draft;
 use crate::percent;
 use crate::places::Params;
+use crate::routes::Missing;
 use crate::service::HttpService;
 
 /// One request, and the response to it. Lives for one call of a handler, on the reactor's thread.
@@ -23,8 +24,8 @@ pub struct Cx<'a> {
     /// The pattern of the route, where there is one.
     pub(crate) route: Option<&'a str>,
     pub(crate) params: Option<Params<'a>>,
-    /// Where there is a route for other methods only: which.
-    pub(crate) allow: Option<String>,
+    /// Where there is no route: why.
+    pub(crate) missing: Missing,
     pub(crate) draft: &'a mut Draft,
     pub(crate) engine: &'a Context<'a, HttpService>,
     /// The number of the request on this reactor.

@@ -32,7 +32,8 @@ use crate::routes::{Inner, Route, Routes, Tree, not_routed};
 ///
 /// `HEAD` is served by the handler of `GET`, whose body is left out, unless it has a route of its own. `OPTIONS` is
 /// answered with `Allow` where it has none, `OPTIONS *` with the methods of all routes. A path that has routes for
-/// other methods only is answered with 405 and `Allow`, any other with 404.
+/// other methods only is answered with 405 and `Allow`, any other with 404; a method that is neither of RFC 9110 or RFC 5789
+/// nor of any route, with 501.
 ///
 /// ```
 /// use gannet_http::Router;

@@ -1,6 +1,7 @@
 //! Routes as they were built, and how a request finds its own.
 
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 
 use gannet::Context;
@@ -46,7 +47,8 @@ impl Routes {
         engine: &'a Context<'a, HttpService>,
         serial: u64,
     ) {
-        let mut cx = Cx { request, route: None, params: None, allow: None, draft, engine, serial, refusal: None };
+        let mut cx =
+            Cx { request, route: None, params: None, missing: Missing::Path, draft, engine, serial, refusal: None };
         self.endpoint(&mut cx).run(&mut cx);
     }
 
@@ -59,7 +61,8 @@ impl Routes {
         engine: &'a Context<'a, HttpService>,
         serial: u64,
     ) -> bool {
-        let mut cx = Cx { request, route: None, params: None, allow: None, draft, engine, serial, refusal: None };
+        let mut cx =
+            Cx { request, route: None, params: None, missing: Missing::Path, draft, engine, serial, refusal: None };
         let endpoint = self.endpoint(&mut cx);
         if cx.route.is_none() {
             endpoint.run(&mut cx);
@@ -84,7 +87,7 @@ impl Routes {
                 &*route.endpoint
             }
             None => {
-                cx.allow = self.allowed(path);
+                cx.missing = if self.knows(method) { self.allowed(path) } else { Missing::Method };
                 &*self.0.missing
             }
         }
@@ -95,32 +98,54 @@ impl Routes {
         self.0.trees.iter().find(|tree| tree.method == method)?.places.at(path)
     }
 
-    /// The methods that a path has routes for, as `Allow` lists them (RFC 9110 §10.2.1). Nothing where there are none.
+    /// Whether a method is one of RFC 9110 or RFC 5789, or has a route.
     #[cold]
-    fn allowed(&self, path: &str) -> Option<String> {
+    fn knows(&self, method: Method<'_>) -> bool {
+        !matches!(method, Method::Other(_)) || self.0.trees.iter().any(|tree| tree.method == method.as_str())
+    }
+
+    /// What a path has, where it has no route for the method that was asked for.
+    #[cold]
+    fn allowed(&self, path: &str) -> Missing {
         let trees = self.0.trees.iter().filter(|tree| path == "*" || tree.places.at(path).is_some());
         let mut methods: Vec<&str> = trees.map(|tree| tree.method.as_str()).collect();
-        if methods.is_empty() {
-            return None;
+        if methods.is_empty() && path != "*" {
+            return Missing::Path;
         }
         for (implied, by) in [("HEAD", "GET"), ("OPTIONS", "")] {
             if (by.is_empty() || methods.contains(&by)) && !methods.contains(&implied) {
                 methods.push(implied);
             }
         }
-        Some(methods.join(", "))
+        Missing::Allowed(methods.join(", "))
     }
+}
+
+/// Why a request has no route.
+#[derive(Debug)]
+pub(crate) enum Missing {
+    /// Its path has none.
+    Path,
+    /// Its path has some for these methods only, as `Allow` lists them (RFC 9110 §10.2.1).
+    Allowed(String),
+    /// Nobody knows its method.
+    Method,
 }
 
 /// Answers where no route does.
 pub(crate) fn not_routed(cx: &mut Cx<'_>) {
-    let Some(allow) = cx.allow.take() else { return cx.refuse(404, "not found\n") };
-    if cx.method() == Method::Options {
-        cx.status(204);
-    } else {
-        cx.refuse(405, "method not allowed\n");
+    match mem::replace(&mut cx.missing, Missing::Path) {
+        Missing::Path => cx.refuse(404, "not found\n"),
+        Missing::Method => cx.refuse(501, "method not implemented\n"),
+        Missing::Allowed(allow) => {
+            if cx.method() == Method::Options {
+                cx.status(204);
+            } else {
+                cx.refuse(405, "method not allowed\n");
+            }
+            cx.header("Allow", allow);
+        }
     }
-    cx.header("Allow", allow);
 }
 
 impl fmt::Debug for Routes {

@@ -2,7 +2,8 @@
 
 mod rig;
 
-use gannet_http::{Cx, RouteError, Router, Routes, decode};
+use gannet_http::websocket::{Handler, Handshake, Socket};
+use gannet_http::{Cx, Files, RouteError, Router, Routes, Source, Stream, decode};
 use rig::{Rig, drivers};
 
 fn say(text: &'static str) -> impl Fn(&mut Cx<'_>) + Send + Sync + 'static {
@@ -70,7 +71,7 @@ fn each_request_is_answered_by_its_route() {
             ("GET /query?x=1&q=a+b%26c", 200, "x=1&q=a+b%26c a b&c"),
             ("POST /echo", 200, ""),
             ("PROPFIND /dav", 200, "dav"),
-            ("propfind /dav", 405, "method not allowed\n"),
+            ("propfind /dav", 501, "method not implemented\n"),
             ("GET /api", 200, "api"),
             ("GET /api/", 200, "api/"),
             ("GET /api/v1/x", 200, "thing"),
@@ -93,6 +94,13 @@ fn other_methods_are_told_which_there_are() {
             ("POST /about", 405, Some("GET, HEAD, OPTIONS")),
             ("PUT /users/7", 405, Some("GET, DELETE, HEAD, OPTIONS")),
             ("HEAD /echo", 405, Some("POST, OPTIONS")),
+            ("PATCH /echo", 405, Some("POST, OPTIONS")),
+            ("TRACE /echo", 405, Some("POST, OPTIONS")),
+            ("PROPFIND /echo", 405, Some("POST, OPTIONS")),
+            ("BREW /echo", 501, None),
+            ("BREW /nowhere", 501, None),
+            ("post /echo", 501, None),
+            ("PATCH /nowhere", 404, None),
             ("OPTIONS /users/7", 204, Some("GET, DELETE, HEAD, OPTIONS")),
             ("OPTIONS /own", 200, None),
             ("GET /own", 405, Some("OPTIONS")),
@@ -102,6 +110,83 @@ fn other_methods_are_told_which_there_are() {
             for rig in &rigs {
                 let response = rig.ask(request, "");
                 assert_eq!((response.status, response.header("allow")), (status, allow), "{request}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_methods_that_are_said_to_be_allowed_are_and_head_is_as_get() {
+    struct Quiet;
+
+    impl Source for Quiet {
+        fn pull(&mut self, _: &mut Stream<'_, '_>) {}
+    }
+
+    struct Echo;
+
+    impl Handler for Echo {
+        fn text(&mut self, _: &str, _: &mut Socket<'_>) {}
+
+        fn binary(&mut self, _: &[u8], _: &mut Socket<'_>) {}
+    }
+
+    let handshake = Handshake::new();
+    let routes = simple()
+        .get("/ws", move |cx| cx.websocket(&handshake, Echo))
+        .get("/events", |cx| cx.events(Quiet))
+        .get("/stream", |cx| cx.stream_sized(0, Quiet))
+        .get("/later", |cx| cx.offload(|| (), |(), reply| reply.text("later")))
+        .files("/files", Files::new(env!("CARGO_MANIFEST_DIR")).expect("a directory"))
+        .build()
+        .expect("they do not conflict");
+    for driver in drivers() {
+        let rig = Rig::start(driver, &routes);
+        let ask = |what: &str| {
+            let mut client = rig.connect();
+            client.send(&format!("{what} HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"));
+            let response = client.head();
+            if what.starts_with("HEAD") {
+                // Nothing is behind the head: what comes next is the next response.
+                client.send("DELETE /about HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+                assert!(client.rest().starts_with("HTTP/1.1 405 "), "{what}");
+            }
+            response
+        };
+        for path in [
+            "/",
+            "/about",
+            "/users/7",
+            "/echo",
+            "/dav",
+            "/own",
+            "/api",
+            "/ws",
+            "/events",
+            "/stream",
+            "/later",
+            "/files",
+            "/files/",
+            "/files/Cargo.toml",
+            "/files/none",
+        ] {
+            let refused = ask(&format!("TRACE {path}"));
+            assert_eq!(refused.status, 405, "{path}");
+            let allowed: Vec<&str> = refused.header("allow").expect("the methods").split(", ").collect();
+            for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND"] {
+                let response = ask(&format!("{method} {path}"));
+                let is_allowed = allowed.contains(&method);
+                assert_eq!(response.status != 405, is_allowed, "{method} {path}: {response:?}");
+                if !is_allowed || (method == "OPTIONS" && path != "/own") {
+                    assert_eq!(response.header("allow"), refused.header("allow"), "{method} {path}");
+                }
+            }
+            if allowed.contains(&"GET") {
+                let (get, head) = (ask(&format!("GET {path}")), ask(&format!("HEAD {path}")));
+                assert_eq!(get.status, head.status, "{path}");
+                for field in ["content-type", "content-length", "transfer-encoding", "upgrade", "etag", "location"] {
+                    assert_eq!(get.header(field), head.header(field), "{field} of {path}");
+                }
             }
         }
     }

@@ -65,6 +65,7 @@ pub struct TlsConfig {
     pub(crate) client_auth: Option<ClientAuth>,
     pub(crate) sessions: usize,
     tickets: usize,
+    pub(crate) accept_expired: bool,
 }
 
 impl TlsConfig {
@@ -80,6 +81,7 @@ impl TlsConfig {
             client_auth: None,
             sessions: Self::DEFAULT_SESSIONS,
             tickets: 1,
+            accept_expired: false,
         }
     }
 
@@ -131,6 +133,13 @@ impl TlsConfig {
     /// connection and about 250 bytes on the wire. 0: TLS 1.3 sessions are not resumed.
     pub fn tickets(mut self, tickets: usize) -> Self {
         self.tickets = tickets;
+        self
+    }
+
+    /// Whether a [reload](crate::TlsServer::reload) may replace a certificate that is valid by one that has expired or is
+    /// not valid yet. Default: it may not, and the old settings stay in force.
+    pub fn accept_expired(mut self, accept: bool) -> Self {
+        self.accept_expired = accept;
         self
     }
 

@@ -83,6 +83,28 @@ pub enum TlsError {
         /// Where the key is from.
         key: String,
     },
+    /// A certificate was not signed by the one that has the name of its issuer: no client accepts that.
+    #[error(
+        "{origin}: certificate {number} was not signed by certificate {other}, although that has the name of its issuer, {issuer}; replace certificate {other} by the one that issued it"
+    )]
+    WrongIssuer {
+        /// The file, or what was given in memory.
+        origin: String,
+        /// Which of its certificates, counted from 1.
+        number: usize,
+        /// The one with the name of its issuer, counted from 1.
+        other: usize,
+        /// That name.
+        issuer: String,
+    },
+    /// A reload would replace a certificate that is valid now by one that is not.
+    #[error("the new certificate of {names} {why}, and the one that is served is valid; give one that is valid now")]
+    NotValid {
+        /// The DNS names of the new one.
+        names: String,
+        /// That it has expired, or from when it is valid.
+        why: String,
+    },
     /// A certificate revocation list is not one as RFC 5280 §5 has it.
     #[error("{origin}: the certificate revocation list cannot be used: {why}")]
     BadCrl {

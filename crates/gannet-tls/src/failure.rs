@@ -3,7 +3,8 @@
 use std::fmt;
 
 use rustls::{
-    AlertDescription, CertificateError, Error, HandshakeType, InvalidMessage, OtherError, PeerIncompatible, Side,
+    AlertDescription, CertificateError, Error, HandshakeType, InvalidMessage, OtherError, PeerIncompatible,
+    PeerMisbehaved, Side,
 };
 
 use crate::filter::Connection;
@@ -82,6 +83,12 @@ impl fmt::Display for ConnectionError {
                 write!(f, "{peer} sent a handshake message that is too large")
             }
             Error::InvalidMessage(why) => write!(f, "{peer} sent what is not valid TLS: {why:?}"),
+            // As `hey` does.
+            Error::PeerMisbehaved(PeerMisbehaved::ServerNameMustContainOneHostName) => write!(
+                f,
+                "{peer} asks for a server name (SNI) that is none; some clients send the port with it, which RFC 6066 \
+                 does not allow: use another client, or one that sends the name alone"
+            ),
             Error::PeerMisbehaved(why) => write!(f, "{peer} broke the rules of TLS: {why:?}"),
             // As an echo does.
             Error::InappropriateHandshakeMessage { got_type: HandshakeType::ClientHello, .. }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustls::pki_types::{CertificateRevocationListDer, UnixTime};
 
+use crate::chain::{Flaw, is_of, name_of};
 use crate::validity::{issuer, next_update, subject, utc, validity};
 use crate::{ClientAuth, Identity, TlsConfig, TlsError, TlsVersion};
 
@@ -36,6 +37,8 @@ pub struct TlsFiles {
     pub min_version: TlsVersion,
     /// The application protocols, the preferred one first: see [`TlsConfig::alpn`].
     pub alpn: Vec<String>,
+    /// Whether a reload may replace a certificate that is valid by one that is not: see [`TlsConfig::accept_expired`].
+    pub accept_expired: bool,
 }
 
 impl TlsFiles {
@@ -44,8 +47,9 @@ impl TlsFiles {
         Self { identities: vec![(certificate.into(), key.into())], ..Self::default() }
     }
 
-    /// Reads and checks all of them. Says in the log when a certificate has expired or is not valid yet, when a private key
-    /// can be read by everybody, and when a revocation list has expired or is missing. It waits for files: do not call it
+    /// Reads and checks all of them. Says in the log when a certificate has expired or is not valid yet, when a chain
+    /// seems to have a gap, is out of order, or has certificates that do not belong to it, when a private key can be read
+    /// by everybody, and when a revocation list has expired or is missing. It waits for files: do not call it
     /// on a reactor.
     ///
     /// # Errors
@@ -85,7 +89,8 @@ impl TlsFiles {
         } else if !self.crls.is_empty() {
             return Err(TlsError::CrlWithoutClientCa);
         }
-        Ok(config.min_version(self.min_version).alpn(self.alpn.iter().map(|name| name.as_bytes())))
+        let config = config.min_version(self.min_version).accept_expired(self.accept_expired);
+        Ok(config.alpn(self.alpn.iter().map(|name| name.as_bytes())))
     }
 }
 
@@ -97,6 +102,7 @@ pub(crate) fn identity(certificate: &Path, key: &Path) -> Result<Identity, TlsEr
         (&key.display().to_string(), &private_key),
     )?;
     warn_of_dates(certificate, &identity);
+    warn_of_chain(certificate, &identity);
     warn_of_readers(key);
     Ok(identity)
 }
@@ -114,6 +120,34 @@ fn warn_of_dates(file: &Path, identity: &Identity) {
     } else if now < not_before {
         tracing::warn!(%file, not_before = utc(not_before), "the certificate is not valid yet: clients will refuse it");
     }
+}
+
+fn warn_of_chain(file: &Path, identity: &Identity) {
+    let file = file.display();
+    for flaw in identity.flaws() {
+        match flaw {
+            // Its issuer may be a root that all its clients know: that is seen only of the roots of this system.
+            Flaw::Alone { issuer } if is_root_of_system(&issuer) => {}
+            Flaw::Alone { issuer } => {
+                let issuer = name_of(&issuer);
+                tracing::warn!(%file, issuer, "the certificate comes without its issuer, which is no root of this system: clients that do not know the issuer refuse it; append the certificate of the issuer");
+            }
+            Flaw::NoIssuer { issuer } => {
+                let issuer = name_of(&issuer);
+                tracing::warn!(%file, issuer, "none of the certificates in the file issued the first one: many clients refuse it; append the certificate of its issuer");
+            }
+            Flaw::Order { certificate } => {
+                tracing::warn!(%file, certificate, "the certificates are not in order: some clients refuse them; put each behind the one that it issued");
+            }
+            Flaw::Unrelated { certificate } => {
+                tracing::warn!(%file, certificate, "a certificate in the file issued none of the others: clients are sent it for nothing; remove it");
+            }
+        }
+    }
+}
+
+fn is_root_of_system(name: &[u8]) -> bool {
+    rustls_native_certs::load_native_certs().certs.iter().any(|root| is_of(root, name))
 }
 
 fn warn_of_age(file: &Path, crls: &[CertificateRevocationListDer<'_>]) {

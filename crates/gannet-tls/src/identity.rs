@@ -8,11 +8,12 @@ use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
 use webpki::EndEntityCert;
 
+use crate::chain::{self, Flaw};
 use crate::validity::{utc, validity};
 use crate::{TlsError, material, provider};
 
 /// A certificate chain and the private key that belongs to its first certificate. It was checked when it was made: each
-/// certificate parses, and the key fits. Cheap to clone.
+/// certificate parses, none has the name of the issuer of another without having signed it, and the key fits. Cheap to clone.
 ///
 /// The chain begins with the certificate itself, followed by those that issued it, in order (RFC 8446 §4.4.2); the root
 /// can be left out.
@@ -57,6 +58,7 @@ impl Identity {
         key_origin: &str,
         key: PrivateKeyDer<'static>,
     ) -> Result<Self, TlsError> {
+        chain::check(chain_origin, &chain)?;
         let key = provider().key_provider.load_private_key(key).map_err(|error| TlsError::BadKey {
             origin: key_origin.into(),
             why: match error {
@@ -83,6 +85,21 @@ impl Identity {
     /// Until when the certificate is valid, to the minute: `2026-03-01 12:00 UTC` (RFC 5280 §4.1.2.5).
     pub fn valid_until(&self) -> Option<String> {
         self.chain().next().and_then(validity).map(|(_, not_after)| utc(not_after))
+    }
+
+    /// Why the certificate is not valid at this time, in seconds since 1970. Nothing where it is.
+    pub(crate) fn why_not_at(&self, now: u64) -> Option<String> {
+        let (not_before, not_after) = self.chain().next().and_then(validity)?;
+        if now > not_after {
+            return Some(format!("expired at {}", utc(not_after)));
+        }
+        (now < not_before).then(|| format!("is valid only from {}", utc(not_before)))
+    }
+
+    /// What is unusual in the chain.
+    pub(crate) fn flaws(&self) -> Vec<Flaw> {
+        // It was checked when this was made.
+        chain::check("", &self.0.cert).unwrap_or_default()
     }
 
     /// The SHA-256 of the certificate in DER: what browsers and `openssl x509 -fingerprint -sha256` show.

@@ -36,6 +36,7 @@
 
 #![forbid(unsafe_code)]
 
+mod chain;
 mod client;
 mod config;
 mod error;

@@ -4,11 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use gannet::{Filter, FilterError, Filters};
 use rustls::ServerConfig;
+use rustls::pki_types::UnixTime;
 use rustls::server::UnbufferedServerConnection;
 
 use crate::config::Sessions;
 use crate::filter::{Connection, TlsFilter};
-use crate::{ClientAuth, TlsConfig, TlsError, TlsFiles, TlsInfo};
+use crate::{ClientAuth, Identity, TlsConfig, TlsError, TlsFiles, TlsInfo};
 
 /// TLS for the connections of a listener. A handle: clones are the same server, so one can be given to the engine and
 /// another kept to [`reload`](Self::reload). All of it may be called on any thread.
@@ -29,6 +30,8 @@ struct Shared {
 struct Proven {
     sessions: Sessions,
     client_auth: Option<ClientAuth>,
+    /// The certificates that are served.
+    identities: Vec<Identity>,
 }
 
 impl TlsServer {
@@ -40,7 +43,7 @@ impl TlsServer {
     pub fn new(config: TlsConfig) -> Result<Self, TlsError> {
         let sessions = Sessions::new(config.sessions)?;
         let built = Arc::new(config.build(&sessions)?);
-        let proven = Proven { sessions, client_auth: config.client_auth };
+        let proven = Proven { sessions, client_auth: config.client_auth, identities: config.identities };
         Ok(Self(Arc::new(Shared { config: RwLock::new(built), proven: Mutex::new(proven) })))
     }
 
@@ -59,14 +62,18 @@ impl TlsServer {
     ///
     /// # Errors
     ///
-    /// The new settings cannot be used; the old ones stay in force.
+    /// The new settings cannot be used, or a certificate of them has expired or is not valid yet, while the one in its
+    /// place is valid ([`TlsConfig::accept_expired`] accepts it). The old settings stay in force.
     pub fn reload(&self, config: TlsConfig) -> Result<(), TlsError> {
         let mut proven = self.0.proven.lock().unwrap_or_else(PoisonError::into_inner);
+        if !config.accept_expired {
+            check_dates(&proven.identities, &config.identities, UnixTime::now().as_secs())?;
+        }
         let same = proven.client_auth == config.client_auth;
         let sessions = if same { proven.sessions.clone() } else { Sessions::new(config.sessions)? };
         let built = Arc::new(config.build(&sessions)?);
         *self.0.config.write().unwrap_or_else(PoisonError::into_inner) = built;
-        *proven = Proven { sessions, client_auth: config.client_auth };
+        *proven = Proven { sessions, client_auth: config.client_auth, identities: config.identities };
         Ok(())
     }
 
@@ -78,6 +85,16 @@ impl TlsServer {
     pub fn reload_files(&self, files: &TlsFiles) -> Result<(), TlsError> {
         self.reload(files.load()?)
     }
+}
+
+/// That no certificate which is valid now is replaced by one that is not.
+fn check_dates(old: &[Identity], new: &[Identity], now: u64) -> Result<(), TlsError> {
+    let fault = old.iter().zip(new).filter(|(old, _)| old.why_not_at(now).is_none()).find_map(|(_, new)| {
+        let why = new.why_not_at(now)?;
+        let names = new.dns_names().join(", ");
+        Some(TlsError::NotValid { names: if names.is_empty() { "no DNS name".to_owned() } else { names }, why })
+    });
+    fault.map_or(Ok(()), Err)
 }
 
 impl Filters for TlsServer {

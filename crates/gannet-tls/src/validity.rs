@@ -59,7 +59,7 @@ fn from_issuer(crl: &[u8]) -> Option<&[u8]> {
 }
 
 /// The tag, the content and what follows of the DER element at the front.
-fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+pub(crate) fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&tag, rest) = der.split_first()?;
     let (&length, mut rest) = rest.split_first()?;
     let mut length = usize::from(length);

@@ -5,7 +5,7 @@ mod rig;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use gannet_tls::{ClientAuthMode, TlsClientConfig, TlsFiles, TlsServer, TlsVersion};
 use rcgen::{KeyPair, date_time_ymd};
@@ -40,6 +40,12 @@ fn logged(what: impl FnOnce()) -> String {
         }
     }
 
+    // With one subscriber alone, tracing asks the first thread that comes to a line whether it is wanted, and remembers
+    // that for all: these are there beside it.
+    static OTHERS: OnceLock<[tracing::Dispatch; 2]> = OnceLock::new();
+    OTHERS.get_or_init(|| {
+        [(); 2].map(|()| tracing::Dispatch::new(tracing_subscriber::fmt().with_writer(std::io::sink).finish()))
+    });
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
@@ -253,7 +259,8 @@ fn a_certificate_out_of_its_time_is_logged_with_the_date_and_used() {
         (&early, "the certificate is not valid yet"),
         (&good, ""),
     ] {
-        let files = TlsFiles::new(write(&dir, "cert.pem", &issued.certificate), write(&dir, "key.pem", &issued.key));
+        let chain = issued.certificate.clone() + &ca.pem();
+        let files = TlsFiles::new(write(&dir, "cert.pem", chain), write(&dir, "key.pem", &issued.key));
         fs::set_permissions(dir.join("key.pem"), private()).expect("it is ours");
         let log = logged(|| assert!(TlsServer::from_files(&files).is_ok()));
         assert!(log.contains(says) && says.is_empty() == log.is_empty(), "{log}");
@@ -270,13 +277,75 @@ fn a_key_that_everybody_can_read_is_logged() {
     use std::os::unix::fs::PermissionsExt;
 
     let dir = directory("a_key_that_everybody_can_read");
-    let made = Ca::new("the CA").server(&["localhost"]);
-    let files = TlsFiles::new(write(&dir, "cert.pem", made.certificate), write(&dir, "key.pem", made.key));
+    let ca = Ca::new("the CA");
+    let made = ca.server(&["localhost"]);
+    let files = TlsFiles::new(write(&dir, "cert.pem", made.certificate + &ca.pem()), write(&dir, "key.pem", made.key));
     fs::set_permissions(dir.join("key.pem"), fs::Permissions::from_mode(0o644)).expect("it is ours");
     let log = logged(|| assert!(files.load().is_ok()));
     assert!(log.contains("everybody on this machine can read the private key") && log.contains("0644"), "{log}");
     fs::set_permissions(dir.join("key.pem"), private()).expect("it is ours");
     assert_eq!(logged(|| assert!(files.load().is_ok())), "");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_chain_that_some_clients_would_refuse_is_logged_and_served() {
+    let dir = directory("a_chain_that_some_clients_would_refuse");
+    let (root, other) = (Ca::new("the root"), Ca::new("another root"));
+    let middle = root.intermediate("the middle");
+    let made = middle.server(&["localhost"]);
+    let key = write(&dir, "key.pem", &made.key);
+    fs::set_permissions(&key, private()).expect("it is ours");
+    let said = |chain: &[&str]| {
+        let files = TlsFiles::new(write(&dir, "cert.pem", chain.concat()), &key);
+        logged(|| assert!(files.load().is_ok()))
+    };
+    let (own, middle, root, other) = (&*made.certificate, &*middle.pem(), &*root.pem(), &*other.pem());
+    for whole in [&[own, middle][..], &[own, middle, root]] {
+        assert_eq!(said(whole), "");
+    }
+    let alone = said(&[own]);
+    assert!(alone.contains("comes without its issuer") && alone.contains("issuer=\"the middle\""), "{alone}");
+    let gap = said(&[own, root]);
+    assert!(gap.contains("none of the certificates in the file issued the first one"), "{gap}");
+    let disordered = said(&[own, root, middle]);
+    assert!(disordered.contains("not in order") && disordered.contains("certificate=3"), "{disordered}");
+    let more = said(&[own, middle, other]);
+    assert!(more.contains("issued none of the others") && more.contains("certificate=3"), "{more}");
+    assert_eq!(more.lines().count(), 1, "{more}");
+}
+
+#[test]
+fn a_certificate_that_was_not_signed_by_the_one_that_has_the_name_of_its_issuer_is_refused() {
+    let dir = directory("a_certificate_that_was_not_signed");
+    let (one, other) = (Ca::new("the CA"), Ca::new("the CA"));
+    let made = one.server(&["localhost"]);
+    let load = |chain: &[&str]| {
+        TlsFiles::new(write(&dir, "cert.pem", chain.concat()), write(&dir, "key.pem", &made.key)).load()
+    };
+    assert!(load(&[&made.certificate, &one.pem()]).is_ok());
+    let error = load(&[&made.certificate, &other.pem()]).expect_err("it is of another key").to_string();
+    let says =
+        "cert.pem: certificate 1 was not signed by certificate 2, although that has the name of its issuer, the CA";
+    assert!(error.contains(says), "{error}");
+    // A root that was renewed stands beside the old one.
+    assert!(load(&[&made.certificate, &other.pem(), &one.pem()]).is_ok());
+}
+
+#[test]
+fn signatures_of_all_usual_keys_are_checked() {
+    for algorithm in
+        [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_ED25519, &rcgen::PKCS_RSA_SHA256]
+    {
+        let (one, other) = (Ca::with_key("the CA", algorithm), Ca::with_key("the CA", algorithm));
+        let made = one.server(&["localhost"]);
+        let chain = |ca: &Ca| made.certificate.clone() + &ca.pem();
+        assert!(gannet_tls::Identity::from_pem(chain(&one).as_bytes(), made.key.as_bytes()).is_ok(), "{algorithm:?}");
+        assert!(
+            gannet_tls::Identity::from_pem(chain(&other).as_bytes(), made.key.as_bytes()).is_err(),
+            "{algorithm:?}"
+        );
+    }
 }
 
 #[cfg(unix)]

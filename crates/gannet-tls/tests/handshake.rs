@@ -285,3 +285,19 @@ fn a_certificate_made_for_development_is_accepted_by_whom_is_told_to_trust_it() 
         assert!(gannet_tls::self_signed(names).is_err());
     }
 }
+
+/// As `hey` asks; clients of ours cannot, so the name is changed on its way.
+#[test]
+fn a_client_that_sends_a_port_with_the_name_is_refused_with_the_likely_cause() {
+    for version in [TlsVersion::V1_2, TlsVersion::V1_3] {
+        let (server, client) = rig::pair(version);
+        let mut pair = rig::Pair::new(&server, &client);
+        let hello = &mut pair.client.wire;
+        let at = hello.windows(9).position(|name| name == b"localhost").expect("the name is in the hello");
+        hello[at..at + 9].copy_from_slice(b"host:8443");
+        pair.run(usize::MAX);
+        let why = pair.server.why();
+        assert!(why.contains("server name (SNI)") && why.contains("send the port with it"), "{why}");
+        assert!(pair.client.why().contains("IllegalParameter"), "{}", pair.client.why());
+    }
+}

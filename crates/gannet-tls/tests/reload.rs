@@ -2,7 +2,8 @@
 
 mod rig;
 
-use gannet_tls::{ClientAuth, TlsConfig, TlsServer, TlsVersion};
+use gannet_tls::{ClientAuth, Identity, TlsConfig, TlsServer, TlsVersion};
+use rcgen::date_time_ymd;
 use rig::{Ca, Pair};
 
 const VERSIONS: [TlsVersion; 2] = [TlsVersion::V1_2, TlsVersion::V1_3];
@@ -26,6 +27,37 @@ fn new_connections_see_the_renewed_certificate_and_old_ones_go_on() {
     let mut after = Pair::connected(&server, &client);
     after.assert_echo();
     assert_eq!(after.client.info().peer_certificates().next(), new.chain().next());
+}
+
+#[test]
+fn a_certificate_that_is_valid_is_not_replaced_by_one_that_is_not_unless_told_to() {
+    let ca = Ca::new("the CA");
+    let valid = [ca.server(&["localhost"]).identity, ca.server(&["other.test"]).identity];
+    let expired = ca.issue(&["localhost"], 1, |params| params.not_after = date_time_ymd(2024, 2, 29)).identity;
+    let early = ca.issue(&["other.test"], 1, |params| params.not_before = date_time_ymd(2998, 3, 1)).identity;
+    let config = |first: &Identity, second: &Identity| TlsConfig::new(first.clone()).identity(second.clone());
+    let server = TlsServer::new(config(&valid[0], &valid[1])).expect("settings");
+    let client = ca.trusted().sessions(0).dangerous_accept_any_certificate();
+    let shown = |name: &str| {
+        let pair = Pair::connected(&server, &client.clone().build(name).expect("settings"));
+        pair.client.info().peer_certificates().next().expect("a certificate").to_vec()
+    };
+    for (next, says) in [
+        (config(&expired, &valid[1]), "the new certificate of localhost expired at 2024-02-29 00:00 UTC"),
+        (config(&valid[0], &early), "the new certificate of other.test is valid only from 2998-03-01 00:00 UTC"),
+    ] {
+        let error = server.reload(next.clone()).expect_err("what is served is valid").to_string();
+        assert!(error.starts_with(says), "{error}");
+        for (name, identity) in [("localhost", &valid[0]), ("other.test", &valid[1])] {
+            assert_eq!(Some(&*shown(name)), identity.chain().next(), "{name}");
+        }
+    }
+    server.reload(config(&expired, &early).accept_expired(true)).expect("it was told to");
+    assert_eq!(Some(&*shown("localhost")), expired.chain().next());
+    // There is nothing to lose.
+    server.reload(config(&expired, &early)).expect("neither is valid");
+    server.reload(config(&valid[0], &early)).expect("one of them is better");
+    assert!(server.reload(config(&expired, &early)).is_err());
 }
 
 #[test]

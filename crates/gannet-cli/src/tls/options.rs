@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use gannet_tls::{ClientAuthMode, TlsFiles, TlsVersion};
 
-use crate::failure::as_given;
+use crate::failure::{as_given, is_from_environment};
 
 /// What `tls://` listeners are served with.
 #[derive(Args, Clone, Debug, Default)]
@@ -41,6 +41,12 @@ pub(crate) struct TlsOptions {
     /// Make a certificate for development, which nobody trusts: for localhost, and what tls:// listens on
     #[arg(long, env = "GANNET_TLS_SELF_SIGNED")]
     tls_self_signed: bool,
+
+    /// Let a certificate that has expired or is not valid yet take the place of a valid one when files are read again
+    ///
+    /// Without it such a file changes nothing, and the log says so. At the start it is served in any case.
+    #[arg(long, env = "GANNET_TLS_ACCEPT_EXPIRED")]
+    tls_accept_expired: bool,
 }
 
 /// `--tls-client-auth`.
@@ -68,23 +74,37 @@ pub(super) struct Settings {
 }
 
 impl TlsOptions {
-    /// Checks that they fit together and to the listeners; nothing where there is neither a listener nor an option.
+    /// Checks that they fit together and to the listeners; nothing where there is neither a listener nor an option on the
+    /// command line.
     ///
     /// # Errors
     ///
     /// What is wrong, and what to do.
     pub(super) fn settings(&self, has_listener: bool) -> Result<Option<Settings>, String> {
-        match (has_listener, self.any()) {
-            (false, None) => return Ok(None),
-            (false, Some(option)) => {
-                return Err(format!(
-                    "{} is of no use without a tls:// listener; add one, as --listen http=tls://127.0.0.1:8443",
-                    as_given(option)
-                ));
-            }
-            (true, _) => {}
+        if !has_listener {
+            // The environment may be that of several servers, of which others have such a listener.
+            let given = self.given();
+            return match given.iter().find(|option| !is_from_environment(option)) {
+                None => {
+                    let variables = given.iter().map(|option| as_given(option)).collect::<Vec<_>>().join(", ");
+                    if !variables.is_empty() {
+                        tracing::debug!(variables, "nothing listens on tls://: the settings of TLS are not used");
+                    }
+                    Ok(None)
+                }
+                Some(option) => Err(format!(
+                    "{option} is of no use without a tls:// listener; add one, as --listen http=tls://127.0.0.1:8443"
+                )),
+            };
         }
-        let (certificates, keys) = (&self.tls_cert, &self.tls_key);
+        let (mut certificates, mut keys) = (&self.tls_cert, &self.tls_key);
+        let is_elsewhere = |option: &str, given: &Vec<PathBuf>| given.is_empty() || is_from_environment(option);
+        let own = self.tls_self_signed && !is_from_environment("--tls-self-signed");
+        let none = Vec::new();
+        if own && is_elsewhere("--tls-cert", certificates) && is_elsewhere("--tls-key", keys) {
+            // What is asked for on the command line counts more than the environment.
+            (certificates, keys) = (&none, &none);
+        }
         if self.tls_self_signed && (!certificates.is_empty() || !keys.is_empty()) {
             return Err("--tls-self-signed makes a certificate of its own; leave it out, or --tls-cert and --tls-key"
                 .to_owned());
@@ -124,12 +144,13 @@ impl TlsOptions {
             },
             // That is for each service to say.
             alpn: Vec::new(),
+            accept_expired: self.tls_accept_expired,
         };
         Ok(Some(Settings { files, self_signed: self.tls_self_signed }))
     }
 
-    /// One that was given.
-    fn any(&self) -> Option<&'static str> {
+    /// Those that were given.
+    fn given(&self) -> Vec<&'static str> {
         let given = [
             ("--tls-cert", !self.tls_cert.is_empty()),
             ("--tls-key", !self.tls_key.is_empty()),
@@ -138,7 +159,8 @@ impl TlsOptions {
             ("--tls-crl", !self.tls_crl.is_empty()),
             ("--tls-min-version", self.tls_min_version.is_some()),
             ("--tls-self-signed", self.tls_self_signed),
+            ("--tls-accept-expired", self.tls_accept_expired),
         ];
-        given.into_iter().find(|(_, given)| *given).map(|(name, _)| name)
+        given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
     }
 }

@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
+use gannet_tls::TlsError;
 use signal_hook::consts::SIGHUP;
 use signal_hook::iterator::{Handle, Signals};
 
@@ -160,6 +161,11 @@ fn reload(tls: &Tls) {
     }
     match tls.reload() {
         Ok(certificates) => tracing::info!(files, certificates, "TLS reloaded: new connections are served with it"),
+        Err(error @ TlsError::NotValid { .. }) => tracing::error!(
+            files,
+            %error,
+            "TLS not reloaded, what was served before is served on; --tls-accept-expired would take the new certificate"
+        ),
         Err(error) => tracing::error!(%error, "TLS not reloaded, what was served before is served on"),
     }
 }

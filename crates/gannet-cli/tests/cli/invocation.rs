@@ -78,7 +78,6 @@ fn what_is_wrong_with_the_environment_is_said_by_its_name() {
         (&[][..], "GANNET_WEBSOCKET_DEFLATE", OsStr::new("2"), "possible values: true, false"),
         (&["serve"], "GANNET_TLS_MIN_VERSION", OsStr::new("1.1"), "possible values: 1.2, 1.3"),
         (&["serve"], "GANNET_TLS_CERT", OsStr::new(""), "a value is required for '--tls-cert <FILE>'"),
-        (&[], "GANNET_TLS_CERT", OsStr::new("cert.pem"), "of no use without a tls:// listener"),
         (&["serve"], "GANNET_REDIS_PASSWORD", not_utf8, "not UTF-8"),
     ] {
         let mut command = gannet(arguments);
@@ -92,6 +91,46 @@ fn what_is_wrong_with_the_environment_is_said_by_its_name() {
     command.env("GANNET_TLS_MIN_VERSION", "1.2");
     let Err(ended) = Server::run(command) else { panic!("there is no such version") };
     assert!(!only_line(&ended).contains("environment"), "{ended:#?}");
+}
+
+#[test]
+fn the_environment_of_other_servers_is_no_error_but_an_option_without_use_is() {
+    let variables = [
+        ("GANNET_TLS_CERT", "/nowhere/cert.pem"),
+        ("GANNET_TLS_KEY", "/nowhere/key.pem"),
+        ("GANNET_TLS_CLIENT_CA", "/nowhere/ca.pem"),
+        ("GANNET_TLS_CLIENT_AUTH", "required"),
+        ("GANNET_TLS_CRL", "/nowhere/crl.pem"),
+        ("GANNET_TLS_MIN_VERSION", "1.3"),
+        ("GANNET_TLS_SELF_SIGNED", "true"),
+        ("GANNET_TLS_ACCEPT_EXPIRED", "true"),
+        ("GANNET_WEBSOCKET_DEFLATE", "true"),
+        ("GANNET_REDIS_PASSWORD", "secret"),
+        ("GANNET_TCP_KEEPALIVE", "60s"),
+    ];
+    let serve = |options: &[&str], variables: &[(&str, &str)]| {
+        let mut command = gannet(&["serve", "--listen=lines=tcp://127.0.0.1:0"]);
+        command.args(options).envs(variables.iter().copied());
+        Server::run(command)
+    };
+    let alone = variables.iter().map(std::slice::from_ref);
+    for given in alone.chain([&variables[..]]) {
+        let server = serve(&[], given).unwrap_or_else(|ended| panic!("{given:?}: {ended:#?}"));
+        server.connect("lines").ask(b"hello\n", b"echo: hello\n");
+    }
+    let Err(ended) = serve(&["--tls-min-version=1.3"], &variables) else { panic!("there is no tls://") };
+    let line = only_line(&ended);
+    assert!(line.contains("--tls-min-version is of no use without a tls:// listener"), "{line}");
+    assert_eq!(ended.status.code(), Some(2), "{line}");
+
+    // What is asked for on the command line counts more.
+    let tls = ["--listen=echo=tls://127.0.0.1:0", "--tls-self-signed"];
+    let files = &variables[..2];
+    assert!(serve(&tls, files).is_ok());
+    let Err(ended) = serve(&[&tls[..], &["--tls-cert=/nowhere/cert.pem"]].concat(), files) else {
+        panic!("both are asked for")
+    };
+    assert!(only_line(&ended).contains("--tls-self-signed makes a certificate of its own"), "{ended:#?}");
 }
 
 #[test]

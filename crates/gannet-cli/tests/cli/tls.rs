@@ -241,6 +241,30 @@ fn services_are_served_over_tls_and_http_by_its_name() {
 }
 
 #[test]
+fn a_valid_certificate_is_not_replaced_by_an_expired_one_unless_told_to() {
+    for driver in drivers() {
+        for accepts in [false, true] {
+            let options: &[&str] = if accepts { &["--tls-accept-expired"] } else { &[] };
+            let mut rig = Rig::start(driver, &format!("expired-{accepts}"), options);
+            let key = KeyPair::generate().expect("a key");
+            let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+            params.not_after = date_time_ymd(2024, 2, 29);
+            let certificate = params.signed_by(&key, &rig.ca.0).expect("a certificate").pem();
+            Issued { certificate, key: key.serialize_pem() }.put(&rig.folder.path(""));
+            if accepts {
+                rig.server.wait_for(is_reload);
+                assert!(rig.client().talk(&rig.url(), "localhost").is_err(), "it has expired");
+                continue;
+            }
+            let event = rig.server.wait_for(is_failure);
+            assert!(event["message"].as_str().is_some_and(|said| said.contains("--tls-accept-expired")), "{event}");
+            assert!(event["error"].as_str().is_some_and(|said| said.contains("expired at 2024-02-29")), "{event}");
+            assert_eq!(rig.shown(), rig.first.der());
+        }
+    }
+}
+
+#[test]
 fn a_version_that_is_too_old_is_refused() {
     let rig = Rig::start(drivers()[0], "version", &["--tls-min-version=1.3"]);
     let old = Client { versions: TLS_1_2, ..rig.client() };

@@ -3,11 +3,11 @@
 use std::fmt;
 
 use gannet::Context;
-use gannet::proto::http::{Answer, Response, Version};
+use gannet::proto::http::{Answer, Method, Response, Version};
 use gannet::proto::ws;
 
 use super::conversation::{Lead, Plain, Speaking};
-use super::{Conversation, Handler, Handshake};
+use super::{Conversation, Handler, Handshake, HandshakeError};
 use crate::clock::Date;
 use crate::cx::Cx;
 use crate::draft::Draft;
@@ -36,13 +36,18 @@ impl Cx<'_> {
     ///
     /// A request that `handshake` does not accept (RFC 6455 §4.2.1) is answered with the status that says why: 405 where
     /// it is no `GET`, 426 where it does not ask for WebSocket of version 13, 400 where it asks in a wrong way, 403 where
-    /// its origin is not allowed. While the server shuts down, the answer is 503.
+    /// its origin is not allowed. `HEAD` is answered as a `GET` that does not ask for WebSocket: 426 (RFC 9110 §9.3.2).
+    /// While the server shuts down, the answer is 503.
     pub fn websocket(&mut self, handshake: &Handshake, handler: impl Handler) {
         let version = match self.request.version {
             Version::Http10 => (1, 0),
             Version::Http11 => (1, 1),
         };
-        let accept = match handshake.check(self.request.method.as_str(), version, self.request.headers()) {
+        let checked = match self.request.method {
+            Method::Head => Err(HandshakeError::NoUpgrade),
+            method => handshake.check(method.as_str(), version, self.request.headers()),
+        };
+        let accept = match checked {
             Ok(accept) => accept,
             Err(error) => {
                 self.refuse(error.status(), "");

@@ -3,6 +3,7 @@
 use super::Error;
 use super::grammar::is_token_byte;
 use super::head::{MOST_HEADERS, end_of_fields};
+use super::lines::{Kind, Part, Progress};
 use crate::search::find;
 
 /// The longest line with a chunk's size that is accepted, in bytes with its extensions and its ending. Sizes take 18
@@ -11,9 +12,6 @@ pub(super) const LONGEST_LINE: usize = 256;
 
 /// The most digits that a chunk's size may have. So many fit 64 bits.
 const MOST_DIGITS: usize = 16;
-
-/// The smallest number of bytes that may still follow where a chunk's line is expected: `0`, and two line endings.
-const LAST_CHUNK: usize = 5;
 
 /// What may be accepted.
 pub(super) struct Limits {
@@ -32,10 +30,25 @@ pub(super) struct Chunks {
     start: u32,
     /// Where the data that were joined end.
     end: u32,
-    /// Where the next line begins that was not dealt with.
+    /// Where the next thing begins that was not dealt with: a line, or a chunk's data.
     at: u32,
-    /// Whether only the trailer is left.
-    last: bool,
+    stage: Stage,
+    /// Trailer fields that came.
+    fields: u8,
+}
+
+/// What the next byte is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The size in a chunk's line.
+    Size,
+    /// What follows the size in the line.
+    Extensions,
+    /// The line feed of the line.
+    LineEnd,
+    /// A chunk's data, which end at what was searched.
+    Data,
+    Trailer(Part),
 }
 
 /// What became of a body in chunks. All counts from where it begins.
@@ -49,7 +62,7 @@ pub(super) enum Joined {
 impl Chunks {
     /// No chunks yet; the first one's line is at `start`.
     pub fn new(start: usize) -> Self {
-        Self { start: start as u32, end: 0, at: 0, last: false }
+        Self { start: start as u32, end: 0, at: 0, stage: Stage::Size, fields: 0 }
     }
 
     /// Where the body begins.
@@ -62,8 +75,8 @@ impl Chunks {
         self.start = 0;
     }
 
-    /// Joins the chunks that are there, in `input`, which begins with the body. Where the body is not complete, says how many bytes are needed; otherwise where
-    /// its data and its trailer end.
+    /// Joins the chunks that are there, in `input`, which begins with the body. Where the body is not complete, says how
+    /// many bytes are needed; otherwise where its data and its trailer end.
     #[inline]
     pub fn join(&mut self, limits: &Limits, searched: &mut u32, input: &mut [u8]) -> Result<Joined, Error> {
         self.advance(limits, searched, input, true)
@@ -77,59 +90,101 @@ impl Chunks {
     /// Goes on with what is there. Joins it where `joins` is set.
     #[inline]
     fn advance(&mut self, limits: &Limits, searched: &mut u32, input: &mut [u8], joins: bool) -> Result<Joined, Error> {
-        let limit = limits.body;
-        while !self.last {
+        loop {
             let at = self.at as usize;
-            // No line is shorter than that with what has to follow it, so there is no use in looking before.
-            if input.len() < at + LAST_CHUNK {
-                return Ok(Joined::Partial(at + LAST_CHUNK));
+            match self.stage {
+                Stage::Size | Stage::Extensions | Stage::LineEnd => {
+                    let Some((data, size)) = self.line(limits, searched, input)? else {
+                        return Ok(Joined::Partial(input.len() + 1));
+                    };
+                    self.at = data as u32;
+                    (self.stage, *searched) = match size {
+                        0 => (Stage::Trailer(Part::Line), data as u32),
+                        size => (Stage::Data, data as u32 + size),
+                    };
+                }
+                Stage::Data => {
+                    let end = *searched as usize;
+                    match input.get(end..).unwrap_or_default() {
+                        [b'\r', b'\n', ..] => {}
+                        [] => return Ok(Joined::Partial(end + 1)),
+                        [b'\r'] => return Ok(Joined::Partial(end + 2)),
+                        _ => return Err(Error::Chunk),
+                    }
+                    if joins {
+                        #[cfg(test)]
+                        crate::work::looked_at(end - at);
+                        input.copy_within(at..end, self.end as usize);
+                    }
+                    self.end += (end - at) as u32;
+                    self.at = end as u32 + 2;
+                    self.stage = Stage::Size;
+                }
+                Stage::Trailer(part) => {
+                    let from = *searched as usize;
+                    let found = end_of_fields(searched, input, at, limits.trailer);
+                    let checked = match found {
+                        Ok(Some(end)) => check_trailer(&input[at..end], limits.headers).map(|()| Some(end)),
+                        other => other,
+                    };
+                    if let Ok(Some(consumed)) = checked {
+                        return Ok(Joined::Whole { end: self.end as usize, consumed });
+                    }
+                    let seen = found.ok().flatten().unwrap_or(*searched as usize);
+                    let mut progress = Progress::of_trailer(part, self.fields);
+                    progress.look(Kind::Trailer, limits.headers, &input[..seen], from)?;
+                    (self.stage, self.fields) = (Stage::Trailer(progress.part()), progress.fields());
+                    checked?;
+                    return Ok(Joined::Partial(input.len() + 1));
+                }
             }
-            let window = input.len().min(at + LONGEST_LINE);
-            let from = (*searched as usize).clamp(at, window);
-            let Some(offset) = find(b'\n', &input[from..window]) else {
-                *searched = window as u32;
-                let too_long = window == at + LONGEST_LINE;
-                return if too_long { Err(Error::Chunk) } else { Ok(Joined::Partial(window + 1)) };
-            };
-            let data = from + offset + 1;
-            let line = input[at..data].strip_suffix(b"\r\n").ok_or(Error::LineEnd)?;
-            let size = size_of_chunk(line).ok_or(Error::Chunk)?;
-            if size > (limit - self.end as usize) as u64 {
-                return Err(Error::BodyTooLarge { limit });
-            }
-            if data - self.end as usize > limit + LONGEST_LINE {
-                return Err(Error::FramingTooLarge { limit });
-            }
-            if size == 0 {
-                self.last = true;
-                self.at = data as u32;
-                *searched = data as u32;
-                break;
-            }
-            let end = data + size as usize;
-            if input.len() < end + 2 + LAST_CHUNK {
-                return Ok(Joined::Partial(end + 2 + LAST_CHUNK));
-            }
-            if input[end..end + 2] != *b"\r\n" {
-                return Err(Error::Chunk);
-            }
-            if joins {
-                #[cfg(test)]
-                crate::work::looked_at(size as usize);
-                input.copy_within(data..end, self.end as usize);
-            }
-            self.end += size as u32;
-            self.at = end as u32 + 2;
         }
+    }
 
-        let trailer = self.at as usize;
-        match end_of_fields(searched, input, trailer, limits.trailer)? {
-            None => Ok(Joined::Partial(input.len() + 1)),
-            Some(end) => {
-                check_trailer(&input[trailer..end], limits.headers)?;
-                Ok(Joined::Whole { end: self.end as usize, consumed: end })
-            }
+    /// The chunk whose line is next: where its data begin, and its size. Nothing where the line is not whole.
+    #[inline]
+    fn line(&mut self, limits: &Limits, searched: &mut u32, input: &[u8]) -> Result<Option<(usize, u32)>, Error> {
+        let at = self.at as usize;
+        let window = input.len().min(at + LONGEST_LINE);
+        let from = (*searched as usize).clamp(at, window);
+        let Some(offset) = find(b'\n', &input[from..window]) else {
+            *searched = window as u32;
+            self.look(&input[..window], from)?;
+            return if window == at + LONGEST_LINE { Err(Error::Chunk) } else { Ok(None) };
+        };
+        let data = from + offset + 1;
+        let Some(size) = input[at..data].strip_suffix(b"\r\n").and_then(size_of_chunk) else {
+            self.look(&input[..data], from)?;
+            return Err(Error::Chunk);
+        };
+        let limit = limits.body;
+        if size > (limit - self.end as usize) as u64 {
+            return Err(Error::BodyTooLarge { limit });
         }
+        if data - self.end as usize > limit + LONGEST_LINE {
+            return Err(Error::FramingTooLarge { limit });
+        }
+        Ok(Some((data, size as u32)))
+    }
+
+    /// Looks at a line, or the beginning of one, from `from` on. What is before was looked at.
+    #[cold]
+    fn look(&mut self, input: &[u8], from: usize) -> Result<(), Error> {
+        #[cfg(test)]
+        crate::work::looked_at(input.len() - from);
+        for (at, &byte) in input.iter().enumerate().skip(from) {
+            let length = at - self.at as usize;
+            self.stage = match (self.stage, byte) {
+                (Stage::LineEnd, b'\n') => return Ok(()),
+                (_, b'\n') => return Err(Error::LineEnd),
+                (Stage::Size, byte) if byte.is_ascii_hexdigit() && length < MOST_DIGITS => Stage::Size,
+                (Stage::Size, b';' | b' ' | b'\t') if length > 0 => Stage::Extensions,
+                (Stage::Extensions, b'\t' | b' '..=b'~' | 0x80..) => Stage::Extensions,
+                (Stage::Size | Stage::Extensions, b'\r') if length > 0 => Stage::LineEnd,
+                _ => return Err(Error::Chunk),
+            };
+        }
+        Ok(())
     }
 }
 

@@ -103,7 +103,7 @@ pub enum Error {
     #[error("unknown transfer coding")]
     UnknownCoding,
 
-    /// A version other than HTTP/1.0 and HTTP/1.1 (RFC 9110 §15.6.6).
+    /// A major version other than 1 (RFC 9110 §15.6.6).
     #[error("HTTP version not supported")]
     UnsupportedVersion,
 }

@@ -4,6 +4,7 @@ use std::mem::MaybeUninit;
 
 use httparse::Status;
 
+use super::lines::{self, Kind};
 use super::{Error, Method, Version, grammar, request};
 use crate::search::find;
 
@@ -44,18 +45,60 @@ impl<'a> Head<'a> {
         let mut storage = [const { MaybeUninit::uninit() }; MOST_HEADERS];
         let mut parsed = httparse::Request::new(&mut []);
         let storage = &mut storage[..max_headers.min(MOST_HEADERS)];
-        match parsed.parse_with_uninit_headers(bytes, storage) {
-            Ok(Status::Complete(end)) if end == bytes.len() => (),
-            Ok(_) => return Err(Error::Header),
-            Err(error) => return Err(reason(bytes, error, max_headers)),
-        }
-        let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
+        let head = match parsed.parse_with_uninit_headers(bytes, storage) {
+            Ok(Status::Complete(end)) if end == bytes.len() => match (parsed.method, parsed.path, parsed.version) {
+                (Some(method), Some(target), Some(minor)) => {
+                    let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
+                    Self::of(bytes, method, target, version, parsed.headers)
+                }
+                _ => Err(Error::RequestLine),
+            },
+            Err(httparse::Error::Version) => Self::parse_later(bytes, max_headers),
+            _ => Err(Error::Header),
+        };
+        head.map_err(|error| lines::fault(Kind::Request, max_headers.min(MOST_HEADERS), bytes).unwrap_or(error))
+    }
+
+    /// Parses the head of HTTP/1.2 or a later minor version, which counts as HTTP/1.1 (RFC 9110 §2.5). `httparse` knows
+    /// none of them.
+    #[cold]
+    fn parse_later(bytes: &'a [u8], max_headers: usize) -> Result<Self, Error> {
+        let end = find(b'\n', bytes).map_or(0, |end| end + 1);
+        let (line, fields) = bytes.split_at(end);
+        let line = std::str::from_utf8(line).ok().and_then(|line| line.strip_suffix("\r\n"));
+        let mut words = line.unwrap_or_default().split(' ');
+        let (Some(method), Some(target), Some(version), None) =
+            (words.next(), words.next(), words.next(), words.next())
+        else {
             return Err(Error::RequestLine);
         };
-        let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
+        if !is_later_version(version.as_bytes()) {
+            return Err(Error::UnsupportedVersion);
+        }
+        if !grammar::is_token(method.as_bytes()) {
+            return Err(Error::Method);
+        }
+        let mut storage = [httparse::EMPTY_HEADER; MOST_HEADERS];
+        match httparse::parse_headers(fields, &mut storage[..max_headers.min(MOST_HEADERS)]) {
+            Ok(Status::Complete((end, headers))) if end == fields.len() => {
+                Self::of(bytes, method, target, Version::Http11, headers)
+            }
+            _ => Err(Error::Header),
+        }
+    }
+
+    /// The head with these parts, if they are valid together.
+    #[inline]
+    fn of(
+        bytes: &'a [u8],
+        method: &'a str,
+        target: &'a str,
+        version: Version,
+        headers: &[httparse::Header<'a>],
+    ) -> Result<Self, Error> {
         check_target(method, target)?;
         let (mut fields, mut host, mut expects) = (Fields::default(), false, false);
-        for header in parsed.headers.iter() {
+        for header in headers {
             let (name, value) = (header.name, header.value);
             match name.len() {
                 4 if name.eq_ignore_ascii_case("host") => {
@@ -91,8 +134,14 @@ impl<'a> Head<'a> {
     }
 }
 
+/// Whether this is `HTTP/1.2`, or a later minor version of HTTP/1.
+pub(super) fn is_later_version(version: &[u8]) -> bool {
+    matches!(version, [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'])
+}
+
 /// Searches for the empty line behind header or trailer fields, whose `limit` counts from `start`. The line before the
-/// first of them has its end before `searched`. Nothing where there is none yet.
+/// first of them has its end before `searched`. Nothing where there is none yet. `searched` then says up to where the
+/// bytes decide that, as it does where they are refused.
 #[inline]
 pub(super) fn end_of_fields(
     searched: &mut u32,
@@ -104,10 +153,11 @@ pub(super) fn end_of_fields(
     let mut from = (*searched as usize).min(window);
     while let Some(offset) = find(b'\n', &input[from..window]) {
         let end = from + offset;
+        from = end + 1;
         if input[end - 1] != b'\r' {
+            *searched = from as u32;
             return Err(Error::LineEnd);
         }
-        from = end + 1;
         if input[end - 2] == b'\n' {
             return Ok(Some(from));
         }
@@ -172,7 +222,7 @@ impl<'a> Fields<'a> {
 /// Why a list of codings other than `chunked` alone is refused: one that is not known, or one that leaves the end of
 /// the body open.
 #[cold]
-fn refused_coding(value: &[u8]) -> Error {
+pub(super) fn refused_coding(value: &[u8]) -> Error {
     let mut codings = value.split(|&byte| byte == b',').map(grammar::trim).peekable();
     let mut unknown = false;
     while let Some(coding) = codings.next() {
@@ -186,7 +236,7 @@ fn refused_coding(value: &[u8]) -> Error {
 }
 
 /// A number of digits alone (RFC 9110 §8.6); at most 19, which always fit.
-fn decimal(digits: &[u8]) -> Option<u64> {
+pub(super) fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || digits.len() > 19 || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
@@ -194,7 +244,7 @@ fn decimal(digits: &[u8]) -> Option<u64> {
 }
 
 /// Whether `target` has a form that is allowed for this method (RFC 9112 §3.2).
-fn check_target(method: &str, target: &str) -> Result<(), Error> {
+pub(super) fn check_target(method: &str, target: &str) -> Result<(), Error> {
     if method == "CONNECT" {
         return Err(Error::Connect);
     }
@@ -205,26 +255,4 @@ fn check_target(method: &str, target: &str) -> Result<(), Error> {
             .is_some_and(|(authority, _)| !authority.is_empty() && grammar::is_authority(authority.as_bytes())),
     };
     if formed && grammar::is_target(target.as_bytes()) { Ok(()) } else { Err(Error::Target) }
-}
-
-/// What `httparse` objected to.
-#[cold]
-fn reason(bytes: &[u8], error: httparse::Error, limit: usize) -> Error {
-    let line = bytes.split(|&byte| byte == b'\r').next().unwrap_or_default();
-    let words = || line.split(|&byte| byte == b' ');
-    let supported = line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0");
-    match error {
-        httparse::Error::TooManyHeaders => Error::TooManyHeaders { limit: limit.min(MOST_HEADERS) },
-        httparse::Error::Token if words().next().is_some_and(|method| !grammar::is_token(method)) => Error::Method,
-        httparse::Error::Token if words().count() == 3 => Error::Target,
-        httparse::Error::Version => match words().next_back() {
-            Some([b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9']) if words().count() == 3 => {
-                Error::UnsupportedVersion
-            }
-            _ => Error::RequestLine,
-        },
-        httparse::Error::NewLine if supported => Error::Header,
-        httparse::Error::Token | httparse::Error::NewLine | httparse::Error::Status => Error::RequestLine,
-        httparse::Error::HeaderName | httparse::Error::HeaderValue => Error::Header,
-    }
 }

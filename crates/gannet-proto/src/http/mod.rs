@@ -34,6 +34,7 @@ mod grammar;
 mod head;
 mod header_lines;
 mod headers;
+mod lines;
 mod request;
 mod requests;
 mod response;

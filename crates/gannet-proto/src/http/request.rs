@@ -235,7 +235,7 @@ impl<'a> Method<'a> {
 pub enum Version {
     /// HTTP/1.0 (RFC 1945): one request for each connection unless the client asks for more; no chunks.
     Http10,
-    /// HTTP/1.1 (RFC 9112).
+    /// HTTP/1.1 (RFC 9112), and any later minor version of HTTP/1 (RFC 9110 §2.5).
     #[default]
     Http11,
 }

@@ -2,6 +2,7 @@
 
 use super::chunked::{self, Chunks, Joined, Limits};
 use super::head::{self, Framing, Head, MOST_HEADERS};
+use super::lines::{Kind, Progress};
 use super::{Error, Request, grammar};
 use crate::search::find;
 use crate::{Codec, DecodeError, Decoded, EncodeError, Raw, Sink};
@@ -110,28 +111,52 @@ impl Requests {
         Limits { body: self.max_body as usize, trailer: self.max_head as usize, headers }
     }
 
-    /// Searches for the end of the head that begins at `start`. Nothing where there is none yet.
+    /// Searches for the end of the head that begins at `start`. Nothing where there is none yet, and nothing that has
+    /// come is wrong.
     #[inline]
-    fn head_end(&self, state: &mut RequestsState, input: &[u8], start: usize) -> Result<Option<usize>, Error> {
-        if state.phase == Phase::RequestLine {
+    fn head_end(
+        &self,
+        progress: &mut Progress,
+        searched: &mut u32,
+        input: &[u8],
+        start: usize,
+    ) -> Result<Option<usize>, Error> {
+        let from = (*searched as usize).max(start);
+        if from == start {
+            *progress = Progress::new(Kind::Request, start);
+        }
+        let found = self.find_end(progress.is_in_first_line(), searched, input, start);
+        if !matches!(found, Ok(Some(_))) {
+            progress.look(Kind::Request, usize::from(self.max_headers), &input[..*searched as usize], from)?;
+        }
+        found
+    }
+
+    /// Searches for the end of the head. Where it is not found, `searched` says up to where the bytes decide that.
+    #[inline]
+    fn find_end(
+        &self,
+        in_request_line: bool,
+        searched: &mut u32,
+        input: &[u8],
+        start: usize,
+    ) -> Result<Option<usize>, Error> {
+        if in_request_line {
             let limit = self.max_request_line.min(self.max_head) as usize;
-            let window = input.len().min(start + limit + 2);
-            let searched = (state.searched as usize).clamp(start, window);
-            let Some(offset) = find(b'\n', &input[searched..window]) else {
-                if window == start + limit + 2 {
-                    return Err(Error::RequestLineTooLong { limit });
-                }
-                state.searched = window as u32;
-                return Ok(None);
+            let window = input.len().min(start + limit + 2).min(start + self.max_head as usize);
+            let from = (*searched as usize).clamp(start, window);
+            let Some(offset) = find(b'\n', &input[from..window]) else {
+                *searched = window as u32;
+                let too_long = input.len() >= start + limit + 2;
+                return if too_long { Err(Error::RequestLineTooLong { limit }) } else { Ok(None) };
             };
-            let end = searched + offset;
+            let end = from + offset;
+            *searched = end as u32 + 1;
             if input[end - 1] != b'\r' {
                 return Err(Error::LineEnd);
             }
-            state.phase = Phase::Fields;
-            state.searched = end as u32 + 1;
         }
-        head::end_of_fields(&mut state.searched, input, start, self.max_head as usize)
+        head::end_of_fields(searched, input, start, self.max_head as usize)
     }
 
     /// Whether the body that begins at `start` is there, or something is wrong with it.
@@ -140,7 +165,7 @@ impl Requests {
         match phase {
             Phase::Body { end, .. } => start + body.len() >= *end as usize,
             Phase::Chunked(chunks) => chunks.can_end(&self.limits(), body),
-            Phase::RequestLine | Phase::Fields => true,
+            Phase::Head(_) => true,
         }
     }
 
@@ -202,12 +227,16 @@ impl Codec for Requests {
             return Ok(Decoded::Partial { need: state.need as usize });
         }
 
-        let fresh = matches!(state.phase, Phase::RequestLine | Phase::Fields);
-        let (blank, start) = match &state.phase {
-            Phase::RequestLine | Phase::Fields => {
+        let fresh = matches!(state.phase, Phase::Head(_));
+        let (blank, start) = match &mut state.phase {
+            Phase::Head(progress) => {
                 let blank = blank_lines(input);
                 check_first(&input[blank..])?;
-                match self.head_end(state, input, blank)? {
+                let end = match &input[blank..] {
+                    [] | [b'\r'] => None,
+                    _ => self.head_end(progress, &mut state.searched, input, blank)?,
+                };
+                match end {
                     Some(end) => (blank, end),
                     None => return Ok(state.partial(input.len() + 1)),
                 }
@@ -237,7 +266,7 @@ impl Codec for Requests {
         {
             // What follows a message must not be changed, so nothing was joined yet.
             state.phase.leave_head();
-            state.searched = 0;
+            (state.need, state.searched) = (0, 0);
             return Ok(Decoded::Message { message: Event::Head(Request::new(head, &[])), consumed: start });
         }
         let (length, consumed) = match &mut state.phase {
@@ -252,7 +281,7 @@ impl Codec for Requests {
                 Joined::Partial(need) => return Ok(state.partial(start + need)),
                 Joined::Whole { end, consumed } => (end, consumed),
             },
-            Phase::RequestLine | Phase::Fields => return Ok(state.partial(start + body.len() + 1)),
+            Phase::Head(_) => return Ok(state.partial(start + body.len() + 1)),
         };
         *state = RequestsState::default();
         let (body, consumed) = (&body[..length], start + consumed);
@@ -270,7 +299,7 @@ impl Codec for Requests {
     ///
     /// Otherwise [`DecodeError::Truncated`].
     fn finish<'a>(&self, state: &mut RequestsState, rest: &'a mut [u8]) -> Result<Option<Event<'a>>, DecodeError> {
-        if state.phase == Phase::RequestLine && blank_lines(rest) == rest.len() {
+        if matches!(state.phase, Phase::Head(_)) && blank_lines(rest) == rest.len() {
             return Ok(None);
         }
         Err(DecodeError::Truncated { have: rest.len() })
@@ -325,17 +354,20 @@ impl RequestsState {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// The request line has no end yet.
-    #[default]
-    RequestLine,
-    /// The header fields have no end yet.
-    Fields,
+    /// The head has no end yet.
+    Head(Progress),
     /// The body is what is between these.
     Body { start: u32, end: u32 },
     /// The body is in chunks.
     Chunked(Chunks),
+}
+
+impl Default for Phase {
+    fn default() -> Self {
+        Self::Head(Progress::new(Kind::Request, 0))
+    }
 }
 
 impl Phase {
@@ -344,7 +376,7 @@ impl Phase {
         match self {
             Self::Body { start, end } => (*start, *end) = (0, *end - *start),
             Self::Chunked(chunks) => chunks.leave_head(),
-            Self::RequestLine | Self::Fields => {}
+            Self::Head(_) => {}
         }
     }
 }

@@ -7,7 +7,8 @@ use httparse::Status;
 use memchr::memchr;
 
 use super::chunked::{self, Chunks, Joined, Limits};
-use super::head::{Fields, Framing, MOST_HEADERS, end_of_fields};
+use super::head::{Fields, Framing, MOST_HEADERS, end_of_fields, is_later_version};
+use super::lines::{self, Kind, Progress};
 use super::{Error, Headers, Version};
 use crate::{Codec, DecodeError, Decoded, EncodeError, Raw, Sink};
 
@@ -126,11 +127,16 @@ impl Codec for Responses {
         }
 
         let mut parsed = None;
-        if state.phase == Phase::Head {
+        if let Phase::Head(progress) = &mut state.phase {
             if input.first().is_some_and(|&byte| byte != b'H') {
                 return Err(Error::StatusLine.into());
             }
-            let Some(end) = end_of_fields(&mut state.searched, input, 0, self.max_head as usize)? else {
+            let from = state.searched as usize;
+            let found = end_of_fields(&mut state.searched, input, 0, self.max_head as usize);
+            if !matches!(found, Ok(Some(_))) {
+                progress.look(Kind::Response, MOST_HEADERS, &input[..state.searched as usize], from)?;
+            }
+            let Some(end) = found? else {
                 return Ok(state.partial(input.len() + 1));
             };
             let head = Head::parse(&input[..end])?;
@@ -160,7 +166,7 @@ impl Codec for Responses {
             Phase::UntilEnd { start } if input.len() - *start as usize > self.max_body as usize => {
                 return Err(Error::BodyTooLarge { limit: self.max_body as usize }.into());
             }
-            Phase::UntilEnd { .. } | Phase::Head => return Ok(state.partial(input.len() + 1)),
+            Phase::UntilEnd { .. } | Phase::Head(_) => return Ok(state.partial(input.len() + 1)),
         };
         *state = ResponsesState::default();
         let (head, body) = input[..end].split_at(start);
@@ -262,20 +268,46 @@ impl Head {
         let mut storage = [const { MaybeUninit::uninit() }; MOST_HEADERS];
         let mut parsed = httparse::Response::new(&mut []);
         let config = httparse::ParserConfig::default();
-        match config.parse_response_with_uninit_headers(&mut parsed, bytes, &mut storage) {
-            Ok(Status::Complete(end)) if end == bytes.len() => (),
-            Err(httparse::Error::TooManyHeaders) => return Err(Error::TooManyHeaders { limit: MOST_HEADERS }),
-            Err(httparse::Error::Version | httparse::Error::Status | httparse::Error::Token) => {
-                return Err(Error::StatusLine);
-            }
-            _ => return Err(Error::Header),
-        }
-        let (Some(status @ 100..=999), Some(minor)) = (parsed.code, parsed.version) else {
+        let head = match config.parse_response_with_uninit_headers(&mut parsed, bytes, &mut storage) {
+            Ok(Status::Complete(end)) if end == bytes.len() => match (parsed.code, parsed.version) {
+                (Some(status @ 100..=999), Some(minor)) => {
+                    let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
+                    Self::of(status, version, parsed.headers)
+                }
+                _ => Err(Error::StatusLine),
+            },
+            Err(httparse::Error::Version) => Self::parse_later(bytes),
+            _ => Err(Error::Header),
+        };
+        head.map_err(|error| lines::fault(Kind::Response, MOST_HEADERS, bytes).unwrap_or(error))
+    }
+
+    /// Parses the head of HTTP/1.2 or a later minor version, which counts as HTTP/1.1 (RFC 9110 §2.5). `httparse` knows
+    /// none of them.
+    #[cold]
+    fn parse_later(bytes: &[u8]) -> Result<Self, Error> {
+        let (line, fields) = bytes.split_at(memchr(b'\n', bytes).map_or(0, |end| end + 1));
+        lines::fault(Kind::Response, 0, line).map_or(Ok(()), Err)?;
+        let (Some((version, [b' ', hundreds, tens, ones, ..])), true) = (line.split_at_checked(8), line.len() > 12)
+        else {
             return Err(Error::StatusLine);
         };
-        let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
+        if !is_later_version(version) {
+            return Err(Error::StatusLine);
+        }
+        let status = [hundreds, tens, ones].iter().fold(0, |status, &digit| status * 10 + u16::from(digit - b'0'));
+        let mut storage = [httparse::EMPTY_HEADER; MOST_HEADERS];
+        match httparse::parse_headers(fields, &mut storage) {
+            Ok(Status::Complete((end, headers))) if end == fields.len() => Self::of(status, Version::Http11, headers),
+            _ => Err(Error::Header),
+        }
+    }
+
+    /// The head with these parts, if they are valid together.
+    #[inline]
+    fn of(status: u16, version: Version, headers: &[httparse::Header<'_>]) -> Result<Self, Error> {
         let mut fields = Fields::default();
-        for header in parsed.headers.iter() {
+        for header in headers {
             fields.add(header.name, header.value)?;
         }
         let framing = match (fields.length, fields.coding) {
@@ -310,15 +342,20 @@ impl ResponsesState {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// The head has no end yet.
-    #[default]
-    Head,
+    Head(Progress),
     /// The body is what is between these.
     Body { start: u32, end: u32 },
     /// The body is in chunks.
     Chunked(Chunks),
     /// The body goes on until the end of the connection.
     UntilEnd { start: u32 },
+}
+
+impl Default for Phase {
+    fn default() -> Self {
+        Self::Head(Progress::new(Kind::Response, 0))
+    }
 }

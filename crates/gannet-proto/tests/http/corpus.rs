@@ -4,7 +4,7 @@ use super::{check_cuts, read, status};
 use gannet_proto::http::Requests;
 
 /// A stream, and the status that it is refused with.
-const REFUSED: &[(&[u8], u16)] = &[
+pub(super) const REFUSED: &[(&[u8], u16)] = &[
     // Line endings.
     (b"GET / HTTP/1.1\nHost: a\r\n\r\n", 400),
     (b"GET / HTTP/1.1\r\nHost: a\n\r\n", 400),
@@ -37,11 +37,15 @@ const REFUSED: &[(&[u8], u16)] = &[
     (b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03", 400),
     (b"{\"a\": 1}", 400),
     // Versions.
-    (b"GET / HTTP/1.2\r\nHost: a\r\n\r\n", 505),
     (b"GET / HTTP/0.9\r\nHost: a\r\n\r\n", 505),
     (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
     (b"GET / HTTP/3.0\r\nHost: a\r\n\r\n", 505),
     (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+    (b"GET / HTTP/1.2\r\n\r\n", 400),
+    (b"GET / HTTP/1.2\r\nHost: a\r\nHost: a\r\n\r\n", 400),
+    (b"GET / HTTP/1.2\r\nHost: a\r\nX : b\r\n\r\n", 400),
+    (b"GET  / HTTP/1.2\r\nHost: a\r\n\r\n", 400),
+    (b"GET /#a HTTP/1.2\r\nHost: a\r\n\r\n", 400),
     (b"GET / HTTP/11.1\r\nHost: a\r\n\r\n", 400),
     (b"GET / HTTP/1.10\r\nHost: a\r\n\r\n", 400),
     (b"GET / HTTP/1\r\nHost: a\r\n\r\n", 400),
@@ -120,7 +124,7 @@ const REFUSED: &[(&[u8], u16)] = &[
 ];
 
 /// A stream, and the requests that it is.
-const ACCEPTED: &[(&[u8], &[&str])] = &[
+pub(super) const ACCEPTED: &[(&[u8], &[&str])] = &[
     (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", &["GET / Host=a []"]),
     (b"\r\n\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n\r\n", &["GET / Host=a []"]),
     (b"GET / HTTP/1.1\r\nHost:\r\n\r\n", &["GET / Host= []"]),
@@ -133,6 +137,11 @@ const ACCEPTED: &[(&[u8], &[&str])] = &[
     (
         b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade , Close\r\n\r\n",
         &["GET / Host=a Connection=upgrade , Close (last) []"],
+    ),
+    (b"GET / HTTP/1.2\r\nHost: a\r\n\r\n", &["GET / Host=a []"]),
+    (
+        b"POST /a?b HTTP/1.9\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+        &["POST /a?b Host=a Transfer-Encoding=chunked [x]"],
     ),
     (b"get / HTTP/1.1\r\nHost: a\r\n\r\n", &["get / Host=a []"]),
     (b"M-SEARCH / HTTP/1.1\r\nHost: a\r\n\r\n", &["M-SEARCH / Host=a []"]),

@@ -4,6 +4,7 @@
 mod feed;
 
 mod corpus;
+mod early;
 mod generated;
 mod requests;
 mod response;

@@ -76,7 +76,8 @@ fn a_body_is_asked_for_as_a_whole() {
 
     let mut state = RequestsState::default();
     let mut received = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n3e8\r\nabc".to_vec();
-    let need = received.len() - 3 + 1_000 + 2 + 5;
+    // The byte behind a chunk may show that it is no chunk.
+    let need = received.len() - 3 + 1_000 + 1;
     let decoded = Requests::new().decode(&mut state, &mut received);
     assert!(matches!(decoded, Ok(Decoded::Partial { need: asked }) if asked == need), "{decoded:?}");
 }
@@ -232,7 +233,8 @@ fn what_is_between_chunks_has_limits_too() {
     let trailer = |fields: usize| post(&format!("0\r\n{}\r\n", "a: b\r\n".repeat(fields)));
     assert_eq!(read(&codec, &trailer(3)).error, None);
     assert_eq!(refused(&codec, &trailer(4)), Some(DecodeError::Http(Error::TooManyHeaders { limit: 3 })));
-    assert_eq!(refused(&codec, &trailer(17)), Some(DecodeError::Http(Error::HeadTooLarge { limit: 100 })));
+    let long = post(&format!("0\r\na: {}\r\n\r\n", "b".repeat(100)));
+    assert_eq!(refused(&codec, &long), Some(DecodeError::Http(Error::HeadTooLarge { limit: 100 })));
 }
 
 #[test]

@@ -31,6 +31,7 @@ const ACCEPTED: &[(&str, &[&str])] = &[
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhiHTTP/1.1 404 \r\nContent-Length: 0\r\n\r\n",
         &["200 Content-Length=2 [hi]", "404 Content-Length=0 []"],
     ),
+    ("HTTP/1.2 200 OK\r\nContent-Length: 1\r\n\r\nx", &["200 Content-Length=1 [x]"]),
     ("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", &["200 Content-Length=0 []"]),
     (
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n2;x=y\r\nbc\r\n0\r\nT: u\r\n\r\n",
@@ -53,10 +54,14 @@ const ACCEPTED: &[(&str, &[&str])] = &[
 ];
 
 /// A stream, and the reason why it is none.
-const REFUSED: &[(&str, Error)] = &[
+pub(super) const REFUSED: &[(&str, Error)] = &[
     ("GET / HTTP/1.1\r\n\r\n", Error::StatusLine),
     ("\r\nHTTP/1.1 200 OK\r\n\r\n", Error::StatusLine),
     ("HTTP/2 200 OK\r\n\r\n", Error::StatusLine),
+    ("HTTP/1.2 2x0 OK\r\nContent-Length: 0\r\n\r\n", Error::StatusLine),
+    ("HTTP/1.2 200 OK\r\nX : y\r\n\r\n", Error::Header),
+    ("HTTP/1.1 200OK\r\n\r\n", Error::StatusLine),
+    ("HTTP/1.1 200 O\x01K\r\n\r\n", Error::StatusLine),
     ("HTTP/1.1 20 OK\r\n\r\n", Error::StatusLine),
     ("HTTP/1.1 099 OK\r\n\r\n", Error::StatusLine),
     ("HTTP/1.1  200 OK\r\n\r\n", Error::StatusLine),

@@ -4,12 +4,13 @@ use super::{check_cuts, read, status};
 use gannet_proto::http::Requests;
 
 /// Fields and body of a `POST`, and the status that it is refused with. A request is behind it.
-const REFUSED: &[(&str, u16)] = &[
+pub(super) const REFUSED: &[(&str, u16)] = &[
     // Content-Length and Transfer-Encoding together, in both orders.
     ("Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nG", 400),
     ("Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n8\r\nSMUGGLED\r\n0\r\n\r\n", 400),
     ("Content-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
-    ("Transfer-Encoding: identity\r\nContent-Length: 0\r\n\r\n", 400),
+    ("Transfer-Encoding: identity\r\nContent-Length: 0\r\n\r\n", 501),
+    ("Content-Length: 0\r\nTransfer-Encoding: identity\r\n\r\n", 501),
     // Content-Length.
     ("Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef", 400),
     ("Content-Length: 5\r\nContent-Length: 5\r\n\r\nabcde", 400),
@@ -55,7 +56,7 @@ const REFUSED: &[(&str, u16)] = &[
     ("Transfer-Encoding: ,chunked\r\n\r\n0\r\n\r\n", 400),
     ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
     ("Transfer-Encoding: chunked\r\nTransfer-Encoding: cow\r\n\r\n0\r\n\r\n", 400),
-    ("Transfer-Encoding: cow\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+    ("Transfer-Encoding: cow\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", 501),
     ("Transfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n", 400),
     ("Transfer-Encoding: 'chunked'\r\n\r\n0\r\n\r\n", 501),
     ("Transfer-Encoding: chunked;q=1\r\n\r\n0\r\n\r\n", 400),
@@ -144,7 +145,7 @@ const ACCEPTED: &[(&str, &str)] = &[
     ("Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX: y\r\nContent-Length: 9\r\n\r\n", "abc"),
 ];
 
-fn post(rest: &str) -> Vec<u8> {
+pub(super) fn post(rest: &str) -> Vec<u8> {
     format!("POST / HTTP/1.1\r\nHost: a\r\n{rest}").into_bytes()
 }
 

@@ -11,7 +11,7 @@ use gannet_tls::{ConnectionError, Identity, TlsClient, TlsClientConfig, TlsConfi
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
     ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber,
-    date_time_ymd,
+    SignatureAlgorithm, date_time_ymd,
 };
 
 /// An authority with one key.
@@ -28,12 +28,18 @@ pub struct Issued {
 
 impl Ca {
     pub fn new(name: &str) -> Self {
-        let mut params = CertificateParams::new(Vec::<String>::new()).expect("no names");
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        Self::with_key(name, &rcgen::PKCS_ECDSA_P256_SHA256)
+    }
+
+    pub fn with_key(name: &str, algorithm: &'static SignatureAlgorithm) -> Self {
+        let key = KeyPair::generate_for(algorithm).expect("a key");
+        Self { issuer: CertifiedIssuer::self_signed(of_authority(name), key).expect("a certificate") }
+    }
+
+    /// An authority that this one vouches for.
+    pub fn intermediate(&self, name: &str) -> Self {
         let key = KeyPair::generate().expect("a key");
-        Self { issuer: CertifiedIssuer::self_signed(params, key).expect("a certificate") }
+        Self { issuer: CertifiedIssuer::signed_by(of_authority(name), key, &self.issuer).expect("a certificate") }
     }
 
     pub fn pem(&self) -> String {
@@ -89,6 +95,14 @@ impl Ca {
     pub fn trusted(&self) -> TlsClientConfig {
         TlsClientConfig::new().ca(self.pem().as_bytes()).expect("it is a certificate")
     }
+}
+
+fn of_authority(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::new(Vec::<String>::new()).expect("no names");
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
 }
 
 /// For a server.
