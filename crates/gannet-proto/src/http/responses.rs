@@ -332,7 +332,7 @@ impl ResponsesState {
     /// Whether the bytes that came so far end with a whole response: a connection that ends here cuts none off.
     #[must_use]
     pub fn is_between_responses(&self) -> bool {
-        self.need == 0 && self.phase == Phase::Head
+        self.need == 0 && matches!(self.phase, Phase::Head(_))
     }
 
     #[inline]
