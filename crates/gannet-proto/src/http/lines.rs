@@ -88,9 +88,8 @@ impl Progress {
         #[cfg(test)]
         crate::work::looked_at(input.len() - from);
         for (at, &byte) in input.iter().enumerate().skip(from) {
-            match self.next(kind, limit, input, at, byte)? {
-                Some(part) => (self.part, self.mark) = (part, at as u32 + 1),
-                None => {}
+            if let Some(part) = self.next(kind, limit, input, at, byte)? {
+                (self.part, self.mark) = (part, at as u32 + 1);
             }
         }
         Ok(())
