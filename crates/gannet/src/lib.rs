@@ -65,6 +65,7 @@ mod host;
 mod limits;
 mod listener;
 mod mailbox;
+mod moments;
 mod offload;
 mod outbox;
 mod reactor;
