@@ -1,6 +1,7 @@
 //! One connection as its reactor holds it: where it is in its life, what it owns, and why it ends.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -9,6 +10,7 @@ use crate::carry::Carry;
 use crate::driver::Token;
 use crate::filter::Filtering;
 use crate::group::Joined;
+use crate::moments::{Exact, Fraction, Moments};
 use crate::outbox::Outbox;
 use crate::share::Share;
 use crate::wheel::{Links, Tick};
@@ -221,6 +223,8 @@ pub(crate) struct Connection {
     pub(crate) last_read: Tick,
     pub(crate) last_write: Tick,
     pub(crate) user_deadline: Tick,
+    /// What is below the millisecond of `user_deadline`, where that is to be kept exactly.
+    pub(crate) user_fraction: Fraction,
     pub(crate) phase_deadline: Tick,
     pub(crate) stuck_since: Tick,
     pub(crate) service: u16,
@@ -246,6 +250,7 @@ impl Connection {
             last_read: now,
             last_write: now,
             user_deadline: now,
+            user_fraction: Fraction::NONE,
             phase_deadline: now,
             stuck_since: now,
             service,
@@ -285,6 +290,16 @@ impl Connection {
             self.reason = reason;
         }
         self.flags.set(how);
+    }
+
+    /// The exact moment of its timer.
+    pub(crate) fn moment(&self) -> Exact {
+        Exact { tick: self.user_deadline, fraction: self.user_fraction }
+    }
+
+    /// Whether its timer is an exact one, whose moment has come.
+    pub(crate) fn has_come(&self, clock: Duration) -> bool {
+        self.user_fraction.is_exact() && Moments::has_come(self.moment(), clock)
     }
 
     /// Whether what is sent now still goes out.

@@ -17,6 +17,7 @@ use crate::filter::Filters;
 use crate::group::{Group, JoinError};
 use crate::handle::{Handle, SendError};
 use crate::host::{Host, HostOf, Outbound};
+use crate::moments::{Exact, Fraction};
 use crate::offload::{OffloadFull, Owner, Pool};
 use crate::panics::panic_message;
 use crate::remote::{Letter, Remote};
@@ -185,9 +186,16 @@ impl<S: Service> Context<'_, S> {
         let due = self.core.now.after(milliseconds(after));
         if let Some(connection) = self.core.slab.get_mut(self.token) {
             connection.flags.set(Flags::TIMER);
-            connection.user_deadline = due;
+            (connection.user_deadline, connection.user_fraction) = (due, Fraction::NONE);
             self.core.due(self.token, due);
         }
+    }
+
+    /// Sets this connection's timer as [`set_timer`](Self::set_timer) does, and keeps it more exactly than to the
+    /// millisecond: `timer` is called as soon as the kernel wakes the reactor for it, which is usually within 100 µs. Each
+    /// such timer may cost a wake-up of its own, so set one only where that matters; at most 24 days.
+    pub fn set_precise_timer(&mut self, after: Duration) {
+        self.core.set_precise_timer(self.token, Exact::after(self.core.clock, after));
     }
 
     /// Begins the heartbeat of this connection again, after [`Service::heartbeat`] said that there is none: for a service

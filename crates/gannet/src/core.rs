@@ -18,6 +18,7 @@ use crate::group::{Group, Groups};
 use crate::handle::{Handle, Live};
 use crate::host::Host;
 use crate::limits::{Limits, Overflow};
+use crate::moments::{Exact, Moments};
 use crate::outbox::OutboxSink;
 use crate::reactor::room::Room;
 use crate::reactor::tick;
@@ -62,6 +63,8 @@ pub(crate) struct Core {
     pub(crate) slab: Slab<Connection>,
     pub(crate) pools: Pools,
     pub(crate) wheel: Wheel,
+    /// Exact timers whose millisecond has come.
+    pub(crate) moments: Moments,
     pub(crate) now: Tick,
     /// The driver's clock when this turn began.
     pub(crate) clock: Duration,
@@ -105,6 +108,7 @@ impl Core {
             slab: Slab::with_limit(slots),
             pools: Pools::default(),
             wheel: Wheel::new(now),
+            moments: Moments::default(),
             now,
             clock,
             turn: TurnNumber::default(),
@@ -329,6 +333,26 @@ impl Core {
         carry.append(bytes);
         pools.count_carry(carry);
         self.check_room(token);
+    }
+
+    /// Sets the timer of a connection to an exact moment: the wheel has it until its millisecond begins.
+    pub(crate) fn set_precise_timer(&mut self, token: Token, moment: Exact) {
+        let Some(generation) = self.slab.generation(token) else { return };
+        let Some(connection) = self.slab.get_mut(token) else { return };
+        connection.flags.set(Flags::TIMER);
+        (connection.user_deadline, connection.user_fraction) = (moment.tick, moment.fraction);
+        self.moments.start();
+        if moment.is_near(self.now) {
+            return self.moments.push(Place { token, generation }, moment, self.clock);
+        }
+        self.due(token, moment.tick);
+    }
+
+    /// Takes over the timer of a connection, whose millisecond has come, from the wheel.
+    pub(crate) fn await_moment(&mut self, token: Token) {
+        let Some(generation) = self.slab.generation(token) else { return };
+        let Some(connection) = self.slab.get(token) else { return };
+        self.moments.push(Place { token, generation }, connection.moment(), self.clock);
     }
 
     /// Wants something done at `due`: moves the connection's entry in the wheel where it would fire later. Nothing is

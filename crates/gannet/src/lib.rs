@@ -68,6 +68,7 @@ mod limits;
 mod listen_options;
 mod listener;
 mod mailbox;
+mod moments;
 mod offload;
 mod outbox;
 mod panics;

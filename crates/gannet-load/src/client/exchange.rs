@@ -168,7 +168,7 @@ impl<S: Scenario> Client<S> {
             self.request(session, wanted, &mut record, cx);
             session.due_ns += interval_ns;
         }
-        cx.set_timer(Duration::from_nanos(session.due_ns - now_ns));
+        cx.set_precise_timer(Duration::from_nanos(session.due_ns - now_ns));
     }
 
     /// Counts requests that waited for their own connections when the measured time ended: nobody sends them any more.

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry};
+#[cfg(target_os = "linux")]
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
@@ -164,6 +166,20 @@ impl PollDriver {
             again: Vec::new(),
             done: VecDeque::new(),
         })
+    }
+
+    /// Waits where the timeout has a part of a millisecond, of which epoll_wait would make a whole one, and says how long
+    /// there is still to wait: epoll's own descriptor can be polled, and ppoll counts in nanoseconds. Unlike epoll_pwait2 it
+    /// is on every kernel and in every seccomp profile.
+    #[cfg(target_os = "linux")]
+    fn wait_exactly(&self, timeout: Option<Duration>) -> io::Result<Option<Duration>> {
+        let Some(exact) = timeout.filter(|timeout| timeout.subsec_nanos() % 1_000_000 != 0) else { return Ok(timeout) };
+        let timespec = Timespec { tv_sec: exact.as_secs().cast_signed(), tv_nsec: exact.subsec_nanos().into() };
+        let mut epoll = [PollFd::new(self.poll.registry(), PollFlags::IN)];
+        match rustix::event::poll(&mut epoll, Some(&timespec)) {
+            Ok(_) | Err(Errno::INTR) => Ok(Some(Duration::ZERO)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn register(registry: &Registry, socket: &OwnedFd, token: Token) -> io::Result<()> {
@@ -516,6 +532,8 @@ impl Driver for PollDriver {
         self.cursor = 0;
         std::mem::swap(&mut self.ready, &mut self.again);
         let timeout = if self.ready.is_empty() && self.done.is_empty() { timeout } else { Some(Duration::ZERO) };
+        #[cfg(target_os = "linux")]
+        let timeout = self.wait_exactly(timeout)?;
         match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),

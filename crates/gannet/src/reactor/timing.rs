@@ -51,7 +51,7 @@ impl Deadlines {
     }
 
     /// The earliest moment at which something may be due for a connection.
-    fn next(&self, connection: &Connection) -> Option<Tick> {
+    fn next(&self, connection: &Connection, now: Tick) -> Option<Tick> {
         let flags = connection.flags;
         let mut next: Option<Tick> = None;
         let mut at = |due: Tick| {
@@ -66,7 +66,10 @@ impl Deadlines {
             at(connection.stuck_since.after(self.slow_write_ms));
         }
         if connection.state() == State::Open {
-            if flags.has(Flags::TIMER) {
+            // An exact moment whose millisecond has come is not the wheel's any more.
+            if flags.has(Flags::TIMER)
+                && !(connection.user_fraction.is_exact() && !now.is_before(connection.user_deadline))
+            {
                 at(connection.user_deadline);
             }
             if self.read_idle_ms != 0 {
@@ -95,13 +98,19 @@ impl<D: Driver> Reactor<D> {
             return Some(Duration::ZERO);
         }
         let now = tick(self.clock);
+        // A wait for whole milliseconds ends in the middle of one, which is soon enough for all but exact moments.
+        let is_exact = self.core.moments.is_used();
+        let passed = Duration::from_nanos(if is_exact { u64::from(self.clock.subsec_nanos()) % 1_000_000 } else { 0 });
         let trim = self.core.pools.has_excess().then(|| self.trimmed.after(TRIM_MS));
         [self.core.wheel.next_deadline(), self.accepting.next(), self.drain_by, trim, self.room_due()]
             .into_iter()
             .flatten()
             .map(|due| if due.is_before(now) { 0 } else { due.since(now) })
             .min()
-            .map(|ms| Duration::from_millis(u64::from(ms)))
+            .map(|ms| Duration::from_millis(u64::from(ms)).saturating_sub(passed))
+            .into_iter()
+            .chain(self.core.moments.until_next(self.clock))
+            .min()
     }
 
     /// Sets the deadline of the phase that a connection is in (connecting, opening, lingering).
@@ -122,7 +131,7 @@ impl<D: Driver> Reactor<D> {
             connection.flags.set(Flags::PHASE);
             connection.phase_deadline = self.core.now.after(deadlines.opening_ms);
         }
-        if let Some(due) = deadlines.next(connection) {
+        if let Some(due) = deadlines.next(connection, self.core.now) {
             self.core.due(token, due);
         }
     }
@@ -136,12 +145,35 @@ impl<D: Driver> Reactor<D> {
             self.settle(token);
             let Some(connection) = self.core.slab.get(token) else { continue };
             if connection.state() != State::Closed
-                && let Some(due) = self.deadlines[usize::from(connection.service)].next(connection)
+                && let Some(due) = self.deadlines[usize::from(connection.service)].next(connection, self.core.now)
             {
                 self.core.due(token, due);
             }
         }
+        self.fire_moments(&mut expired);
         self.expired = expired;
+    }
+
+    /// Calls those whose exact moment has come. What they set meanwhile waits for the next turn.
+    fn fire_moments(&mut self, come: &mut Vec<Token>) {
+        while let Some(place) = self.core.moments.pop(self.core.clock) {
+            if self.core.slab.check(place.token, place.generation) {
+                come.push(place.token);
+            }
+        }
+        for token in come.drain(..) {
+            let clock = self.core.clock;
+            let Some(connection) = self.core.slab.get_mut(token) else { continue };
+            // It may have been taken back, or set again.
+            if connection.state() != State::Open || !connection.flags.has(Flags::TIMER) || !connection.has_come(clock) {
+                continue;
+            }
+            connection.flags.clear(Flags::TIMER);
+            let service = connection.service;
+            let (host, core) = self.host(service);
+            host.timer(core, token);
+            self.settle(token);
+        }
     }
 
     /// Looks at a connection whose entry in the wheel has fired.
@@ -189,9 +221,13 @@ impl<D: Driver> Reactor<D> {
             return;
         }
         if connection.flags.has(Flags::TIMER) && !now.is_before(connection.user_deadline) {
-            connection.flags.clear(Flags::TIMER);
-            let (host, core) = self.host(service);
-            host.timer(core, token);
+            if connection.user_fraction.is_exact() {
+                self.core.await_moment(token);
+            } else {
+                connection.flags.clear(Flags::TIMER);
+                let (host, core) = self.host(service);
+                host.timer(core, token);
+            }
         }
         self.fire_idle(token, service, deadlines);
     }

@@ -20,6 +20,8 @@ pub(crate) struct Log {
     pub(crate) drained: usize,
     /// Messages that were taken.
     pub(crate) messages: usize,
+    /// How late exact timers were.
+    pub(crate) late: Vec<Duration>,
     /// What a send was answered with.
     pub(crate) answers: Vec<String>,
 }
@@ -179,6 +181,23 @@ impl Service for Script {
                 cx.set_timer(Duration::from_millis(number(rest) as u64));
                 *last = "timer".to_owned();
             }
+            // In microseconds.
+            "precise" => {
+                let after = Duration::from_micros(number(rest) as u64);
+                cx.set_precise_timer(after);
+                *last = format!("precise {}", (cx.now() + after).as_nanos());
+            }
+            // The same, taken back at once, or with another in its place.
+            "undo" | "redo" => {
+                cx.set_precise_timer(Duration::from_micros(number(rest) as u64));
+                cx.cancel_timer();
+                if verb == "redo" {
+                    cx.set_timer(Duration::from_millis(30));
+                    *last = "timer".to_owned();
+                } else {
+                    cx.send([b"undone"]);
+                }
+            }
             "cancel" => {
                 cx.cancel_timer();
                 cx.send([b"cancelled"]);
@@ -276,6 +295,12 @@ impl Service for Script {
         match last.as_str() {
             "resume" => cx.resume(),
             "panic" => panic!("a service that panics by time"),
+            precise if precise.starts_with("precise ") => {
+                let wanted = Duration::from_nanos(precise["precise ".len()..].parse().expect("nanoseconds"));
+                let late = cx.now().checked_sub(wanted).expect("no timer fires before its time");
+                self.log.borrow_mut().late.push(late);
+                cx.send([b"timer"]);
+            }
             _ => {
                 cx.send([b"timer"]);
             }
