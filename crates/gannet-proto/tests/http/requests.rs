@@ -133,7 +133,7 @@ fn a_head_comes_before_its_body_where_that_is_asked_for_and_the_body_is_not_whol
 
 /// What a head without a body is shown as.
 fn shown_of(head: &str) -> String {
-    shown(Event::Request(Request::from_head(head.as_bytes(), b"").unwrap()))
+    shown(Event::Request(Request::from_head(head.as_bytes(), b"").expect("a whole head")))
 }
 
 #[test]

@@ -68,7 +68,7 @@ impl Deadlines {
         if connection.state() == State::Open {
             // An exact moment whose millisecond has come is not the wheel's any more.
             if flags.has(Flags::TIMER)
-                && !(connection.user_fraction.is_exact() && !now.is_before(connection.user_deadline))
+                && (!connection.user_fraction.is_exact() || now.is_before(connection.user_deadline))
             {
                 at(connection.user_deadline);
             }
