@@ -98,9 +98,14 @@ pub(crate) fn is_from_environment(option: &str) -> bool {
     variable_of(option).is_some()
 }
 
+/// The variable of the environment for an option.
+pub(crate) fn variable(option: &str) -> String {
+    format!("GANNET_{}", option.trim_start_matches('-').replace('-', "_").to_ascii_uppercase())
+}
+
 /// The variable of the environment that an option has its value from, if it is not from the command line.
 fn variable_of(option: &str) -> Option<String> {
-    let variable = format!("GANNET_{}", option.trim_start_matches('-').replace('-', "_").to_ascii_uppercase());
+    let variable = variable(option);
     std::env::var_os(&variable)?;
     let is_option = |argument: &str| argument.split('=').next() == Some(option);
     let is_given = std::env::args_os().skip(1).any(|argument| is_option(&argument.to_string_lossy()));

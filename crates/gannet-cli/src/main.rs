@@ -17,11 +17,11 @@ mod units;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::failure::{Failure, condense};
 use crate::load::LoadOptions;
-use crate::options::{LogFormat, ServeOptions};
+use crate::options::{LogFormat, ServeOptions, with_environment};
 
 /// Holds millions of long-lived connections on one machine.
 ///
@@ -50,7 +50,9 @@ fn main() -> ExitCode {
 
 /// What came of it, and how to say it where it failed.
 fn run() -> (LogFormat, Result<(), Failure>) {
-    let arguments = match Arguments::try_parse() {
+    let command = Arguments::command().mut_subcommand("serve", with_environment);
+    let arguments = command.try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches));
+    let arguments = match arguments {
         Ok(arguments) => arguments,
         // Help and version come as errors too; those are not ours to complain about.
         Err(answer) if !answer.use_stderr() => {
@@ -72,12 +74,22 @@ fn run() -> (LogFormat, Result<(), Failure>) {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
-        Arguments::command().debug_assert();
+        Arguments::command().mut_subcommand("serve", with_environment).debug_assert();
+    }
+
+    #[test]
+    fn every_option_of_serve_has_a_variable_of_its_name() {
+        let mut command = Arguments::command().mut_subcommand("serve", with_environment);
+        let serve = command.find_subcommand_mut("serve").expect("there is one");
+        for option in serve.get_opts() {
+            let long = option.get_long().expect("every option has a long name");
+            let expected = format!("GANNET_{}", long.to_uppercase().replace('-', "_"));
+            assert_eq!(option.get_env().and_then(std::ffi::OsStr::to_str), Some(&*expected), "--{long}");
+        }
+        assert!(serve.get_opts().count() > 25);
     }
 }

@@ -24,12 +24,12 @@ impl OpenFiles {
         }
     }
 
-    /// Says in the log what it came to.
+    /// Says in the log what it came to; nothing of what is unlimited.
     pub(crate) fn log(&self) {
         match &self.error {
-            None => tracing::info!(limit = %Shown(self.now), before = %Shown(self.before), "open files"),
+            None => tracing::info!(limit = self.now, before = self.before, "open files"),
             Some(error) => {
-                tracing::warn!(limit = %Shown(self.now), %error, "the limit on open files could not be raised");
+                tracing::warn!(limit = self.now, %error, "the limit on open files could not be raised");
             }
         }
     }
@@ -46,17 +46,6 @@ impl OpenFiles {
                 possible,
                 "the limit on open files is lower than --max-connections: raise it (ulimit -n), or more will wait"
             );
-        }
-    }
-}
-
-struct Shown(Option<u64>);
-
-impl std::fmt::Display for Shown {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Some(limit) => limit.fmt(formatter),
-            None => formatter.write_str("unlimited"),
         }
     }
 }

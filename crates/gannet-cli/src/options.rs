@@ -5,16 +5,16 @@ mod names;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 
-use clap::{Args, FromArgMatches as _};
+use clap::{Args, Command, FromArgMatches as _};
 use gannet::{Limits, Timeouts};
 use gannet_redis::LARGEST_COMMAND_BYTES;
 
 use self::names::{BalanceName, OverflowName, PolicyName};
 pub(crate) use self::names::{DriverName, LogFormat, LogLevel, YesNo};
-use crate::failure::{Failure, condense, is_from_environment};
-use crate::services::{self, Listener};
+use crate::failure::{Failure, condense, is_from_environment, variable};
+use crate::services::{self, Listener, Listeners};
 use crate::tls::TlsOptions;
-use crate::units::{Deadline, deadline, per_second, size, size_or_none, whole};
+use crate::units::{Deadline, deadline, keepalive, per_second, size, size_or_none, whole};
 
 /// The largest message that can be asked for. A length that a peer names is reserved at once, so more than this would
 /// let one peer take the machine's memory.
@@ -36,12 +36,14 @@ const REDIS_CHANNELS: usize = 1 << 20;
 #[derive(Args, Clone, Debug)]
 #[command(after_help = services::help(), after_long_help = services::help() + "\n\n" + include_str!("manual.txt"))]
 pub(crate) struct ServeOptions {
-    /// What to serve where; may be given many times
+    /// What to serve where, with options behind commas; may be given many times
+    ///
+    /// In GANNET_LISTEN several have spaces between.
     ///
     /// URLs are tcp://host:port, tls://host:port, unix:///path and udp://host:port. Port 0 takes a free port and prints
     /// it. The file of a Unix socket is removed at exit; a stale one is replaced, a live one refused.
-    #[arg(long, value_name = "SERVICE=URL", value_parser = services::parse_listener)]
-    pub(crate) listen: Vec<Listener>,
+    #[arg(long, value_name = "SERVICE=URL", value_parser = services::parse_listeners)]
+    pub(crate) listen: Vec<Listeners>,
 
     /// Threads that serve, each with its own connections [default: one for each processor]
     #[arg(long, value_name = "N", value_parser = whole::<u16>(1..=1_024))]
@@ -66,6 +68,12 @@ pub(crate) struct ServeOptions {
     /// Connections at a time from one IP address; 0 is no limit. One more is refused with a reset
     #[arg(long, value_name = "N", value_parser = whole::<u32>(0..=u32::MAX.into()), default_value_t = 0, help_heading = "Limits")]
     pub(crate) max_connections_per_peer: u32,
+
+    /// Connections beyond both that listeners marked operational may have, and descriptors that are left for them
+    ///
+    /// So /healthz and /metrics answer while the server is full: --listen http=tcp://127.0.0.1:9090,operational
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(0..=u32::MAX.into()), default_value_t = 32, help_heading = "Limits")]
+    pub(crate) operational_reserve: u32,
 
     /// Connections accepted in a second, as 1000/s; 0 is no limit. More wait in the kernel
     #[arg(long, value_name = "RATE", value_parser = per_second, default_value = "0", help_heading = "Limits")]
@@ -99,7 +107,7 @@ pub(crate) struct ServeOptions {
     ///
     /// It asks three times, a third of that time apart: a peer without power or network is so noticed after twice the time.
     /// At most 32767s (9h).
-    #[arg(long, value_name = "TIME", env = "GANNET_TCP_KEEPALIVE", value_parser = keepalive, default_value = "300s", help_heading = "Time")]
+    #[arg(long, value_name = "TIME", value_parser = keepalive, default_value = "300s", help_heading = "Time")]
     pub(crate) tcp_keepalive: Deadline,
 
     /// How long everything goes on after SIGTERM, but for /readyz, which says 503 so that balancers send no more clients
@@ -161,14 +169,17 @@ impl ServeOptions {
     ///
     /// The environment has a value that is none.
     pub(crate) fn by_default() -> Result<Self, Failure> {
-        let command = Self::augment_args(clap::Command::new("serve"));
+        let command = with_environment(Self::augment_args(Command::new("serve")));
         let nothing = command.try_get_matches_from(["serve"]).and_then(|nothing| Self::from_arg_matches(&nothing));
         nothing.map_err(|error| Failure::Usage(condense(&error, "gannet serve")))
     }
 
     /// What listens: what was asked for, or the services' own defaults.
     pub(crate) fn listeners(&self) -> Vec<Listener> {
-        if self.listen.is_empty() { services::default_listeners() } else { self.listen.clone() }
+        if self.listen.is_empty() {
+            return services::default_listeners();
+        }
+        self.listen.iter().flat_map(|listeners| listeners.0.iter().cloned()).collect()
     }
 
     /// The engine's limits.
@@ -180,6 +191,7 @@ impl ServeOptions {
         let mut limits = Limits::default();
         limits.connections = self.max_connections;
         limits.connections_per_peer = self.max_connections_per_peer;
+        limits.operational_reserve = self.operational_reserve;
         limits.accepts_per_second = self.max_accepts;
         limits.carry = limits.carry.max(self.max_frame + ANSWER_EXTRA_BYTES);
         if self.listeners().iter().any(Listener::is_redis) {
@@ -237,6 +249,16 @@ impl ServeOptions {
     }
 }
 
+/// Gives each option a variable of the environment, which has its name: `GANNET_MAX_FRAME` for `--max-frame`.
+pub(crate) fn with_environment(command: Command) -> Command {
+    command.mut_args(|option| match option.get_long().map(variable) {
+        _ if option.get_env().is_some() => option,
+        // They live as long as the process, as the options do.
+        Some(variable) => option.env(&*variable.leak()).hide_env(true),
+        None => option,
+    })
+}
+
 fn usage(what: &str) -> Failure {
     Failure::Usage(format!("{what}; try 'gannet serve --help'"))
 }
@@ -246,16 +268,6 @@ fn redis_value(text: &str) -> Result<usize, String> {
     match size(text)? {
         bytes if (1 << 20..=512 << 20).contains(&bytes) => Ok(bytes),
         _ => Err("a value is at least 1MiB and at most 512MiB".to_owned()),
-    }
-}
-
-/// What the kernel takes as the time of TCP keepalive, in whole seconds.
-fn keepalive(text: &str) -> Result<Deadline, String> {
-    match deadline(text)? {
-        Deadline(Some(time)) if !(1..=32_767).contains(&time.as_secs()) => {
-            Err("the time of keepalive is 1s to 32767s, or off".to_owned())
-        }
-        time => Ok(time),
     }
 }
 
@@ -287,7 +299,7 @@ mod tests {
 
     #[test]
     fn only_where_redis_listens_may_a_connection_hold_its_largest_command() {
-        let listen = vec![services::parse_listener("echo=tcp://127.0.0.1:0").expect("a listener")];
+        let listen = vec![services::parse_listeners("echo=tcp://127.0.0.1:0").expect("a listener")];
         let options = ServeOptions { listen, ..by_default() };
         assert_eq!(options.limits().expect("consistent").carry, Limits::default().carry);
     }
@@ -296,7 +308,7 @@ mod tests {
     #[test]
     fn groups_are_as_many_as_redis_clients_may_subscribe_to_whatever_listens() {
         for listener in ["redis=tcp://127.0.0.1:0", "http=tcp://127.0.0.1:0"] {
-            let listen = vec![services::parse_listener(listener).expect("a listener")];
+            let listen = vec![services::parse_listeners(listener).expect("a listener")];
             let options = ServeOptions { listen, ..by_default() };
             let limits = options.limits().expect("consistent");
             assert_eq!((limits.groups_per_connection, limits.groups), (65_536, 1_048_576), "{listener}");

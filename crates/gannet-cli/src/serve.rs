@@ -22,12 +22,16 @@ use crate::{banner, logs};
 /// The options contradict each other, the engine cannot start, or it fails.
 pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
     let (limits, redis) = (options.limits()?, options.redis()?);
-    let listeners = options.listeners();
+    let asked = options.listeners();
     let _log = logs::start(options.log, options.log_level);
     let open_files = OpenFiles::raise();
     let redis = Server::new(redis);
-    let hosts: Vec<&str> = listeners.iter().filter_map(Listener::tls_host).collect();
+    let hosts: Vec<&str> = asked.iter().filter_map(Listener::tls_host).collect();
     let tls = Tls::start(&options.tls, &hosts)?;
+    let mut listeners = Vec::new();
+    for listener in &asked {
+        listeners.extend(listener.resolve()?);
+    }
     let site = Arc::new(Site::default());
     let settings = Settings {
         max_frame: options.max_frame,

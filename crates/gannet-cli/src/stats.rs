@@ -90,7 +90,9 @@ impl Totals {
             target: TARGET,
             connections = now.connections,
             accepted = now.accepted,
+            refused_total = total(now.refusals()),
             refused = %Named(now.refusals().collect()),
+            closed_total = total(now.closings()),
             closed = %Named(now.closings().collect()),
             messages_in_per_s = rate(now.messages_in, then.messages_in),
             messages_out_per_s = rate(now.messages_out, then.messages_out),
@@ -112,7 +114,11 @@ fn per_second(now: u64, then: u64, passed: Duration) -> u64 {
     (now.saturating_sub(then) as f64 / passed.as_secs_f64().max(1e-9)).round() as u64
 }
 
-/// Counts by name: those that are not 0, as `peer:3,idle:1`, or `0` where all are.
+fn total(counts: impl Iterator<Item = (&'static str, u64)>) -> u64 {
+    counts.map(|(_, count)| count).sum()
+}
+
+/// Counts by name: those that are not 0, as `peer:3,idle:1`, or `none` where all are.
 struct Named(Vec<(&'static str, u64)>);
 
 impl fmt::Display for Named {
@@ -122,7 +128,7 @@ impl fmt::Display for Named {
             write!(formatter, "{separator}{name}:{count}")?;
             separator = ",";
         }
-        if separator.is_empty() { formatter.write_str("0") } else { Ok(()) }
+        if separator.is_empty() { formatter.write_str("none") } else { Ok(()) }
     }
 }
 
@@ -133,7 +139,7 @@ mod tests {
     #[test]
     fn only_reasons_that_occurred_are_named() {
         assert_eq!(Named(vec![("peer", 3), ("idle", 0), ("slow", 1)]).to_string(), "peer:3,slow:1");
-        assert_eq!(Named(vec![("peer", 0)]).to_string(), "0");
+        assert_eq!(Named(vec![("peer", 0)]).to_string(), "none");
     }
 
     #[test]

@@ -71,6 +71,16 @@ pub(crate) fn deadline(text: &str) -> Result<Deadline, String> {
     }
 }
 
+/// Reads a time of TCP keepalive, which the kernel takes in whole seconds.
+pub(crate) fn keepalive(text: &str) -> Result<Deadline, String> {
+    match deadline(text)? {
+        Deadline(Some(time)) if !(1..=32_767).contains(&time.as_secs()) => {
+            Err("the time of keepalive is 1s to 32767s, or off".to_owned())
+        }
+        time => Ok(time),
+    }
+}
+
 /// Reads a duration that is one: as [`deadline`], where `0` and `off` are no time at all.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     deadline(text).map(|Deadline(time)| time.unwrap_or_default())

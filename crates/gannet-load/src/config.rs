@@ -1,6 +1,6 @@
 //! What a run is asked to do.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use gannet::{Address, DriverChoice};
@@ -59,6 +59,8 @@ pub struct Config {
     pub kind: Kind,
     /// Where they connect.
     pub target: Address,
+    /// Further addresses of the same host: each connection tries them where that one does not answer.
+    pub other_addresses: Vec<Address>,
     /// The addresses they connect from, in turn; where there are none, the system chooses.
     pub sources: Vec<IpAddr>,
     /// How many.
@@ -113,6 +115,7 @@ impl Config {
             http: Request::new(host(&target)),
             ws: ws::Workload::new(host(&target)),
             target,
+            other_addresses: Vec::new(),
             sources: Vec::new(),
             connections: 1,
             ramp_per_second: None,
@@ -200,7 +203,14 @@ impl Config {
 /// What a target is called in `Host`, where nobody has written its name.
 fn host(target: &Address) -> String {
     match target {
-        Address::Tcp(address) | Address::Tls(address) | Address::Udp(address) => address.to_string(),
+        Address::Tcp(address) | Address::Tls(address) | Address::Udp(address) => {
+            let mut address = *address;
+            // Which interface a link-local address is reached by is not the server's business.
+            if let SocketAddr::V6(address) = &mut address {
+                address.set_scope_id(0);
+            }
+            address.to_string()
+        }
         _ => "localhost".to_owned(),
     }
 }

@@ -60,6 +60,8 @@ pub struct Plan<S: Scenario> {
     pub mode: Mode,
     /// Where they connect.
     pub target: Address,
+    /// Where they connect where that does not answer.
+    pub other_addresses: Vec<Address>,
     /// The addresses they connect from, in turn; where there are none, the system chooses.
     pub sources: Vec<IpAddr>,
     /// What each says first, where it says something.
@@ -95,6 +97,7 @@ impl<S: Scenario> Plan<S> {
             scenario,
             mode: config.mode(),
             target: config.target.clone(),
+            other_addresses: config.other_addresses.clone(),
             sources: config.sources.clone(),
             login: config.login.clone(),
             tls: config.tls.clone().map(|client| Arc::new(Handshakes::new(client, began)) as Arc<dyn Filters>),
@@ -164,7 +167,8 @@ impl<S: Scenario> Plan<S> {
 
     /// Where a connection goes and comes from.
     pub fn connect(&self, connection: u32) -> Connect {
-        let connect = Connect::to(self.target.clone()).timeout(self.patience);
+        let all = std::iter::once(&self.target).chain(&self.other_addresses);
+        let connect = Connect::to_any(all.cloned()).timeout(self.patience);
         let connect = match &self.tls {
             Some(filters) => connect.through(filters.clone()),
             None => connect,

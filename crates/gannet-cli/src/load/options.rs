@@ -253,6 +253,7 @@ impl LoadOptions {
         let path = http::path(self.path.as_ref(), &target)?;
         let tls = self.tls.client(&target, kind)?;
         let mut config = Config::new(kind, target.address);
+        config.other_addresses = target.others;
         if let Some(host) = target.host {
             (config.http.host, config.ws.host) = (host.clone(), host);
         }

@@ -1,7 +1,7 @@
 //! The addresses that clients connect from, as this machine has them.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6, UdpSocket};
 
 use gannet::Address;
 use gannet_load::sources::{Sources, addresses, loopback, per_source};
@@ -74,7 +74,7 @@ fn reach(source: IpAddr, target: SocketAddr) -> Result<(), Failure> {
         let (one, other) = if source.is_ipv4() { ("IPv4", "IPv6") } else { ("IPv6", "IPv4") };
         return Err(usage(&format!("--sources names {source}, which is {one}, and the target {target} is {other}")));
     }
-    let socket = UdpSocket::bind((source, 0)).map_err(|error| match error.kind() {
+    let socket = UdpSocket::bind(on_its_interface(source, target)).map_err(|error| match error.kind() {
         io::ErrorKind::AddrNotAvailable => {
             usage(&format!("--sources names {source}, which is no address of this machine"))
         }
@@ -82,6 +82,16 @@ fn reach(source: IpAddr, target: SocketAddr) -> Result<(), Failure> {
     })?;
     let connected = socket.connect(target);
     connected.map_err(|error| usage(&format!("{target} cannot be reached from {source} of --sources: {error}")))
+}
+
+/// A source address; a link-local one is of the interface that its target is on.
+fn on_its_interface(source: IpAddr, target: SocketAddr) -> SocketAddr {
+    match (source, target) {
+        (IpAddr::V6(source), SocketAddr::V6(target)) if source.is_unicast_link_local() => {
+            SocketAddrV6::new(source, 0, 0, target.scope_id()).into()
+        }
+        _ => SocketAddr::new(source, 0),
+    }
 }
 
 /// The addresses of the interface that the target is reached by, those first that the system would choose.
@@ -106,7 +116,9 @@ fn own_addresses(target: SocketAddr) -> Vec<IpAddr> {
 pub(super) fn is_here(target: &Address) -> bool {
     match target {
         Address::Tcp(address) | Address::Tls(address) => {
-            address.ip().is_loopback() || UdpSocket::bind((address.ip(), 0)).is_ok()
+            let mut any_port = *address;
+            any_port.set_port(0);
+            address.ip().is_loopback() || UdpSocket::bind(any_port).is_ok()
         }
         _ => true,
     }

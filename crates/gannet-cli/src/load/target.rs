@@ -12,6 +12,8 @@ use crate::failure::Failure;
 pub(super) struct Target {
     /// Where connections go.
     pub(super) address: Address,
+    /// Further addresses of the same host, for where that one does not answer.
+    pub(super) others: Vec<Address>,
     /// The host as it was written, with its port where it is not the scheme's own; nothing for the path of a socket.
     pub(super) host: Option<String>,
     /// The path and query of an `http://` or `ws://` URL, where there is one.
@@ -38,12 +40,13 @@ impl Target {
             "tcp" | "tls" => (url.to_owned(), Some(rest), None),
             _ => (url.to_owned(), None, None),
         };
-        let address: Address = address.parse()?;
+        let mut others = Address::all(&address)?;
+        let address = others.remove(0);
         if matches!(address, Address::Udp(_)) {
             return Err(usage("a load goes to tcp://, tls:// or unix://"));
         }
         let path = path.map(|path| path.parse::<Path>().map_err(|error| usage(&error.to_string()))).transpose()?;
-        Ok(Self { address, host: host.map(str::to_owned), path })
+        Ok(Self { address, others, host: host.map(without_zone), path })
     }
 
     /// Whether it speaks TLS.
@@ -58,6 +61,14 @@ impl Target {
             Some(bracketed) => bracketed.split(']').next().unwrap_or_default(),
             None => host.split(':').next().unwrap_or_default(),
         }
+    }
+}
+
+/// A host as servers are told it: which interface a link-local address is reached by is this machine's business (RFC 6874 §4).
+fn without_zone(host: &str) -> String {
+    match host.split_once('%').and_then(|(ip, rest)| Some((ip, rest.split_once(']')?.1))) {
+        Some((ip, port)) if host.starts_with('[') => format!("{ip}]{port}"),
+        _ => host.to_owned(),
     }
 }
 
@@ -97,6 +108,9 @@ mod tests {
             ("http://[::1]:90/a", "tcp://[::1]:90", some("[::1]:90"), some("/a")),
             ("https://127.0.0.1/a", "tls://127.0.0.1:443", some("127.0.0.1"), some("/a")),
             ("tls://127.0.0.1:8443", "tls://127.0.0.1:8443", some("127.0.0.1:8443"), None),
+            ("http://[fe80::1%3]:90/a", "tcp://[fe80::1%3]:90", some("[fe80::1]:90"), some("/a")),
+            ("tcp://[fe80::1%3]:90", "tcp://[fe80::1%3]:90", some("[fe80::1]:90"), None),
+            ("https://[fe80::1%3]/a", "tls://[fe80::1%3]:443", some("[fe80::1]"), some("/a")),
             ("unix:///run/http.sock", "unix:///run/http.sock", None, None),
         ] {
             assert_eq!(parts(url, Kind::Http), Ok((address.to_owned(), host, path)), "{url}");

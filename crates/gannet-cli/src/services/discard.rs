@@ -10,8 +10,8 @@ pub(super) static ENTRY: Entry = Entry {
     name: "discard",
     about: "takes everything and answers nothing (tcp, tls, unix, udp)",
     defaults: &[],
-    streams: Some(|engine, url, settings| listen(engine, url, settings, Protocol::Unnamed, || Discard)),
-    datagrams: Some(|engine, url, _| engine.listen_datagrams(url, || Discard)),
+    streams: Some(|engine, at, settings| listen(engine, at, settings, Protocol::Unnamed, || Discard)),
+    datagrams: Some(|engine, at, _| engine.listen_datagrams(at, || Discard)),
     try_it: |address| format!(r"printf 'hello\n' | {}", netcat(address)),
     answer: "nothing",
 };

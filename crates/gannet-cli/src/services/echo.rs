@@ -10,8 +10,8 @@ pub(super) static ENTRY: Entry = Entry {
     name: "echo",
     about: "sends every byte back (tcp, tls, unix, udp)",
     defaults: &["tcp://127.0.0.1:7000", "udp://127.0.0.1:7000"],
-    streams: Some(|engine, url, settings| listen(engine, url, settings, Protocol::Unnamed, || Echo)),
-    datagrams: Some(|engine, url, _| engine.listen_datagrams(url, || Echo)),
+    streams: Some(|engine, at, settings| listen(engine, at, settings, Protocol::Unnamed, || Echo)),
+    datagrams: Some(|engine, at, _| engine.listen_datagrams(at, || Echo)),
     try_it: |address| format!(r"printf 'hello\n' | {}", netcat(address)),
     answer: "hello",
 };

@@ -10,9 +10,9 @@ pub(super) static ENTRY: Entry = Entry {
     name: "lines",
     about: "answers each line with 'echo: ' and the line (tcp, tls, unix)",
     defaults: &["tcp://127.0.0.1:7001"],
-    streams: Some(|engine, url, settings| {
+    streams: Some(|engine, at, settings| {
         let max_line = settings.max_frame;
-        listen(engine, url, settings, Protocol::Unnamed, move || EchoLines { max_line })
+        listen(engine, at, settings, Protocol::Unnamed, move || EchoLines { max_line })
     }),
     datagrams: None,
     try_it: |address| format!(r"printf 'hello\n' | {}", netcat(address)),

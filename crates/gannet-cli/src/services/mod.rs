@@ -5,25 +5,25 @@ mod echo;
 mod frames;
 mod http;
 mod lines;
+mod listener;
 mod redis;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
-use gannet::{Address, Engine, Service};
+use gannet::{Address, Engine, ListenOptions, Service};
 
 pub(crate) use self::http::Site;
+pub(crate) use self::listener::{Listener, Listeners, parse_listeners};
 use crate::tls::{Protocol, Tls};
-
-/// What the URL of a listener with TLS begins with.
-const TLS: &str = "tls://";
 
 /// All services, in the order they are listed and started in.
 static SERVICES: [&Entry; 6] =
     [&echo::ENTRY, &lines::ENTRY, &frames::ENTRY, &discard::ENTRY, &redis::ENTRY, &http::ENTRY];
 
-/// Adds a service to an engine, at a URL.
-type Add = fn(Engine, &str, &Settings) -> gannet::Result<Engine>;
+/// Adds a service to an engine, where it shall listen.
+type Add = fn(Engine, ListenOptions, &Settings) -> gannet::Result<Engine>;
 
 /// A service as the command line knows it.
 #[derive(Debug)]
@@ -59,76 +59,24 @@ pub(crate) struct Settings {
     pub(crate) tls: Option<Tls>,
 }
 
-/// A service at a URL.
-#[derive(Clone, Debug)]
-pub(crate) struct Listener {
-    pub(crate) service: &'static Entry,
-    url: String,
-    add: Add,
-}
-
-impl Listener {
-    /// Whether it is for Redis clients.
-    pub(crate) fn is_redis(&self) -> bool {
-        self.service.name == redis::ENTRY.name
-    }
-
-    /// The host of its URL, where that is for TLS.
-    pub(crate) fn tls_host(&self) -> Option<&str> {
-        let (host, _) = self.url.strip_prefix(TLS)?.rsplit_once(':').unwrap_or_default();
-        Some(host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host))
-    }
-
-    /// Adds it to an engine.
-    ///
-    /// # Errors
-    ///
-    /// The URL is not an address, or its host is unknown.
-    pub(crate) fn add(&self, engine: Engine, settings: &Settings) -> gannet::Result<Engine> {
-        (self.add)(engine, &self.url, settings)
-    }
-}
-
 /// Adds a service of connections, with TLS where the URL asks for that.
 fn listen<S: Service>(
     engine: Engine,
-    url: &str,
+    at: ListenOptions,
     settings: &Settings,
     protocol: Protocol,
     factory: impl Fn() -> S + Send + Sync + 'static,
 ) -> gannet::Result<Engine> {
     match &settings.tls {
-        Some(tls) if url.starts_with(TLS) => engine.listen_filtered(url, tls.filters(protocol), factory),
-        _ => engine.listen(url, factory),
+        Some(tls) if at.url().starts_with("tls://") => engine.listen_filtered(at, tls.filters(protocol), factory),
+        _ => engine.listen(at, factory),
     }
-}
-
-/// Reads `SERVICE=URL`.
-pub(crate) fn parse_listener(text: &str) -> Result<Listener, String> {
-    let (name, url) = text
-        .split_once('=')
-        .ok_or("a listener is written SERVICE=URL, for example lines=tcp://127.0.0.1:7001".to_owned())?;
-    let service = SERVICES
-        .into_iter()
-        .find(|service| service.name == name)
-        .ok_or_else(|| format!("there is no service '{name}'; there are {}", names()))?;
-    let add = match url.split_once("://").map(|(scheme, _)| scheme) {
-        Some("tcp" | "tls" | "unix") => service.streams.ok_or_else(|| format!("{name} is served on udp:// only"))?,
-        Some("udp") => {
-            service.datagrams.ok_or_else(|| format!("{name} is served on tcp://, tls:// and unix:// only"))?
-        }
-        _ => {
-            let why = "a URL is written tcp://host:port, tls://host:port, unix:///path or udp://host:port";
-            return Err(why.to_owned());
-        }
-    };
-    Ok(Listener { service, url: url.to_owned(), add })
 }
 
 /// What listens when nothing else is asked for.
 pub(crate) fn default_listeners() -> Vec<Listener> {
     let entries = SERVICES.iter().flat_map(|service| service.defaults.iter().map(move |url| (service.name, url)));
-    entries.filter_map(|(name, url)| parse_listener(&format!("{name}={url}")).ok()).collect()
+    entries.filter_map(|(name, url)| listener::parse_listener(&format!("{name}={url}")).ok()).collect()
 }
 
 fn names() -> String {
@@ -149,7 +97,10 @@ pub(crate) fn help() -> String {
             text += &format!("  {}={url}\n", service.name);
         }
     }
-    text += "\nSizes are written 512, 64KiB, 1MiB, 64KB; times 500ms, 30s, 2m, 1h, off.";
+    text += "\n";
+    text += listener::HELP;
+    text += "\nSizes are written 512, 64KiB, 1MiB, 64KB; times 500ms, 30s, 2m, 1h, off.\n";
+    text += "Each option has a variable of the environment: GANNET_MAX_FRAME for --max-frame.";
     text
 }
 
@@ -157,8 +108,11 @@ pub(crate) fn help() -> String {
 /// ends the connection. Over UDP, where nothing ends, for a second.
 fn netcat(address: &Address) -> String {
     match address {
-        Address::Tcp(address) => format!("nc {} {}", reachable(address.ip()), address.port()),
-        Address::Udp(address) => format!("nc -u -w1 {} {}", reachable(address.ip()), address.port()),
+        Address::Tcp(address) => format!("nc {} {}", reachable_host(*address), address.port()),
+        Address::Udp(address) => format!("nc -u -w1 {} {}", reachable_host(*address), address.port()),
+        Address::Unix(path) if is_abstract(path) => {
+            format!("socat -t1 - ABSTRACT-CONNECT:{}", quoted(&abstract_name(path)))
+        }
         Address::Tls(address) => format!("openssl s_client -quiet -connect {}", reachable_socket(*address)),
         Address::Unix(path) => format!("nc -U {}", quoted(&path.to_string_lossy())),
         _ => "nc".to_owned(),
@@ -184,9 +138,28 @@ fn reachable(ip: std::net::IpAddr) -> std::net::IpAddr {
     }
 }
 
+/// The same, with the interface of a link-local address.
+fn reachable_host(address: SocketAddr) -> String {
+    let ip = reachable(address.ip());
+    match address {
+        SocketAddr::V6(address) if address.scope_id() != 0 => format!("{ip}%{}", address.scope_id()),
+        _ => ip.to_string(),
+    }
+}
+
 /// The same, with the port.
-fn reachable_socket(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(reachable(address.ip()), address.port())
+fn reachable_socket(mut address: SocketAddr) -> SocketAddr {
+    address.set_ip(reachable(address.ip()));
+    address
+}
+
+/// Whether a Unix socket has no file, but a name in the abstract namespace.
+fn is_abstract(path: &Path) -> bool {
+    path.to_string_lossy().starts_with('\0')
+}
+
+fn abstract_name(path: &Path) -> String {
+    path.to_string_lossy().trim_start_matches('\0').to_owned()
 }
 
 /// A word for the shell.
@@ -212,22 +185,6 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_that_cannot_be_is_refused_with_what_there_is() {
-        for (text, why) in [
-            ("echo", "SERVICE=URL"),
-            ("mail=tcp://127.0.0.1:25", "echo, lines, frames, discard, redis and http"),
-            ("lines=udp://127.0.0.1:1", "lines is served on tcp://, tls:// and unix:// only"),
-            ("frames=udp://127.0.0.1:1", "frames is served on tcp://, tls:// and unix:// only"),
-            ("echo=127.0.0.1:7000", "tcp://host:port"),
-            ("echo=http://127.0.0.1:7000", "tcp://host:port"),
-            ("", "SERVICE=URL"),
-        ] {
-            let error = parse_listener(text).expect_err(text);
-            assert!(error.contains(why), "{text}: {error}");
-        }
-    }
-
-    #[test]
     fn the_command_to_try_reaches_the_listener() {
         assert_eq!(netcat(&address("tcp://127.0.0.1:7001")), "nc 127.0.0.1 7001");
         assert_eq!(netcat(&address("tcp://0.0.0.0:7001")), "nc 127.0.0.1 7001");
@@ -235,6 +192,10 @@ mod tests {
         assert_eq!(netcat(&address("tls://0.0.0.0:7001")), "openssl s_client -quiet -connect 127.0.0.1:7001");
         assert_eq!(netcat(&address("tls://[::1]:7001")), "openssl s_client -quiet -connect [::1]:7001");
         assert_eq!(netcat(&address("udp://127.0.0.1:7000")), "nc -u -w1 127.0.0.1 7000");
+        assert_eq!(netcat(&address("tcp://[fe80::1%3]:7001")), "nc fe80::1%3 7001");
+        assert_eq!(netcat(&address("tls://[fe80::1%3]:7001")), "openssl s_client -quiet -connect [fe80::1%3]:7001");
+        #[cfg(target_os = "linux")]
+        assert_eq!(netcat(&address("unix://@echo")), "socat -t1 - ABSTRACT-CONNECT:echo");
         assert_eq!(netcat(&address("unix:///run/it's here")), r"nc -U '/run/it'\''s here'");
         assert_eq!(brief_netcat(&address("unix:///run/a")), "nc -w1 -U /run/a");
         let brief = "timeout 1 openssl s_client -quiet -connect 127.0.0.1:7002";

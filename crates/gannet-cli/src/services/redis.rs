@@ -3,16 +3,16 @@
 use gannet::Address;
 use gannet_redis::Redis;
 
-use super::{Entry, listen, quoted, reachable};
+use super::{Entry, listen, quoted, reachable_host};
 use crate::tls::Protocol;
 
 pub(super) static ENTRY: Entry = Entry {
     name: "redis",
     about: "a store for Redis clients, in memory only (tcp, tls, unix)",
     defaults: &["tcp://127.0.0.1:6380"],
-    streams: Some(|engine, url, settings| {
+    streams: Some(|engine, at, settings| {
         let (server, number) = (settings.redis.clone(), settings.redis.add_listener());
-        listen(engine, url, settings, Protocol::Unnamed, move || Redis::new(server.clone()).at(number))
+        listen(engine, at, settings, Protocol::Unnamed, move || Redis::new(server.clone()).at(number))
     }),
     datagrams: None,
     try_it: redis_cli,
@@ -21,9 +21,9 @@ pub(super) static ENTRY: Entry = Entry {
 
 fn redis_cli(address: &Address) -> String {
     match address {
-        Address::Tcp(address) => format!("redis-cli -h {} -p {} ping", reachable(address.ip()), address.port()),
+        Address::Tcp(address) => format!("redis-cli -h {} -p {} ping", reachable_host(*address), address.port()),
         Address::Tls(address) => {
-            format!("redis-cli --tls --insecure -h {} -p {} ping", reachable(address.ip()), address.port())
+            format!("redis-cli --tls --insecure -h {} -p {} ping", reachable_host(*address), address.port())
         }
         Address::Unix(path) => format!("redis-cli -s {} ping", quoted(&path.to_string_lossy())),
         _ => "redis-cli ping".to_owned(),

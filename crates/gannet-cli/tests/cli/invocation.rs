@@ -265,3 +265,15 @@ fn every_way_to_spread_connections_serves_them() {
         }
     }
 }
+
+/// Binary and library have the same name, and documentation of the one would be in the place of the other's.
+#[test]
+fn the_documentation_that_the_readme_opens_is_that_of_the_library() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).expect("it was built from it");
+    let binary = manifest.split("[[bin]]").nth(1).and_then(|rest| rest.split("\n[").next()).expect("a binary");
+    assert!(binary.contains("name = \"gannet\"") && binary.contains("\ndoc = false"), "{binary}");
+    let readme = std::fs::read_to_string(folder.join("../../README.md")).expect("there is one");
+    let commands: Vec<&str> = readme.split('`').filter(|command| command.starts_with("cargo doc")).collect();
+    assert_eq!(commands, ["cargo doc --open -p gannet"]);
+}

@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 
-use crate::server::{Server, Stream, drivers, gannet_by_shell, pattern};
+use crate::server::{Folder, Server, Stream, drivers, gannet_by_shell, pattern};
 
 const LINES: &str = "--listen=lines=tcp://127.0.0.1:0";
 
@@ -61,12 +61,19 @@ fn connections_over_the_accept_rate_wait_and_are_served() {
 
 #[test]
 fn out_of_descriptors_accepting_pauses_and_resumes_and_connected_clients_notice_nothing() {
-    // The limit is the process's with the poll driver, and that of each ring's direct descriptors with io_uring; there an
-    // acceptor's thread would have to refuse what it has accepted.
-    let mut cases = vec![("poll", "reuseport"), ("poll", "round-robin")];
-    cases.extend(drivers().contains(&"uring").then_some(("uring", "reuseport")));
-    for (driver, balance) in cases {
-        let arguments = ["serve", "--driver", driver, "--reactors=1", "--log=json", "--balance", balance, LINES];
+    // The limit is the process's with the poll driver, and that of each ring's direct descriptors with io_uring.
+    let mut cases = vec![("poll", "reuseport", "1"), ("poll", "round-robin", "2"), ("poll", "source-hash", "2")];
+    if drivers().contains(&"uring") {
+        let balances = ["reuseport", "round-robin", "least-connections", "source-hash"];
+        cases.extend(balances.map(|balance| ("uring", balance, if balance == "reuseport" { "1" } else { "2" })));
+    }
+    let folder = Folder::new("descriptors");
+    for (number, (driver, balance, reactors)) in cases.into_iter().enumerate() {
+        // Unix sockets have an acceptor where there are several reactors.
+        let unix = format!("--listen=lines={}", folder.url(&number.to_string()));
+        let listen = if number % 2 == 0 { LINES } else { &unix };
+        let arguments =
+            ["serve", "--driver", driver, "--reactors", reactors, "--log=json", "--balance", balance, listen];
         let command = gannet_by_shell(r#"ulimit -n 64 && exec "$0" "$@""#, &arguments);
         let mut server = Server::run(command).expect("64 descriptors are enough to start");
         let mut early: Vec<Stream> = (0..20).map(|_| server.connect("lines")).collect();
@@ -74,7 +81,7 @@ fn out_of_descriptors_accepting_pauses_and_resumes_and_connected_clients_notice_
             stream.ask(b"early\n", b"echo: early\n");
         }
         // More than there are descriptors for: the kernel holds the rest.
-        let mut late: Vec<Stream> = (0..80).map(|_| server.connect("lines")).collect();
+        let mut late: Vec<Stream> = (0..180).map(|_| server.connect("lines")).collect();
         for stream in &mut late {
             stream.write_all(b"late\n").expect("the kernel takes it");
         }
@@ -89,7 +96,7 @@ fn out_of_descriptors_accepting_pauses_and_resumes_and_connected_clients_notice_
         }
         let ended = server.stop();
         assert_eq!(ended.status.code(), Some(0), "{ended:#?}");
-        assert_eq!(ended.event("stopped")["connections"], 100);
+        assert_eq!(ended.event("stopped")["connections"], 200, "{driver} {balance}: {ended:#?}");
     }
 }
 
@@ -123,7 +130,7 @@ fn the_soft_limit_on_open_files_is_raised_to_the_hard_one() {
     let command = gannet_by_shell(r#"ulimit -S -n 100 && ulimit -H -n 200 && exec "$0" "$@""#, &arguments);
     let mut server = Server::run(command).expect("it starts");
     let raised = server.wait_for(|event| event["message"] == "open files");
-    assert_eq!((raised["before"].as_str(), raised["limit"].as_str()), (Some("100"), Some("200")), "{raised}");
+    assert_eq!((raised["before"].as_u64(), raised["limit"].as_u64()), (Some(100), Some(200)), "{raised}");
 }
 
 #[test]
@@ -139,5 +146,77 @@ fn a_peer_that_stops_to_read_is_waited_for_and_loses_nothing() {
         let echoed = stuck.rest();
         assert_eq!(echoed.len(), sent, "with {driver}");
         assert!(echoed.iter().enumerate().all(|(index, byte)| *byte == pattern(index)), "with {driver}");
+    }
+}
+
+const CHECKED: &str = "--listen=http=tcp://127.0.0.1:0,operational";
+
+/// Asks for the server's health, as an orchestrator does.
+fn is_well(server: &Server) -> bool {
+    let asked = server.try_connect("http").and_then(|mut stream| {
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        Ok(answer)
+    });
+    asked.is_ok_and(|answer| answer.starts_with(b"HTTP/1.1 200 "))
+}
+
+#[test]
+fn a_server_that_is_full_still_says_that_it_is_well() {
+    for driver in drivers() {
+        for limit in ["--max-connections=2", "--max-connections-per-peer=2"] {
+            for balance in ["reuseport", "round-robin"] {
+                let server = Server::serve(driver, &[LINES, CHECKED, limit, "--balance", balance]);
+                let mut streams = [server.connect("lines"), server.connect("lines")];
+                for stream in &mut streams {
+                    stream.ask(b"in\n", b"echo: in\n");
+                }
+                assert!(server.refuses("lines"), "{limit} {balance} with {driver}");
+                for _ in 0..3 {
+                    assert!(is_well(&server), "{limit} {balance} with {driver}");
+                }
+                streams[0].ask(b"still in\n", b"echo: still in\n");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_server_without_descriptors_still_says_that_it_is_well() {
+    for driver in drivers() {
+        for balance in ["reuseport", "round-robin"] {
+            let arguments =
+                ["serve", "--driver", driver, "--reactors=2", "--log=json", "--balance", balance, LINES, CHECKED];
+            let command = gannet_by_shell(r#"ulimit -n 80 && exec "$0" "$@""#, &arguments);
+            let mut server = Server::run(command).expect("80 descriptors are enough to start");
+            let mut streams: Vec<Stream> = (0..240).map(|_| server.connect("lines")).collect();
+            for stream in &mut streams {
+                stream.write_all(b"in\n").expect("the kernel takes it");
+            }
+            server.wait_for_line(|line| line.contains("accepting pauses and goes on by itself"));
+            for round in 0..10 {
+                assert!(is_well(&server), "round {round}, {balance} with {driver}");
+            }
+            // Nobody was turned away meanwhile. Each that is answered makes room, for one of whichever reactor is first.
+            std::thread::scope(|scope| {
+                for mut stream in streams {
+                    scope.spawn(move || stream.expect(b"echo: in\n"));
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn a_listener_has_a_limit_of_its_own() {
+    for driver in drivers() {
+        let listen = ["--listen=lines=tcp://127.0.0.1:0,max-connections=1", "--listen=http=tcp://127.0.0.1:0"];
+        let mut server = Server::serve(driver, &[listen[0], listen[1], "--stats=100ms"]);
+        server.connect("lines").ask(b"in\n", b"echo: in\n");
+        let mut held = eventually_served(&server);
+        assert!(server.refuses("lines") && is_well(&server), "with {driver}");
+        held.ask(b"still in\n", b"echo: still in\n");
+        server.wait_for(|event| event["refused"].as_str().is_some_and(|reasons| reasons.starts_with("listener:")));
     }
 }

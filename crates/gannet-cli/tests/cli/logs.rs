@@ -50,7 +50,9 @@ fn the_counters_are_logged_so_often_whatever_the_level() {
         let mut stream = server.connect("lines");
         stream.ask(b"hello\n", b"echo: hello\n");
         let stats = server.wait_for(|event| event["connections"] == 1);
-        for name in ["messages_in_per_s", "bytes_out_per_s", "outbox_bytes", "enobufs", "wakeups", "stalls"] {
+        let numbers =
+            ["messages_in_per_s", "bytes_out_per_s", "outbox_bytes", "enobufs", "refused_total", "closed_total"];
+        for name in numbers {
             assert!(stats[name].is_u64(), "{name}: {stats}");
         }
         assert_eq!(stats["message"], "stats");
@@ -66,7 +68,10 @@ fn the_text_log_is_plain_where_it_is_not_a_terminal() {
     let arguments = ["serve", "--stats=100ms", LINES];
     let mut server = Server::run(gannet(&arguments)).expect("it starts");
     let line = server.wait_for_line(|line| line.contains(" stats "));
-    assert!(line.contains("connections=0 accepted=0 refused=0 closed=0 "), "{line}");
+    assert!(
+        line.contains("connections=0 accepted=0 refused_total=0 refused=none closed_total=0 closed=none "),
+        "{line}"
+    );
     let ended = server.stop();
     assert!(ended.stderr.iter().all(|line| !line.contains('\x1b')), "{ended:#?}");
     assert!(ended.stderr.iter().any(|line| line.contains("stopped connections=0")), "{ended:#?}");
@@ -78,4 +83,23 @@ fn a_quiet_log_says_nothing_where_nothing_is_wrong() {
     server.connect("lines").ask(b"hello\n", b"echo: hello\n");
     let ended = server.stop();
     assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:#?}");
+}
+
+/// Whoever reads the log as JSON need not guess which texts are numbers.
+#[test]
+fn numbers_of_the_json_log_are_numbers() {
+    for driver in drivers() {
+        let mut server = Server::serve(driver, &[LINES, "--stats=100ms", "--log-level=debug"]);
+        let mut stream = server.connect("lines");
+        stream.ask(b"hello\n", b"echo: hello\n");
+        server.wait_for(|event| event["message"] == "stats" && event["accepted"] == 1);
+        let ended = server.stop();
+        let events = ended.stderr.iter().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+        for event in events {
+            for (name, value) in event.as_object().expect("an object") {
+                let is_number = value.as_str().is_some_and(|text| text.parse::<f64>().is_ok());
+                assert!(!is_number, "{name} is a text: {event}");
+            }
+        }
+    }
 }

@@ -6,6 +6,7 @@ mod fairness;
 mod http;
 mod invocation;
 mod limits;
+mod listeners;
 mod load;
 mod load_tls;
 mod load_verdicts;

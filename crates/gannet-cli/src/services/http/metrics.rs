@@ -27,7 +27,7 @@ static LISTENER: [Metric<OfListener>; 9] = [
     ("gannet_messages_dropped_total", "counter", "Messages dropped for slow readers.", |stats| stats.dropped),
 ];
 
-static REACTOR: [Metric<OfReactor>; 10] = [
+static REACTOR: [Metric<OfReactor>; 11] = [
     ("gannet_reactor_wakeups_total", "counter", "Times the reactor came back from waiting.", |stats| stats.wakeups),
     ("gannet_reactor_stalls_total", "counter", "Turns that took longer than 25 ms.", |stats| stats.stalls),
     ("gannet_reactor_starved_total", "counter", "Times that no receive buffer was free.", |stats| stats.starved),
@@ -41,6 +41,9 @@ static REACTOR: [Metric<OfReactor>; 10] = [
     ("gannet_reactor_carry_bytes", "gauge", "Bytes of messages that are not complete.", |stats| stats.carry_bytes),
     ("gannet_reactor_carry_waits_total", "counter", "Times that a large message had to wait for room.", |stats| {
         stats.carry_waits
+    }),
+    ("gannet_reactor_waiting", "gauge", "Accepted connections that wait for a slot or a descriptor.", |stats| {
+        stats.waiting
     }),
 ];
 

@@ -12,17 +12,17 @@ use gannet_http::websocket::{Handler, Handshake, Params, Socket};
 use gannet_http::{Cx, HttpService, RouteError, Router, Routes, decode};
 
 pub(crate) use self::site::Site;
-use super::{Entry, Settings, listen, quoted, reachable_socket};
+use super::{Entry, Settings, abstract_name, is_abstract, listen, quoted, reachable_socket};
 use crate::tls::Protocol;
 
 pub(super) static ENTRY: Entry = Entry {
     name: "http",
     about: "a page that says what runs, its health and counters (tcp, tls, unix)",
     defaults: &["tcp://127.0.0.1:8080"],
-    streams: Some(|engine, url, settings| {
+    streams: Some(|engine, at, settings| {
         let routes = routes(settings).map_err(|error| gannet::Error::Setting(error.to_string()))?;
         let largest = settings.max_frame;
-        listen(engine, url, settings, Protocol::Http, move || {
+        listen(engine, at, settings, Protocol::Http, move || {
             HttpService::new(&routes).websocket_limits(largest, largest)
         })
     }),
@@ -87,6 +87,9 @@ fn curl(address: &Address) -> String {
     match address {
         Address::Tcp(address) => format!("curl http://{}/hello/you", reachable_socket(*address)),
         Address::Tls(address) => format!("curl -k https://{}/hello/you", reachable_socket(*address)),
+        Address::Unix(path) if is_abstract(path) => {
+            format!("curl --abstract-unix-socket {} http://localhost/hello/you", quoted(&abstract_name(path)))
+        }
         Address::Unix(path) => {
             format!("curl --unix-socket {} http://localhost/hello/you", quoted(&path.to_string_lossy()))
         }

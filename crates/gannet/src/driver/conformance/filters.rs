@@ -301,6 +301,29 @@ fn a_connection_goes_out_through_a_filter<N: Net>(net: N) {
     assert_eq!((rig.stats(0).connected, log.borrow().connect_failed.len()), (1, 0));
 }
 
+fn whichever_address_answers_the_connection_goes_out_through_a_filter<N: Net>(net: N) {
+    let log = SharedLog::default();
+    let mut setup = Setup::new();
+    let outbound = setup.outbound(Script::new(&log));
+    let mut rig = setup.on(net);
+    let remote = rig.net.remote(Answer::Accept);
+    // Before it there are one that fails and one that is silent.
+    let before = [Answer::Refuse, Answer::Silence].map(|answer| Address::Tls(rig.net.remote(answer)));
+    let all = before.into_iter().chain([Address::Tls(remote)]);
+    let connect = Connect::to_any(all).through(Arc::new(Units { calls: true, ..Units::default() }));
+    rig.remote.connect(0, outbound, &connect, "first".to_owned()).expect("the mailbox has room");
+    let (mut server, _) = rig.until("the connection", |rig| rig.net.accept(remote));
+    assert_eq!(read_unit(&mut rig, &mut server), (HELLO, b"it is me".to_vec()));
+    assert!(log.borrow().opened.is_empty());
+    rig.write(&mut server, &unit(WELCOME, b"come in"));
+    assert_eq!(read_data(&mut rig, &mut server, 6), b"first\n");
+    rig.write(&mut server, &unit(DATA, b"echo back\n"));
+    assert_eq!(read_data(&mut rig, &mut server, 5), b"back\n");
+    drop(server);
+    let rig = rig.finish();
+    assert_eq!((rig.stats(0).connected, log.borrow().connect_failed.len()), (1, 0));
+}
+
 fn an_outbound_handshake_that_fails_is_a_failed_connect<N: Net>(net: N) {
     let log = SharedLog::default();
     let mut setup = Setup::new();
@@ -421,6 +444,7 @@ on_every_driver!(
     a_stream_that_was_cut_off_ends_in_no_message,
     a_stream_that_ended_with_a_good_bye_is_whole,
     a_connection_goes_out_through_a_filter,
+    whichever_address_answers_the_connection_goes_out_through_a_filter,
     an_outbound_handshake_that_fails_is_a_failed_connect,
     a_service_learns_what_the_filter_knows,
     what_waits_in_a_filter_for_the_rest_of_its_unit_counts_as_received,
