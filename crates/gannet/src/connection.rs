@@ -184,6 +184,10 @@ impl Flags {
     pub(crate) const HALF_CLOSED: Self = Self(1 << 16);
     /// The driver watches whether it breaks, since nothing is received for it any more.
     pub(crate) const WATCHED: Self = Self(1 << 17);
+    /// The outbox was over its high mark, and its service waits to hear that it has drained.
+    pub(crate) const OVER_HIGH: Self = Self(1 << 18);
+    /// Reading does not pause because the outbox is over the high mark.
+    pub(crate) const NO_AUTO_PAUSE: Self = Self(1 << 19);
 
     #[inline]
     pub(crate) fn has(self, any: Self) -> bool {
@@ -347,6 +351,23 @@ impl Connection {
             State::Handshaking => self.filter.as_ref().is_some_and(|filter| filter.outbound),
             State::Open | State::Draining | State::Closed => false,
         }
+    }
+
+    /// Sets whether reading pauses while the outbox is over its high mark.
+    pub(crate) fn set_auto_pause(&mut self, pauses: bool) {
+        if !pauses {
+            self.flags.set(Flags::NO_AUTO_PAUSE);
+        }
+    }
+
+    /// Notes that the outbox is over its high mark; says whether decoding has to stop for that.
+    pub(crate) fn note_over_high(&mut self) -> bool {
+        self.flags.set(Flags::OVER_HIGH);
+        let pauses = !self.flags.has(Flags::NO_AUTO_PAUSE);
+        if pauses {
+            self.flags.set(Flags::CHOKED);
+        }
+        pauses
     }
 
     /// Bytes that wait to be sent.

@@ -90,23 +90,32 @@ impl<S: Service> Context<'_, S> {
 
     /// Sends one message to another connection, encoded by this service's codec; the other one should speak the same.
     ///
+    /// Says how full the outbox of the other connection will be with it. After [`SendStatus::OverHigh`] the other
+    /// connection's service hears [`Service::drained`] when there is room again: a proxy pauses the connection that it reads
+    /// from until then. [`SendStatus::OverHard`] says that [`Limits::overflow`](crate::Limits) will decide. Of a connection
+    /// on another reactor nothing is known: that is [`SendStatus::Queued`].
+    ///
     /// # Errors
     ///
     /// [`SendError::Gone`] where the connection is gone, [`SendError::Encode`] where the codec cannot encode it,
     /// [`SendError::MailboxFull`] where it lives on another reactor whose mailbox is full.
-    pub fn send_to<const N: usize>(&mut self, handle: Handle, parts: [&[u8]; N]) -> Result<(), SendError> {
+    pub fn send_to<const N: usize>(&mut self, handle: Handle, parts: [&[u8]; N]) -> Result<SendStatus, SendError> {
         let local = self.local(handle)?;
         let payload = encode(self.codec, &parts).map_err(|_| SendError::Encode)?;
         match local {
             Some(place) if place.token == self.token => match self.core.append_shared(self.token, payload) {
                 SendStatus::Closed => Err(SendError::Gone),
-                _ => Ok(()),
+                status => Ok(status),
             },
             Some(place) => {
+                let status = self.core.promise(place.token, payload.len());
                 self.core.deferred.push(Deferred::Write { place, payload });
-                Ok(())
+                Ok(status)
             }
-            None => self.remote().post(handle, Letter::Write { place: handle.place(), payload }),
+            None => {
+                self.remote().post(handle, Letter::Write { place: handle.place(), payload })?;
+                Ok(SendStatus::Queued)
+            }
         }
     }
 
@@ -164,7 +173,8 @@ impl<S: Service> Context<'_, S> {
         }
     }
 
-    /// Stops taking messages from this connection until [`Context::resume`]. What has been received waits.
+    /// Stops taking messages from this connection until [`Context::resume`]. What has been received waits. Independent of the
+    /// pause by itself that [`Service::AUTO_PAUSE`] is about: messages come when neither holds.
     pub fn pause(&mut self) {
         if let Some(connection) = self.core.slab.get_mut(self.token) {
             connection.flags.set(Flags::PAUSED);
@@ -178,6 +188,36 @@ impl<S: Service> Context<'_, S> {
             connection.flags.clear(Flags::PAUSED);
         }
         self.core.mark(self.token);
+    }
+
+    /// Pauses another connection as [`Context::pause`] does this one. The connection may be on any reactor; on another one
+    /// it takes effect when that reactor has heard of it. Messages that were received before may still come.
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::send_to`].
+    pub fn pause_other(&mut self, handle: Handle) -> Result<(), SendError> {
+        self.set_other_paused(handle, true)
+    }
+
+    /// Resumes another connection as [`Context::resume`] does this one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::send_to`].
+    pub fn resume_other(&mut self, handle: Handle) -> Result<(), SendError> {
+        self.set_other_paused(handle, false)
+    }
+
+    fn set_other_paused(&mut self, handle: Handle, paused: bool) -> Result<(), SendError> {
+        match self.local(handle)? {
+            Some(place) => {
+                self.core.halt |= paused && place.token == self.token;
+                self.core.set_paused(place.token, paused);
+                Ok(())
+            }
+            None => self.remote().post(handle, Letter::Pause { place: handle.place(), paused }),
+        }
     }
 
     /// Sets this connection's timer, in place of one set before; the service's `timer` is called once when `after` has

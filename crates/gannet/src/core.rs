@@ -275,10 +275,44 @@ impl Core {
             return SendStatus::Queued;
         }
         if let Some(connection) = self.slab.get_mut(token) {
-            connection.flags.set(Flags::CHOKED);
-            self.halt = true;
+            self.halt |= connection.note_over_high();
         }
         SendStatus::OverHigh
+    }
+
+    /// Notes that another connection will send so many bytes to this one before the turn is over, and says how full its
+    /// outbox will be. Where that is too much, its service will hear `drained`, however quickly the bytes leave.
+    pub(crate) fn promise(&mut self, token: Token, added: usize) -> SendStatus {
+        let Some(connection) = self.slab.get_mut(token) else { return SendStatus::Closed };
+        let pools = &mut self.pools;
+        let outbox = connection.outbox.get_or_insert_with(|| pools.outbox());
+        outbox.promised += added;
+        let length = outbox.promised + connection.outbox_len();
+        if length <= self.limits.outbox_high {
+            return SendStatus::Queued;
+        }
+        connection.note_over_high();
+        self.mark(token);
+        if length <= self.limits.outbox_hard { SendStatus::OverHigh } else { SendStatus::OverHard }
+    }
+
+    /// Notes that bytes which were promised are appended now.
+    pub(crate) fn fulfil(&mut self, token: Token, added: usize) {
+        if let Some(outbox) = self.slab.get_mut(token).and_then(|connection| connection.outbox.as_mut()) {
+            outbox.promised = outbox.promised.saturating_sub(added);
+        }
+    }
+
+    /// Pauses or resumes reading from a connection, not in a callback of its own.
+    pub(crate) fn set_paused(&mut self, token: Token, paused: bool) {
+        if let Some(connection) = self.slab.get_mut(token) {
+            if paused {
+                connection.flags.set(Flags::PAUSED);
+            } else {
+                connection.flags.clear(Flags::PAUSED);
+            }
+            self.mark(token);
+        }
     }
 
     /// What follows when an outbox has grown by a message.
@@ -295,14 +329,14 @@ impl Core {
     #[cold]
     fn over_high(&mut self, token: Token, length: usize) -> SendStatus {
         let Some(connection) = self.slab.get_mut(token) else { return SendStatus::Closed };
-        connection.flags.set(Flags::CHOKED);
-        self.halt = true;
+        self.halt |= connection.note_over_high();
         if length <= self.limits.outbox_hard {
             return SendStatus::OverHigh;
         }
         let (keep, newest) = match self.limits.overflow {
             Overflow::Close => {
                 connection.ask_close(Flags::CLOSE, CloseReason::Slow);
+                self.halt = true;
                 return SendStatus::OverHard;
             }
             Overflow::DropOldest => (self.limits.outbox_hard, 0),

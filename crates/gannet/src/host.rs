@@ -58,6 +58,8 @@ pub(crate) trait Host {
     fn connect_failed(&mut self, core: &mut Core, token: Token, error: &io::Error);
     /// Whether the service wants to see what will come.
     fn looks_ahead(&self) -> bool;
+    /// Whether reading pauses while the connection's own outbox is over the high mark.
+    fn auto_pause(&self) -> bool;
     /// Bytes will come, for the session at this place.
     fn ahead(&mut self, session: u32, received: &[u8]);
     /// All that will come was shown.
@@ -365,6 +367,9 @@ impl<S: Service> Host for HostOf<S> {
 
     fn open(&mut self, core: &mut Core, token: Token) -> bool {
         let (service, codec) = (&mut self.service, &self.codec);
+        if let Some(connection) = core.slab.get_mut(token) {
+            connection.set_auto_pause(S::AUTO_PAUSE);
+        }
         let mut new = Default::default();
         let state = &mut new;
         let opened = guard(core, token, |core| service.open(&mut Context { core, codec, state, token }));
@@ -390,6 +395,10 @@ impl<S: Service> Host for HostOf<S> {
 
     fn looks_ahead(&self) -> bool {
         S::LOOKS_AHEAD
+    }
+
+    fn auto_pause(&self) -> bool {
+        S::AUTO_PAUSE
     }
 
     fn ahead(&mut self, session: u32, received: &[u8]) {

@@ -46,6 +46,8 @@ pub(crate) struct Outbox {
     in_flight: u8,
     /// Whether a part of the front segment has left: then it must leave whole.
     front_begun: bool,
+    /// Bytes that will be appended before the turn is over, because another connection sends them.
+    pub(crate) promised: usize,
 }
 
 impl Outbox {
@@ -210,7 +212,7 @@ impl Outbox {
         if self.segments.capacity() > KEPT_SEGMENTS {
             self.segments.shrink_to(KEPT_SEGMENTS);
         }
-        (self.bytes, self.in_flight, self.front_begun) = (0, 0, false);
+        (self.bytes, self.in_flight, self.front_begun, self.promised) = (0, 0, false, 0);
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) enum Letter {
     Send { place: Place, payload: Payload },
     /// Bytes that are encoded already.
     Write { place: Place, payload: Payload },
+    /// Reading from a connection stops, or goes on.
+    Pause { place: Place, paused: bool },
     /// The end of a connection.
     Close { place: Place, flushed: bool },
     /// Encoded bytes for all members of a group.

@@ -40,6 +40,16 @@ pub trait Service: Sized + 'static {
     /// Whether [`Service::ahead`] is to be called.
     const LOOKS_AHEAD: bool = false;
 
+    /// Whether reading from a connection pauses by itself while its own outbox is over
+    /// [`Limits::outbox_high`](crate::Limits), until the outbox has drained.
+    ///
+    /// That suits a service that answers what it reads. A proxy turns it off: it sends to one connection what it reads from
+    /// another, and a peer that has to write before it reads would never read again. It pauses the connection that it
+    /// reads from instead, after [`Context::send_to`] said that the other outbox is full, and calls
+    /// [`Context::resume_other`] when the other one has [drained](Self::drained). Where it is off,
+    /// [`Limits::outbox_hard`](crate::Limits) alone bounds what is sent in answer to the same connection.
+    const AUTO_PAUSE: bool = true;
+
     /// What the service keeps for each connection. A type without size costs nothing.
     type Session: Default + 'static;
 
@@ -125,7 +135,8 @@ pub trait Service: Sized + 'static {
         let _ = (session, cx);
     }
 
-    /// The outbox was over its high mark and now has room again.
+    /// The outbox was over its high mark, or another connection was told by [`Context::send_to`] that it is, and now has
+    /// room again.
     fn drained(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) {
         let _ = (session, cx);
     }

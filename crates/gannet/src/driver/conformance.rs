@@ -18,6 +18,7 @@ mod limits;
 mod messages;
 mod outbound;
 mod pressure;
+mod proxy;
 pub(crate) mod rig;
 mod room;
 mod script;

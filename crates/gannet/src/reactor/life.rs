@@ -49,9 +49,10 @@ impl<D: Driver> Reactor<D> {
             return;
         };
         let (host, _) = self.host(service);
-        let session = session(host);
+        let (session, auto_pause) = (session(host), host.auto_pause());
         if let Some(connection) = self.core.slab.get_mut(token) {
             connection.session = session;
+            connection.set_auto_pause(auto_pause);
         }
         if self.core.draining {
             let error = io::Error::new(io::ErrorKind::ConnectionAborted, "the engine is shutting down");
@@ -198,7 +199,10 @@ impl<D: Driver> Reactor<D> {
                         }
                     }
                     Deferred::Write { place, payload } => match self.core.at(place) {
-                        Some(connection) if connection.takes_output() => self.pass_on(place.token, payload, is_one),
+                        Some(connection) if connection.takes_output() => {
+                            self.core.fulfil(place.token, payload.len());
+                            self.pass_on(place.token, payload, is_one);
+                        }
                         _ => self.core.counters.stale.add(1),
                     },
                     Deferred::Close { place, flushed } => {
@@ -280,13 +284,13 @@ impl<D: Driver> Reactor<D> {
                     }
                     return true;
                 }
-                if connection.flags.has(Flags::CHOKED) && connection.outbox_len() <= self.core.limits.outbox_low() {
+                if connection.flags.has(Flags::OVER_HIGH) && connection.outbox_len() <= self.core.limits.outbox_low() {
                     if connection.share.is_spent(self.core.turn) {
                         self.core.mark(token);
                         return false;
                     }
                     connection.share.spend(self.core.turn, DRAINED_BYTES);
-                    connection.flags.clear(Flags::CHOKED);
+                    connection.flags.clear(Flags::OVER_HIGH.or(Flags::CHOKED));
                     let (host, core) = self.host(service);
                     host.drained(core, token);
                     return true;

@@ -287,6 +287,12 @@ impl<D: Driver> Reactor<D> {
                 self.core.mark(place.token);
             }
             Letter::Write { place, payload } => self.defer(Deferred::Write { place, payload }),
+            Letter::Pause { place, paused } => {
+                if self.core.at(place).is_none() {
+                    return self.core.counters.stale.add(1);
+                }
+                self.core.set_paused(place.token, paused);
+            }
             Letter::Close { place, flushed } => self.defer(Deferred::Close { place, flushed }),
             Letter::Broadcast { group, payload } => self.defer(Deferred::Broadcast { group, payload, except: None }),
             Letter::Run { place, run } => {
