@@ -193,7 +193,7 @@ impl Work {
         loop {
             let Central { listener, ref socket, operational } = self.listeners[index];
             if !operational && self.is_full() {
-                // Who is not accepted waits in the kernel's backlog.
+                // Connections that are not accepted wait in the kernel's backlog.
                 self.counters.listeners[usize::from(listener)].accept_pauses.add(1);
                 return self.pause(operational);
             }
@@ -203,7 +203,7 @@ impl Work {
                     if !self.hand_over(Held { letter, listener, peer }) {
                         return;
                     }
-                    // Who asks whether the server is well is not to wait behind those it is busy with.
+                    // A health check must not wait for the pace of ordinary connections.
                     let now = self.now();
                     if !operational && let Some(again) = self.pace.spend(now) {
                         self.counters.listeners[usize::from(listener)].accept_pauses.add(1);
@@ -232,8 +232,8 @@ impl Work {
         }
     }
 
-    /// Whether accepted connections would have to wait in a reactor. Where a client has to meet the same reactor always,
-    /// some may: which reactor it is shows only when it was accepted.
+    /// Whether accepted connections would have to wait in a reactor. With SourceHash some may wait, because the reactor of a
+    /// connection is known only after the accept.
     fn is_full(&self) -> bool {
         let mut waiting = self.shared.gates().iter().map(|gate| gate.counters.waiting.get());
         match self.balance {

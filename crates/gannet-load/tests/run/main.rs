@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use gannet::proto::resp::{Args, Commands};
 use gannet::proto::{LengthPrefixed, Lines, Raw};
-use gannet::{Context, DriverChoice, Service};
+use gannet::{Address, Context, DriverChoice, Service};
 use gannet_load::draw::Distribution;
 use gannet_load::login::Login;
 use gannet_load::plan::Phase;
@@ -81,6 +81,20 @@ fn a_closed_loop_counts_every_answer_and_has_no_response_times() {
             assert_clean(&results, kind.name());
             assert!(results.times.response_ns.is_empty() && results.times.late_ns.is_empty());
         }
+    }
+}
+
+#[test]
+fn where_the_first_address_of_a_host_does_not_answer_the_others_are_tried() {
+    for driver in drivers() {
+        let (_server, target) = serve(driver, || Echo);
+        let bound = std::net::TcpListener::bind("127.0.0.2:0").expect("a free port");
+        let refusing = Address::Tcp(bound.local_addr().expect("it is bound"));
+        drop(bound);
+        let mut config = config(Kind::Echo, refusing, driver);
+        assert_eq!(go(&config).connections.failed, [("refused".to_owned(), 20)]);
+        config.other_addresses = vec![target];
+        assert_clean(&go(&config), "the second address");
     }
 }
 

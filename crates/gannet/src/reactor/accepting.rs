@@ -1,7 +1,7 @@
-//! Accepting: who is let in, who is refused, who has to wait, and when accepting pauses.
+//! Accepting: which connections are let in, which are refused, which have to wait, and when accepting pauses.
 //!
-//! A connection is refused where a limit says so. Where there is only no room for it (no descriptor, no slot), it waits:
-//! in the kernel's backlog, as long as nobody has accepted it, or else in the reactor's queue.
+//! A limit refuses a connection. A lack of room (no descriptor, no slot) makes it wait: in the kernel's backlog, or in the
+//! reactor's queue if it was accepted already.
 
 use std::collections::VecDeque;
 use std::io;
@@ -40,7 +40,7 @@ struct Waiting<I> {
     arrival: Arrival<I>,
 }
 
-/// What ordinary listeners have of something, or operational ones.
+/// The class of a listener.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
     Ordinary,
@@ -48,7 +48,7 @@ pub(super) enum Class {
 }
 
 impl Class {
-    /// Those first that have the reserve.
+    /// Operational listeners come first: the reserve is theirs.
     const ALL: [Self; 2] = [Self::Operational, Self::Ordinary];
 }
 
@@ -95,8 +95,7 @@ impl<I> Accepting<I> {
 }
 
 impl<D: Driver> Reactor<D> {
-    /// Says what listeners may have, where that is not only what the engine's limits give them. Some slots and descriptors
-    /// are for operational ones only, where there are any.
+    /// Sets the quotas of all services. If any listener is operational, some slots and descriptors are kept for those.
     pub(crate) fn quotas(&mut self, quotas: Vec<Option<Arc<Quota>>>) {
         let is_operational = |quota: &Option<Arc<Quota>>| quota.as_ref().is_some_and(|quota| quota.operational);
         if quotas.iter().any(is_operational) {
@@ -111,7 +110,7 @@ impl<D: Driver> Reactor<D> {
 
     pub(super) fn accepted(&mut self, listener: ListenerId, incoming: D::Incoming, peer: Peer) {
         self.arrived(listener, peer, Arrival::Incoming(incoming));
-        // Who asks whether the server is well is not to wait behind those it is busy with.
+        // A health check must not wait for the pace of ordinary connections.
         if self.accepting.class(listener) == Class::Ordinary
             && let Some(again) = self.pace.spend(self.core.now)
         {
@@ -123,7 +122,7 @@ impl<D: Driver> Reactor<D> {
         self.arrived(listener, peer, Arrival::Socket(socket));
     }
 
-    /// Takes in an accepted connection, or has it wait for room and those behind it.
+    /// Takes in an accepted connection, or queues it if there is no room.
     fn arrived(&mut self, listener: ListenerId, peer: Peer, arrival: Arrival<D::Incoming>) {
         let class = self.accepting.class(listener);
         let is_first = self.accepting.waiting[class as usize].is_empty();
@@ -145,16 +144,16 @@ impl<D: Driver> Reactor<D> {
         has_descriptor && self.core.slab.room() > kept
     }
 
-    /// Takes in those who wait, as far as there is room now.
+    /// Takes in waiting connections, as far as there is room now.
     #[inline]
     pub(super) fn take_waiting(&mut self) {
         if self.core.counters.waiting.get() > 0 {
-            self.take_who_waits();
+            self.take_all_with_room();
         }
     }
 
     #[cold]
-    fn take_who_waits(&mut self) {
+    fn take_all_with_room(&mut self) {
         for class in Class::ALL {
             while let Some(Waiting { arrival, .. }) = self.accepting.waiting[class as usize].front()
                 && self.has_room(class, arrival)
@@ -309,7 +308,7 @@ impl<D: Driver> Reactor<D> {
         }
     }
 
-    /// Accepts nothing any more. Those who wait are refused, as the kernel refuses those in its backlog.
+    /// Stops accepting for good. Waiting connections are refused, as the kernel refuses those in its backlog.
     pub(super) fn end_accepting(&mut self) {
         self.accepting.again = [None; 2];
         for listener in self.listening.drain(..) {

@@ -85,7 +85,7 @@ impl<D: Driver> Reactor<D> {
         if connection.state() != State::Opening {
             return;
         }
-        if let Err(error) = result.and_then(|()| self.win(token)) {
+        if let Err(error) = result.and_then(|()| self.attempt_connected(token)) {
             self.connect_failed(token, &error);
             self.driver.close(token, true);
             return self.run_deferred();
@@ -123,7 +123,7 @@ impl<D: Driver> Reactor<D> {
         self.core.live.set(token, 0);
         self.core.wheel.cancel(&mut self.core.slab, token);
         let of_race;
-        let error = match self.lose(token, error) {
+        let error = match self.attempt_failed(token, error) {
             Failed::Connection => error,
             Failed::Race(error) => {
                 of_race = error;

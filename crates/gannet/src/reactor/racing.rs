@@ -84,7 +84,7 @@ impl<D: Driver> Reactor<D> {
     }
 
     /// An attempt's time is over: begins the next one beside it. Says whether it may go on.
-    pub(super) fn go_on_racing(&mut self, token: Token) -> bool {
+    pub(super) fn begin_next_attempt(&mut self, token: Token) -> bool {
         let now = self.core.now;
         let Some(id) = self.races.of.get(&token).copied() else { return false };
         let Some(race) = self.races.all.get(&id) else { return false };
@@ -129,7 +129,7 @@ impl<D: Driver> Reactor<D> {
     }
 
     /// An attempt is up: it gets the session, and the others end. Fails where its filter cannot be made.
-    pub(super) fn win(&mut self, token: Token) -> io::Result<()> {
+    pub(super) fn attempt_connected(&mut self, token: Token) -> io::Result<()> {
         let Some(id) = self.races.of.remove(&token) else { return Ok(()) };
         let Some(race) = self.races.all.remove(&id) else { return Ok(()) };
         for other in race.attempts.into_iter().filter(|other| *other != token) {
@@ -150,7 +150,7 @@ impl<D: Driver> Reactor<D> {
     }
 
     /// An attempt failed; begins another one where nothing else is under way.
-    pub(super) fn lose(&mut self, token: Token, error: &io::Error) -> Failed {
+    pub(super) fn attempt_failed(&mut self, token: Token, error: &io::Error) -> Failed {
         let Some(id) = self.races.of.remove(&token) else { return Failed::Connection };
         let now = self.core.now;
         let Some(race) = self.races.all.get_mut(&id) else { return Failed::Connection };

@@ -185,7 +185,7 @@ impl<D: Driver> Reactor<D> {
         if state == State::Opening
             && connection.flags.has(Flags::PHASE)
             && !now.is_before(connection.phase_deadline)
-            && self.go_on_racing(token)
+            && self.begin_next_attempt(token)
         {
             return;
         }
