@@ -237,6 +237,8 @@ impl Service for HttpService {
     fn malformed(&mut self, session: &mut Session, error: &DecodeError, cx: &mut Context<'_, Self>) {
         match error {
             _ if session.mode.is_websocket() => self.not_websocket(session, error, cx),
+            // The request was answered.
+            _ if Self::is_dropping(session, cx) => cx.close_flushed(),
             // In the middle of a response there are no words for it.
             _ if matches!(session.mode, Mode::Stream(_)) => cx.reset(),
             DecodeError::Http(error) => self.turn_away(error.status(), format_args!("{error}\n"), cx),

@@ -105,6 +105,8 @@ fn other_methods_are_told_which_there_are() {
             ("OPTIONS /own", 200, None),
             ("GET /own", 405, Some("OPTIONS")),
             ("OPTIONS *", 204, Some("GET, DELETE, POST, PROPFIND, OPTIONS, HEAD")),
+            ("OPTIONS http://h", 204, Some("GET, DELETE, POST, PROPFIND, OPTIONS, HEAD")),
+            ("OPTIONS http://h/", 204, Some("GET, HEAD, OPTIONS")),
             ("OPTIONS /nowhere", 404, None),
         ] {
             for rig in &rigs {

@@ -136,8 +136,8 @@ impl TlsConfig {
         self
     }
 
-    /// Whether a [reload](crate::TlsServer::reload) may replace a certificate that is valid by one that has expired or is
-    /// not valid yet. Default: it may not, and the old settings stay in force.
+    /// Whether a [reload](crate::TlsServer::reload) may replace a certificate or a revocation list that is valid by one that
+    /// has expired or is not valid yet. Default: it may not, and the old settings stay in force.
     pub fn accept_expired(mut self, accept: bool) -> Self {
         self.accept_expired = accept;
         self

@@ -97,11 +97,11 @@ pub enum TlsError {
         /// That name.
         issuer: String,
     },
-    /// A reload would replace a certificate that is valid now by one that is not.
-    #[error("the new certificate of {names} {why}, and the one that is served is valid; give one that is valid now")]
+    /// A reload would replace a certificate or a revocation list that is valid now by one that is not.
+    #[error("the new {what} {why}, and the one that is served with is valid; give one that is valid now")]
     NotValid {
-        /// The DNS names of the new one.
-        names: String,
+        /// Which certificate or list.
+        what: String,
         /// That it has expired, or from when it is valid.
         why: String,
     },

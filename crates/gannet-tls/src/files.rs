@@ -37,7 +37,7 @@ pub struct TlsFiles {
     pub min_version: TlsVersion,
     /// The application protocols, the preferred one first: see [`TlsConfig::alpn`].
     pub alpn: Vec<String>,
-    /// Whether a reload may replace a certificate that is valid by one that is not: see [`TlsConfig::accept_expired`].
+    /// Whether a reload may replace what is valid by what has expired: see [`TlsConfig::accept_expired`].
     pub accept_expired: bool,
 }
 

@@ -7,8 +7,10 @@ use rustls::ServerConfig;
 use rustls::pki_types::UnixTime;
 use rustls::server::UnbufferedServerConnection;
 
+use crate::chain::name_of;
 use crate::config::Sessions;
 use crate::filter::{Connection, TlsFilter};
+use crate::validity::{issuer, next_update, utc};
 use crate::{ClientAuth, Identity, TlsConfig, TlsError, TlsFiles, TlsInfo};
 
 /// TLS for the connections of a listener. A handle: clones are the same server, so one can be given to the engine and
@@ -62,12 +64,14 @@ impl TlsServer {
     ///
     /// # Errors
     ///
-    /// The new settings cannot be used, or a certificate of them has expired or is not valid yet, while the one in its
-    /// place is valid ([`TlsConfig::accept_expired`] accepts it). The old settings stay in force.
+    /// The new settings cannot be used, or a certificate or a revocation list of them has expired or is not valid yet,
+    /// while the one in its place is valid ([`TlsConfig::accept_expired`] accepts it). The old settings stay in force.
     pub fn reload(&self, config: TlsConfig) -> Result<(), TlsError> {
         let mut proven = self.0.proven.lock().unwrap_or_else(PoisonError::into_inner);
         if !config.accept_expired {
-            check_dates(&proven.identities, &config.identities, UnixTime::now().as_secs())?;
+            let now = UnixTime::now().as_secs();
+            check_dates(&proven.identities, &config.identities, now)?;
+            check_lists(proven.client_auth.as_ref(), config.client_auth.as_ref(), now)?;
         }
         let same = proven.client_auth == config.client_auth;
         let sessions = if same { proven.sessions.clone() } else { Sessions::new(config.sessions)? };
@@ -92,9 +96,27 @@ fn check_dates(old: &[Identity], new: &[Identity], now: u64) -> Result<(), TlsEr
     let fault = old.iter().zip(new).filter(|(old, _)| old.why_not_at(now).is_none()).find_map(|(_, new)| {
         let why = new.why_not_at(now)?;
         let names = new.dns_names().join(", ");
-        Some(TlsError::NotValid { names: if names.is_empty() { "no DNS name".to_owned() } else { names }, why })
+        let names = if names.is_empty() { "no DNS name" } else { &names };
+        Some(TlsError::NotValid { what: format!("certificate of {names}"), why })
     });
     fault.map_or(Ok(()), Err)
+}
+
+/// That no issuer of client certificates whose revocation list is valid now is left with expired ones: all its clients
+/// would be refused.
+fn check_lists(old: Option<&ClientAuth>, new: Option<&ClientAuth>, now: u64) -> Result<(), TlsError> {
+    let (Some(old), Some(new)) = (old, new) else { return Ok(()) };
+    let is_valid = |list: &[u8]| next_update(list).is_none_or(|until| now <= until);
+    for list in old.crls.iter().filter(|list| is_valid(list)) {
+        let of_issuer = || new.crls.iter().filter(|other| issuer(other) == issuer(list));
+        if let Some(until) = of_issuer().find_map(|list| next_update(list))
+            && !of_issuer().any(|list| is_valid(list))
+        {
+            let what = format!("revocation list of {}", name_of(issuer(list).unwrap_or_default()));
+            return Err(TlsError::NotValid { what, why: format!("expired at {}", utc(until)) });
+        }
+    }
+    Ok(())
 }
 
 impl Filters for TlsServer {

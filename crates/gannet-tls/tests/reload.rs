@@ -61,6 +61,32 @@ fn a_certificate_that_is_valid_is_not_replaced_by_one_that_is_not_unless_told_to
 }
 
 #[test]
+fn a_revocation_list_that_is_valid_is_not_replaced_by_an_expired_one_unless_told_to() {
+    let (ca, other) = (Ca::new("the CA"), Ca::new("another"));
+    let identity = ca.server(&["localhost"]).identity;
+    let asks = |years: &[i32]| {
+        let mut client_auth = ClientAuth::required((ca.pem() + &other.pem()).as_bytes()).expect("CAs");
+        client_auth = client_auth.crls(other.crl(&[], 2998).as_bytes()).expect("a list");
+        for year in years {
+            client_auth = client_auth.crls(ca.crl(&[], *year).as_bytes()).expect("a list");
+        }
+        TlsConfig::new(identity.clone()).client_auth(client_auth)
+    };
+    let server = TlsServer::new(asks(&[2998])).expect("settings");
+    let client = ca.trusted().sessions(0).identity(ca.client(7).identity).build("localhost").expect("settings");
+    let error = server.reload(asks(&[2024])).expect_err("all clients would be refused").to_string();
+    assert!(error.starts_with("the new revocation list of the CA expired at 2024-12-31"), "{error}");
+    Pair::connected(&server, &client).assert_ready();
+    server.reload(asks(&[2024, 2997])).expect("one of them is valid");
+    Pair::connected(&server, &client).assert_ready();
+    server.reload(asks(&[2024]).accept_expired(true)).expect("it was told to");
+    assert!(Pair::connected(&server, &client).server.error.is_some());
+    // There is nothing to lose.
+    server.reload(asks(&[2023])).expect("what is there has expired");
+    server.reload(TlsConfig::new(identity.clone())).expect("clients are not asked any more");
+}
+
+#[test]
 fn sessions_are_resumed_over_a_reload() {
     for version in VERSIONS {
         let ca = Ca::new("the CA");

@@ -42,9 +42,10 @@ pub(crate) struct TlsOptions {
     #[arg(long, env = "GANNET_TLS_SELF_SIGNED")]
     tls_self_signed: bool,
 
-    /// Let a certificate that has expired or is not valid yet take the place of a valid one when files are read again
+    /// Let an expired certificate or revocation list take the place of a valid one when files are read again
     ///
-    /// Without it such a file changes nothing, and the log says so. At the start it is served in any case.
+    /// The same for a certificate that is not valid yet. Without it such a file changes nothing, and the log says so. At the
+    /// start it is used in any case.
     #[arg(long, env = "GANNET_TLS_ACCEPT_EXPIRED")]
     tls_accept_expired: bool,
 }

@@ -164,7 +164,7 @@ fn reload(tls: &Tls) {
         Err(error @ TlsError::NotValid { .. }) => tracing::error!(
             files,
             %error,
-            "TLS not reloaded, what was served before is served on; --tls-accept-expired would take the new certificate"
+            "TLS not reloaded, what was served before is served on; --tls-accept-expired takes it all the same"
         ),
         Err(error) => tracing::error!(%error, "TLS not reloaded, what was served before is served on"),
     }

@@ -562,7 +562,10 @@ fn files_that_cannot_be_used_are_named_in_one_line_with_status_1() {
     let of = |name: &str| folder.path(name).display().to_string();
     let (issued, other) = (ca.server(), ca.server());
     issued.put(&folder.path(""));
-    for (name, text) in [("other.pem", other.key.as_str()), ("empty.pem", ""), ("ca.pem", &ca.0.pem())] {
+    // A certificate without its issuer is warned of, and that would be another line.
+    let chain = issued.certificate.clone() + &ca.0.pem();
+    let files = [("cert.pem", &*chain), ("other.pem", &*other.key), ("empty.pem", ""), ("ca.pem", &*ca.0.pem())];
+    for (name, text) in files {
         put(&folder.path(name), text);
     }
     for name in ["key.pem", "other.pem"] {

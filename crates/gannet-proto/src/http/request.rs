@@ -56,13 +56,18 @@ impl<'a> Request<'a> {
     }
 
     /// The target's path, as it was sent: percent-encoded, and not made free of `..`. It is `/` where a whole URI has
-    /// no path, and `*` for `OPTIONS *`.
+    /// no path. It is `*` for `OPTIONS *`, and for `OPTIONS` with a whole URI that has neither path nor query (RFC 9112
+    /// §3.2.4).
     #[inline]
     #[must_use]
     pub fn path(&self) -> &'a str {
         let rest = self.absolute().map_or(self.target, |(_, rest)| rest);
         let path = rest.split_once('?').map_or(rest, |(path, _)| path);
-        if path.is_empty() { "/" } else { path }
+        match path {
+            "" if rest.is_empty() && self.method == Method::Options => "*",
+            "" => "/",
+            path => path,
+        }
     }
 
     /// What follows the first `?` of the target, as it was sent.

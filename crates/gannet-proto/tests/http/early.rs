@@ -7,11 +7,12 @@ use gannet_proto::{Codec, DecodeError};
 use proptest::prelude::*;
 
 /// How the beginning of a message may go on, so that some beginnings that are not refused become whole.
-const ENDINGS: [&str; 15] = [
+const ENDINGS: [&str; 16] = [
     "",
     "\r\n",
     "\r\n\r\n",
     "Host: a\r\n\r\n",
+    "Host: a\r\n\r\n0\r\n\r\n",
     "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "Host: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -160,7 +161,9 @@ proptest! {
         let at = at % stream.len();
         stream[at] = byte;
         let whole = feed(&Requests::new(), Patience::Waits, [&stream[..]], shown);
-        let is_fault = !matches!(whole.error, None | Some(DecodeError::Truncated { .. }));
+        // Without its body, what comes behind the head may be no request.
+        let is_first = whole.messages.is_empty();
+        let is_fault = is_first && !matches!(whole.error, None | Some(DecodeError::Truncated { .. }));
         if is_fault && !format!("{:?}", whole.error).contains("TooLarge") {
             assert_early(&Requests::new(), &Requests::new(), &stream);
         }

@@ -49,9 +49,34 @@ fn status(error: Option<&DecodeError>) -> Option<u16> {
     }
 }
 
-/// Checks that `stream` means the same however it is cut.
+/// Checks that `stream` means the same however it is cut, and whether heads come first or not.
 fn check_cuts(codec: &Requests, stream: &[u8], cuts: &[u16]) {
     check_cuts_of(codec, codec.largest(), stream, cuts, shown);
+    let whole = feed(codec, Patience::Waits, [stream], shown);
+    for patience in BOTH {
+        for chunks in [pieces(stream, cuts), stream.chunks(1).collect(), stream.chunks(7).collect()] {
+            let heads_first = feed(&codec.clone().heads_first(), patience, chunks, shown);
+            assert_eq!(joined(heads_first.messages), joined(whole.messages.clone()), "{}", stream.escape_ascii());
+            match (&heads_first.error, &whole.error) {
+                (Some(DecodeError::Truncated { .. }), Some(DecodeError::Truncated { .. })) => (),
+                (heads_first, whole) => assert_eq!(heads_first, whole, "{}", stream.escape_ascii()),
+            }
+        }
+    }
+}
+
+/// The messages with each head and its body as one; a head whose body did not come is left out.
+fn joined(messages: Vec<String>) -> Vec<String> {
+    let mut joined = Vec::new();
+    let mut head = None;
+    for message in messages {
+        match (message.strip_prefix("head "), message.strip_prefix("body "), head.take()) {
+            (Some(next), ..) => head = Some(next.to_owned()),
+            (_, Some(body), Some(head)) => joined.push(head.replace("[]", &format!("[{body}]"))),
+            _ => joined.push(message),
+        }
+    }
+    joined
 }
 
 /// The same for either side, where `largest` is the most that it may hold.

@@ -56,6 +56,15 @@ fn a_target_that_is_a_whole_uri_names_the_host() {
 }
 
 #[test]
+fn options_of_a_whole_uri_without_a_path_is_of_the_server_as_a_whole() {
+    for (target, path) in [("*", "*"), ("http://b", "*"), ("http://b/", "/"), ("http://b?q", "/")] {
+        with(format!("OPTIONS {target} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes(), |request| {
+            assert_eq!(request.path(), path, "{target}");
+        });
+    }
+}
+
+#[test]
 fn methods_are_known_by_their_exact_name() {
     for name in ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "get", "PURGE"] {
         with(format!("{name} / HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes(), |request| {
