@@ -9,12 +9,14 @@ mod load;
 mod logs;
 mod open_files;
 mod options;
+mod output;
 mod serve;
 mod services;
 mod stats;
 mod tls;
 mod units;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -56,8 +58,8 @@ fn run() -> (LogFormat, Result<(), Failure>) {
         Ok(arguments) => arguments,
         // Help and version come as errors too; those are not ours to complain about.
         Err(answer) if !answer.use_stderr() => {
-            let _ = answer.print();
-            return (LogFormat::Text, Ok(()));
+            let printed = answer.print().and_then(|()| std::io::stdout().flush());
+            return (LogFormat::Text, output::written(printed));
         }
         Err(error) => {
             let is_load = std::env::args_os().nth(1).is_some_and(|command| command == "load");

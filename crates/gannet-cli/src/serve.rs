@@ -1,5 +1,6 @@
 //! `gannet serve`: starts an engine with the services that were asked for, and waits for its end.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,7 +67,10 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
         started.inspect_err(|error| tracing::warn!(%error, "the counters cannot be logged")).ok()
     });
     if let Err(error) = banner::print(&mut std::io::stdout().lock(), &listeners, &running, tls.as_ref()) {
-        tracing::debug!(%error, "nobody reads what was printed at the start");
+        match error.kind() {
+            ErrorKind::BrokenPipe => tracing::debug!(%error, "nobody reads what was printed at the start"),
+            _ => tracing::warn!(%error, "what is printed at the start cannot be written to standard output"),
+        }
     }
     let ended = running.join();
     drop((stats, reloads));

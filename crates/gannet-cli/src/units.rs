@@ -86,12 +86,24 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     deadline(text).map(|Deadline(time)| time.unwrap_or_default())
 }
 
-/// Reads a rate that is not 0: `1000` or `1000/s`.
+/// The lowest rate a second: one in a thousand seconds.
+const LOWEST_RATE: f64 = 0.001;
+
+/// Reads a rate that is not 0: `1000`, `1000/s` or `0.5/s`, by the minute `30/m`, and by the hour `12/h`.
 pub(crate) fn rate(text: &str) -> Result<f64, String> {
-    match per_second(text) {
-        Ok(0) => Err("a rate is at least 1/s".to_owned()),
-        Ok(rate) => Ok(f64::from(rate)),
-        Err(_) => Err("not a rate: write 1000/s or 1000, which is the same".to_owned()),
+    let (number, seconds) = match text.split_once('/') {
+        None | Some((_, "s")) => (text.strip_suffix("/s").unwrap_or(text), 1.0),
+        Some((number, "m")) => (number, 60.0),
+        Some((number, "h")) => (number, 3_600.0),
+        Some(_) => ("", 1.0),
+    };
+    // Neither signs nor exponents, infinities and the like.
+    let is_number = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let per_second = number.parse::<f64>().ok().filter(|_| is_number).map(|number| number / seconds);
+    match per_second.ok_or("not a rate: write 1000/s or 1000, which is the same, 0.5/s, 30/m or 12/h")? {
+        rate if rate < LOWEST_RATE => Err(format!("a rate is at least {LOWEST_RATE}/s")),
+        rate if rate > f64::from(u32::MAX) => Err(format!("a rate is at most {}/s", u32::MAX)),
+        rate => Ok(rate),
     }
 }
 
@@ -205,6 +217,27 @@ mod tests {
         assert_eq!(per_second("0"), Ok(0));
         for text in ["", "/s", "fast", "10/m", "-1", "+1", "4294967296", "1.5/s"] {
             assert!(per_second(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_rate_may_be_below_one_a_second_and_by_the_minute_or_hour() {
+        for (text, per_second) in
+            [("1000", 1_000.0), ("1000/s", 1_000.0), ("0.5/s", 0.5), (".5", 0.5), ("30/m", 0.5), ("12/h", 1.0 / 300.0)]
+        {
+            assert_eq!(rate(text), Ok(per_second), "{text}");
+        }
+        for (text, why) in [
+            ("0", "at least 0.001/s"),
+            ("0.0005", "at least 0.001/s"),
+            ("3/h", "at least 0.001/s"),
+            ("4294967296", "at most 4294967295/s"),
+            ("257698037760/m", "at most"),
+        ] {
+            assert!(rate(text).is_err_and(|error| error.contains(why)), "{text}: {:?}", rate(text));
+        }
+        for text in ["", ".", "/s", "fast", "-1", "+1", "1e3", "inf", "nan", "1/d", "1/s/s", "1..2", "1 /s", "1/"] {
+            assert!(rate(text).is_err_and(|error| error.contains("0.5/s")), "{text}: {:?}", rate(text));
         }
     }
 

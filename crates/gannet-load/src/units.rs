@@ -49,12 +49,16 @@ pub fn things(number: u64, name: &str) -> String {
     format!("{} {name}{ending}", count(number))
 }
 
-/// A rate without its unit: whole from 100 on, two decimals below; `–` for what is no number.
+/// A rate without its unit: whole from 100 on, two decimals below, three digits below 1; `–` for what is no number.
 pub fn rate(per_second: f64) -> String {
     if !per_second.is_finite() || per_second < 0.0 {
         "–".to_owned()
     } else if per_second >= 100.0 {
         count(per_second.round() as u64)
+    } else if per_second > 0.0 && per_second < 1.0 {
+        // As many zeros more as there are in front.
+        let decimals = (2.0 - per_second.log10().floor()).min(12.0) as usize;
+        without_trailing_zeros(&format!("{per_second:.decimals$}")).to_owned()
     } else {
         without_trailing_zeros(&format!("{per_second:.2}")).to_owned()
     }
@@ -166,6 +170,7 @@ mod tests {
         assert_eq!(things(1_200, "connection"), "1,200 connections");
         assert_eq!(rate(9_998.4), "9,998");
         assert_eq!(rate(0.5), "0.5");
+        assert_eq!((rate(0.001).as_str(), rate(1.0 / 300.0).as_str(), rate(0.0).as_str()), ("0.001", "0.00333", "0"));
         assert_eq!(rate(f64::NAN), "–");
         assert_eq!(bytes(64), "64 B");
         assert_eq!(bytes(1_536), "1.5 KiB");

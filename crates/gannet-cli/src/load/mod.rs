@@ -10,7 +10,6 @@ mod target;
 mod tls;
 mod ws;
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use gannet_load::expect::Expectation;
@@ -25,6 +24,7 @@ pub(crate) use self::options::LoadOptions;
 use self::room::{Need, Room};
 use crate::failure::Failure;
 use crate::open_files::OpenFiles;
+use crate::output::print;
 
 /// Runs.
 ///
@@ -47,19 +47,17 @@ pub(crate) fn load(options: &LoadOptions) -> Result<(), Failure> {
         opened.map_err(|error| unwritable(file, &error))?;
     }
     if !options.quiet {
-        say(&announcement(&config, &room, &need));
+        print(&announcement(&config, &room, &need))?;
     }
     let mut live = Live::new(options.quiet, &config);
     let results = run(&config, &stop, &mut |moment| live.show(moment))?;
     live.end();
-    if !options.quiet {
-        say(&report::text(&results));
-    }
+    let text = if options.quiet { Ok(()) } else { print(&report::text(&results)) };
     // One that cannot be written is no reason to lose the others.
     let json = write(options.json.as_ref(), || report::json(&results).map_err(std::io::Error::from));
     let html = write(options.html.as_ref(), || Ok(report::html(&results)));
     let csv = write(options.csv.as_ref(), || Ok(report::csv(&results)));
-    json.and(html).and(csv)?;
+    text.and(json).and(html).and(csv)?;
     judge(&options.expect, &results)
 }
 
@@ -95,11 +93,6 @@ fn why_unconnected(connections: &Connections) -> String {
         "check that a server is there, and lets this machine in"
     };
     format!("{said}; {look_at}")
-}
-
-/// Prints to standard output. Nobody has to read it: where it is closed, the files and the exit status are what is left.
-fn say(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 /// Writes a form of the report, where it is wanted.

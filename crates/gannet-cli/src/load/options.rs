@@ -49,7 +49,8 @@ pub(crate) struct LoadOptions {
     #[arg(value_enum)]
     pub(super) scenario: ScenarioName,
 
-    /// Where they connect: tcp://host:port, tls://host:port or unix:///path; of http and ws also a URL, as https://host/path
+    /// Where they connect: tcp://host:port, tls://host:port or unix:///path; of http and ws also http://host/path, and
+    /// https://, ws:// and wss://
     pub(super) url: String,
 
     /// How many clients, each with a connection

@@ -5,13 +5,19 @@ use gannet::DriverChoice;
 use gannet_load::plan::Mode;
 use gannet_load::run::Config;
 use gannet_load::sources::DEFAULT_PORTS;
-use gannet_load::units::{bytes, count};
+use gannet_load::units::{bytes, count, things};
 use rustix::process::{Resource, getrlimit};
 
 use crate::failure::Failure;
 
-/// Descriptors that a process needs beside its connections.
+/// Descriptors that stay free beside those of connections, for what comes and goes; a quarter where there are few.
 const OTHER_FILES: u64 = 64;
+
+/// Descriptors of a reactor: its ring or epoll, what wakes it, and a socket that is being connected.
+const FILES_A_REACTOR: u64 = 3;
+
+/// Descriptors of the process that are still to be opened when the reactors start: signals, and a file at a time.
+const FILES_TO_COME: u64 = 8;
 
 /// Kernel memory of one end of a connection: half of what both took, 9.7 KB, where that was measured on loopback.
 const KERNEL_BYTES_AN_END: u64 = 4_850;
@@ -28,8 +34,10 @@ const BYTES_A_REQUEST: u64 = 32;
 /// What the machine has.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
-    /// Descriptors that this process may have for connections.
+    /// Connections that there are descriptors for: in the process, or with io_uring in each reactor.
     pub(super) files: u64,
+    /// Descriptors that this process may open.
+    pub(super) free: u64,
     /// Ports for connections, of each address.
     pub(super) ports: u32,
     /// Memory that could still be given, where that is known.
@@ -39,10 +47,13 @@ pub(super) struct Room {
 impl Room {
     /// What there is now.
     pub(super) fn now() -> Self {
-        let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX).saturating_sub(OTHER_FILES);
+        let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        // The look at the folder is one of them.
+        let open = std::fs::read_dir("/dev/fd").map_or(OTHER_FILES / 4, |files| files.count() as u64);
         let read = |file| std::fs::read_to_string(file).ok();
         Self {
-            files,
+            files: limit - OTHER_FILES.min(limit / 4),
+            free: limit.saturating_sub(open),
             ports: read("/proc/sys/net/ipv4/ip_local_port_range")
                 .and_then(|text| port_count(&text))
                 .unwrap_or(DEFAULT_PORTS),
@@ -63,6 +74,7 @@ impl Room {
     ) -> Result<usize, Failure> {
         let (connections, files) = (u64::from(connections), self.files);
         let asked = asked.map(usize::from);
+        let raise = "raise ulimit -n, or give fewer --connections";
         if driver == DriverChoice::Poll {
             if connections > files {
                 return Err(Failure::Usage(format!(
@@ -70,6 +82,15 @@ impl Room {
                      --driver uring, which needs none for connections",
                     count(connections),
                     count(files)
+                )));
+            }
+            let needed = connections + own_files(asked.unwrap_or(1));
+            if needed > self.free {
+                return Err(Failure::Usage(format!(
+                    "{} connections and what serves them need {} open files, and this process may open {}; {raise}",
+                    count(connections),
+                    count(needed),
+                    count(self.free)
                 )));
             }
             return Ok(asked.unwrap_or(1));
@@ -82,7 +103,20 @@ impl Room {
                 count(connections),
                 count(files)
             ))),
-            asked => Ok(asked.unwrap_or(needed)),
+            asked => {
+                let reactors = asked.unwrap_or(needed);
+                if own_files(reactors) <= self.free {
+                    return Ok(reactors);
+                }
+                Err(Failure::Usage(format!(
+                    "{} connections on {} of {} each need about {} open files for those, and this process may open {}; {raise}",
+                    count(connections),
+                    things(reactors as u64, "reactor"),
+                    count(files),
+                    count(own_files(reactors)),
+                    count(self.free)
+                )))
+            }
         }
     }
 
@@ -104,6 +138,11 @@ impl Room {
             if need.is_deep { ", less --depth or --size" } else { "" }
         )))
     }
+}
+
+/// Descriptors that so many reactors and the rest of the process need, connections aside.
+fn own_files(reactors: usize) -> u64 {
+    (reactors as u64).saturating_mul(FILES_A_REACTOR).saturating_add(FILES_TO_COME)
 }
 
 /// Memory that a run needs; what a server on the same machine takes is not in it.
@@ -162,7 +201,7 @@ mod tests {
 
     use super::*;
 
-    const ROOM: Room = Room { files: 10_000, ports: DEFAULT_PORTS, memory_bytes: Some(1 << 30) };
+    const ROOM: Room = Room { files: 10_000, free: 10_050, ports: DEFAULT_PORTS, memory_bytes: Some(1 << 30) };
 
     fn config(connections: u32, depth: u32, size: usize) -> Config {
         let target = "tcp://127.0.0.1:1".parse().expect("an address");
@@ -210,5 +249,19 @@ mod tests {
         let error = ROOM.reactors(25_000, Some(2), DriverChoice::Uring).expect_err("too few").line();
         assert!(error.contains("at least 3 reactors"), "{error}");
         assert_eq!(ROOM.reactors(1, None, DriverChoice::Auto).ok(), Some(1));
+    }
+
+    #[test]
+    fn reactors_that_there_are_no_descriptors_for_are_not_planned() {
+        // As with ulimit -n 60.
+        let small = Room { files: 45, free: 50, ..ROOM };
+        assert_eq!(small.reactors(100, None, DriverChoice::Uring).ok(), Some(3));
+        for (connections, asked) in [(3_000, None), (100, Some(20))] {
+            let error = small.reactors(connections, asked, DriverChoice::Uring).expect_err("too many").line();
+            assert!(error.contains("this process may open 50; raise ulimit -n"), "{error}");
+        }
+        assert_eq!(small.reactors(39, None, DriverChoice::Poll).ok(), Some(1));
+        let error = small.reactors(40, None, DriverChoice::Poll).expect_err("too many").line();
+        assert!(error.contains("need 51 open files, and this process may open 50"), "{error}");
     }
 }

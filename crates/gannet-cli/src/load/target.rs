@@ -21,21 +21,24 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Reads `tcp://host:port`, `tls://host:port` and `unix:///path` for any scenario, `http://host[:port][/path]` and
-    /// `https://…` for http, `ws://host[:port][/path]` and `wss://…` for ws.
+    /// Reads `tcp://host:port`, `tls://host:port` and `unix:///path` for any scenario; for http and ws also
+    /// `http://host[:port][/path]` and `ws://…`, which are the same there, and `https://…` and `wss://…`.
     ///
     /// # Errors
     ///
     /// It is none of these.
     pub(super) fn parse(url: &str, kind: Kind) -> Result<Self, Failure> {
         let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+        let has_paths = matches!(kind, Kind::Http | Kind::Ws);
         let (address, host, path) = match scheme {
-            "http" | "ws" if scheme == kind.name() => browsers("tcp", rest, "80"),
-            "https" | "wss" if scheme.strip_suffix('s') == Some(kind.name()) => browsers("tls", rest, "443"),
+            "http" | "ws" if has_paths => browsers("tcp", rest, "80"),
+            "https" | "wss" if has_paths => browsers("tls", rest, "443"),
             "http" | "ws" | "https" | "wss" => {
-                let (name, other) =
-                    (kind.name(), scheme.strip_suffix('s').filter(|_| scheme.len() != 2).unwrap_or(scheme));
-                return Err(usage(&format!("{scheme}:// is for the scenario {other}; {name} takes tcp://host:port")));
+                let instead = if scheme.ends_with("ps") || scheme == "wss" { "tls" } else { "tcp" };
+                return Err(usage(&format!(
+                    "{scheme}:// is for the scenarios http and ws; {} takes {instead}://host:port",
+                    kind.name()
+                )));
             }
             "tcp" | "tls" => (url.to_owned(), Some(rest), None),
             _ => (url.to_owned(), None, None),
@@ -116,6 +119,17 @@ mod tests {
             assert_eq!(parts(url, Kind::Http), Ok((address.to_owned(), host, path)), "{url}");
         }
         assert!(parts("ws://127.0.0.1/chat", Kind::Ws).is_ok_and(|(_, _, path)| path == some("/chat")));
+        for kind in [Kind::Http, Kind::Ws] {
+            for (url, address) in [
+                ("http://127.0.0.1/chat", "tcp://127.0.0.1:80"),
+                ("ws://127.0.0.1:90/chat", "tcp://127.0.0.1:90"),
+                ("https://127.0.0.1/chat", "tls://127.0.0.1:443"),
+                ("wss://127.0.0.1/chat", "tls://127.0.0.1:443"),
+            ] {
+                let parts = parts(url, kind).map(|(address, _, path)| (address, path));
+                assert_eq!(parts, Ok((address.to_owned(), some("/chat"))), "{url}");
+            }
+        }
         assert_eq!(parts("tcp://localhost:80", Kind::Http).map(|(_, host, _)| host), Ok(some("localhost:80")));
     }
 
@@ -135,10 +149,10 @@ mod tests {
     #[test]
     fn what_is_no_target_is_said() {
         for (url, kind, why) in [
-            ("http://127.0.0.1:80/", Kind::Echo, "for the scenario http"),
-            ("ws://127.0.0.1:80/", Kind::Http, "for the scenario ws"),
-            ("wss://127.0.0.1:80/", Kind::Http, "for the scenario ws"),
-            ("https://127.0.0.1:80/", Kind::Ws, "for the scenario http"),
+            ("http://127.0.0.1:80/", Kind::Echo, "for the scenarios http and ws; echo takes tcp://host:port"),
+            ("ws://127.0.0.1:80/", Kind::Redis, "redis takes tcp://"),
+            ("https://127.0.0.1:80/", Kind::Lines, "lines takes tls://"),
+            ("wss://127.0.0.1:80/", Kind::Idle, "idle takes tls://"),
             ("udp://127.0.0.1:80", Kind::Http, "tcp://, tls:// or unix://"),
             ("http://127.0.0.1?a", Kind::Http, "is no path"),
             ("http://127.0.0.1/a#b", Kind::Http, "is no path"),

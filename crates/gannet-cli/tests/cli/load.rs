@@ -268,6 +268,49 @@ fn a_form_of_the_report_that_cannot_be_written_takes_no_other_with_it() {
 }
 
 #[test]
+fn a_report_that_does_not_fit_on_the_disk_is_said_and_takes_no_file_with_it() {
+    if !std::path::Path::new("/dev/full").exists() {
+        return;
+    }
+    let folder = Folder::new("load-full-stdout");
+    let csv = folder.path("report.csv");
+    let csv = csv.to_str().expect("a plain path");
+    let server = Server::serve("poll", &["--listen=echo=tcp://127.0.0.1:0"]);
+    let (url, script) = (server.url("echo"), r#"exec "$0" "$@" >/dev/full"#);
+    let options = ["load", "echo", &url, "--duration=100ms", "--warmup=0", "--csv", csv];
+    let output = gannet_by_shell(script, &options).output().expect("the binary starts");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("gannet: standard output cannot be written: No space left"), "{said}");
+    // Nobody waits an hour for a report that goes nowhere.
+    assert!(std::fs::read_to_string(csv).is_ok_and(|rows| rows.is_empty()), "it has run");
+    let output = gannet_by_shell(script, &["load", "--help"]).output().expect("the binary starts");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let output = gannet_by_shell(script, &["--version"]).output().expect("the binary starts");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+}
+
+#[test]
+fn with_few_descriptors_as_many_reactors_are_planned_as_can_start() {
+    let server = Server::serve("poll", &["--listen=echo=tcp://127.0.0.1:0"]);
+    let url = server.url("echo");
+    for driver in drivers() {
+        let script = r#"ulimit -n 60; exec "$0" "$@""#;
+        let run = |connections| {
+            let options = ["load", "echo", &url, "--driver", driver, "--duration=100ms", "--warmup=0", "--rate=100/s"];
+            let options = [&options[..], &["--connections", connections]].concat();
+            valid(|| gannet_by_shell(script, &options).output().expect("the binary starts"))
+        };
+        let output = run(if *driver == "poll" { "30" } else { "100" });
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let output = run("3000");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("raise ulimit -n") && said.lines().count() == 1, "{said}");
+    }
+}
+
+#[test]
 fn what_the_report_cannot_be_or_be_about_is_said_before_the_start() {
     let folder = Folder::new("load-report");
     let file = folder.path("report");
@@ -339,7 +382,7 @@ fn wrong_usage_is_one_line_and_exits_with_2() {
         (&["load", "echo", "tcp://127.0.0.1:1", "--rate=fast"], "not a rate"),
         (&["load", "echo", "tcp://127.0.0.1:1", "--expect=p99"], "p99"),
         (&["load"], "<SCENARIO>"),
-        (&["load", "echo", "tcp://127.0.0.1:1", "--rate=0"], "at least 1/s"),
+        (&["load", "echo", "tcp://127.0.0.1:1", "--rate=0"], "at least 0.001/s"),
         (&["load", "echo", "tcp://127.0.0.1:1", "--duration=0"], "longer than 0"),
         (&["load", "echo", "tcp://127.0.0.1:1", "--rate=5/s", "--depth=2"], "--depth"),
         (&["load", "echo", "tcp://127.0.0.1:1", "--heartbeat=5s"], "is for idle and ws"),
@@ -365,7 +408,7 @@ fn wrong_usage_is_one_line_and_exits_with_2() {
         (&["load", "http", "tcp://127.0.0.1:1", "--login=a"], "Authorization"),
         (&["load", "echo", "tcp://127.0.0.1:1", "--method=GET"], "--method is for http"),
         (&["load", "echo", "tcp://127.0.0.1:1", "--path=/a"], "--path is for http and ws"),
-        (&["load", "echo", "http://127.0.0.1:1/"], "for the scenario http"),
+        (&["load", "echo", "http://127.0.0.1:1/"], "for the scenarios http and ws"),
         (&["load", "ws", "tcp://127.0.0.1:1", "--mode=dance"], "receive"),
         (&["load", "ws", "tcp://127.0.0.1:1", "--mode=hold", "--rate=5/s"], "pace of its own"),
         (&["load", "ws", "tcp://127.0.0.1:1", "--mode=receive", "--depth=5"], "one request at a time"),
@@ -376,7 +419,6 @@ fn wrong_usage_is_one_line_and_exits_with_2() {
         (&["load", "ws", "tcp://127.0.0.1:1", "--origin=a\r\nX: 1"], "control character at byte 1"),
         (&["load", "ws", "tcp://127.0.0.1:1", "-H", "Sec-WebSocket-Key: x"], "by the handshake itself"),
         (&["load", "ws", "tcp://127.0.0.1:1", "--method=POST"], "--method is for http"),
-        (&["load", "ws", "http://127.0.0.1:1/"], "for the scenario http"),
         (&["load", "http", "tcp://127.0.0.1:1", "--text"], "--text is for ws"),
         (&["load", "echo", "tcp://127.0.0.1:1", "-H", "X-A: 1"], "--header is for http and ws"),
         (&["load", "idle", "tcp://127.0.0.1:1", "--heartbeat=off"], "longer than 0"),
@@ -388,7 +430,7 @@ fn wrong_usage_is_one_line_and_exits_with_2() {
             "no-such-file.pem: there is no such file",
         ),
         (&["load", "echo", "tls://127.0.0.1:1", "--insecure", "--tls-server-name=a b"], "neither a DNS name"),
-        (&["load", "ws", "https://127.0.0.1:1/"], "for the scenario http"),
+        (&["load", "redis", "https://127.0.0.1:1/"], "for the scenarios http and ws"),
         (&["load", "connect", "tcp://127.0.0.1:1", "--depth=5"], "one request at a time"),
         (&["load", "connect", "tcp://127.0.0.1:1", "--hold=5s"], "connect keeps no connection"),
         (&["load", "echo", "tcp://127.0.0.1:1", "--sources=10.0.0.0/33"], "10.0.0.0/33"),

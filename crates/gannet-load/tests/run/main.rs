@@ -129,6 +129,37 @@ fn a_schedule_is_kept_within_its_millisecond() {
 }
 
 #[test]
+fn bytes_and_the_rate_are_those_of_the_measured_time() {
+    for driver in drivers() {
+        let (_server, target) = serve(driver, || Echo);
+        let mut config = config(Kind::Echo, target, driver);
+        config.rate_per_second = Some(1_000.0);
+        (config.warmup, config.duration) = (Duration::from_secs(2), Duration::from_millis(500));
+        let results = go(&config);
+        let requests = &results.requests;
+        // What came late in the warm-up may be added.
+        let bytes = requests.sent * 48;
+        for measured in [requests.bytes_out, requests.bytes_in] {
+            assert!((bytes / 2..bytes * 2).contains(&measured), "{bytes}: {}", rig::shown(&results));
+        }
+        let rate = requests.in_time as f64 / results.measured.as_secs_f64();
+        assert!((results.rate_per_second() - rate).abs() < 1.0 && requests.in_time > 0, "{}", rig::shown(&results));
+    }
+}
+
+#[test]
+fn a_rate_may_be_below_one_request_a_second() {
+    let (_server, target) = serve(DriverChoice::Poll, || Echo);
+    let mut config = config(Kind::Echo, target, DriverChoice::Poll);
+    // Each of the two has a request at its beginning, or after some seconds.
+    (config.rate_per_second, config.connections, config.warmup) = (Some(0.5), 2, Duration::ZERO);
+    config.duration = Duration::from_secs(4);
+    let results = go(&config);
+    assert!((1..=3).contains(&results.requests.answered), "{}", rig::shown(&results));
+    assert!(results.invalid.is_empty() && results.asked.rate_per_second == Some(0.5), "{}", rig::shown(&results));
+}
+
+#[test]
 fn idle_connections_are_heard_from_at_each_heartbeat() {
     for driver in drivers() {
         let (_server, target) = serve(driver, || EchoFrames { wrong_after: u32::MAX, closes_after: u32::MAX });
