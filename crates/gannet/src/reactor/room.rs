@@ -160,14 +160,15 @@ impl Core {
         }
     }
 
-    /// Where the connection whose turn it is sends slowly, it goes to the end of the line.
+    /// Where the connection whose turn it is sends slowly, it goes to the end of the line. One that sends nothing at all keeps
+    /// its turn: it is closed when it was silent for long enough.
     fn pass_turn_on(&mut self) {
         let Some(place) = self.has_turn() else { return };
         let Some((_, before)) = self.room.turn else { return };
-        let Some(connection) = self.slab.get_mut(place.token) else { return };
-        let Some(carry) = &mut connection.carry else { return };
+        let carry = self.slab.get_mut(place.token).and_then(|connection| connection.carry.as_mut());
+        let Some(carry) = carry else { return };
         let grown = carry.len().saturating_sub(before);
-        if grown < PACE_BYTES && !self.room.waiting.is_empty() && self.now.since(connection.last_read) < SILENCE_MS {
+        if (1..PACE_BYTES).contains(&grown) && !self.room.waiting.is_empty() {
             carry.turn = Turn::Waits;
             self.room.turn = None;
             self.room.waiting.push_back(place);
