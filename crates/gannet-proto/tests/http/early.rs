@@ -32,7 +32,9 @@ fn can_become_whole<C: Codec>(codec: &C, begin: &[u8]) -> bool {
         let stream = [begin, ending.as_bytes()].concat();
         !feed(codec, Patience::Asks, [&stream[..]], |_| ()).messages.is_empty()
     };
-    ENDINGS.iter().any(is_whole)
+    // The rest of a chunk, whatever single digit says how long it is.
+    let chunks = (0..16).map(|left| format!("{}\r\n0\r\n\r\n", "a".repeat(left)));
+    ENDINGS.iter().any(is_whole) || chunks.into_iter().any(|ending| is_whole(&ending.as_str()))
 }
 
 /// Where the first line ends behind which nothing makes a whole message of the stream.
