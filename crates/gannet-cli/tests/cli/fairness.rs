@@ -100,8 +100,8 @@ fn a_client_that_floods_any_service_keeps_nobody_else_waiting() {
         let services =
             ["echo", "frames", "redis", "http"].map(|service| format!("--listen={service}=tcp://127.0.0.1:0"));
         let server = serve(driver, &services.each_ref().map(String::as_str));
-        type Flood<'a> = (&'a str, &'a dyn Fn() -> Stream, &'a [u8], usize);
-        let floods: [Flood<'_>; 7] = [
+        type Case<'a> = (&'a str, &'a dyn Fn() -> Stream, &'a [u8], usize);
+        let floods: [Case<'_>; 7] = [
             ("echo", &|| server.connect("echo"), b"all the same", 10_000),
             ("lines", &|| server.connect("lines"), b"\n", 100_000),
             ("frames", &|| server.connect("frames"), &[0; 4], 30_000),
