@@ -5,6 +5,7 @@ use std::sync::Arc;
 use gannet::proto::resp::Version;
 
 use super::clients::Client;
+use super::pending::Pending;
 use super::pubsub::subscriptions::Subscriptions;
 use super::transaction::Transaction;
 
@@ -29,6 +30,8 @@ pub struct Session {
     pub(crate) authenticated: bool,
     /// Whether it gets replies.
     pub(crate) replies: Replies,
+    /// What has not left yet of a large reply.
+    pub(crate) pending: Option<Box<Pending>>,
     /// Whether it ends when the reply has been sent.
     pub(crate) ending: bool,
     /// Whether its timer is that of DEBUG SLEEP.
@@ -57,7 +60,7 @@ impl Session {
 
     /// Whether nothing is taken from it for now.
     pub(crate) fn is_held(&self) -> bool {
-        self.held || self.waits_for_room || self.asleep
+        self.held || self.waits_for_room || self.asleep || self.pending.is_some()
     }
 
     /// Whether the reply to the command that ran is sent.
