@@ -4,6 +4,7 @@ use gannet::proto::resp::Writer;
 
 use super::error::Error;
 use super::number;
+use super::parts::Parts;
 use super::{Command, Flags};
 use crate::service::statistics::Statistics;
 use crate::store::entry::{New, Value};
@@ -32,6 +33,8 @@ pub struct Call<'c, 'k, 'a> {
     pub max_bulk: usize,
     /// Where the reply goes.
     pub reply: &'c mut Reply,
+    /// Its large parts.
+    pub parts: &'c mut Parts,
     /// What was taken out of the store and is large: dropped where that holds nobody up.
     pub garbage: &'c mut Vec<Garbage>,
     /// For what is chosen by chance.
@@ -113,6 +116,19 @@ impl<'a> Call<'_, '_, 'a> {
         }
     }
 
+    /// A hash to read, with the places for the reply and for large parts of it.
+    ///
+    /// # Errors
+    ///
+    /// The key holds something else.
+    pub fn hash_and_parts(&mut self, key: Key<'_>) -> Result<(Option<&Hash>, &mut Reply, &mut Parts), Error> {
+        let Some(slot) = self.find(key) else { return Ok((None, self.reply, self.parts)) };
+        let Value::Hash(hash) = self.keys.space(self.db, key).entry(slot).value() else {
+            return Err(Error::WRONG_TYPE);
+        };
+        Ok((Some(hash), self.reply, self.parts))
+    }
+
     /// A hash to read, with the place for the reply.
     ///
     /// # Errors
@@ -150,10 +166,29 @@ impl<'a> Call<'_, '_, 'a> {
         self.space(key).peek(key, now_ms)
     }
 
+    /// Takes a reply back that has become too large: the same value can be asked for any number of times in one command.
+    ///
+    /// # Errors
+    ///
+    /// It has more bytes, without those that are not copied, than the largest string may have.
+    #[inline]
+    pub fn check_reply(&mut self, (bytes, parts): (usize, usize)) -> Result<(), Error> {
+        if self.reply.get_ref().len() - bytes <= self.max_bulk {
+            return Ok(());
+        }
+        self.reply.get_mut().truncate(bytes);
+        self.parts.truncate(parts);
+        Err(Error::of(format!("ERR the reply is too large, it may have {} bytes", self.max_bulk)))
+    }
+
     /// Writes the string at a place as the reply.
     #[inline]
     pub fn reply_string(&mut self, key: Key<'_>, slot: Slot) {
-        match self.keys.space(self.db, key).entry(slot).value() {
+        let entry = self.keys.space(self.db, key).entry(slot);
+        if let Some(string) = entry.large_string() {
+            return self.parts.bulk(self.reply, string);
+        }
+        match entry.value() {
             Value::Bytes(bytes) => self.reply.bulk(bytes),
             Value::Hash(_) => self.reply.null(),
         }

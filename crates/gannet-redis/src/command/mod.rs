@@ -9,6 +9,7 @@ mod hostile;
 mod keys;
 pub mod long_double;
 pub mod number;
+pub mod parts;
 mod strings;
 pub(crate) mod table;
 #[cfg(any(test, feature = "trial"))]

@@ -4,10 +4,14 @@ use gannet::proto::resp::{Commands, Replies, Version, Writer};
 use gannet::proto::{Codec as _, Decoded};
 
 use super::call::Call;
+use super::parts::{Part, Parts};
 use super::{Run, asked};
 use crate::service::statistics::Statistics;
 use crate::store::random::Random;
 use crate::store::{DATABASES, SHARDS, Store};
+
+/// Fields that a reply may show: with more, the reply is not looked at.
+const MOST_FIELDS: usize = 1 << 20;
 
 /// What a shard may keep for itself of a change in bytes.
 const UNREPORTED_BYTES: usize = 1024;
@@ -57,9 +61,9 @@ impl Trial {
         String::from_utf8_lossy(&reply).into_owned()
     }
 
-    /// The bytes of its reply, unless it needs a connection.
+    /// The bytes of its reply, unless it needs a connection or shows very many fields.
     pub fn answer(&mut self, args: &[&[u8]]) -> Option<Vec<u8>> {
-        let mut reply = Writer::new(Vec::new(), self.version);
+        let (mut reply, mut parts) = (Writer::new(Vec::new(), self.version), Parts::default());
         let outcome = match asked(args) {
             Ok(command) => {
                 let Run::Keys(run) = command.run else { return None };
@@ -72,6 +76,7 @@ impl Trial {
                     now_ms: self.now_ms,
                     max_bulk: self.max_bulk,
                     reply: &mut reply,
+                    parts: &mut parts,
                     garbage: &mut Vec::new(),
                     statistics: &Statistics::default(),
                     random: &mut self.random,
@@ -83,7 +88,20 @@ impl Trial {
             assert!(reply.get_ref().is_empty(), "nothing is written before an error");
             reply.error(&error.0);
         }
-        Some(reply.into_inner())
+        let mut whole = Vec::new();
+        for part in parts.drain(reply.into_inner()) {
+            match part {
+                Part::Bytes(bytes) => whole.extend_from_slice(&bytes),
+                // Who sends them to a client sends a few at a time, and never has all of them.
+                Part::Fields(fields) if fields.left() > MOST_FIELDS => return None,
+                Part::Fields(mut fields) => {
+                    while fields.left() > 0 {
+                        whole.append(&mut fields.write(self.version, Vec::new()));
+                    }
+                }
+            }
+        }
+        Some(whole)
     }
 
     /// Asks several things, and compares each answer.

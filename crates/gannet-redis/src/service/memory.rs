@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use crate::store::Store;
+use crate::store::held::left_behind;
 
 /// What is done when the store takes more memory than it may.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +45,7 @@ pub struct Memory {
     policy: AtomicU8,
     evicted: AtomicU64,
     waits: AtomicU64,
+    pieces: AtomicU64,
 }
 
 impl Memory {
@@ -66,12 +68,12 @@ impl Memory {
         self.limit.store(bytes, Ordering::Relaxed);
     }
 
-    /// Bytes that a store takes more than it may.
+    /// Bytes that a store takes more than it may, with what was taken out of it and is still read.
     #[must_use]
     pub(crate) fn excess(&self, store: &Store) -> usize {
         match self.limit() {
             0 => 0,
-            limit => store.bytes().saturating_sub(limit),
+            limit => (store.bytes() + left_behind()).saturating_sub(limit),
         }
     }
 
@@ -80,7 +82,7 @@ impl Memory {
     #[inline]
     pub(crate) fn is_over(&self, store: &Store) -> bool {
         let limit = self.limit();
-        limit != 0 && store.bytes() > limit
+        limit != 0 && store.bytes() + left_behind() > limit
     }
 
     /// What is done at the limit.
@@ -102,6 +104,16 @@ impl Memory {
     #[must_use]
     pub fn evicted(&self) -> u64 {
         self.evicted.load(Ordering::Relaxed)
+    }
+
+    /// Times that a reply had to wait until its client had taken a part of it.
+    #[must_use]
+    pub fn pieces(&self) -> u64 {
+        self.pieces.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_piece(&self) {
+        self.pieces.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Times that a client had to wait behind a command until there was room.

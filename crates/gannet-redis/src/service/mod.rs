@@ -9,6 +9,7 @@ pub mod expiry;
 mod guards;
 pub mod memory;
 mod password;
+mod pending;
 pub(crate) mod pubsub;
 mod room;
 pub mod server;
@@ -23,7 +24,7 @@ use std::time::Duration;
 
 use gannet::proto::DecodeError;
 use gannet::proto::resp::{Args, Commands, Version, Writer, upcoming_keys};
-use gannet::{CloseReason, Context, Refusal, Refused, Service};
+use gannet::{CloseReason, Context, Drain, Refusal, Refused, Service};
 
 use self::clock::Clock;
 use self::command_statistics::CommandCounters;
@@ -35,6 +36,7 @@ use self::statistics::Statistics;
 use self::turn::Turn;
 use crate::command::call::{Call, Reply};
 use crate::command::error::{Error, Outcome};
+use crate::command::parts::Parts;
 use crate::command::{self, Command, Flags, Run};
 use crate::store::garbage::Garbage;
 use crate::store::random::Random;
@@ -53,6 +55,8 @@ pub struct Redis {
     pub(crate) server: Arc<Server>,
     /// Replies to the command that runs, until it is done.
     pub(crate) reply: Reply,
+    /// Large parts of them.
+    pub(crate) parts: Parts,
     pub(crate) clock: Clock,
     pub(crate) garbage: Vec<Garbage>,
     pub(crate) random: Random,
@@ -77,6 +81,7 @@ impl Redis {
             random: Random::new(server.next_seed()),
             server,
             reply: Writer::new(Vec::new(), Version::Resp2),
+            parts: Parts::default(),
             clock: Clock::default(),
             garbage: Vec::new(),
             listener: 0,
@@ -179,15 +184,15 @@ impl Redis {
             Run::Subcommands(_) => return Err(Error::arity(command.name)),
         };
         let now_ms = self.now_ms(cx);
-        let Self { server, reply, garbage, random, statistics, .. } = self;
+        let Self { server, reply, parts, garbage, random, statistics, .. } = self;
         let (db, max_bulk) = (session.db, server.options.max_bulk);
         match locked {
             Some(keys) => {
-                run(&mut Call { command, args, keys, db, now_ms, max_bulk, reply, garbage, random, statistics })
+                run(&mut Call { command, args, keys, db, now_ms, max_bulk, reply, parts, garbage, random, statistics })
             }
             None => {
                 let keys = &mut command.lock(&server.store, args);
-                run(&mut Call { command, args, keys, db, now_ms, max_bulk, reply, garbage, random, statistics })
+                run(&mut Call { command, args, keys, db, now_ms, max_bulk, reply, parts, garbage, random, statistics })
             }
         }
     }
@@ -197,20 +202,38 @@ impl Redis {
     #[inline]
     pub(crate) fn answer(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
         if !session.takes_reply() {
-            self.reply.get_mut().clear();
+            self.forget_reply();
         }
-        self.flush(cx);
-        if session.ending {
+        self.flush(session, cx);
+        if session.ending && session.pending.is_none() {
             cx.close_flushed();
         }
     }
 
+    /// Drops what was written.
+    #[inline]
+    pub(crate) fn forget_reply(&mut self) {
+        self.reply.get_mut().clear();
+        self.parts.truncate(0);
+    }
+
+    /// How much was written: bytes, and large parts.
+    pub(crate) fn written(&self) -> (usize, usize) {
+        (self.reply.get_ref().len(), self.parts.len())
+    }
+
+    /// Drops what was written since.
+    pub(crate) fn truncate_reply(&mut self, (bytes, parts): (usize, usize)) {
+        self.reply.get_mut().truncate(bytes);
+        self.parts.truncate(parts);
+    }
+
     /// Sends what was written before the command that runs is done, unless the client does not want it.
-    pub(crate) fn send_so_far(&mut self, session: &Session, cx: &mut Context<'_, Self>) {
+    pub(crate) fn send_so_far(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
         if matches!(session.replies, Replies::Off | Replies::Skip) {
-            self.reply.get_mut().clear();
+            self.forget_reply();
         }
-        self.flush(cx);
+        self.flush(session, cx);
     }
 
     /// Removes keys where the store takes more memory than it may, before a command that may need some. No shard may be
@@ -231,13 +254,17 @@ impl Redis {
 
     /// Sends what was written.
     #[inline]
-    pub(crate) fn flush(&mut self, cx: &mut Context<'_, Self>) {
+    pub(crate) fn flush(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
         if !self.garbage.is_empty() {
             self.server.disposal.drop_later(mem::take(&mut self.garbage));
         }
         let reply = self.reply.get_mut();
-        if reply.is_empty() {
+        if reply.is_empty() && self.parts.is_empty() {
             return;
+        }
+        if !self.parts.is_empty() || session.pending.is_some() {
+            let (text, mut parts) = (mem::take(reply), mem::take(&mut self.parts));
+            return pending::send(self, session, text, &mut parts, cx);
         }
         if reply.len() < LARGE_BYTES {
             cx.answer(reply);
@@ -304,7 +331,7 @@ impl Service for Redis {
             return;
         }
         // Something is there where a command for another connection panicked.
-        self.reply.get_mut().clear();
+        self.forget_reply();
         self.reply.set_version(session.version);
         if let Err(error) = self.execute(session, &args, cx) {
             self.statistics.error(&error.0);
@@ -324,22 +351,25 @@ impl Service for Redis {
         let text = format!("ERR {error}");
         self.statistics.error(&text);
         self.reply.error(&text);
-        self.flush(cx);
+        self.flush(session, cx);
     }
 
     fn timer(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
         if session.waits_for_room {
-            self.reply.get_mut().clear();
+            self.forget_reply();
             room::held(self, session, cx);
-            self.flush(cx);
+            self.flush(session, cx);
         }
         if session.held {
             pubsub::held(session, cx);
         }
         if mem::take(&mut session.asleep) {
-            self.reply.get_mut().clear();
+            self.forget_reply();
             match session.dream.take() {
-                Some(dream) => self.reply.get_mut().extend_from_slice(&dream.replies),
+                Some(dream) => {
+                    self.reply.get_mut().extend_from_slice(&dream.replies);
+                    self.parts = dream.parts;
+                }
                 None => self.reply.ok(),
             }
             self.answer(session, cx);
@@ -349,7 +379,19 @@ impl Service for Redis {
         }
     }
 
-    fn close(&mut self, session: Session, _: CloseReason, _: &mut Context<'_, Self>) {
+    fn drained(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
+        pending::drained(self, session, cx);
+    }
+
+    fn drain(&mut self, session: &mut Session, _: &mut Context<'_, Self>) -> Drain {
+        // A reply leaves whole or not at all.
+        if session.pending.is_some() { Drain::GoOn } else { Drain::Close }
+    }
+
+    fn close(&mut self, mut session: Session, _: CloseReason, _: &mut Context<'_, Self>) {
+        if let Some(pending) = session.pending.take() {
+            pending::forget(self, *pending);
+        }
         // A transaction's watches and a subscriber's channels go with the session, which sees to that itself.
         self.server.clients.remove(session.id());
     }

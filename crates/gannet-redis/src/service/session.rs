@@ -6,8 +6,10 @@ use std::time::Duration;
 use gannet::proto::resp::Version;
 
 use super::clients::Client;
+use super::pending::Pending;
 use super::pubsub::subscriptions::Subscriptions;
 use super::transaction::Transaction;
+use crate::command::parts::Parts;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -30,6 +32,8 @@ pub struct Session {
     pub(crate) authenticated: bool,
     /// Whether it gets replies.
     pub(crate) replies: Replies,
+    /// What has not left yet of a large reply.
+    pub(crate) pending: Option<Box<Pending>>,
     /// Whether it ends when the reply has been sent.
     pub(crate) ending: bool,
     /// Whether its timer is that of DEBUG SLEEP.
@@ -47,6 +51,8 @@ pub(crate) struct Dream {
     pub(crate) time: Duration,
     /// The replies that were not sent before.
     pub(crate) replies: Vec<u8>,
+    /// Their large parts.
+    pub(crate) parts: Parts,
 }
 
 /// Whether a client gets replies, as it said with CLIENT REPLY.
@@ -69,7 +75,7 @@ impl Session {
 
     /// Whether nothing is taken from it for now.
     pub(crate) fn is_held(&self) -> bool {
-        self.held || self.waits_for_room || self.asleep
+        self.held || self.waits_for_room || self.asleep || self.pending.is_some()
     }
 
     /// Whether the reply to the command that ran is sent.

@@ -39,8 +39,12 @@ const MOST_WATCHED: usize = 65_536;
 /// Bytes that these may have together.
 const MOST_WATCHED_BYTES: usize = 64 << 20;
 
-/// Bytes that the replies to one transaction may have together; a connection that asks for more is closed.
-const MOST_REPLY_BYTES: usize = 1 << 30;
+/// Bytes that the replies to one transaction may have together, without strings from 32 KiB on and hashes from 1 MiB on,
+/// which are not copied; a connection that asks for more is closed.
+const MOST_REPLY_BYTES: usize = 256 << 20;
+
+/// What a large part of a reply takes beside the value that it shows, about.
+const PART_BYTES: usize = 128;
 
 /// What a connection has begun. One that has begun nothing has none of these.
 #[derive(Debug, Default)]
@@ -338,13 +342,14 @@ fn exec(turn: &mut Turn<'_, '_, '_>) -> Outcome {
     queue.for_each(|command, args| {
         written += run_one(turn, command, args, &mut keys);
         if written > MOST_REPLY_BYTES {
-            turn.service.reply.get_mut().clear();
+            turn.service.forget_reply();
             turn.cx.close();
         }
     });
     turn.session.in_exec = false;
     if let Some(dream) = &mut turn.session.dream {
         dream.replies = mem::take(turn.service.reply.get_mut());
+        dream.parts = mem::take(&mut turn.service.parts);
         turn.session.asleep = true;
         turn.cx.pause();
         turn.cx.set_timer(dream.time);
@@ -359,25 +364,25 @@ fn exec(turn: &mut Turn<'_, '_, '_>) -> Outcome {
 
 /// Runs one command of a transaction, and says how many bytes its reply has.
 fn run_one(turn: &mut Turn<'_, '_, '_>, command: &'static Command, args: &[&[u8]], keys: &mut Keys<'_>) -> usize {
-    let (start, replies) = (turn.service.reply.get_ref().len(), turn.session.replies);
+    let (start, replies) = (turn.service.written(), turn.session.replies);
     if let Err(error) = turn.service.run(command, turn.session, args, Some(keys), turn.cx) {
-        turn.service.reply.get_mut().truncate(start);
+        turn.service.truncate_reply(start);
         turn.service.statistics.error(&error.0);
         turn.service.reply.error(&error.0);
     }
     // HELLO may have been one of them.
     turn.service.reply.set_version(turn.session.version);
-    let end = turn.service.reply.get_ref().len();
+    let (end, parts) = turn.service.written();
     if turn.session.replies == Replies::Off {
-        turn.service.reply.get_mut().truncate(start);
+        turn.service.truncate_reply(start);
         if replies == Replies::On {
-            turn.service.flush(turn.cx);
+            turn.service.flush(turn.session, turn.cx);
         }
     }
     if end >= LARGE_BYTES {
         turn.service.send_so_far(turn.session, turn.cx);
     }
-    end.saturating_sub(start)
+    end.saturating_sub(start.0) + parts.saturating_sub(start.1) * PART_BYTES
 }
 
 #[cfg(test)]

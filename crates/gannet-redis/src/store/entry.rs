@@ -2,7 +2,10 @@
 
 use std::ops::{Deref, DerefMut};
 
+use bytes::Bytes;
+
 use super::hash::Hash;
+use super::held::Held;
 
 /// What is in front of the key, in the byte order of this machine: when the entry expires (8 bytes, milliseconds since
 /// 1970, 0 is never), when it was used last (4, seconds since 1970), the lengths of the key and of the string (4 each).
@@ -17,17 +20,31 @@ const DEADLINE_COST: usize = 28;
 /// A string grows by doubling up to this size, and by so much beyond.
 const GROWTH_BYTES: usize = 1 << 20;
 
+/// Strings from this length on have a heap block of their own, which replies read without a copy.
+pub const LARGE_BYTES: usize = 32 << 10;
+
+/// What that block has beside the string, and what leads to it, in bytes.
+const LARGE_COST: usize = 96;
+
 /// The bit of the string's length that says that it was edited in place. No string is so long.
 const EDITED: u32 = 1 << 31;
 
 /// A key with its value, when it expires and when it was used last.
 ///
-/// All of it is one heap block, but for a hash: a look at a key costs the cache lines of that block and no others.
+/// All of it is one heap block, but for a hash and for a large string: a look at a key costs the cache lines of that block
+/// and no others.
 #[derive(Debug, Default)]
 pub struct Entry {
-    /// Header, key, string, room to grow.
+    /// Header, key, string unless it is large, room to grow.
     block: Box<[u8]>,
-    hash: Option<Box<Hash>>,
+    body: Option<Box<Body>>,
+}
+
+/// What is not in the block.
+#[derive(Clone, Debug)]
+enum Body {
+    Hash(Hash),
+    String(Held<Vec<u8>>),
 }
 
 /// What a key holds.
@@ -53,10 +70,13 @@ pub enum New<'a> {
 impl Entry {
     pub(super) fn new(key: &[u8], value: New<'_>) -> Self {
         let mut digits = itoa::Buffer::new();
-        let (string, hash) = match value {
+        let (string, body) = match value {
+            New::Bytes(bytes) if bytes.len() >= LARGE_BYTES => {
+                (&[][..], Some(Box::new(Body::String(Held::new(bytes.to_vec())))))
+            }
             New::Bytes(bytes) => (bytes, None),
             New::Int(number) => (digits.format(number).as_bytes(), None),
-            New::Hash(hash) => (&[][..], Some(hash)),
+            New::Hash(hash) => (&[][..], Some(Box::new(Body::Hash(*hash)))),
         };
         let mut block = Vec::with_capacity(HEADER + key.len() + string.len());
         block.extend_from_slice(&[0; 12]);
@@ -64,7 +84,7 @@ impl Entry {
         block.extend_from_slice(&(string.len() as u32).to_ne_bytes());
         block.extend_from_slice(key);
         block.extend_from_slice(string);
-        Self { block: block.into(), hash }
+        Self { block: block.into(), body }
     }
 
     /// Whether this is a place without an entry.
@@ -97,15 +117,17 @@ impl Entry {
         HEADER + self.word(12) as usize
     }
 
+    /// The length of the string that is in the block.
     #[inline]
-    fn string_len(&self) -> usize {
+    fn inner_len(&self) -> usize {
         (self.word(16) & !EDITED) as usize
     }
 
+    /// The string that is in the block.
     #[inline]
-    fn string(&self) -> &[u8] {
+    fn inner(&self) -> &[u8] {
         let at = self.string_at();
-        &self.block[at..at + self.string_len()]
+        &self.block[at..at + self.inner_len()]
     }
 
     /// The key.
@@ -147,22 +169,36 @@ impl Entry {
     #[must_use]
     #[inline]
     pub fn value(&self) -> Value<'_> {
-        match &self.hash {
-            None => Value::Bytes(self.string()),
-            Some(hash) => Value::Hash(hash),
+        match self.body.as_deref() {
+            None => Value::Bytes(self.inner()),
+            Some(Body::String(string)) => Value::Bytes(string),
+            Some(Body::Hash(hash)) => Value::Hash(hash),
+        }
+    }
+
+    /// The string as it is now, without a copy, where it is a large one.
+    #[must_use]
+    #[inline]
+    pub fn large_string(&self) -> Option<Bytes> {
+        match self.body.as_deref() {
+            Some(Body::String(string)) => Some(Bytes::from_owner(string.lease())),
+            _ => None,
         }
     }
 
     /// The hash, where it is one.
     #[must_use]
     pub fn hash_mut(&mut self) -> Option<&mut Hash> {
-        self.hash.as_deref_mut()
+        match self.body.as_deref_mut() {
+            Some(Body::Hash(hash)) => Some(hash),
+            _ => None,
+        }
     }
 
     /// The string, to edit in place; `None` for a hash.
     #[must_use]
     pub fn bytes_mut(&mut self) -> Option<StringMut<'_>> {
-        if self.hash.is_some() {
+        if matches!(self.body.as_deref(), Some(Body::Hash(_))) {
             return None;
         }
         self.set_word(16, self.word(16) | EDITED);
@@ -174,12 +210,21 @@ impl Entry {
     #[inline]
     pub(super) fn set(&mut self, value: New<'_>) -> Option<Self> {
         if let New::Bytes(bytes) = value
-            && self.hash.is_none()
+            && self.body.is_none()
             && self.string_at() + bytes.len() == self.block.len()
         {
             let at = self.string_at();
             self.block[at..].copy_from_slice(bytes);
             self.set_word(16, bytes.len() as u32);
+            return None;
+        }
+        if let New::Bytes(bytes) = value
+            && let Some(Body::String(string)) = self.body.as_deref_mut()
+            && let Some(string) = string.get_mut()
+            && string.len() == bytes.len()
+        {
+            string.copy_from_slice(bytes);
+            self.set_word(16, 0);
             return None;
         }
         let mut other = Self::new(self.key(), value);
@@ -193,7 +238,7 @@ impl Entry {
     }
 
     fn block_for(&self, key: &[u8]) -> Box<[u8]> {
-        let mut other = Self::new(key, New::Bytes(self.string()));
+        let mut other = Self::new(key, New::Bytes(self.inner()));
         other.block[..12].copy_from_slice(&self.block[..12]);
         // The length, and with it how the string is kept.
         other.set_word(16, self.word(16));
@@ -203,18 +248,19 @@ impl Entry {
     /// The same value under another key, with its deadline.
     #[must_use]
     pub fn copy(&self, key: &[u8]) -> Self {
-        Self { block: self.block_for(key), hash: self.hash.clone() }
+        Self { block: self.block_for(key), body: self.body.clone() }
     }
 
     /// What Redis calls the way this value is kept.
     #[must_use]
     pub fn encoding(&self) -> &'static str {
-        match &self.hash {
-            Some(hash) => hash.encoding(),
+        match self.body.as_deref() {
+            Some(Body::Hash(hash)) => hash.encoding(),
+            Some(Body::String(_)) => "raw",
             None if self.word(16) & EDITED != 0 => "raw",
-            None if crate::command::number::integer(self.string()).is_some() => "int",
+            None if crate::command::number::integer(self.inner()).is_some() => "int",
             // As large as fits with its header into 64 bytes there.
-            None if self.string_len() <= 44 => "embstr",
+            None if self.inner_len() <= 44 => "embstr",
             None => "raw",
         }
     }
@@ -223,9 +269,13 @@ impl Entry {
     #[must_use]
     #[inline]
     pub fn cost(&self) -> usize {
-        let hash = self.hash.as_ref().map_or(0, |hash| block(size_of::<Hash>()) + hash.cost());
+        let body = match self.body.as_deref() {
+            None => 0,
+            Some(Body::Hash(hash)) => block(size_of::<Body>()) + hash.cost(),
+            Some(Body::String(string)) => LARGE_COST + block(string.capacity()),
+        };
         let deadline = if self.deadline_ms().is_some() { DEADLINE_COST } else { 0 };
-        FIXED_COST + block(self.block.len()) + hash + deadline
+        FIXED_COST + block(self.block.len()) + body + deadline
     }
 }
 
@@ -238,10 +288,16 @@ pub struct StringMut<'e> {
 impl StringMut<'_> {
     /// Makes it so long; new bytes are zero.
     pub fn resize(&mut self, len: usize) {
-        let (at, old) = (self.entry.string_at(), self.entry.string_len());
+        if let Some(string) = self.large() {
+            return resize_large(string, len);
+        }
+        if len >= LARGE_BYTES {
+            return self.become_large(len);
+        }
+        let (at, old) = (self.entry.string_at(), self.entry.inner_len());
         let room = self.entry.block.len() - at;
         if len > room {
-            let wanted = len + len.min(GROWTH_BYTES);
+            let wanted = 2 * len;
             let mut larger = Vec::with_capacity(at + wanted);
             larger.extend_from_slice(&self.entry.block[..at + old]);
             larger.resize(at + wanted, 0);
@@ -251,6 +307,23 @@ impl StringMut<'_> {
             self.entry.block[at + len..at + old].fill(0);
         }
         self.entry.set_word(16, len as u32 | EDITED);
+    }
+
+    /// The string where it is a large one, to be changed.
+    fn large(&mut self) -> Option<&mut Vec<u8>> {
+        match self.entry.body.as_deref_mut() {
+            Some(Body::String(string)) => Some(string.make_mut()),
+            _ => None,
+        }
+    }
+
+    /// Gives the string a heap block of its own, with room to grow.
+    fn become_large(&mut self, len: usize) {
+        let string = zeros(self.entry.inner(), len);
+        let at = self.entry.string_at();
+        self.entry.block = self.entry.block[..at].into();
+        self.entry.set_word(16, EDITED);
+        self.entry.body = Some(Box::new(Body::String(Held::new(string))));
     }
 
     /// Appends bytes.
@@ -265,16 +338,42 @@ impl Deref for StringMut<'_> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        self.entry.string()
+        match self.entry.body.as_deref() {
+            Some(Body::String(string)) => string,
+            _ => self.entry.inner(),
+        }
     }
 }
 
 impl DerefMut for StringMut<'_> {
     fn deref_mut(&mut self) -> &mut [u8] {
-        let at = self.entry.string_at();
-        let len = self.entry.string_len();
+        if matches!(self.entry.body.as_deref(), Some(Body::String(_))) {
+            return self.large().map_or(&mut [], Vec::as_mut_slice);
+        }
+        let (at, len) = (self.entry.string_at(), self.entry.inner_len());
         &mut self.entry.block[at..at + len]
     }
+}
+
+/// A string of so many bytes, with room to grow: these, and zeros behind them. The zeros take no time where the system gives
+/// memory that is zero already.
+fn zeros(begin: &[u8], len: usize) -> Vec<u8> {
+    let mut string = vec![0; len + len.min(GROWTH_BYTES)];
+    string[..begin.len()].copy_from_slice(begin);
+    string.truncate(len);
+    string
+}
+
+fn resize_large(string: &mut Vec<u8>, len: usize) {
+    if len > string.capacity() && string.len() < len / 2 {
+        *string = zeros(string, len);
+        return;
+    }
+    if len > string.capacity() {
+        // Large blocks are moved without a copy.
+        string.reserve_exact(len + len.min(GROWTH_BYTES) - string.len());
+    }
+    string.resize(len, 0);
 }
 
 /// What the allocator takes for a block of so many bytes.

@@ -1,6 +1,7 @@
 //! What was taken out of the store and may take long to drop.
 
 use super::entry::Entry;
+use super::hash::Leased;
 use super::space::Space;
 
 /// What was taken out of the store, to be dropped where that holds nobody up.
@@ -10,6 +11,8 @@ pub enum Garbage {
     Space(Box<Space>),
     /// One key with its value.
     Entry(Entry),
+    /// A hash that a reply has read, and that may be in no store any more.
+    Leased(Leased),
 }
 
 /// Entries from this size on are dropped elsewhere: one thread has to tell the other, which takes some time too.

@@ -9,6 +9,7 @@ pub mod counts;
 pub mod entry;
 pub mod garbage;
 pub mod hash;
+pub mod held;
 pub mod random;
 pub mod space;
 

@@ -6,7 +6,11 @@ use gannet::proto::resp::Version;
 
 use crate::command::call::Call;
 use crate::command::error::{Error, Outcome};
+use crate::command::parts::{Fields, LARGE_HASH_BYTES, Part, Shown};
 use crate::store::random::Random;
+
+/// So many fields are shown piece by piece.
+const MANY: usize = 1024;
 
 pub(super) fn hrandfield(call: &mut Call<'_, '_, '_>) -> Outcome {
     if call.args.len() > 2 {
@@ -35,25 +39,39 @@ fn several(call: &mut Call<'_, '_, '_>) -> Outcome {
     if values && count.unsigned_abs() > (i64::MAX / 2).unsigned_abs() {
         return Err(Error::OUT_OF_RANGE);
     }
-    let max_bytes = call.max_bulk;
     let mut random = Random::new(call.random.number());
-    let (hash, reply) = call.hash_and_reply(call.key(1))?;
+    let (hash, reply, parts) = call.hash_and_parts(call.key(1))?;
     let Some(hash) = hash.filter(|_| count != 0) else {
         reply.array(0);
         return Ok(());
     };
     let len = hash.len();
     let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
-    let picks = hash.picks();
-    let numbers: &mut dyn Iterator<Item = usize> = match count {
-        ..0 => &mut (0..wanted).map(|_| random.below(len)),
-        _ if wanted >= len => &mut (0..len),
-        _ => &mut distinct(wanted, len, &mut random).into_iter(),
-    };
-    let start = reply.get_ref().len();
+    let repeats = count < 0;
+    let shows = if repeats { wanted } else { wanted.min(len) };
     let nested = values && reply.version() == Version::Resp3;
-    let count = if count < 0 { wanted } else { wanted.min(len) };
-    reply.array(if values && !nested { 2 * count } else { count });
+    reply.array(if values && !nested { 2 * shows } else { shows });
+    let shown = match (values, nested) {
+        (false, _) => Shown::Names,
+        (true, false) => Shown::Pairs,
+        (true, true) => Shown::Nested,
+    };
+    if shows >= MANY || shows.saturating_mul(hash.cost() / len) >= LARGE_HASH_BYTES {
+        let leased = hash.lease();
+        let fields = match repeats {
+            true => Fields::any(leased, len, shown, shows, random),
+            false if shows == len => Fields::all(leased, len, shown),
+            false => Fields::different(leased, len, shown, shows, random),
+        };
+        parts.push(reply, Part::Fields(Box::new(fields)));
+        return Ok(());
+    }
+    let picks = hash.picks();
+    let numbers: &mut dyn Iterator<Item = usize> = match repeats {
+        true => &mut (0..shows).map(|_| random.below(len)),
+        false if shows == len => &mut (0..len),
+        false => &mut distinct(shows, len, &mut random).into_iter(),
+    };
     for number in numbers {
         let (field, value) = picks.at(number);
         if nested {
@@ -62,11 +80,6 @@ fn several(call: &mut Call<'_, '_, '_>) -> Outcome {
         reply.bulk(field);
         if values {
             reply.bulk(value);
-        }
-        // The same few fields can be asked for any number of times: the answer must not take all memory.
-        if reply.get_ref().len() - start > max_bytes && count > len {
-            reply.get_mut().truncate(start);
-            return Err(Error::OUT_OF_RANGE);
         }
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use crate::command::call::Call;
 use crate::command::error::{Error, Outcome};
+use crate::command::keys::MOST_AT_ONCE;
 use crate::glob;
 use crate::store::entry::Value;
 use crate::store::hash::Pair;
@@ -21,7 +22,7 @@ pub(super) fn hscan(call: &mut Call<'_, '_, '_>) -> Outcome {
     };
     let (count, pattern) = options(call)?;
     let Value::Hash(hash) = call.keys.space(call.db, key).entry(slot).value() else { return Err(Error::WRONG_TYPE) };
-    let (next, pairs) = hash.scan(cursor, count);
+    let (next, pairs) = hash.scan(cursor, count.min(MOST_AT_ONCE as usize));
     let pairs: Vec<Pair<'_>> =
         pairs.filter(|(field, _)| pattern.is_none_or(|pattern| glob::matches(pattern, field))).collect();
     call.reply.array(2);

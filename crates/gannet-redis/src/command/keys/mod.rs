@@ -9,6 +9,7 @@ mod scan;
 #[cfg(test)]
 mod tests;
 
+pub(super) use self::scan::MOST_AT_ONCE;
 use super::call::Call;
 use super::error::{Error, Outcome};
 use super::table::{on_key, on_keys, parent};

@@ -12,6 +12,9 @@ use crate::store::{Key, SHARDS};
 /// What SCAN looks at in a call that does not say.
 const COUNT: u64 = 10;
 
+/// Keys that SCAN and fields that HSCAN look at in one call, whatever is asked for: a cursor leads to the others.
+pub(crate) const MOST_AT_ONCE: u64 = 10_000;
+
 /// Places that SCAN looks at, empty ones too, for each key that it is to look at.
 const PLACES_PER_KEY: u64 = 10;
 
@@ -81,7 +84,7 @@ impl Cursor {
 pub(super) fn scan(call: &mut Call<'_, '_, '_>) -> Outcome {
     let mut cursor = Cursor::parse(call.args[1]).ok_or(Error::new("ERR invalid cursor"))?;
     let options = Options::parse(call)?;
-    let mut keys_left = options.count.unwrap_or(COUNT);
+    let mut keys_left = options.count.unwrap_or(COUNT).min(MOST_AT_ONCE);
     let mut places_left = keys_left.saturating_mul(PLACES_PER_KEY);
     let (mut found, mut count) = (Writer::new(Vec::new(), call.reply.version()), 0);
     'shards: while cursor.shard < SHARDS {

@@ -4,7 +4,7 @@ use super::bytes;
 use crate::command::call::Call;
 use crate::command::error::{Error, Outcome};
 use crate::store::Key;
-use crate::store::entry::{New, StringMut};
+use crate::store::entry::{LARGE_BYTES, New, StringMut};
 use crate::store::space::Slot;
 
 pub(super) fn append(call: &mut Call<'_, '_, '_>) -> Outcome {
@@ -56,9 +56,13 @@ pub(super) fn getrange(call: &mut Call<'_, '_, '_>) -> Outcome {
         call.reply.bulk(b"");
         return Ok(());
     };
-    let value = call.keys.space(call.db, key).entry(slot).value();
-    let whole = bytes(value).ok_or(Error::WRONG_TYPE)?;
-    call.reply.bulk(part(whole, first, last));
+    let entry = call.keys.space(call.db, key).entry(slot);
+    let whole = bytes(entry.value()).ok_or(Error::WRONG_TYPE)?;
+    let part = part(whole, first, last);
+    match entry.large_string().filter(|_| part.len() >= LARGE_BYTES) {
+        Some(string) => call.parts.bulk(call.reply, string.slice_ref(part)),
+        None => call.reply.bulk(part),
+    }
     Ok(())
 }
 

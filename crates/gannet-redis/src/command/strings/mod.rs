@@ -68,6 +68,7 @@ fn getdel(call: &mut Call<'_, '_, '_>) -> Outcome {
 }
 
 fn mget(call: &mut Call<'_, '_, '_>) -> Outcome {
+    let start = (call.reply.get_ref().len(), call.parts.len());
     call.reply.array(call.args.len() - 1);
     for index in 1..call.args.len() {
         let key = call.key(index);
@@ -75,6 +76,7 @@ fn mget(call: &mut Call<'_, '_, '_>) -> Outcome {
             Ok(Some(slot)) => call.reply_string(key, slot),
             Ok(None) | Err(_) => call.reply.null(),
         }
+        call.check_reply(start)?;
     }
     Ok(())
 }

@@ -146,7 +146,7 @@ fn settle(turn: &mut Turn<'_, '_, '_>) {
     turn.session.settle_subscriptions();
     if turn.session.replies != Replies::On {
         // These are no replies: they are sent to a client that wants none, too.
-        turn.service.flush(turn.cx);
+        turn.service.flush(turn.session, turn.cx);
     }
 }
 

@@ -9,11 +9,16 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use super::held::{Held, Lease, Weigh};
+
 use self::packed::Packed;
 use self::table::Table;
 
 /// A field and its value.
 pub type Pair<'a> = (&'a [u8], &'a [u8]);
+
+/// What the heap block of a table has beside it: whether somebody has a lease of it.
+const SHARED_BYTES: usize = 3 * size_of::<usize>();
 
 /// Fields with values.
 #[derive(Clone, Debug, Default)]
@@ -22,7 +27,7 @@ pub struct Hash(Body);
 #[derive(Clone, Debug)]
 enum Body {
     Packed(Packed),
-    Table(Box<Table>),
+    Table(Held<Table>),
 }
 
 impl Default for Body {
@@ -46,7 +51,7 @@ impl Hash {
     pub fn cost(&self) -> usize {
         match &self.0 {
             Body::Packed(packed) => packed.cost(),
-            Body::Table(table) => super::entry::block(size_of::<Table>()) + table.cost(),
+            Body::Table(table) => super::entry::block(size_of::<Table>() + SHARED_BYTES) + table.cost(),
         }
     }
 
@@ -99,7 +104,7 @@ impl Hash {
     pub fn remove(&mut self, field: &[u8]) -> bool {
         match &mut self.0 {
             Body::Packed(packed) => packed.remove(field),
-            Body::Table(table) => table.remove(field),
+            Body::Table(table) => table.make_mut().remove(field),
         }
     }
 
@@ -137,18 +142,55 @@ impl Hash {
         }
     }
 
+    /// All fields and values as they are now, to be read when the hash may have changed. It takes the same short time
+    /// whatever there is.
+    #[must_use]
+    pub fn lease(&self) -> Leased {
+        Leased(match &self.0 {
+            Body::Packed(packed) => LeasedBody::Packed(packed.clone()),
+            Body::Table(table) => LeasedBody::Table(table.lease()),
+        })
+    }
+
     /// The table, from now on if it was none.
     fn table(&mut self) -> &mut Table {
         if let Body::Packed(packed) = &self.0 {
-            let mut table = Box::<Table>::default();
+            let mut table = Table::default();
             for (field, value) in packed.iter() {
                 table.set(field, value);
             }
-            self.0 = Body::Table(table);
+            self.0 = Body::Table(Held::new(table));
         }
         match &mut self.0 {
-            Body::Table(table) => table,
+            Body::Table(table) => table.make_mut(),
             Body::Packed(_) => unreachable!("it was made a table"),
+        }
+    }
+}
+
+impl Weigh for Table {
+    fn bytes(&self) -> usize {
+        self.cost()
+    }
+}
+
+/// See [`Hash::lease`].
+#[derive(Debug)]
+pub struct Leased(LeasedBody);
+
+#[derive(Debug)]
+enum LeasedBody {
+    Packed(Packed),
+    Table(Lease<Table>),
+}
+
+impl Leased {
+    /// The fields with their values, to be picked by numbers.
+    #[must_use]
+    pub fn picks(&self) -> Picks<'_> {
+        match &self.0 {
+            LeasedBody::Packed(packed) => Picks(Picked::Packed(packed.iter().collect())),
+            LeasedBody::Table(table) => Picks(Picked::Table(table)),
         }
     }
 }
