@@ -17,5 +17,5 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .layer(Gzip::new())
         .files("/", files)
         .build()?;
-    Ok(Engine::new().listen(&format!("tcp://{address}"), move || HttpService::new(&routes))?.run()?)
+    Ok(Engine::new().listen(format!("tcp://{address}"), move || HttpService::new(&routes))?.run()?)
 }

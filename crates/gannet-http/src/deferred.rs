@@ -163,7 +163,7 @@ impl Later {
     }
 
     fn post(&self, run: Box<dyn FnOnce(&mut Reply<'_>) + Send>) -> Result<(), SendError> {
-        self.remote.notify::<HttpService, _>(self.handle, Completion { serial: self.serial, run })
+        Ok(self.remote.notify::<HttpService, _>(self.handle, Completion { serial: self.serial, run })?)
     }
 }
 

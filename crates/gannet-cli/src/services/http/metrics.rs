@@ -150,6 +150,7 @@ fn of_listeners(out: &mut String, listeners: &[ListenerStats], labels: &[String]
     head(out, "gannet_closed_total", "counter", "Connections closed, by reason.")?;
     for (stats, label) in listeners.iter().zip(labels) {
         for (reason, count) in stats.closings() {
+            let reason = Escaped(reason);
             writeln!(out, "gannet_closed_total{{{label},reason=\"{reason}\"}} {count}")?;
         }
     }
