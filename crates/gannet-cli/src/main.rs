@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(all(feature = "jemalloc", target_os = "linux"))]
+mod allocator;
 mod banner;
 mod ending;
 mod failure;
