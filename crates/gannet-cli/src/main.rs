@@ -27,6 +27,9 @@ use crate::failure::{Failure, condense};
 use crate::load::LoadOptions;
 use crate::options::{LogFormat, ServeOptions, with_environment};
 
+/// What the program takes its memory from.
+const ALLOCATOR: &str = if cfg!(all(feature = "jemalloc", target_os = "linux")) { "jemalloc" } else { "libc" };
+
 /// Holds millions of long-lived connections on one machine.
 ///
 /// Without a command, `gannet` serves with its defaults.
