@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(all(feature = "jemalloc", target_os = "linux"))]
+mod allocator;
 mod banner;
 mod ending;
 mod failure;
@@ -24,6 +26,9 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use crate::failure::{Failure, condense};
 use crate::load::LoadOptions;
 use crate::options::{LogFormat, ServeOptions, with_environment};
+
+/// What the program takes its memory from.
+const ALLOCATOR: &str = if cfg!(all(feature = "jemalloc", target_os = "linux")) { "jemalloc" } else { "libc" };
 
 /// Holds millions of long-lived connections on one machine.
 ///

@@ -237,6 +237,7 @@ impl ServeOptions {
         options.max_clients = if self.max_connections == 0 { u32::MAX } else { self.max_connections };
         // The standard library seeds its hashers from the system.
         options.seed = RandomState::new().hash_one("redis");
+        options.allocator = crate::ALLOCATOR;
         Ok(options)
     }
 

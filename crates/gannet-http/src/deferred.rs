@@ -22,8 +22,9 @@ pub(crate) type Start = Box<dyn FnOnce(&mut Context<'_, HttpService>, u64) -> Re
 
 /// Responses that come later.
 ///
-/// The handler returns at once, and its connection waits: further requests of it are neither read nor answered before
-/// this one, while all other connections go on. What was said of the response by then, by the handler and by the layers
+/// The handler returns at once, and its connection waits: further requests of it are answered after this one, while all
+/// other connections go on. They may be as long as the largest request, all together; more closes the connection. If the
+/// client goes meanwhile, work that has not begun is not started, and nothing more is called. What was said of the response by then, by the handler and by the layers
 /// around it, is kept and counts for the response that is made later. There is always a deadline; over it the client
 /// gets a 503 (RFC 9110 §15.6.4; a 504 is for those who waited for another server), and what comes then is dropped. When
 /// the server shuts down, responses that are awaited still come, as the last of their connections.
@@ -163,7 +164,7 @@ impl Later {
     }
 
     fn post(&self, run: Box<dyn FnOnce(&mut Reply<'_>) + Send>) -> Result<(), SendError> {
-        self.remote.notify::<HttpService, _>(self.handle, Completion { serial: self.serial, run })
+        Ok(self.remote.notify::<HttpService, _>(self.handle, Completion { serial: self.serial, run })?)
     }
 }
 
@@ -212,7 +213,7 @@ impl HttpService {
         let draft = mem::replace(&mut self.draft, Draft::new());
         let deadline = draft.deadline.unwrap_or(DEFERRED_TIMEOUT);
         session.mode = Mode::Deferred(Box::new(Pending { draft, answer, serial }));
-        cx.pause();
+        cx.codec_state().await_response();
         cx.set_timer(deadline);
         if let Some(start) = start
             && start(cx, serial).is_err()
@@ -249,7 +250,8 @@ impl HttpService {
         for hook in mem::take(&mut self.draft.finally) {
             hook(&mut Reply { draft: &mut self.draft, now: cx.now() });
         }
-        cx.resume();
+        cx.codec_state().go_on();
+        cx.decode_again();
         match self.draft.next.take() {
             None => self.send(pending.answer, cx),
             Some(next) => self.follow(next, pending.answer, session, cx),

@@ -241,6 +241,8 @@ impl Service for HttpService {
             _ if Self::is_dropping(session, cx) => cx.close_flushed(),
             // In the middle of a response there are no words for it.
             _ if matches!(session.mode, Mode::Stream(_)) => cx.reset(),
+            // It would be taken for the response that is awaited.
+            _ if matches!(session.mode, Mode::Deferred(_)) => {}
             DecodeError::Http(error) => self.turn_away(error.status(), format_args!("{error}\n"), cx),
             DecodeError::TooLarge { .. } => self.turn_away(413, format_args!("{error}\n"), cx),
             _ => self.turn_away(400, format_args!("{error}\n"), cx),
@@ -277,10 +279,12 @@ impl Service for HttpService {
     }
 
     fn half_closed(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) -> HalfClose {
-        if !matches!(session.mode, Mode::Stream(_)) {
-            return HalfClose::Close;
+        match session.mode {
+            Mode::Stream(_) => self.stream_half_closed(session, cx),
+            // It may still read the response.
+            Mode::Deferred(_) => {}
+            Mode::Idle | Mode::Upload(_) | Mode::WebSocket(_) => return HalfClose::Close,
         }
-        self.stream_half_closed(session, cx);
         HalfClose::KeepOpen
     }
 

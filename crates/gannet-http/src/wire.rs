@@ -32,8 +32,27 @@ pub enum Spoken {
     /// A response is under way that more requests have to wait for. The connection is read all the same, so that its
     /// end is seen.
     Held(RequestsState),
+    /// A response comes later, and more requests wait for it, up to as much as the largest one takes. The connection is
+    /// read all the same, so that its end is seen.
+    Awaited(RequestsState),
     /// WebSocket, for the rest of the connection.
     WebSocket(ws::State),
+}
+
+impl Spoken {
+    /// Has the next request wait for a response that comes later.
+    pub(crate) fn await_response(&mut self) {
+        if let Self::Http(state) = self {
+            *self = Self::Awaited(std::mem::take(state));
+        }
+    }
+
+    /// The response has come.
+    pub(crate) fn go_on(&mut self) {
+        if let Self::Awaited(state) = self {
+            *self = Self::Http(std::mem::take(state));
+        }
+    }
 }
 
 impl Default for Spoken {
@@ -61,7 +80,10 @@ impl Codec for Wire {
             Spoken::Held(_) if input.len() > MOST_AHEAD => {
                 return Err(DecodeError::TooLarge { length: input.len() as u64, limit: MOST_AHEAD });
             }
-            Spoken::Held(_) => Decoded::Partial { need: input.len() + 1 },
+            Spoken::Awaited(_) if input.len() > self.requests.largest() => {
+                return Err(DecodeError::TooLarge { length: input.len() as u64, limit: self.requests.largest() });
+            }
+            Spoken::Held(_) | Spoken::Awaited(_) => Decoded::Partial { need: input.len() + 1 },
             Spoken::WebSocket(state) => match self.websocket.decode(state, input)? {
                 Decoded::Message { message, consumed } => {
                     Decoded::Message { message: Incoming::WebSocket(message), consumed }

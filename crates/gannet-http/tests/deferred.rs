@@ -176,6 +176,69 @@ fn a_full_pool_is_said_at_once() {
     assert_eq!(first.response(false).body, "done");
 }
 
+/// 60 requests of half a second delayed the next one by 14.5 s, and 1,500 were the reason to refuse it.
+#[test]
+fn requests_whose_clients_have_gone_neither_delay_nor_refuse_the_next_one() {
+    for driver in drivers() {
+        for by_reset in [true, false] {
+            let (go, wait) = channel::<()>();
+            let (begun, began) = channel::<()>();
+            let (wait, ran) = (Arc::new(Mutex::new(wait)), Arc::new(Mutex::new(Vec::new())));
+            let all_ran = ran.clone();
+            let work = move |cx: &mut Cx<'_>| {
+                let (wait, ran, begun) = (wait.clone(), ran.clone(), begun.clone());
+                let path = cx.path().to_owned();
+                let work = move || {
+                    if path == "/hold" {
+                        begun.send(()).expect("the test listens");
+                        _ = wait.lock().expect("nobody panics with it").recv();
+                    }
+                    ran.lock().expect("nobody panics with it").push(path);
+                };
+                cx.offload(work, |(), reply| reply.text("done"));
+            };
+            let routes = Router::new().get("/{what}", work).build().expect("one route");
+            let mut limits = gannet_limits(8);
+            limits.offload_threads = 1;
+            let engine = Engine::new().driver(driver).reactors(1).limits(limits);
+            let rig = Rig::of(engine, move || HttpService::new(&routes));
+            let mut holder = rig.connect();
+            holder.send("GET /hold HTTP/1.1\r\nHost: h\r\n\r\n");
+            began.recv_timeout(PATIENCE).expect("it runs");
+            let pool = || rig.running.remote().offload_stats().remove(0);
+            for gone in 1..=100 {
+                let mut client = rig.connect();
+                client.send("GET /gone HTTP/1.1\r\nHost: h\r\n\r\n");
+                while pool().accepted < 1 + gone {
+                    assert_eq!(pool().refused, 0, "the places of those that have gone are free");
+                    std::thread::yield_now();
+                }
+                if by_reset {
+                    let socket = socket2::SockRef::from(&client.stream);
+                    socket.set_linger(Some(Duration::ZERO)).expect("a TCP socket");
+                }
+                drop(client);
+            }
+            let mut client = rig.connect();
+            client.send("GET /mine HTTP/1.1\r\nHost: h\r\n\r\n");
+            while pool().accepted < 102 {
+                std::thread::yield_now();
+            }
+            drop(go);
+            assert_eq!(client.response(false).body, "done");
+            assert_eq!(holder.response(false).body, "done");
+            assert_eq!(pool().refused, 0, "by reset: {by_reset}");
+            let all_ran = all_ran.lock().expect("nobody panics with it");
+            if by_reset {
+                assert_eq!(*all_ran, ["/hold", "/mine"]);
+            } else {
+                // Those may still read their responses: they come after.
+                assert_eq!(all_ran[..2], ["/hold", "/mine"]);
+            }
+        }
+    }
+}
+
 fn gannet_limits(offloads: usize) -> gannet::Limits {
     let mut limits = gannet::Limits::default();
     limits.offloads = offloads;

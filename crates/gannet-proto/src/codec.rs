@@ -80,6 +80,9 @@ pub trait Codec: Default + 'static {
 }
 
 /// What [`Codec::decode`] found at the front of its input.
+///
+/// The engine closes the connection of a codec that takes no bytes, or more than there are, and logs an error that names it.
+/// A `need` that is not more than the input has counts as one more byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decoded<M> {
     /// A whole message.

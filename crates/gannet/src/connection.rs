@@ -12,6 +12,7 @@ use crate::filter::Filtering;
 use crate::group::Joined;
 use crate::moments::{Exact, Fraction, Moments};
 use crate::outbox::Outbox;
+use crate::own_reason::Compact;
 use crate::share::Share;
 use crate::wheel::{Links, Tick};
 
@@ -52,11 +53,36 @@ pub enum CloseReason {
     /// It stopped in the middle of a large message while there was no room for more of such
     /// ([`Limits::carries`](crate::Limits)).
     InputStalled,
+    /// The codec broke its contract: it took no bytes for a message, or more than there were. This is a bug in the codec.
+    Codec,
+    /// The service closed it for a reason of its own, with [`Context::close_because`](crate::Context::close_because).
+    /// The services of a process may have 16 such names; one more, or one that the engine has itself, is
+    /// [`CloseReason::Service`].
+    Other(&'static str),
 }
 
 impl CloseReason {
-    /// How many there are, for counters.
-    pub(crate) const COUNT: usize = 16;
+    /// How many the engine has, for counters.
+    pub(crate) const COUNT: usize = 17;
+
+    /// Those without data.
+    pub(crate) const PLAIN: [Self; Self::COUNT - 2] = [
+        Self::Peer,
+        Self::Service,
+        Self::Refused,
+        Self::Idle,
+        Self::HeartbeatMissed,
+        Self::OpeningTimeout,
+        Self::FrameTooLarge,
+        Self::Protocol,
+        Self::Slow,
+        Self::SlowWrite,
+        Self::Shutdown,
+        Self::Panicked,
+        Self::Filter,
+        Self::InputStalled,
+        Self::Codec,
+    ];
 
     /// Names of all, in the order of [`CloseReason::index`].
     pub(crate) const NAMES: [&'static str; Self::COUNT] = [
@@ -76,11 +102,12 @@ impl CloseReason {
         "io_error",
         "filter",
         "input_stalled",
+        "codec",
     ];
 
-    /// The place of this reason in counters.
-    pub(crate) fn index(self) -> usize {
-        match self {
+    /// The place of this reason in counters; `None` for a service's own.
+    pub(crate) fn index(self) -> Option<usize> {
+        Some(match self {
             Self::Peer => 0,
             Self::Service => 1,
             Self::Refused => 2,
@@ -97,18 +124,23 @@ impl CloseReason {
             Self::Io(_) => 13,
             Self::Filter => 14,
             Self::InputStalled => 15,
-        }
+            Self::Codec => 16,
+            Self::Other(_) => return None,
+        })
     }
 
     /// The name in logs and metrics, such as `heartbeat_missed`.
     #[must_use]
     pub fn name(self) -> &'static str {
-        Self::NAMES[self.index()]
+        match (self, self.index()) {
+            (Self::Other(name), _) => name,
+            (_, index) => Self::NAMES[index.unwrap_or_default()],
+        }
     }
 
     /// Whether it promises that everything accepted was handed over before the end.
     fn is_orderly(self) -> bool {
-        matches!(self, Self::Peer | Self::Service | Self::Idle | Self::Shutdown)
+        matches!(self, Self::Peer | Self::Service | Self::Idle | Self::Shutdown | Self::Other(_))
     }
 
     /// Whether the connection should end by a reset: its peer has no claim on a clean end, or would not read it.
@@ -238,7 +270,7 @@ pub(crate) struct Connection {
     /// Offloaded jobs whose end this reactor has not heard of yet. Exact: one that would not be counted is refused.
     pub(crate) offloads_pending: u16,
     state: State,
-    reason: CloseReason,
+    reason: Compact,
 }
 
 impl Connection {
@@ -263,7 +295,7 @@ impl Connection {
             missed: 0,
             offloads_pending: 0,
             state,
-            reason: CloseReason::Service,
+            reason: CloseReason::Service.into(),
         }
     }
 
@@ -280,18 +312,18 @@ impl Connection {
 
     /// Why it is to be closed, or was.
     pub(crate) fn reason(&self) -> CloseReason {
-        self.reason
+        self.reason.into()
     }
 
     /// Asks for the end of the connection; the first reason counts, unless an orderly end turns into a hard one that
     /// loses bytes: then the one that lost them.
     pub(crate) fn ask_close(&mut self, how: Flags, reason: CloseReason) {
         let asked = self.flags.has(Flags::CLOSE.or(Flags::CLOSE_FLUSHED));
-        let hardens = how.has(Flags::CLOSE) && !self.flags.has(Flags::CLOSE) && self.reason.is_orderly();
+        let hardens = how.has(Flags::CLOSE) && !self.flags.has(Flags::CLOSE) && self.reason().is_orderly();
         // What the kernel had taken is lost too where the connection breaks.
         let loses = self.outbox_len() > 0 || matches!(reason, CloseReason::Io(_));
         if !asked || (hardens && loses) {
-            self.reason = reason;
+            self.reason = reason.into();
         }
         self.flags.set(how);
     }

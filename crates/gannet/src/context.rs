@@ -148,6 +148,18 @@ impl<S: Service> Context<'_, S> {
         self.core.ask_close(self.token, Flags::CLOSE_FLUSHED, CloseReason::Service);
     }
 
+    /// Closes the connection at once, for a reason of the service's own. The reason comes back in
+    /// [`Service::close`] as [`CloseReason::Other`], and is counted under its name. What was not sent yet is lost.
+    pub fn close_because(&mut self, reason: &'static str) {
+        self.core.ask_close(self.token, Flags::CLOSE, CloseReason::Other(reason));
+    }
+
+    /// Closes the connection when everything accepted by `send` so far has left, for a reason of the service's own; see
+    /// [`close_because`](Self::close_because).
+    pub fn close_flushed_because(&mut self, reason: &'static str) {
+        self.core.ask_close(self.token, Flags::CLOSE_FLUSHED, CloseReason::Other(reason));
+    }
+
     /// Closes the connection when everything was sent, for a reason of the engine's.
     pub(crate) fn close_for(&mut self, reason: CloseReason) {
         self.core.ask_close(self.token, Flags::CLOSE_FLUSHED, reason);

@@ -323,14 +323,15 @@ impl Core {
         if length <= self.limits.outbox_high {
             return SendStatus::Queued;
         }
-        self.over_high(token, length)
+        self.over_high(token, length - added, length)
     }
 
     #[cold]
-    fn over_high(&mut self, token: Token, length: usize) -> SendStatus {
+    fn over_high(&mut self, token: Token, before: usize, length: usize) -> SendStatus {
         let Some(connection) = self.slab.get_mut(token) else { return SendStatus::Closed };
         self.halt |= connection.note_over_high();
-        if length <= self.limits.outbox_hard {
+        // Nobody is slow whose outbox was not even high, however large the message is.
+        if length <= self.limits.outbox_hard || before <= self.limits.outbox_high {
             return SendStatus::OverHigh;
         }
         let (keep, newest) = match self.limits.overflow {
@@ -339,7 +340,7 @@ impl Core {
                 self.halt = true;
                 return SendStatus::OverHard;
             }
-            Overflow::DropOldest => (self.limits.outbox_hard, 0),
+            Overflow::DropOldest => (self.limits.outbox_hard, 1),
             Overflow::LatestOnly => (0, 1),
         };
         if let Some(outbox) = connection.outbox.as_mut() {

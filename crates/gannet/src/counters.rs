@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::connection::CloseReason;
 use crate::histogram::{Histogram, HistogramCounter};
+use crate::own_reason::{MOST_OWN, own_names, place_of};
 
 /// A number that one thread writes and others read. Adding is a load and a store: no bus lock on the way of a message.
 #[derive(Debug, Default)]
@@ -75,6 +76,8 @@ pub(crate) struct ListenerCounters {
     pub(crate) accept_pauses: Counter,
     pub(crate) refused: [Counter; Refusal::COUNT],
     pub(crate) closed: [Counter; CloseReason::COUNT],
+    /// Closed for services' own reasons, by their places.
+    pub(crate) closed_own: [Counter; MOST_OWN],
     pub(crate) messages_in: Counter,
     pub(crate) messages_out: Counter,
     pub(crate) bytes_in: Counter,
@@ -140,6 +143,14 @@ impl ReactorCounters {
 }
 
 impl ListenerCounters {
+    /// Counts a connection that was closed.
+    pub(crate) fn count_closed(&self, reason: CloseReason) {
+        match (reason, reason.index()) {
+            (CloseReason::Other(name), _) => place_of(name).iter().for_each(|place| self.closed_own[*place].add(1)),
+            (_, index) => index.iter().for_each(|index| self.closed[*index].add(1)),
+        }
+    }
+
     fn read(&self) -> ListenerStats {
         ListenerStats {
             connections: self.connections.get(),
@@ -149,6 +160,7 @@ impl ListenerCounters {
             accept_pauses: self.accept_pauses.get(),
             refused: std::array::from_fn(|index| self.refused[index].get()),
             closed: std::array::from_fn(|index| self.closed[index].get()),
+            closed_own: std::array::from_fn(|place| self.closed_own[place].get()),
             messages_in: self.messages_in.get(),
             messages_out: self.messages_out.get(),
             bytes_in: self.bytes_in.get(),
@@ -209,6 +221,8 @@ pub struct ListenerStats {
     refused: [u64; Refusal::COUNT],
     /// Connections closed, by [`CloseReason`].
     closed: [u64; CloseReason::COUNT],
+    /// Connections closed for services' own reasons.
+    closed_own: [u64; MOST_OWN],
     /// Messages received.
     pub messages_in: u64,
     /// Messages sent.
@@ -231,7 +245,10 @@ impl ListenerStats {
     /// Connections closed for this reason; of reasons with an error kind, all of them.
     #[must_use]
     pub fn closed(&self, reason: CloseReason) -> u64 {
-        self.closed[reason.index()]
+        match (reason, reason.index()) {
+            (CloseReason::Other(name), _) => place_of(name).map_or(0, |place| self.closed_own[place]),
+            (_, index) => index.map_or(0, |index| self.closed[index]),
+        }
     }
 
     /// Names and counts of all refusals.
@@ -239,9 +256,9 @@ impl ListenerStats {
         Refusal::NAMES.into_iter().zip(self.refused)
     }
 
-    /// Names and counts of all closed connections.
+    /// Names and counts of all closed connections: those of the engine, then those that services gave.
     pub fn closings(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        CloseReason::NAMES.into_iter().zip(self.closed)
+        CloseReason::NAMES.into_iter().zip(self.closed).chain(own_names().zip(self.closed_own))
     }
 
     /// Adds another reactor's counters of the same listener.
@@ -253,6 +270,7 @@ impl ListenerStats {
         self.accept_pauses += other.accept_pauses;
         self.refused.iter_mut().zip(other.refused).for_each(|(sum, more)| *sum += more);
         self.closed.iter_mut().zip(other.closed).for_each(|(sum, more)| *sum += more);
+        self.closed_own.iter_mut().zip(other.closed_own).for_each(|(sum, more)| *sum += more);
         self.messages_in += other.messages_in;
         self.messages_out += other.messages_out;
         self.bytes_in += other.bytes_in;

@@ -300,12 +300,8 @@ impl Engine {
         if !(1..=1_024).contains(&self.reactors) {
             return Err(Error::Setting(format!("{} reactors: there may be 1 to 1,024", self.reactors)));
         }
-        if self.limits.mailbox > Limits::LARGEST_MAILBOX {
-            let (asked, most) = (self.limits.mailbox, Limits::LARGEST_MAILBOX);
-            return Err(Error::Setting(format!(
-                "mailboxes of {asked} letters: there may be {most}, since each has room for all of them from the start"
-            )));
-        }
+        self.limits.check()?;
+        self.timeouts.check("the engine")?;
         let (usable, why) = choose(self.driver)?;
         // With io_uring, connections have no place in the process's table.
         #[cfg(target_os = "linux")]
@@ -530,7 +526,13 @@ impl Start {
         limits.carries = limits.carries.div_ceil(self.reactors);
         let core = Core::new(number, Live::CAPACITY, clock, limits, counters.clone(), self.shared);
         let live = core.live.clone();
-        let services = self.services.iter().map(|(factory, _)| factory(self.timeouts)).collect();
+        let services: Vec<_> = self.services.iter().map(|(factory, _)| factory(self.timeouts)).collect();
+        for served in &services {
+            if let Served::Connections(host) = served {
+                let checked = host.timeouts().check(host.name());
+                checked.map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error.to_string()))?;
+            }
+        }
         let mut reactor = Reactor::new(driver, core, services, receiver, listening, pace);
         reactor.quotas(self.quotas);
         for (listener, (_, filters)) in self.services.into_iter().enumerate() {

@@ -14,6 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::buffer::Pools;
 use crate::carry::Carry;
 use crate::outbox::Outbox;
+use crate::panics::panic_message;
 
 /// Bytes that a filter may leave over for later; more is no unit of any protocol.
 const MOST_HELD: usize = 128 << 10;
@@ -112,6 +113,25 @@ impl FilterError {
     pub fn new(why: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(why.into())
     }
+
+    fn panicked(panic: &(dyn Any + Send)) -> Self {
+        Self(Box::new(Panicked(panic_message(panic).to_owned())))
+    }
+
+    /// What the filter said when it panicked, if that is why.
+    pub(crate) fn panic(&self) -> Option<&str> {
+        self.0.downcast_ref::<Panicked>().map(|Panicked(message)| message.as_str())
+    }
+}
+
+/// A filter panicked, and said this.
+#[derive(Debug, thiserror::Error)]
+#[error("the filter panicked: {0}; this is a bug")]
+struct Panicked(String);
+
+/// Makes a filter; a panic there is an error.
+pub(crate) fn make_filter(filters: &dyn Filters) -> Result<Box<dyn Filter>, FilterError> {
+    catch_unwind(AssertUnwindSafe(|| filters.filter())).unwrap_or_else(|panic| Err(FilterError::panicked(&*panic)))
 }
 
 impl fmt::Display for FilterError {
@@ -266,15 +286,14 @@ impl Filtering {
     }
 
     /// Says good-bye, once; says how many bytes that takes.
-    pub(crate) fn end(&mut self, scratch: &mut Scratch, pools: &mut Pools) -> usize {
+    pub(crate) fn end(&mut self, scratch: &mut Scratch, pools: &mut Pools) -> (Result<(), FilterError>, usize) {
         if std::mem::replace(&mut self.said_end, true) {
-            return 0;
+            return (Ok(()), 0);
         }
-        let (_, added) = self.call(scratch, pools, |filter, _, wire| {
+        self.call(scratch, pools, |filter, _, wire| {
             filter.end(wire);
             Ok(())
-        });
-        added
+        })
     }
 
     /// There is nothing to say any more: what was received means nothing.
@@ -308,7 +327,7 @@ impl Filtering {
         let Scratch { plain, wire } = scratch;
         wire.clear();
         let result = catch_unwind(AssertUnwindSafe(|| call(&mut *self.filter, plain, wire)))
-            .unwrap_or_else(|_| Err(FilterError::new("the filter panicked; this is a bug")));
+            .unwrap_or_else(|panic| Err(FilterError::panicked(&*panic)));
         let added = wire.len();
         if added > 0 {
             self.spoke = true;

@@ -18,6 +18,7 @@ use crate::core::{Core, SendStatus};
 use crate::counters::Refusal;
 use crate::driver::Token;
 use crate::limits::Timeouts;
+use crate::panics::panic_message;
 use crate::service::{Drain, HalfClose, Heartbeat, Idle, Service};
 use crate::share::MESSAGE_BYTES;
 use crate::slab::Slab;
@@ -154,6 +155,20 @@ pub(crate) struct HostOf<S: Service> {
     sessions: Sessions<S>,
 }
 
+/// Why decoding cannot go on.
+enum Stop {
+    /// The bytes cannot be accepted.
+    Input(DecodeError),
+    /// The codec claims to have taken so many of so many bytes.
+    Codec { took: usize, of: usize },
+}
+
+impl From<DecodeError> for Stop {
+    fn from(error: DecodeError) -> Self {
+        Self::Input(error)
+    }
+}
+
 /// How far decoding came.
 struct Progress {
     consumed: usize,
@@ -198,7 +213,8 @@ impl<S: Service> HostOf<S> {
         let entry = self.sessions.get_mut(Self::session_of(core, token))?;
         let (service, codec) = (&mut self.service, &self.codec);
         let Entry { session, state } = entry;
-        guard(core, token, |core| call(service, session, &mut Context { core, codec, state, token }))
+        let called = guard(|| call(service, session, &mut Context { core, codec, state, token }));
+        self.rescued(core, token, called)
     }
 
     /// Takes the session away and calls the service with it.
@@ -214,7 +230,24 @@ impl<S: Service> HostOf<S> {
         }
         let Some(Entry { session, mut state }) = self.sessions.remove(index) else { return };
         let (service, codec, state) = (&mut self.service, &self.codec, &mut state);
-        guard(core, token, |core| call(service, session, &mut Context { core, codec, state, token }));
+        let called = guard(|| call(service, session, &mut Context { core, codec, state, token }));
+        self.rescued(core, token, called);
+    }
+
+    /// What came of a call into the service. A panic closes the connection that it happened for and goes no further.
+    fn rescued<R>(&self, core: &mut Core, token: Token, called: std::thread::Result<R>) -> Option<R> {
+        called.map_err(|panic| self.panicked(core, token, &*panic)).ok()
+    }
+
+    #[cold]
+    fn panicked(&self, core: &mut Core, token: Token, panic: &(dyn Any + Send)) {
+        tracing::error!(
+            service = self.name(),
+            peer = core.slab.get(token).map(|connection| tracing::field::display(connection.peer)),
+            panic = panic_message(panic),
+            "a service panicked; its connection is closed, the others go on"
+        );
+        core.ask_close(token, Flags::CLOSE, CloseReason::Panicked);
     }
 
     /// Decodes and delivers as many messages as `input` holds, or until decoding has to stop: at the latest with the
@@ -234,13 +267,20 @@ impl<S: Service> HostOf<S> {
         let (service, codec) = (&mut self.service, &self.codec);
         let (mut consumed, mut messages, mut work) = (0, 0, 0);
         core.halt = false;
-        let decoded = catch_unwind(AssertUnwindSafe(|| -> Result<usize, DecodeError> {
+        let decoded = catch_unwind(AssertUnwindSafe(|| -> Result<usize, Stop> {
             if S::LOOKS_AHEAD && look == Look::Ahead {
                 service.ahead(session, input);
                 service.fetch();
             }
             while consumed < input.len() {
+                let of = input.len() - consumed;
                 match codec.decode(state, &mut input[consumed..])? {
+                    // One that takes nothing would be asked the same for ever.
+                    Decoded::Message { consumed: took, .. } | Decoded::Taken { consumed: took }
+                        if took == 0 || took > of =>
+                    {
+                        return Err(Stop::Codec { took, of });
+                    }
                     Decoded::Message { message, consumed: length } => {
                         consumed += length;
                         messages += 1;
@@ -257,7 +297,8 @@ impl<S: Service> HostOf<S> {
                             return Ok(0);
                         }
                     }
-                    Decoded::Partial { need } => return Ok(need),
+                    // It needs more than it has, whatever it says.
+                    Decoded::Partial { need } => return Ok(need.max(of + 1)),
                 }
             }
             Ok(0)
@@ -277,12 +318,16 @@ impl<S: Service> HostOf<S> {
                 self.bad_input(core, token, &error);
                 Progress { consumed: input.len(), need: 0 }
             }
-            Ok(Err(error)) => {
+            Ok(Err(Stop::Input(error))) => {
                 self.bad_input(core, token, &error);
                 Progress { consumed: input.len(), need: 0 }
             }
-            Err(_) => {
-                panicked(core, token);
+            Ok(Err(Stop::Codec { took, of })) => {
+                self.bad_codec(core, token, took, of);
+                Progress { consumed: input.len(), need: 0 }
+            }
+            Err(panic) => {
+                self.panicked(core, token, &*panic);
                 Progress { consumed: input.len(), need: 0 }
             }
         }
@@ -300,6 +345,20 @@ impl<S: Service> HostOf<S> {
         }
         self.with_session(core, token, |service, session, cx| service.malformed(session, error, cx));
         core.ask_close(token, Flags::CLOSE_FLUSHED, reason);
+    }
+
+    /// Closes a connection whose codec breaks its contract. What was answered before still leaves.
+    #[cold]
+    fn bad_codec(&mut self, core: &mut Core, token: Token, took: usize, of: usize) {
+        tracing::error!(
+            service = self.name(),
+            codec = std::any::type_name::<S::Codec>(),
+            peer = core.slab.get(token).map(|connection| tracing::field::display(connection.peer)),
+            took,
+            of,
+            "closing: the codec has to take at least one byte of what there is, and at most all; this is a bug in it"
+        );
+        core.ask_close(token, Flags::CLOSE_FLUSHED, CloseReason::Codec);
     }
 
     /// Completes the message in the carry from the front of `chunk`, and delivers it; says how much of the chunk is
@@ -339,21 +398,9 @@ impl<S: Service> HostOf<S> {
     }
 }
 
-/// Calls into a service; a panic there closes the connection it happened for and goes no further.
-fn guard<R>(core: &mut Core, token: Token, call: impl FnOnce(&mut Core) -> R) -> Option<R> {
-    match catch_unwind(AssertUnwindSafe(|| call(core))) {
-        Ok(value) => Some(value),
-        Err(_) => {
-            panicked(core, token);
-            None
-        }
-    }
-}
-
-#[cold]
-fn panicked(core: &mut Core, token: Token) {
-    tracing::error!(reactor = core.reactor, "a service panicked; its connection is closed, the others go on");
-    core.ask_close(token, Flags::CLOSE, CloseReason::Panicked);
+/// Calls into a service, and catches a panic there.
+fn guard<R>(call: impl FnOnce() -> R) -> std::thread::Result<R> {
+    catch_unwind(AssertUnwindSafe(call))
 }
 
 impl<S: Service> Host for HostOf<S> {
@@ -372,8 +419,8 @@ impl<S: Service> Host for HostOf<S> {
         }
         let mut new = Default::default();
         let state = &mut new;
-        let opened = guard(core, token, |core| service.open(&mut Context { core, codec, state, token }));
-        let Some(Ok(session)) = opened else { return false };
+        let opened = guard(|| service.open(&mut Context { core, codec, state, token }));
+        let Some(Ok(session)) = self.rescued(core, token, opened) else { return false };
         let index = self.sessions.insert(Entry { session, state: new });
         if let Some(connection) = core.slab.get_mut(token) {
             connection.session = index;
@@ -494,7 +541,7 @@ impl<S: Service> Host for HostOf<S> {
             return false;
         };
         let (service, codec) = (&mut self.service, &self.codec);
-        let finished = guard(core, token, |core| match codec.finish(state, &mut carry) {
+        let finished = guard(|| match codec.finish(state, &mut carry) {
             Ok(Some(message)) => {
                 core.tally(service_index).messages_in.add(1);
                 service.message(session, message, &mut Context { core, codec, state, token });
@@ -502,6 +549,7 @@ impl<S: Service> Host for HostOf<S> {
             }
             Ok(None) | Err(_) => false,
         });
+        let finished = self.rescued(core, token, finished);
         // What is no message now may be one when the service lets the codec look again.
         match core.slab.get_mut(token).filter(|_| finished == Some(false)) {
             Some(connection) => connection.carry = Some(carry),

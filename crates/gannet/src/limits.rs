@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::error::Error;
+
 /// How far the parts of an engine may grow. Each limit has a metric that counts how often it was hit.
 ///
 /// ```
@@ -40,7 +42,9 @@ pub struct Limits {
     /// Bytes in an outbox above which `send` says so and reading from the connection pauses (default 256 KiB).
     /// Reading goes on, and the service's `drained` is called, when a quarter of it is left.
     pub outbox_high: usize,
-    /// Bytes in an outbox above which `overflow` decides (default 4 MiB).
+    /// Bytes in an outbox above which `overflow` decides (default 4 MiB); not less than `outbox_high`. A message into an
+    /// outbox that is not over `outbox_high` is always accepted, whatever its size: so an outbox holds at most
+    /// `outbox_hard`, or `outbox_high` and one message.
     pub outbox_hard: usize,
     /// What happens to a connection whose outbox is over the hard limit.
     pub overflow: Overflow,
@@ -95,6 +99,41 @@ impl Limits {
     /// The largest [`mailbox`](Self::mailbox): what it may hold takes memory whether it is used or not.
     pub const LARGEST_MAILBOX: usize = 1 << 24;
 
+    /// Whether an engine can work with these limits.
+    ///
+    /// # Errors
+    ///
+    /// One of them leaves no room for what the engine needs, or contradicts another one.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.mailbox > Self::LARGEST_MAILBOX {
+            let (asked, most) = (self.mailbox, Self::LARGEST_MAILBOX);
+            return Err(Error::Setting(format!(
+                "mailboxes of {asked} letters: there may be {most}, since each has room for all of them from the start"
+            )));
+        }
+        let at_least_one = [
+            ("mailbox", self.mailbox, "no other thread could reach a reactor"),
+            ("carry", self.carry, "every message would have to come in one piece"),
+            ("outbox_high", self.outbox_high, "every message would stop its connection from being read"),
+            ("offloads", self.offloads, "all work for Pool::Compute would be refused"),
+            ("blocking_offloads", self.blocking_offloads, "all work for Pool::Blocking would be refused"),
+            ("blocking_threads", self.blocking_threads, "nothing would run the work for Pool::Blocking"),
+            ("file_offloads", self.file_offloads, "all work for Pool::Files would be refused"),
+            ("file_threads", self.file_threads, "nothing would run the work for Pool::Files"),
+        ];
+        if let Some((name, _, why)) = at_least_one.into_iter().find(|(_, value, _)| *value == 0) {
+            return Err(Error::Setting(format!("Limits::{name} is 0, and {why}; make it at least 1")));
+        }
+        if self.outbox_high > self.outbox_hard {
+            let (high, hard) = (self.outbox_high, self.outbox_hard);
+            return Err(Error::Setting(format!(
+                "Limits::outbox_high is {high} and over Limits::outbox_hard, {hard}: connections would meet the hard limit \
+                 before they are asked to slow down; raise the one or lower the other"
+            )));
+        }
+        Ok(())
+    }
+
     /// The mark at which a full outbox counts as drained.
     pub(crate) fn outbox_low(&self) -> usize {
         self.outbox_high / 4
@@ -109,15 +148,16 @@ pub enum Overflow {
     /// It is closed with [`CloseReason::Slow`](crate::CloseReason::Slow).
     #[default]
     Close,
-    /// Its oldest messages are dropped, whole, until it is under the limit again. Each message then has a buffer of
-    /// its own.
+    /// Its oldest messages are dropped, whole, until it is under the limit again; the newest stays. Each message then has a
+    /// buffer of its own.
     DropOldest,
     /// All but the newest message are dropped. Each message then has a buffer of its own.
     LatestOnly,
 }
 
 /// Deadlines of a connection. All are kept by one entry of the reactor's wheel, to within a few milliseconds, and cost
-/// nothing per message. `None` is never, a time of zero is always over; the longest is 24 days.
+/// nothing per message. `None` is never; the longest is 24 days. An engine does not start with one of zero, but for `linger` and
+/// `half_close`.
 ///
 /// ```
 /// let mut timeouts = gannet::Timeouts::default();
@@ -168,5 +208,81 @@ impl Default for Timeouts {
             linger: Duration::from_secs(2),
             half_close: Duration::from_secs(30),
         }
+    }
+}
+
+impl Timeouts {
+    /// Whether connections can live with these deadlines, which `whose` has.
+    ///
+    /// # Errors
+    ///
+    /// One of them is over before it begins.
+    pub(crate) fn check(&self, whose: &str) -> Result<(), Error> {
+        let deadlines = [
+            ("read_idle", self.read_idle),
+            ("write_idle", self.write_idle),
+            ("heartbeat", self.heartbeat),
+            ("opening", self.opening),
+            ("handshake", Some(self.handshake)),
+            ("slow_write", self.slow_write),
+        ];
+        let Some((name, _)) = deadlines.into_iter().find(|(_, time)| *time == Some(Duration::ZERO)) else {
+            return Ok(());
+        };
+        let instead = if name == "handshake" { "give it some seconds" } else { "None stands for no deadline" };
+        Err(Error::Setting(format!("Timeouts::{name} of {whose} is 0, so it would be over at once; {instead}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_with_which_nothing_could_work_are_refused_by_name() {
+        let cases: [(&str, fn(&mut Limits)); 10] = [
+            ("mailboxes of 18446744073709551615 letters", |limits| limits.mailbox = usize::MAX),
+            ("Limits::mailbox is 0", |limits| limits.mailbox = 0),
+            ("Limits::carry is 0", |limits| limits.carry = 0),
+            ("Limits::outbox_high is 0", |limits| limits.outbox_high = 0),
+            ("Limits::offloads is 0", |limits| limits.offloads = 0),
+            ("Limits::blocking_offloads is 0", |limits| limits.blocking_offloads = 0),
+            ("Limits::blocking_threads is 0", |limits| limits.blocking_threads = 0),
+            ("Limits::file_offloads is 0", |limits| limits.file_offloads = 0),
+            ("Limits::file_threads is 0", |limits| limits.file_threads = 0),
+            ("Limits::outbox_high is 2 and over Limits::outbox_hard, 1", |limits| {
+                (limits.outbox_high, limits.outbox_hard) = (2, 1);
+            }),
+        ];
+        for (said, change) in cases {
+            let mut limits = Limits::default();
+            limits.check().expect("the defaults are consistent");
+            change(&mut limits);
+            let error = limits.check().expect_err(said).to_string();
+            assert!(error.contains(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn deadlines_that_are_over_before_they_begin_are_refused_by_name() {
+        let zero = Some(Duration::ZERO);
+        let cases: [(&str, fn(&mut Timeouts, Option<Duration>)); 6] = [
+            ("read_idle", |timeouts, zero| timeouts.read_idle = zero),
+            ("write_idle", |timeouts, zero| timeouts.write_idle = zero),
+            ("heartbeat", |timeouts, zero| timeouts.heartbeat = zero),
+            ("opening", |timeouts, zero| timeouts.opening = zero),
+            ("handshake", |timeouts, _| timeouts.handshake = Duration::ZERO),
+            ("slow_write", |timeouts, zero| timeouts.slow_write = zero),
+        ];
+        for (name, change) in cases {
+            let mut timeouts = Timeouts::default();
+            timeouts.check("a service").expect("the defaults are consistent");
+            change(&mut timeouts, zero);
+            let error = timeouts.check("a service").expect_err(name).to_string();
+            assert!(error.contains(&format!("Timeouts::{name} of a service is 0")), "{error}");
+        }
+        let mut timeouts = Timeouts::default();
+        (timeouts.linger, timeouts.half_close) = (Duration::ZERO, Duration::ZERO);
+        timeouts.check("a service").expect("to wait for nobody is a choice");
     }
 }

@@ -1,5 +1,8 @@
 //! The way into the reactors of an engine from any thread: what is posted goes through a reactor's mailbox.
 
+use std::any::Any;
+use std::fmt;
+use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -30,6 +33,33 @@ pub(crate) type MakeSession = Box<dyn FnOnce(&mut dyn Host) -> u32 + Send>;
 /// Something to do with a connection and its service, on its reactor.
 pub(crate) type Run = Box<dyn FnOnce(&mut dyn Host, &mut Core, Token) + Send>;
 
+/// Something to do for a connection that its sender gets back where it cannot be posted.
+pub(crate) trait Errand: Send {
+    fn run(self: Box<Self>, host: &mut dyn Host, core: &mut Core, token: Token);
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+}
+
+/// A value on its way to a session.
+struct Noticed<S, T> {
+    value: T,
+    service: PhantomData<fn() -> S>,
+}
+
+impl<S: Notice<T>, T: Send + 'static> Errand for Noticed<S, T> {
+    fn run(self: Box<Self>, host: &mut dyn Host, core: &mut Core, token: Token) {
+        match host.as_any_mut().downcast_mut::<HostOf<S>>() {
+            Some(host) => {
+                host.with_session(core, token, |service, session, cx| service.notice(session, self.value, cx));
+            }
+            None => core.counters.stale.add(1),
+        }
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
 /// What comes through a mailbox.
 pub(crate) enum Letter {
     /// A message, to be encoded by the connection's own codec.
@@ -42,6 +72,8 @@ pub(crate) enum Letter {
     Close { place: Place, flushed: bool },
     /// Encoded bytes for all members of a group.
     Broadcast { group: Group, payload: Payload },
+    /// A value for the session of a connection.
+    Errand { place: Place, errand: Box<dyn Errand> },
     /// Anything else for a connection.
     Run { place: Place, run: Run },
     /// An outbound connection.
@@ -172,20 +204,22 @@ impl Remote {
         self.post(handle, Letter::Send { place: handle.place(), payload: payload.into() })
     }
 
-    /// Gives a value to the session of a connection: its service's [`Notice::notice`] is called on its reactor. Where
-    /// the connection is one of another service, the value is dropped and counted as a stale handle.
+    /// Gives a value to the session of a connection: its service's [`Notice::notice`] is called on its reactor. If the
+    /// connection is one of another service, the value is dropped and counted as a stale handle.
     ///
     /// # Errors
     ///
-    /// As [`Remote::send`].
-    pub fn notify<S: Notice<T>, T: Send + 'static>(&self, handle: Handle, value: T) -> Result<(), SendError> {
-        let run: Run = Box::new(move |host, core, token| match host.as_any_mut().downcast_mut::<HostOf<S>>() {
-            Some(host) => {
-                host.with_session(core, token, |service, session, cx| service.notice(session, value, cx));
-            }
-            None => core.counters.stale.add(1),
-        });
-        self.post(handle, Letter::Run { place: handle.place(), run })
+    /// As [`Remote::send`]; the error gives the value back.
+    pub fn notify<S: Notice<T>, T: Send + 'static>(&self, handle: Handle, value: T) -> Result<(), NotifyError<T>> {
+        let errand = Box::new(Noticed::<S, T> { value, service: PhantomData });
+        let Err((reason, letter)) = self.offer(handle, Letter::Errand { place: handle.place(), errand }) else {
+            return Ok(());
+        };
+        let Letter::Errand { errand, .. } = letter else { unreachable!("the letter comes back as it was given") };
+        let Ok(noticed) = errand.into_any().downcast::<Noticed<S, T>>() else {
+            unreachable!("the errand comes back as it was given")
+        };
+        Err(NotifyError { value: noticed.value, reason })
     }
 
     /// Closes a connection: at once, or with `flushed` when everything was sent.
@@ -301,11 +335,22 @@ impl Remote {
     }
 
     pub(crate) fn post(&self, handle: Handle, letter: Letter) -> Result<(), SendError> {
-        let gate = self.gate(handle)?;
+        self.offer(handle, letter).map_err(|(reason, _)| reason)
+    }
+
+    /// Posts a letter, or gives it back.
+    fn offer(&self, handle: Handle, letter: Letter) -> Result<(), (SendError, Letter)> {
+        let gate = match self.gate(handle) {
+            Ok(gate) => gate,
+            Err(reason) => return Err((reason, letter)),
+        };
         if !gate.live.holds(handle.place()) {
-            return Err(SendError::Gone);
+            return Err((SendError::Gone, letter));
         }
-        gate.sender.post(letter).map_err(why)
+        gate.sender.post(letter).map_err(|refused| match refused {
+            Refused::Full(letter) => (SendError::MailboxFull, letter),
+            Refused::Closed(letter) => (SendError::NotRunning, letter),
+        })
     }
 
     /// Posts what must not be lost while its connection lives, waiting for room: from the offload pool only.
@@ -325,6 +370,39 @@ impl Remote {
             return Err(SendError::OtherEngine);
         }
         self.shared.gates().get(usize::from(handle.reactor)).ok_or(SendError::NotRunning)
+    }
+}
+
+/// A value that [`Remote::notify`] could not hand over, and why.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct NotifyError<T> {
+    /// The value, as it was given.
+    pub value: T,
+    /// Why it did not go.
+    pub reason: SendError,
+}
+
+impl<T> fmt::Debug for NotifyError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NotifyError").field("reason", &self.reason).finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Display for NotifyError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a notice was not handed over: {}", self.reason)
+    }
+}
+
+impl<T> std::error::Error for NotifyError<T> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.reason)
+    }
+}
+
+impl<T> From<NotifyError<T>> for SendError {
+    fn from(error: NotifyError<T>) -> Self {
+        error.reason
     }
 }
 

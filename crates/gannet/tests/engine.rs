@@ -9,7 +9,7 @@ use std::time::Duration;
 use gannet::proto::Lines;
 use gannet::{
     Address, Balance, CloseReason, Context, DatagramContext, DatagramService, DriverChoice, Engine, Group, Handle,
-    Limits, Notice, Refused, Running, SendError, Service,
+    Limits, Notice, NotifyError, Refused, Running, SendError, Service,
 };
 
 /// How long a test waits for what has to come.
@@ -199,7 +199,8 @@ fn a_handle_of_a_connection_that_is_gone_is_answered_with_an_error_on_any_thread
         // Whoever comes next may get the same slot, and must not get the message.
         let (mut others, _) = rig.connect_all(1);
         assert_eq!(remote.send(places[0].0, "for somebody else"), Err(SendError::Gone));
-        assert_eq!(remote.notify::<Probe, _>(places[0].0, "late".to_owned()), Err(SendError::Gone));
+        let NotifyError { value, reason } = remote.notify::<Probe, _>(places[0].0, "late".to_owned()).unwrap_err();
+        assert_eq!((value.as_str(), reason), ("late", SendError::Gone), "who gave it gets it back");
         others[0].write_all(b"me\n").expect("it is open");
         expect(&mut others[0], "echo: me\n");
         rig.running.remote().stop();

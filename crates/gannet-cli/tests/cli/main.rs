@@ -11,6 +11,8 @@ mod load;
 mod load_tls;
 mod load_verdicts;
 mod logs;
+#[cfg(all(feature = "jemalloc", target_os = "linux"))]
+mod memory;
 mod redis;
 mod server;
 mod services;

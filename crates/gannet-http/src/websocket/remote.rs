@@ -3,7 +3,7 @@
 use std::any::Any;
 
 use gannet::proto::ws::WebSocket;
-use gannet::{Group, Handle, Remote, SendError};
+use gannet::{Group, Handle, NotifyError, Remote, SendError};
 
 use super::CloseCode;
 use crate::service::HttpService;
@@ -60,17 +60,17 @@ pub trait RemoteExt {
     ///
     /// # Errors
     ///
-    /// As [`Remote::send`].
-    fn notify_socket(&self, handle: Handle, value: impl Any + Send) -> Result<(), SendError>;
+    /// As [`Remote::send`]; the error gives the value back.
+    fn notify_socket<T: Any + Send>(&self, handle: Handle, value: T) -> Result<(), NotifyError<T>>;
 }
 
 impl RemoteExt for Remote {
     fn send_text(&self, handle: Handle, text: impl Into<String>) -> Result<(), SendError> {
-        self.notify::<HttpService, _>(handle, Letter::Text(text.into()))
+        Ok(self.notify::<HttpService, _>(handle, Letter::Text(text.into()))?)
     }
 
     fn send_binary(&self, handle: Handle, bytes: impl Into<Vec<u8>>) -> Result<(), SendError> {
-        self.notify::<HttpService, _>(handle, Letter::Binary(bytes.into()))
+        Ok(self.notify::<HttpService, _>(handle, Letter::Binary(bytes.into()))?)
     }
 
     fn broadcast_text(&self, group: Group, text: &str) -> Result<(), SendError> {
@@ -82,10 +82,16 @@ impl RemoteExt for Remote {
     }
 
     fn close_socket(&self, handle: Handle, code: CloseCode, reason: impl Into<String>) -> Result<(), SendError> {
-        self.notify::<HttpService, _>(handle, Letter::Close(code, reason.into()))
+        Ok(self.notify::<HttpService, _>(handle, Letter::Close(code, reason.into()))?)
     }
 
-    fn notify_socket(&self, handle: Handle, value: impl Any + Send) -> Result<(), SendError> {
-        self.notify::<HttpService, _>(handle, Letter::Notice(Box::new(value)))
+    fn notify_socket<T: Any + Send>(&self, handle: Handle, value: T) -> Result<(), NotifyError<T>> {
+        self.notify::<HttpService, _>(handle, Letter::Notice(Box::new(value))).map_err(
+            |NotifyError { value, reason }| {
+                let Letter::Notice(value) = value else { unreachable!("the letter comes back as it was given") };
+                let Ok(value) = value.downcast() else { unreachable!("the value comes back as it was given") };
+                NotifyError { value: *value, reason }
+            },
+        )
     }
 }

@@ -36,6 +36,8 @@ pub struct Options {
     pub max_clients: u32,
     /// Where the choice of keys by chance begins: the same for the same seed.
     pub seed: u64,
+    /// The name of the program's allocator, for `INFO memory`.
+    pub allocator: &'static str,
 }
 
 impl Default for Options {
@@ -48,6 +50,7 @@ impl Default for Options {
             policy: Policy::default(),
             max_clients: u32::MAX,
             seed: 0,
+            allocator: "libc",
         }
     }
 }

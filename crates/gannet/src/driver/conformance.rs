@@ -19,6 +19,7 @@ mod messages;
 mod outbound;
 mod pressure;
 mod proxy;
+mod restless;
 pub(crate) mod rig;
 mod room;
 mod script;

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::driver::Driver;
+use crate::panics::panic_message;
 
 use super::{Reactor, Served};
 
@@ -15,6 +16,8 @@ impl<D: Driver> Reactor<D> {
     /// they need for all of them at once.
     pub(super) fn look_ahead(&mut self) {
         let Self { driver, services, core, .. } = self;
+        // Who was called last, and for whom: whoever panicked.
+        let (mut called, mut peer) = (0, None);
         let looked = catch_unwind(AssertUnwindSafe(|| {
             driver.show_received(&mut |token, received| {
                 if received.len() <= SMALL_BYTES
@@ -22,18 +25,25 @@ impl<D: Driver> Reactor<D> {
                     && connection.filter.is_none()
                     && let Some(Served::Connections(host)) = services.get_mut(usize::from(connection.service))
                 {
+                    (called, peer) = (usize::from(connection.service), Some(connection.peer));
                     host.ahead(connection.session, received);
                 }
             });
-            for served in services {
+            peer = None;
+            for (index, served) in services.iter_mut().enumerate() {
                 if let Served::Connections(host) = served {
+                    called = index;
                     host.fetch();
                 }
             }
         }));
-        if looked.is_err() {
+        if let Err(panic) = looked
+            && let Some(Served::Connections(host)) = services.get(called)
+        {
             tracing::error!(
-                reactor = core.reactor,
+                service = host.name(),
+                peer = peer.map(tracing::field::display),
+                panic = panic_message(&*panic),
                 "a service panicked while it looked ahead; its messages come all the same"
             );
         }

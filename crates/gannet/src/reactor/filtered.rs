@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::connection::{CloseReason, Flags, Place, State};
 use crate::driver::{Driver, Route, Token};
-use crate::filter::{FilterError, Filtered, Filtering};
+use crate::filter::{FilterError, Filtered, Filtering, make_filter};
 
-use super::Reactor;
+use super::{Reactor, Served};
 
 /// What handshakes may take of one turn; those that come then wait for the next, so that connections that are up are
 /// not held up by many that come. The last one of a turn takes as long as it takes.
@@ -19,7 +19,7 @@ impl<D: Driver> Reactor<D> {
         let Some(connection) = self.core.slab.get_mut(token) else { return };
         let service = connection.service;
         let Some(filters) = &self.filters[usize::from(service)] else { return };
-        match filters.filter() {
+        match make_filter(&**filters) {
             Ok(filter) => connection.filter = Some(Box::new(Filtering::new(filter, false))),
             Err(error) => {
                 tracing::error!(%error, "there is no filter for a connection");
@@ -33,7 +33,7 @@ impl<D: Driver> Reactor<D> {
     /// Gives an outbound connection its filter, where it has one.
     pub(super) fn dial_through(&mut self, token: Token, route: &Route) -> io::Result<()> {
         let Some(filters) = &route.through else { return Ok(()) };
-        let filter = filters.filter().map_err(io::Error::other)?;
+        let filter = make_filter(&**filters).map_err(io::Error::other)?;
         if let Some(connection) = self.core.slab.get_mut(token) {
             connection.filter = Some(Box::new(Filtering::new(filter, true)));
         }
@@ -161,6 +161,7 @@ impl<D: Driver> Reactor<D> {
     /// Ends a connection whose filter cannot go on, when it was said why.
     #[cold]
     fn filter_failed(&mut self, token: Token, error: FilterError) {
+        self.log_panic_of_filter(token, &error);
         let Some(connection) = self.core.slab.get_mut(token) else { return };
         tracing::debug!(peer = %connection.peer, %error, "closing: the filter cannot go on");
         if let Some(filter) = connection.filter.as_mut() {
@@ -227,9 +228,24 @@ impl<D: Driver> Reactor<D> {
             Err(error) => {
                 tracing::debug!(peer = %connection.peer, %error, "closing: the filter cannot send");
                 connection.ask_close(Flags::CLOSE, CloseReason::Filter);
+                self.log_panic_of_filter(token, &error);
                 self.begin_close(token);
                 false
             }
+        }
+    }
+
+    /// Says so where a filter failed by a panic: that is no fault of the peer's.
+    #[cold]
+    fn log_panic_of_filter(&self, token: Token, error: &FilterError) {
+        let (Some(panic), Some(connection)) = (error.panic(), self.core.slab.get(token)) else { return };
+        if let Served::Connections(host) = &self.services[usize::from(connection.service)] {
+            tracing::error!(
+                service = host.name(),
+                peer = %connection.peer,
+                panic,
+                "a filter panicked; its connection is closed, the others go on"
+            );
         }
     }
 
@@ -239,8 +255,11 @@ impl<D: Driver> Reactor<D> {
         let Some(filter) = core.slab.get_mut(token).and_then(|connection| connection.filter.as_mut()) else {
             return false;
         };
-        let added = filter.end(scratch, &mut core.pools);
+        let (ended, added) = filter.end(scratch, &mut core.pools);
         core.counters.outbox_bytes.add(added as u64);
+        if let Err(error) = ended {
+            self.log_panic_of_filter(token, &error);
+        }
         added > 0
     }
 

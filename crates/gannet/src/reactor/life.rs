@@ -131,7 +131,7 @@ impl<D: Driver> Reactor<D> {
             }
             Failed::Attempt => return,
         };
-        self.core.tally(service).closed[CloseReason::ConnectFailed(error.kind()).index()].add(1);
+        self.core.tally(service).count_closed(CloseReason::ConnectFailed(error.kind()));
         let (host, core) = self.host(service);
         host.connect_failed(core, token, error);
     }
@@ -183,7 +183,8 @@ impl<D: Driver> Reactor<D> {
         }
     }
 
-    /// Does what callbacks wanted done for others, until they want nothing more.
+    /// Does what callbacks wanted done for others, until they want nothing more. Where what is done leads to more and more,
+    /// as with a service that dials again whenever it failed, the rest waits for the next turn.
     pub(super) fn run_deferred(&mut self) {
         while !self.core.deferred.is_empty() {
             let batch = mem::take(&mut self.core.deferred);
@@ -219,6 +220,10 @@ impl<D: Driver> Reactor<D> {
                     }
                 }
             }
+            if self.deferred_rounds == 0 {
+                break;
+            }
+            self.deferred_rounds -= 1;
         }
         self.core.counters.groups.set(self.core.groups.len() as u64);
     }
@@ -480,7 +485,7 @@ impl<D: Driver> Reactor<D> {
         self.core.wheel.cancel(&mut self.core.slab, token);
         self.core.groups.leave_all(&mut self.core.slab, token);
         let tally = self.core.tally(service);
-        tally.closed[reason.index()].add(1);
+        tally.count_closed(reason);
         tally.connections.sub(1);
         let (host, core) = self.host(service);
         host.close(core, token, reason);

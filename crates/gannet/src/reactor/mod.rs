@@ -27,6 +27,7 @@ use crate::filter::{Filters, Scratch};
 use crate::host::Host;
 use crate::listener::Pace;
 use crate::mailbox::Receiver;
+use crate::panics::panic_message;
 use crate::remote::{Dial, Letter};
 use crate::service::DatagramService;
 use crate::wheel::Tick;
@@ -40,6 +41,9 @@ const STALL: Duration = Duration::from_millis(25);
 
 /// Letters taken in one turn; more wait for the next, so that letters cannot starve connections.
 const LETTERS_A_TURN: usize = 4_096;
+
+/// How often in one turn what callbacks wanted for others may lead to more of it.
+const DEFERRED_ROUNDS: u32 = 256;
 
 /// How often pools give up what they did not need.
 const TRIM_MS: u32 = 1_000;
@@ -66,6 +70,8 @@ pub(crate) struct Reactor<D: Driver> {
     handshakes: VecDeque<Place>,
     /// What handshakes took in this turn.
     handshaken: Duration,
+    /// How often what is done for others may still lead to more of it in this turn.
+    deferred_rounds: u32,
     receiver: Receiver<Letter>,
     /// Listeners of this reactor that are open.
     listening: Vec<ListenerId>,
@@ -115,6 +121,7 @@ impl<D: Driver> Reactor<D> {
             scratch: Scratch::default(),
             handshakes: VecDeque::new(),
             handshaken: Duration::ZERO,
+            deferred_rounds: DEFERRED_ROUNDS,
             receiver,
             listening,
             pace,
@@ -165,7 +172,7 @@ impl<D: Driver> Reactor<D> {
         (self.core.now, self.core.clock) = (tick(began), began);
         self.core.turn = self.core.turn.next();
         self.called = 0;
-        self.handshaken = Duration::ZERO;
+        (self.handshaken, self.deferred_rounds) = (Duration::ZERO, DEFERRED_ROUNDS);
         self.core.counters.wakeups.add(1);
         if self.looks_ahead {
             self.look_ahead();
@@ -180,6 +187,9 @@ impl<D: Driver> Reactor<D> {
             self.drain_some();
         }
         self.go_on_with_room();
+        if !self.core.deferred.is_empty() {
+            self.run_deferred();
+        }
         self.settle_marked();
         self.go_on_with_handshakes();
 
@@ -248,8 +258,9 @@ impl<D: Driver> Reactor<D> {
                         Ok(())
                     };
                     let mut cx = DatagramContext { from: from.address, reply: &mut reply };
-                    if catch_unwind(AssertUnwindSafe(|| service.datagram(&chunk, &mut cx))).is_err() {
-                        tracing::error!(service = service.name(), "a datagram service panicked; it goes on");
+                    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| service.datagram(&chunk, &mut cx))) {
+                        let panic = panic_message(&*panic);
+                        tracing::error!(service = service.name(), peer = %from.address, panic, "a datagram service panicked; it goes on");
                     }
                 }
                 self.driver.recycle(chunk);
@@ -295,6 +306,13 @@ impl<D: Driver> Reactor<D> {
             }
             Letter::Close { place, flushed } => self.defer(Deferred::Close { place, flushed }),
             Letter::Broadcast { group, payload } => self.defer(Deferred::Broadcast { group, payload, except: None }),
+            Letter::Errand { place, errand } => {
+                let Some(connection) = self.core.at(place) else { return self.core.counters.stale.add(1) };
+                let service = connection.service;
+                let (host, core) = self.host(service);
+                errand.run(host, core, place.token);
+                self.settle(place.token);
+            }
             Letter::Run { place, run } => {
                 let Some(connection) = self.core.at(place) else { return self.core.counters.stale.add(1) };
                 let service = connection.service;

@@ -156,7 +156,7 @@ fn memory(fields: &mut Fields, turn: &mut Turn<'_, '_, '_>) {
     }
     fields.add_bytes("maxmemory", server.memory.limit() as u64);
     fields.add("maxmemory_policy", server.memory.policy().name());
-    fields.add("mem_allocator", "libc");
+    fields.add("mem_allocator", server.options.allocator);
 }
 
 fn persistence(fields: &mut Fields, _: &mut Turn<'_, '_, '_>) {

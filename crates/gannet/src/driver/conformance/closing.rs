@@ -38,6 +38,26 @@ fn a_peer_that_leaves_without_a_word_is_noticed<N: Net>(net: N) {
     assert_eq!(log.borrow().closed, [CloseReason::Peer; 20]);
 }
 
+fn a_service_closes_for_a_reason_of_its_own<N: Net>(net: N) {
+    let log = SharedLog::default();
+    let mut rig = scripted(net, &log);
+    for (order, said) in [("leave_because", "goodbye\n"), ("quit_because", ""), ("leave_because", "goodbye\n")] {
+        let mut client = rig.connect();
+        rig.write(&mut client, format!("{order}\n").as_bytes());
+        let (read, ending) = rig.read_to_end(&mut client);
+        assert_eq!((read.as_slice(), ending), (said.as_bytes(), Ending::Finished));
+        drop(client);
+        rig.until("its end", |rig| rig.reactor.core().slab.is_empty().then_some(()));
+    }
+    let rig = rig.finish();
+    let (asked, told) = (CloseReason::Other("asked to"), CloseReason::Other("told to"));
+    assert_eq!(log.borrow().closed, [asked, told, asked]);
+    let stats = rig.stats(0);
+    assert_eq!((stats.closed(asked), stats.closed(told), stats.closed(CloseReason::Service)), (2, 1, 0));
+    let named: Vec<_> = stats.closings().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(named, [("asked to", 2), ("told to", 1)]);
+}
+
 fn a_reset_by_the_peer_closes_once_and_says_so<N: Net>(net: N) {
     let log = SharedLog::default();
     let mut rig = scripted(net, &log);
@@ -152,6 +172,7 @@ fn a_panic_in_a_service_closes_only_the_connection_it_happened_for<N: Net>(net: 
 on_every_driver!(
     a_peer_that_ends_its_stream_still_gets_its_answers,
     a_peer_that_leaves_without_a_word_is_noticed,
+    a_service_closes_for_a_reason_of_its_own,
     a_reset_by_the_peer_closes_once_and_says_so,
     a_reset_in_the_middle_of_a_write_closes_with_the_error,
     what_was_accepted_and_lost_after_a_graceful_close_is_not_called_a_clean_end,

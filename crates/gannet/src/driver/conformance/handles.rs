@@ -4,7 +4,7 @@ use super::Net;
 use super::on_every_driver;
 use super::rig::{Ending, Rig, Setup};
 use super::script::{Echo, Script, SharedLog, lines};
-use crate::{CloseReason, SendError};
+use crate::{CloseReason, NotifyError, SendError};
 
 fn scripted<N: Net>(net: N, log: &SharedLog) -> Rig<N> {
     Setup::new().listen(Script::new(log)).on(net)
@@ -25,7 +25,7 @@ fn a_handle_outlives_its_connection_and_reaches_no_other<N: Net>(net: N) {
     assert_eq!(log.borrow().opened[1].token, stale.token, "the slot is used again");
     assert_eq!(rig.remote.send(stale, b"hello".as_slice()), Err(SendError::Gone));
     assert_eq!(rig.remote.close(stale, false), Err(SendError::Gone));
-    assert_eq!(rig.remote.notify::<Script, u32>(stale, 7), Err(SendError::Gone));
+    assert_eq!(rig.remote.notify::<Script, u32>(stale, 7), Err(NotifyError { value: 7, reason: SendError::Gone }));
     assert_eq!(rig.ask(&mut second, "tell 0 hello"), "told");
     rig.write(&mut second, b"kick 0\n");
     assert_eq!(rig.ask(&mut second, "echo unharmed"), "unharmed");

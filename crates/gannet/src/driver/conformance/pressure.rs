@@ -117,6 +117,45 @@ fn the_newest_message_survives_where_only_the_latest_counts<N: Net>(net: N) {
     assert_eq!(log.borrow().closed, [CloseReason::Peer]);
 }
 
+/// Bytes of a message that is larger than the hard limit.
+const LARGE: usize = 320 << 10;
+
+/// Sends so many large messages at once to a client that reads; the last one has to come. Says why it was closed, if so.
+fn last_of_large<N: Net>(net: N, overflow: Overflow, count: usize) -> (Vec<CloseReason>, Option<usize>) {
+    let log = SharedLog::default();
+    let setup = Setup::new().limits(|limits| {
+        (limits.outbox_high, limits.outbox_hard) = (64 << 10, 256 << 10);
+        limits.overflow = overflow;
+    });
+    let mut rig = setup.listen(Script::new(&log)).on(net);
+    let mut client = rig.connect();
+    rig.write(&mut client, format!("flood {count} {LARGE}\n").as_bytes());
+    client.shutdown();
+    let (read, _) = rig.read_to_end(&mut client);
+    let last = read.split_inclusive(|byte| *byte == b'\n').next_back().filter(|line| line.len() == LARGE + 1);
+    let last = last.and_then(|line| String::from_utf8_lossy(&line[..8]).trim().parse().ok());
+    drop(client);
+    rig.finish();
+    (log.borrow().closed.clone(), last)
+}
+
+/// The message finds an outbox that is not high: its reader is not slow.
+fn a_message_larger_than_the_hard_limit_reaches_a_reader_that_reads<N: Net>(net: N) {
+    assert_eq!(last_of_large(net, Overflow::Close, 1), (vec![CloseReason::Peer], Some(0)));
+}
+
+fn the_newest_message_is_not_dropped_though_it_is_larger_than_the_hard_limit<N: Net>(net: N) {
+    assert_eq!(last_of_large(net, Overflow::DropOldest, 2), (vec![CloseReason::Peer], Some(1)));
+}
+
+fn the_latest_message_arrives_though_it_is_larger_than_the_hard_limit<N: Net>(net: N) {
+    assert_eq!(last_of_large(net, Overflow::LatestOnly, 2), (vec![CloseReason::Peer], Some(1)));
+}
+
+fn a_message_over_the_hard_limit_behind_a_large_one_meets_the_policy<N: Net>(net: N) {
+    assert_eq!(last_of_large(net, Overflow::Close, 2).0, [CloseReason::Slow]);
+}
+
 fn an_answer_may_be_larger_than_the_hard_limit<N: Net>(net: N) {
     let log = SharedLog::default();
     let setup = Setup::new().limits(|limits| (limits.outbox_high, limits.outbox_hard) = (16 << 10, 64 << 10));
@@ -136,6 +175,10 @@ fn an_answer_may_be_larger_than_the_hard_limit<N: Net>(net: N) {
 }
 
 on_every_driver!(
+    a_message_larger_than_the_hard_limit_reaches_a_reader_that_reads,
+    the_newest_message_is_not_dropped_though_it_is_larger_than_the_hard_limit,
+    the_latest_message_arrives_though_it_is_larger_than_the_hard_limit,
+    a_message_over_the_hard_limit_behind_a_large_one_meets_the_policy,
     an_answer_may_be_larger_than_the_hard_limit,
     pipelining_past_the_high_mark_pauses_reading_and_loses_nothing,
     a_stuck_reader_is_closed_at_the_hard_limit,

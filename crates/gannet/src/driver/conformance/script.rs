@@ -249,6 +249,11 @@ impl Service for Script {
                     .expect("within the limit");
             }
             "panic" => panic!("a service that panics"),
+            "leave_because" => {
+                cx.send([b"goodbye"]);
+                cx.close_flushed_because("asked to");
+            }
+            "quit_because" => cx.close_because("told to"),
             "panic_later" => {
                 *last = "panic".to_owned();
                 cx.set_timer(Duration::from_millis(1));
