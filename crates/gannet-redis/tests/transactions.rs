@@ -353,7 +353,7 @@ fn a_transaction_that_sleeps_is_answered_when_it_wakes() {
         let began = std::time::Instant::now();
         client.send("EXEC\r\nPING");
         // What was done is there for others at once.
-        rig.wait_for("GET k", "$1\r\nv\r\n");
+        rig.wait_for("EXISTS k", ":1\r\n");
         client.expect("*3\r\n+OK\r\n+OK\r\n$1\r\nv\r\n+PONG\r\n");
         assert!(began.elapsed().as_millis() >= 200, "it slept for {:?}", began.elapsed());
         client.send("CLIENT REPLY SKIP\r\nDEBUG SLEEP 0.01\r\nPING");
