@@ -20,7 +20,7 @@ impl Codec for Bytes {
     type Message<'a> = u8;
     type State = ();
 
-    fn decode<'a>(&self, (): &mut (), input: &'a mut [u8]) -> Result<Decoded<u8>, DecodeError> {
+    fn decode(&self, (): &mut (), input: &mut [u8]) -> Result<Decoded<u8>, DecodeError> {
         Ok(match input[0] {
             b'0' => Decoded::Taken { consumed: 0 },
             message => Decoded::Message { message, consumed: 1 },
