@@ -45,6 +45,7 @@ fn memory_returns_to_the_system_after_a_burst_of_slow_readers() {
         let peak = resident_kib(&server);
         assert!(peak > before + 50_000, "a burst takes memory: {peak} KiB after {before}");
         drop(readers);
+        #[allow(clippy::disallowed_methods)] // The patience of a test.
         let began = Instant::now();
         while resident_kib(&server) > before + 24_000 {
             let now = resident_kib(&server);
