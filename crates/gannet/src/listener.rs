@@ -218,7 +218,10 @@ pub(crate) fn reset_on_close(socket: &OwnedFd) {
 /// Has the close of a socket that is not wanted be one after `farewell`, where the socket takes that at once, or else a
 /// reset.
 pub(crate) fn dismiss(socket: &OwnedFd, farewell: &'static [u8]) {
-    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    let flags = SendFlags::DONTWAIT;
+    // Elsewhere the runtime ignores SIGPIPE, as Rust programs do; macOS has no such flag.
+    #[cfg(target_os = "linux")]
+    let flags = flags | SendFlags::NOSIGNAL;
     if farewell.is_empty() || rustix::net::send(socket, farewell, flags).is_err() {
         reset_on_close(socket);
     }
