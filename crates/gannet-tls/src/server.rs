@@ -107,12 +107,17 @@ fn check_dates(old: &[Identity], new: &[Identity], now: u64) -> Result<(), TlsEr
 fn check_lists(old: Option<&ClientAuth>, new: Option<&ClientAuth>, now: u64) -> Result<(), TlsError> {
     let (Some(old), Some(new)) = (old, new) else { return Ok(()) };
     let is_valid = |list: &[u8]| next_update(list).is_none_or(|until| now <= until);
-    for list in old.crls.iter().filter(|list| is_valid(list)) {
-        let of_issuer = || new.crls.iter().filter(|other| issuer(other) == issuer(list));
-        if let Some(until) = of_issuer().find_map(|list| next_update(list))
-            && !of_issuer().any(|list| is_valid(list))
+    // Of several lists of an issuer the first counts.
+    let first_of = |client_auth: &ClientAuth, name: Option<&[u8]>| {
+        client_auth.crls.iter().find(|list| issuer(list) == name).cloned()
+    };
+    for name in old.crls.iter().map(|list| issuer(list)) {
+        let (Some(before), Some(after)) = (first_of(old, name), first_of(new, name)) else { continue };
+        if is_valid(&before)
+            && !is_valid(&after)
+            && let Some(until) = next_update(&after)
         {
-            let what = format!("revocation list of {}", name_of(issuer(list).unwrap_or_default()));
+            let what = format!("revocation list of {}", name_of(name.unwrap_or_default()));
             return Err(TlsError::NotValid { what, why: format!("expired at {}", utc(until)) });
         }
     }
