@@ -3,7 +3,7 @@
 /// Length of the stream of letters before it repeats; a prime, so that messages do not line up with it.
 const PERIOD: usize = 65_521;
 /// Longest message.
-pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 /// Shortest message: a frame's header and a few letters.
 pub const MIN_MESSAGE_BYTES: usize = 8;
 

@@ -17,8 +17,8 @@ use crate::wire::{MAX_MESSAGE_BYTES, MIN_MESSAGE_BYTES};
 #[command(mut_arg("warm_up", |seconds| seconds.default_value("0.5")))]
 pub struct Options {
     /// Bytes of a message, framing included.
-    #[arg(long, default_value_t = 64)]
-    size: usize,
+    #[arg(long, num_args = 1.., default_values = ["64"])]
+    size: Vec<usize>,
     /// Connections × requests under way on each, such as `50x1`.
     #[arg(long, num_args = 1.., default_values = ["50x1", "1000x1", "100x16"])]
     workload: Vec<Workload>,
@@ -57,7 +57,7 @@ struct Report {
 
 /// Runs and prints.
 pub fn run(options: &Options) -> io::Result<()> {
-    if !(MIN_MESSAGE_BYTES..=MAX_MESSAGE_BYTES).contains(&options.size) {
+    if !options.size.iter().all(|size| (MIN_MESSAGE_BYTES..=MAX_MESSAGE_BYTES).contains(size)) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             format!("a message has {MIN_MESSAGE_BYTES} to {MAX_MESSAGE_BYTES} bytes"),
@@ -67,12 +67,14 @@ pub fn run(options: &Options) -> io::Result<()> {
     let [warm_up, measured] = plan.times()?;
     let mut report = Report { head: plan.begin(None)?, workloads: Vec::new() };
     let subjects = plan.setup.subjects(Role::Echo)?;
-    for &Workload { connections, depth } in workload {
+    for (&size, &Workload { connections, depth }) in
+        size.iter().flat_map(|size| workload.iter().map(move |load| (size, load)))
+    {
         let outcomes = plan.setup.side_by_side(&subjects, plan.rounds, |subject, server| {
-            let load = Load { connections, depth, size: *size, wire: subject.wire, warm_up, measured };
+            let load = Load { connections, depth, size, wire: subject.wire, warm_up, measured };
             closed_loop::run(server.port, server.pid(), &load)
         })?;
-        let table = Table { connections, depth, size: *size, rows: rows(&subjects, &outcomes) };
+        let table = Table { connections, depth, size, rows: rows(&subjects, &outcomes) };
         if !plan.setup.json {
             print(&table);
         }

@@ -39,8 +39,8 @@ pub struct Options {
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     keys: u32,
     /// Bytes of a value and of a published message.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    size: u32,
+    #[arg(long, num_args = 1.., default_values = ["64"], value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    size: Vec<u32>,
     /// Subscribers of the channel.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
     subscribers: u32,
@@ -88,17 +88,18 @@ pub fn run(options: &Options) -> io::Result<()> {
     let (plan, times) = (&options.plan, options.plan.times()?);
     let mut report = Report { head: plan.begin(Some(&redis))?, redis, tables: Vec::new(), memory: Vec::new() };
     let subjects = plan.setup.subjects(Role::Redis)?;
-    for &case in &options.case {
+    for (&size, &case) in options.size.iter().flat_map(|size| options.case.iter().map(move |case| (size, case))) {
         let mut table = |table: Table| table.keep(&mut report.tables, &plan.setup);
         match case {
-            Case::Get => get_and_set(options, &subjects, times, ("GET", Verb::Get), &mut table)?,
-            Case::Set => get_and_set(options, &subjects, times, ("SET", Verb::Set), &mut table)?,
-            Case::Publish => published(options, &subjects, times, &mut table)?,
+            Case::Get => get_and_set(options, size, &subjects, times, ("GET", Verb::Get), &mut table)?,
+            Case::Set => get_and_set(options, size, &subjects, times, ("SET", Verb::Set), &mut table)?,
+            Case::Publish => published(options, size, &subjects, times, &mut table)?,
             Case::Memory => {
-                report.memory = memory(options, &subjects)?;
+                let rows = memory(options, size, &subjects)?;
                 if !plan.setup.json {
-                    print_memory(options, &report.memory);
+                    print_memory(options, size, &rows);
                 }
+                report.memory.extend(rows);
             }
         }
     }
@@ -107,12 +108,13 @@ pub fn run(options: &Options) -> io::Result<()> {
 
 fn get_and_set(
     options: &Options,
+    size: u32,
     subjects: &[&'static Subject],
     times: [Duration; 2],
     (name, verb): (&str, Verb),
     done: &mut dyn FnMut(Table),
 ) -> io::Result<()> {
-    let keys = Keys::new(options.keys as usize, options.size as usize);
+    let keys = Keys::new(options.keys as usize, size as usize);
     let (commands, replies): (Tape, Tape) = keys.tapes(verb);
     for &depth in &options.depth {
         let outcomes = options.plan.setup.side_by_side(subjects, options.plan.rounds, |_, server| {
@@ -122,7 +124,7 @@ fn get_and_set(
             let mut client = taped::Client::connect(server.port, tapes, connections, depth as usize)?;
             Outcome::of(server.pid(), times, |time| client.run_for(time))
         })?;
-        let (connections, size) = (options.connections, options.size);
+        let connections = options.connections;
         done(Table {
             title: format!(
                 "{name} of {} keys, {size} bytes, {connections} connections × {depth} under way",
@@ -130,6 +132,7 @@ fn get_and_set(
             ),
             operations: "commands",
             asked: match depth {
+                _ if size != 64 => Some("at least 1.1"),
                 1 => Some("at least 1.5"),
                 16 => Some("at least 1.7"),
                 64 => Some("at least 2.0"),
@@ -144,11 +147,12 @@ fn get_and_set(
 
 fn published(
     options: &Options,
+    size: u32,
     subjects: &[&'static Subject],
     times: [Duration; 2],
     done: &mut dyn FnMut(Table),
 ) -> io::Result<()> {
-    let messages = Messages::new(options.size as usize);
+    let messages = Messages::new(size as usize);
     let subscribers = options.subscribers;
     for &outstanding in &options.outstanding {
         let outcomes = options.plan.setup.side_by_side(subjects, options.plan.rounds, |_, server| {
@@ -157,7 +161,7 @@ fn published(
             Outcome::of(server.pid(), times, |time| client.run_for(time))
         })?;
         done(Table {
-            title: format!("PUBLISH of {} bytes to {subscribers} subscribers, {outstanding} under way", options.size),
+            title: format!("PUBLISH of {size} bytes to {subscribers} subscribers, {outstanding} under way"),
             operations: "deliveries",
             asked: Some("at least 1.5"),
             measure: Measure::PerCpuSecond,
@@ -167,8 +171,8 @@ fn published(
     Ok(())
 }
 
-fn memory(options: &Options, subjects: &[&'static Subject]) -> io::Result<Vec<Memory>> {
-    let keys = Keys::new(options.memory_keys as usize, options.size as usize);
+fn memory(options: &Options, size: u32, subjects: &[&'static Subject]) -> io::Result<Vec<Memory>> {
+    let keys = Keys::new(options.memory_keys as usize, size as usize);
     let mut readings = Vec::new();
     for subject in subjects {
         let server = Server::start(subject, options.plan.setup.server_cpu)?;
@@ -191,10 +195,10 @@ fn memory(options: &Options, subjects: &[&'static Subject]) -> io::Result<Vec<Me
     Ok((0..subjects.len()).map(row).collect())
 }
 
-fn print_memory(options: &Options, rows: &[Memory]) {
+fn print_memory(options: &Options, size: u32, rows: &[Memory]) {
     println!(
         "\nresident memory for {} keys of 16 bytes, values of {}; asked: at most Redis's",
-        options.memory_keys, options.size
+        options.memory_keys, size
     );
     println!(
         "{:<22} {:>12} {:>12} {:>12}  resident memory against Redis",
