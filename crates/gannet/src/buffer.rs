@@ -42,6 +42,38 @@ impl Chunk {
     }
 }
 
+/// A part of the chunk that a reactor handles, which an outbox may send from without a copy while it does so.
+#[derive(Debug)]
+pub(crate) struct Lent {
+    data: NonNull<u8>,
+    len: usize,
+}
+
+impl Lent {
+    /// The bytes.
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: it was made of a part of the chunk that `Pools::lend` was told of. The reactor has what is lent of it
+        // sent or copied before the chunk goes back (`Outbox::own`), and until then nobody changes what was decoded.
+        unsafe { std::slice::from_raw_parts(self.data.as_ptr(), self.len) }
+    }
+
+    /// Forgets the first `count` bytes.
+    pub(crate) fn consume(&mut self, count: usize) {
+        assert!(count <= self.len, "consumed more than there is");
+        // SAFETY: it stays within the part, as just checked.
+        self.data = unsafe { self.data.add(count) };
+        self.len -= count;
+    }
+}
+
+/// The chunk that is lent, if any, and whether an outbox has borrowed of it.
+#[derive(Debug, Default)]
+struct Lending {
+    chunk: Option<(NonNull<u8>, usize)>,
+    is_borrowed: bool,
+}
+
 impl Deref for Chunk {
     type Target = [u8];
 
@@ -141,9 +173,34 @@ pub(crate) struct Pools {
     outboxes: Pool<Box<Outbox>>,
     carries: Pool<Box<Carry>>,
     carried: usize,
+    lending: Lending,
 }
 
 impl Pools {
+    /// Lets outboxes borrow of a chunk, until [`end_lending`](Self::end_lending).
+    #[inline]
+    pub(crate) fn lend(&mut self, chunk: &Chunk) {
+        self.lending.chunk = Some((chunk.data, chunk.len as usize));
+    }
+
+    /// Ends that; says whether an outbox has borrowed something, which has to be sent or copied now.
+    #[inline]
+    pub(crate) fn end_lending(&mut self) -> bool {
+        std::mem::take(&mut self.lending).is_borrowed
+    }
+
+    /// These bytes without a copy, where they are of the chunk that is lent.
+    pub(crate) fn borrow(&mut self, bytes: &[u8]) -> Option<Lent> {
+        let (data, length) = self.lending.chunk?;
+        let offset = (bytes.as_ptr() as usize).checked_sub(data.as_ptr() as usize)?;
+        if offset + bytes.len() > length {
+            return None;
+        }
+        self.lending.is_borrowed = true;
+        // SAFETY: the offset is within the chunk, as just checked.
+        Some(Lent { data: unsafe { data.add(offset) }, len: bytes.len() })
+    }
+
     /// An empty block.
     #[inline]
     pub(crate) fn block(&mut self) -> Block {
@@ -253,6 +310,31 @@ mod tests {
         carry.append(&[0; KEPT_CARRY_BYTES + 1]);
         pools.return_carry(carry);
         assert_eq!(pools.carry().capacity(), 0);
+    }
+
+    #[test]
+    fn a_large_part_of_a_lent_chunk_is_copied_only_when_the_chunk_goes() {
+        let mut pools = Pools::default();
+        let mut buffer: Vec<u8> = (0..30_000).map(|index| (index % 251) as u8).collect();
+        let data = NonNull::new(buffer.as_mut_ptr()).expect("a vector with something in it");
+        // SAFETY: the buffer outlives the chunk and is not touched while the chunk lives.
+        let chunk = unsafe { Chunk::new(data, 30_000, 0) };
+        pools.lend(&chunk);
+        let mut outbox = Outbox::default();
+        outbox.append(&chunk[1_000..21_000], &mut pools);
+        assert_eq!(outbox.front().as_ptr() as usize, data.as_ptr() as usize + 1_000, "it is where it was received");
+        outbox.append(&[1; 20_000], &mut pools);
+        assert!(pools.end_lending());
+        outbox.consume(5_000, &mut pools);
+        let expected = chunk[6_000..21_000].to_vec();
+        outbox.own();
+        buffer.fill(0);
+        assert!(outbox.front() == expected, "a copy was made in time");
+        outbox.clear(&mut pools);
+        outbox.append(&buffer[..20_000], &mut pools);
+        assert_ne!(outbox.front().as_ptr(), data.as_ptr().cast_const(), "nothing is lent any more");
+        assert!(!pools.end_lending());
+        outbox.clear(&mut pools);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::io::IoSlice;
 use bytes::{Buf, Bytes};
 use gannet_proto::Sink;
 
-use crate::buffer::{BLOCK_BYTES, Block, Pools};
+use crate::buffer::{BLOCK_BYTES, Block, Lent, Pools};
 
 /// Messages from this size on get a segment of their own instead of a chain of blocks.
 const LARGE_BYTES: usize = 4 * BLOCK_BYTES;
@@ -25,6 +25,8 @@ enum Segment {
     Shared(Bytes),
     /// As `Shared`, but never dropped.
     Kept(Bytes),
+    /// Of the chunk that is being handled; as `Kept`, and a copy before that goes.
+    Lent(Lent),
 }
 
 impl Segment {
@@ -33,6 +35,7 @@ impl Segment {
         match self {
             Self::Block(block) => block.bytes(),
             Self::Shared(bytes) | Self::Kept(bytes) => bytes,
+            Self::Lent(lent) => lent.bytes(),
         }
     }
 }
@@ -131,7 +134,11 @@ impl Outbox {
             bytes = &bytes[block.append(bytes)..];
         }
         if bytes.len() >= LARGE_BYTES {
-            self.segments.push_back(Segment::Kept(Bytes::copy_from_slice(bytes)));
+            let segment = match pools.borrow(bytes) {
+                Some(lent) => Segment::Lent(lent),
+                None => Segment::Kept(Bytes::copy_from_slice(bytes)),
+            };
+            self.segments.push_back(segment);
             return;
         }
         while !bytes.is_empty() {
@@ -158,6 +165,15 @@ impl Outbox {
         }
     }
 
+    /// Copies what is lent: the chunk that it is of goes.
+    pub(crate) fn own(&mut self) {
+        for segment in &mut self.segments {
+            if let Segment::Lent(lent) = segment {
+                *segment = Segment::Kept(Bytes::copy_from_slice(lent.bytes()));
+            }
+        }
+    }
+
     /// Forgets the first `count` bytes: they have left.
     #[inline]
     pub(crate) fn consume(&mut self, mut count: usize, pools: &mut Pools) {
@@ -170,6 +186,7 @@ impl Outbox {
                 match front {
                     Segment::Block(block) => block.consume(count),
                     Segment::Shared(bytes) | Segment::Kept(bytes) => bytes.advance(count),
+                    Segment::Lent(lent) => lent.consume(count),
                 }
                 return;
             }

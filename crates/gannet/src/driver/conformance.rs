@@ -3,6 +3,7 @@
 //! A test is a function of a [`Net`], and `on_every_driver!` makes one test a driver of it. What a test asserts is what a
 //! client or a service would notice; at its end [`Rig::finish`](rig::Rig::finish) asserts that nothing is left.
 
+mod buffers;
 mod closing;
 mod deadlines;
 mod drain;

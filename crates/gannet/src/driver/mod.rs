@@ -181,6 +181,13 @@ pub(crate) trait Driver {
         let _ = each;
     }
 
+    /// Whether the very next completion brings more bytes of a connection that is not closed meanwhile: then it is not worth
+    /// while to send to it before.
+    fn receives_more(&self, token: Token) -> bool {
+        let _ = token;
+        false
+    }
+
     /// How often receiving stood still because no buffer was free (ENOBUFS), since the start.
     fn starved(&self) -> u64 {
         0

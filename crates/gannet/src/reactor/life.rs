@@ -161,9 +161,31 @@ impl<D: Driver> Reactor<D> {
             if self.core.dirty.len() >= TOGETHER {
                 self.settle_marked();
             }
-        } else {
+        } else if !self.is_followed(token) {
             self.settle(token);
         }
+    }
+
+    /// Sends what an outbox has borrowed of the chunk that was handled, and copies what does not leave at once. The driver
+    /// calls the kernel for each send, so it reads nothing of an outbox in between, and what waits may move.
+    pub(super) fn send_lent(&mut self, token: Token) {
+        let closes = self.core.slab.get(token).is_none_or(|connection| connection.flags.has(Flags::CLOSE));
+        if !closes {
+            self.flush(token);
+        }
+        if let Some(outbox) = self.core.slab.get_mut(token).and_then(|connection| connection.outbox.as_mut()) {
+            outbox.own();
+        }
+    }
+
+    /// Whether what was received has its continuation in the next completion, and nothing is due before.
+    #[inline]
+    fn is_followed(&self, token: Token) -> bool {
+        self.driver.receives_more(token)
+            && self.core.deferred.is_empty()
+            && self.core.slab.get(token).is_some_and(|connection| {
+                !connection.is_halted() && !connection.has_more_to_decode() && !connection.flags.has(Flags::ENDED)
+            })
     }
 
     /// Settles every connection on the list; those that need it once more wait for the next turn.

@@ -29,11 +29,14 @@ impl<D> Sockets<D> {
     }
 }
 
-/// Runs a test on io_uring, where this process may use it; else says why it cannot.
+/// Runs a test on io_uring, where this process may use it, with each kind of receive buffers; else says why it cannot.
 #[cfg(target_os = "linux")]
-pub(super) fn on_uring(test: impl FnOnce(Sockets<crate::driver::uring::UringDriver>)) {
+pub(super) fn on_uring(test: impl Fn(Sockets<crate::driver::uring::UringDriver>)) {
     match crate::driver::uring::probe() {
-        Ok(_) => test(Sockets::new(|| crate::driver::uring::UringDriver::new(1))),
+        Ok(_) => {
+            test(Sockets::new(|| crate::driver::uring::UringDriver::new(1)));
+            test(Sockets::new(crate::driver::uring::UringDriver::without_shared_buffers));
+        }
         Err(why) => eprintln!("not tried on io_uring, which cannot be used here: {why}"),
     }
 }

@@ -90,14 +90,14 @@ impl UringDriver {
     fn received(&mut self, token: Token, generation: u32, result: i32, flags: u32) -> Option<Event<u32>> {
         let buffer = cqueue::buffer_select(flags);
         let known = self.entries.get_mut(token).filter(|entry| entry.generation == generation);
-        let Some(entry) = known else { return self.discard(buffer) };
+        let Some(entry) = known else { return self.discard(buffer, result) };
         if !cqueue::more(flags) {
             entry.armed = false;
             entry.pending -= 1;
         }
         if entry.closing != Closing::No {
             self.go_on_closing(token);
-            return self.discard(buffer);
+            return self.discard(buffer, result);
         }
         let (armed, receiving) = (entry.armed, entry.receiving);
         if result > 0 {
@@ -111,7 +111,7 @@ impl UringDriver {
             return Some(Event::Received { token, chunk });
         }
         if let Some(buffer) = buffer {
-            self.buffers.discard(buffer);
+            self.buffers.discard(buffer, 0);
         }
         match -result {
             0 => {
@@ -159,9 +159,9 @@ impl UringDriver {
         None
     }
 
-    /// Takes back a buffer that came with a completion nobody looks at.
-    fn discard(&mut self, buffer: Option<u16>) -> Option<Event<u32>> {
-        self.buffers.discard(buffer?);
+    /// Takes back what came with a completion nobody looks at.
+    fn discard(&mut self, buffer: Option<u16>, result: i32) -> Option<Event<u32>> {
+        self.buffers.discard(buffer?, result.max(0) as u32);
         None
     }
 

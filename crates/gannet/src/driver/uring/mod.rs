@@ -9,6 +9,7 @@ mod accept;
 mod buffers;
 mod completion;
 mod entry;
+mod limit;
 mod name;
 mod setup;
 
@@ -33,7 +34,7 @@ use super::table::Table;
 use super::{Driver, Event, ListenerId, Route, Sent, Token};
 
 use self::accept::Accepts;
-use self::buffers::{Buffers, GROUP};
+use self::buffers::{Buffers, GROUP, Kind};
 use self::entry::{Closing, Entry, NO_SLOT};
 use self::name::{GENERATION_MASK, Op, read_user_data, user_data};
 pub(crate) use self::setup::probe;
@@ -94,6 +95,8 @@ pub(crate) struct UringDriver {
     ready_datagrams: VecDeque<(ListenerId, u8)>,
     /// Whether this kernel can wait for a batch.
     can_batch: bool,
+    /// Whether this kernel bounds what a receive brings.
+    can_limit: bool,
     /// Completions of the last wait.
     last_batch: usize,
     table: u32,
@@ -122,10 +125,22 @@ static LINGER_NONE: libc::linger = libc::linger { l_onoff: 1, l_linger: 0 };
 impl UringDriver {
     /// A driver on this thread, of an engine with so many reactors.
     pub(crate) fn new(reactors: usize) -> io::Result<Self> {
-        let ring = setup::ring()?;
+        Self::with_buffers(reactors, &[Kind::Shared, Kind::Whole])
+    }
+
+    /// The same without buffers that several receives share, as on a kernel that has none.
+    #[cfg(test)]
+    pub(crate) fn without_shared_buffers() -> io::Result<Self> {
+        Self::with_buffers(1, &[Kind::Whole])
+    }
+
+    fn with_buffers(reactors: usize, kinds: &[Kind]) -> io::Result<Self> {
+        let mut ring = setup::ring()?;
         let table = setup::slots(reactors);
         ring.submitter().register_files_sparse(table)?;
-        let buffers = Buffers::new(&ring.submitter())?;
+        let mut buffers = Buffers::new(&ring.submitter(), kinds)?;
+        // Without it, one connection's share of a turn is kept by holding what comes over it.
+        let can_limit = limit::is_heeded(&mut ring, &mut buffers).unwrap_or(false);
         let bell = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC)?;
         let mut driver = Self {
             ring,
@@ -140,6 +155,7 @@ impl UringDriver {
             datagrams: Datagrams::new(),
             ready_datagrams: VecDeque::new(),
             can_batch: false,
+            can_limit,
             last_batch: 0,
             table,
             free_slots: Vec::new(),
@@ -239,11 +255,14 @@ impl UringDriver {
         }
         entry.armed = true;
         entry.pending += 1;
-        let request = opcode::RecvMulti::new(Fixed(entry.slot), GROUP).build().user_data(user_data(
+        let mut request = opcode::RecvMulti::new(Fixed(entry.slot), GROUP).build().user_data(user_data(
             Op::Receive,
             token,
             entry.generation,
         ));
+        if self.can_limit {
+            limit::limit(&mut request);
+        }
         self.outstanding += 1;
         self.push(&request);
     }
@@ -594,16 +613,28 @@ impl Driver for UringDriver {
     }
 
     fn show_received(&self, each: &mut dyn FnMut(Token, &[u8])) {
+        let mut ahead = self.buffers.ahead();
         for &(name, result, flags) in &self.batch {
             let (op, whom, generation) = read_user_data(name);
             if op == Op::Receive
                 && result > 0
                 && let Some(buffer) = cqueue::buffer_select(flags)
-                && self.entries.get(whom).is_some_and(|entry| entry.generation == generation)
             {
-                each(whom, self.buffers.show(buffer, result as u32));
+                let received = ahead.next(buffer, result as u32);
+                if self.entries.get(whom).is_some_and(|entry| entry.generation == generation) {
+                    each(whom, received);
+                }
             }
         }
+    }
+
+    fn receives_more(&self, token: Token) -> bool {
+        self.done.is_empty()
+            && self.batch.front().is_some_and(|&(name, result, _)| {
+                let (op, whom, generation) = read_user_data(name);
+                let is_known = || self.entries.get(token).is_some_and(|entry| entry.generation == generation);
+                op == Op::Receive && whom == token && result > 0 && is_known()
+            })
     }
 
     fn starved(&self) -> u64 {
@@ -643,3 +674,6 @@ impl Drop for UringDriver {
         unsafe { mem::ManuallyDrop::drop(&mut self.buffers) };
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,8 @@ use std::io;
 use io_uring::{IoUring, Probe, opcode};
 use rustix::process::{Resource, getrlimit};
 
+use super::buffers::{Buffers, Kind};
+
 /// Submissions that fit before they have to be handed over in the middle of a turn.
 const SUBMISSIONS: u32 = 1_024;
 
@@ -66,7 +68,7 @@ fn probe_here() -> Result<String, String> {
         return Err(format!("this kernel's io_uring has no {name}; Linux 6.1 or later has all that is needed"));
     }
     ring.submitter().register_files_sparse(1).map_err(|error| format!("no direct descriptors: {error}"))?;
-    super::buffers::Buffers::new(&ring.submitter())
+    Buffers::new(&ring.submitter(), &[Kind::Whole])
         .map(|buffers| {
             drop(ring);
             drop(buffers);

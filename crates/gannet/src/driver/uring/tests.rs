@@ -1,0 +1,149 @@
+//! The ring of receive buffers by itself, and that the tests of the suite do run out of them.
+
+use std::io::Write as _;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+
+use super::*;
+
+/// A ring without requests, or nothing where this process may have none.
+fn ring() -> Option<IoUring> {
+    setup::ring().map_err(|error| eprintln!("not tried, there is no io_uring here: {error}")).ok()
+}
+
+#[test]
+fn a_shared_buffer_goes_back_when_it_is_full_and_its_last_chunk_was_given_back() {
+    let Some(ring) = ring() else { return };
+    let Ok(mut buffers) = Buffers::new(&ring.submitter(), &[Kind::Shared]) else { return };
+    let given = buffers.given();
+    let first = buffers.chunk(0, 60_000);
+    let begin = first.as_ptr();
+    buffers.put(first.buffer());
+    let last = buffers.chunk(0, 5_536);
+    assert_eq!(last.as_ptr() as usize, begin as usize + 60_000, "a report begins where the last one ended");
+    assert_eq!(buffers.given(), given, "it is read from still");
+    buffers.put(last.buffer());
+    assert_eq!((buffers.given(), buffers.out()), (given.wrapping_add(1), 0));
+    assert_eq!(buffers.chunk(0, 1).as_ptr(), begin, "it is filled from its beginning again");
+    drop(ring);
+}
+
+#[test]
+fn a_shared_buffer_that_the_kernel_leaves_early_goes_back_too() {
+    let Some(ring) = ring() else { return };
+    let Ok(mut buffers) = Buffers::new(&ring.submitter(), &[Kind::Shared]) else { return };
+    let given = buffers.given();
+    buffers.discard(0, 100);
+    buffers.discard(1, 100);
+    assert_eq!(buffers.given(), given.wrapping_add(1));
+    // What names a buffer and brings nothing, as the end of a stream may, is no sign that it was left.
+    buffers.discard(1, 0);
+    assert_eq!(buffers.given(), given.wrapping_add(1));
+    drop(ring);
+}
+
+#[test]
+fn looking_ahead_shows_each_report_where_it_will_be_found() {
+    let Some(ring) = ring() else { return };
+    for kind in [Kind::Shared, Kind::Whole] {
+        let Ok(mut buffers) = Buffers::new(&ring.submitter(), &[kind]) else { continue };
+        let reports = match kind {
+            Kind::Shared => [(0, 10), (0, 65_526), (1, 7)],
+            Kind::Whole => [(0, 10), (1, 4_096), (2, 7)],
+        };
+        let mut ahead = buffers.ahead();
+        let shown = reports.map(|(buffer, length)| ahead.next(buffer, length).as_ptr());
+        for ((buffer, length), shown) in reports.into_iter().zip(shown) {
+            assert_eq!(buffers.chunk(buffer, length).as_ptr(), shown, "{kind:?}");
+            buffers.put(buffer);
+        }
+        ring.submitter().unregister_buf_ring(GROUP).expect("it was registered");
+    }
+}
+
+/// Turns a driver without a reactor until so many bytes came; says how many of its receives found no buffer.
+fn starved_by(mut driver: UringDriver) -> u64 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let mut clients = Vec::new();
+    for token in 0..60 {
+        let mut client = TcpStream::connect(address).expect("it listens");
+        let (server, _) = listener.accept().expect("somebody connects");
+        driver.adopt(token, server.into()).expect("there is room");
+        client.write_all(&[7; 50_000]).expect("the kernel takes it");
+        driver.receive(token, true);
+        clients.push(client);
+    }
+    let mut received = 0;
+    while received < 60 * 50_000 {
+        driver.wait(Some(Duration::from_millis(100))).expect("it waits");
+        while let Some(event) = driver.next() {
+            let Event::Received { chunk, .. } = event else { panic!("{event:?}") };
+            assert!(chunk.iter().all(|byte| *byte == 7));
+            received += chunk.len();
+            driver.recycle(chunk);
+        }
+    }
+    assert_eq!(driver.buffers_out(), 0);
+    driver.starved()
+}
+
+#[test]
+fn more_than_all_buffers_hold_arrives_after_some_found_none() {
+    if ring().is_none() {
+        return;
+    }
+    for driver in [UringDriver::new(1), UringDriver::without_shared_buffers()] {
+        let driver = driver.expect("it was possible before");
+        let kind = driver.buffers.kind();
+        assert!(starved_by(driver) > 0, "buffers of kind {kind:?} were enough");
+    }
+}
+
+#[test]
+fn what_many_send_at_once_is_not_mixed_up_where_receives_end_at_their_limit() {
+    const EACH: usize = 4 << 20;
+    if ring().is_none() {
+        return;
+    }
+    let byte = |token: Token, offset: usize| (offset % 251) as u8 ^ token as u8;
+    for driver in [UringDriver::new(1), UringDriver::without_shared_buffers()] {
+        let mut driver = driver.expect("it was possible before");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let mut clients = Vec::new();
+        for token in 0..8 {
+            let mut client = TcpStream::connect(address).expect("it listens");
+            let (server, _) = listener.accept().expect("somebody connects");
+            driver.adopt(token, server.into()).expect("there is room");
+            driver.receive(token, true);
+            clients.push(std::thread::spawn(move || {
+                let sent: Vec<u8> = (0..EACH).map(|offset| byte(token, offset)).collect();
+                client.write_all(&sent).expect("it is received");
+            }));
+        }
+        let mut received = [0; 8];
+        let mut ended = 0;
+        while ended < 8 {
+            driver.wait(Some(Duration::from_millis(100))).expect("it waits");
+            let mut of_turn = [0; 8];
+            while let Some(event) = driver.next() {
+                match event {
+                    Event::Received { token, chunk } => {
+                        let so_far = &mut received[token as usize];
+                        let is_right = chunk.iter().enumerate().all(|(at, got)| *got == byte(token, *so_far + at));
+                        assert!(is_right, "{token}: other bytes than were sent, from {so_far} on");
+                        *so_far += chunk.len();
+                        of_turn[token as usize] += chunk.len();
+                        driver.recycle(chunk);
+                    }
+                    Event::Ended { .. } => ended += 1,
+                    other => panic!("{other:?}"),
+                }
+            }
+            let most = of_turn.into_iter().max().unwrap_or(0);
+            assert!(!driver.can_limit || most <= crate::share::SHARE_BYTES, "{most} bytes of one in a turn");
+        }
+        assert_eq!(received, [EACH; 8]);
+        clients.into_iter().for_each(|client| client.join().expect("it wrote"));
+    }
+}
