@@ -240,7 +240,8 @@ mod tests {
 
     #[test]
     fn limits_with_which_nothing_could_work_are_refused_by_name() {
-        let cases: [(&str, fn(&mut Limits)); 10] = [
+        type Change = fn(&mut Limits);
+        let cases: [(&str, Change); 10] = [
             ("mailboxes of 18446744073709551615 letters", |limits| limits.mailbox = usize::MAX),
             ("Limits::mailbox is 0", |limits| limits.mailbox = 0),
             ("Limits::carry is 0", |limits| limits.carry = 0),
@@ -265,8 +266,8 @@ mod tests {
 
     #[test]
     fn deadlines_that_are_over_before_they_begin_are_refused_by_name() {
-        let zero = Some(Duration::ZERO);
-        let cases: [(&str, fn(&mut Timeouts, Option<Duration>)); 6] = [
+        type Change = fn(&mut Timeouts, Option<Duration>);
+        let cases: [(&str, Change); 6] = [
             ("read_idle", |timeouts, zero| timeouts.read_idle = zero),
             ("write_idle", |timeouts, zero| timeouts.write_idle = zero),
             ("heartbeat", |timeouts, zero| timeouts.heartbeat = zero),
@@ -277,7 +278,7 @@ mod tests {
         for (name, change) in cases {
             let mut timeouts = Timeouts::default();
             timeouts.check("a service").expect("the defaults are consistent");
-            change(&mut timeouts, zero);
+            change(&mut timeouts, Some(Duration::ZERO));
             let error = timeouts.check("a service").expect_err(name).to_string();
             assert!(error.contains(&format!("Timeouts::{name} of a service is 0")), "{error}");
         }

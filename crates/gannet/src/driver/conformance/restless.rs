@@ -20,7 +20,7 @@ impl Codec for Pairs {
     type Message<'a> = u8;
     type State = ();
 
-    fn decode<'a>(&self, (): &mut (), input: &'a mut [u8]) -> Result<Decoded<u8>, DecodeError> {
+    fn decode(&self, (): &mut (), input: &mut [u8]) -> Result<Decoded<u8>, DecodeError> {
         let [first, second, ..] = *input else { return Ok(Decoded::Partial { need: 2 }) };
         Ok(match (first, second) {
             (b'x', b'0') => Decoded::Taken { consumed: 0 },
