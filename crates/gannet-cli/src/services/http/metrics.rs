@@ -59,18 +59,6 @@ static OFFLOAD: [Metric<OfPool>; 7] = [
     ("gannet_offload_panicked_total", "counter", "Offloaded jobs that panicked.", |stats| stats.panicked),
 ];
 
-static OFFLOAD: [Metric<OfPool>; 7] = [
-    ("gannet_offload_queued", "gauge", "Offloaded jobs that wait for a thread.", |stats| stats.queued as u64),
-    ("gannet_offload_running", "gauge", "Offloaded jobs that run.", |stats| stats.running as u64),
-    ("gannet_offload_threads", "gauge", "Threads for offloaded jobs.", |stats| stats.threads as u64),
-    ("gannet_offload_accepted_total", "counter", "Offloaded jobs taken.", |stats| stats.accepted),
-    ("gannet_offload_refused_total", "counter", "Offloaded jobs refused by a limit.", |stats| stats.refused),
-    ("gannet_offload_abandoned_total", "counter", "Offloaded jobs whose connection went before.", |stats| {
-        stats.abandoned
-    }),
-    ("gannet_offload_panicked_total", "counter", "Offloaded jobs that panicked.", |stats| stats.panicked),
-];
-
 /// Answers with all counters.
 pub(super) fn write(cx: &mut Cx<'_>, site: &Site) {
     let labels: Vec<String> = site.what().map_or_else(Vec::new, |what| {
