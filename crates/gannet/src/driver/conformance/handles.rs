@@ -134,7 +134,7 @@ fn one_connection_reaches_another_by_its_handle<N: Net>(net: N) {
     assert_eq!(rig.ask(&mut two, "tell 0 nobody"), "told");
     drop((one, two));
     rig.finish();
-    assert_eq!(log.borrow().answers, ["Ok(())", "Ok(())", "Ok(())", "Err(Gone)"]);
+    assert_eq!(log.borrow().answers, ["Ok(Queued)", "Ok(Queued)", "Ok(())", "Err(Gone)"]);
     assert_eq!(log.borrow().closed, [CloseReason::Service, CloseReason::Peer]);
 }
 
