@@ -256,6 +256,12 @@ impl<S: Scenario> Service for Client<S> {
             let counts = session.oldest_counts() || phase >= Phase::Measure;
             self.record().counts.status(status, counts);
         }
+        let now_ns = cx.now().as_nanos() as u64;
+        // What comes while its request still waits to be sent is no answer. Where answers differ, their bytes say so too.
+        if self.plan.scenario.answers_alike() && session.has_asked_only_now(now_ns) && cx.outbox_len() > 0 {
+            self.spoil(session, "wrong_bytes", &mut self.record());
+            return cx.reset();
+        }
         if let Some(kind) = self.plan.scenario.refusal(&message) {
             return self.refused(session, kind, phase, cx);
         }
@@ -269,13 +275,13 @@ impl<S: Scenario> Service for Client<S> {
         let mut record = self.record();
         match self.plan.scenario.answer(&mut session.progress, message, expected) {
             Err(Wrong) => {
-                record.counts.errors.count("wrong_bytes");
+                self.spoil(session, "wrong_bytes", &mut record);
                 cx.reset();
             }
             Ok(answers) => {
                 // No more than were outstanding.
                 let answers = answers as u32;
-                self.answered(session, answers, (phase, cx.now().as_nanos() as u64), &mut record);
+                self.answered(session, answers, (phase, now_ns), &mut record);
                 self.next(session, answers, &mut record, cx);
             }
         }
@@ -292,7 +298,16 @@ impl<S: Scenario> Service for Client<S> {
             DecodeError::TooLarge { .. } | DecodeError::Http(http::Error::BodyTooLarge { .. }) => "too_large",
             _ => "wrong_bytes",
         };
-        self.record().counts.errors.count(kind);
+        let reason = match error {
+            DecodeError::TooLarge { .. } => CloseReason::FrameTooLarge,
+            _ => CloseReason::Protocol,
+        };
+        let mut record = self.record();
+        self.spoil(session, kind, &mut record);
+        // The connection may take its time to end: nobody listens any more.
+        self.left_behind(session, &mut record);
+        record.counts.lost.count(reason.name());
+        session.stage = Stage::Counted;
     }
 
     fn timer(&mut self, session: &mut Session<S>, cx: &mut Context<'_, Self>) {

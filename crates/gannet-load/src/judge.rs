@@ -7,7 +7,7 @@ use crate::record::Counts;
 use crate::units::{count, span, things};
 
 /// Lateness of the 99th percentile from which on the schedule was not kept.
-const LATE_NS: u64 = 10_000_000;
+pub(crate) const LATE_NS: u64 = 10_000_000;
 
 /// Share of a processor from which on a reactor had none left.
 const BUSY: f64 = 0.97;

@@ -148,6 +148,11 @@ impl<S: Scenario> Session<S> {
         self.pending.take().into_iter().flat_map(|pending| *pending)
     }
 
+    /// Whether the oldest request without an answer was written in this turn of the reactor.
+    pub(super) fn has_asked_only_now(&self, now_ns: u64) -> bool {
+        self.pending.as_ref().and_then(|pending| pending.front()).is_some_and(|oldest| oldest.sent_ns == now_ns)
+    }
+
     /// Whether the oldest request without an answer was sent in the measured time.
     pub(super) fn oldest_counts(&self) -> bool {
         self.pending.as_ref().and_then(|pending| pending.front()).is_some_and(|oldest| oldest.counts)

@@ -69,6 +69,10 @@ impl Scenario for Http {
         cx.write(&self.request);
     }
 
+    fn answers_alike(&self) -> bool {
+        true
+    }
+
     fn takes_one_request(&self) -> bool {
         !self.keep_alive
     }

@@ -74,6 +74,11 @@ pub trait Scenario: Clone + Send + Sync + 'static {
         Ok(true)
     }
 
+    /// Whether the right answers to different requests may be the same.
+    fn answers_alike(&self) -> bool {
+        false
+    }
+
     /// Whether a connection carries one request only, and another one takes its place.
     fn takes_one_request(&self) -> bool {
         false

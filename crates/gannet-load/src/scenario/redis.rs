@@ -195,6 +195,10 @@ impl Scenario for Redis {
         };
     }
 
+    fn answers_alike(&self) -> bool {
+        true
+    }
+
     fn refusal<'m>(&self, message: &'m Value<'_>) -> Option<&'m [u8]> {
         match message {
             Value::Error(text) => Some(text.split(|byte| *byte == b' ').next().unwrap_or_default()),

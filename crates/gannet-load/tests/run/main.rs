@@ -148,6 +148,23 @@ fn bytes_and_the_rate_are_those_of_the_measured_time() {
 }
 
 #[test]
+fn a_schedule_that_nobody_could_keep_is_no_valid_run_and_ends_in_time() {
+    for driver in drivers() {
+        let (_server, target) = serve(driver, || Echo);
+        for connections in [1, 20] {
+            let mut config = config(Kind::Echo, target.clone(), driver);
+            (config.rate_per_second, config.connections) = (Some(4e9), connections);
+            (config.duration, config.warmup) = (Duration::from_millis(300), Duration::ZERO);
+            let results = go(&config);
+            // A turn may be long, but not as long as the schedule is.
+            assert!(results.measured < Duration::from_secs(10), "{}", rig::shown(&results));
+            assert!(results.requests.never_sent > 1_000_000, "{}", rig::shown(&results));
+            assert!(results.invalid.iter().any(|why| why.contains("never sent")), "{}", rig::shown(&results));
+        }
+    }
+}
+
+#[test]
 fn a_rate_may_be_below_one_request_a_second() {
     let (_server, target) = serve(DriverChoice::Poll, || Echo);
     let mut config = config(Kind::Echo, target, DriverChoice::Poll);

@@ -143,6 +143,35 @@ fn a_server_of_another_protocol_answers_nothing() {
     }
 }
 
+/// Says the same again and again, whether it is asked or not.
+struct Flood(&'static [u8]);
+
+impl Service for Flood {
+    type Codec = Raw;
+    type Session = ();
+
+    fn message(&mut self, (): &mut (), _: &[u8], cx: &mut Context<'_, Self>) {
+        for _ in 0..100 {
+            cx.send([self.0]);
+        }
+    }
+}
+
+#[test]
+fn what_comes_before_its_request_has_left_is_no_answer_and_each_wrong_answer_is_one_error() {
+    for driver in drivers() {
+        let (_server, target) = serve(driver, || Flood(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+        let mut config = of(Kind::Http, &target, driver);
+        (config.depth, config.warmup) = (2, Duration::ZERO);
+        let results = go(&config);
+        // Two are asked for, and the third that comes belongs to a request that was not sent yet.
+        let requests = &results.requests;
+        assert_eq!(errors_of(&results, "wrong_bytes"), 3, "{}", shown(&results));
+        assert_eq!(requests.sent, requests.answered + results.errors(), "{}", shown(&results));
+        assert!(requests.answered <= 6 && results.connections.up == 0, "{}", shown(&results));
+    }
+}
+
 /// Answers each message after a while.
 struct Late;
 
