@@ -95,7 +95,8 @@ pub(crate) struct ServeOptions {
     #[arg(long, value_enum, default_value_t = OverflowName::Close, help_heading = "Limits")]
     pub(crate) overflow: OverflowName,
 
-    /// Silence of a peer after which its connection is closed, as 30s; off is never
+    /// Time without traffic in either direction after which a connection is closed, as 30s; off is never. Redis subscribers
+    /// stay
     #[arg(long, value_name = "TIME", value_parser = deadline, default_value = "off", help_heading = "Time")]
     pub(crate) idle_timeout: Deadline,
 
@@ -244,7 +245,7 @@ impl ServeOptions {
     /// The engine's deadlines.
     pub(crate) fn timeouts(&self) -> Timeouts {
         let mut timeouts = Timeouts::default();
-        timeouts.read_idle = self.idle_timeout.0;
+        timeouts.idle = self.idle_timeout.0;
         timeouts.heartbeat = self.heartbeat.0;
         timeouts
     }

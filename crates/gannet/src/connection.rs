@@ -218,6 +218,8 @@ impl Flags {
     pub(crate) const WATCHED: Self = Self(1 << 17);
     /// The outbox was over its high mark, and its service waits to hear that it has drained.
     pub(crate) const OVER_HIGH: Self = Self(1 << 18);
+    /// Its deadlines are looked at a turn later, since it had more to read.
+    pub(crate) const POSTPONED: Self = Self(1 << 20);
     /// Reading does not pause because the outbox is over the high mark.
     pub(crate) const NO_AUTO_PAUSE: Self = Self(1 << 19);
 
@@ -400,6 +402,11 @@ impl Connection {
             self.flags.set(Flags::CHOKED);
         }
         pauses
+    }
+
+    /// When something was received or sent last.
+    pub(crate) fn last_traffic(&self) -> Tick {
+        if self.last_read.is_before(self.last_write) { self.last_write } else { self.last_read }
     }
 
     /// Bytes that wait to be sent.

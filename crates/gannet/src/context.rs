@@ -160,6 +160,11 @@ impl<S: Service> Context<'_, S> {
         self.core.ask_close(self.token, Flags::CLOSE_FLUSHED, CloseReason::Other(reason));
     }
 
+    /// Closes the connection when everything was sent, with [`CloseReason::Idle`]: what [`Service::idle`] does by default.
+    pub fn close_idle(&mut self) {
+        self.close_for(CloseReason::Idle);
+    }
+
     /// Closes the connection when everything was sent, for a reason of the engine's.
     pub(crate) fn close_for(&mut self, reason: CloseReason) {
         self.core.ask_close(self.token, Flags::CLOSE_FLUSHED, reason);

@@ -169,6 +169,9 @@ pub enum Overflow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {
+    /// Time without traffic in either direction after which the service's `idle` is called (default never). A connection
+    /// that only receives is not idle by it.
+    pub idle: Option<Duration>,
     /// Silence of the peer after which the service's `idle` is called (default never).
     pub read_idle: Option<Duration>,
     /// Time without anything sent after which the service's `idle` is called (default never).
@@ -198,6 +201,7 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
+            idle: None,
             read_idle: None,
             write_idle: None,
             heartbeat: Some(Duration::from_secs(30)),
@@ -219,6 +223,7 @@ impl Timeouts {
     /// One of them is over before it begins.
     pub(crate) fn check(&self, whose: &str) -> Result<(), Error> {
         let deadlines = [
+            ("idle", self.idle),
             ("read_idle", self.read_idle),
             ("write_idle", self.write_idle),
             ("heartbeat", self.heartbeat),
@@ -267,7 +272,8 @@ mod tests {
     #[test]
     fn deadlines_that_are_over_before_they_begin_are_refused_by_name() {
         type Change = fn(&mut Timeouts, Option<Duration>);
-        let cases: [(&str, Change); 6] = [
+        let cases: [(&str, Change); 7] = [
+            ("idle", |timeouts, zero| timeouts.idle = zero),
             ("read_idle", |timeouts, zero| timeouts.read_idle = zero),
             ("write_idle", |timeouts, zero| timeouts.write_idle = zero),
             ("heartbeat", |timeouts, zero| timeouts.heartbeat = zero),

@@ -116,11 +116,12 @@ pub trait Service: Sized + 'static {
         let _ = (session, error, cx);
     }
 
-    /// Nothing was received, or sent, for the time that [`Timeouts`] gives. The default closes the connection. A
+    /// Nothing was received, or sent, or either, for the time that [`Timeouts`] gives. The default closes the connection with
+    /// [`Context::close_idle`]. A
     /// service that does not close it is asked again after the same time.
     fn idle(&mut self, session: &mut Self::Session, idle: Idle, cx: &mut Context<'_, Self>) {
         let _ = (session, idle);
-        cx.close_for(CloseReason::Idle);
+        cx.close_idle();
     }
 
     /// The peer was silent for [`Timeouts::heartbeat`]: send what it has to answer, and say so. The default has no
@@ -180,6 +181,8 @@ pub enum Idle {
     Read,
     /// Nothing was sent.
     Write,
+    /// Nothing was received and nothing was sent.
+    Both,
 }
 
 /// Whether a heartbeat was sent.

@@ -29,6 +29,11 @@ impl Tick {
         Self(self.0.wrapping_add(ms.min(Self::MAX_DELAY)))
     }
 
+    /// The moment `ms` milliseconds before this one.
+    pub(crate) fn before(self, ms: u32) -> Self {
+        Self(self.0.wrapping_sub(ms))
+    }
+
     /// Whether this moment comes strictly before `other`.
     pub(crate) fn is_before(self, other: Self) -> bool {
         (other.0.wrapping_sub(self.0)).cast_signed() > 0

@@ -2,6 +2,9 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::UdpSocket;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
 
 use crate::server::{Folder, PATIENCE, Server, Stream, drivers, frame};
 
@@ -129,6 +132,49 @@ fn a_silent_peer_is_closed_where_an_idle_timeout_was_asked_for() {
         let mut stream = server.connect("echo");
         stream.ask(b"hello", b"hello");
         assert_eq!(stream.rest(), b"", "with {driver}");
+    }
+}
+
+#[test]
+fn clients_that_spoke_while_the_server_was_stopped_are_not_idle_when_it_goes_on() {
+    for driver in drivers() {
+        let server = Server::serve(
+            driver,
+            &["--listen=redis=tcp://127.0.0.1:0", "--listen=frames=tcp://127.0.0.1:0", "--idle-timeout=300ms"],
+        );
+        let mut clients: Vec<_> = (0..50).map(|_| server.connect("redis")).collect();
+        let mut framed = server.connect("frames");
+        clients.iter_mut().for_each(|client| client.ask(b"PING\r\n", b"+PONG\r\n"));
+        framed.ask(&frame(b"ping"), &frame(b"ping"));
+        server.signal(Signal::STOP);
+        let began = Instant::now();
+        let mut rounds = 0;
+        while began.elapsed() < Duration::from_millis(900) {
+            clients.iter_mut().for_each(|client| client.write_all(b"PING\r\n").expect("the kernel takes it"));
+            framed.write_all(&frame(b"ping")).expect("the kernel takes it");
+            rounds += 1;
+            std::thread::park_timeout(Duration::from_millis(100));
+        }
+        server.signal(Signal::CONT);
+        clients.iter_mut().for_each(|client| client.expect(&b"+PONG\r\n".repeat(rounds)));
+        framed.expect(&frame(b"ping").repeat(rounds));
+        clients.iter_mut().for_each(|client| client.ask(b"PING\r\n", b"+PONG\r\n"));
+    }
+}
+
+#[test]
+fn a_redis_subscriber_stays_where_a_client_without_traffic_is_closed() {
+    for driver in drivers() {
+        let server = Server::serve(driver, &["--listen=redis=tcp://127.0.0.1:0", "--idle-timeout=200ms"]);
+        let (mut subscriber, silent) = (server.connect("redis"), server.connect("redis"));
+        let subscribed = b"*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n";
+        subscriber.ask(b"SUBSCRIBE c\r\n", subscribed);
+        assert_eq!({ silent }.rest(), b"", "with {driver}");
+        // It has been without traffic for as long at the least.
+        let second = server.connect("redis");
+        assert_eq!({ second }.rest(), b"", "with {driver}");
+        server.connect("redis").ask(b"PUBLISH c hi\r\n", b":1\r\n");
+        subscriber.expect(b"*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$2\r\nhi\r\n");
     }
 }
 

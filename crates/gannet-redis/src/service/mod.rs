@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use gannet::proto::DecodeError;
 use gannet::proto::resp::{Args, Commands, Version, Writer, upcoming_keys};
-use gannet::{CloseReason, Context, Drain, Refusal, Refused, Service};
+use gannet::{CloseReason, Context, Drain, Idle, Refusal, Refused, Service};
 
 use self::clock::Clock;
 use self::command_statistics::CommandCounters;
@@ -352,6 +352,13 @@ impl Service for Redis {
         self.statistics.error(&text);
         self.reply.error(&text);
         self.flush(session, cx);
+    }
+
+    /// A client that waits for messages has nothing to say: like Redis, it stays.
+    fn idle(&mut self, session: &mut Session, _: Idle, cx: &mut Context<'_, Self>) {
+        if session.subscriptions.is_none() {
+            cx.close_idle();
+        }
     }
 
     fn timer(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {

@@ -100,6 +100,9 @@ pub(crate) trait Driver {
     /// the other.
     const SENDS_AT_ONCE: bool = false;
 
+    /// Connections that one [`Driver::wait`] finds something of, where so many have something.
+    const FOUND_AT_ONCE: u32;
+
     /// Time since some moment before the reactor began, never going back. The one clock of a reactor.
     fn now(&self) -> Duration;
 
@@ -187,6 +190,13 @@ pub(crate) trait Driver {
         let _ = token;
         false
     }
+
+    /// Whether the last wait may have left something with the kernel that had happened before it began: it was
+    /// interrupted, or found as much as it can.
+    fn is_behind(&self) -> bool;
+
+    /// Whether bytes of a connection may wait that this turn had no room for.
+    fn has_unread(&mut self, token: Token) -> bool;
 
     /// How often receiving stood still because no buffer was free (ENOBUFS), since the start.
     fn starved(&self) -> u64 {

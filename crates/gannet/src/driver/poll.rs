@@ -141,6 +141,8 @@ pub(crate) struct PollDriver {
     again: Vec<usize>,
     /// Completions that need no look.
     done: VecDeque<Event<OwnedFd>>,
+    /// The last wait may have left something.
+    is_behind: bool,
 }
 
 impl PollDriver {
@@ -164,6 +166,7 @@ impl PollDriver {
             cursor: 0,
             visits: 0,
             again: Vec::new(),
+            is_behind: false,
             done: VecDeque::new(),
         })
     }
@@ -365,6 +368,8 @@ impl Driver for PollDriver {
 
     const SENDS_AT_ONCE: bool = true;
 
+    const FOUND_AT_ONCE: u32 = EVENTS as u32;
+
     fn now(&self) -> Duration {
         self.began.elapsed()
     }
@@ -536,11 +541,16 @@ impl Driver for PollDriver {
         let timeout = self.wait_exactly(timeout)?;
         match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.is_behind = true;
+                return Ok(());
+            }
             Err(error) => return Err(error),
         }
+        let mut found = 0;
         let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
         for event in &events {
+            found += 1;
             let failed = event.is_error();
             self.note(
                 event.token().0,
@@ -553,6 +563,7 @@ impl Driver for PollDriver {
             );
         }
         self.events = events;
+        self.is_behind = found == EVENTS;
         Ok(())
     }
 
@@ -571,6 +582,14 @@ impl Driver for PollDriver {
                 return event;
             }
         }
+    }
+
+    fn is_behind(&self) -> bool {
+        self.is_behind
+    }
+
+    fn has_unread(&mut self, token: Token) -> bool {
+        self.entries.get_mut(token).is_some_and(|entry| entry.readable && entry.receiving)
     }
 
     #[cfg(test)]

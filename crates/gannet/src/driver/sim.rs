@@ -67,7 +67,15 @@ impl SimNet {
 
     /// The driver on this network; there is one.
     pub(crate) fn driver(&self) -> SimDriver {
-        SimDriver { network: self.network.clone(), bell: Arc::default(), chunk_out: false }
+        SimDriver { network: self.network.clone(), bell: Arc::default(), chunk_out: false, is_behind: false }
+    }
+
+    /// The reactor stands still for so long, as when its process is stopped: time passes, and the system call that it is
+    /// in when it goes on is interrupted.
+    pub(crate) fn stall(&self, time: Duration) {
+        let network = &mut *self.network.borrow_mut();
+        network.now += time;
+        network.interrupts = true;
     }
 
     /// A client that connects to one of the reactor's listeners.
@@ -94,6 +102,8 @@ pub(crate) struct SimDriver {
     network: Rc<RefCell<Network>>,
     bell: Arc<Bell>,
     chunk_out: bool,
+    /// The last wait was interrupted.
+    is_behind: bool,
 }
 
 impl SimDriver {
@@ -120,6 +130,8 @@ impl SimDriver {
 
 impl Driver for SimDriver {
     type Incoming = Incoming;
+
+    const FOUND_AT_ONCE: u32 = 1;
 
     fn now(&self) -> Duration {
         self.network.borrow().now
@@ -252,6 +264,10 @@ impl Driver for SimDriver {
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let network = &mut *self.network.borrow_mut();
+        self.is_behind = std::mem::take(&mut network.interrupts);
+        if self.is_behind {
+            return Ok(());
+        }
         let rung = self.bell.0.swap(false, Ordering::SeqCst);
         let until = if rung { Some(network.now) } else { timeout.map(|timeout| network.now + timeout) };
         network.happen();
@@ -259,6 +275,7 @@ impl Driver for SimDriver {
             match (network.next_happening(), until) {
                 (Some(at), until) if until.is_none_or(|until| at <= until) => {
                     if network.random.chance(network.faults.spurious_wakeups) {
+                        self.is_behind = true;
                         return Ok(());
                     }
                     network.now = at;
@@ -307,6 +324,15 @@ impl Driver for SimDriver {
             }
         }
         None
+    }
+
+    fn is_behind(&self) -> bool {
+        self.is_behind
+    }
+
+    fn has_unread(&mut self, token: Token) -> bool {
+        let network = self.network.borrow();
+        network.links[network.link_of(token)].starved
     }
 
     fn starved(&self) -> u64 {

@@ -415,6 +415,7 @@ impl<D: Driver> Reactor<D> {
                 return true;
             }
             match self.driver.send(token, outbox) {
+                Sent::Now(0) => {}
                 Sent::Now(count) => {
                     outbox.consume(count, &mut self.core.pools);
                     connection.last_write = self.core.now;

@@ -89,6 +89,10 @@ pub(crate) struct Reactor<D: Driver> {
     trimmed: Tick,
     /// The clock at the end of the last turn.
     clock: Duration,
+    /// What had happened by then has been handled: deadlines count up to here.
+    caught_up: Tick,
+    /// Turns since then, in which the driver may have left something.
+    behind: u32,
     /// Services that were called in this turn, a bit each (by index modulo 64), for the report of a stall.
     called: u64,
 }
@@ -133,6 +137,8 @@ impl<D: Driver> Reactor<D> {
             looks_ahead,
             trimmed: tick(clock),
             clock,
+            caught_up: tick(clock),
+            behind: 0,
             called: 0,
         }
     }
@@ -180,6 +186,7 @@ impl<D: Driver> Reactor<D> {
         while let Some(event) = self.driver.next() {
             self.handle(event);
         }
+        self.catch_up();
         self.take_letters();
         self.fire_timers();
         if self.core.shared.is_draining() {

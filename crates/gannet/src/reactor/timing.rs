@@ -17,9 +17,21 @@ use super::{Reactor, Served, TRIM_MS, tick};
 /// Slots that are told to drain in one turn.
 const DRAINED_A_TURN: u32 = 2_048;
 
+/// Turns that a driver may be behind for, beside those that it needs to come to every connection.
+const ROUNDS_BEHIND: u32 = 4;
+
+/// How long a handshake's deadline is put off where the handshake waits in line.
+const IN_LINE_MS: u32 = 100;
+
+/// The milliseconds from one moment to another, none where that one comes first.
+fn passed(from: Tick, to: Tick) -> u32 {
+    if to.is_before(from) { 0 } else { to.since(from) }
+}
+
 /// The deadlines of a service in milliseconds; 0 is none.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Deadlines {
+    idle_ms: u32,
     read_idle_ms: u32,
     write_idle_ms: u32,
     heartbeat_ms: u32,
@@ -38,6 +50,7 @@ impl Deadlines {
         // A deadline that is given is at least one tick: 0 stands for none.
         let ms = |given: Option<Duration>| given.map_or(0, |given| milliseconds(given).max(1));
         Self {
+            idle_ms: ms(timeouts.idle),
             read_idle_ms: ms(timeouts.read_idle),
             write_idle_ms: ms(timeouts.write_idle),
             heartbeat_ms: ms(timeouts.heartbeat),
@@ -71,6 +84,9 @@ impl Deadlines {
                 && (!connection.user_fraction.is_exact() || now.is_before(connection.user_deadline))
             {
                 at(connection.user_deadline);
+            }
+            if self.idle_ms != 0 {
+                at(connection.last_traffic().after(self.idle_ms));
             }
             if self.read_idle_ms != 0 {
                 at(connection.last_read.after(self.read_idle_ms));
@@ -140,16 +156,33 @@ impl<D: Driver> Reactor<D> {
         }
     }
 
+    /// Notes up to when everything that had happened has been handled: up to the begin of a wait that left nothing. A
+    /// deadline counts only when its moment lies before that. So data that had arrived in time is always read first, also
+    /// where the process was stopped for a while or the reactor is late.
+    ///
+    /// Where the driver is always behind, it has come to everybody after a number of turns, and these are enough.
+    pub(super) fn catch_up(&mut self) {
+        let most = ROUNDS_BEHIND + self.core.slab.end() / D::FOUND_AT_ONCE;
+        if self.driver.is_behind() && self.behind < most {
+            self.behind += 1;
+        } else {
+            self.behind = 0;
+            self.caught_up = tick(self.clock);
+        }
+    }
+
     pub(super) fn fire_timers(&mut self) {
         self.go_on_accepting();
         let mut expired = std::mem::take(&mut self.expired);
-        self.core.wheel.advance(&mut self.core.slab, self.core.now, &mut expired);
+        self.core.wheel.advance(&mut self.core.slab, self.caught_up, &mut expired);
         for token in expired.drain(..) {
-            self.fire(token);
+            if !self.postpone(token) {
+                self.fire(token);
+            }
             self.settle(token);
             let Some(connection) = self.core.slab.get(token) else { continue };
             if connection.state() != State::Closed
-                && let Some(due) = self.deadlines[usize::from(connection.service)].next(connection, self.core.now)
+                && let Some(due) = self.deadlines[usize::from(connection.service)].next(connection, self.caught_up)
             {
                 self.core.due(token, due);
             }
@@ -180,9 +213,30 @@ impl<D: Driver> Reactor<D> {
         }
     }
 
+    /// Whether a connection whose entry in the wheel has fired is looked at later: a turn later where it had more to read
+    /// than a turn has room for, and after its handshake had its turn where that waits in line.
+    fn postpone(&mut self, token: Token) -> bool {
+        let Some(connection) = self.core.slab.get_mut(token) else { return false };
+        if !matches!(connection.state(), State::Open | State::Handshaking) {
+            return false;
+        }
+        let waits_in_line = connection.filter.as_ref().is_some_and(|filter| filter.waits_in_line());
+        if connection.state() == State::Handshaking && waits_in_line {
+            connection.phase_deadline = self.core.now.after(IN_LINE_MS);
+            return true;
+        }
+        let waits = connection.has_more_to_decode() && !connection.is_halted();
+        if !connection.flags.has(Flags::POSTPONED) && (waits || self.driver.has_unread(token)) {
+            connection.flags.set(Flags::POSTPONED);
+            return true;
+        }
+        connection.flags.clear(Flags::POSTPONED);
+        false
+    }
+
     /// Looks at a connection whose entry in the wheel has fired.
     fn fire(&mut self, token: Token) {
-        let now = self.core.now;
+        let now = self.caught_up;
         let Some(connection) = self.core.slab.get_mut(token) else { return };
         let (service, state) = (connection.service, connection.state());
         let deadlines = self.deadlines[usize::from(service)];
@@ -217,7 +271,7 @@ impl<D: Driver> Reactor<D> {
         }
         if connection.flags.has(Flags::STUCK)
             && deadlines.slow_write_ms != 0
-            && now.since(connection.stuck_since) >= deadlines.slow_write_ms
+            && passed(connection.stuck_since, now) >= deadlines.slow_write_ms
         {
             return self.core.ask_close(token, Flags::CLOSE, CloseReason::SlowWrite);
         }
@@ -240,7 +294,7 @@ impl<D: Driver> Reactor<D> {
     fn half_close_over(&mut self, token: Token, deadlines: Deadlines) {
         let Some(connection) = self.core.slab.get_mut(token) else { return };
         let due = connection.last_write.after(deadlines.half_close_ms);
-        if self.core.now.is_before(due) {
+        if self.caught_up.is_before(due) {
             connection.flags.set(Flags::PHASE);
             connection.phase_deadline = due;
         } else if connection.outbox_len() > 0 {
@@ -251,19 +305,25 @@ impl<D: Driver> Reactor<D> {
     }
 
     fn fire_idle(&mut self, token: Token, service: u16, deadlines: Deadlines) {
-        let now = self.core.now;
+        let (now, caught_up) = (self.core.now, self.caught_up);
         let Some(connection) = self.core.slab.get_mut(token) else { return };
         if connection.flags.has(Flags::PAUSED.or(Flags::CHOKED).or(Flags::ENDED)) || connection.waits_for_room() {
             // Nothing can come while reading is paused, or after the peer's end: that is not the peer's silence.
             (connection.last_read, connection.missed) = (now, 0);
         }
-        if deadlines.write_idle_ms != 0 && now.since(connection.last_write) >= deadlines.write_idle_ms {
+        if deadlines.idle_ms != 0 && passed(connection.last_traffic(), caught_up) >= deadlines.idle_ms {
+            // A service that does not close it is asked again after the same time.
+            (connection.last_read, connection.last_write) = (now, now);
+            let (host, core) = self.host(service);
+            return host.idle(core, token, Idle::Both);
+        }
+        if deadlines.write_idle_ms != 0 && passed(connection.last_write, caught_up) >= deadlines.write_idle_ms {
             connection.last_write = now;
             let (host, core) = self.host(service);
             host.idle(core, token, Idle::Write);
         }
         let Some(connection) = self.core.slab.get_mut(token) else { return };
-        let silence_ms = now.since(connection.last_read);
+        let silence_ms = passed(connection.last_read, caught_up);
         if deadlines.read_idle_ms != 0 && silence_ms >= deadlines.read_idle_ms {
             (connection.last_read, connection.missed) = (now, 0);
             let (host, core) = self.host(service);
@@ -278,6 +338,8 @@ impl<D: Driver> Reactor<D> {
         if connection.missed >= deadlines.heartbeats_missed {
             return self.core.ask_close(token, Flags::CLOSE, CloseReason::HeartbeatMissed);
         }
+        // The peer has its time to answer, also where it is asked late.
+        connection.last_read = now.before(deadlines.heartbeat_after(connection.missed));
         connection.missed += 1;
         let (host, core) = self.host(service);
         if host.heartbeat(core, token) == Heartbeat::None
@@ -308,7 +370,7 @@ impl<D: Driver> Reactor<D> {
             }
             self.drain_cursor = (to < end).then_some(to);
         }
-        if self.drain_by.is_some_and(|by| !self.core.now.is_before(by)) {
+        if self.drain_by.is_some_and(|by| !self.caught_up.is_before(by)) {
             self.drain_by = None;
             self.drain_cursor = None;
             let late: Vec<Token> = self.core.slab.iter_indices().collect();

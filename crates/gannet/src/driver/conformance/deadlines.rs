@@ -6,6 +6,7 @@ use super::Net;
 use super::on_every_driver;
 use super::rig::{Ending, Rig, Setup};
 use super::script::{Script, SharedLog};
+use super::simulated::on_some_seeds;
 use crate::driver::Driver;
 use crate::{CloseReason, Idle};
 
@@ -30,6 +31,36 @@ fn a_peer_that_is_silent_for_too_long_is_closed<N: Net>(net: N) {
     drop(client);
     rig.finish();
     assert_eq!((&log.borrow().idle[..], &log.borrow().closed[..]), (&[Idle::Read][..], &[CloseReason::Idle][..]));
+}
+
+fn a_connection_that_only_receives_or_only_sends_is_not_idle<N: Net>(net: N) {
+    let log = SharedLog::default();
+    let setup = Setup::new().timeouts(|timeouts| timeouts.idle = Some(SHORT));
+    let mut rig = setup.listen(Script::new(&log)).on(net);
+    let (mut listens, mut speaks) = (rig.connect(), rig.connect());
+    rig.until("both to be open", |_| (log.borrow().opened.len() == 2).then_some(()));
+    let handles = log.borrow().opened.clone();
+    assert_eq!(rig.ask(&mut listens, "echo here"), "here");
+    let listener = handles.into_iter().find(|handle| {
+        rig.remote.send(*handle, "you".as_bytes()).expect("both live");
+        rig.pass(Duration::from_millis(2));
+        rig.read_now(&mut listens) > 0
+    });
+    let listener = listener.expect("one of both is it");
+    let until = rig.reactor.driver().now() + SHORT * 4;
+    while rig.reactor.driver().now() < until {
+        rig.remote.send(listener, "news".as_bytes()).expect("it lives");
+        rig.write(&mut speaks, b"timer 20000\n");
+        rig.pass(SHORT / 8);
+    }
+    assert!(log.borrow().closed.is_empty(), "{:?}", log.borrow().closed);
+    let (took, _) = timed(&mut rig, |rig| rig.read_to_end(&mut listens));
+    assert!(took >= SHORT / 2, "closed after {took:?}");
+    rig.read_to_end(&mut speaks);
+    drop((listens, speaks));
+    rig.finish();
+    assert_eq!(log.borrow().closed, [CloseReason::Idle, CloseReason::Idle]);
+    assert_eq!(log.borrow().idle, [Idle::Both, Idle::Both]);
 }
 
 fn a_service_that_does_not_close_an_idle_connection_is_asked_again<N: Net>(net: N) {
@@ -184,9 +215,61 @@ fn an_exact_timer_fires_within_its_millisecond_and_never_before_its_time<N: Net>
     rig.finish();
 }
 
+/// A reactor that stands still while its clients go on: what they sent in time counts, whatever the clock says then.
+#[test]
+fn what_came_during_a_stall_is_read_before_deadlines_count() {
+    on_some_seeds(|net| {
+        let log = SharedLog::default();
+        let idle = Duration::from_secs(1);
+        let setup = Setup::new().timeouts(|timeouts| {
+            timeouts.idle = Some(idle);
+            timeouts.read_idle = Some(idle);
+            timeouts.heartbeat = Some(idle / 2);
+        });
+        let mut rig = setup.listen(Script { beats: true, ..Script::new(&log) }).on(net);
+        let mut clients = [rig.connect(), rig.connect(), rig.connect()];
+        for client in &mut clients {
+            assert_eq!(rig.ask(client, "echo here"), "here");
+        }
+        for _ in 0..3 {
+            for client in &mut clients {
+                rig.write(client, b"echo meanwhile\n");
+            }
+            rig.net.stall(idle * 5);
+            for client in &mut clients {
+                while rig.line(client) != "meanwhile" {}
+            }
+        }
+        assert!(log.borrow().closed.is_empty() && log.borrow().idle.is_empty(), "{:?}", log.borrow().closed);
+        drop(clients);
+        rig.finish();
+    });
+}
+
+/// A peer that only answers heartbeats has its time for that, also where the reactor stood still for longer.
+#[test]
+fn after_a_stall_a_peer_still_has_its_time_to_answer_a_heartbeat() {
+    on_some_seeds(|net| {
+        let log = SharedLog::default();
+        let setup = Setup::new().timeouts(|timeouts| timeouts.heartbeat = Some(SHORT));
+        let mut rig = setup.listen(Script { beats: true, ..Script::new(&log) }).on(net);
+        let mut client = rig.connect();
+        assert_eq!(rig.ask(&mut client, "echo here"), "here");
+        for _ in 0..3 {
+            rig.net.stall(SHORT * 10);
+            assert_eq!(rig.line(&mut client), "beat");
+            assert_eq!(rig.ask(&mut client, "echo alive"), "alive");
+        }
+        drop(client);
+        rig.finish();
+        assert_eq!(log.borrow().closed, [CloseReason::Peer]);
+    });
+}
+
 on_every_driver!(
     an_exact_timer_fires_within_its_millisecond_and_never_before_its_time,
     a_peer_that_is_silent_for_too_long_is_closed,
+    a_connection_that_only_receives_or_only_sends_is_not_idle,
     a_service_that_does_not_close_an_idle_connection_is_asked_again,
     a_peer_that_answers_its_heartbeats_lives_and_one_that_does_not_is_closed,
     silence_alone_closes_nothing_where_the_service_has_no_heartbeat,

@@ -39,6 +39,11 @@ pub(super) struct Simulated {
 }
 
 impl Simulated {
+    /// The reactor stands still for so long.
+    pub(super) fn stall(&self, time: std::time::Duration) {
+        self.net.stall(time);
+    }
+
     fn port(&mut self) -> u16 {
         self.ports += 1;
         self.ports

@@ -82,6 +82,8 @@ pub(crate) struct Network {
     /// Those who wait for a buffer, longest first.
     starving: VecDeque<LinkId>,
     pub(super) incoming_out: usize,
+    /// The next wait is interrupted.
+    pub(super) interrupts: bool,
 }
 
 impl Network {
@@ -101,6 +103,7 @@ impl Network {
             starved: 0,
             starving: VecDeque::new(),
             incoming_out: 0,
+            interrupts: false,
             faults,
         }
     }

@@ -118,6 +118,8 @@ pub(crate) struct UringDriver {
     addresses: Vec<Box<socket2::SockAddr>>,
     /// Requests that name memory and did not complete.
     outstanding: usize,
+    /// The last wait may have left something.
+    is_behind: bool,
 }
 
 static LINGER_NONE: libc::linger = libc::linger { l_onoff: 1, l_linger: 0 };
@@ -168,6 +170,7 @@ impl UringDriver {
             gathers: Vec::new(),
             addresses: Vec::new(),
             outstanding: 0,
+            is_behind: false,
         };
         // A registered ring spares a look-up of its descriptor in every call; kernels without it go on as they are.
         let _ = driver.ring.submitter().register_ring_fd();
@@ -354,6 +357,9 @@ impl UringDriver {
 impl Driver for UringDriver {
     /// A direct descriptor.
     type Incoming = u32;
+
+    // The kernel works out so many for whoever waits for one, and leaves the others for the next time.
+    const FOUND_AT_ONCE: u32 = 20;
 
     fn now(&self) -> Duration {
         self.began.elapsed()
@@ -575,7 +581,11 @@ impl Driver for UringDriver {
             }
         };
         match submitted.map_err(|error| error.raw_os_error().unwrap_or(0)) {
-            Ok(()) | Err(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => {}
+            Ok(()) | Err(libc::ETIME) => {
+                let submission = self.ring.submission();
+                self.is_behind = submission.taskrun() || submission.cq_overflow();
+            }
+            Err(libc::EINTR | libc::EBUSY | libc::EAGAIN) => self.is_behind = true,
             Err(code) => return Err(io::Error::from_raw_os_error(code)),
         }
         if self.ring.submission().is_empty() {
@@ -635,6 +645,14 @@ impl Driver for UringDriver {
                 let is_known = || self.entries.get(token).is_some_and(|entry| entry.generation == generation);
                 op == Op::Receive && whom == token && result > 0 && is_known()
             })
+    }
+
+    fn is_behind(&self) -> bool {
+        self.is_behind
+    }
+
+    fn has_unread(&mut self, token: Token) -> bool {
+        self.entries.get_mut(token).is_some_and(|entry| entry.receiving && !entry.armed)
     }
 
     fn starved(&self) -> u64 {
