@@ -215,37 +215,6 @@ fn an_exact_timer_fires_within_its_millisecond_and_never_before_its_time<N: Net>
     rig.finish();
 }
 
-/// A reactor that stands still while its clients go on: what they sent in time counts, whatever the clock says then.
-#[test]
-fn what_came_during_a_stall_is_read_before_deadlines_count() {
-    on_some_seeds(|net| {
-        let log = SharedLog::default();
-        let idle = Duration::from_secs(1);
-        let setup = Setup::new().timeouts(|timeouts| {
-            timeouts.idle = Some(idle);
-            timeouts.read_idle = Some(idle);
-            timeouts.heartbeat = Some(idle / 2);
-        });
-        let mut rig = setup.listen(Script { beats: true, ..Script::new(&log) }).on(net);
-        let mut clients = [rig.connect(), rig.connect(), rig.connect()];
-        for client in &mut clients {
-            assert_eq!(rig.ask(client, "echo here"), "here");
-        }
-        for _ in 0..3 {
-            for client in &mut clients {
-                rig.write(client, b"echo meanwhile\n");
-            }
-            rig.net.stall(idle * 5);
-            for client in &mut clients {
-                while rig.line(client) != "meanwhile" {}
-            }
-        }
-        assert!(log.borrow().closed.is_empty() && log.borrow().idle.is_empty(), "{:?}", log.borrow().closed);
-        drop(clients);
-        rig.finish();
-    });
-}
-
 /// A peer that only answers heartbeats has its time for that, also where the reactor stood still for longer.
 #[test]
 fn after_a_stall_a_peer_still_has_its_time_to_answer_a_heartbeat() {

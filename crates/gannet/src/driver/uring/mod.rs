@@ -648,7 +648,7 @@ impl Driver for UringDriver {
     }
 
     fn is_behind(&self) -> bool {
-        self.is_behind
+        self.is_behind || !self.starved.is_empty()
     }
 
     fn has_unread(&mut self, token: Token) -> bool {
