@@ -83,7 +83,7 @@ fn a_revocation_list_that_is_valid_is_not_replaced_by_an_expired_one_unless_told
     server.reload(asks(&[2024]).accept_expired(true)).expect("it was told to");
     assert!(Pair::connected(&server, &client).server.error.is_some());
     // There is nothing to lose.
-    server.reload(asks(&[2023])).expect("what is there has expired");
+    server.reload(asks(&[2024])).expect("what is there has expired");
     server.reload(TlsConfig::new(identity.clone())).expect("clients are not asked any more");
 }
 
