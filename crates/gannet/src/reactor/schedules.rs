@@ -311,7 +311,9 @@ impl Met {
             add("accept error", listener.accept_errors);
             add("accept pause", listener.accept_pauses);
             listener.refusals().for_each(|(name, count)| add(name, count));
-            listener.closings().for_each(|(name, count)| add(name, count));
+            // Reasons of services' own are those of other tests of this process.
+            let closings = listener.closings().filter(|(name, _)| CloseReason::NAMES.contains(name));
+            closings.for_each(|(name, count)| add(name, count));
         }
     }
 }
