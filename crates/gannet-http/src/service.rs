@@ -33,7 +33,7 @@ pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
 /// A handler is called when the body is whole. What the head says alone is answered before the body is read, and before
 /// a client with `Expect: 100-continue` is told to send it (RFC 9110 §10.1.1): that there is no such route or method, or
 /// that a [layer](crate::Layer::admit) does not accept the request. After such an answer a body of up to
-/// [`DROPPED_BODY`] is read and dropped. Before a larger one, one in chunks, or one that the client waits to send, the
+/// 64 KiB is read and dropped. Before a larger one, one in chunks, or one that the client waits to send, the
 /// connection closes.
 ///
 /// # Deadlines

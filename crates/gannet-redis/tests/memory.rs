@@ -97,8 +97,8 @@ fn whoever_brings_more_than_goes_waits_until_there_is_room() {
             for writer in &mut writers {
                 writer.expect(OK);
                 let used = used_memory(&mut observer);
-                // Each writer is one command ahead at most.
-                assert!(used <= LIMIT + (WRITERS + 1) * VALUE, "{used} bytes in round {round} on {driver:?}");
+                // Each writer is one command ahead at most; what was taken out may not be dropped yet.
+                assert!(used <= LIMIT + (WRITERS + 2) * VALUE, "{used} bytes in round {round} on {driver:?}");
             }
         }
         assert!(rig.server.memory().waits() > 0, "nobody had to wait");

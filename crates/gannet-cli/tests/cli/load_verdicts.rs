@@ -48,7 +48,9 @@ fn a_target_of_another_protocol_is_no_valid_run() {
         let output = load(scenario, &url, &["--connections=3", "--duration=300ms", "--warmup=100ms", "--quiet"]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(4), "{scenario}: {said}");
-        assert!(said.contains("nothing was answered"), "{scenario}: {said}");
+        // A client that waits to send may have lost its connection before it has sent anything.
+        let is_named = ["nothing was answered", "nothing was received"].iter().any(|verdict| said.contains(verdict));
+        assert!(is_named, "{scenario}: {said}");
     }
     let output = load("ws", &url, &["--connections=3", "--duration=300ms", "--quiet"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

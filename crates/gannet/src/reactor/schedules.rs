@@ -386,8 +386,16 @@ fn whatever_the_network_does_nothing_is_lost_without_a_reason_and_nothing_is_lef
     let seeds = number("GANNET_SEEDS").unwrap_or(SEEDS);
     (0..seeds).for_each(|seed| drop(run(seed, &mut met)));
     // What only happens to services that these schedules do not have. All else has to happen, given enough of them.
-    let elsewhere =
-        ["connections", "heartbeat_missed", "opening_timeout", "frame_too_large", "protocol", "slow", "input_stalled"];
+    let elsewhere = [
+        "connections",
+        "heartbeat_missed",
+        "opening_timeout",
+        "frame_too_large",
+        "protocol",
+        "slow",
+        "input_stalled",
+        "codec",
+    ];
     for (what, count) in met.0 {
         assert!(count > 0 || seeds < SEEDS || elsewhere.contains(&what), "no schedule of {seeds} met {what:?}");
     }
