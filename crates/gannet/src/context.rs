@@ -361,7 +361,11 @@ impl<S: Service> Context<'_, S> {
         if !core.slab.get(self.token).is_some_and(|connection| connection.takes_output()) {
             return Err(JoinError::Closed);
         }
-        core.groups.join(&mut core.slab, self.token, group, &core.limits)
+        let joined = core.groups.join(&mut core.slab, self.token, group, &core.limits);
+        if joined.is_err() {
+            core.counters.joins_refused.add(1);
+        }
+        joined
     }
 
     /// Removes this connection from a group; says whether it was in it.
@@ -454,6 +458,7 @@ impl<S: Service> Context<'_, S> {
             return self.core.shared.offload.run(pool, None, work);
         };
         if connection.offloads_pending == u16::MAX {
+            self.core.shared.offload.refused(pool);
             return Err(OffloadFull);
         }
         let (remote, handle) = (self.remote(), self.handle());

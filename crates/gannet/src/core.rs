@@ -274,10 +274,17 @@ impl Core {
         if length <= self.limits.outbox_high {
             return SendStatus::Queued;
         }
-        if let Some(connection) = self.slab.get_mut(token) {
-            self.halt |= connection.note_over_high();
-        }
+        self.halt |= self.note_over_high(token);
         SendStatus::OverHigh
+    }
+
+    /// Notes that an outbox is over its high mark, and counts it if it was not. Says whether reading pauses.
+    fn note_over_high(&mut self, token: Token) -> bool {
+        let Some(connection) = self.slab.get_mut(token) else { return false };
+        if !connection.flags.has(Flags::OVER_HIGH) {
+            self.counters.outbox_high.add(1);
+        }
+        connection.note_over_high()
     }
 
     /// Notes that another connection will send so many bytes to this one before the turn is over, and says how full its
@@ -291,7 +298,7 @@ impl Core {
         if length <= self.limits.outbox_high {
             return SendStatus::Queued;
         }
-        connection.note_over_high();
+        self.note_over_high(token);
         self.mark(token);
         if length <= self.limits.outbox_hard { SendStatus::OverHigh } else { SendStatus::OverHard }
     }
@@ -328,8 +335,8 @@ impl Core {
 
     #[cold]
     fn over_high(&mut self, token: Token, before: usize, length: usize) -> SendStatus {
+        self.halt |= self.note_over_high(token);
         let Some(connection) = self.slab.get_mut(token) else { return SendStatus::Closed };
-        self.halt |= connection.note_over_high();
         // Nobody is slow whose outbox was not even high, however large the message is.
         if length <= self.limits.outbox_hard || before <= self.limits.outbox_high {
             return SendStatus::OverHigh;

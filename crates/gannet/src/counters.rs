@@ -96,7 +96,9 @@ pub(crate) struct ReactorCounters {
     pub(crate) stale: Counter,
     pub(crate) timers: Counter,
     pub(crate) groups: Counter,
+    pub(crate) joins_refused: Counter,
     pub(crate) outbox_bytes: Counter,
+    pub(crate) outbox_high: Counter,
     pub(crate) carry_bytes: Counter,
     pub(crate) carry_waits: Counter,
     /// Accepted connections that wait for room. The acceptor looks at it too.
@@ -115,7 +117,9 @@ impl ReactorCounters {
             stale: Counter::default(),
             timers: Counter::default(),
             groups: Counter::default(),
+            joins_refused: Counter::default(),
             outbox_bytes: Counter::default(),
+            outbox_high: Counter::default(),
             carry_bytes: Counter::default(),
             carry_waits: Counter::default(),
             waiting: Counter::default(),
@@ -133,7 +137,12 @@ impl ReactorCounters {
             stale_handles: self.stale.get(),
             timers: self.timers.get(),
             groups: self.groups.get(),
+            joins_refused: self.joins_refused.get(),
+            // Those of the mailbox are its senders'.
+            mailbox_letters: 0,
+            mailbox_full: 0,
             outbox_bytes: self.outbox_bytes.get(),
+            outbox_high: self.outbox_high.get(),
             carry_bytes: self.carry_bytes.get(),
             carry_waits: self.carry_waits.get(),
             waiting: self.waiting.get(),
@@ -191,8 +200,17 @@ pub struct ReactorStats {
     pub timers: u64,
     /// Gauge: groups with a member on this reactor.
     pub groups: u64,
+    /// Joins that were refused by [`Limits::groups`](crate::Limits) or
+    /// [`Limits::groups_per_connection`](crate::Limits).
+    pub joins_refused: u64,
+    /// Gauge: letters that wait in the mailbox.
+    pub mailbox_letters: u64,
+    /// Letters that were refused because the mailbox was full ([`Limits::mailbox`](crate::Limits)).
+    pub mailbox_full: u64,
     /// Gauge: bytes that wait in outboxes.
     pub outbox_bytes: u64,
+    /// Times that an outbox went over [`Limits::outbox_high`](crate::Limits).
+    pub outbox_high: u64,
     /// Gauge: bytes of received messages that are not complete, or that wait because reading is paused.
     pub carry_bytes: u64,
     /// Times that a connection with a large message was not read for want of room ([`Limits::carries`](crate::Limits)).

@@ -21,6 +21,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_queue::ArrayQueue;
 
@@ -37,13 +38,20 @@ pub(crate) trait Wake: Send + Sync {
 
 /// Makes a mailbox for `capacity` letters, at least one, whose reactor is brought out of its sleep by `waker`.
 pub(crate) fn mailbox<T>(capacity: usize, waker: Arc<dyn Wake>) -> (Sender<T>, Receiver<T>) {
-    let shared = Arc::new(Shared { letters: ArrayQueue::new(capacity.max(1)), sleep: Sleep::new(), waker });
+    let shared = Arc::new(Shared {
+        letters: ArrayQueue::new(capacity.max(1)),
+        refused: AtomicU64::new(0),
+        sleep: Sleep::new(),
+        waker,
+    });
     let receiver = Receiver { shared: Arc::clone(&shared), one_thread: PhantomData };
     (Sender { shared }, receiver)
 }
 
 struct Shared<T> {
     letters: ArrayQueue<T>,
+    /// Posts that found no room.
+    refused: AtomicU64,
     sleep: Sleep,
     waker: Arc<dyn Wake>,
 }
@@ -78,6 +86,15 @@ impl<T> Sender<T> {
     /// the letters that it had not taken are dropped. A letter that is posted just then is dropped too, on the
     /// thread of the reactor or on this one.
     pub(crate) fn post(&self, letter: T) -> Result<(), Refused<T>> {
+        let posted = self.post_again(letter);
+        if matches!(posted, Err(Refused::Full(_))) {
+            self.shared.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        posted
+    }
+
+    /// Posts a letter that [`post`](Self::post) refused, and was counted there.
+    pub(crate) fn post_again(&self, letter: T) -> Result<(), Refused<T>> {
         let shared = &*self.shared;
         if shared.sleep.is_closed() {
             return Err(Refused::Closed(letter));
@@ -103,6 +120,11 @@ impl<T> Sender<T> {
     /// Letters that wait. Callable on any thread; outdated when it is read.
     pub(crate) fn len(&self) -> usize {
         self.shared.letters.len()
+    }
+
+    /// Posts that found the mailbox full, so far. Callable on any thread.
+    pub(crate) fn refused(&self) -> u64 {
+        self.shared.refused.load(Ordering::Relaxed)
     }
 }
 

@@ -107,6 +107,11 @@ impl Offload {
         self.queues.iter().for_each(|queue| queue.disowned(usize::from(jobs)));
     }
 
+    /// Counts a job that was refused before it came to its pool.
+    pub(crate) fn refused(&self, pool: Pool) {
+        self.queues[pool as usize].refused();
+    }
+
     /// Counts a job that panicked.
     pub(crate) fn panicked(&self, pool: Pool) {
         self.queues[pool as usize].panicked();

@@ -298,7 +298,12 @@ impl Remote {
     /// The counters of every reactor now. Stops nothing; numbers of one reactor may be a few messages apart.
     #[must_use]
     pub fn stats(&self) -> Vec<ReactorStats> {
-        self.shared.gates().iter().map(|gate| gate.counters.read()).collect()
+        let read = |gate: &Gate| ReactorStats {
+            mailbox_letters: gate.sender.len() as u64,
+            mailbox_full: gate.sender.refused(),
+            ..gate.counters.read()
+        };
+        self.shared.gates().iter().map(read).collect()
     }
 
     /// What the acceptor's thread counts, where there is one: failed accepts and pauses. All else is counted by the reactor
@@ -356,9 +361,11 @@ impl Remote {
     /// Posts what must not be lost while its connection lives, waiting for room: from the offload pool only.
     pub(crate) fn deliver(&self, handle: Handle, mut letter: Letter) {
         let Ok(gate) = self.gate(handle) else { return };
+        let mut is_again = false;
         while gate.live.holds(handle.place()) {
-            match gate.sender.post(letter) {
-                Err(Refused::Full(back)) => letter = back,
+            let posted = if is_again { gate.sender.post_again(letter) } else { gate.sender.post(letter) };
+            match posted {
+                Err(Refused::Full(back)) => (letter, is_again) = (back, true),
                 Ok(()) | Err(Refused::Closed(_)) => return,
             }
             std::thread::yield_now();

@@ -258,6 +258,27 @@ fn the_counters_are_there_for_prometheus() {
 }
 
 #[test]
+fn a_limit_that_was_hit_shows_in_the_counters_for_prometheus() {
+    for driver in drivers() {
+        let server = Server::serve(driver, &[HTTP, LINES, "--outbox-high", "1KiB"]);
+        let line = "l".repeat(2_000);
+        let mut lines = server.connect("lines");
+        lines.ask(format!("{line}\n").as_bytes(), format!("echo: {line}\n").as_bytes());
+        let response = get(&mut server.connect("http"), "/metrics");
+        let samples = exposition::check(response.split_once("\r\n\r\n").expect("a head").1);
+        let value = |name: &str| {
+            let own: Vec<f64> = samples.iter().filter(|own| own.name == name).map(|own| own.value).collect();
+            assert_eq!(own.len(), 2, "{name} is there for each reactor: {response}");
+            own.iter().sum::<f64>()
+        };
+        assert_eq!(value("gannet_reactor_outbox_high_total"), 1.0);
+        for untouched in ["mailbox_letters", "mailbox_full_total", "joins_refused_total"] {
+            assert_eq!(value(&format!("gannet_reactor_{untouched}")), 0.0);
+        }
+    }
+}
+
+#[test]
 fn how_long_turns_and_handlers_take_is_there_for_prometheus() {
     for driver in drivers() {
         let folder = Folder::new(&format!("times-{driver}"));

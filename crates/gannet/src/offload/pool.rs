@@ -108,6 +108,10 @@ impl Queue {
         }
     }
 
+    pub(super) fn refused(&self) {
+        self.inner.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn panicked(&self) {
         self.inner.panicked.fetch_add(1, Ordering::Relaxed);
     }

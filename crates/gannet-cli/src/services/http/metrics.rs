@@ -27,7 +27,7 @@ static LISTENER: [Metric<OfListener>; 9] = [
     ("gannet_messages_dropped_total", "counter", "Messages dropped for slow readers.", |stats| stats.dropped),
 ];
 
-static REACTOR: [Metric<OfReactor>; 11] = [
+static REACTOR: [Metric<OfReactor>; 15] = [
     ("gannet_reactor_wakeups_total", "counter", "Times the reactor came back from waiting.", |stats| stats.wakeups),
     ("gannet_reactor_stalls_total", "counter", "Turns that took longer than 25 ms.", |stats| stats.stalls),
     ("gannet_reactor_starved_total", "counter", "Times that no receive buffer was free.", |stats| stats.starved),
@@ -37,7 +37,17 @@ static REACTOR: [Metric<OfReactor>; 11] = [
     }),
     ("gannet_reactor_timers", "gauge", "Connections with a deadline.", |stats| stats.timers),
     ("gannet_reactor_groups", "gauge", "Groups with a member.", |stats| stats.groups),
+    ("gannet_reactor_joins_refused_total", "counter", "Joins refused by a limit on groups.", |stats| {
+        stats.joins_refused
+    }),
+    ("gannet_reactor_mailbox_letters", "gauge", "Letters that wait in the mailbox.", |stats| stats.mailbox_letters),
+    ("gannet_reactor_mailbox_full_total", "counter", "Letters refused because the mailbox was full.", |stats| {
+        stats.mailbox_full
+    }),
     ("gannet_reactor_outbox_bytes", "gauge", "Bytes that wait to be sent.", |stats| stats.outbox_bytes),
+    ("gannet_reactor_outbox_high_total", "counter", "Times that an outbox went over its high mark.", |stats| {
+        stats.outbox_high
+    }),
     ("gannet_reactor_carry_bytes", "gauge", "Bytes of messages that are not complete.", |stats| stats.carry_bytes),
     ("gannet_reactor_carry_waits_total", "counter", "Times that a large message had to wait for room.", |stats| {
         stats.carry_waits

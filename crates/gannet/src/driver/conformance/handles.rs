@@ -163,7 +163,7 @@ fn a_panic_of_offloaded_work_closes_the_connection_that_asked<N: Net>(net: N) {
     rig.finish();
 }
 
-fn a_full_mailbox_is_answered_with_an_error<N: Net>(net: N) {
+fn a_full_mailbox_is_answered_with_an_error_and_counted<N: Net>(net: N) {
     let log = SharedLog::default();
     let setup = Setup::new().limits(|limits| limits.mailbox = 4);
     let mut rig = setup.listen(Script::new(&log)).on(net);
@@ -174,9 +174,13 @@ fn a_full_mailbox_is_answered_with_an_error<N: Net>(net: N) {
         rig.remote.send(handle, b"fits".as_slice()).expect("there is room");
     }
     assert_eq!(rig.remote.send(handle, b"does not".as_slice()), Err(SendError::MailboxFull));
+    let stats = &rig.remote.stats()[0];
+    assert_eq!((stats.mailbox_letters, stats.mailbox_full), (4, 1));
     assert_eq!(rig.read(&mut client, 20), b"fits\nfits\nfits\nfits\n");
     rig.remote.send(handle, b"fits".as_slice()).expect("there is room again");
     assert_eq!(rig.line(&mut client), "fits");
+    let stats = &rig.remote.stats()[0];
+    assert_eq!((stats.mailbox_letters, stats.mailbox_full), (0, 1));
     drop(client);
     rig.finish();
 }
@@ -215,7 +219,7 @@ on_every_driver!(
     one_connection_reaches_another_by_its_handle,
     the_result_of_offloaded_work_comes_back_to_its_connection,
     a_panic_of_offloaded_work_closes_the_connection_that_asked,
-    a_full_mailbox_is_answered_with_an_error,
+    a_full_mailbox_is_answered_with_an_error_and_counted,
     a_handle_of_another_engine_is_refused,
     two_services_on_one_reactor_keep_their_connections_apart,
 );

@@ -11,7 +11,7 @@ use crate::driver::Driver;
 use crate::driver::sim::Answer;
 use crate::proto::Lines;
 use crate::quota::Quota;
-use crate::{Address, CloseReason, Connect, Context, Refusal, Service};
+use crate::{Address, CloseReason, Connect, Context, Group, JoinError, Refusal, Service};
 
 fn a_connection_over_the_limit_is_reset_and_one_more_fits_when_another_left<N: Net>(net: N) {
     let log = SharedLog::default();
@@ -32,6 +32,40 @@ fn a_connection_over_the_limit_is_reset_and_one_more_fits_when_another_left<N: N
     assert_eq!(rig.ask(&mut next, "echo in"), "in");
     drop((clients, next));
     rig.until_closed(CloseReason::Peer, 4);
+    rig.finish();
+}
+
+/// Joins a new group for each message, and says what came of it.
+struct Joiner;
+
+impl Service for Joiner {
+    type Codec = Lines;
+    type Session = ();
+
+    fn message(&mut self, (): &mut (), _: &[u8], cx: &mut Context<'_, Self>) {
+        let said: &[u8] = match cx.join(Group::new()) {
+            Ok(()) => b"joined",
+            Err(JoinError::TooManyOfConnection) => b"too many of the connection",
+            Err(JoinError::TooManyOfReactor) => b"too many of the reactor",
+            Err(_) => b"closed",
+        };
+        cx.send([said]);
+    }
+}
+
+fn a_join_over_a_limit_on_groups_is_refused_and_counted<N: Net>(net: N) {
+    let setup = Setup::new().limits(|limits| (limits.groups_per_connection, limits.groups) = (2, 3));
+    let mut rig = setup.listen(Joiner).on(net);
+    let (mut one, mut other) = (rig.connect(), rig.connect());
+    for said in ["joined", "joined", "too many of the connection"] {
+        assert_eq!(rig.ask(&mut one, "join"), said);
+    }
+    for said in ["joined", "too many of the reactor"] {
+        assert_eq!(rig.ask(&mut other, "join"), said);
+    }
+    assert_eq!(rig.remote.stats()[0].joins_refused, 2);
+    drop((one, other));
+    rig.until_closed(CloseReason::Peer, 2);
     rig.finish();
 }
 
@@ -281,6 +315,7 @@ on_every_driver!(
     the_limit_on_accepts_a_second_is_not_for_an_operational_listener,
     a_connection_over_the_limit_is_reset_and_one_more_fits_when_another_left,
     one_address_cannot_take_all_the_room,
+    a_join_over_a_limit_on_groups_is_refused_and_counted,
     a_connection_over_a_limit_is_told_what_its_service_has_to_say,
     more_accepts_than_a_second_may_have_wait_for_the_next,
 );
