@@ -41,6 +41,12 @@
 #[doc = include_str!("../../../README.md")]
 struct Readme;
 
+/// What the guides show compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/library.md")]
+#[doc = include_str!("../../../docs/http.md")]
+struct Guides;
+
 mod admission;
 mod clock;
 mod cx;

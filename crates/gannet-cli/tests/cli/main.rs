@@ -1,6 +1,7 @@
 //! The `gannet` binary as its users meet it: real processes, real sockets, both drivers.
 
 mod connections;
+mod documents;
 mod exposition;
 mod fairness;
 mod http;

@@ -1,5 +1,7 @@
-//! What a simulated client says and what it must hear. Adding a scenario is one file here and one entry in `config.rs`
-//! and `run.rs`.
+//! What a simulated client says and what it must hear, one file for each scenario.
+//!
+//! A new scenario is a file here, and is named in four places: in this file, in `config.rs` and `run.rs`, and in the
+//! options of the command line (`gannet-cli`, `load/options.rs`).
 
 mod echo;
 mod frames;
