@@ -32,12 +32,12 @@ pub(crate) fn print(
     }
     if let Some(fingerprint) = tls.and_then(Tls::own_fingerprint) {
         writeln!(out)?;
-        writeln!(out, "tls is with a self-signed certificate, for development only; its SHA-256 fingerprint is")?;
+        writeln!(out, "tls uses a self-signed certificate, for development only; its SHA-256 fingerprint is")?;
         writeln!(out, "{fingerprint}")?;
     }
     if listeners.iter().any(Listener::is_redis) {
         writeln!(out)?;
-        writeln!(out, "redis keeps everything in memory only: what is stored ends with this process")?;
+        writeln!(out, "redis keeps everything in memory only: all keys are lost when this process ends")?;
     }
     writeln!(out)?;
     writeln!(out, "stop with Ctrl-C; all options: gannet serve --help")?;

@@ -44,7 +44,7 @@ impl OpenFiles {
             tracing::warn!(
                 max_connections = connections,
                 possible,
-                "the limit on open files is lower than --max-connections: raise it (ulimit -n), or more will wait"
+                "the limit on open files is lower than --max-connections: raise it (ulimit -n), or further connections will wait"
             );
         }
     }

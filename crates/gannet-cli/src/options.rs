@@ -36,20 +36,21 @@ const REDIS_CHANNELS: usize = 1 << 20;
 #[derive(Args, Clone, Debug)]
 #[command(after_help = services::help(), after_long_help = services::help() + "\n\n" + include_str!("manual.txt"))]
 pub(crate) struct ServeOptions {
-    /// What to serve where, with options behind commas; may be given many times
+    /// Service and address to listen on, then options behind commas; may be given many times
     ///
-    /// In GANNET_LISTEN several have spaces between.
+    /// In GANNET_LISTEN, separate several listeners by spaces.
     ///
     /// URLs are tcp://host:port, tls://host:port, unix:///path and udp://host:port. Port 0 takes a free port and prints
-    /// it. The file of a Unix socket is removed at exit; a stale one is replaced, a live one refused.
+    /// it. The file of a Unix socket is removed at exit. A stale file is replaced; if a server still listens on it, the
+    /// start fails.
     #[arg(long, value_name = "SERVICE=URL", value_parser = services::parse_listeners)]
     pub(crate) listen: Vec<Listeners>,
 
-    /// Threads that serve, each with its own connections [default: one for each processor]
+    /// Number of reactors: threads, each with its own connections [default: one for each processor]
     #[arg(long, value_name = "N", value_parser = whole::<u16>(1..=1_024))]
     pub(crate) reactors: Option<u16>,
 
-    /// What talks to the kernel; auto is io_uring where it can be used
+    /// Kernel interface; auto takes io_uring if this machine allows it, and epoll or kqueue otherwise
     #[arg(long, value_enum, default_value_t = DriverName::Auto)]
     pub(crate) driver: DriverName,
 
@@ -61,29 +62,29 @@ pub(crate) struct ServeOptions {
     #[arg(long, value_enum, default_value_t = BalanceName::by_default())]
     pub(crate) balance: BalanceName,
 
-    /// Connections at a time, all together; 0 is no limit. One more is refused with a reset
+    /// Most connections at a time, over all listeners; 0 is no limit. Further ones are refused by a reset, or an error of redis
     #[arg(long, value_name = "N", value_parser = whole::<u32>(0..=u32::MAX.into()), default_value_t = 0, help_heading = "Limits")]
     pub(crate) max_connections: u32,
 
-    /// Connections at a time from one IP address; 0 is no limit. One more is refused with a reset
+    /// Most connections at a time from one IP address; 0 is no limit. Further ones are refused by a reset, or an error of redis
     #[arg(long, value_name = "N", value_parser = whole::<u32>(0..=u32::MAX.into()), default_value_t = 0, help_heading = "Limits")]
     pub(crate) max_connections_per_peer: u32,
 
-    /// Connections beyond both that listeners marked operational may have, and descriptors that are left for them
+    /// Connections beyond both limits that operational listeners may have, and descriptors kept for them
     ///
     /// So /healthz and /metrics answer while the server is full: --listen http=tcp://127.0.0.1:9090,operational
     #[arg(long, value_name = "N", value_parser = whole::<u32>(0..=u32::MAX.into()), default_value_t = 32, help_heading = "Limits")]
     pub(crate) operational_reserve: u32,
 
-    /// Connections accepted in a second, as 1000/s; 0 is no limit. More wait in the kernel
+    /// Most connections accepted per second, as 1000/s; 0 is no limit. Further ones wait in the kernel's backlog
     #[arg(long, value_name = "RATE", value_parser = per_second, default_value = "0", help_heading = "Limits")]
     pub(crate) max_accepts: u32,
 
-    /// The largest line, frame, and message of WebSocket, as 64KiB; at most 1GiB. A larger one closes its connection
+    /// Largest line, frame or WebSocket message, as 64KiB; at most 1GiB. A larger one closes its connection
     #[arg(long, value_name = "SIZE", value_parser = frame_size, default_value = "1MiB", help_heading = "Limits")]
     pub(crate) max_frame: usize,
 
-    /// Unsent bytes of a connection above which reading from it pauses
+    /// Unsent bytes of a connection above which the server stops reading from it
     #[arg(long, value_name = "SIZE", value_parser = size, default_value = "256KiB", help_heading = "Limits")]
     pub(crate) outbox_high: usize,
 
@@ -91,74 +92,74 @@ pub(crate) struct ServeOptions {
     #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Limits")]
     pub(crate) outbox_hard: Option<usize>,
 
-    /// What becomes of a connection over --outbox-hard: close it, or drop messages it has not been sent
+    /// Action on a connection over --outbox-hard: close it, or drop unsent messages
     #[arg(long, value_enum, default_value_t = OverflowName::Close, help_heading = "Limits")]
     pub(crate) overflow: OverflowName,
 
-    /// Time without traffic in either direction after which a connection is closed, as 30s; off is never. Redis subscribers
+    /// Close a connection after this time without traffic in either direction, as 30s; off is never. Redis subscribers
     /// stay
     #[arg(long, value_name = "TIME", value_parser = deadline, default_value = "off", help_heading = "Time")]
     pub(crate) idle_timeout: Deadline,
 
-    /// Silence of a peer after which frames and /ws/echo send it a ping; the third in vain closes. off is never
+    /// Silence after which frames and /ws/echo ping the peer; after two pings without a reply they close. off is never
     #[arg(long, value_name = "TIME", value_parser = deadline, default_value = "30s", help_heading = "Time")]
     pub(crate) heartbeat: Deadline,
 
-    /// Silence after which the kernel asks a TCP peer whether it is there, as 300s; off is never
+    /// Silence after which the kernel probes a TCP peer, as 300s; off is never
     ///
-    /// It asks three times, a third of that time apart: a peer without power or network is so noticed after twice the time.
-    /// At most 32767s (9h).
+    /// The kernel probes three times, a third of that time apart. So a peer that lost power or network is noticed after
+    /// twice the time. At most 32767s (9h).
     #[arg(long, value_name = "TIME", value_parser = keepalive, default_value = "300s", help_heading = "Time")]
     pub(crate) tcp_keepalive: Deadline,
 
-    /// How long everything goes on after SIGTERM, but for /readyz, which says 503 so that balancers send no more clients
+    /// Time between SIGTERM and the shutdown; meanwhile only /readyz changes: it answers 503 for load balancers
     #[arg(long, value_name = "TIME", value_parser = deadline, default_value = "off", help_heading = "Time")]
     pub(crate) drain_delay: Deadline,
 
-    /// How long a shutdown may take before what is left is closed; off closes at once
+    /// Time for a shutdown; then the connections that are left are closed. off closes them at once
     #[arg(long, value_name = "TIME", value_parser = deadline, default_value = "30s", help_heading = "Time")]
     pub(crate) drain_timeout: Deadline,
 
-    /// What Redis clients have to say first; better in the environment, where other users do not see it [default: none]
+    /// Password of Redis clients; set it in the environment, where other users cannot see it [default: none]
     #[arg(long, value_name = "TEXT", env = "GANNET_REDIS_PASSWORD", hide_env_values = true, help_heading = "Redis")]
     pub(crate) redis_password: Option<String>,
 
-    /// Refuse clients of other machines as long as there is no password, as Redis does
+    /// Refuse clients of other machines while there is no password, as Redis does
     #[arg(long, value_name = "YES_NO", value_enum, default_value_t = YesNo::Yes, help_heading = "Redis")]
     pub(crate) redis_protected_mode: YesNo,
 
-    /// Memory that all keys with their values may take, as 4GiB; 0 is no limit
+    /// Most memory for all keys and values, as 4GiB; 0 is no limit
     #[arg(long, value_name = "SIZE", value_parser = size_or_none, default_value = "0", help_heading = "Redis")]
     pub(crate) redis_max_memory: usize,
 
-    /// What is done over --redis-max-memory: refuse writes, or remove keys
+    /// Action over --redis-max-memory: refuse writes, or remove keys
     #[arg(long, value_name = "POLICY", value_enum, default_value_t = PolicyName::NoEviction, help_heading = "Redis")]
     pub(crate) redis_max_memory_policy: PolicyName,
 
-    /// The largest string and the largest word of a command, from 1MiB to 512MiB
+    /// Largest string, and largest argument of a command, from 1MiB to 512MiB
     #[arg(long, value_name = "SIZE", value_parser = redis_value, default_value = "512MiB", help_heading = "Redis")]
     pub(crate) redis_max_value: usize,
 
     /// Compress the messages of /ws/echo with clients that ask for it (permessage-deflate, RFC 7692)
     ///
-    /// Every message is compressed by itself, and sent as it is where that makes it no shorter; it costs the reactor time
-    /// and saves bytes on the network. To unpack takes 48KiB of a connection while a message of it is under way; to pack
-    /// takes 320KiB of a reactor for each size of window that clients ask for, of which there are seven.
+    /// Every message is compressed by itself, and sent uncompressed if that is not longer. Compression costs CPU time and
+    /// saves bytes on the network. Decompression takes 48KiB of a connection while a message is under way. Compression
+    /// takes 320KiB of a reactor for each of the seven window sizes that clients ask for.
     #[arg(long, env = "GANNET_WEBSOCKET_DEFLATE", help_heading = "HTTP")]
     pub(crate) websocket_deflate: bool,
 
     #[command(flatten)]
     pub(crate) tls: TlsOptions,
 
-    /// Log the counters so often, as 5s; whatever the log level
+    /// Log the counters at this interval, as 5s, whatever the log level
     #[arg(long, value_name = "TIME", value_parser = deadline, default_value = "off", help_heading = "Logs")]
     pub(crate) stats: Deadline,
 
-    /// How the log on standard error is written
+    /// Format of the log on standard error
     #[arg(long, value_enum, default_value_t = LogFormat::Text, help_heading = "Logs")]
     pub(crate) log: LogFormat,
 
-    /// What is logged
+    /// Lowest level that is logged
     #[arg(long, value_enum, default_value_t = LogLevel::Info, help_heading = "Logs")]
     pub(crate) log_level: LogLevel,
 }
@@ -206,11 +207,13 @@ impl ServeOptions {
             // Reading pauses over the high mark, so one answer more than that is the most there can be.
             None => OUTBOX_HARD_BYTES.max(self.outbox_high.saturating_add(answer)),
             Some(hard) if hard < self.outbox_high => {
-                return Err(usage("--outbox-hard is lower than --outbox-high; raise it, or lower the other"));
+                return Err(usage(
+                    "--outbox-hard is lower than --outbox-high; raise --outbox-hard, or lower --outbox-high",
+                ));
             }
             Some(hard) if hard < answer => {
                 return Err(usage(
-                    "--outbox-hard is lower than one answer of --max-frame (and 64 bytes); raise it, or lower the other",
+                    "--outbox-hard is lower than one reply of --max-frame (and 64 bytes); raise --outbox-hard, or lower --max-frame",
                 ));
             }
             Some(hard) => hard,
@@ -306,7 +309,7 @@ mod tests {
         assert_eq!(options.limits().expect("consistent").carry, Limits::default().carry);
     }
 
-    /// As ARCHITECTURE.md says in its table of limits.
+    /// As the table in docs/limits.md says.
     #[test]
     fn groups_are_as_many_as_redis_clients_may_subscribe_to_whatever_listens() {
         for listener in ["redis=tcp://127.0.0.1:0", "http=tcp://127.0.0.1:0"] {

@@ -68,8 +68,10 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
     });
     if let Err(error) = banner::print(&mut std::io::stdout().lock(), &listeners, &running, tls.as_ref()) {
         match error.kind() {
-            ErrorKind::BrokenPipe => tracing::debug!(%error, "nobody reads what was printed at the start"),
-            _ => tracing::warn!(%error, "what is printed at the start cannot be written to standard output"),
+            ErrorKind::BrokenPipe => {
+                tracing::debug!(%error, "standard output is closed: nobody reads the start message")
+            }
+            _ => tracing::warn!(%error, "the start message cannot be written to standard output"),
         }
     }
     let ended = running.join();

@@ -21,19 +21,19 @@ enum Part {
 #[non_exhaustive]
 pub enum LoginError {
     /// There is nothing to send.
-    #[error("a login has at least one byte")]
+    #[error("a login needs at least one byte")]
     Empty,
     /// There is too much to send.
-    #[error("a login has at most 1 MiB")]
+    #[error("a login may have at most 1 MiB")]
     TooLong,
     /// A backslash with something else after it.
-    #[error("`\\{after}` is no escape: there are \\r \\n \\t \\\\ and \\xHH with two hexadecimal digits")]
+    #[error("`\\{after}` is not an escape: there are \\r \\n \\t \\\\ and \\xHH with two hexadecimal digits")]
     Escape {
         /// What follows the backslash.
         after: String,
     },
     /// A line cannot have another line in it.
-    #[error("a login of lines is one line: only its end may be a line break")]
+    #[error("a login of the scenario lines is one line; only its end may be a line break")]
     SeveralLines,
 }
 
@@ -165,7 +165,7 @@ mod tests {
     fn what_is_no_login_is_refused_with_a_reason() {
         for text in ["\\", "\\q", "\\x", "\\x1", "\\xg0", "a\\x+1"] {
             let error = Login::text(text).expect_err(text).to_string();
-            assert!(error.contains("is no escape") && error.contains("xHH"), "{text}: {error}");
+            assert!(error.contains("is not an escape") && error.contains("xHH"), "{text}: {error}");
         }
         assert_eq!(Login::text(""), Err(LoginError::Empty));
         assert_eq!(Login::bytes(Vec::new()), Err(LoginError::Empty));

@@ -31,7 +31,7 @@ pub enum Sources {
 /// A text that names no source addresses.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no address and no network: write 127.0.0.0/16, 10.0.0.5 or fd00::/120, several with commas between, or auto"
+    "`{0}` is neither an address nor a network: write 127.0.0.0/16, 10.0.0.5 or fd00::/120, several with commas between, or auto"
 )]
 pub struct NoSources(String);
 
@@ -106,7 +106,7 @@ mod tests {
             ["", "10.0.0.0/33", "fd00::/129", "10.0.0", "localhost", "10.0.0.1,,10.0.0.2", "10.0.0.1:80", "AUTO"]
         {
             let error = text.parse::<Sources>().expect_err(text).to_string();
-            assert!(error.contains("is no address and no network") && error.contains("127.0.0.0/16"), "{error}");
+            assert!(error.contains("is neither an address nor a network") && error.contains("127.0.0.0/16"), "{error}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a service can do while it handles something of a connection.
+//! What a service can do in a callback, and where an outbound connection goes.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -25,11 +25,22 @@ use crate::service::Service;
 use crate::share::DELIVERY_BYTES;
 use crate::wheel::Tick;
 
-/// The connection that a callback is about, and the way to everything around it. Lives for one callback, on the
-/// reactor's thread.
+/// Gives a callback access to its connection, and to everything around it. Lives for one callback, on the reactor's
+/// thread.
 ///
-/// Nothing here waits: what is sent is handed to the kernel when the callback has returned, all replies to what came
-/// together in one go.
+/// Nothing here blocks. What a callback sends is handed to the kernel after it returned: all replies to bytes that came
+/// together leave together. Orders for other connections are carried out after the callback, in the order in which they
+/// were given.
+///
+/// # Ways to send
+///
+/// | method | encoded by | `Limits::outbox_hard` applies |
+/// |---|---|---|
+/// | [`send`](Self::send), [`send_shared`](Self::send_shared) | the service's codec | yes |
+/// | [`write`](Self::write) | nobody | yes |
+/// | [`answer`](Self::answer), [`answer_parts`](Self::answer_parts), [`answer_shared`](Self::answer_shared) | nobody | no |
+/// | [`send_to`](Self::send_to): to another connection | this service's codec | yes |
+/// | [`broadcast`](Self::broadcast): to a group | this service's codec, once | yes, of each member |
 pub struct Context<'a, S: Service> {
     pub(crate) core: &'a mut Core,
     pub(crate) codec: &'a S::Codec,
@@ -38,23 +49,26 @@ pub struct Context<'a, S: Service> {
 }
 
 impl<S: Service> Context<'_, S> {
-    /// The same context for a shorter time: for a service that hands it on inside of a context of its own.
+    /// Borrows this context for a shorter time, to pass it on inside of a context type of your own.
     #[inline]
     #[must_use]
     pub fn reborrow(&mut self) -> Context<'_, S> {
         Context { core: self.core, codec: self.codec, state: self.state, token: self.token }
     }
 
-    /// Sends one message made of `parts` joined, encoded by the service's codec. Small messages are copied.
+    /// Sends one message made of `parts` joined, encoded by the service's codec. The bytes are copied.
     ///
-    /// A message that the codec cannot express, for [`Lines`](gannet_proto::Lines) one with a line break in it, is not
-    /// sent, which is [`SendStatus::Unencodable`] and a line in the log at the level of debug; the connection goes on.
+    /// If the codec cannot express the message, it is not sent: for example a text with a line break for
+    /// [`Lines`](gannet_proto::Lines). The answer is then [`SendStatus::Unencodable`], the log has the reason at the level
+    /// debug, and the connection goes on.
     #[inline]
     pub fn send<const N: usize>(&mut self, parts: [&[u8]; N]) -> SendStatus {
         self.core.send(self.token, self.codec, &parts)
     }
 
-    /// Sends one message whose payload is not copied where the codec puts nothing behind it.
+    /// Sends one message, encoded by the service's codec, and copies the payload only if the codec changes it.
+    ///
+    /// A codec whose messages are exactly their payload ([`Codec::TRANSPARENT`]) queues it by reference; others copy it.
     pub fn send_shared(&mut self, payload: Bytes) -> SendStatus {
         if S::Codec::TRANSPARENT {
             self.core.append_shared(self.token, payload)
@@ -63,42 +77,56 @@ impl<S: Service> Context<'_, S> {
         }
     }
 
-    /// Sends bytes as they are, past the codec: for those that encode for themselves. Counts as one message.
+    /// Sends bytes as they are, past the codec; they count as one message.
+    ///
+    /// This is for services that encode by themselves. The bytes are copied, and [`Limits::outbox_hard`](crate::Limits)
+    /// applies.
     #[inline]
     pub fn write(&mut self, bytes: &[u8]) -> SendStatus {
         self.core.append(self.token, &[bytes])
     }
 
-    /// Sends bytes as they are, in answer to what this connection asked: past the codec, and past
-    /// [`Limits::outbox_hard`](crate::Limits). The service has to bound the size of an answer; over
-    /// [`Limits::outbox_high`](crate::Limits) no further message is taken that would be answered.
+    /// Sends a pre-encoded reply to this connection, past the codec and past [`Limits::outbox_hard`](crate::Limits).
+    ///
+    /// The reply is neither dropped nor does its size close the connection, so the service has to bound it. Over
+    /// [`Limits::outbox_high`](crate::Limits) no further message is taken that would be answered. The bytes are copied,
+    /// and count as one message.
     #[inline]
     pub fn answer(&mut self, bytes: &[u8]) -> SendStatus {
         self.core.append_answer(self.token, &[bytes])
     }
 
-    /// The same for an answer made of `parts` joined.
+    /// Sends a pre-encoded reply made of `parts` joined, past the codec and past [`Limits::outbox_hard`](crate::Limits).
+    ///
+    /// The service has to bound the size of the reply; see [`answer`](Self::answer). The bytes are copied.
     #[inline]
     pub fn answer_parts<const N: usize>(&mut self, parts: [&[u8]; N]) -> SendStatus {
         self.core.append_answer(self.token, &parts)
     }
 
-    /// The same, without a copy.
+    /// Sends a pre-encoded reply by reference, past the codec and past [`Limits::outbox_hard`](crate::Limits).
+    ///
+    /// The service has to bound the size of the reply; see [`answer`](Self::answer). The bytes are not copied.
     pub fn answer_shared(&mut self, bytes: Bytes) -> SendStatus {
         self.core.append_shared_answer(self.token, bytes)
     }
 
-    /// Sends one message to another connection, encoded by this service's codec; the other one should speak the same.
+    /// Sends one message to another connection, encoded by this service's codec.
     ///
-    /// Says how full the outbox of the other connection will be with it. After [`SendStatus::OverHigh`] the other
-    /// connection's service hears [`Service::drained`] when there is room again: a proxy pauses the connection that it reads
-    /// from until then. [`SendStatus::OverHard`] says that [`Limits::overflow`](crate::Limits) will decide. Of a connection
-    /// on another reactor nothing is known: that is [`SendStatus::Queued`].
+    /// The other connection should speak the same protocol. The answer says how full its outbox will be:
+    ///
+    /// - [`SendStatus::OverHigh`]: its service hears [`Service::drained`] when there is room again. A proxy pauses the
+    ///   connection that it reads from until then.
+    /// - [`SendStatus::OverHard`]: [`Limits::overflow`](crate::Limits) will decide.
+    /// - [`SendStatus::Queued`]: there is room, or the connection lives on another reactor, of which nothing is known here.
     ///
     /// # Errors
     ///
-    /// [`SendError::Gone`] where the connection is gone, [`SendError::Encode`] where the codec cannot encode it,
-    /// [`SendError::MailboxFull`] where it lives on another reactor whose mailbox is full.
+    /// - [`SendError::Gone`]: the connection is gone or is closing.
+    /// - [`SendError::Encode`]: the codec cannot encode the message.
+    /// - [`SendError::MailboxFull`]: the connection lives on another reactor, whose mailbox is full.
+    /// - [`SendError::OtherEngine`]: the handle belongs to another engine.
+    /// - [`SendError::NotRunning`]: the other reactor has ended.
     pub fn send_to<const N: usize>(&mut self, handle: Handle, parts: [&[u8]; N]) -> Result<SendStatus, SendError> {
         let local = self.local(handle)?;
         let payload = encode(self.codec, &parts).map_err(|_| SendError::Encode)?;
@@ -133,34 +161,39 @@ impl<S: Service> Context<'_, S> {
         }
     }
 
-    /// Closes the connection at once; what was not sent yet is lost.
+    /// Closes the connection at once, with [`CloseReason::Service`]. Unsent output is lost, and the peer sees a reset then.
     pub fn close(&mut self) {
         self.core.ask_close(self.token, Flags::CLOSE, CloseReason::Service);
     }
 
-    /// Closes the connection at once by a reset, so that nothing of it stays in the kernel.
+    /// Closes the connection at once by a reset, with [`CloseReason::Service`]. Nothing of it stays in the kernel.
     pub fn reset(&mut self) {
         self.core.ask_close(self.token, Flags::CLOSE.or(Flags::RESET), CloseReason::Service);
     }
 
-    /// Closes the connection when everything accepted by `send` so far has left. No message comes any more.
+    /// Closes the connection when all output accepted so far was sent, with [`CloseReason::Service`].
+    ///
+    /// No message comes any more.
     pub fn close_flushed(&mut self) {
         self.core.ask_close(self.token, Flags::CLOSE_FLUSHED, CloseReason::Service);
     }
 
-    /// Closes the connection at once, for a reason of the service's own. The reason comes back in
-    /// [`Service::close`] as [`CloseReason::Other`], and is counted under its name. What was not sent yet is lost.
+    /// Closes the connection at once, for a reason of the service's own. Unsent output is lost.
+    ///
+    /// [`Service::close`] gets the reason as [`CloseReason::Other`], and counters have its name. The services of a process
+    /// may have 16 such names; a further one counts as [`CloseReason::Service`].
     pub fn close_because(&mut self, reason: &'static str) {
         self.core.ask_close(self.token, Flags::CLOSE, CloseReason::Other(reason));
     }
 
-    /// Closes the connection when everything accepted by `send` so far has left, for a reason of the service's own; see
-    /// [`close_because`](Self::close_because).
+    /// Closes the connection when all output accepted so far was sent, for a reason of the service's own.
+    ///
+    /// No message comes any more. [`close_because`](Self::close_because) says how reasons are named and counted.
     pub fn close_flushed_because(&mut self, reason: &'static str) {
         self.core.ask_close(self.token, Flags::CLOSE_FLUSHED, CloseReason::Other(reason));
     }
 
-    /// Closes the connection when everything was sent, with [`CloseReason::Idle`]: what [`Service::idle`] does by default.
+    /// Closes the connection when all output was sent, with [`CloseReason::Idle`], as [`Service::idle`] does by default.
     pub fn close_idle(&mut self) {
         self.close_for(CloseReason::Idle);
     }
@@ -170,11 +203,11 @@ impl<S: Service> Context<'_, S> {
         self.core.ask_close(self.token, Flags::CLOSE_FLUSHED, reason);
     }
 
-    /// Closes another connection: at once, or with `flushed` when everything was sent.
+    /// Closes another connection, with [`CloseReason::Service`]: at once, or with `flushed` when all its output was sent.
     ///
     /// # Errors
     ///
-    /// As [`Context::send_to`].
+    /// Those of [`Context::send_to`], except [`SendError::Encode`].
     pub fn close_other(&mut self, handle: Handle, flushed: bool) -> Result<(), SendError> {
         let how = if flushed { Flags::CLOSE_FLUSHED } else { Flags::CLOSE };
         match self.local(handle)? {
@@ -190,8 +223,9 @@ impl<S: Service> Context<'_, S> {
         }
     }
 
-    /// Stops taking messages from this connection until [`Context::resume`]. What has been received waits. Independent of the
-    /// pause by itself that [`Service::AUTO_PAUSE`] is about: messages come when neither holds.
+    /// Stops taking messages from this connection until [`Context::resume`]. Received bytes wait.
+    ///
+    /// This pause is independent of the automatic one of [`Service::AUTO_PAUSE`]: messages come when neither holds.
     pub fn pause(&mut self) {
         if let Some(connection) = self.core.slab.get_mut(self.token) {
             connection.flags.set(Flags::PAUSED);
@@ -199,7 +233,7 @@ impl<S: Service> Context<'_, S> {
         }
     }
 
-    /// Takes messages again.
+    /// Takes messages from this connection again, after [`Context::pause`].
     pub fn resume(&mut self) {
         if let Some(connection) = self.core.slab.get_mut(self.token) {
             connection.flags.clear(Flags::PAUSED);
@@ -207,21 +241,23 @@ impl<S: Service> Context<'_, S> {
         self.core.mark(self.token);
     }
 
-    /// Pauses another connection as [`Context::pause`] does this one. The connection may be on any reactor; on another one
-    /// it takes effect when that reactor has heard of it. Messages that were received before may still come.
+    /// Stops taking messages from another connection until [`Context::resume_other`], or a [`Context::resume`] of its own.
+    ///
+    /// The connection may be on any reactor. On another one, the pause takes effect when that reactor has taken the order
+    /// from its mailbox; messages that were received before may still come.
     ///
     /// # Errors
     ///
-    /// As [`Context::send_to`].
+    /// Those of [`Context::send_to`], except [`SendError::Encode`].
     pub fn pause_other(&mut self, handle: Handle) -> Result<(), SendError> {
         self.set_other_paused(handle, true)
     }
 
-    /// Resumes another connection as [`Context::resume`] does this one.
+    /// Takes messages from another connection again, after [`Context::pause_other`]. The connection may be on any reactor.
     ///
     /// # Errors
     ///
-    /// As [`Context::send_to`].
+    /// Those of [`Context::send_to`], except [`SendError::Encode`].
     pub fn resume_other(&mut self, handle: Handle) -> Result<(), SendError> {
         self.set_other_paused(handle, false)
     }
@@ -237,8 +273,9 @@ impl<S: Service> Context<'_, S> {
         }
     }
 
-    /// Sets this connection's timer, in place of one set before; the service's `timer` is called once when `after` has
-    /// passed. Kept to the millisecond, late by what the reactor has to do; at most 24 days.
+    /// Sets this connection's one timer, and replaces one set before. [`Service::timer`] is called once, after `after`.
+    ///
+    /// The timer is kept to the millisecond, and is late by what the reactor has to do. The longest time is 24 days.
     pub fn set_timer(&mut self, after: Duration) {
         let due = self.core.now.after(milliseconds(after));
         if let Some(connection) = self.core.slab.get_mut(self.token) {
@@ -248,15 +285,19 @@ impl<S: Service> Context<'_, S> {
         }
     }
 
-    /// Sets this connection's timer as [`set_timer`](Self::set_timer) does, and keeps it more exactly than to the
-    /// millisecond: `timer` is called as soon as the kernel wakes the reactor for it, which is usually within 100 µs. Each
-    /// such timer may cost a wake-up of its own, so set one only where that matters; at most 24 days.
+    /// Sets this connection's one timer with a precision below a millisecond, and replaces one set before.
+    ///
+    /// [`Service::timer`] is called as soon as the kernel wakes the reactor, usually within 100 µs. Each such timer may cost
+    /// a wake-up of its own; prefer [`set_timer`](Self::set_timer) if a millisecond is enough. The longest time is 24 days.
     pub fn set_precise_timer(&mut self, after: Duration) {
         self.core.set_precise_timer(self.token, Exact::after(self.core.clock, after));
     }
 
-    /// Begins the heartbeat of this connection again, after [`Service::heartbeat`] said that there is none: for a service
-    /// whose connections come to speak something that has one. What was missed before does not count.
+    /// Starts the heartbeat of this connection again, after [`Service::heartbeat`] has answered [`Heartbeat::None`].
+    ///
+    /// This is for connections that switch to a protocol with a heartbeat. Heartbeats missed before do not count.
+    ///
+    /// [`Heartbeat::None`]: crate::Heartbeat::None
     pub fn begin_heartbeat(&mut self) {
         if let Some(connection) = self.core.slab.get_mut(self.token) {
             connection.flags.clear(Flags::NO_HEARTBEAT);
@@ -267,33 +308,35 @@ impl<S: Service> Context<'_, S> {
         }
     }
 
-    /// Takes this connection's timer back.
+    /// Cancels this connection's timer. Does nothing if none is set.
     pub fn cancel_timer(&mut self) {
         if let Some(connection) = self.core.slab.get_mut(self.token) {
             connection.flags.clear(Flags::TIMER);
         }
     }
 
-    /// Who is at the other end.
+    /// Returns the address of the peer.
     #[must_use]
     pub fn peer(&self) -> Peer {
         self.core.slab.get(self.token).map_or(Peer::UNIX, |connection| connection.peer)
     }
 
-    /// A reference to this connection that may be kept and used on any thread.
+    /// Returns a reference to this connection that may be kept and used on any thread.
     #[must_use]
     pub fn handle(&self) -> Handle {
         self.core.handle(self.token)
     }
 
-    /// Bytes that this connection still has to send.
+    /// Returns the bytes that this connection still has to send, those of its filter included.
     #[must_use]
     pub fn outbox_len(&self) -> usize {
         self.core.slab.get(self.token).map_or(0, |connection| connection.outbox_len())
     }
 
-    /// Bytes that were received and not taken by the codec yet: of a message that is not complete, or that wait while
-    /// reading is paused. With a filter, those it waits for the rest of are among them, as they came.
+    /// Returns the number of bytes that were received and not yet taken by the codec.
+    ///
+    /// They belong to a message that is not complete, or they wait because reading is paused. With a filter, bytes of an
+    /// incomplete record count too, as they were received.
     #[must_use]
     pub fn waiting_len(&self) -> usize {
         let Some(connection) = self.core.slab.get(self.token) else { return 0 };
@@ -301,21 +344,23 @@ impl<S: Service> Context<'_, S> {
         connection.carry.as_ref().map_or(held, |carry| held + carry.len())
     }
 
-    /// What the codec keeps for this connection, for codecs that let a service change how they go on.
+    /// Returns the codec's state for this connection, for codecs that let a service change how decoding goes on.
     #[must_use]
     pub fn codec_state(&mut self) -> &mut <S::Codec as Codec>::State {
         self.state
     }
 
-    /// What the filter of this connection says of it, where there is one and it says a `T`: for TLS, protocol version,
-    /// server name, certificates of the peer.
+    /// Returns what the filter knows about this connection, if there is a filter and it provides a `T`.
+    ///
+    /// For TLS this is `gannet_tls::TlsInfo`: protocol version, server name, certificates of the peer.
     #[must_use]
     pub fn filter_info<T: 'static>(&self) -> Option<&T> {
         self.core.slab.get(self.token)?.filter.as_ref()?.info()?.downcast_ref()
     }
 
-    /// Has the codec look again at what it left of the received bytes, although no more came: for a service that
-    /// changed [`Context::codec_state`] outside of `message`. It happens when the callback has returned.
+    /// Decodes the waiting bytes again, although no more bytes came. It happens after the callback returned.
+    ///
+    /// Call it after a change of [`Context::codec_state`] outside of [`Service::message`].
     pub fn decode_again(&mut self) {
         if let Some(connection) = self.core.slab.get_mut(self.token)
             && let Some(carry) = &mut connection.carry
@@ -326,36 +371,38 @@ impl<S: Service> Context<'_, S> {
         }
     }
 
-    /// The number of this reactor, from 0.
+    /// Returns the number of this reactor, from 0.
     #[must_use]
     pub fn reactor(&self) -> usize {
         usize::from(self.core.reactor)
     }
 
-    /// The reactor's clock when this turn began: when it learned of everything it handles now. For durations between
-    /// callbacks; each reactor counts from a moment of its own, and the clock never goes back.
+    /// Returns the reactor's clock at the start of this turn.
+    ///
+    /// Use it for durations between callbacks. Each reactor counts from a moment of its own, and the clock never goes back.
     #[must_use]
     pub fn now(&self) -> Duration {
         self.core.clock
     }
 
-    /// Whether the engine is shutting down.
+    /// Returns whether the engine is shutting down.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.core.draining
     }
 
-    /// The way to all reactors, from any thread.
+    /// Returns a reference to the engine that works from any thread.
     #[must_use]
     pub fn remote(&self) -> Remote {
         Remote::new(self.core.shared.clone())
     }
 
-    /// Adds this connection to a group; joining twice is joining once.
+    /// Adds this connection to a group. Joining a second time changes nothing.
     ///
     /// # Errors
     ///
-    /// A limit on groups was reached.
+    /// [`Limits::groups_per_connection`](crate::Limits) or [`Limits::groups`](crate::Limits) was reached, or the connection
+    /// is closing.
     pub fn join(&mut self, group: Group) -> Result<(), JoinError> {
         let core = &mut *self.core;
         if !core.slab.get(self.token).is_some_and(|connection| connection.takes_output()) {
@@ -368,24 +415,27 @@ impl<S: Service> Context<'_, S> {
         joined
     }
 
-    /// Removes this connection from a group; says whether it was in it.
+    /// Removes this connection from a group. Returns whether it was a member.
     pub fn leave(&mut self, group: Group) -> bool {
         self.core.groups.leave(&mut self.core.slab, self.token, group)
     }
 
-    /// Removes this connection from all groups that it is in.
+    /// Removes this connection from all its groups.
     pub fn leave_all(&mut self) {
         self.core.groups.leave_all(&mut self.core.slab, self.token);
     }
 
-    /// Sends one message to every member of a group, on all reactors, this connection included if it is one. It is
-    /// encoded once, by this service's codec, and shared by all outboxes. A slow member meets its own outbox's limits
-    /// and holds nobody up.
+    /// Sends one message to every member of a group, on all reactors; also to this connection if it is a member.
+    ///
+    /// The message is encoded once, by this service's codec, and shared by all outboxes. A slow member meets the limits of
+    /// its own outbox, and delays no other member.
     ///
     /// # Errors
     ///
-    /// [`SendError::Encode`] where the codec cannot encode it: then nobody gets it. [`SendError::MailboxFull`] where
-    /// another reactor's mailbox was full: then its members do not get it, all others do.
+    /// - [`SendError::Encode`]: the codec cannot encode the message; no member gets it.
+    /// - [`SendError::MailboxFull`]: the mailbox of another reactor was full; its members do not get the message, all
+    ///   others do.
+    /// - [`SendError::NotRunning`]: another reactor has ended; its members are gone.
     pub fn broadcast<const N: usize>(&mut self, group: Group, parts: [&[u8]; N]) -> Result<(), SendError> {
         let payload = encode(self.codec, &parts).map_err(|_| SendError::Encode)?;
         let token = self.token;
@@ -399,19 +449,23 @@ impl<S: Service> Context<'_, S> {
         self.core.shared.broadcast(group, &payload, Some(self.core.reactor))
     }
 
-    /// Whether the mailbox of another reactor is more than half full. Who broadcasts as fast as its peer asks for it
-    /// should pause that peer while this holds: over the limit messages are lost.
+    /// Returns whether the mailbox of another reactor is more than half full.
+    ///
+    /// While this is `true`, pause the connection that drives your broadcasts; beyond the mailbox's limit, messages are
+    /// dropped.
     #[must_use]
     pub fn is_crowded(&self) -> bool {
         self.core.shared.is_crowded(self.core.reactor, self.core.limits.mailbox)
     }
 
-    /// Runs work that keeps a processor busy on [`Pool::Compute`], and then `done` with its result on this reactor. Work
-    /// that waits (for a database, for a lock) belongs to [`offload_blocking`](Self::offload_blocking).
+    /// Runs CPU-bound work on [`Pool::Compute`], and then `done` with its result on this reactor.
+    ///
+    /// Work that waits (for a database, for a lock) belongs to [`offload_blocking`](Self::offload_blocking).
+    /// [`offload_to`](Self::offload_to) says what happens if the connection closes or the work panics.
     ///
     /// # Errors
     ///
-    /// As [`Context::offload_to`].
+    /// [`Limits::offloads`](crate::Limits) jobs wait or run, or 65,535 of this connection; the work was not started.
     pub fn offload<T, W, D>(&mut self, work: W, done: D) -> Result<(), OffloadFull>
     where
         T: Send + 'static,
@@ -421,11 +475,15 @@ impl<S: Service> Context<'_, S> {
         self.offload_to(Pool::Compute, work, done)
     }
 
-    /// Runs work that blocks on [`Pool::Blocking`], and then `done` with its result on this reactor.
+    /// Runs work that waits on [`Pool::Blocking`], and then `done` with its result on this reactor.
+    ///
+    /// CPU-bound work belongs to [`offload`](Self::offload). [`offload_to`](Self::offload_to) says what happens if the
+    /// connection closes or the work panics.
     ///
     /// # Errors
     ///
-    /// As [`Context::offload_to`].
+    /// [`Limits::blocking_offloads`](crate::Limits) jobs wait or run, or 65,535 of this connection; the work was not
+    /// started.
     pub fn offload_blocking<T, W, D>(&mut self, work: W, done: D) -> Result<(), OffloadFull>
     where
         T: Send + 'static,
@@ -437,15 +495,19 @@ impl<S: Service> Context<'_, S> {
 
     /// Runs long work on one of the engine's pools, and then `done` with its result on this reactor, for this connection.
     ///
-    /// If the connection closes before the work has begun, the work is not started; if it closes later, the result is
-    /// dropped. Work that a service begins in `close` or `connect_failed` always runs, but `done` is never called. While
-    /// other jobs wait, those of a peer that has ended its stream wait behind them, and one of them is given up if the
-    /// limit is reached. If `work` panics, the connection closes with [`CloseReason::Panicked`].
+    /// `work` runs on a thread of the pool, `done` on the reactor's thread.
+    ///
+    /// - If the connection closes before the work starts, the work does not run. If it closes later, the result is dropped.
+    /// - Work that a service starts in [`Service::close`] or [`Service::connect_failed`] always runs, but `done` is never
+    ///   called.
+    /// - If the peer has ended its stream, its jobs wait behind all others. When the limit is reached, one of them is given
+    ///   up.
+    /// - If `work` panics, the connection closes with [`CloseReason::Panicked`].
     ///
     /// # Errors
     ///
-    /// As many jobs wait or run as [`Limits`](crate::Limits) allows for the pool, or 65,535 of this connection; nothing
-    /// was started.
+    /// As many jobs wait or run as [`Limits`](crate::Limits) allows for the pool, or 65,535 of this connection; the work
+    /// was not started.
     pub fn offload_to<T, W, D>(&mut self, pool: Pool, work: W, done: D) -> Result<(), OffloadFull>
     where
         T: Send + 'static,
@@ -498,12 +560,15 @@ impl<S: Service> Context<'_, S> {
         Ok(())
     }
 
-    /// Opens a connection from this reactor. `session` becomes its session; the outbound service's `connected` or
-    /// `connect_failed` says what came of it.
+    /// Opens an outbound connection on this reactor. `session` becomes its session.
+    ///
+    /// The outbound service's [`Service::connected`] or [`Service::connect_failed`] reports the result. It is called after
+    /// this callback returned.
     ///
     /// # Errors
     ///
-    /// The address is one of UDP, or of TLS without [`Connect::through`].
+    /// There is no address, or one that cannot be connected to: a UDP address, or a TLS address without
+    /// [`Connect::through`]. Or [`Connect::keepalive`] is out of range.
     pub fn connect<O: Service>(
         &mut self,
         outbound: Outbound<O>,
@@ -520,7 +585,7 @@ impl<S: Service> Context<'_, S> {
     }
 }
 
-/// Where an outbound connection goes, from where, and how long it may take.
+/// Describes an outbound connection: its target, its source address, its filter, and how long connecting may take.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -571,16 +636,18 @@ pub struct Connect {
 }
 
 impl Connect {
-    /// To this address, from wherever the system chooses, within 10 s. Where it is written as a URL, `parse` makes an
-    /// [`Address`] of it, which looks a name up and may wait for that.
+    /// Connects to this address, from a source that the system chooses, within 10 s.
+    ///
+    /// [`Connect::resolve`] takes a URL instead, and looks its host up.
     #[must_use]
     pub fn to(address: Address) -> Self {
         Self::to_any([address])
     }
 
-    /// Connects to whatever a URL names, within 10 s: `tcp://host:port`, `tls://host:port` or `unix:///path`. Where the host
-    /// is a name with several addresses, they are tried as [`Connect::to_any`] does, IPv6 and IPv4 in turn. The name is
-    /// looked up here, which may block for as long as the system's resolver does.
+    /// Connects to a URL within 10 s: `tcp://host:port`, `tls://host:port` or `unix:///path`.
+    ///
+    /// A name with several addresses is tried as in [`Connect::to_any`], IPv6 and IPv4 in turn. The name is looked up in
+    /// this call, which may block for as long as the system's resolver does.
     ///
     /// # Errors
     ///
@@ -589,39 +656,47 @@ impl Connect {
         Ok(Self::to_any(Address::all(url)?))
     }
 
-    /// Connects to the first of these addresses that answers, within 10 s, as RFC 8305 ("Happy Eyeballs") has it. They are
-    /// tried in this order: the next one as soon as one fails, or beside it where that has no answer after 250 ms.
+    /// Connects to the first of these addresses that answers, within 10 s, as in RFC 8305 ("Happy Eyeballs").
     ///
-    /// The service hears of one connection only. Where all fail, `connect_failed` gets the error of the first that did.
+    /// They are tried in this order. The next attempt starts as soon as one fails, or beside it after 250 ms without an
+    /// answer. The service hears of one connection only. If all fail, [`Service::connect_failed`] gets the error of the
+    /// first attempt that failed.
     #[must_use]
     pub fn to_any(addresses: impl IntoIterator<Item = Address>) -> Self {
         let to = addresses.into_iter().collect();
         Self { to, from: None, through: None, timeout: Duration::from_secs(10), keepalive: None }
     }
 
-    /// From this address; with port 0 the system chooses the port when it connects (IP_BIND_ADDRESS_NO_PORT, so that
-    /// one port can serve for connections to different addresses).
+    /// Sets the source address. With port 0, the system chooses the port.
+    ///
+    /// The port is chosen when the connection is made (IP_BIND_ADDRESS_NO_PORT), so one port can serve for connections to
+    /// different targets. Targets of the other address family are then left out.
     #[must_use]
     pub fn from(mut self, source: SocketAddr) -> Self {
         self.from = Some(source);
         self
     }
 
-    /// With a filter between it and its codec, which `filters` makes: TLS, for one. What an address of `tls://` needs.
+    /// Puts a filter between the connection and its codec, for example TLS. Required for `tls://` addresses.
+    ///
+    /// `filters` makes the filter of each connection.
     #[must_use]
     pub fn through(mut self, filters: Arc<dyn Filters>) -> Self {
         self.through = Some(filters);
         self
     }
 
-    /// Fails with `TimedOut` where the connection is not up by then, its filter's handshake included.
+    /// Sets the time for connecting (default 10 s), the filter's handshake included. Over it, connecting fails with
+    /// [`TimedOut`](std::io::ErrorKind::TimedOut).
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Sets this connection's time for [`Engine::keepalive`](crate::Engine::keepalive); `None` turns keepalive off for it.
+    /// Sets the silence after which the kernel probes this TCP peer; `None` turns keepalive off for it.
+    ///
+    /// The default is that of [`Engine::keepalive`](crate::Engine::keepalive), which also gives the range.
     #[must_use]
     pub fn keepalive(mut self, after: Option<Duration>) -> Self {
         self.keepalive = Some(after);
@@ -637,7 +712,7 @@ impl Connect {
         for address in &self.to {
             match address {
                 Address::Tls(_) if self.through.is_none() => {
-                    return refused(address, "TLS needs to know whom to trust: Connect::through");
+                    return refused(address, "tls:// needs a filter; give one with Connect::through");
                 }
                 Address::Tcp(socket) | Address::Tls(socket) => sockets.push(*socket),
                 Address::Unix(socket) => path = Some(socket),

@@ -271,8 +271,9 @@ impl Engine {
     }
 
     fn add(&mut self, entry: Entry) -> Result<ListenerId> {
-        let index = ListenerId::try_from(self.entries.len())
-            .map_err(|_| Error::Setting("an engine has at most 65,536 services".to_owned()))?;
+        let index = ListenerId::try_from(self.entries.len()).map_err(|_| {
+            Error::Setting("an engine can have at most 65,536 services, outbound ones included".to_owned())
+        })?;
         self.entries.push(entry);
         Ok(index)
     }
@@ -298,7 +299,7 @@ impl Engine {
     pub fn start(mut self) -> Result<Running> {
         self.keepalive = keepalive::checked(self.keepalive)?;
         if !(1..=1_024).contains(&self.reactors) {
-            return Err(Error::Setting(format!("{} reactors: there may be 1 to 1,024", self.reactors)));
+            return Err(Error::Setting(format!("{} reactors; there can be 1 to 1,024", self.reactors)));
         }
         self.limits.check()?;
         self.timeouts.check("the engine")?;
@@ -354,7 +355,7 @@ impl Engine {
             match ready.recv() {
                 Ok(Ok(gate)) => gates.push(gate),
                 Ok(Err(error)) => return Err(error),
-                Err(_) => return Err(Error::Setting("a reactor ended before it began".to_owned())),
+                Err(_) => return Err(Error::Setting("a reactor's thread ended before it started".to_owned())),
             }
         }
         gates.sort_by_key(|(number, _)| *number);

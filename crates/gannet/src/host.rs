@@ -341,7 +341,7 @@ impl<S: Service> HostOf<S> {
             _ => CloseReason::Protocol,
         };
         if let Some(connection) = core.slab.get(token) {
-            tracing::debug!(service = self.name(), peer = %connection.peer, %error, "closing: unacceptable input");
+            tracing::debug!(service = self.name(), peer = %connection.peer, %error, "closing: the codec rejected what the peer sent");
         }
         self.with_session(core, token, |service, session, cx| service.malformed(session, error, cx));
         core.ask_close(token, Flags::CLOSE_FLUSHED, reason);
@@ -356,7 +356,7 @@ impl<S: Service> HostOf<S> {
             peer = core.slab.get(token).map(|connection| tracing::field::display(connection.peer)),
             took,
             of,
-            "closing: the codec has to take at least one byte of what there is, and at most all; this is a bug in it"
+            "closing: the codec took no bytes, or more than there were; this is a bug in the codec"
         );
         core.ask_close(token, Flags::CLOSE_FLUSHED, CloseReason::Codec);
     }

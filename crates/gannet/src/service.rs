@@ -1,4 +1,4 @@
-//! What an application implements: its logic for one listener, one instance on each reactor.
+//! The traits that an application implements. A reactor calls them on its own thread.
 
 use std::io;
 
@@ -9,220 +9,272 @@ use crate::context::Context;
 use crate::counters::Refusal;
 use crate::limits::Timeouts;
 
-/// The message type of a service's codec.
+/// The message type of a service's codec; it may borrow from the receive buffer.
 pub type Message<'a, S> = <<S as Service>::Codec as Codec>::Message<'a>;
 
-/// The application's logic for one listener, or for outbound connections. Each reactor makes an instance of its own
-/// and calls it on its own thread only, so an instance needs neither locks nor `Send`.
+/// Implements the application's logic for one listener, or for outbound connections.
 ///
-/// No method may block: a reactor serves all its connections on one thread. Long work goes to
-/// [`Context::offload`], or to [`Context::offload_blocking`] if it waits. A panic closes the connection it happened for, with [`CloseReason::Panicked`]; the instance
-/// lives on, so leave it fit for use.
+/// Each reactor makes an instance of its own and calls it on its own thread only, so an instance needs neither locks nor
+/// `Send`. Only [`message`](Self::message) has to be implemented.
+///
+/// # Order of calls
+///
+/// For an accepted connection: [`open`](Self::open) makes the session. Then come [`message`](Self::message) and the other
+/// methods, in the order in which things happen. [`close`](Self::close) takes the session back, once. For an outbound
+/// connection, [`connected`](Self::connected) or [`connect_failed`](Self::connect_failed) takes the place of `open`.
+///
+/// # Blocking
+///
+/// No method may block: a reactor serves all its connections on one thread. Give long work to [`Context::offload`], or to
+/// [`Context::offload_blocking`] if it waits.
+///
+/// # Panics
+///
+/// A panic closes the connection it happened for, with [`CloseReason::Panicked`]. The instance lives on, so leave it fit
+/// for use. Two methods differ: a panic in [`refusal`](Self::refusal) refuses without a text, and
+/// [`ahead`](Self::ahead) has its own section.
 ///
 /// # Half-close
 ///
 /// A peer may end its sending side and go on reading, as `nc -N` does. Its messages are delivered first, an unfinished
-/// last one through [`Codec::finish`]. Then the engine calls [`Service::half_closed`], and by default the connection closes
-/// when the replies of all jobs of [`Context::offload`] were sent. A paused connection waits for [`Context::resume`]
-/// before that.
+/// last one through [`Codec::finish`]. Then the engine calls [`Service::half_closed`]. By default the connection closes
+/// when the replies of all its offloaded jobs were sent. If the connection is paused, all of this waits for
+/// [`Context::resume`].
 ///
 /// The engine does not know of replies that come from a notice, a timer or another connection. A service that owes such
 /// replies counts them in its session, and answers [`HalfClose::KeepOpen`] until the last one was sent. It may keep the
 /// connection open for other reasons as well, for example to go on with a stream of events.
 ///
-/// [`Timeouts::half_close`] bounds all of this: the connection closes when nothing was sent for so long. While it is
-/// half-closed, `read_idle` and heartbeats do not count, because the peer cannot send. A peer that is gone is noticed when it
-/// resets the connection, which its kernel does at the latest when something is sent to it.
+/// [`Timeouts::half_close`] bounds all of this: the connection closes when nothing was sent for that time. While a
+/// connection is half-closed, `read_idle` and heartbeats do not count, because the peer cannot send. A dead peer is
+/// noticed when its kernel resets the connection, at the latest when something is sent to it.
 pub trait Service: Sized + 'static {
-    /// Turns received bytes into messages, and messages into bytes.
+    /// The codec, which turns received bytes into messages and messages into bytes.
     type Codec: Codec;
 
-    /// Whether [`Service::ahead`] is to be called.
+    /// Whether the engine calls [`Service::ahead`] and [`Service::fetch`] (default `false`).
     const LOOKS_AHEAD: bool = false;
 
-    /// Whether reading from a connection pauses by itself while its own outbox is over
-    /// [`Limits::outbox_high`](crate::Limits), until the outbox has drained.
+    /// Whether reading from a connection pauses by itself while its own outbox is full (default `true`).
     ///
-    /// That suits a service that answers what it reads. A proxy turns it off: it sends to one connection what it reads from
-    /// another, and a peer that has to write before it reads would never read again. It pauses the connection that it
-    /// reads from instead, after [`Context::send_to`] said that the other outbox is full, and calls
-    /// [`Context::resume_other`] when the other one has [drained](Self::drained). Where it is off,
-    /// [`Limits::outbox_hard`](crate::Limits) alone bounds what is sent in answer to the same connection.
+    /// Reading pauses when the outbox is over [`Limits::outbox_high`](crate::Limits), and goes on when a quarter of that is
+    /// left. This suits a service that answers what it reads.
+    ///
+    /// A proxy turns it off: it sends to one connection what it reads from another. A peer that has to write before it
+    /// reads would otherwise never read again. The proxy pauses the connection that it reads from when
+    /// [`Context::send_to`] says that the other outbox is full. It calls [`Context::resume_other`] when the other one has
+    /// [drained](Self::drained). Without the pause, only [`Limits::outbox_hard`](crate::Limits) bounds what is sent in
+    /// answer to the same connection.
     const AUTO_PAUSE: bool = true;
 
-    /// What the service keeps for each connection. A type without size costs nothing.
+    /// The service's state for one connection. A type without size costs no memory.
     type Session: Default + 'static;
 
-    /// A message came. It borrows from the receive buffer; copy what has to stay.
+    /// Handles one message. It may borrow from the receive buffer; copy what has to stay.
     fn message(&mut self, session: &mut Self::Session, message: Message<'_, Self>, cx: &mut Context<'_, Self>);
 
-    /// Bytes came that were not decoded yet: a service whose messages have to wait for memory may note here what they
-    /// will need, for [`Service::fetch`]. They may begin in the middle of a message, and be shown more than once. Called
-    /// only where [`Service::LOOKS_AHEAD`].
+    /// Looks at received bytes before they are decoded, to note which memory their messages will need.
+    ///
+    /// Called only if [`Service::LOOKS_AHEAD`] is `true`. The bytes may begin in the middle of a message, and may be shown
+    /// more than once. [`Service::fetch`] follows, before the first of these messages.
+    ///
+    /// # Panics
+    ///
+    /// At the start of a turn, a panic here or in `fetch` is logged and ends the look ahead of this turn; all messages are
+    /// delivered as usual. While a chunk is decoded, it closes the connection of that chunk.
     fn ahead(&mut self, session: &Self::Session, received: &[u8]) {
         let _ = (session, received);
     }
 
-    /// Asks the processor for all that was noted ahead, at once, so that its parts come at the same time. Called before
-    /// any message that was looked at.
+    /// Prefetches all memory that [`Service::ahead`] has noted, so that it is loaded in parallel.
+    ///
+    /// Called after one or more calls of `ahead`, before any message of the bytes that they looked at.
     fn fetch(&mut self) {}
 
-    /// The name in logs; the type's by default.
+    /// Returns the name for logs (default: the name of the type).
     fn name(&self) -> &str {
         std::any::type_name::<Self>()
     }
 
-    /// The codec and its limits, asked for once when the instance was made.
+    /// Returns the codec with its limits. Called once, when the instance was made.
     fn codec(&self) -> Self::Codec {
         Self::Codec::default()
     }
 
-    /// The deadlines, asked for once when the instance was made; `defaults` are the engine's.
+    /// Returns the deadlines of this service's connections; `defaults` are the engine's. Called once, when the instance was
+    /// made.
     fn timeouts(&self, defaults: Timeouts) -> Timeouts {
         defaults
     }
 
-    /// A connection was accepted. Makes its session, or refuses it.
+    /// Makes the session of an accepted connection, or refuses the connection.
+    ///
+    /// With a filter (TLS), it is called when the handshake is done.
     ///
     /// # Errors
     ///
-    /// [`Refused`] closes the connection; what was sent to it before is not delivered.
+    /// [`Refused`] closes the connection by a reset; what this call sent is not delivered.
     fn open(&mut self, cx: &mut Context<'_, Self>) -> Result<Self::Session, Refused> {
         let _ = cx;
         Ok(Self::Session::default())
     }
 
-    /// Says what a connection is told that a limit keeps out (see [`Refusal`]). It is sent as it is, if the socket takes it at
-    /// once, and the connection is closed. Without a text, as by default, the connection is reset. Where the listener has a
-    /// filter, nobody is asked: the peer would not understand it before the handshake.
+    /// Returns the text for a connection that a limit refuses (default: none).
+    ///
+    /// The text is sent as it is, past the codec, if the socket takes it at once; then the connection is closed. Without a
+    /// text the connection is reset. The engine does not ask listeners with a filter: before the handshake the peer would
+    /// not understand the text.
     fn refusal(&self, why: Refusal) -> &'static [u8] {
         let _ = why;
         b""
     }
 
-    /// An outbound connection is up. Its session is the one that was given to `connect`.
+    /// Called when an outbound connection is established, its filter's handshake included.
+    ///
+    /// The session is the one that was given to [`Context::connect`] or [`Remote::connect`](crate::Remote::connect).
     fn connected(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) {
         let _ = (session, cx);
     }
 
-    /// An outbound connection could not be established. `close` is not called for it.
+    /// Takes back the session of an outbound connection that could not be established.
+    ///
+    /// [`close`](Self::close) is not called for it.
     fn connect_failed(&mut self, session: Self::Session, error: &io::Error, cx: &mut Context<'_, Self>) {
         let _ = (session, error, cx);
     }
 
-    /// The peer sent what the codec cannot accept: say so, where the protocol has words for that. The connection closes
-    /// when everything was sent.
+    /// Called when the codec rejects what the peer sent; send an error reply here if the protocol has one.
+    ///
+    /// The connection then closes when everything was sent, with [`CloseReason::FrameTooLarge`] or
+    /// [`CloseReason::Protocol`]. No message comes any more.
     fn malformed(&mut self, session: &mut Self::Session, error: &DecodeError, cx: &mut Context<'_, Self>) {
         let _ = (session, error, cx);
     }
 
-    /// Nothing was received, or sent, or either, for the time that [`Timeouts`] gives. The default closes the connection with
-    /// [`Context::close_idle`]. A
-    /// service that does not close it is asked again after the same time.
+    /// Decides about a connection that was idle for the time in [`Timeouts`] (default: [`Context::close_idle`]).
+    ///
+    /// If the service does not close the connection, it is asked again after the same time.
     fn idle(&mut self, session: &mut Self::Session, idle: Idle, cx: &mut Context<'_, Self>) {
         let _ = (session, idle);
         cx.close_idle();
     }
 
-    /// The peer was silent for [`Timeouts::heartbeat`]: send what it has to answer, and say so. The default has no
-    /// heartbeat, and then silence alone closes nothing.
+    /// Sends a heartbeat, because the peer was silent for [`Timeouts::heartbeat`] (default: there is none).
+    ///
+    /// Send something that the peer has to answer, and return [`Heartbeat::Sent`]. Any received bytes count as an answer.
+    /// After [`Timeouts::heartbeats_missed`] heartbeats without an answer and one more such silence, the connection
+    /// closes. Without a heartbeat, silence alone closes nothing.
     fn heartbeat(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) -> Heartbeat {
         let _ = (session, cx);
         Heartbeat::None
     }
 
-    /// The timer set with [`Context::set_timer`] fired.
+    /// Called once when the timer of [`Context::set_timer`] or [`Context::set_precise_timer`] fires.
     fn timer(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) {
         let _ = (session, cx);
     }
 
-    /// The outbox was over its high mark, or another connection was told by [`Context::send_to`] that it is, and now has
-    /// room again.
+    /// Called when an outbox that was over [`Limits::outbox_high`](crate::Limits) has room again.
+    ///
+    /// Room again means that at most a quarter of `outbox_high` is left. It is called after [`SendStatus::OverHigh`] or
+    /// [`SendStatus::OverHard`], also if a service of another connection got that answer from [`Context::send_to`].
+    ///
+    /// [`SendStatus::OverHigh`]: crate::SendStatus::OverHigh
+    /// [`SendStatus::OverHard`]: crate::SendStatus::OverHard
     fn drained(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) {
         let _ = (session, cx);
     }
 
-    /// The peer ended its sending side, and all its messages were delivered: says whether the connection closes. It is
-    /// called again whenever something has happened to the connection, until it closes; see
-    /// [half-close](Self#half-close).
+    /// Decides whether a connection closes whose peer ended its sending side (default: it does).
+    ///
+    /// It is called when all messages of the peer were delivered, and again after each thing that happens to the
+    /// connection, until it closes. See [half-close](Self#half-close).
     fn half_closed(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) -> HalfClose {
         let _ = (session, cx);
         HalfClose::Close
     }
 
-    /// The engine shuts down: say good-bye. By default the connection closes as soon as everything was sent.
+    /// Called once per connection when the engine shuts down (default: close when everything was sent).
+    ///
+    /// Send a farewell here if the protocol has one.
     fn drain(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) -> Drain {
         let _ = (session, cx);
         Drain::Close
     }
 
-    /// The connection ends; its session goes. Nothing sent to it now is delivered. Called once for each session that
-    /// `open` made or that was connected. Where what was sent is not whole, and the peer could not tell from it,
-    /// [`Context::reset`] still has the connection end by a reset.
+    /// Takes back the session of a connection that has ended.
+    ///
+    /// Called once for each session that `open` made, or that came with an established outbound connection. Nothing sent
+    /// to the connection now is delivered. If the output is incomplete and the peer could not tell, call
+    /// [`Context::reset`] here: the connection then ends by a reset.
     fn close(&mut self, session: Self::Session, reason: CloseReason, cx: &mut Context<'_, Self>) {
         let _ = (session, reason, cx);
     }
 }
 
-/// A service that takes values of type `T` from other threads, by [`Remote::notify`](crate::Remote::notify).
+/// Lets a service take values of type `T` from other threads, sent with [`Remote::notify`](crate::Remote::notify).
 pub trait Notice<T>: Service {
-    /// A value came for this session. Called on its reactor's thread.
+    /// Handles a value for this session. Called on the thread of the connection's reactor.
     fn notice(&mut self, session: &mut Self::Session, value: T, cx: &mut Context<'_, Self>);
 }
 
-/// A service that does not want a connection says so with this.
+/// Refuses a connection, as the error of [`Service::open`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused;
 
-/// Which direction was idle.
+/// Says which direction was idle: see [`Service::idle`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Idle {
-    /// Nothing was received.
+    /// Nothing was received for [`Timeouts::read_idle`].
     Read,
-    /// Nothing was sent.
+    /// Nothing was sent for [`Timeouts::write_idle`].
     Write,
-    /// Nothing was received and nothing was sent.
+    /// Nothing was received or sent for [`Timeouts::idle`].
     Both,
 }
 
-/// Whether a heartbeat was sent.
+/// Says whether a heartbeat was sent: the answer of [`Service::heartbeat`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heartbeat {
-    /// It was; the peer has to send something in return.
+    /// A heartbeat was sent; the peer has to send something in return.
     Sent,
-    /// This service has none. It is not asked again for this connection until
-    /// [`Context::begin_heartbeat`].
+    /// There is no heartbeat. The service is not asked again for this connection until [`Context::begin_heartbeat`].
     None,
 }
 
-/// What a connection does whose peer ended its sending side.
+/// Decides about a connection whose peer ended its sending side: the answer of [`Service::half_closed`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HalfClose {
-    /// It closes when the replies of its offloaded jobs were sent.
+    /// The connection closes when the replies of its offloaded jobs were sent.
     Close,
-    /// It stays open to send, for at most [`Timeouts::half_close`] without anything sent.
+    /// The connection stays open to send, until nothing was sent for [`Timeouts::half_close`].
     KeepOpen,
 }
 
-/// What a connection does when the engine shuts down.
+/// Decides about a connection when the engine shuts down: the answer of [`Service::drain`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drain {
-    /// It closes when everything was sent.
+    /// The connection closes when everything was sent.
     Close,
-    /// It goes on, for at most the drain timeout; the service closes it.
+    /// The connection goes on until the service closes it, at most until the drain timeout.
     GoOn,
-    /// It ends at once by a reset, so that nothing of it stays in the kernel: for clients with very many connections,
-    /// each of which would otherwise keep its port for a minute (TIME_WAIT).
+    /// The connection ends at once by a reset, so that nothing of it stays in the kernel.
+    ///
+    /// This is for clients with very many connections, each of which would otherwise keep its port for a minute
+    /// (TIME_WAIT).
     Reset,
 }
 
-/// The application's logic for one datagram listener.
+/// Implements the application's logic for one UDP listener.
+///
+/// Each reactor makes an instance of its own and calls it on its own thread only. No method may block. A panic is logged,
+/// and the instance lives on.
 pub trait DatagramService: 'static {
-    /// The name in logs; the type's by default.
+    /// Returns the name for logs (default: the name of the type).
     fn name(&self) -> &str {
         std::any::type_name::<Self>()
     }
 
-    /// A datagram came.
+    /// Handles one datagram. `payload` borrows from the receive buffer.
     fn datagram(&mut self, payload: &[u8], cx: &mut crate::datagram::DatagramContext<'_>);
 }

@@ -55,7 +55,7 @@ fn stop(remote: &Remote) {
 fn announce(remote: Remote, delay: Duration) {
     remote.announce_stop();
     let delay_ms = delay.as_millis() as u64;
-    tracing::info!(delay_ms, "shutting down soon: not ready for new clients any more; a second signal ends at once");
+    tracing::info!(delay_ms, "shutting down after the delay: not ready for new clients; a second signal ends at once");
     let wait = {
         let remote = remote.clone();
         move || {
@@ -64,7 +64,7 @@ fn announce(remote: Remote, delay: Duration) {
         }
     };
     if let Err(error) = std::thread::Builder::new().name("gannet-stop".to_owned()).spawn(wait) {
-        tracing::warn!(%error, "no thread to wait on");
+        tracing::warn!(%error, "the shutdown begins without its delay: the thread for it could not start");
         stop(&remote);
     }
 }

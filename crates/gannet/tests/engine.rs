@@ -255,7 +255,7 @@ fn source_hash_sends_one_address_to_one_reactor() {
     }
 }
 
-/// It was a panic on a thread of the engine's, and `a reactor ended before it began`.
+/// It was a panic on a thread of the engine's, and `a reactor's thread ended before it started`.
 #[test]
 fn a_mailbox_without_end_is_refused_with_what_there_may_be() {
     let mut limits = Limits::default();

@@ -10,26 +10,26 @@ use crate::failure::Failure;
 /// See the module.
 #[derive(Args, Clone, Debug)]
 pub(super) struct HttpOptions {
-    /// The method [default: GET, or POST where there is a body]
+    /// Method [default: GET, or POST with a body]
     #[arg(long, value_name = "METHOD", help_heading = "HTTP", hide_short_help = true)]
     method: Option<Method>,
 
-    /// The body of each request
+    /// Body of each request
     #[arg(long, value_name = "TEXT", conflicts_with = "body_size", help_heading = "HTTP", hide_short_help = true)]
     body: Option<String>,
 
-    /// The same, so many letters; at most 1MiB
+    /// Size of each request's body, which is made of letters; at most 1MiB
     #[arg(long, value_name = "SIZE", value_parser = payload, help_heading = "HTTP", hide_short_help = true)]
     body_size: Option<usize>,
 
-    /// Opens a connection for each request
+    /// Open a new connection for each request
     ///
-    /// The next connection is opened as soon as the last one has answered, so that its time to connect is in no latency of
-    /// a request; it is reported apart.
+    /// The next connection is opened as soon as the last one has answered. So no latency of a request contains the time to
+    /// connect; that time is reported apart.
     #[arg(long, conflicts_with = "depth", help_heading = "HTTP", hide_short_help = true)]
     no_keep_alive: bool,
 
-    /// Statuses that are right answers, as 2xx,404; others are errors [default: 2xx,3xx]
+    /// Statuses that count as right answers, as 2xx,404; others are errors [default: 2xx,3xx]
     #[arg(long, value_name = "STATUSES", help_heading = "HTTP", hide_short_help = true)]
     accept_status: Option<Statuses>,
 }

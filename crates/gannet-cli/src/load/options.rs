@@ -25,12 +25,12 @@ use crate::units::{duration, rate, size, whole};
 /// What the help says after the options, and what it says there where all of it is asked for.
 const MORE: &str = "'gannet load --help' says more, with the options of http, ws, redis and TLS, and examples.";
 const MANUAL: &str = include_str!("manual.txt");
-const LOGIN: &str = "What each client says first: the bytes of a file, or a text with {n} for its number";
+const LOGIN: &str = "First message of each client: the bytes of a file, or a text with {n} for the client's number";
 const MORE_OF_LOGIN: &str = "\
-    Where a file of this name exists, its bytes are sent as they are. Otherwise it is a text, in which \\r \\n \\t \\\\ and \
-    \\xHH are bytes and {n} is the client's number, from 0 on. It is sent as one message of the scenario, and has to be \
-    answered as a request is. A client counts as up afterwards, and is a failed connection (reason: login) where the \
-    answer is wrong or does not come within 10s.";
+    If a file of this name exists, its bytes are sent as they are. Otherwise the value is a text, in which \\r \\n \\t \\\\ \
+    and \\xHH are bytes and {n} is the client's number, from 0 on. It is sent as one message of the scenario, and needs an \
+    answer as a request does. The client counts as up afterwards. If the answer is wrong, or does not come within 10s, the \
+    connection has failed (reason: login).";
 
 /// A text of the help in which `{n}` is to be read. The parser's library would print a line break in its place, so that a
 /// terminal's "normal text", which shows nothing, stands in the middle of it.
@@ -40,8 +40,9 @@ fn shown(text: &str) -> String {
 
 /// Simulates clients and reports what they saw.
 ///
-/// Each client is a connection that is held for the whole run. Every answer is checked to the byte, one of HTTP by its
-/// status. The report says whether the run is valid: where this process, and not the server, was the limit, it is not.
+/// Each client is a connection that is held for the whole run. Every answer is checked to the byte; HTTP answers are
+/// checked by their status. The report says whether the run is valid. It is not if this process, and not the server, was
+/// the limit.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = MORE, after_long_help = shown(MANUAL))]
 pub(crate) struct LoadOptions {
@@ -49,37 +50,37 @@ pub(crate) struct LoadOptions {
     #[arg(value_enum)]
     pub(super) scenario: ScenarioName,
 
-    /// Where they connect: tcp://host:port, tls://host:port or unix:///path; of http and ws also http://host/path, and
-    /// https://, ws:// and wss://
+    /// Target: tcp://host:port, tls://host:port or unix:///path; for http and ws also http://host/path, https://, ws://
+    /// and wss://
     pub(super) url: String,
 
-    /// How many clients, each with a connection
+    /// Number of clients, each with one connection
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = whole::<u32>(1..=4_000_000))]
     #[arg(help_heading = "Connections")]
     pub(super) connections: u32,
 
-    /// Connections opened in a second, as 5000/s [default: as fast as they come up]
+    /// Connections opened per second, as 5000/s [default: as fast as they are established]
     #[arg(long, value_name = "RATE", value_parser = rate, help_heading = "Connections")]
     ramp: Option<f64>,
 
-    /// Opens another connection where one was lost or not established, after 100ms, and up to 3.2s while it fails
+    /// Open a new connection in place of one that was lost or not established, after 100ms, and up to 3.2s while it fails
     ///
-    /// Each is counted as lost or failed all the same. http and connect open others by themselves, see below.
+    /// Each still counts as lost or failed. http and connect open new connections by themselves, see below.
     #[arg(long, help_heading = "Connections")]
     reconnect: bool,
 
     /// Addresses to connect from: auto, or a list as 127.0.0.0/16 or 10.0.0.5,10.0.0.6
     ///
-    /// Connections are spread over them evenly. One address is good for 20,000, or for fewer where
-    /// net.ipv4.ip_local_port_range has fewer ports. auto takes as many loopback addresses as are needed, or else the
-    /// addresses of the interface that the target is reached by.
+    /// Connections are spread over them evenly. One address is enough for 20,000 connections, or for fewer if
+    /// net.ipv4.ip_local_port_range has fewer ports. auto takes as many loopback addresses as are needed; for a target on
+    /// another machine, it takes the addresses of the interface that leads there.
     #[arg(long, value_name = "ADDRESSES", default_value = "auto", help_heading = "Connections")]
     pub(super) sources: Sources,
 
-    /// How long connections stay open after the measurement, without requests; what idle does anyway
+    /// Time for which connections stay open after the measurement, without requests
     ///
-    /// The server's heartbeats are answered, and connections that end are counted as lost. With idle it is another name
-    /// of --duration; connect keeps no connection.
+    /// The server's heartbeats are answered, and connections that end count as lost. With idle it is another name of
+    /// --duration. connect keeps no connection.
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Connections")]
     hold: Option<Duration>,
 
@@ -91,11 +92,11 @@ pub(crate) struct LoadOptions {
     #[arg(help = shown(LOGIN), long_help = shown(&format!("{LOGIN}\n\n{MORE_OF_LOGIN}")))]
     login: Option<Login>,
 
-    /// From one frame of an idle client to its next, and from one ping of ws --mode hold, or off [default: 30s]
+    /// Interval of the frames of idle and of the pings of ws --mode hold, or off [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Clients")]
     heartbeat: Option<Duration>,
 
-    /// Requests in a second, all clients together, as 10000/s: an open loop
+    /// Requests per second, all clients together, as 10000/s: an open loop
     #[arg(long, value_name = "RATE", value_parser = rate, conflicts_with = "depth", help_heading = "Schedule")]
     rate: Option<f64>,
 
@@ -104,14 +105,14 @@ pub(crate) struct LoadOptions {
     #[arg(help_heading = "Schedule")]
     depth: Option<u32>,
 
-    /// The path and query that is asked for, of http and ws [default: /]
+    /// Path and query that http and ws request [default: /]
     #[arg(long, value_name = "PATH", help_heading = "HTTP", hide_short_help = true)]
     path: Option<HttpPath>,
 
-    /// A header of http and ws, as 'Name: value'; may be given many times
+    /// Header field of http and ws, as 'Name: value'; may be given many times
     ///
-    /// Host is the target's, where it is not among them. Connection, Content-Length and Transfer-Encoding are written by
-    /// the load itself.
+    /// Host is the target's by default. Connection, Content-Length and Transfer-Encoding are written by the load generator
+    /// itself.
     #[arg(short = 'H', long, value_name = "HEADER", help_heading = "HTTP", hide_short_help = true)]
     header: Vec<Header>,
 
@@ -124,35 +125,35 @@ pub(crate) struct LoadOptions {
     #[command(flatten)]
     tls: TlsOptions,
 
-    /// Which commands by their shares, of get, set, incr and ping [default: get=9,set=1]
+    /// Shares of the commands get, set, incr and ping [default: get=9,set=1]
     ///
-    /// A GET may find nothing, or the value that SET gives the key, which is the same from every client; counters of INCR
-    /// are other keys. The names of keys have the --size in them, so that values of several sizes do not meet. Errors are
-    /// counted by their first word.
+    /// A GET may find nothing, or the value that SET gives the key, which is the same for every client. INCR uses other
+    /// keys. Key names contain the --size, so runs with different sizes do not share keys. Errors are counted by their
+    /// first word.
     #[arg(long, value_name = "MIX", help_heading = "Redis", hide_short_help = true)]
     mix: Option<Mix>,
 
-    /// How many keys, each asked for as --distribution says [default: 10000]
+    /// Number of keys, chosen by --distribution [default: 10000]
     #[arg(long, value_name = "N", value_parser = whole::<u64>(1..=1 << 40), help_heading = "Redis", hide_short_help = true)]
     keys: Option<u64>,
 
-    /// How often which key is asked for [default: uniform]
+    /// Distribution of requests over the keys [default: uniform]
     #[arg(long, value_enum, value_name = "NAME", help_heading = "Redis", hide_short_help = true)]
     distribution: Option<DistributionName>,
 
-    /// What is not counted, once all connections are up
+    /// Time that is not counted, once all connections are up
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1s", help_heading = "Schedule")]
     warmup: Duration,
 
-    /// How long requests are counted, or idle connections held [default: 10s]
+    /// Time for which requests are counted, or idle connections held [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = some_time, help_heading = "Schedule")]
     duration: Option<Duration>,
 
-    /// Threads [default: one, or as many as the connections need with io_uring]
+    /// Number of reactor threads [default: one, or as many as the connections need with io_uring]
     #[arg(long, value_name = "N", value_parser = whole::<u16>(1..=1_024), help_heading = "Process")]
     pub(super) reactors: Option<u16>,
 
-    /// What talks to the kernel; auto is io_uring where it can be used
+    /// Kernel interface; auto takes io_uring if this machine allows it, and epoll or kqueue otherwise
     #[arg(long, value_enum, default_value_t = DriverName::Auto, help_heading = "Process")]
     pub(super) driver: DriverName,
 
@@ -160,30 +161,31 @@ pub(crate) struct LoadOptions {
     #[arg(long, help_heading = "Process")]
     pin: bool,
 
-    /// What has to be true of the results, as p99<5ms; may be given many times
+    /// Condition that the results must meet, as p99<5ms; may be given many times
     ///
-    /// A figure, one of < <= > >= =, and a value: p50, p99.9 and the like, max, mean (each also after response.,
-    /// service., late., connect., handshake. or upgrade.), rate, errors, lost, failed, opened, up, sent, answered, unanswered, never_sent.
+    /// It is a figure, one of < <= > >= =, and a value. Figures are p50, p99.9 and the like, max, mean (each also after
+    /// response., service., late., connect., handshake. or upgrade.), rate, errors, lost, failed, opened, up, sent,
+    /// answered, unanswered and never_sent.
     #[arg(long, value_name = "EXPECTATION", help_heading = "Report")]
     pub(super) expect: Vec<Expectation>,
 
-    /// Writes the report as JSON
+    /// Write the report as JSON
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     pub(super) json: Option<PathBuf>,
 
-    /// Writes a page with plots, complete in itself
+    /// Write the report as a self-contained page with plots
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     pub(super) html: Option<PathBuf>,
 
-    /// Writes a row for each second
+    /// Write a row for each second as CSV
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     pub(super) csv: Option<PathBuf>,
 
-    /// The server's process, where it is on this machine: its CPU time and memory are reported
+    /// Process of the server, if it is on this machine: the report has its CPU time and memory
     #[arg(long, value_name = "PID", value_parser = whole::<u32>(1..=i32::MAX as u64), help_heading = "Report")]
     server_pid: Option<u32>,
 
-    /// Prints nothing but errors and unmet expectations
+    /// Print nothing but errors and unmet expectations
     #[arg(long, help_heading = "Report")]
     pub(super) quiet: bool,
 }
@@ -196,24 +198,24 @@ pub(super) enum ScenarioName {
     Lines,
     /// Frames of a 4-byte length, echoed; against frames
     Frames,
-    /// Open, exchange a frame, close, again; against frames
+    /// Open, exchange a frame, close, repeat; against frames
     Connect,
     /// Open and hold, with a frame exchanged at each heartbeat; against frames
     Idle,
-    /// Messages of WebSocket, by --mode; against http, and any server of WebSocket
+    /// WebSocket messages, by --mode; against http, and any WebSocket server
     Ws,
-    /// Requests of HTTP; against http, and any server of HTTP/1.1
+    /// HTTP requests; against http, and any HTTP/1.1 server
     Http,
-    /// Commands on keys, by --mix; against redis, and against Redis
+    /// Commands on keys, by --mix; against redis, and Redis itself
     Redis,
 }
 
 /// `--distribution`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum DistributionName {
-    /// Each as often
+    /// Every key equally often
     Uniform,
-    /// Few very often: the n-th in proportion to 1 / n^0.99
+    /// Few keys very often: the n-th in proportion to 1 / n^0.99
     Zipf,
 }
 
@@ -342,38 +344,38 @@ impl LoadOptions {
         }
         let both = if self.path.is_some() { Some("--path") } else { (!self.header.is_empty()).then_some("--header") };
         if let Some(option) = both.filter(|_| !matches!(kind, Kind::Http | Kind::Ws)) {
-            return Err(usage(&format!("{option} is for http and ws; {name} has no requests of HTTP")));
+            return Err(usage(&format!("{option} is for http and ws; {name} sends no HTTP requests")));
         }
         if let Some(option) = self.http.given().filter(|_| kind != Kind::Http) {
-            return Err(usage(&format!("{option} is for http; {name} has no such requests")));
+            return Err(usage(&format!("{option} is for http; {name} sends no HTTP requests")));
         }
         if let Some(option) = self.ws.given().filter(|_| kind != Kind::Ws) {
-            return Err(usage(&format!("{option} is for ws; {name} is no WebSocket")));
+            return Err(usage(&format!("{option} is for ws; {name} does not speak WebSocket")));
         }
         if kind == Kind::Ws && !is_loop && self.size.is_some() {
-            return Err(usage("--size is for --mode echo: others send no messages"));
+            return Err(usage("--size is for --mode echo; other modes send no messages"));
         }
         if kind == Kind::Http && self.size.is_some() {
-            return Err(usage("--size is not for http: a body is given with --body or --body-size"));
+            return Err(usage("--size is not for http; use --body or --body-size"));
         }
         if kind == Kind::Http && self.login.is_some() {
-            return Err(usage("--login is not for http: say who it is in a header, as -H 'Authorization: Bearer x'"));
+            return Err(usage("--login is not for http; use a header, as -H 'Authorization: Bearer x'"));
         }
         let has_heartbeat = kind == Kind::Idle || self.ws.mode() == Mode::Hold;
         if !has_heartbeat && self.heartbeat.is_some() {
             return Err(usage(&format!("--heartbeat is for idle and ws --mode hold; {name} sends at its own pace")));
         }
         if kind == Kind::Idle && self.heartbeat == Some(Duration::ZERO) {
-            return Err(usage("--heartbeat of idle is longer than 0"));
+            return Err(usage("--heartbeat of idle has to be longer than 0"));
         }
         if kind == Kind::Connect && self.hold.is_some() {
-            return Err(usage("connect keeps no connection that --hold could hold"));
+            return Err(usage("--hold is not for connect; connect keeps no connection"));
         }
         if kind == Kind::Idle && self.hold.is_some() && self.duration.is_some() {
-            return Err(usage("--hold and --duration are the same for idle: give one of them"));
+            return Err(usage("--hold and --duration mean the same for idle; give one of them"));
         }
         if kind == Kind::Idle && self.hold == Some(Duration::ZERO) {
-            return Err(usage("--hold is the time that idle connections are held: it is longer than 0"));
+            return Err(usage("--hold has to be longer than 0: it is the time for which idle connections are held"));
         }
         Ok(())
     }

@@ -154,8 +154,8 @@ mod tests {
             ("https://127.0.0.1:80/", Kind::Lines, "lines takes tls://"),
             ("wss://127.0.0.1:80/", Kind::Idle, "idle takes tls://"),
             ("udp://127.0.0.1:80", Kind::Http, "tcp://, tls:// or unix://"),
-            ("http://127.0.0.1?a", Kind::Http, "is no path"),
-            ("http://127.0.0.1/a#b", Kind::Http, "is no path"),
+            ("http://127.0.0.1?a", Kind::Http, "is not a path"),
+            ("http://127.0.0.1/a#b", Kind::Http, "is not a path"),
             ("ftp://127.0.0.1:80", Kind::Http, "none of tcp"),
         ] {
             let error = parts(url, kind).expect_err(url);

@@ -13,19 +13,19 @@ use crate::failure::Failure;
 /// See the module.
 #[derive(Args, Clone, Debug)]
 pub(super) struct TlsOptions {
-    /// The CAs to trust in place of the system's, as PEM
+    /// CAs to trust instead of the system's, as PEM
     #[arg(long, value_name = "FILE", conflicts_with = "insecure", help_heading = "TLS", hide_short_help = true)]
     tls_ca: Option<PathBuf>,
 
-    /// Takes any certificate: the server's name and who vouches for it are not checked
+    /// Accept any certificate: neither its name nor its issuer is checked
     #[arg(long, help_heading = "TLS", hide_short_help = true)]
     insecure: bool,
 
-    /// The name that the server's certificate has to be for, and that is sent [default: the target's host]
+    /// Name to send (SNI), which the server's certificate has to have [default: the target's host]
     #[arg(long, value_name = "NAME", help_heading = "TLS", hide_short_help = true)]
     tls_server_name: Option<String>,
 
-    /// Makes every handshake a full one: no earlier session is taken up
+    /// Make every handshake a full one: resume no earlier session
     #[arg(long, help_heading = "TLS", hide_short_help = true)]
     no_resumption: bool,
 }

@@ -10,19 +10,19 @@ use crate::failure::Failure;
 /// See the module.
 #[derive(Args, Clone, Debug)]
 pub(super) struct WsOptions {
-    /// What clients do once they are upgraded [default: echo]
+    /// Behaviour of clients after the upgrade [default: echo]
     #[arg(long, value_enum, value_name = "MODE", help_heading = "WebSocket", hide_short_help = true)]
     mode: Option<ModeName>,
 
-    /// Sends text in place of binary messages
+    /// Send text messages instead of binary ones
     #[arg(long, help_heading = "WebSocket", hide_short_help = true)]
     text: bool,
 
-    /// A subprotocol to ask for, of which the server has to choose one; may be given many times
+    /// Subprotocol to offer; the server has to choose one of those offered; may be given many times
     #[arg(long, value_name = "NAME", help_heading = "WebSocket", hide_short_help = true)]
     subprotocol: Vec<Protocol>,
 
-    /// The page that the connection is from, scheme and host
+    /// Origin header: scheme and host of the page that the connection comes from
     #[arg(long, value_name = "ORIGIN", help_heading = "WebSocket", hide_short_help = true)]
     origin: Option<String>,
 }
@@ -30,11 +30,11 @@ pub(super) struct WsOptions {
 /// `--mode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum ModeName {
-    /// Send messages, each of which the server sends back
+    /// Send messages; the server sends each of them back
     Echo,
-    /// Stay, with a ping each --heartbeat, and answer the server's pings
+    /// Stay connected, ping at each --heartbeat, and answer the server's pings
     Hold,
-    /// Take what the server sends
+    /// Count what the server sends
     Receive,
 }
 
@@ -84,7 +84,7 @@ impl WsOptions {
             headers.push(Header::new("Origin", origin).map_err(|error| usage(&error.to_string()))?);
         }
         if self.text && self.mode() != Mode::Echo {
-            return Err(usage("--text is for --mode echo: others send no messages"));
+            return Err(usage("--text is for --mode echo; other modes send no messages"));
         }
         Ok(Workload {
             mode: self.mode(),

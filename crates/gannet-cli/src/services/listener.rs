@@ -10,13 +10,13 @@ const TLS: &str = "tls://";
 
 /// The options of one listener, for the help.
 pub(super) const HELP: &str = "\
-Options of a listener, behind its URL with commas between:
+Options of a listener, behind its URL, separated by commas:
   operational                 may exceed limits by --operational-reserve: for /healthz
-  max-connections=N           connections at a time; 0 is no limit
-  max-connections-per-peer=N  connections at a time from one IP address; 0 is no limit
-  tcp-keepalive=TIME          in place of --tcp-keepalive
-  mode=0660                   the mode of a Unix socket's file
-  group=NAME                  the group of that file, by name or number
+  max-connections=N           most connections at a time; 0 is no limit
+  max-connections-per-peer=N  most connections from one IP address; 0 is no limit
+  tcp-keepalive=TIME          replaces --tcp-keepalive for this listener
+  mode=0660                   mode of a Unix socket's file
+  group=NAME                  group of that file, by name or number
 ";
 
 /// A service at a URL.

@@ -100,7 +100,7 @@ pub(crate) fn help() -> String {
     text += "\n";
     text += listener::HELP;
     text += "\nSizes are written 512, 64KiB, 1MiB, 64KB; times 500ms, 30s, 2m, 1h, off.\n";
-    text += "Each option has a variable of the environment: GANNET_MAX_FRAME for --max-frame.";
+    text += "Each option has an environment variable: GANNET_MAX_FRAME for --max-frame.";
     text
 }
 

@@ -93,7 +93,7 @@ impl Tls {
             Some(sha256) => tracing::warn!(
                 certificates = self.first,
                 sha256,
-                "TLS with a self-signed certificate: for development only, nobody can tell this server from another"
+                "TLS uses a self-signed certificate: for development only; clients cannot tell this server from another one"
             ),
             None => {
                 tracing::info!(certificates = self.first, "TLS is ready; certificates are read again when they change")

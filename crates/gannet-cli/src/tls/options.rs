@@ -11,18 +11,18 @@ use crate::failure::{as_given, is_from_environment};
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "TLS")]
 pub(crate) struct TlsOptions {
-    /// The certificate chain of tls:// listeners as PEM; may be given many times, each with a --tls-key
+    /// Certificate chain of tls:// listeners as PEM; may be given many times, each with a --tls-key
     ///
-    /// A client is shown the one that has the name it asks for (SNI), or else the first. It is read again when a file
-    /// changes, and on SIGHUP.
+    /// The server sends the chain that has the name the client asks for (SNI), and otherwise the first one. It reads the
+    /// files again when they change, and on SIGHUP.
     #[arg(long, value_name = "FILE", env = "GANNET_TLS_CERT")]
     tls_cert: Vec<PathBuf>,
 
-    /// The private key of each --tls-cert as PEM, in the same order; may be the same file
+    /// Private key of each --tls-cert as PEM, in the same order; may be the same file
     #[arg(long, value_name = "FILE", env = "GANNET_TLS_KEY")]
     tls_key: Vec<PathBuf>,
 
-    /// Ask clients for a certificate that one of these authorities issued
+    /// Ask clients for a certificate issued by one of these authorities (PEM)
     #[arg(long, value_name = "FILE", env = "GANNET_TLS_CLIENT_CA")]
     tls_client_ca: Option<PathBuf>,
 
@@ -30,22 +30,22 @@ pub(crate) struct TlsOptions {
     #[arg(long, value_enum, env = "GANNET_TLS_CLIENT_AUTH")]
     tls_client_auth: Option<ClientAuthName>,
 
-    /// A list of client certificates that were revoked, as PEM or DER; may be given many times, one for each authority
+    /// Revocation list for client certificates, as PEM or DER; may be given many times, one for each authority
     #[arg(long, value_name = "FILE", env = "GANNET_TLS_CRL")]
     tls_crl: Vec<PathBuf>,
 
-    /// The oldest version of TLS that is accepted [default: 1.2]
+    /// Oldest version of TLS that is accepted [default: 1.2]
     #[arg(long, value_enum, env = "GANNET_TLS_MIN_VERSION")]
     tls_min_version: Option<VersionName>,
 
-    /// Make a certificate for development, which nobody trusts: for localhost, and what tls:// listens on
+    /// Make a certificate for development, which no client trusts: for localhost, and the hosts of tls:// listeners
     #[arg(long, env = "GANNET_TLS_SELF_SIGNED")]
     tls_self_signed: bool,
 
-    /// Let an expired certificate or revocation list take the place of a valid one when files are read again
+    /// Let an expired certificate or revocation list replace a valid one at a reload
     ///
-    /// The same for a certificate that is not valid yet. Without it such a file changes nothing, and the log says so. At the
-    /// start it is used in any case.
+    /// This also allows a certificate that is not valid yet. Without this option, such a file changes nothing at a reload,
+    /// and the log says so. At the start, such a file is used in any case.
     #[arg(long, env = "GANNET_TLS_ACCEPT_EXPIRED")]
     tls_accept_expired: bool,
 }
@@ -89,7 +89,7 @@ impl TlsOptions {
                 None => {
                     let variables = given.iter().map(|option| as_given(option)).collect::<Vec<_>>().join(", ");
                     if !variables.is_empty() {
-                        tracing::debug!(variables, "nothing listens on tls://: the settings of TLS are not used");
+                        tracing::debug!(variables, "nothing listens on tls://: the TLS settings are not used");
                     }
                     Ok(None)
                 }
@@ -107,8 +107,10 @@ impl TlsOptions {
             (certificates, keys) = (&none, &none);
         }
         if self.tls_self_signed && (!certificates.is_empty() || !keys.is_empty()) {
-            return Err("--tls-self-signed makes a certificate of its own; leave it out, or --tls-cert and --tls-key"
-                .to_owned());
+            return Err(
+                "--tls-self-signed makes a certificate of its own; leave out either it, or --tls-cert and --tls-key"
+                    .to_owned(),
+            );
         }
         if let Some(certificate) = certificates.get(keys.len()) {
             let certificate = certificate.display();
@@ -125,10 +127,12 @@ impl TlsOptions {
         }
         if self.tls_client_ca.is_none() {
             if self.tls_client_auth.is_some() {
-                return Err("--tls-client-auth needs to know whom to trust; add --tls-client-ca FILE".to_owned());
+                return Err(
+                    "--tls-client-auth needs a CA to check clients against; add --tls-client-ca FILE".to_owned()
+                );
             }
             if !self.tls_crl.is_empty() {
-                return Err("--tls-crl is for certificates of clients; add --tls-client-ca FILE".to_owned());
+                return Err("--tls-crl is for client certificates; add --tls-client-ca FILE".to_owned());
             }
         }
         let files = TlsFiles {

@@ -66,7 +66,9 @@ impl Reloads {
         };
         let reloading = Builder::new().name("gannet-reload".to_owned()).spawn(body);
         let reloading = reloading
-            .inspect_err(|error| tracing::warn!(%error, "no thread to reload with: certificates stay as they are"))
+            .inspect_err(
+                |error| tracing::warn!(%error, "the thread for reloads cannot start: certificates stay as they are"),
+            )
             .ok();
         let mut reloads = Self { signals: None, reloading, reloaded, files, bell: bell.clone() };
         let watching = Signals::new([SIGHUP]).and_then(|mut signals| {
@@ -100,7 +102,7 @@ impl Drop for Reloads {
         match self.reloaded.recv_timeout(LAST) {
             Err(RecvTimeoutError::Timeout) => {
                 let files = &self.files;
-                tracing::warn!(files, "a file of TLS cannot be read to its end; nobody waits for it any more");
+                tracing::warn!(files, "a TLS file is still being read; the server stops without waiting for it");
             }
             Ok(()) | Err(RecvTimeoutError::Disconnected) => drop(thread.join()),
         }
@@ -132,7 +134,7 @@ fn answer(tls: Option<&Tls>, bell: &Bell, woken: &Receiver<()>) {
             // What is being replaced right now may be gone between a look and the next: then there is something else.
             && let Err(error) = watch.renew().or_else(|_| watch.renew())
         {
-            tracing::warn!(%error, "not all files of TLS are watched: reload with SIGHUP");
+            tracing::warn!(%error, "not all TLS files are watched: reload with SIGHUP");
         }
         let now = Some(Seen::of(&tls.paths));
         if asked || now != seen {
@@ -160,13 +162,15 @@ fn reload(tls: &Tls) {
         return;
     }
     match tls.reload() {
-        Ok(certificates) => tracing::info!(files, certificates, "TLS reloaded: new connections are served with it"),
+        Ok(certificates) => {
+            tracing::info!(files, certificates, "TLS reloaded: new connections use the new certificates")
+        }
         Err(error @ TlsError::NotValid { .. }) => tracing::error!(
             files,
             %error,
-            "TLS not reloaded, what was served before is served on; --tls-accept-expired takes it all the same"
+            "TLS not reloaded, the previous certificates stay in use; --tls-accept-expired accepts the new ones"
         ),
-        Err(error) => tracing::error!(%error, "TLS not reloaded, what was served before is served on"),
+        Err(error) => tracing::error!(%error, "TLS not reloaded, the previous certificates stay in use"),
     }
 }
 
@@ -181,5 +185,5 @@ fn watch(tls: &Tls, bell: &Bell) -> Option<Watch> {
     }
     let bell = bell.clone();
     let started = Watch::new(tls.paths.clone(), move || bell.ring());
-    started.inspect_err(|error| tracing::warn!(%error, "the files of TLS are not watched: reload with SIGHUP")).ok()
+    started.inspect_err(|error| tracing::warn!(%error, "TLS files are not watched: reload with SIGHUP")).ok()
 }

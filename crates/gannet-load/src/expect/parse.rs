@@ -16,7 +16,7 @@ pub enum ParseError {
     },
     /// What is before the operator is not the name of a figure.
     #[error(
-        "`{name}` is no figure: there are p50, p99.9 and the like, max, mean (each also after response., service., \
+        "`{name}` is not a figure: there are p50, p99.9 and the like, max, mean (each also after response., service., \
          late., connect., handshake. or upgrade.), rate, errors, lost, failed, opened, up, sent, answered, unanswered and never_sent"
     )]
     UnknownFigure {
@@ -24,13 +24,13 @@ pub enum ParseError {
         name: String,
     },
     /// A percentile that is not above 0 and at most 100.
-    #[error("`p{percent}` is no percentile: it is above 0 and at most 100, as in p99.9")]
+    #[error("`p{percent}` is not a percentile: it has to be above 0 and at most 100, as in p99.9")]
     NoPercentile {
         /// What follows the `p`.
         percent: String,
     },
     /// What is after the operator is not a number.
-    #[error("`{value}` is no number that {figure} could be compared with, as in {example}")]
+    #[error("`{value}` is not a number to compare {figure} with; write it as in {example}")]
     NoNumber {
         /// The value as it was written.
         value: String,
@@ -40,7 +40,7 @@ pub enum ParseError {
         example: &'static str,
     },
     /// A time without a unit, or with one that is not known.
-    #[error("`{value}` is no time: the unit is one of ns, us, µs, ms and s, as in 5ms")]
+    #[error("`{value}` is not a time: its unit is one of ns, us, µs, ms and s, as in 5ms")]
     NoUnit {
         /// The value as it was written.
         value: String,

@@ -68,7 +68,7 @@ pub struct Mix {
 /// Why something is no mix.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} is no mix: it is written get=9,set=1, each command once, of get, set, incr and ping, each share 1 to 1000000"
+    "{text:?} is not a mix; write get=9,set=1: each of get, set, incr and ping at most once, each share from 1 to 1000000"
 )]
 pub struct MixError {
     text: String,

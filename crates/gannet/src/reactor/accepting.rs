@@ -252,7 +252,7 @@ impl<D: Driver> Reactor<D> {
     pub(super) fn accept_failed(&mut self, listener: ListenerId, error: &io::Error) {
         self.core.tally(listener).accept_errors.add(1);
         if !is_exhausted(error) {
-            tracing::debug!(%error, "a connection went before it was accepted");
+            tracing::debug!(%error, "a connection ended before it was accepted");
             return;
         }
         self.warn_of_exhaustion(listener, &error.to_string());

@@ -44,7 +44,7 @@ impl<D: Driver> Reactor<D> {
                 service = host.name(),
                 peer = peer.map(tracing::field::display),
                 panic = panic_message(&*panic),
-                "a service panicked while it looked ahead; its messages come all the same"
+                "a service panicked while it looked ahead; its messages are delivered as usual"
             );
         }
     }

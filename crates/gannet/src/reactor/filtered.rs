@@ -22,7 +22,7 @@ impl<D: Driver> Reactor<D> {
         match make_filter(&**filters) {
             Ok(filter) => connection.filter = Some(Box::new(Filtering::new(filter, false))),
             Err(error) => {
-                tracing::error!(%error, "there is no filter for a connection");
+                tracing::error!(%error, "closing: no filter could be made for the connection");
                 return self.core.ask_close(token, Flags::CLOSE, CloseReason::Filter);
             }
         }
@@ -163,7 +163,7 @@ impl<D: Driver> Reactor<D> {
     fn filter_failed(&mut self, token: Token, error: FilterError) {
         self.log_panic_of_filter(token, &error);
         let Some(connection) = self.core.slab.get_mut(token) else { return };
-        tracing::debug!(peer = %connection.peer, %error, "closing: the filter cannot go on");
+        tracing::debug!(peer = %connection.peer, %error, "closing: the filter rejected what the peer sent");
         if let Some(filter) = connection.filter.as_mut() {
             filter.fail(&mut self.core.pools);
         }

@@ -375,7 +375,10 @@ impl<D: Driver> Reactor<D> {
             self.drain_cursor = None;
             let late: Vec<Token> = self.core.slab.iter_indices().collect();
             if !late.is_empty() {
-                tracing::warn!(connections = late.len(), "the drain timeout is over: closing what is left");
+                tracing::warn!(
+                    connections = late.len(),
+                    "the drain timeout is over: closing the connections that are left"
+                );
             }
             for token in late {
                 self.core.ask_close(token, Flags::CLOSE, CloseReason::Shutdown);

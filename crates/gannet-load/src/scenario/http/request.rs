@@ -90,19 +90,21 @@ impl fmt::Display for Request {
 #[non_exhaustive]
 pub enum RequestError {
     /// The method is no token (RFC 9110 §9.1).
-    #[error("{0:?} is no method: it is a word, as GET or POST")]
+    #[error("{0:?} is not a method; write a word, as GET or POST")]
     Method(String),
     /// `CONNECT` asks a proxy for a tunnel.
-    #[error("CONNECT is for proxies, and has no answer that could be counted")]
+    #[error("CONNECT is for proxies; its answer cannot be counted")]
     Connect,
     /// The path does not begin with a slash, or has bytes that no path has (RFC 3986 §3.3).
-    #[error("{0:?} is no path: it begins with / and has printable ASCII without blanks and #, others as %20")]
+    #[error(
+        "{0:?} is not a path: a path begins with / and has printable ASCII without blanks and #; write others as %20"
+    )]
     Path(String),
     /// There is no colon.
-    #[error("{0:?} is no header: it is written 'Name: value'")]
+    #[error("{0:?} is not a header; write 'Name: value'")]
     NoColon(String),
     /// The name is no token (RFC 9110 §5.1).
-    #[error("{0:?} is no name of a header")]
+    #[error("{0:?} is not a header name")]
     HeaderName(String),
     /// The value has a line break, or another control character (RFC 9110 §5.5).
     #[error("the value of header {name} has a control character at byte {position}: it would end the header there")]
@@ -113,13 +115,15 @@ pub enum RequestError {
         position: usize,
     },
     /// The request says these by itself.
-    #[error("header {0} is written by the load itself: see --no-keep-alive, --body and --body-size")]
+    #[error("header {0} is written by the load generator itself; see --no-keep-alive, --body and --body-size")]
     Reserved(String),
     /// A subprotocol of WebSocket is no token (RFC 6455 §4.1).
-    #[error("{0:?} is no name of a subprotocol")]
+    #[error("{0:?} is not a subprotocol name")]
     Protocol(String),
     /// The statuses are not written as they have to be.
-    #[error("{0:?} is no list of statuses: it is written 2xx,3xx,404, of 200 to 999 and 2xx to 9xx")]
+    #[error(
+        "{0:?} is not a list of statuses; write 2xx,3xx,404: statuses from 200 to 999, and classes from 2xx to 9xx"
+    )]
     Statuses(String),
 }
 
