@@ -21,18 +21,21 @@ use crate::reactor::tick;
 use crate::remote::{Letter, Shared};
 use crate::wheel::Tick;
 
-/// How connections are spread over the reactors of an engine.
+/// Says how accepted connections are spread over the reactors of an engine.
+///
+/// Unix sockets with several reactors always use the acceptor's thread; for them `ReusePort` means each reactor in turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Balance {
-    /// Every reactor listens by itself, and the kernel chooses by a hash of both addresses (SO_REUSEPORT, socket(7)).
-    /// The default on Linux; other kernels do not spread.
+    /// Every reactor accepts by itself, and the kernel chooses by a hash of both addresses (SO_REUSEPORT, socket(7)).
+    ///
+    /// The default on Linux; other kernels do not spread connections.
     ReusePort,
-    /// Each reactor in turn. The default elsewhere.
+    /// One thread accepts and gives connections to each reactor in turn. The default outside Linux.
     RoundRobin,
-    /// The reactor with the fewest connections.
+    /// One thread accepts and gives each connection to the reactor with the fewest.
     LeastConnections,
-    /// By a hash of the source's IP address: a client always meets the same reactor.
+    /// One thread accepts and chooses by a hash of the peer's IP address, so a client always meets the same reactor.
     SourceHash,
 }
 

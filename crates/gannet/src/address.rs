@@ -1,4 +1,4 @@
-//! Addresses: the URLs that listeners and outbound connections are named by, and who is at the other end.
+//! Addresses of listeners and outbound connections, and of peers.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
@@ -8,12 +8,13 @@ use std::str::FromStr;
 
 use crate::error::Error;
 
-/// Where to listen or connect: `tcp://host:port`, `tls://host:port`, `unix:///path` or `udp://host:port`.
+/// Names an address to listen on or to connect to: `tcp://host:port`, `tls://host:port`, `unix:///path` or `udp://host:port`.
 ///
-/// A host is an IPv4 address, an IPv6 address in brackets, or a name, which is looked up when the address is parsed
-/// (that may block for as long as the system's resolver does). A link-local IPv6 address needs the name or the number of
-/// its interface: `tcp://[fe80::1%eth0]:7000`. It is shown with the number. On Linux `unix://@name` is a name in the abstract
-/// namespace; such a socket has no file.
+/// A host is an IPv4 address, an IPv6 address in brackets, or a name. A name is looked up when the address is parsed, which
+/// may block for as long as the system's resolver does.
+///
+/// A link-local IPv6 address needs the name or the number of its interface: `tcp://[fe80::1%eth0]:7000`. It is shown with
+/// the number. On Linux, `unix://@name` is a name in the abstract namespace; such a socket has no file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Address {
@@ -37,7 +38,7 @@ pub(crate) enum Target {
 impl FromStr for Address {
     type Err = Error;
 
-    /// Reads a URL. Where the host is a name with several addresses, this is the first; [`Connect::resolve`] and
+    /// Reads a URL. If the host is a name with several addresses, the result is the first; [`Connect::resolve`] and
     /// [`ListenOptions`] take all of them.
     ///
     /// [`Connect::resolve`]: crate::Connect::resolve
@@ -49,8 +50,10 @@ impl FromStr for Address {
 }
 
 impl Address {
-    /// Finds every address that a URL names, at least one: in the resolver's order, but IPv6 and IPv4 in turn (RFC 8305 §4).
-    /// A name is looked up, which may block for as long as the system's resolver does.
+    /// Finds every address that a URL names, at least one.
+    ///
+    /// They come in the resolver's order, but IPv6 and IPv4 in turn (RFC 8305 §4). A name is looked up here, which may block
+    /// for as long as the system's resolver does.
     ///
     /// # Errors
     ///
@@ -178,9 +181,9 @@ impl fmt::Display for Address {
     }
 }
 
-/// Who is at the other end of a connection.
+/// Holds the address of the other end of a connection.
 ///
-/// Smaller than a [`SocketAddr`], because every connection holds one: the flow label of an IPv6 address is not kept.
+/// It is smaller than a [`SocketAddr`], because every connection holds one: the flow label of an IPv6 address is not kept.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Peer {
     ip: [u8; 16],
@@ -197,10 +200,10 @@ enum PeerKind {
 }
 
 impl Peer {
-    /// The other end of a Unix socket, which has no address.
+    /// The peer of a Unix socket, which has no address.
     pub const UNIX: Self = Self { ip: [0; 16], scope: 0, port: 0, kind: PeerKind::Unix };
 
-    /// The address, or `None` for a Unix socket.
+    /// Returns the IP address and port, or `None` for a Unix socket.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         match self.kind {
@@ -210,7 +213,7 @@ impl Peer {
         }
     }
 
-    /// The address without its port, or `None` for a Unix socket.
+    /// Returns the IP address, or `None` for a Unix socket.
     #[must_use]
     pub fn ip(&self) -> Option<IpAddr> {
         match self.kind {

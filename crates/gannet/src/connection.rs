@@ -16,47 +16,50 @@ use crate::own_reason::Compact;
 use crate::share::Share;
 use crate::wheel::{Links, Tick};
 
-/// Why a connection was closed.
+/// Says why a connection was closed: to [`Service::close`](crate::Service::close), and in the counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// The peer ended its stream.
+    /// The peer ended its stream, and all replies were sent or had no more time.
     Peer,
-    /// The service closed it.
+    /// The service closed it, or another thread did through [`Remote::close`](crate::Remote::close).
     Service,
-    /// The service refused it in `open`.
+    /// The service refused it in [`Service::open`](crate::Service::open).
     Refused,
-    /// Nothing was received, or nothing was sent, for too long.
+    /// Nothing was received, or nothing sent, or neither, for the time in [`Timeouts`](crate::Timeouts).
     Idle,
-    /// Too many heartbeats went unanswered.
+    /// More heartbeats went unanswered than [`Timeouts::heartbeats_missed`](crate::Timeouts) allows.
     HeartbeatMissed,
-    /// The first complete message did not come in time.
+    /// The handshake of the filter (TLS), or the first complete message, did not come in time.
+    ///
+    /// See [`Timeouts::handshake`](crate::Timeouts) and [`Timeouts::opening`](crate::Timeouts).
     OpeningTimeout,
-    /// A message is larger than the codec or the carry buffer allows.
+    /// A message is larger than the codec or [`Limits::carry`](crate::Limits) allows.
     FrameTooLarge,
-    /// The codec met bytes that it cannot accept.
+    /// The codec rejected what the peer sent.
     Protocol,
-    /// The outbox went over its hard limit.
+    /// The outbox went over [`Limits::outbox_hard`](crate::Limits).
     Slow,
-    /// The kernel took nothing of a waiting outbox for too long.
+    /// The kernel took nothing of a waiting outbox for [`Timeouts::slow_write`](crate::Timeouts).
     SlowWrite,
     /// The engine shut down.
     Shutdown,
-    /// The service panicked while it worked for this connection.
+    /// The service, or a job that it offloaded, panicked while it worked for this connection.
     Panicked,
     /// An outbound connection was not established, for this reason.
     ConnectFailed(io::ErrorKind),
     /// The kernel reported an error, for example a reset by the peer.
     Io(io::ErrorKind),
-    /// The filter could not accept what the peer sent: for TLS, a handshake that failed or a broken record.
+    /// The filter rejected what the peer sent: for TLS, a handshake that failed or a broken record.
     Filter,
-    /// It stopped in the middle of a large message while there was no room for more of such
+    /// The peer stopped in the middle of a large message while there was no room for all of them
     /// ([`Limits::carries`](crate::Limits)).
     InputStalled,
     /// The codec broke its contract: it took no bytes for a message, or more than there were. This is a bug in the codec.
     Codec,
     /// The service closed it for a reason of its own, with [`Context::close_because`](crate::Context::close_because).
-    /// The services of a process may have 16 such names; one more, or one that the engine has itself, is
+    ///
+    /// The services of a process may have 16 such names. A further name, or one that the engine has itself, becomes
     /// [`CloseReason::Service`].
     Other(&'static str),
 }
@@ -129,7 +132,7 @@ impl CloseReason {
         })
     }
 
-    /// The name in logs and metrics, such as `heartbeat_missed`.
+    /// Returns the name in logs and metrics, such as `heartbeat_missed`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match (self, self.index()) {

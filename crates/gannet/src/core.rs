@@ -27,18 +27,20 @@ use crate::share::TurnNumber;
 use crate::slab::Slab;
 use crate::wheel::{Entries, Links, Tick, Wheel};
 
-/// What `send` did.
+/// Says what became of a message that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendStatus {
     /// The message will be sent.
     Queued,
-    /// The message will be sent, but the outbox is over its high mark: wait for `drained` before sending more.
+    /// The message will be sent, but the outbox is over [`Limits::outbox_high`]: wait for
+    /// [`Service::drained`](crate::Service::drained) before sending more.
     OverHigh,
-    /// The outbox is over its hard limit: the connection closes, or has dropped messages, as its policy says.
+    /// The outbox is over [`Limits::outbox_hard`]: the connection closes, or messages were dropped, as
+    /// [`Limits::overflow`] says.
     OverHard,
-    /// The connection is closing; the message goes nowhere.
+    /// The connection is closing; the message is dropped.
     Closed,
-    /// The codec cannot encode the message; nothing was sent. The log says why, at the level of debug.
+    /// The codec cannot encode the message; nothing was sent. The log has the reason, at the level debug.
     Unencodable,
 }
 

@@ -36,7 +36,7 @@ impl Counter {
     }
 }
 
-/// Why a connection was not accepted.
+/// Says why a connection was refused. Refused connections are counted by this reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -48,11 +48,11 @@ pub enum Refusal {
     Listener,
     /// [`ListenOptions::connections_per_peer`](crate::ListenOptions::connections_per_peer) was reached.
     ListenerPeer,
-    /// The service refused it.
+    /// The service refused it in [`Service::open`](crate::Service::open).
     Service,
     /// The engine was shutting down.
     Shutdown,
-    /// The driver could not take it.
+    /// There was no slot, or the driver could not take the connection.
     Room,
 }
 
@@ -179,61 +179,66 @@ impl ListenerCounters {
     }
 }
 
-/// The counters of one reactor at a moment. All but the gauges count from the start of the engine.
+/// Holds the counters of one reactor at a moment, read by [`Remote::stats`](crate::Remote::stats).
+///
+/// Counters count from the start of the engine; gauges say what is so now.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ReactorStats {
-    /// Times the reactor came back from waiting.
+    /// Counter: times that the reactor came back from waiting, which is once per turn.
     pub wakeups: u64,
-    /// How long turns took, from the end of waiting until everything that was there then was handled: what an event may
-    /// have to wait while others are served.
+    /// Histogram: how long turns took, from the end of waiting until everything was handled.
+    ///
+    /// This is how long an event may have to wait while others are served.
     pub turns: Histogram,
-    /// Turns that took longer than 25 ms.
+    /// Counter: turns that took longer than 25 ms.
     pub stalls: u64,
-    /// Times that receiving stood still because no buffer was free (ENOBUFS).
+    /// Counter: times that receiving stood still because no buffer was free (ENOBUFS). Only the io_uring driver counts them.
     pub starved: u64,
-    /// Letters taken from the mailbox.
+    /// Counter: letters taken from the mailbox.
     pub letters: u64,
-    /// Letters for a connection that was gone.
+    /// Counter: letters, and orders of services, for a connection that was gone.
     pub stale_handles: u64,
-    /// Gauge: connections with an entry in the wheel.
+    /// Gauge: connections with a deadline or a timer.
     pub timers: u64,
     /// Gauge: groups with a member on this reactor.
     pub groups: u64,
-    /// Joins that were refused by [`Limits::groups`](crate::Limits) or
+    /// Counter: joins that were refused by [`Limits::groups`](crate::Limits) or
     /// [`Limits::groups_per_connection`](crate::Limits).
     pub joins_refused: u64,
     /// Gauge: letters that wait in the mailbox.
     pub mailbox_letters: u64,
-    /// Letters that were refused because the mailbox was full ([`Limits::mailbox`](crate::Limits)).
+    /// Counter: letters that were refused because the mailbox was full ([`Limits::mailbox`](crate::Limits)).
     pub mailbox_full: u64,
-    /// Gauge: bytes that wait in outboxes.
+    /// Gauge: bytes that wait to be sent.
     pub outbox_bytes: u64,
-    /// Times that an outbox went over [`Limits::outbox_high`](crate::Limits).
+    /// Counter: times that an outbox went over [`Limits::outbox_high`](crate::Limits).
     pub outbox_high: u64,
     /// Gauge: bytes of received messages that are not complete, or that wait because reading is paused.
     pub carry_bytes: u64,
-    /// Times that a connection with a large message was not read for want of room ([`Limits::carries`](crate::Limits)).
+    /// Counter: times that a connection with a large message had to wait for room ([`Limits::carries`](crate::Limits)).
     pub carry_waits: u64,
     /// Gauge: accepted connections that wait for a slot or a descriptor.
     pub waiting: u64,
-    /// By listener and outbound service, in the order they were added to the engine.
+    /// The counters of each listener and outbound service, in the order in which they were added to the engine.
     pub listeners: Vec<ListenerStats>,
 }
 
-/// The counters of one listener, or of one outbound service, at a moment.
+/// Holds the counters of one listener, or of one outbound service, on one reactor at a moment.
+///
+/// [`merge`](Self::merge) adds those of other reactors.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct ListenerStats {
     /// Gauge: connections now.
     pub connections: u64,
-    /// Connections accepted.
+    /// Counter: connections accepted.
     pub accepted: u64,
-    /// Outbound connections established.
+    /// Counter: outbound connections established.
     pub connected: u64,
-    /// Accepts that failed, for example for want of descriptors.
+    /// Counter: accepts that failed, for example because no descriptor was free.
     pub accept_errors: u64,
-    /// Times that accepting was paused, by a lack of descriptors or slots or the limit on accepts per second.
+    /// Counter: times that accepting paused, because descriptors or slots were short or by the limit on accepts per second.
     pub accept_pauses: u64,
     /// Connections refused, by [`Refusal`].
     refused: [u64; Refusal::COUNT],
@@ -241,26 +246,28 @@ pub struct ListenerStats {
     closed: [u64; CloseReason::COUNT],
     /// Connections closed for services' own reasons.
     closed_own: [u64; MOST_OWN],
-    /// Messages received.
+    /// Counter: messages received.
     pub messages_in: u64,
-    /// Messages sent.
+    /// Counter: messages queued for sending.
     pub messages_out: u64,
-    /// Bytes received.
+    /// Counter: bytes received.
     pub bytes_in: u64,
-    /// Bytes that the kernel took.
+    /// Counter: bytes that the kernel took.
     pub bytes_out: u64,
-    /// Messages dropped by an [`Overflow`](crate::Overflow) policy.
+    /// Counter: messages dropped by an [`Overflow`](crate::Overflow) policy.
     pub dropped: u64,
 }
 
 impl ListenerStats {
-    /// Connections refused for this reason.
+    /// Returns the number of connections that were refused for this reason.
     #[must_use]
     pub fn refused(&self, refusal: Refusal) -> u64 {
         self.refused[refusal.index()]
     }
 
-    /// Connections closed for this reason; of reasons with an error kind, all of them.
+    /// Returns the number of connections that closed for this reason.
+    ///
+    /// [`CloseReason::Io`] and [`CloseReason::ConnectFailed`] count all error kinds together.
     #[must_use]
     pub fn closed(&self, reason: CloseReason) -> u64 {
         match (reason, reason.index()) {
@@ -269,17 +276,17 @@ impl ListenerStats {
         }
     }
 
-    /// Names and counts of all refusals.
+    /// Returns the names and counts of all reasons for refusals.
     pub fn refusals(&self) -> impl Iterator<Item = (&'static str, u64)> {
         Refusal::NAMES.into_iter().zip(self.refused)
     }
 
-    /// Names and counts of all closed connections: those of the engine, then those that services gave.
+    /// Returns the names and counts of all close reasons: first the engine's, then the services' own.
     pub fn closings(&self) -> impl Iterator<Item = (&'static str, u64)> {
         CloseReason::NAMES.into_iter().zip(self.closed).chain(own_names().zip(self.closed_own))
     }
 
-    /// Adds another reactor's counters of the same listener.
+    /// Adds another reactor's counters of the same listener to these.
     pub fn merge(&mut self, other: &Self) {
         self.connections += other.connections;
         self.accepted += other.accepted;

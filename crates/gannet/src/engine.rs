@@ -1,4 +1,4 @@
-//! The whole: starts the reactors, owns what listens, shuts down.
+//! The engine: starts the reactors, owns the listeners, shuts down.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -42,7 +42,9 @@ struct Entry {
     filters: Option<Arc<dyn Filters>>,
 }
 
-/// Builds an engine: what listens where, on how many reactors, within which limits.
+/// Builds an engine: services and their addresses, reactors, limits and deadlines.
+///
+/// [`run`](Self::run) serves until a signal; [`start`](Self::start) returns while the engine runs.
 ///
 /// ```no_run
 /// use gannet::{Context, Engine, Service, proto::Lines};
@@ -83,7 +85,7 @@ impl Default for Engine {
 }
 
 impl Engine {
-    /// An engine that serves nothing yet, with one reactor for each processor it may run on.
+    /// Makes an engine without services, with one reactor for each processor that the process may use.
     pub fn new() -> Self {
         Self {
             entries: Vec::new(),
@@ -99,43 +101,47 @@ impl Engine {
         }
     }
 
-    /// How many reactors, each on a thread of its own; there may be more than processors. 1 to 1,024.
+    /// Sets the number of reactors, 1 to 1,024, each on a thread of its own (default: one for each processor).
+    ///
+    /// There may be more reactors than processors. [`Engine::start`] refuses other numbers.
     pub fn reactors(mut self, reactors: usize) -> Self {
         self.reactors = reactors;
         self
     }
 
-    /// Which driver.
+    /// Sets the driver, the interface to the kernel (default [`DriverChoice::Auto`]).
     pub fn driver(mut self, driver: DriverChoice) -> Self {
         self.driver = driver;
         self
     }
 
-    /// The limits of everything that grows.
+    /// Sets the limits of everything that grows (default [`Limits::default`]).
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// The deadlines of services that ask for no others.
+    /// Sets the deadlines of services that have none of their own in [`Service::timeouts`] (default
+    /// [`Timeouts::default`]).
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
         self
     }
 
-    /// How connections are spread over reactors.
+    /// Sets how accepted connections are spread over reactors (default: [`Balance::default`]).
     pub fn balance(mut self, balance: Balance) -> Self {
         self.balance = balance;
         self
     }
 
-    /// Sets the silence after which the kernel asks a TCP peer whether it is still there (default 300 s; `None` turns it
-    /// off). It is 1 s to 32,767 s, rounded up to seconds.
+    /// Sets the silence after which the kernel probes a TCP peer (default 300 s; `None` turns keepalive off).
     ///
-    /// The kernel asks three times, a third of that time apart. A peer that lost its power or its network is so noticed
-    /// after twice the time, and its connection closes with [`CloseReason::Io`](crate::CloseReason::Io). This holds for
-    /// accepted and for outbound connections, and costs nothing while they are in use. A peer that is there answers by
-    /// itself: to close one that says nothing, there is [`Timeouts::read_idle`].
+    /// The time is 1 s to 32,767 s, rounded up to seconds; [`Engine::start`] refuses other times. It holds for accepted and
+    /// for outbound connections, and costs nothing while they are in use.
+    ///
+    /// The kernel probes three times, a third of that time apart. So a peer that lost power or network is noticed after
+    /// twice the time, and its connection closes with [`CloseReason::Io`](crate::CloseReason::Io). The kernel of a live
+    /// peer answers by itself; to close a peer that sends nothing, use [`Timeouts::read_idle`].
     ///
     /// TCP_USER_TIMEOUT is not set, because it also ends connections whose peers live and do not read.
     pub fn keepalive(mut self, after: Option<Duration>) -> Self {
@@ -143,32 +149,36 @@ impl Engine {
         self
     }
 
-    /// Pins each reactor to a processor, in turn (Linux; elsewhere it changes nothing).
+    /// Pins each reactor to a processor, in turn (default `false`). On Linux only; elsewhere a warning is logged.
     pub fn pin(mut self, pin: bool) -> Self {
         self.pin = pin;
         self
     }
 
-    /// How long everything goes on after a signal that asks for a shutdown (default 0): only
-    /// [`Remote::is_stopping`] holds from the signal on, so that whoever sends clients here can be told before.
+    /// Sets the time between a signal and the shutdown that it asks for (default 0).
+    ///
+    /// Meanwhile everything goes on, and only [`Remote::is_stopping`] is `true`. So a health check can tell a load balancer
+    /// to send no more clients.
     pub fn drain_delay(mut self, delay: Duration) -> Self {
         self.drain_delay = delay;
         self
     }
 
-    /// How long a shutdown may take before what is left is closed (default 30 s).
+    /// Sets the time for a shutdown (default 30 s); after it, the connections that are left are closed.
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.drain_timeout = timeout;
         self
     }
 
-    /// Serves connections to an address (`tcp://host:port`, `unix:///path`), or to what [`ListenOptions`] say. A name stands
-    /// for all of its addresses that this machine has, each a listener of its own. `factory` makes the instance of each
-    /// reactor, on its thread.
+    /// Serves connections to an address: `tcp://host:port` or `unix:///path`, or [`ListenOptions`] with one.
+    ///
+    /// A name stands for all of its addresses that this machine has, each a listener of its own. `factory` makes the
+    /// instance of each reactor, on the reactor's thread.
     ///
     /// # Errors
     ///
-    /// The address is not one of these. Whether it can be listened on shows when the engine starts.
+    /// The address is malformed, its host is unknown, or its scheme is another one. The keepalive of the options is out of
+    /// range, or there are 65,536 services. [`Engine::start`] reports an address that cannot be listened on.
     pub fn listen<S: Service>(
         mut self,
         at: impl Into<ListenOptions>,
@@ -187,13 +197,15 @@ impl Engine {
         Err(Error::Address { url: options.url, why: why.to_owned() })
     }
 
-    /// Serves connections to an address (`tls://host:port`, `unix:///path`, or `tcp://host:port` for a filter that is not
-    /// TLS), with a filter between each connection and its codec. `filters` makes the filters, for TLS from certificate
-    /// and key; `factory` makes the instance of each reactor, on its thread.
+    /// Serves connections to an address, with a filter between each connection and its codec, for example TLS.
+    ///
+    /// The address is `tls://host:port` or `unix:///path`, or `tcp://host:port` for a filter that is not TLS. `filters`
+    /// makes the filter of each connection. `factory` makes the instance of each reactor, on the reactor's thread.
     ///
     /// # Errors
     ///
-    /// The address is not one of these. Whether it can be listened on shows when the engine starts.
+    /// The address is malformed, its host is unknown, or it is a UDP address. The keepalive of the options is out of range,
+    /// or there are 65,536 services. [`Engine::start`] reports an address that cannot be listened on.
     pub fn listen_filtered<S: Service>(
         mut self,
         at: impl Into<ListenOptions>,
@@ -209,12 +221,14 @@ impl Engine {
         Ok(self)
     }
 
-    /// Serves datagrams to an address (`udp://host:port`). A reply leaves from the address that the datagram came to, on
-    /// Linux also where that is every address of this machine (`0.0.0.0`, `[::]`).
+    /// Serves datagrams to an address: `udp://host:port`.
+    ///
+    /// A reply leaves from the address that the datagram was sent to. On Linux this holds for wildcard addresses too
+    /// (`0.0.0.0`, `[::]`). `factory` makes the instance of each reactor, on the reactor's thread.
     ///
     /// # Errors
     ///
-    /// The address is not a UDP one.
+    /// The address is malformed, its host is unknown, or it is not a UDP address; or there are 65,536 services.
     pub fn listen_datagrams<S: DatagramService>(
         mut self,
         at: impl Into<ListenOptions>,
@@ -230,11 +244,16 @@ impl Engine {
         Ok(self)
     }
 
-    /// Adds a service for outbound connections; what it gives back is what `connect` wants to know.
+    /// Adds a service for outbound connections. Pass the returned [`Outbound`] to [`Context::connect`] or
+    /// [`Remote::connect`].
+    ///
+    /// `factory` makes the instance of each reactor, on the reactor's thread.
     ///
     /// # Errors
     ///
-    /// There are 65,535 services already.
+    /// The engine has 65,536 services already. Outbound services count, and so does each address that is listened on.
+    ///
+    /// [`Context::connect`]: crate::Context::connect
     pub fn outbound<S: Service>(&mut self, factory: impl Fn() -> S + Send + Sync + 'static) -> Result<Outbound<S>> {
         let factory = connections(factory);
         let index = self.add(Entry {
@@ -278,19 +297,23 @@ impl Engine {
         Ok(index)
     }
 
-    /// Starts the engine and waits for its end. SIGTERM and SIGINT shut it down; a second one, not within 100 ms of the
-    /// first, ends the process at once with exit status 1.
+    /// Starts the engine, and waits until a signal or [`Remote::stop`] has ended it.
+    ///
+    /// SIGTERM and SIGINT shut it down. A second signal, more than 100 ms after the first, ends the process at once with
+    /// exit status 1.
     ///
     /// # Errors
     ///
-    /// As [`Engine::start`], and where a reactor fails while it runs.
+    /// Those of [`Engine::start`]; the handlers of signals cannot be installed; or a reactor fails while it runs.
     pub fn run(self) -> Result<()> {
         let running = self.start()?;
         running.stop_on_signals()?;
         running.join()
     }
 
-    /// Starts the engine: binds every address, then starts the reactors. Nothing is accepted before all of it worked.
+    /// Binds every address and starts the reactors, then returns. Nothing is accepted before all of it has worked.
+    ///
+    /// If an address is in use, it is tried again for a second, and this call blocks meanwhile.
     ///
     /// # Errors
     ///
@@ -572,7 +595,9 @@ fn pin_to(number: usize) {
     tracing::warn!(reactor = number, "reactors can be pinned on Linux only");
 }
 
-/// An engine that runs. Dropping it shuts it down and waits for its end.
+/// Controls an engine that runs. Dropping it shuts the engine down and blocks until the engine has ended.
+///
+/// The end takes as long as connections take to drain, at most [`Engine::drain_timeout`]. A background thread may own it.
 pub struct Running {
     remote: Remote,
     threads: Vec<JoinHandle<Result<()>>>,
@@ -585,37 +610,43 @@ pub struct Running {
 }
 
 impl Running {
-    /// The way into the engine from any thread.
+    /// Returns a reference to the engine that works from any thread.
     #[must_use]
     pub fn remote(&self) -> Remote {
         self.remote.clone()
     }
 
-    /// What listens where, in the order it was added, with the ports that were chosen for port 0.
+    /// Returns the addresses that are listened on, in the order in which they were added.
+    ///
+    /// Where port 0 was asked for, they have the port that the system chose.
     pub fn addresses(&self) -> impl Iterator<Item = &Address> {
         self.addresses.iter().flatten()
     }
 
-    /// The driver's name, and why it was chosen.
+    /// Returns the driver's name (`uring` or `poll`), and a sentence that says why it was chosen.
     #[must_use]
     pub fn driver(&self) -> (&'static str, &str) {
         (self.driver, &self.why)
     }
 
-    /// Shuts the engine down on SIGTERM or SIGINT, when [`Engine::drain_delay`] is over; a second one ends the process at once with exit status 1.
+    /// Shuts the engine down on SIGTERM or SIGINT, when [`Engine::drain_delay`] is over.
+    ///
+    /// A second signal, more than 100 ms after the first, ends the process at once with exit status 1. A thread waits for
+    /// the signals.
     ///
     /// # Errors
     ///
-    /// The handlers could not be installed.
+    /// The handlers or the thread cannot be installed.
     pub fn stop_on_signals(&self) -> Result<()> {
         crate::signals::stop_on_signals(self.remote(), self.drain_delay)
     }
 
-    /// Waits for the engine's end, which [`Remote::stop`] or a signal brings about.
+    /// Blocks until the engine has ended, by [`Remote::stop`] or by a signal (see
+    /// [`stop_on_signals`](Self::stop_on_signals)).
     ///
     /// # Errors
     ///
-    /// The first reactor that failed.
+    /// The error of the first reactor that failed.
     pub fn join(mut self) -> Result<()> {
         self.wait()
     }

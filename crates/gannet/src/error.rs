@@ -4,20 +4,22 @@ use std::{fmt, io};
 
 use crate::acceptor::is_exhausted;
 
-/// An engine could not be built, started or run. Its `Debug` is the same sentence as its `Display`, so that a `main` that
-/// returns it ends with something to act on.
+/// Says why an engine could not be built, started or run.
+///
+/// Each text says what was wrong, where, and what to do. `Debug` prints the same text as `Display`, so a `main` that returns
+/// the error ends with a readable line.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An address is not written as it should be.
+    /// An address is malformed, or does not fit where it was given.
     #[error("{url:?} is not an address Gannet understands: {why}")]
     Address {
-        /// What was given.
+        /// The address as it was given.
         url: String,
         /// What is wrong with it.
         why: String,
     },
-    /// The host of an address has no IP address, as far as the system's resolver knows.
+    /// The system's resolver found no IP address for a host.
     #[error("the host of {url} was not found: {why}; check the name, or give an IP address")]
     UnknownHost {
         /// The address.
@@ -25,7 +27,7 @@ pub enum Error {
         /// What the resolver said.
         why: String,
     },
-    /// Listening failed.
+    /// An address cannot be listened on.
     #[error("cannot listen on {url}: {}", explain_listen(.url, .error))]
     Listen {
         /// The address.
@@ -33,21 +35,21 @@ pub enum Error {
         /// The system's error.
         error: io::Error,
     },
-    /// The driver that was asked for cannot be used here.
+    /// This machine or process cannot use the driver that was asked for.
     #[error("the driver {driver} cannot be used: {why}; use --driver poll, or auto to choose by itself")]
     Driver {
-        /// Its name.
+        /// The driver's name.
         driver: &'static str,
-        /// Why not, in the kernel's words where it said.
+        /// Why not, with the kernel's error if there is one.
         why: String,
     },
-    /// A setting contradicts another one, or the machine.
+    /// A setting is out of range, contradicts another one, or does not fit the machine; the text says which.
     #[error("{0}")]
     Setting(String),
-    /// A reactor could not start, or its driver failed beyond repair.
+    /// A reactor could not start, or its driver failed while it ran.
     #[error("reactor {reactor} failed: {error}{}", hint(.error))]
     Reactor {
-        /// Its number, from 0.
+        /// The reactor's number, from 0.
         reactor: usize,
         /// The system's error.
         error: io::Error,
@@ -60,7 +62,7 @@ impl fmt::Debug for Error {
     }
 }
 
-/// The result of everything that concerns a whole engine.
+/// The result of building, starting or running an engine.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// What to do about an error of the system's, where that is known.

@@ -1,10 +1,10 @@
-//! What may stand between driver and codec: a filter turns bytes into bytes, for one connection (TLS, for one).
+//! Filters between driver and codec: a filter turns bytes into bytes, for one connection. TLS is one.
 //!
 //! ```text
 //! kernel → driver → chunk → filter → codec.decode → service.message → codec.encode → outbox → filter → driver → kernel
 //! ```
 //!
-//! A connection without a filter has none of this on its way.
+//! Bytes of a connection without a filter do not pass through any of this.
 
 use std::any::Any;
 use std::error::Error;
@@ -32,32 +32,46 @@ const JOINED_BYTES: usize = 16 << 10;
 /// Wire bytes from this size on are handed over instead of copied.
 const LARGE_BYTES: usize = 8 << 10;
 
-/// Turns the bytes of one connection into others: received ones into what the codec sees (plain), sent ones into what
-/// the peer sees (wire). Sans I/O; called on the thread of the connection's reactor.
+/// Transforms the bytes of one connection: received bytes into plain bytes for the codec, sent plain bytes into wire bytes
+/// for the peer.
 ///
-/// A filter begins with a handshake, until it says that it is [`ready`](Filtered::ready); only then is the service told
-/// of the connection, and only then is [`send`](Filter::send) called. A filter without a handshake is ready from its
-/// first [`receive`](Filter::receive).
+/// A filter does no I/O. It is called on the thread of the connection's reactor, and must not block.
 ///
-/// The buffers it writes to belong to the reactor and are empty or hold bytes that go first: a filter appends. It should
-/// keep no memory of its own for as long as it waits.
+/// # Order of calls
+///
+/// 1. [`start`](Self::start), once.
+/// 2. [`receive`](Self::receive) with received bytes, until the filter is [`ready`](Filtered::ready): this is the handshake.
+///    Only then does the service hear of the connection. A filter without a handshake is ready from its first `receive`.
+/// 3. `receive` and [`send`](Self::send), in any order.
+/// 4. [`end`](Self::end), once, when everything was sent.
+///
+/// # Buffers
+///
+/// `plain` and `wire` belong to the reactor. They are empty, or hold bytes that go first: a filter appends. A filter should
+/// keep no memory of its own while its connection is idle.
+///
+/// # Panics
+///
+/// A panic closes the connection, with [`CloseReason::Panicked`](crate::CloseReason::Panicked).
 pub trait Filter: 'static {
-    /// Called once, when the connection is there: says what the handshake begins with, if that is this side's to say.
+    /// Begins the handshake: writes its first bytes to `wire`, if this side speaks first (default: nothing).
     ///
     /// # Errors
     ///
-    /// The handshake cannot begin; the connection ends when `wire` was sent.
+    /// The handshake cannot begin; the connection closes when `wire` was sent.
     fn start(&mut self, wire: &mut Vec<u8>) -> Result<(), FilterError> {
         let _ = wire;
         Ok(())
     }
 
-    /// Takes what was received, from the first byte that was not consumed yet. It may be changed in place. What is left
-    /// over is shown again, in front of what comes then.
+    /// Takes received bytes, and writes plain bytes for the codec and wire bytes for the peer.
+    ///
+    /// `received` begins with the first byte that was not consumed yet, and may be changed in place. Bytes that are not
+    /// consumed are shown again, as they were left, in front of the bytes that come next. At most 128 KiB may be left.
     ///
     /// # Errors
     ///
-    /// The bytes cannot be accepted. The connection ends when `wire` was sent, which may say why.
+    /// The bytes are rejected. The connection closes when `wire` was sent, which may tell the peer why.
     fn receive(
         &mut self,
         received: &mut [u8],
@@ -65,51 +79,53 @@ pub trait Filter: 'static {
         wire: &mut Vec<u8>,
     ) -> Result<Filtered, FilterError>;
 
-    /// Turns what the service sends into what leaves. Called only once it was ready.
+    /// Transforms bytes that the service sends into bytes for the peer. Called only after the filter was ready.
+    ///
+    /// `plain` has at most 64 KiB.
     ///
     /// # Errors
     ///
-    /// It cannot be sent; the connection ends.
+    /// The bytes cannot be sent; the connection closes.
     fn send(&mut self, plain: &[u8], wire: &mut Vec<u8>) -> Result<(), FilterError>;
 
-    /// Everything was sent: says good-bye, where there are words for that.
+    /// Writes the last bytes for the peer, after everything was sent: for TLS, close_notify (default: nothing).
     fn end(&mut self, wire: &mut Vec<u8>) {
         let _ = wire;
     }
 
-    /// What there is to know of the connection once it is ready: see [`Context::filter_info`](crate::Context::filter_info).
+    /// Returns what [`Context::filter_info`](crate::Context::filter_info) gives to the service (default: nothing).
     fn info(&self) -> Option<&dyn Any> {
         None
     }
 }
 
-/// What [`Filter::receive`] did.
+/// Says what [`Filter::receive`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Filtered {
-    /// Bytes from the front of what was received that need not be shown again.
+    /// Number of bytes from the front of the received ones that need not be shown again.
     pub consumed: usize,
-    /// The handshake is done: bytes of the service go both ways. Once so, always so.
+    /// Whether the handshake is done. Once `true`, it has to stay `true`.
     pub ready: bool,
-    /// The peer said that it sends no more. A stream that ends without that was cut off.
+    /// Whether the peer said that it sends no more. A stream that ends without this was cut off.
     pub ended: bool,
 }
 
-/// Makes the filter of each connection of a listener, or of outbound connections. Shared by all reactors.
+/// Makes the filter of each connection of a listener, or of outbound connections. All reactors share it.
 pub trait Filters: Send + Sync + 'static {
-    /// A filter for a new connection. Called on the thread of its reactor.
+    /// Makes the filter of a new connection. Called on the thread of the connection's reactor.
     ///
     /// # Errors
     ///
-    /// There is none; the connection is refused.
+    /// No filter can be made; the connection closes, with [`CloseReason::Filter`](crate::CloseReason::Filter).
     fn filter(&self) -> Result<Box<dyn Filter>, FilterError>;
 }
 
-/// Why a filter cannot go on.
+/// Says why a filter cannot go on; closes the connection.
 #[derive(Debug)]
 pub struct FilterError(Box<dyn Error + Send + Sync>);
 
 impl FilterError {
-    /// For this reason.
+    /// Makes an error with this reason, which the log has at the level debug.
     pub fn new(why: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(why.into())
     }

@@ -1,4 +1,4 @@
-//! Groups: sets of connections that a message goes to all of. Each reactor knows its own members only.
+//! Groups: sets of connections that receive the same message. Each reactor knows only its own members.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,13 +7,16 @@ use crate::connection::Connection;
 use crate::driver::Token;
 use crate::slab::Slab;
 
-/// A set of connections, on any reactors, that [`Context::broadcast`](crate::Context::broadcast) reaches with one
-/// encoding. May be made and copied on any thread; a connection leaves all its groups when it closes.
+/// Names a set of connections, on any reactors, that [`Context::broadcast`](crate::Context::broadcast) reaches with one
+/// encoding.
+///
+/// May be made and copied on any thread. Connections join with [`Context::join`](crate::Context::join), and leave all their
+/// groups when they close. A group without members takes no memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Group(u64);
 
 impl Group {
-    /// A new group without members. It costs nothing until a connection joins.
+    /// Makes a new group without members.
     #[must_use]
     #[allow(clippy::new_without_default)] // Two groups are never equal: a default would promise otherwise.
     pub fn new() -> Self {
@@ -22,14 +25,14 @@ impl Group {
     }
 }
 
-/// Why a connection could not join a group.
+/// Says why a connection could not join a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JoinError {
     /// The connection is in as many groups as [`Limits::groups_per_connection`](crate::Limits) allows.
     #[error("the connection is in as many groups as the limit allows")]
     TooManyOfConnection,
-    /// The reactor knows as many groups as [`Limits::groups`](crate::Limits) allows.
+    /// As many groups have members on this reactor as [`Limits::groups`](crate::Limits) allows.
     #[error("the reactor knows as many groups as the limit allows")]
     TooManyOfReactor,
     /// The connection is closing.

@@ -1,4 +1,4 @@
-//! Handles: references to connections that are safe to keep, on any thread, for any time.
+//! Handles: references to connections that are safe to keep on any thread, for any time.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -7,8 +7,11 @@ use crate::connection::Place;
 use crate::driver::Token;
 use crate::offload::Interest;
 
-/// A reference to a connection: its engine, its reactor, its slot and the slot's generation. May be kept and copied on
-/// any thread. When the connection is gone, using it gives [`SendError::Gone`]; it never reaches another connection.
+/// Refers to a connection. May be kept and copied on any thread, for any time.
+///
+/// When the connection is gone, using the handle gives [`SendError::Gone`]; it never reaches another connection. A handle
+/// holds its engine, its reactor, its slot, and the generation of the slot. [`Context::handle`](crate::Context::handle)
+/// makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Handle {
     pub(crate) engine: u16,
@@ -23,7 +26,7 @@ impl Handle {
     }
 }
 
-/// Why a message, a notice or an order did not go to where it should.
+/// Says why a message, a value or an order was not delivered to another connection or reactor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
@@ -39,7 +42,7 @@ pub enum SendError {
     /// The handle belongs to another engine.
     #[error("the handle belongs to another engine")]
     OtherEngine,
-    /// The codec cannot encode the message: it is over a limit, or holds what it must not.
+    /// The codec cannot encode the message: it exceeds a limit, or the protocol cannot express it.
     #[error("the codec cannot encode the message")]
     Encode,
 }

@@ -1,4 +1,4 @@
-//! How durations are spread: counted by one thread in buckets that double, read by anybody at any time.
+//! Histograms of durations: one thread counts in buckets that double, any thread reads at any time.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ const FIRST_BOUND_NS: u64 = 1_000;
 /// Buckets with a bound: 1 µs to 2^20 µs, a little more than a second.
 const BOUNDED: usize = 21;
 
-/// Durations as one thread counts them: a histogram with the bounds of [`Histogram::bounds`].
+/// Counts durations in a histogram with the bounds of [`Histogram::bounds`].
 ///
-/// To record costs two additions without a lock of the bus. Any thread may [`read`](Self::read) it meanwhile; where two
-/// threads record at once, some of what they count is lost, and nothing else happens.
+/// One thread records, which costs two additions without a bus lock. Any thread may [`read`](Self::read) meanwhile. If two
+/// threads record at once, some counts are lost, and nothing else happens.
 #[derive(Debug, Default)]
 pub struct HistogramCounter {
     buckets: [Counter; BOUNDED + 1],
@@ -21,13 +21,13 @@ pub struct HistogramCounter {
 }
 
 impl HistogramCounter {
-    /// Nothing recorded yet.
+    /// Makes an empty histogram.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Counts a duration. On one thread only.
+    /// Counts a duration. Call it on one thread only.
     #[inline]
     pub fn record(&self, duration: Duration) {
         let ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
@@ -36,7 +36,7 @@ impl HistogramCounter {
         self.buckets[bucket(ns)].add(1);
     }
 
-    /// What was recorded so far. On any thread.
+    /// Reads what was recorded so far. May be called on any thread.
     #[must_use]
     pub fn read(&self) -> Histogram {
         let buckets = std::array::from_fn(|index| self.buckets[index].get());
@@ -51,7 +51,7 @@ fn bucket(ns: u64) -> usize {
     (u64::BITS - steps.leading_zeros()).min(BOUNDED as u32) as usize
 }
 
-/// How durations were spread at a moment. Those of several threads can be [merged](Self::merge).
+/// Holds a histogram of durations at a moment. Histograms of several threads can be [merged](Self::merge).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Histogram {
     buckets: [u64; BOUNDED + 1],
@@ -59,26 +59,28 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// The upper bounds of the buckets, inclusive: 1 µs, 2 µs, 4 µs and so on to 1.048576 s. What took longer is counted
-    /// in one more bucket, without a bound.
+    /// Returns the upper bounds of the buckets, inclusive: 1 µs, 2 µs, 4 µs and so on to 1.048576 s.
+    ///
+    /// Longer durations are counted in one more bucket, without a bound.
     pub fn bounds() -> impl Iterator<Item = Duration> {
         (0..BOUNDED).map(|index| Duration::from_nanos(FIRST_BOUND_NS << index))
     }
 
-    /// How many durations were recorded.
+    /// Returns the number of durations that were recorded.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()
     }
 
-    /// All durations together. It may be off by those that are recorded while it is read.
+    /// Returns the sum of all durations. It may miss durations that were recorded while the histogram was read.
     #[must_use]
     pub fn sum(&self) -> Duration {
         Duration::from_nanos(self.sum_ns)
     }
 
-    /// For each of the [`bounds`](Self::bounds), how many durations did not exceed it: what Prometheus calls `le`. What
-    /// is missing from the last to [`count`](Self::count) took longer than all bounds.
+    /// Returns, for each of the [`bounds`](Self::bounds), the number of durations that did not exceed it: Prometheus's `le`.
+    ///
+    /// The difference between the last number and [`count`](Self::count) took longer than all bounds.
     pub fn cumulative(&self) -> impl Iterator<Item = (Duration, u64)> {
         let running = self.buckets.iter().scan(0, |sum, count| {
             *sum += count;
@@ -87,7 +89,7 @@ impl Histogram {
         Self::bounds().zip(running)
     }
 
-    /// Adds what another thread has recorded.
+    /// Adds another histogram to this one.
     pub fn merge(&mut self, other: &Self) {
         self.buckets.iter_mut().zip(other.buckets).for_each(|(sum, more)| *sum += more);
         self.sum_ns = self.sum_ns.wrapping_add(other.sum_ns);

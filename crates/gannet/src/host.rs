@@ -1,7 +1,7 @@
 //! A service instance with its codec and its sessions, behind one virtual call per chunk.
 //!
-//! A reactor has one host for each listener and each outbound service. Here is the way of a message: chunk, decode,
-//! `message`; and what happens where a message is not complete, or decoding has to stop. Used on the reactor's thread.
+//! A reactor has one host for each listener and each outbound service. This is the path of a message (chunk, decode,
+//! `message`), and what happens if a message is not complete or decoding has to stop. Used on the reactor's thread.
 
 use std::any::Any;
 use std::io;
@@ -30,7 +30,9 @@ const FIRST_TOP_UP: usize = 256;
 /// driver receives at once, so that a codec without framing does not make one huge message of it.
 const WINDOW_BYTES: usize = 64 * 1024;
 
-/// The name of an outbound service of an engine: what `connect` wants to know.
+/// Identifies an outbound service of an engine; pass it to [`Context::connect`] or [`Remote::connect`](crate::Remote::connect).
+///
+/// [`Engine::outbound`](crate::Engine::outbound) makes it. Use it only with that engine.
 pub struct Outbound<S> {
     pub(crate) index: u16,
     pub(crate) service: PhantomData<fn() -> S>,
@@ -44,8 +46,12 @@ impl<S> Clone for Outbound<S> {
 
 impl<S> Copy for Outbound<S> {}
 
-/// A service instance as its reactor sees it. All methods but `timeouts`, `name` and `as_any_mut` may call the
-/// service; a panic there closes the connection and goes no further.
+/// A service instance as its reactor sees it.
+///
+/// `timeouts`, `looks_ahead`, `auto_pause`, `sessions` and `as_any_mut` do not call the service. All others do, `name`
+/// included. A panic there closes the connection that it happened for and goes no further, with four exceptions: `refusal`
+/// refuses without a text, and `name`, `ahead` and `fetch` do not catch it. Their callers catch that of `ahead` and `fetch`:
+/// the reactor at the start of a turn (`reactor/ahead.rs`), and decoding, which closes the connection.
 pub(crate) trait Host {
     fn name(&self) -> &str;
     fn timeouts(&self) -> &Timeouts;

@@ -1,10 +1,16 @@
-//! An engine for servers that hold millions of long-lived connections: reactors on io_uring and epoll behind one small
-//! API.
+//! An engine for servers with millions of long-lived connections: reactors on io_uring and epoll behind one small API.
 //!
-//! A server is a [`Service`] on an [`Engine`]. The engine runs reactors, one thread each, that share nothing: every
-//! connection lives on one of them, and its service is called there by plain function calls. There is no runtime, no
-//! task and no future. What comes from elsewhere (other threads, other reactors) comes as a letter through a reactor's
-//! mailbox, by a [`Handle`] that is safe to keep.
+//! # Concepts
+//!
+//! An [`Engine`] runs **reactors**, one thread each, that share nothing. Every connection lives on one reactor. A
+//! [`Service`] is your logic for one listener: each reactor makes an instance and calls it by plain function calls. There is
+//! no runtime, no task and no future.
+//!
+//! A **codec** ([`proto`]) turns received bytes into messages that borrow from the receive buffer. A **session**
+//! ([`Service::Session`]) is your state for one connection. A [`Context`] is what a callback can do with its connection.
+//!
+//! Other threads and reactors reach a connection by its [`Handle`], which is safe to keep. What they send passes through the
+//! mailbox of the connection's reactor ([`Remote`]).
 //!
 //! ```no_run
 //! use gannet::{Context, Engine, Service, proto::Lines};
@@ -25,21 +31,37 @@
 //! }
 //! ```
 //!
+//! # Where to look
+//!
 //! | type | what it does |
 //! |---|---|
-//! | [`Service`] | your logic for one listener, an instance on each reactor; its methods are all that can happen to a connection |
-//! | [`Context`] | what a service can do in a call: send, close, timers, groups, offloaded work, outbound connections |
+//! | [`Service`] | your logic; its methods are all that can happen to a connection |
+//! | [`Context`] | in a callback: send, close, set timers, join groups, offload work, connect |
 //! | [`proto`] | codecs: lines, frames with a length, raw bytes, RESP, HTTP/1.1, WebSocket |
-//! | [`Engine`], [`ListenOptions`], [`Running`] | what listens where and how; what runs, and its end |
-//! | [`Limits`], [`Timeouts`] | how far anything may grow, and how long anything may take |
-//! | [`Group`] | connections on any reactors that one message goes to |
-//! | [`Handle`], [`Remote`] | a connection that may be gone; the way to it from any thread |
-//! | [`Connect`], [`Outbound`] | connections to others |
-//! | [`Filter`] | what stands between a connection and its codec: TLS, in the crate `gannet-tls` |
-//! | [`DatagramService`] | the same as a service, for UDP |
+//! | [`Engine`], [`ListenOptions`], [`Running`] | build and start an engine; describe a listener; control a running engine |
+//! | [`Limits`], [`Timeouts`] | bound everything that grows, and everything that waits |
+//! | [`Group`] | names connections, on any reactors, that receive the same message |
+//! | [`Handle`], [`Remote`] | refer to a connection that may be gone; reach it from any thread |
+//! | [`Connect`], [`Outbound`] | open connections to other servers |
+//! | [`Filter`] | transforms bytes between a connection and its codec: TLS, in the crate `gannet-tls` |
+//! | [`DatagramService`] | your logic for a UDP listener |
 //!
-//! HTTP and WebSocket are a service of the crate `gannet-http`. What is logged goes through [`tracing`]: a program that
-//! sets up no subscriber sees nothing of it.
+//! HTTP and WebSocket are a service of the crate `gannet-http`.
+//!
+//! # Rules for callbacks
+//!
+//! A callback must not block: its reactor serves nobody else meanwhile. Give long work to [`Context::offload`]. A panic
+//! closes the connection that it happened for, and nothing else.
+//!
+//! # Portability
+//!
+//! On Linux the engine uses io_uring if the kernel and the process allow it (Linux 6.1 or later), and epoll otherwise. On
+//! macOS and the BSDs it uses kqueue; that is compiled, and was never run. [`DriverChoice`] chooses, and
+//! [`Running::driver`] says what was chosen and why.
+//!
+//! # Logs
+//!
+//! The engine logs through [`tracing`]. A program without a subscriber sees nothing of it.
 #![deny(unsafe_code)]
 
 mod acceptor;

@@ -1,10 +1,14 @@
-//! Limits and deadlines: for everything that grows, and everything that waits.
+//! Limits of everything that grows, and deadlines of everything that waits.
 
 use std::time::Duration;
 
 use crate::error::Error;
 
-/// How far the parts of an engine may grow. Each limit has a metric that counts how often it was hit.
+/// Limits everything in an engine that can grow.
+///
+/// Each limit has a counter that says how often it was hit: the fields below name it. Counters are read with
+/// [`Remote::stats`](crate::Remote::stats) and [`Remote::offload_stats`](crate::Remote::offload_stats). An engine does not
+/// start with limits that leave no room for anything, or that contradict each other.
 ///
 /// ```
 /// let mut limits = gannet::Limits::default();
@@ -15,58 +19,81 @@ use crate::error::Error;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Connections of the whole engine at a time; 0 is no limit (default). One more is refused with a reset, or told
-    /// why by [`Service::refusal`](crate::Service::refusal), and
-    /// counted as [`Refusal::Connections`](crate::Refusal::Connections). A listener may have a limit of its own besides
-    /// ([`ListenOptions::connections`](crate::ListenOptions::connections)).
+    /// Connections of the whole engine at a time; 0 is no limit (default).
+    ///
+    /// A further one is refused by a reset, or with the text of [`Service::refusal`](crate::Service::refusal), and counted
+    /// as [`Refusal::Connections`](crate::Refusal::Connections). [`ListenOptions::connections`] limits one listener.
+    ///
+    /// [`ListenOptions::connections`]: crate::ListenOptions::connections
     pub connections: u32,
-    /// Connections from one IP address at a time; 0 is no limit (default). One more is refused with a reset and
-    /// counted as [`Refusal::Peer`](crate::Refusal::Peer).
+    /// Connections from one IP address at a time; 0 is no limit (default).
+    ///
+    /// A further one is refused by a reset, or with the text of [`Service::refusal`](crate::Service::refusal), and counted
+    /// as [`Refusal::Peer`](crate::Refusal::Peer).
     pub connections_per_peer: u32,
-    /// Connections beyond `connections`, and from one IP address beyond `connections_per_peer`, that
-    /// [operational](crate::ListenOptions::operational) listeners may have (default 32). So many descriptors and slots of
-    /// a reactor are kept for them too, or an eighth of all where that is fewer.
+    /// Connections by which [operational](crate::ListenOptions::operational) listeners may exceed `connections`, and
+    /// `connections_per_peer` for one IP address (default 32).
+    ///
+    /// As many descriptors and slots of each reactor are kept for these listeners, at most an eighth of all.
     pub operational_reserve: u32,
-    /// Connections that the whole engine accepts in a second, on operational listeners not counted; 0 is no limit (default). More wait in the kernel's
-    /// backlog.
+    /// Connections that the whole engine accepts per second, operational listeners excepted; 0 is no limit (default).
+    ///
+    /// Further ones wait in the kernel's backlog; `ListenerStats::accept_pauses` counts the pauses.
     pub accepts_per_second: u32,
-    /// Bytes that a connection may hold of an incomplete message (default 16 MiB). A message that needs more closes
-    /// its connection with [`CloseReason::FrameTooLarge`](crate::CloseReason::FrameTooLarge). The codec's own limit is
-    /// usually lower and comes first.
+    /// Bytes of an incomplete message that one connection may hold (default 16 MiB).
+    ///
+    /// A message that needs more closes its connection with
+    /// [`CloseReason::FrameTooLarge`](crate::CloseReason::FrameTooLarge). The codec's own limit is usually lower and comes
+    /// first.
     pub carry: usize,
-    /// Bytes that all connections of the engine may hold of incomplete messages together (default 1 GiB, shared equally by
-    /// the reactors; 0 is no limit). Over it, connections that hold more than 64 KiB take turns: one goes on, the others
-    /// are not read until there is room. One that then stops in the middle of its message for five seconds is closed with
-    /// [`CloseReason::InputStalled`](crate::CloseReason::InputStalled).
+    /// Bytes of incomplete messages that all connections of the engine may hold together (default 1 GiB; 0 is no limit).
+    ///
+    /// Each reactor has an equal share. Over it, connections that hold more than 64 KiB take turns: one goes on, the others
+    /// are not read until there is room (`ReactorStats::carry_waits`). A connection that then stops in the middle of its
+    /// message for five seconds is closed with [`CloseReason::InputStalled`](crate::CloseReason::InputStalled).
     pub carries: usize,
-    /// Bytes in an outbox above which `send` says so and reading from the connection pauses (default 256 KiB).
-    /// Reading goes on, and the service's `drained` is called, when a quarter of it is left.
+    /// Bytes in an outbox above which sending answers `OverHigh` and reading from the connection pauses (default 256 KiB).
+    ///
+    /// Reading goes on, and [`Service::drained`](crate::Service::drained) is called, when at most a quarter of it is left.
+    /// `ReactorStats::outbox_high` counts how often it was exceeded.
     pub outbox_high: usize,
-    /// Bytes in an outbox above which `overflow` decides (default 4 MiB); not less than `outbox_high`. A message into an
-    /// outbox that is not over `outbox_high` is always accepted, whatever its size: so an outbox holds at most
-    /// `outbox_hard`, or `outbox_high` and one message.
+    /// Bytes in an outbox above which `overflow` decides (default 4 MiB); at least `outbox_high`.
+    ///
+    /// A message into an outbox that is not over `outbox_high` is always accepted, whatever its size. So an outbox holds at
+    /// most `outbox_hard`, or `outbox_high` and one message. Replies sent with
+    /// [`Context::answer`](crate::Context::answer) are not bounded by it.
     pub outbox_hard: usize,
-    /// What happens to a connection whose outbox is over the hard limit.
+    /// The response to an outbox over `outbox_hard` (default [`Overflow::Close`]).
     pub overflow: Overflow,
-    /// Letters waiting in a reactor's mailbox (default 16,384, at most [`Limits::LARGEST_MAILBOX`]); there is room for all
-    /// of them from the start. One more is answered with [`SendError::MailboxFull`](crate::SendError::MailboxFull).
+    /// Letters that may wait in the mailbox of one reactor (default 16,384, at most [`Limits::LARGEST_MAILBOX`]).
+    ///
+    /// Memory for all of them is taken at the start. A further letter is refused with
+    /// [`SendError::MailboxFull`](crate::SendError::MailboxFull), and counted in `ReactorStats::mailbox_full`.
     pub mailbox: usize,
-    /// Jobs of [`Pool::Compute`](crate::Pool) that wait or run in the whole engine (default 1,024). One more is refused.
+    /// Jobs of [`Pool::Compute`](crate::Pool) that wait or run in the whole engine (default 1,024).
+    ///
+    /// A further one is refused with [`OffloadFull`](crate::OffloadFull), and counted in `OffloadStats::refused`.
     pub offloads: usize,
-    /// Threads of [`Pool::Compute`](crate::Pool); 0 is one for each processor (default).
+    /// Number of threads of [`Pool::Compute`](crate::Pool); 0 is one for each processor (default).
     pub offload_threads: usize,
-    /// Jobs of [`Pool::Blocking`](crate::Pool) that wait or run in the whole engine (default 1,024). One more is refused.
+    /// Jobs of [`Pool::Blocking`](crate::Pool) that wait or run in the whole engine (default 1,024).
+    ///
+    /// A further one is refused with [`OffloadFull`](crate::OffloadFull), and counted in `OffloadStats::refused`.
     pub blocking_offloads: usize,
-    /// Threads that [`Pool::Blocking`](crate::Pool) may have (default 64). They start when they are needed, and end when
-    /// they were idle for 10 s.
+    /// Most threads of [`Pool::Blocking`](crate::Pool) (default 64). They start when they are needed, and end when idle for
+    /// 10 s.
     pub blocking_threads: usize,
-    /// Jobs of [`Pool::Files`](crate::Pool) that wait or run in the whole engine (default 1,024). One more is refused.
+    /// Jobs of [`Pool::Files`](crate::Pool) that wait or run in the whole engine (default 1,024).
+    ///
+    /// A further one is refused with [`OffloadFull`](crate::OffloadFull), and counted in `OffloadStats::refused`.
     pub file_offloads: usize,
-    /// Threads that [`Pool::Files`](crate::Pool) may have (default 8). They start and end as those for blocking work do.
+    /// Most threads of [`Pool::Files`](crate::Pool) (default 8). They start when they are needed, and end when idle for 10 s.
     pub file_threads: usize,
-    /// Groups that one connection may be in (default 64).
+    /// Groups that one connection may be in (default 64). A further join is refused with
+    /// [`JoinError::TooManyOfConnection`](crate::JoinError), and counted in `ReactorStats::joins_refused`.
     pub groups_per_connection: usize,
-    /// Groups that a reactor knows members of (default 65,536).
+    /// Groups that may have members on one reactor (default 65,536). A further one is refused with
+    /// [`JoinError::TooManyOfReactor`](crate::JoinError), and counted in `ReactorStats::joins_refused`.
     pub groups: usize,
 }
 
@@ -96,7 +123,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The largest [`mailbox`](Self::mailbox): what it may hold takes memory whether it is used or not.
+    /// The largest value of [`mailbox`](Self::mailbox), because a mailbox takes memory for all letters that it may hold.
     pub const LARGEST_MAILBOX: usize = 1 << 24;
 
     /// Whether an engine can work with these limits.
@@ -108,7 +135,7 @@ impl Limits {
         if self.mailbox > Self::LARGEST_MAILBOX {
             let (asked, most) = (self.mailbox, Self::LARGEST_MAILBOX);
             return Err(Error::Setting(format!(
-                "mailboxes of {asked} letters: there may be {most}, since each has room for all of them from the start"
+                "mailboxes of {asked} letters are too large: {most} is the most, because memory for all letters is taken at the start"
             )));
         }
         let at_least_one = [
@@ -128,7 +155,7 @@ impl Limits {
             let (high, hard) = (self.outbox_high, self.outbox_hard);
             return Err(Error::Setting(format!(
                 "Limits::outbox_high is {high} and over Limits::outbox_hard, {hard}: connections would meet the hard limit \
-                 before they are asked to slow down; raise the one or lower the other"
+                 before they are asked to slow down; raise outbox_hard or lower outbox_high"
             )));
         }
         Ok(())
@@ -140,24 +167,31 @@ impl Limits {
     }
 }
 
-/// What happens to a connection that reads so slowly that its outbox reaches the hard limit. A publisher is never
-/// stalled, whichever is chosen.
+/// Says what happens to a connection whose outbox is over [`Limits::outbox_hard`], because its peer reads too slowly.
+///
+/// No policy stalls the publisher.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// It is closed with [`CloseReason::Slow`](crate::CloseReason::Slow).
+    /// The connection is closed by a reset, with [`CloseReason::Slow`](crate::CloseReason::Slow).
     #[default]
     Close,
-    /// Its oldest messages are dropped, whole, until it is under the limit again; the newest stays. Each message then has a
-    /// buffer of its own.
+    /// The oldest messages are dropped, whole, until the outbox is within the limit; the newest stays.
+    ///
+    /// A message that has begun to leave is not dropped. Each message has a buffer of its own, which costs an allocation.
+    /// `ListenerStats::dropped` counts the dropped messages.
     DropOldest,
-    /// All but the newest message are dropped. Each message then has a buffer of its own.
+    /// All messages but the newest are dropped.
+    ///
+    /// A message that has begun to leave is not dropped. Each message has a buffer of its own, which costs an allocation.
+    /// `ListenerStats::dropped` counts the dropped messages.
     LatestOnly,
 }
 
-/// Deadlines of a connection. All are kept by one entry of the reactor's wheel, to within a few milliseconds, and cost
-/// nothing per message. `None` is never; the longest is 24 days. An engine does not start with one of zero, but for `linger` and
-/// `half_close`.
+/// Sets the deadlines of connections: of all of an engine, or of one service.
+///
+/// `None` means no deadline; the longest is 24 days. Deadlines are kept to within a few milliseconds, and cost nothing per
+/// message. An engine does not start with a deadline of zero, except `linger` and `half_close`.
 ///
 /// ```
 /// let mut timeouts = gannet::Timeouts::default();
@@ -165,36 +199,41 @@ pub enum Overflow {
 /// let engine = gannet::Engine::new().timeouts(timeouts);
 /// ```
 ///
-/// A service with other needs than the engine's gives them in [`Service::timeouts`](crate::Service::timeouts).
+/// [`Service::timeouts`](crate::Service::timeouts) overrides the engine's deadlines for one service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {
-    /// Time without traffic in either direction after which the service's `idle` is called (default never). A connection
-    /// that only receives is not idle by it.
+    /// Time without traffic in either direction after which [`Service::idle`](crate::Service::idle) is called (default
+    /// never). A connection that only receives, or only sends, is not idle.
     pub idle: Option<Duration>,
-    /// Silence of the peer after which the service's `idle` is called (default never).
+    /// Time without received bytes after which [`Service::idle`](crate::Service::idle) is called (default never).
     pub read_idle: Option<Duration>,
-    /// Time without anything sent after which the service's `idle` is called (default never).
+    /// Time without sent bytes after which [`Service::idle`](crate::Service::idle) is called (default never).
     pub write_idle: Option<Duration>,
-    /// Silence of the peer after which the service's `heartbeat` is called, and again for each such time (default
-    /// 30 s). Does nothing for a service that has no heartbeat.
+    /// Time without received bytes after which [`Service::heartbeat`](crate::Service::heartbeat) is called, and again after
+    /// each further such time (default 30 s). It does nothing for a service without a heartbeat.
     pub heartbeat: Option<Duration>,
-    /// Heartbeats that may go unanswered (default 2); after one more silence the connection is closed with
-    /// [`CloseReason::HeartbeatMissed`](crate::CloseReason::HeartbeatMissed).
+    /// Number of heartbeats that may go unanswered (default 2). After one more `heartbeat` of silence the connection is
+    /// closed with [`CloseReason::HeartbeatMissed`](crate::CloseReason::HeartbeatMissed).
     pub heartbeats_missed: u8,
-    /// Time in which the first complete message has to come (default never; a service asks for it).
-    pub opening: Option<Duration>,
-    /// Time in which the handshake of a filter (TLS) has to be done, before the service knows of the connection (default
-    /// 10 s). Over it the connection is closed with
+    /// Time for the first complete message of a connection (default none). Over it, the connection is closed with
     /// [`CloseReason::OpeningTimeout`](crate::CloseReason::OpeningTimeout).
+    pub opening: Option<Duration>,
+    /// Time for the handshake of a filter (TLS) of an accepted connection, before the service knows of it (default 10 s).
+    ///
+    /// Over it, the connection is closed with [`CloseReason::OpeningTimeout`](crate::CloseReason::OpeningTimeout). For
+    /// outbound connections, [`Connect::timeout`](crate::Connect::timeout) includes the handshake.
     pub handshake: Duration,
-    /// Time in which the kernel has to take something of a waiting outbox (default 30 s).
+    /// Time for the kernel to take some bytes of a waiting outbox (default 30 s). Over it, the connection is closed by a
+    /// reset, with [`CloseReason::SlowWrite`](crate::CloseReason::SlowWrite).
     pub slow_write: Option<Duration>,
-    /// Time for the peer to end its side after we ended ours (default 2 s).
+    /// Time for the peer to end its side of the stream after we ended ours (default 2 s). Then the connection closes.
     pub linger: Duration,
-    /// Time for which a connection whose peer half-closed it may wait for replies, counted from the half-close or from
-    /// the last bytes that left, whichever is later (default 30 s). Then it closes with
-    /// [`CloseReason::Peer`](crate::CloseReason::Peer); see [half-close](crate::Service#half-close).
+    /// Time for replies to a peer that half-closed its connection (default 30 s).
+    ///
+    /// It counts from the half-close or from the last bytes that left, whichever is later. Then the connection closes with
+    /// [`CloseReason::Peer`](crate::CloseReason::Peer), or with [`CloseReason::SlowWrite`](crate::CloseReason::SlowWrite)
+    /// if output still waits. See [half-close](crate::Service#half-close).
     pub half_close: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! What a listener of an engine may be told beside its address.
+//! The settings of one listener beside its address.
 
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -38,8 +38,10 @@ pub(crate) struct UnixAccess {
 }
 
 impl ListenOptions {
-    /// Names the address to listen on: `tcp://host:port`, `tls://host:port`, `unix:///path` or `udp://host:port`. A name
-    /// stands for all of its addresses that this machine has.
+    /// Describes a listener on a URL: `tcp://host:port`, `tls://host:port`, `unix:///path` or `udp://host:port`.
+    ///
+    /// A host name stands for all of its addresses that this machine has. The URL is not checked here, but by
+    /// [`Engine::listen`](crate::Engine::listen) and its siblings.
     pub fn at(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -53,30 +55,36 @@ impl ListenOptions {
 
     /// Marks the listener as operational: for health checks, metrics and operators, who must reach a server that is full.
     ///
-    /// The listener may exceed the engine's limits on connections by [`Limits::operational_reserve`](crate::Limits). As many
-    /// descriptors are kept for it. The limit on accepts a second does not apply to it. Its connections count like all
-    /// others, so choose an address that only operators can reach.
+    /// The listener may exceed the engine's limits on connections by [`Limits::operational_reserve`](crate::Limits), and as
+    /// many descriptors are kept for it. The limit on accepts per second does not apply to it. Its connections count like
+    /// all others, so choose an address that only operators can reach.
     pub fn operational(mut self) -> Self {
         self.operational = true;
         self
     }
 
-    /// Limits the connections of this listener at a time, beside the engine's own limit; 0 is no limit (default). One more
-    /// is refused with a reset and counted as [`Refusal::Listener`](crate::Refusal::Listener).
+    /// Limits the connections of this listener at a time; 0 is no limit (default). The engine's limit applies too.
+    ///
+    /// A further connection is refused by a reset, or with the text of [`Service::refusal`](crate::Service::refusal), and
+    /// counted as [`Refusal::Listener`](crate::Refusal::Listener). Each address of a host name has the limit for itself.
     pub fn connections(mut self, most: u32) -> Self {
         self.connections = most;
         self
     }
 
-    /// Limits the connections of this listener from one IP address at a time, beside the engine's own limit; 0 is no limit
-    /// (default). One more is refused with a reset and counted as
-    /// [`Refusal::ListenerPeer`](crate::Refusal::ListenerPeer).
+    /// Limits the connections of this listener from one IP address at a time; 0 is no limit (default). The engine's limit
+    /// applies too.
+    ///
+    /// A further connection is refused by a reset, or with the text of [`Service::refusal`](crate::Service::refusal), and
+    /// counted as [`Refusal::ListenerPeer`](crate::Refusal::ListenerPeer).
     pub fn connections_per_peer(mut self, most: u32) -> Self {
         self.connections_per_peer = most;
         self
     }
 
-    /// Sets this listener's time for [`Engine::keepalive`](crate::Engine::keepalive); `None` turns keepalive off for it.
+    /// Sets the silence after which the kernel probes the TCP peers of this listener; `None` turns keepalive off for it.
+    ///
+    /// The default is that of [`Engine::keepalive`](crate::Engine::keepalive), which also gives the range.
     pub fn keepalive(mut self, after: Option<Duration>) -> Self {
         self.keepalive = Some(after);
         self
@@ -84,29 +92,32 @@ impl ListenOptions {
 }
 
 impl ListenOptions {
-    /// Sets the mode of a Unix socket's file, as `0o660`. By default it is what the process's umask leaves of `0o777`. Whoever
-    /// may write the file may connect.
+    /// Sets the mode of a Unix socket's file, for example `0o660` (default: what the process's umask leaves of `0o777`).
     ///
-    /// It is set before the socket listens, so that nobody else connects meanwhile.
+    /// A process that may write the file may connect. The mode is set before the socket listens, so no other process
+    /// connects meanwhile.
     pub fn unix_mode(mut self, mode: u32) -> Self {
         self.unix.mode = Some(mode);
         self
     }
 
-    /// Sets the group of a Unix socket's file, by its number. The process has to be a member of it, or privileged.
+    /// Sets the group of a Unix socket's file, by its number (default: the process's). The process has to be a member of the
+    /// group, or privileged.
     pub fn unix_group(mut self, group: u32) -> Self {
         self.unix.group = Some(group);
         self
     }
 
-    /// The URL it was made with.
+    /// Returns the URL that these options were made with.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Splits options for a name into options for each of its addresses that this machine has, as
-    /// [`Engine::listen`](crate::Engine::listen) does. With port 0 each gets a port of its own.
+    /// Splits options for a host name into options for each of its addresses that this machine has.
+    ///
+    /// [`Engine::listen`](crate::Engine::listen) does this by itself. With port 0, each address gets a port of its own. The
+    /// name is looked up here, which may block for as long as the system's resolver does.
     ///
     /// # Errors
     ///

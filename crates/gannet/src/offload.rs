@@ -12,23 +12,27 @@ use crate::remote::{Letter, Remote};
 
 use self::pool::Queue;
 
-/// As many offloaded jobs wait or run as the limit allows.
+/// Says that a job was refused, because as many wait or run as [`Limits`] allows for the pool, or 65,535 of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("as many offloaded jobs wait or run as the limit allows")]
 pub struct OffloadFull;
 
-/// Names a pool of threads for offloaded work: see [`Context::offload_to`](crate::Context::offload_to).
+/// Names a pool of threads for offloaded work; pass it to [`Context::offload_to`](crate::Context::offload_to).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Pool {
-    /// Work that keeps a processor busy. It has few threads, one for each processor by default, because more would only
-    /// take time from each other. The pool is one of `rayon`: parallel iterators inside of a job use its threads.
+    /// For work that keeps a processor busy. It has one thread for each processor by default; more would only take time from
+    /// each other.
+    ///
+    /// The pool is one of `rayon`: parallel iterators inside of a job use its threads.
     Compute,
-    /// Work that waits: for a database, for another server, for a lock. It has many threads, which start when they are
-    /// needed and end when they were idle for 10 s.
+    /// For work that waits: for a database, for another server, for a lock. It has up to 64 threads by default, which start
+    /// when they are needed and end when idle for 10 s.
     Blocking,
-    /// Reading and writing local files. It works as `Blocking` does, with threads of its own: `gannet-http` serves files
-    /// on it, so they never wait behind jobs that sleep.
+    /// For reading and writing local files. It has up to 8 threads by default, which start when they are needed and end when
+    /// idle for 10 s.
+    ///
+    /// `gannet-http` serves files on it, so files never wait behind jobs that sleep.
     Files,
 }
 
@@ -46,25 +50,25 @@ impl Pool {
     }
 }
 
-/// The counters of one offload pool at a moment.
+/// Holds the counters of one offload pool at a moment, read by [`Remote::offload_stats`].
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct OffloadStats {
-    /// Which pool.
+    /// The pool that these counters belong to.
     pub pool: Pool,
     /// Gauge: jobs that wait for a thread.
     pub queued: usize,
     /// Gauge: jobs that run.
     pub running: usize,
-    /// Gauge: threads that the pool has; of [`Pool::Compute`] those that work.
+    /// Gauge: threads that the pool has; for [`Pool::Compute`], those that work.
     pub threads: usize,
-    /// Jobs that were taken.
+    /// Counter: jobs that were taken.
     pub accepted: u64,
-    /// Jobs that were refused with [`OffloadFull`].
+    /// Counter: jobs that were refused with [`OffloadFull`].
     pub refused: u64,
-    /// Jobs that were never started, because their connection was gone.
+    /// Counter: jobs that were never started, because their connection was gone.
     pub abandoned: u64,
-    /// Jobs that panicked.
+    /// Counter: jobs that panicked.
     pub panicked: u64,
 }
 

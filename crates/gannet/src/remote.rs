@@ -182,8 +182,10 @@ fn why(refused: Refused<Letter>) -> SendError {
     }
 }
 
-/// The way to the reactors of an engine, from any thread; cheap to clone. Nothing here blocks, and what one thread
-/// posts for one connection arrives in that order.
+/// Gives any thread access to an engine: its connections, its counters, its shutdown.
+///
+/// It is cheap to clone. Nothing here blocks. What one thread posts for one connection arrives in that order. A full mailbox
+/// refuses ([`SendError::MailboxFull`]); nothing waits for room.
 #[derive(Clone)]
 pub struct Remote {
     shared: Arc<Shared>,
@@ -196,20 +198,28 @@ impl Remote {
 
     /// Sends one message to a connection, encoded by that connection's codec on its reactor.
     ///
+    /// The connection may close before the message gets there. Then the message is dropped, and counted in
+    /// `ReactorStats::stale_handles`. A message that the codec cannot encode is dropped too; the log has the reason at the
+    /// level debug.
+    ///
     /// # Errors
     ///
-    /// [`SendError::Gone`] where the connection is known to be gone. It may still go before the message gets there; then
-    /// the message is dropped and counted as a stale handle.
+    /// - [`SendError::Gone`]: the connection is gone.
+    /// - [`SendError::MailboxFull`]: the mailbox of its reactor is full.
+    /// - [`SendError::OtherEngine`]: the handle belongs to another engine.
+    /// - [`SendError::NotRunning`]: the engine has not started, or has ended.
     pub fn send(&self, handle: Handle, payload: impl Into<Bytes>) -> Result<(), SendError> {
         self.post(handle, Letter::Send { place: handle.place(), payload: payload.into() })
     }
 
-    /// Gives a value to the session of a connection: its service's [`Notice::notice`] is called on its reactor. If the
-    /// connection is one of another service, the value is dropped and counted as a stale handle.
+    /// Gives a value to the session of a connection: calls [`Notice::notice`] of its service, on its reactor.
+    ///
+    /// If the connection belongs to a service of another type, or closes before the value gets there, the value is dropped
+    /// and counted in `ReactorStats::stale_handles`.
     ///
     /// # Errors
     ///
-    /// As [`Remote::send`]; the error gives the value back.
+    /// Those of [`Remote::send`]; the error gives the value back.
     pub fn notify<S: Notice<T>, T: Send + 'static>(&self, handle: Handle, value: T) -> Result<(), NotifyError<T>> {
         let errand = Box::new(Noticed::<S, T> { value, service: PhantomData });
         let Err((reason, letter)) = self.offer(handle, Letter::Errand { place: handle.place(), errand }) else {
@@ -222,21 +232,26 @@ impl Remote {
         Err(NotifyError { value: noticed.value, reason })
     }
 
-    /// Closes a connection: at once, or with `flushed` when everything was sent.
+    /// Closes a connection, with [`CloseReason::Service`]: at once, or with `flushed` when all its output was sent.
     ///
     /// # Errors
     ///
-    /// As [`Remote::send`].
+    /// Those of [`Remote::send`].
+    ///
+    /// [`CloseReason::Service`]: crate::CloseReason::Service
     pub fn close(&self, handle: Handle, flushed: bool) -> Result<(), SendError> {
         self.post(handle, Letter::Close { place: handle.place(), flushed })
     }
 
-    /// Sends one message to every member of a group, encoded once, here, by `codec`; the members should speak it.
+    /// Sends one message, made of `parts` joined, to every member of a group on all reactors.
+    ///
+    /// The message is encoded once, on this thread, by `codec`. The members should speak its protocol.
     ///
     /// # Errors
     ///
-    /// [`SendError::Encode`] where the codec cannot encode it: then nobody gets it. [`SendError::MailboxFull`] where a
-    /// reactor's mailbox was full: then its members do not get it, all others do.
+    /// - [`SendError::Encode`]: the codec cannot encode the message; no member gets it.
+    /// - [`SendError::MailboxFull`]: the mailbox of a reactor was full; its members do not get the message, all others do.
+    /// - [`SendError::NotRunning`]: the engine has not started, or a reactor has ended.
     pub fn broadcast<C: Codec>(&self, group: Group, codec: &C, parts: &[&[u8]]) -> Result<(), SendError> {
         let payload = encode(codec, parts).map_err(|_| SendError::Encode)?;
         if self.shared.gates().is_empty() {
@@ -245,12 +260,15 @@ impl Remote {
         self.shared.broadcast(group, &payload, None)
     }
 
-    /// Opens a connection from a reactor, by its number (modulo how many there are). `session` becomes its session; the
-    /// outbound service's `connected` or `connect_failed` says what came of it.
+    /// Opens an outbound connection on a reactor. `session` becomes its session.
+    ///
+    /// `reactor` is the number of the reactor, modulo the number of reactors. [`Service::connected`] or
+    /// [`Service::connect_failed`] of the outbound service reports the result, on the reactor's thread.
     ///
     /// # Errors
     ///
-    /// [`ConnectError::Address`] for an address one cannot connect to, [`ConnectError::Post`] as for [`Remote::send`].
+    /// - [`ConnectError::Address`]: there is no address, one that cannot be connected to, or a keepalive out of range.
+    /// - [`ConnectError::Post`]: the mailbox of the reactor is full, or the engine is not running.
     pub fn connect<S: Service>(
         &self,
         reactor: usize,
@@ -271,31 +289,37 @@ impl Remote {
         gate.sender.post(Letter::Dial(Box::new(dial))).map_err(|refused| ConnectError::Post(why(refused)))
     }
 
-    /// How many reactors there are; 0 before the engine starts.
+    /// Returns the number of reactors; 0 before the engine has started.
     #[must_use]
     pub fn reactors(&self) -> usize {
         self.shared.gates().len()
     }
 
-    /// Shuts the engine down as SIGTERM does: no more accepts, the services' `drain`, and the end within the drain
-    /// timeout. Calling it again changes nothing.
+    /// Starts the shutdown of the engine, and returns at once.
+    ///
+    /// Listeners close, [`Service::drain`] is called for each connection, and the engine ends within
+    /// [`Engine::drain_timeout`](crate::Engine::drain_timeout). [`Engine::drain_delay`](crate::Engine::drain_delay) does
+    /// not apply. A second call changes nothing.
     pub fn stop(&self) {
         self.shared.stop();
     }
 
-    /// Says that the engine will stop soon: from here on [`Remote::is_stopping`] holds, and nothing else changes. For
-    /// balancers, which should learn of it while they are still answered.
+    /// Makes [`Remote::is_stopping`] return `true` from now on, and changes nothing else.
+    ///
+    /// A health check can then tell a load balancer to send no more clients, before the shutdown begins.
     pub fn announce_stop(&self) {
         self.shared.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the engine shuts down, or will soon.
+    /// Returns whether the engine is shutting down, or will soon ([`Remote::announce_stop`]).
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.shared.stopping.load(Ordering::Relaxed)
     }
 
-    /// The counters of every reactor now. Stops nothing; numbers of one reactor may be a few messages apart.
+    /// Reads the counters of every reactor, by reactor number. Stops no reactor.
+    ///
+    /// The counters of one reactor may be a few messages apart.
     #[must_use]
     pub fn stats(&self) -> Vec<ReactorStats> {
         let read = |gate: &Gate| ReactorStats {
@@ -306,20 +330,21 @@ impl Remote {
         self.shared.gates().iter().map(read).collect()
     }
 
-    /// What the acceptor's thread counts, where there is one: failed accepts and pauses. All else is counted by the reactor
-    /// that gets the connection.
+    /// Reads the counters of the acceptor's thread, by listener, if there is such a thread.
+    ///
+    /// It counts failed accepts and pauses. The reactor that gets a connection counts everything else.
     #[must_use]
     pub fn acceptor_stats(&self) -> Option<Vec<ListenerStats>> {
         self.shared.acceptor_counters.get().map(|counters| counters.read().listeners)
     }
 
-    /// Offloaded jobs that wait or run, in all pools.
+    /// Returns the number of offloaded jobs that wait or run, in all pools.
     #[must_use]
     pub fn offloads(&self) -> usize {
         self.shared.offload.pending()
     }
 
-    /// The counters of each offload pool now.
+    /// Reads the counters of each offload pool.
     #[must_use]
     pub fn offload_stats(&self) -> Vec<OffloadStats> {
         self.shared.offload.stats()
@@ -380,12 +405,12 @@ impl Remote {
     }
 }
 
-/// A value that [`Remote::notify`] could not hand over, and why.
+/// Gives back a value that [`Remote::notify`] could not hand over, and says why.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct NotifyError<T> {
-    /// The value, as it was given.
+    /// The value, as it was passed to [`Remote::notify`].
     pub value: T,
-    /// Why it did not go.
+    /// Why the value was not handed over.
     pub reason: SendError,
 }
 
@@ -413,14 +438,14 @@ impl<T> From<NotifyError<T>> for SendError {
     }
 }
 
-/// Why an outbound connection was not begun.
+/// Says why [`Remote::connect`] did not start an outbound connection.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// One cannot connect to this address.
+    /// The address, or another setting of [`Connect`], cannot be used; the text says which and why.
     #[error("{0}")]
     Address(String),
-    /// It could not be handed to its reactor.
+    /// The order could not be posted to its reactor.
     #[error("{0}")]
     Post(SendError),
 }

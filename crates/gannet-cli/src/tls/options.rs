@@ -107,10 +107,8 @@ impl TlsOptions {
             (certificates, keys) = (&none, &none);
         }
         if self.tls_self_signed && (!certificates.is_empty() || !keys.is_empty()) {
-            return Err(
-                "--tls-self-signed makes a certificate of its own; leave out either it, or --tls-cert and --tls-key"
-                    .to_owned(),
-            );
+            return Err("--tls-self-signed makes a certificate of its own; leave it out, or --tls-cert and --tls-key"
+                .to_owned());
         }
         if let Some(certificate) = certificates.get(keys.len()) {
             let certificate = certificate.display();

@@ -2,16 +2,16 @@
 
 use crate::error::Error;
 
-/// Which driver an engine shall use.
+/// Chooses the driver of an engine: its interface to the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DriverChoice {
-    /// io_uring where the kernel lets us, readiness elsewhere.
+    /// io_uring if this kernel and process can use it (Linux 6.1 or later), and epoll or kqueue otherwise.
     #[default]
     Auto,
-    /// io_uring, or an error that says why not.
+    /// io_uring. If it cannot be used, the engine does not start, and the error says why.
     Uring,
-    /// epoll or kqueue.
+    /// epoll on Linux, kqueue on macOS and the BSDs.
     Poll,
 }
 
