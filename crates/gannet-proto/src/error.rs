@@ -1,18 +1,18 @@
-//! Why bytes are not a message, or a payload cannot become one.
+//! The errors of decoding and encoding.
 
 use thiserror::Error;
 
 use crate::{http, resp, ws};
 
-/// The received bytes break the protocol or a limit of the codec.
+/// Says that received bytes break the protocol, or exceed a limit of the codec.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// The message is larger than the codec accepts.
     #[error("message of at least {length} bytes exceeds the limit of {limit} bytes")]
     TooLarge {
-        /// What is known of the message's size in bytes: all of it where the protocol says it in
-        /// advance, otherwise what has been seen so far.
+        /// The size of the message in bytes: the whole size if the protocol says it in advance, and
+        /// otherwise the part that has been seen so far.
         length: u64,
         /// The limit in bytes that the codec was configured with.
         limit: usize,
@@ -48,18 +48,18 @@ pub enum DecodeError {
         last: u8,
     },
 
-    /// The bytes are no RESP.
+    /// The bytes are not valid RESP.
     #[error(transparent)]
     Resp(#[from] resp::ProtocolError),
-    /// The bytes are no HTTP, or none that is accepted.
+    /// The bytes are not valid HTTP, or HTTP that is not accepted.
     #[error(transparent)]
     Http(#[from] http::Error),
-    /// The bytes are no WebSocket frames, or frames that the peer may not send.
+    /// The bytes are not valid WebSocket frames, or frames that the peer may not send.
     #[error(transparent)]
     Ws(#[from] ws::Error),
 }
 
-/// The payload cannot be expressed in the codec's protocol.
+/// Says that the codec's protocol cannot express a payload.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum EncodeError {

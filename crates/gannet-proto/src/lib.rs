@@ -1,10 +1,9 @@
 //! Sans-I/O codecs: they turn the bytes of a connection into messages and messages into bytes.
 //!
-//! Nothing here opens a socket, reads a clock or draws a random number. A [`Codec`] is given the
-//! bytes that a connection has received and not yet used, and answers with one message that
-//! borrows from them, or with how many bytes it needs before asking again is worthwhile. Who calls
-//! it, on which thread, and where the bytes come from is up to the caller; the codecs of this
-//! crate are `Send` and `Sync` and never block.
+//! Nothing here opens a socket, reads a clock or draws a random number. A caller passes a [`Codec`]
+//! the bytes that a connection has received and not yet used. The codec answers with one message
+//! that borrows from them, or with the number of bytes below which another call is pointless. The
+//! codecs of this crate are `Send` and `Sync`, and never block.
 //!
 //! | codec | a message is |
 //! |---|---|
@@ -17,8 +16,8 @@
 //! | [`http::Responses`] | an HTTP/1.1 response with its body |
 //! | [`WebSocket`](ws::WebSocket) | a WebSocket message of one frame or many, or a control frame |
 //!
-//! Everything that a peer can make grow has a limit, and a codec checks it before it asks for more
-//! bytes: a caller may reserve what [`Decoded::Partial`] names without checking again.
+//! Everything that a peer can make grow has a limit. A codec checks the limit before it asks for
+//! more bytes, so a caller may reserve what [`Decoded::Partial`] names without checking again.
 //!
 //! The feature `deflate`, off by default, adds compression to WebSocket.
 //!

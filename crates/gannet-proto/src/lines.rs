@@ -5,9 +5,9 @@ use memchr::memchr;
 use crate::search::find;
 use crate::{Codec, DecodeError, Decoded, EncodeError, Sink};
 
-/// A message is a line, without the `\n` or `\r\n` that ends it.
+/// Delivers each line as a message, without the `\n` or `\r\n` that ends it.
 ///
-/// The bytes of a line are not looked at: they need not be UTF-8. A `\r` anywhere but directly
+/// The bytes of a line are not checked: they need not be UTF-8. A `\r` anywhere but directly
 /// before the `\n` belongs to the line. An empty line is an empty message. What follows the last
 /// `\n` when the peer ends its stream is a message too.
 ///
@@ -70,7 +70,7 @@ impl Codec for Lines {
     ///
     /// # Errors
     ///
-    /// [`DecodeError::TooLarge`] for a line over the limit.
+    /// [`DecodeError::TooLarge`]: the line is over the limit.
     #[inline]
     fn decode<'a>(&self, state: &mut LinesState, input: &'a mut [u8]) -> Result<Decoded<&'a [u8]>, DecodeError> {
         let input: &'a [u8] = input;
@@ -94,7 +94,7 @@ impl Codec for Lines {
     ///
     /// # Errors
     ///
-    /// [`DecodeError::TooLarge`] where that `\r` takes the line over the limit.
+    /// [`DecodeError::TooLarge`]: that `\r` takes the line over the limit.
     #[inline]
     fn finish<'a>(&self, state: &mut LinesState, rest: &'a mut [u8]) -> Result<Option<&'a [u8]>, DecodeError> {
         state.scanned = 0;
@@ -104,13 +104,11 @@ impl Codec for Lines {
 
     /// Writes the payload and a `\n`.
     ///
-    /// A `\r` at the end of the payload is written as it is, which makes the ending `\r\n`: the
-    /// way to send one, and for the peer no part of the line.
+    /// To end the line with `\r\n`, put a `\r` at the end of the payload.
     ///
     /// # Errors
     ///
-    /// [`EncodeError::LineBreak`] where the payload contains `\n`, since the peer would read two
-    /// messages.
+    /// [`EncodeError::LineBreak`]: the payload contains `\n`, so the peer would read two messages.
     #[inline]
     fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), EncodeError> {
         let mut length: usize = 0;

@@ -2,10 +2,10 @@
 
 use crate::{Codec, DecodeError, Decoded, EncodeError, Sink};
 
-/// Every chunk is a message as it is.
+/// Delivers every chunk as a message, as it is.
 ///
-/// Where a message begins and ends is where the network happened to cut, so this is for services
-/// that do not care: echoing, proxying, counting. It keeps nothing between calls, so it has no
+/// A message begins and ends where the network happened to cut. So this is for services that do not
+/// depend on that: echoing, proxying, counting. The codec keeps nothing between calls and has no
 /// limit; a message is never larger than what the caller received at once.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Raw;

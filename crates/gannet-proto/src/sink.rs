@@ -1,4 +1,4 @@
-//! Where encoded bytes go.
+//! The destination of encoded bytes.
 
 /// Takes the bytes that [`Codec::encode`](crate::Codec::encode) writes, in order.
 ///
@@ -7,8 +7,7 @@ pub trait Sink {
     /// Appends `bytes`.
     fn put(&mut self, bytes: &[u8]);
 
-    /// Says that about `additional` bytes will follow. A hint: it may be ignored, and is by
-    /// default.
+    /// Announces that about `additional` bytes will follow. It is a hint; the default ignores it.
     fn reserve(&mut self, additional: usize) {
         let _ = additional;
     }

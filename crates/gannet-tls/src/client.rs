@@ -14,7 +14,7 @@ use crate::config::{check_alpn, root_store};
 use crate::filter::{Connection, TlsFilter};
 use crate::{Identity, TlsError, TlsInfo, TlsVersion, files, material, provider};
 
-/// The settings of outbound connections: whom to trust, what to offer, who this side is.
+/// Configures TLS for outbound connections: trusted CAs, protocols to offer, an own certificate.
 ///
 /// ```no_run
 /// use gannet_tls::TlsClientConfig;
@@ -49,48 +49,48 @@ impl Default for TlsClientConfig {
 }
 
 impl TlsClientConfig {
-    /// Sessions kept to resume, by default: see [`sessions`](Self::sessions).
+    /// The default of [`sessions`](Self::sessions): sessions kept for resumption.
     pub const DEFAULT_SESSIONS: usize = 256;
 
-    /// Trusts the CAs of this system, unless others are named.
+    /// Makes settings that trust the CAs of this system.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Trusts these CAs, and no longer those of the system. PEM text; may be called again.
+    /// Trusts these CAs instead of the system's. `pem` is PEM text; further calls add CAs.
     ///
     /// # Errors
     ///
-    /// There is no certificate in it, or one cannot be read.
+    /// There is no certificate in `pem`, or one cannot be read.
     pub fn ca(mut self, pem: &[u8]) -> Result<Self, TlsError> {
         self.roots.extend(material::certificates("the CA given", pem)?);
         Ok(self)
     }
 
-    /// As [`ca`](Self::ca), out of a file.
+    /// Trusts the CAs in this PEM file instead of the system's; further calls add CAs. It reads the file, and may block.
     ///
     /// # Errors
     ///
-    /// As there, or the file cannot be read.
+    /// The file cannot be read, has no certificate, or has one that cannot be read.
     pub fn ca_file(mut self, file: impl AsRef<Path>) -> Result<Self, TlsError> {
         let file = file.as_ref();
         self.roots.extend(material::certificates(&file.display().to_string(), &files::read(file)?)?);
         Ok(self)
     }
 
-    /// The application protocols to offer (ALPN, RFC 7301), the preferred one first. Default: none.
+    /// Sets the application protocols to offer (ALPN, RFC 7301), the preferred one first (default: none).
     pub fn alpn(mut self, protocols: impl IntoIterator<Item = impl Into<Vec<u8>>>) -> Self {
         self.alpn = protocols.into_iter().map(Into::into).collect();
         self
     }
 
-    /// What to prove this side with when the server asks for a certificate. Default: nothing.
+    /// Sets the certificate for servers that ask for one (default: none).
     pub fn identity(mut self, identity: Identity) -> Self {
         self.identity = Some(identity);
         self
     }
 
-    /// As [`identity`](Self::identity), out of PEM files.
+    /// Sets the certificate for servers that ask for one, read from PEM files. It reads the files, and may block.
     ///
     /// # Errors
     ///
@@ -99,38 +99,42 @@ impl TlsClientConfig {
         Ok(self.identity(files::identity(certificate.as_ref(), key.as_ref())?))
     }
 
-    /// How many sessions are kept to be resumed (RFC 8446 §2.2), over all servers; the oldest go first. Default:
-    /// [`DEFAULT_SESSIONS`](Self::DEFAULT_SESSIONS); 0 makes every handshake a full one.
+    /// Sets the number of sessions kept for resumption (RFC 8446 §2.2), over all servers.
+    ///
+    /// The default is [`DEFAULT_SESSIONS`](Self::DEFAULT_SESSIONS); 0 makes every handshake a full one. The oldest are
+    /// dropped first.
     pub fn sessions(mut self, sessions: usize) -> Self {
         self.sessions = sessions;
         self
     }
 
-    /// The oldest version that is accepted. Default: TLS 1.2.
+    /// Sets the oldest version that is accepted (default: TLS 1.2).
     pub fn min_version(mut self, version: TlsVersion) -> Self {
         self.min_version = version;
         self
     }
 
-    /// The newest version that is offered. Default: TLS 1.3. For tests of servers.
+    /// Sets the newest version that is offered (default: TLS 1.3). This is for tests of servers.
     pub fn max_version(mut self, version: TlsVersion) -> Self {
         self.max_version = version;
         self
     }
 
-    /// Accepts any certificate of any server: whoever sits in between can read and change everything. For a load
-    /// generator or a test against a server with a certificate of its own making.
+    /// Accepts any certificate of any server. An attacker on the network can then read and change everything.
+    ///
+    /// This is for load generators and tests against a server with a self-made certificate.
     pub fn dangerous_accept_any_certificate(mut self) -> Self {
         self.verify = false;
         self
     }
 
-    /// For connections to the server of this name: a DNS name, which is also sent (SNI, RFC 6066 §3), or an IP address,
-    /// which is not.
+    /// Makes a client for connections to the server of this name.
+    ///
+    /// The name is a DNS name, which is also sent (SNI, RFC 6066 §3), or an IP address, which is not.
     ///
     /// # Errors
     ///
-    /// The settings cannot be used, the name is none, or the system's CAs were not found.
+    /// The settings cannot be used, the name is neither a DNS name nor an IP address, or the system's CAs were not found.
     pub fn build(&self, server_name: &str) -> Result<TlsClient, TlsError> {
         let name = parse(server_name)?;
         check_alpn(&self.alpn)?;
@@ -163,7 +167,10 @@ impl TlsClientConfig {
     }
 }
 
-/// TLS for outbound connections to one server. Clones share the sessions they resume.
+/// Makes the TLS filters of outbound connections to one server; pass it to
+/// [`Connect::through`](gannet::Connect::through).
+///
+/// Clones share the sessions that they resume.
 #[derive(Clone, Debug)]
 pub struct TlsClient {
     config: Arc<ClientConfig>,
@@ -172,11 +179,11 @@ pub struct TlsClient {
 }
 
 impl TlsClient {
-    /// The same settings for a server of another name.
+    /// Makes a client with the same settings for a server of another name.
     ///
     /// # Errors
     ///
-    /// It is neither a DNS name nor an IP address.
+    /// The name is neither a DNS name nor an IP address.
     pub fn for_server(&self, server_name: &str) -> Result<Self, TlsError> {
         Ok(Self { config: self.config.clone(), name: parse(server_name)?, spelled: server_name.into() })
     }

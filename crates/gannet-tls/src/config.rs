@@ -43,7 +43,7 @@ impl std::fmt::Display for TlsVersion {
     }
 }
 
-/// The settings of a [`TlsServer`](crate::TlsServer): certificates, protocols, what is asked of clients.
+/// Configures a [`TlsServer`](crate::TlsServer): certificates, protocols, demands on clients.
 ///
 /// ```no_run
 /// use gannet_tls::{ClientAuth, Identity, TlsConfig, TlsServer, TlsVersion};
@@ -69,10 +69,10 @@ pub struct TlsConfig {
 }
 
 impl TlsConfig {
-    /// Sessions kept for clients that resume without tickets, by default: see [`sessions`](Self::sessions).
+    /// The default of [`sessions`](Self::sessions): sessions kept for clients that resume without tickets.
     pub const DEFAULT_SESSIONS: usize = 1024;
 
-    /// With this certificate for every client.
+    /// Makes settings with this certificate for every client.
     pub fn new(identity: Identity) -> Self {
         Self {
             identities: vec![identity],
@@ -85,59 +85,63 @@ impl TlsConfig {
         }
     }
 
-    /// The certificates, the one of clients that ask for no name first.
+    /// Returns the certificates. The first is the default, for clients that ask for no name.
     pub fn identities(&self) -> &[Identity] {
         &self.identities
     }
 
-    /// Another certificate. A client is shown the first one that has the name it asks for (SNI, RFC 6066 §3), exact
-    /// names before wildcards, and whose key fits the signatures it can check: so an ECDSA and an RSA certificate of
-    /// one name can stand side by side. A client that asks for no name, or for one that no certificate has, is shown
-    /// the first.
+    /// Adds another certificate, for clients that ask for one of its names (SNI, RFC 6066 §3).
+    ///
+    /// A client gets the first certificate that has the name and whose key fits the signatures that the client can check;
+    /// exact names come before wildcards. So an ECDSA and an RSA certificate of one name can stand side by side. A client
+    /// that asks for no name, or for a name that no certificate has, gets the first certificate of all.
     pub fn identity(mut self, identity: Identity) -> Self {
         self.identities.push(identity);
         self
     }
 
-    /// The application protocols (ALPN, RFC 7301), the preferred one first. With none, the default, what clients offer
-    /// is ignored. A client that offers only others is refused with `no_application_protocol`; one that offers none is
-    /// accepted.
+    /// Sets the application protocols (ALPN, RFC 7301), the preferred one first (default: none).
+    ///
+    /// Without protocols, the offers of clients are ignored. With protocols, a client that offers only others is refused
+    /// with `no_application_protocol`; a client without an offer is accepted.
     pub fn alpn(mut self, protocols: impl IntoIterator<Item = impl Into<Vec<u8>>>) -> Self {
         self.alpn = protocols.into_iter().map(Into::into).collect();
         self
     }
 
-    /// The oldest version that is accepted. Default: TLS 1.2.
+    /// Sets the oldest version that is accepted (default: TLS 1.2).
     pub fn min_version(mut self, version: TlsVersion) -> Self {
         self.min_version = version;
         self
     }
 
-    /// Asks clients for a certificate (RFC 8446 §4.3.2). Default: they are not asked.
+    /// Asks clients for a certificate (RFC 8446 §4.3.2; default: they are not asked).
     pub fn client_auth(mut self, client_auth: ClientAuth) -> Self {
         self.client_auth = Some(client_auth);
         self
     }
 
-    /// How many sessions are kept for clients of TLS 1.2 that resume by session id (RFC 5246 §7.3). The oldest goes
-    /// first. Default: [`DEFAULT_SESSIONS`](Self::DEFAULT_SESSIONS), each of about 200 bytes and the client's certificates; 0 keeps none.
-    /// Clients with tickets (RFC 5077, RFC 8446 §2.2) cost the server no memory. It counts when the server is made,
-    /// not in a reload.
+    /// Sets the number of sessions kept for clients of TLS 1.2 that resume by session id (RFC 5246 §7.3).
+    ///
+    /// The default is [`DEFAULT_SESSIONS`](Self::DEFAULT_SESSIONS); 0 keeps none. Each takes about 200 bytes and the
+    /// client's certificates. The oldest is dropped first. Clients with tickets (RFC 5077, RFC 8446 §2.2) cost the server no
+    /// memory. The number takes effect when the server is made, not in a reload.
     pub fn sessions(mut self, sessions: usize) -> Self {
         self.sessions = sessions;
         self
     }
 
-    /// How many tickets each client of TLS 1.3 gets after its handshake (RFC 8446 §4.6.1). Default: 1, enough for a
-    /// client to come back with; browsers open several connections at once and use 2. A ticket is good for one
-    /// connection and about 250 bytes on the wire. 0: TLS 1.3 sessions are not resumed.
+    /// Sets the number of tickets that each client of TLS 1.3 gets after its handshake (RFC 8446 §4.6.1; default: 1).
+    ///
+    /// One ticket resumes one connection, and takes about 250 bytes on the wire. Browsers open several connections at once
+    /// and use 2. With 0, TLS 1.3 sessions are not resumed.
     pub fn tickets(mut self, tickets: usize) -> Self {
         self.tickets = tickets;
         self
     }
 
-    /// Whether a [reload](crate::TlsServer::reload) may replace a certificate or a revocation list that is valid by one that
-    /// has expired or is not valid yet. Default: it may not, and the old settings stay in force.
+    /// Sets whether a [reload](crate::TlsServer::reload) may replace a valid certificate or revocation list by one that has
+    /// expired or is not valid yet (default: it may not, and the old settings stay in force).
     pub fn accept_expired(mut self, accept: bool) -> Self {
         self.accept_expired = accept;
         self
@@ -189,15 +193,20 @@ impl Sessions {
     }
 }
 
-/// What is asked of clients: a certificate that one of these authorities issued.
+/// Asks clients for a certificate that one of these authorities issued.
+///
+/// # Revocation
 ///
 /// With [revocation lists](Self::crls), the status of every certificate of a client's chain must be known: each issuer in
-/// the chain, the root included, needs a list that is valid now. A certificate on such a list is refused, and so is one
-/// whose issuer has none, or only an expired one (RFC 5280 §6.3). Without any list, revocation is not checked.
+/// the chain, the root included, needs a list that is valid now. A certificate on such a list is refused. So is a
+/// certificate whose issuer has no list, or only an expired one (RFC 5280 §6.3). Without any list, revocation is not
+/// checked.
 ///
-/// A resumed session stands for the certificate of its first handshake, which is not looked at again: one that expires
-/// lets its client come back for 12 hours more at most. One that is revoked does so only until the new list is
-/// [loaded](crate::TlsServer::reload).
+/// # Resumption
+///
+/// A resumed session relies on the certificate of its first handshake, which is not checked again. A client whose
+/// certificate has expired can therefore resume for 12 more hours at most. A client whose certificate was revoked can
+/// resume only until the new list is [loaded](crate::TlsServer::reload).
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientAuth {
     required: bool,
@@ -206,7 +215,7 @@ pub struct ClientAuth {
 }
 
 impl ClientAuth {
-    /// A client without a certificate is refused. `ca` is PEM text with one or more CA certificates.
+    /// Refuses clients without a certificate. `ca` is PEM text with one or more CA certificates.
     ///
     /// # Errors
     ///
@@ -215,7 +224,8 @@ impl ClientAuth {
         Self::from_pem_of(true, "the client CA given", ca)
     }
 
-    /// A client may have none; one that it shows must be good.
+    /// Accepts clients without a certificate, and checks a certificate if there is one. `ca` is PEM text with one or more
+    /// CA certificates.
     ///
     /// # Errors
     ///
@@ -235,7 +245,7 @@ impl ClientAuth {
     ///
     /// # Errors
     ///
-    /// There is none in `crl`, or one cannot be read.
+    /// There is no revocation list in `crl`, or one cannot be read.
     pub fn crls(self, crl: &[u8]) -> Result<Self, TlsError> {
         self.crls_of("the revocation list given", crl)
     }

@@ -1,4 +1,4 @@
-//! Settings out of files: what a configuration or a command line names.
+//! TLS settings read from files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,27 +9,28 @@ use crate::chain::{Flaw, is_of, name_of};
 use crate::validity::{issuer, next_update, subject, utc, validity};
 use crate::{ClientAuth, Identity, TlsConfig, TlsError, TlsVersion};
 
-/// Whether clients need a certificate, once there is a CA to check it against.
+/// Says whether clients need a certificate, if there is a CA to check it against.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientAuthMode {
-    /// A client without one is refused.
+    /// A client without a certificate is refused.
     #[default]
     Required,
-    /// A client may have none; one that it shows must be good.
+    /// A client may have no certificate; if it has one, the certificate is checked.
     Optional,
 }
 
-/// The files that hold the settings of a server, all PEM text (RFC 7468).
+/// Names the files that hold the settings of a server: PEM text (RFC 7468), and for revocation lists also DER.
 ///
-/// [`load`](Self::load) reads them anew each time, so keep it for [`TlsServer::reload_files`](crate::TlsServer::reload_files).
+/// [`load`](Self::load) reads them anew each time, so keep the names for
+/// [`TlsServer::reload_files`](crate::TlsServer::reload_files).
 #[derive(Clone, Debug, Default)]
 pub struct TlsFiles {
-    /// Certificate chain and private key, in pairs; both may be one file. The first is the one for clients that ask for
-    /// no name or an unknown one: see [`TlsConfig::identity`].
+    /// Pairs of a certificate chain and its private key; both may be in one file. The first pair is for clients that ask
+    /// for no name, or for a name that no certificate has: see [`TlsConfig::identity`].
     pub identities: Vec<(PathBuf, PathBuf)>,
-    /// Certificates of the CAs of clients. None: clients are not asked for a certificate.
+    /// CA certificates to check clients against. With `None`, clients are not asked for a certificate.
     pub client_ca: Option<PathBuf>,
-    /// Whether a client must have one.
+    /// Whether a client must have a certificate, if there is a `client_ca`.
     pub client_auth: ClientAuthMode,
     /// Revocation lists for client certificates, PEM or DER: see [`ClientAuth`].
     pub crls: Vec<PathBuf>,
@@ -37,24 +38,25 @@ pub struct TlsFiles {
     pub min_version: TlsVersion,
     /// The application protocols, the preferred one first: see [`TlsConfig::alpn`].
     pub alpn: Vec<String>,
-    /// Whether a reload may replace what is valid by what has expired: see [`TlsConfig::accept_expired`].
+    /// Whether a reload may replace a valid certificate or list by an expired one: see [`TlsConfig::accept_expired`].
     pub accept_expired: bool,
 }
 
 impl TlsFiles {
-    /// With this certificate chain and its private key.
+    /// Names a certificate chain and its private key; everything else has its default.
     pub fn new(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         Self { identities: vec![(certificate.into(), key.into())], ..Self::default() }
     }
 
-    /// Reads and checks all of them. Says in the log when a certificate has expired or is not valid yet, when a chain
-    /// seems to have a gap, is out of order, or has certificates that do not belong to it, when a private key can be read
-    /// by everybody, and when a revocation list has expired or is missing. It waits for files: do not call it
-    /// on a reactor.
+    /// Reads and checks all files. It blocks on them: do not call it on a reactor.
+    ///
+    /// Some problems are only logged, as warnings: a certificate that has expired or is not valid yet; a chain with a gap,
+    /// a wrong order or certificates that do not belong to it; a private key that everybody can read; a revocation list
+    /// that has expired or is missing.
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong: which file, what, and what to do.
+    /// The first problem that makes the files unusable: which file, what is wrong, and what to do.
     pub fn load(&self) -> Result<TlsConfig, TlsError> {
         let mut identities = self.identities.iter().map(|(certificate, key)| identity(certificate, key));
         let mut config = TlsConfig::new(identities.next().ok_or(TlsError::NoIdentity)??);
@@ -64,12 +66,13 @@ impl TlsFiles {
         self.complete(config)
     }
 
-    /// As [`load`](Self::load), with this certificate in place of those of files: for one that is
-    /// made on the spot.
+    /// Reads and checks all files but the certificates, and uses this certificate instead. It blocks on files.
+    ///
+    /// This is for a certificate that was made at the start, as by `self_signed`.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// The first problem that makes the files unusable: which file, what is wrong, and what to do.
     pub fn load_for(&self, identity: Identity) -> Result<TlsConfig, TlsError> {
         self.complete(TlsConfig::new(identity))
     }

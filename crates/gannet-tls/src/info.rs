@@ -1,4 +1,4 @@
-//! What there is to know of a connection.
+//! The facts about an established TLS connection.
 
 use std::sync::Arc;
 
@@ -7,8 +7,9 @@ use rustls::HandshakeKind;
 use crate::TlsVersion;
 use crate::filter::Connection;
 
-/// What was agreed in a handshake and how the peer proved itself: what [`Filter::info`](gannet::Filter::info) of a TLS
-/// connection is, once it is ready.
+/// Describes an established TLS connection: what was agreed, and the peer's certificates.
+///
+/// [`Context::filter_info`](gannet::Context::filter_info) gives it to a service once the handshake is done.
 ///
 /// ```
 /// use gannet_tls::TlsInfo;
@@ -27,7 +28,7 @@ pub struct TlsInfo {
 }
 
 impl TlsInfo {
-    /// The version of the protocol.
+    /// Returns the version of the protocol.
     pub fn version(&self) -> TlsVersion {
         match self.connection.state().protocol_version() {
             Some(rustls::ProtocolVersion::TLSv1_3) => TlsVersion::V1_3,
@@ -35,7 +36,7 @@ impl TlsInfo {
         }
     }
 
-    /// The cipher suite, by its IANA name: `TLS_AES_128_GCM_SHA256`.
+    /// Returns the IANA name of the cipher suite, such as `TLS_AES_128_GCM_SHA256`.
     pub fn cipher_suite(&self) -> &'static str {
         // rustls writes the names of TLS 1.3 its own way.
         match self.connection.state().negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()) {
@@ -47,29 +48,32 @@ impl TlsInfo {
         }
     }
 
-    /// The group of the key exchange, by its IANA name: `X25519`. None where a resumed session of TLS 1.2 had none.
+    /// Returns the IANA name of the key exchange group, such as `X25519`. A resumed session of TLS 1.2 has none.
     pub fn key_exchange(&self) -> Option<&'static str> {
         self.connection.state().negotiated_key_exchange_group().and_then(|group| group.name().as_str())
     }
 
-    /// The application protocol both sides have (ALPN, RFC 7301).
+    /// Returns the application protocol that was agreed on (ALPN, RFC 7301), if any.
     pub fn alpn(&self) -> Option<&[u8]> {
         self.connection.state().alpn_protocol()
     }
 
-    /// The name the client asked for (SNI, RFC 6066 §3), in lower case. On an outbound connection the name or address
-    /// that the server's certificate was checked against.
+    /// Returns the name that the client asked for (SNI, RFC 6066 §3), in lower case.
+    ///
+    /// On an outbound connection it is the name or address of the server that the client was made for.
     pub fn server_name(&self) -> Option<&str> {
         self.server_name.as_deref()
     }
 
-    /// The peer's certificates in DER, its own first; none if it showed none. Those of a resumed session are those of
-    /// the first one. They were checked.
+    /// Returns the peer's certificates in DER, its own first; none if it sent none.
+    ///
+    /// A resumed session has those of its first handshake. They were checked, except on outbound connections with
+    /// [`dangerous_accept_any_certificate`](crate::TlsClientConfig::dangerous_accept_any_certificate).
     pub fn peer_certificates(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         self.connection.state().peer_certificates().unwrap_or_default().iter().map(|certificate| certificate.as_ref())
     }
 
-    /// The handshake took up an earlier session: RFC 8446 §2.2, RFC 5246 §7.3.
+    /// Returns whether the handshake resumed an earlier session (RFC 8446 §2.2, RFC 5246 §7.3).
     pub fn resumed(&self) -> bool {
         self.connection.state().handshake_kind() == Some(HandshakeKind::Resumed)
     }

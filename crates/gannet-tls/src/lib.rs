@@ -25,10 +25,11 @@
 //! | sessions a server keeps for clients without tickets | [`TlsConfig::sessions`], 1024 |
 //! | sessions a client keeps | [`TlsClientConfig::sessions`], 256 |
 //! | lifetime of tickets | 12 hours, with keys that change every 6 |
-//! | records that a connection of TLS 1.2 sends with AES-GCM | 2^24: then it breaks off, since it cannot change its keys; TLS 1.3 does |
+//! | records that a connection of TLS 1.2 sends with AES-GCM | 2^24; then the connection ends, because TLS 1.2 cannot change keys as TLS 1.3 does |
 //! | early data (RFC 8446 §2.3), renegotiation (RFC 5746), compression, versions before 1.2 | refused |
 //!
-//! How long a handshake may take is for the engine to say, as for anything else a peer is slow with.
+//! The engine bounds the time of a handshake, as of everything else that a peer does slowly: see
+//! [`Timeouts::handshake`](gannet::Timeouts) and [`Connect::timeout`](gannet::Connect::timeout).
 //!
 //! # Features
 //!

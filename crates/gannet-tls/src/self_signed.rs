@@ -1,4 +1,4 @@
-//! A certificate made on the spot, for development.
+//! Certificates for development, made when they are needed.
 
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
 use rustls::pki_types::UnixTime;
@@ -8,19 +8,21 @@ use crate::{Identity, TlsError};
 /// How long it is valid.
 const DAYS: u64 = 60;
 
-/// A certificate that nobody but its maker vouches for, and its key.
+/// Holds a certificate that is its own issuer, and its private key.
 #[derive(Clone)]
 pub struct SelfSigned {
-    /// To serve with.
+    /// The certificate and its key, for [`TlsConfig::new`](crate::TlsConfig::new).
     pub identity: Identity,
-    /// The certificate, for clients to trust.
+    /// The certificate as PEM, for clients to trust.
     pub certificate_pem: String,
-    /// Its private key, PKCS #8. Not a thing to log.
+    /// The private key as PEM (PKCS #8). Do not log it.
     pub key_pem: String,
 }
 
-/// Makes a key (ECDSA P-256) and a certificate for these DNS names and IP addresses, signed with the key itself, valid
-/// from an hour ago for 60 days, for servers only (RFC 5280 §4.2.1.12). Clients have to be told to trust it.
+/// Makes a self-signed certificate for these DNS names and IP addresses, and its key (ECDSA P-256).
+///
+/// The certificate is valid from an hour ago for 60 days, and for servers only (RFC 5280 §4.2.1.12). Clients do not trust it
+/// unless they are told to.
 ///
 /// # Errors
 ///

@@ -13,10 +13,12 @@ use crate::filter::{Connection, TlsFilter};
 use crate::validity::{issuer, next_update, utc};
 use crate::{ClientAuth, Identity, TlsConfig, TlsError, TlsFiles, TlsInfo};
 
-/// TLS for the connections of a listener. A handle: clones are the same server, so one can be given to the engine and
-/// another kept to [`reload`](Self::reload). All of it may be called on any thread.
+/// Makes the TLS filters of a listener; pass it to [`Engine::listen_filtered`](gannet::Engine::listen_filtered).
 ///
-/// Early data (RFC 8446 §2.3) is refused, since it can be replayed; renegotiation (RFC 5746) too.
+/// Clones are the same server: give one to the engine, and keep another to [`reload`](Self::reload). All methods may be
+/// called on any thread.
+///
+/// Early data (RFC 8446 §2.3) is refused, because it can be replayed. Renegotiation (RFC 5746) is refused too.
 #[derive(Clone, Debug)]
 pub struct TlsServer(Arc<Shared>);
 
@@ -37,7 +39,7 @@ struct Proven {
 }
 
 impl TlsServer {
-    /// With these settings.
+    /// Makes a server with these settings.
     ///
     /// # Errors
     ///
@@ -49,23 +51,24 @@ impl TlsServer {
         Ok(Self(Arc::new(Shared { config: RwLock::new(built), proven: Mutex::new(proven) })))
     }
 
-    /// With the settings that these files have.
+    /// Makes a server with the settings in these files. It reads files: call it on a thread that may block.
     ///
     /// # Errors
     ///
-    /// A file cannot be read or used: which, why and what to do is in the error.
+    /// A file cannot be read or used; the error says which, why and what to do.
     pub fn from_files(files: &TlsFiles) -> Result<Self, TlsError> {
         Self::new(files.load()?)
     }
 
-    /// Takes other settings for the connections to come. Those that are there keep what they began with. Sessions are
-    /// resumed as before, unless what is asked of clients has changed: then all begin anew, so that a client whose
-    /// certificate was revoked does not come back on an old ticket.
+    /// Replaces the settings for new connections. Established connections keep those that they began with.
+    ///
+    /// Sessions are resumed as before, unless the demands on clients have changed. Then all sessions begin anew, so a client
+    /// whose certificate was revoked cannot come back with an old ticket.
     ///
     /// # Errors
     ///
-    /// The new settings cannot be used, or a certificate or a revocation list of them has expired or is not valid yet,
-    /// while the one in its place is valid ([`TlsConfig::accept_expired`] accepts it). The old settings stay in force.
+    /// The new settings cannot be used; or one of their certificates or revocation lists has expired or is not valid yet,
+    /// while the one that it replaces is valid ([`TlsConfig::accept_expired`] allows this). The old settings stay in force.
     pub fn reload(&self, config: TlsConfig) -> Result<(), TlsError> {
         let mut proven = self.0.proven.lock().unwrap_or_else(PoisonError::into_inner);
         if !config.accept_expired {
@@ -81,11 +84,13 @@ impl TlsServer {
         Ok(())
     }
 
-    /// [`reload`](Self::reload) with what these files hold now. It reads files: call it on a thread that may wait.
+    /// Reads these files again, and replaces the settings for new connections as [`reload`](Self::reload) does.
+    ///
+    /// It reads files: call it on a thread that may block.
     ///
     /// # Errors
     ///
-    /// A file cannot be read or used; the old settings stay in force.
+    /// A file cannot be read or used, or [`reload`](Self::reload) refuses the settings. The old settings stay in force.
     pub fn reload_files(&self, files: &TlsFiles) -> Result<(), TlsError> {
         self.reload(files.load()?)
     }

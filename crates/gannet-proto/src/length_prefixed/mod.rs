@@ -14,7 +14,7 @@ use header::Prefix;
 pub use header::{FixedHeader, Header, U8, U16Be, U16Le, U32Be, U32Le, U64Be, U64Le};
 pub use varint::Varint;
 
-/// A message is a payload with its length in front.
+/// Delivers each payload that has its length in front as a message.
 ///
 /// The length is a number of 1, 2, 4 or 8 bytes in either byte order, or one of variable size
 /// ([`Varint`]). It counts the payload, or the payload and itself
@@ -143,7 +143,7 @@ impl<H: Header> LengthPrefixed<H> {
 }
 
 impl<H: FixedHeader> LengthPrefixed<H> {
-    /// Makes the length count the header too, so that the smallest legal one is the header's size.
+    /// Makes the length count the header too. The smallest legal length is then the header's size.
     #[must_use]
     pub const fn including_header(mut self) -> Self {
         self.counted = H::SIZE as u64;
@@ -196,7 +196,7 @@ impl<H: Header> Codec for LengthPrefixed<H> {
     ///
     /// # Errors
     ///
-    /// [`EncodeError::TooLarge`] where the header cannot express the payload's length.
+    /// [`EncodeError::TooLarge`]: the header cannot express the payload's length.
     #[inline]
     fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), EncodeError> {
         // The same part may be given many times over, so the sum need not fit. What it saturates
