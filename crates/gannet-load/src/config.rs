@@ -1,4 +1,4 @@
-//! What a run is asked to do.
+//! The settings of a run.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::scenario::http::Request;
 use crate::scenario::redis::Workload;
 use crate::scenario::ws;
 
-/// What clients do.
+/// Names a scenario: what clients do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
@@ -52,62 +52,62 @@ impl Kind {
     }
 }
 
-/// What to do.
+/// Configures a run. [`Config::new`] has the defaults.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What clients do.
+    /// The scenario.
     pub kind: Kind,
-    /// Where they connect.
+    /// The target.
     pub target: Address,
-    /// Further addresses of the same host: each connection tries them where that one does not answer.
+    /// Further addresses of the same host. Each connection tries them if the target does not answer.
     pub other_addresses: Vec<Address>,
-    /// The addresses they connect from, in turn; where there are none, the system chooses.
+    /// Source addresses of connections, in turn; if empty, the system chooses.
     pub sources: Vec<IpAddr>,
-    /// How many.
+    /// Number of connections.
     pub connections: u32,
-    /// Connections opened in a second; `None` is as fast as they come up.
+    /// Connections opened per second; `None` is as fast as they are established.
     pub ramp_per_second: Option<f64>,
-    /// Whom to trust, where the target speaks TLS.
+    /// TLS settings, if the target speaks TLS.
     pub tls: Option<TlsClient>,
-    /// What each sends first, and whose answer it awaits before it counts as up.
+    /// First message of each client. The client counts as up when it was answered.
     pub login: Option<Login>,
-    /// How long a connect may take, and a login.
+    /// Time for a connect, for an upgrade and for a login, each.
     pub patience: Duration,
-    /// Whether a client whose connection was lost, or not established, opens another one.
+    /// Whether a client opens a new connection when its connection was lost or not established.
     pub reconnect: bool,
-    /// What does not count, once all connections are up.
+    /// Time that is not counted, once all connections are up.
     pub warmup: Duration,
-    /// What counts.
+    /// Time that is counted.
     pub duration: Duration,
-    /// How long connections stay open afterwards, without requests.
+    /// Time for which connections stay open afterwards, without requests.
     pub hold: Duration,
-    /// Requests a second, all connections together; `None` is a closed loop.
+    /// Requests per second, all connections together; `None` is a closed loop.
     pub rate_per_second: Option<f64>,
     /// Requests outstanding on each connection of a closed loop.
     pub depth: u32,
-    /// Bytes of a payload.
+    /// Size of a payload, in bytes.
     pub size: usize,
-    /// Which request of HTTP.
+    /// The request of the HTTP scenario.
     pub http: Request,
-    /// What clients of WebSocket do.
+    /// The behaviour of WebSocket clients.
     pub ws: ws::Workload,
-    /// Which commands of Redis, and of which keys.
+    /// The commands and keys of the Redis scenario.
     pub redis: Workload,
-    /// From one frame of an idle connection to its next, and from one ping to the next of connections that hold; these
-    /// send none where it is 0.
+    /// Interval of the frames of idle connections, and of the pings of WebSocket connections that hold. With 0, those send
+    /// no pings.
     pub heartbeat: Duration,
-    /// Threads.
+    /// Number of reactor threads.
     pub reactors: usize,
-    /// The driver.
+    /// The choice of the driver.
     pub driver: DriverChoice,
-    /// Whether threads are pinned.
+    /// Whether each thread is pinned to a processor.
     pub pin: bool,
-    /// The server's process, where it is on this machine.
+    /// Process id of the server, if it is on this machine.
     pub server_pid: Option<u32>,
 }
 
 impl Config {
-    /// One client in a closed loop of 64-byte payloads, measured for ten seconds after one of warm-up.
+    /// Makes the settings of one client in a closed loop of 64-byte payloads, measured for ten seconds after one of warm-up.
     #[must_use]
     pub fn new(kind: Kind, target: Address) -> Self {
         Self {
@@ -138,7 +138,7 @@ impl Config {
         }
     }
 
-    /// How clients behave.
+    /// Returns how clients behave.
     #[must_use]
     pub fn mode(&self) -> Mode {
         let every = |interval: Duration| Mode::Open { interval_ns: interval.as_nanos().max(1) as u64 };
@@ -158,7 +158,7 @@ impl Config {
         self.mode() != Mode::Listen || self.ws.mode == ws::Mode::Receive
     }
 
-    /// Bytes of a request's payload.
+    /// Returns the size of a request's payload, in bytes.
     #[must_use]
     pub fn payload_bytes(&self) -> usize {
         match self.kind {

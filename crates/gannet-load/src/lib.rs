@@ -1,8 +1,11 @@
 //! A client simulator for servers of long-lived connections, on the engine: each client is a session on a reactor.
 //!
-//! It holds as many connections as the machine has ports and memory for, sends as fast as answers come (a closed loop) or
-//! by a schedule that never slows down to catch up (an open loop), checks every answer to the byte, and judges itself: a
-//! run in which the simulator was the limit is not valid, and says so.
+//! It holds as many connections as the machine has ports and memory for. It sends as fast as answers come (a closed loop),
+//! or by a schedule that never slows down to catch up (an open loop). It checks every answer to the byte. It also judges
+//! itself: a run in which the simulator was the limit is not valid, and says so.
+//!
+//! [`config::Config`] describes a run, [`run::run`] runs it, and [`results::Results`] holds what came of it. [`report`] has
+//! the forms of the report.
 #![forbid(unsafe_code)]
 
 pub mod client;

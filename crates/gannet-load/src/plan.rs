@@ -14,23 +14,22 @@ use crate::login::Login;
 use crate::scenario::Scenario;
 use crate::tls::Handshakes;
 
-/// How a client behaves.
+/// Says how a client behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// As fast as answers come, with so many requests outstanding.
+    /// Sends as fast as answers come, with `depth` requests outstanding.
     Closed {
         /// Requests outstanding on each connection.
         depth: u32,
     },
-    /// By a schedule: each connection sends every so often, each with a phase of its own, and never slows down to catch
-    /// up.
+    /// Sends by a schedule: each connection at this interval and with a phase of its own. It never slows down to catch up.
     Open {
-        /// From one request of a connection to its next, ns.
+        /// Interval between two requests of a connection, in ns.
         interval_ns: u64,
     },
-    /// No requests: what the server sends is taken.
+    /// Sends no requests, and takes what the server sends.
     Listen,
-    /// One exchange, then the connection is closed and opened again.
+    /// Makes one exchange, closes the connection, and opens it again.
     Churn,
 }
 

@@ -1,157 +1,160 @@
-//! What came of a run: plain figures, from which every form of the report is made.
+//! The results of a run: plain figures, from which every form of the report is made.
 
 use std::time::Duration;
 
 pub use crate::histograms::Histograms;
 
-/// What was asked for, as it is shown in a report.
+/// The settings of a run, as a report shows them.
 #[derive(Clone, Debug, Default)]
 pub struct Asked {
     /// The scenario's name.
     pub scenario: String,
     /// The target's URL.
     pub url: String,
-    /// Connections.
+    /// Number of connections.
     pub connections: u64,
-    /// Source addresses that they were spread over; 0 left the choice to the system.
+    /// Number of source addresses that connections were spread over; 0 left the choice to the system.
     pub sources: u64,
-    /// Whether each logged in first.
+    /// Whether each client logged in first.
     pub login: bool,
-    /// Requests a second of an open loop; `None` for a closed loop.
+    /// Requests per second of an open loop; `None` for a closed loop.
     pub rate_per_second: Option<f64>,
     /// Requests outstanding on each connection of a closed loop.
     pub depth: u32,
-    /// Whether clients send no requests, so that answers are the messages that they received.
+    /// Whether clients send no requests. Answers are then the messages that they received.
     pub listens: bool,
-    /// Bytes of a request's payload.
+    /// Size of a request's payload, in bytes.
     pub size: usize,
-    /// Which requests, in words, where the scenario leaves a choice.
+    /// Description of the requests, if the scenario leaves a choice.
     pub workload: Option<String>,
-    /// How long requests are sent, after the warm-up.
+    /// Time for which requests are sent, after the warm-up.
     pub duration: Duration,
-    /// What is not counted at the beginning.
+    /// Time at the beginning that is not counted.
     pub warmup: Duration,
-    /// How long connections are held afterwards, without requests.
+    /// Time for which connections are held afterwards, without requests.
     pub hold: Duration,
-    /// Connections opened in a second; `None` is as fast as they come up.
+    /// Connections opened per second; `None` is as fast as they are established.
     pub ramp_per_second: Option<f64>,
-    /// Threads.
+    /// Number of reactor threads.
     pub reactors: usize,
-    /// The driver's name.
+    /// The name of the driver that was used.
     pub driver: String,
 }
 
-/// Connections by what became of them.
+/// Counts connections by what became of them.
 #[derive(Clone, Debug, Default)]
 pub struct Connections {
-    /// That came up.
+    /// Connections that were established.
     pub opened: u64,
-    /// That were up at the end of the measurement.
+    /// Connections that were up at the end of the measurement.
     pub up: u64,
-    /// That could not be established, by reason (`refused`, `timed_out`, `reset`, …).
+    /// Connections that could not be established, by reason (`refused`, `timed_out`, `reset`, …).
     pub failed: Vec<(String, u64)>,
-    /// What the first failure said of which the reason (`tls`, `other`) does not say all; no control characters.
+    /// Text of the first failure whose reason (`tls`, `other`) does not say everything; it has no control characters.
     pub first_failure: Option<String>,
-    /// That were up and ended before the run did, by reason.
+    /// Connections that were up and ended before the run did, by reason.
     pub lost: Vec<(String, u64)>,
-    /// That took the place of one that the server ended as it may, that carried its one request, or that was lost where
-    /// clients come back; not in `opened`.
+    /// Connections that replaced another one; they are not in `opened`.
+    ///
+    /// The other one was ended by the server as it may, had carried its one request, or was lost while clients come back.
     pub reopened: u64,
-    /// Whose TLS handshake took up an earlier session; all others were full ones.
+    /// TLS handshakes that resumed an earlier session; all others were full ones.
     pub resumed: u64,
 }
 
-/// Requests by what became of them.
+/// Counts requests by what became of them.
 #[derive(Clone, Debug, Default)]
 pub struct Requests {
-    /// Sent in the measured time, or before it and not done when it began; and those that were lost before it.
+    /// Requests that were sent in the measured time, or earlier and had no answer when it began.
+    ///
+    /// Requests that were lost before it with their connections count too.
     pub sent: u64,
-    /// Answered, and rightly; where clients only receive, messages that they received.
+    /// Requests that were answered rightly; if clients only receive, messages that they received.
     pub answered: u64,
     /// Right answers that came within the measured time, whenever their requests were sent.
     pub in_time: u64,
-    /// Intended by the schedule of an open loop and never sent.
+    /// Requests that the schedule of an open loop intended and that were never sent.
     pub never_sent: u64,
-    /// Sent and not answered when the run ended, whenever that was.
+    /// Requests that had no answer when the run ended, whenever they were sent.
     pub unanswered: u64,
-    /// That went wrong, by kind (`wrong_bytes`, `lost_with_connection`, …).
+    /// Requests that went wrong, by kind (`wrong_bytes`, `lost_with_connection`, …).
     pub errors: Vec<(String, u64)>,
-    /// Answers by status, right ones and others, of scenarios that know such.
+    /// Answers by status, right ones and others; empty for scenarios without statuses.
     pub statuses: Vec<(u16, u64)>,
     /// Bytes sent in the measured time, protocol included.
     pub bytes_out: u64,
-    /// Bytes received in it.
+    /// Bytes received in the measured time, protocol included.
     pub bytes_in: u64,
 }
 
-/// One second of a run.
+/// Describes one second of a run.
 #[derive(Clone, Debug)]
 pub struct Second {
-    /// When it ended, from the start of the run (the ramp included).
+    /// End of the second, from the start of the run (the ramp included).
     pub at: Duration,
-    /// How long it was: less than a second where a part of the run began or ended in it.
+    /// Length of the second: less than 1 s if a part of the run began or ended in it.
     pub lasted: Duration,
-    /// Connections up at its end.
+    /// Connections that were up at its end.
     pub connections: u64,
-    /// Answers in it.
+    /// Answers that came in this second.
     pub answered: u64,
-    /// Errors in it.
+    /// Errors in this second.
     pub errors: u64,
-    /// Answers in it by the class of their status, 2xx to 5xx; 0 in scenarios that know no such.
+    /// Answers in this second by the class of their status, 2xx to 5xx; 0 in scenarios without statuses.
     pub classes: [u64; 4],
-    /// Response times in it, in ns: median, 99th percentile, maximum; 0 where nothing was answered.
+    /// Median of the response times in this second, in ns; 0 without an answer.
     pub p50_ns: u64,
-    /// See `p50_ns`.
+    /// 99th percentile of the response times in this second, in ns; 0 without an answer.
     pub p99_ns: u64,
-    /// See `p50_ns`.
+    /// Longest response time in this second, in ns; 0 without an answer.
     pub max_ns: u64,
 }
 
-/// The time after the measurement in which connections were held, without requests.
+/// Describes the time after the measurement in which connections were held, without requests.
 #[derive(Clone, Copy, Debug)]
 pub struct Hold {
-    /// How long it was.
+    /// Length of that time.
     pub lasted: Duration,
-    /// Connections up at its end.
+    /// Connections that were up at its end.
     pub up: u64,
     /// Connections that ended in it.
     pub lost: u64,
 }
 
-/// The server's process, where it is on the same machine.
+/// Describes the resources of the server's process, if it is on this machine.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerUsage {
     /// CPU time during the measurement.
     pub cpu: Duration,
-    /// Resident memory at its end.
+    /// Resident memory at the end of the measurement, in bytes.
     pub resident_bytes: u64,
 }
 
-/// What came of a run.
+/// Holds the results of a run.
 #[derive(Clone, Debug)]
 pub struct Results {
-    /// What was asked for.
+    /// The settings of the run.
     pub asked: Asked,
-    /// When the measurement began, from the start of the run.
+    /// Begin of the measurement, from the start of the run.
     pub measured_from: Duration,
-    /// How long was measured, after the warm-up.
+    /// Length of the measured time, after the warm-up.
     pub measured: Duration,
-    /// How long it took until all connections were up, or had failed.
+    /// Time until all connections were up or had failed.
     pub ramped: Duration,
-    /// Connections.
+    /// Connections by what became of them.
     pub connections: Connections,
-    /// Requests, of the measured time.
+    /// Requests of the measured time by what became of them.
     pub requests: Requests,
-    /// How long things took.
+    /// Histograms of response times, service times and the others.
     pub times: Histograms,
-    /// What came of holding connections afterwards, where that was asked for.
+    /// The time in which connections were held afterwards, if that was asked for.
     pub hold: Option<Hold>,
-    /// Second by second.
+    /// The run second by second.
     pub seconds: Vec<Second>,
-    /// The server's process.
+    /// Resources of the server's process, if it was named.
     pub server: Option<ServerUsage>,
-    /// Why the figures cannot be trusted, a sentence each; empty for a valid run.
+    /// Reasons why the figures cannot be trusted, a sentence each; empty for a valid run.
     pub invalid: Vec<String>,
-    /// Whether it was ended early, by a signal.
+    /// Whether the run was ended early.
     pub interrupted: bool,
 }

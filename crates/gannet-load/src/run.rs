@@ -28,28 +28,30 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A moment of a run, once a second.
+/// Describes a moment of a run, for a live display.
 #[derive(Clone, Debug)]
 pub struct Moment {
-    /// Where the run is.
+    /// The phase that the run is in.
     pub phase: Phase,
-    /// The second.
+    /// The second that has ended.
     pub second: Second,
     /// Connects that failed so far.
     pub failed: u64,
-    /// What the first of them said whose reason does not say all.
+    /// Text of the first failed connect whose reason does not say everything.
     pub first_failure: Option<String>,
     /// Connections that were lost so far.
     pub lost: u64,
-    /// What is still to come, at least: nobody knows how long connections take that are opened as fast as they come up.
+    /// Shortest time that is still to come. Connections that are opened as fast as possible may take longer.
     pub left: Duration,
 }
 
-/// Runs, and tells `watch` once a second. `stop` ends it early; there are results all the same.
+/// Runs the load on this thread until it is over, and calls `watch` once a second.
+///
+/// Setting `stop` ends the run early; there are results all the same.
 ///
 /// # Errors
 ///
-/// The engine cannot start: the driver cannot be used, for example.
+/// The engine cannot start, for example because the driver cannot be used.
 pub fn run(config: &Config, stop: &AtomicBool, watch: &mut dyn FnMut(&Moment)) -> gannet::Result<Results> {
     let size = config.size.max(config.login.as_ref().map_or(0, Login::longest));
     match config.kind {

@@ -52,7 +52,8 @@ const LARGE_BYTES: usize = 8 << 10;
 ///
 /// # Panics
 ///
-/// A panic closes the connection, with [`CloseReason::Panicked`](crate::CloseReason::Panicked).
+/// A panic counts as an error of the filter, and is logged: it closes the connection, with
+/// [`CloseReason::Filter`](crate::CloseReason::Filter).
 pub trait Filter: 'static {
     /// Begins the handshake: writes its first bytes to `wire`, if this side speaks first (default: nothing).
     ///
@@ -116,7 +117,8 @@ pub trait Filters: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// No filter can be made; the connection closes, with [`CloseReason::Filter`](crate::CloseReason::Filter).
+    /// No filter can be made. An accepted connection closes, with [`CloseReason::Filter`](crate::CloseReason::Filter); an
+    /// outbound one fails.
     fn filter(&self) -> Result<Box<dyn Filter>, FilterError>;
 }
 

@@ -22,22 +22,22 @@ pub use self::ws::Ws;
 
 use crate::letters::Letters;
 
-/// The protocol of a scenario: how a request is written and how an answer is checked, byte for byte.
+/// Implements a scenario: writes requests, and checks answers byte for byte.
 pub trait Scenario: Clone + Send + Sync + 'static {
     /// The codec of both directions.
     type Codec: Codec;
 
-    /// How far the answer that is being received has come.
+    /// The progress within the answer that is being received.
     type Progress: Default + Send + 'static;
 
-    /// The codec, with limits for this scenario.
+    /// Returns the codec, with limits for this scenario.
     fn codec(&self) -> Self::Codec;
 
-    /// Writes one request with a payload.
+    /// Writes one request with this payload.
     fn request<S: Service<Codec = Self::Codec>>(&self, payload: &[u8], cx: &mut Context<'_, S>);
 
-    /// Writes the request of a connection that has this number: by default one with the payload of that number, which
-    /// has as many bytes as the letters were made for.
+    /// Writes the request with this number of a connection (default: [`request`](Self::request) with the payload of that
+    /// number, of the size that the letters were made for).
     fn ask<S: Service<Codec = Self::Codec>>(
         &self,
         letters: &Letters,
@@ -48,25 +48,26 @@ pub trait Scenario: Clone + Send + Sync + 'static {
         self.request(letters.payload(connection, request, letters.size()), cx);
     }
 
-    /// The kind of error, where a message is the server's refusal of the oldest request: the connection goes on.
+    /// Returns the kind of error if a message is the server's refusal of the oldest request (default: none is). The
+    /// connection goes on.
     fn refusal<'m>(&self, message: &'m <Self::Codec as Codec>::Message<'_>) -> Option<&'m [u8]> {
         let _ = message;
         None
     }
 
-    /// The most bytes of a message that is not complete, where that is more than the engine allows by default.
+    /// Returns the largest size of an incomplete message in bytes, if it is more than the engine allows by default.
     fn largest_message(&self) -> usize {
         0
     }
 
-    /// Writes what a connection begins with before anything else, and says whether there is such: then its answer is
+    /// Writes the first bytes of a connection, and returns whether there are any (default: none). Their answer is then
     /// awaited.
     fn upgrade<S: Service<Codec = Self::Codec>>(&self, connection: u32, cx: &mut Context<'_, S>) -> bool {
         let _ = (connection, cx);
         false
     }
 
-    /// Whether a message that came before anything else completes the upgrade.
+    /// Returns whether a message that came before anything else completes the upgrade.
     ///
     /// # Errors
     ///
@@ -76,7 +77,7 @@ pub trait Scenario: Clone + Send + Sync + 'static {
         Ok(true)
     }
 
-    /// Whether the right answers to different requests may be the same.
+    /// Returns whether right answers to different requests may be the same (default: no).
     fn answers_alike(&self) -> bool {
         false
     }

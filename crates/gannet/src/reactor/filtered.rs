@@ -163,7 +163,7 @@ impl<D: Driver> Reactor<D> {
     fn filter_failed(&mut self, token: Token, error: FilterError) {
         self.log_panic_of_filter(token, &error);
         let Some(connection) = self.core.slab.get_mut(token) else { return };
-        tracing::debug!(peer = %connection.peer, %error, "closing: the filter rejected what the peer sent");
+        tracing::debug!(peer = %connection.peer, %error, "closing: the filter failed");
         if let Some(filter) = connection.filter.as_mut() {
             filter.fail(&mut self.core.pools);
         }
