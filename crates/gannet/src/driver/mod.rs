@@ -159,6 +159,18 @@ pub(crate) trait Driver {
     /// Sends from the front of a non-empty outbox.
     fn send(&mut self, token: Token, outbox: &Outbox) -> Sent;
 
+    /// Sends from the front of a non-empty outbox as much as leaves at once, in one attempt. Where something is left,
+    /// [`Driver::send`] is called for it. Only what the answer [`Sent::Later`] leaves in flight may not move afterwards.
+    fn send_at_once(&mut self, token: Token, outbox: &Outbox) -> Sent {
+        self.send(token, outbox)
+    }
+
+    /// Whether what answers a chunk may be sent out of it: [`Driver::send_at_once`] has read it when it returns.
+    fn lends(&self, chunk: &Chunk) -> bool {
+        let _ = chunk;
+        false
+    }
+
     /// Ends our direction of the stream, after everything sent before. Not called while a send is `Later`.
     fn shutdown(&mut self, token: Token);
 

@@ -505,6 +505,11 @@ impl Driver for PollDriver {
         }
     }
 
+    #[inline]
+    fn lends(&self, _: &Chunk) -> bool {
+        true
+    }
+
     fn shutdown(&mut self, token: Token) {
         if let Some(socket) = self.entries.get_mut(token).and_then(|entry| entry.socket.as_ref()) {
             // It fails only where the peer is gone already, which receiving will report.

@@ -166,12 +166,12 @@ impl<D: Driver> Reactor<D> {
         }
     }
 
-    /// Sends what an outbox has borrowed of the chunk that was handled, and copies what does not leave at once. The driver
-    /// calls the kernel for each send, so it reads nothing of an outbox in between, and what waits may move.
+    /// Sends what an outbox has borrowed of the chunk that was handled, and copies what does not leave at once. Where that
+    /// cannot be tried, a send is in flight that began before: it does not read what was borrowed since.
     pub(super) fn send_lent(&mut self, token: Token) {
         let closes = self.core.slab.get(token).is_none_or(|connection| connection.flags.has(Flags::CLOSE));
         if !closes {
-            self.flush(token);
+            self.flush_by::<true>(token);
         }
         if let Some(outbox) = self.core.slab.get_mut(token).and_then(|connection| connection.outbox.as_mut()) {
             outbox.own();
@@ -398,6 +398,12 @@ impl<D: Driver> Reactor<D> {
     /// Hands the outbox to the driver; says whether the connection still lives.
     #[inline]
     pub(super) fn flush(&mut self, token: Token) -> bool {
+        self.flush_by::<false>(token)
+    }
+
+    /// The same, or in one attempt what leaves at once.
+    #[inline]
+    fn flush_by<const AT_ONCE: bool>(&mut self, token: Token) -> bool {
         loop {
             let Some(connection) = self.core.slab.get_mut(token) else { return false };
             if connection.filter.is_some() && !self.seal(token) {
@@ -414,7 +420,8 @@ impl<D: Driver> Reactor<D> {
                 }
                 return true;
             }
-            match self.driver.send(token, outbox) {
+            let sent = if AT_ONCE { self.driver.send_at_once(token, outbox) } else { self.driver.send(token, outbox) };
+            match sent {
                 Sent::Now(0) => {}
                 Sent::Now(count) => {
                     outbox.consume(count, &mut self.core.pools);
@@ -441,6 +448,9 @@ impl<D: Driver> Reactor<D> {
                     self.begin_close(token);
                     return false;
                 }
+            }
+            if AT_ONCE {
+                return true;
             }
         }
     }

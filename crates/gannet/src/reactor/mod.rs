@@ -228,12 +228,13 @@ impl<D: Driver> Reactor<D> {
                     if is_filtered {
                         self.filter_input(token, &mut chunk);
                     } else if state == State::Open {
-                        if D::SENDS_AT_ONCE {
+                        let lends = self.driver.lends(&chunk);
+                        if lends {
                             self.core.pools.lend(&chunk);
                         }
                         let (host, core) = self.host(service);
                         host.input(core, token, &mut chunk);
-                        if D::SENDS_AT_ONCE && self.core.pools.end_lending() {
+                        if lends && self.core.pools.end_lending() {
                             self.send_lent(token);
                         }
                     }

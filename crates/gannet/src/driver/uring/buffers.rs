@@ -218,6 +218,12 @@ impl Buffers {
         }
     }
 
+    /// Bytes of one.
+    #[inline]
+    pub(super) fn bytes(&self) -> usize {
+        self.kind.bytes()
+    }
+
     /// Which kind they are.
     #[cfg(test)]
     pub(super) fn kind(&self) -> Kind {

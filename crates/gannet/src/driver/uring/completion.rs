@@ -9,7 +9,7 @@ use crate::driver::{Event, ListenerId, Token};
 use crate::listener::ListenSocket;
 
 use super::UringDriver;
-use super::entry::{Closing, Entry};
+use super::entry::{Closing, Entry, Outward};
 use super::name::{Op, read_user_data};
 
 impl UringDriver {
@@ -21,7 +21,8 @@ impl UringDriver {
             self.outstanding -= 1;
         }
         match op {
-            Op::Nothing => None,
+            // What is done at once is looked at there.
+            Op::Nothing | Op::AtOnce => None,
             Op::Wake => {
                 self.listen_to_bell();
                 None
@@ -45,7 +46,7 @@ impl UringDriver {
             Op::Stop => {
                 let entry = self.entries.get_mut(whom).filter(|entry| entry.generation == generation)?;
                 entry.stopping = false;
-                if result < 0 && !entry.receiving {
+                if result < 0 && (!entry.receiving || entry.large.changes()) {
                     // It was just being worked out and could not be stopped: once more, where it goes on.
                     self.stop_receive(whom);
                 }
@@ -61,10 +62,8 @@ impl UringDriver {
                     return Some(Event::Closed { token: whom });
                 }
                 entry.pending -= 1;
-                match op {
-                    Op::Send => entry.sending = false,
-                    Op::Connect => entry.connecting = false,
-                    _ => {}
+                if matches!(op, Op::Send | Op::Connect) {
+                    entry.outward = Outward::Nothing;
                 }
                 if entry.closing != Closing::No {
                     self.go_on_closing(whom);
@@ -82,57 +81,6 @@ impl UringDriver {
                     // A failed shutdown is a peer that is gone, which receiving reports.
                     _ => None,
                 }
-            }
-        }
-    }
-
-    #[inline]
-    fn received(&mut self, token: Token, generation: u32, result: i32, flags: u32) -> Option<Event<u32>> {
-        let buffer = cqueue::buffer_select(flags);
-        let known = self.entries.get_mut(token).filter(|entry| entry.generation == generation);
-        let Some(entry) = known else { return self.discard(buffer, result) };
-        if !cqueue::more(flags) {
-            entry.armed = false;
-            entry.pending -= 1;
-        }
-        if entry.closing != Closing::No {
-            self.go_on_closing(token);
-            return self.discard(buffer, result);
-        }
-        let (armed, receiving) = (entry.armed, entry.receiving);
-        if result > 0 {
-            let Some(buffer) = buffer else {
-                return Some(Event::Failed { token, error: io::Error::other("io_uring named no buffer") });
-            };
-            if !armed && receiving {
-                self.arm_receive(token);
-            }
-            let chunk = self.buffers.chunk(buffer, result as u32);
-            return Some(Event::Received { token, chunk });
-        }
-        if let Some(buffer) = buffer {
-            self.buffers.discard(buffer, 0);
-        }
-        match -result {
-            0 => {
-                entry.receiving = false;
-                Some(Event::Ended { token })
-            }
-            libc::ENOBUFS => {
-                self.starved_count += 1;
-                self.starved.push(token);
-                None
-            }
-            libc::ECANCELED | libc::EINTR | libc::EAGAIN => {
-                // Stopped on request; or wanted again meanwhile.
-                if receiving && !armed {
-                    self.arm_receive(token);
-                }
-                None
-            }
-            error => {
-                entry.receiving = false;
-                Some(Event::Failed { token, error: io::Error::from_raw_os_error(error) })
             }
         }
     }
@@ -156,12 +104,6 @@ impl UringDriver {
         if !more && result > 0 {
             self.arm_watch(token);
         }
-        None
-    }
-
-    /// Takes back what came with a completion nobody looks at.
-    fn discard(&mut self, buffer: Option<u16>, result: i32) -> Option<Event<u32>> {
-        self.buffers.discard(buffer?, result.max(0) as u32);
         None
     }
 

@@ -1,5 +1,7 @@
 //! A connection as the io_uring driver knows it.
 
+use super::large::Large;
+
 /// No direct descriptor.
 pub(super) const NO_SLOT: u32 = u32::MAX;
 
@@ -12,14 +14,13 @@ pub(super) struct Entry {
     pub(super) pending: u8,
     /// The reactor wants to receive.
     pub(super) receiving: bool,
-    /// The multishot receive is in flight.
+    /// The multishot receive, or the poll in its place, is in flight.
     pub(super) armed: bool,
-    /// A cancel of the receive is in flight.
+    /// A cancel of that is in flight.
     pub(super) stopping: bool,
-    /// A send is in flight.
-    pub(super) sending: bool,
-    /// A connect is in flight.
-    pub(super) connecting: bool,
+    /// How it is received for.
+    pub(super) large: Large,
+    pub(super) outward: Outward,
     /// A poll for errors is in flight.
     pub(super) watching: bool,
     pub(super) closing: Closing,
@@ -34,12 +35,20 @@ impl Default for Entry {
             receiving: false,
             armed: false,
             stopping: false,
-            sending: false,
-            connecting: false,
+            large: Large::default(),
+            outward: Outward::Nothing,
             watching: false,
             closing: Closing::No,
         }
     }
+}
+
+/// What is in flight to the peer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outward {
+    Nothing,
+    Connects,
+    Sends,
 }
 
 /// How far the end of a connection has come.

@@ -9,12 +9,15 @@ mod accept;
 mod buffers;
 mod completion;
 mod entry;
+mod large;
 mod limit;
 mod name;
+mod receiving;
+mod sending;
 mod setup;
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io;
 use std::mem;
 use std::net::UdpSocket;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -27,7 +30,7 @@ use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use crate::buffer::Chunk;
 use crate::listener::{ListenSocket, open_outbound};
 use crate::mailbox::Wake;
-use crate::outbox::{Outbox, SLICES};
+use crate::outbox::Outbox;
 
 use super::datagram::{BUFFER, Datagrams, Sender};
 use super::table::Table;
@@ -35,8 +38,10 @@ use super::{Driver, Event, ListenerId, Route, Sent, Token};
 
 use self::accept::Accepts;
 use self::buffers::{Buffers, GROUP, Kind};
-use self::entry::{Closing, Entry, NO_SLOT};
+use self::entry::{Closing, Entry, Outward};
+use self::large::{HOT, Hot};
 use self::name::{GENERATION_MASK, Op, read_user_data, user_data};
+use self::sending::Gather;
 pub(crate) use self::setup::probe;
 
 /// Datagrams of one socket before others have their turn.
@@ -71,17 +76,12 @@ impl Wake for Bell {
     }
 }
 
-/// A gathered send's description; read by the kernel when the request is submitted (IORING_FEAT_SUBMIT_STABLE).
-struct Gather {
-    slices: [libc::iovec; SLICES],
-    header: libc::msghdr,
-}
-
 /// See the module.
 pub(crate) struct UringDriver {
     // The ring comes first: it goes before the memory that its requests name.
     ring: IoUring,
     buffers: mem::ManuallyDrop<Buffers>,
+    hot: Hot,
     bell: Arc<Bell>,
     /// Where the read of the bell goes.
     rung: Box<u64>,
@@ -147,6 +147,7 @@ impl UringDriver {
         let mut driver = Self {
             ring,
             buffers: mem::ManuallyDrop::new(buffers),
+            hot: Hot::new(),
             bell: Arc::new(Bell(bell)),
             rung: Box::new(0),
             #[allow(clippy::disallowed_methods)] // A driver is where time comes from.
@@ -251,25 +252,6 @@ impl UringDriver {
         self.listeners.get_mut(index).and_then(Option::as_mut)
     }
 
-    fn arm_receive(&mut self, token: Token) {
-        let Some(entry) = self.entries.get_mut(token) else { return };
-        if entry.armed || !entry.receiving || entry.closing != Closing::No {
-            return;
-        }
-        entry.armed = true;
-        entry.pending += 1;
-        let mut request = opcode::RecvMulti::new(Fixed(entry.slot), GROUP).build().user_data(user_data(
-            Op::Receive,
-            token,
-            entry.generation,
-        ));
-        if self.can_limit {
-            limit::limit(&mut request);
-        }
-        self.outstanding += 1;
-        self.push(&request);
-    }
-
     fn arm_watch(&mut self, token: Token) {
         let Some(entry) = self.entries.get_mut(token) else { return };
         if entry.watching || entry.closing != Closing::No {
@@ -281,17 +263,6 @@ impl UringDriver {
         // One that stays: the end of the peer's stream, which is there already, ends one that does not.
         let request = opcode::PollAdd::new(Fixed(entry.slot), 0).multi(true).build().user_data(name);
         self.push(&request);
-    }
-
-    fn stop_receive(&mut self, token: Token) {
-        let Some(entry) = self.entries.get_mut(token) else { return };
-        if entry.armed && !entry.stopping {
-            entry.stopping = true;
-            let receive = user_data(Op::Receive, token, entry.generation);
-            let request = opcode::AsyncCancel::new(receive).build();
-            let name = user_data(Op::Stop, token, entry.generation);
-            self.push(&request.user_data(name));
-        }
     }
 
     fn arm_datagram(&mut self, listener: ListenerId) {
@@ -454,7 +425,7 @@ impl Driver for UringDriver {
         let to = Box::new(to);
         let Some(entry) = self.entries.get_mut(token) else { return Ok(()) };
         entry.pending += 1;
-        entry.connecting = true;
+        entry.outward = Outward::Connects;
         let request = opcode::Connect::new(Fixed(slot), to.as_ptr().cast(), to.len()).build().user_data(user_data(
             Op::Connect,
             token,
@@ -467,12 +438,7 @@ impl Driver for UringDriver {
     }
 
     fn receive(&mut self, token: Token, on: bool) {
-        let Some(entry) = self.entries.get_mut(token) else { return };
-        entry.receiving = on;
-        if on {
-            return self.arm_receive(token);
-        }
-        self.stop_receive(token);
+        self.set_receiving(token, on);
     }
 
     fn watch(&mut self, token: Token) {
@@ -481,34 +447,16 @@ impl Driver for UringDriver {
 
     #[inline]
     fn send(&mut self, token: Token, outbox: &Outbox) -> Sent {
-        let Some(entry) = self.entries.get_mut(token).filter(|entry| entry.slot != NO_SLOT) else {
-            return Sent::Failed(io::ErrorKind::NotConnected.into());
-        };
-        entry.pending += 1;
-        entry.sending = true;
-        let (slot, name) = (Fixed(entry.slot), user_data(Op::Send, token, entry.generation));
-        let request = if outbox.is_contiguous() {
-            let front = outbox.front();
-            opcode::Send::new(slot, front.as_ptr(), front.len() as u32).flags(libc::MSG_NOSIGNAL).build()
-        } else {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let count = outbox.slices(&mut slices);
-            let empty = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
-            // SAFETY: a msghdr of zeros is one without address, slices and control data.
-            let header: libc::msghdr = unsafe { mem::zeroed() };
-            let mut gather = Box::new(Gather { slices: [empty; SLICES], header });
-            for (to, from) in gather.slices.iter_mut().zip(&slices[..count]) {
-                *to = libc::iovec { iov_base: from.as_ptr().cast_mut().cast(), iov_len: from.len() };
-            }
-            gather.header.msg_iov = gather.slices.as_mut_ptr();
-            gather.header.msg_iovlen = count;
-            let request = opcode::SendMsg::new(slot, &raw const gather.header).flags(libc::MSG_NOSIGNAL as u32);
-            self.gathers.push(gather);
-            request.build()
-        };
-        self.outstanding += 1;
-        self.push(&request.user_data(name));
-        Sent::Later
+        self.send_later(token, outbox)
+    }
+
+    fn send_at_once(&mut self, token: Token, outbox: &Outbox) -> Sent {
+        self.send_now(token, outbox)
+    }
+
+    #[inline]
+    fn lends(&self, chunk: &Chunk) -> bool {
+        chunk.buffer() == HOT
     }
 
     fn shutdown(&mut self, token: Token) {
@@ -527,9 +475,13 @@ impl Driver for UringDriver {
         entry.closing = Closing::Asked { reset };
         entry.receiving = false;
         let generation = entry.generation;
-        let in_flight = [(entry.sending, Op::Send), (entry.connecting, Op::Connect), (entry.watching, Op::Watch)];
+        let outward = match entry.outward {
+            Outward::Nothing => None,
+            Outward::Connects => Some(Op::Connect),
+            Outward::Sends => Some(Op::Send),
+        };
         // By their names: to cancel all that a descriptor has in flight, the kernel looks at every request of the ring.
-        for (_, op) in in_flight.into_iter().filter(|(in_flight, _)| *in_flight) {
+        for op in outward.into_iter().chain(entry.watching.then_some(Op::Watch)) {
             let request = opcode::AsyncCancel::new(user_data(op, token, generation)).build();
             self.push(&request.user_data(user_data(Op::Nothing, 0, 0)));
         }
@@ -539,10 +491,10 @@ impl Driver for UringDriver {
 
     #[inline]
     fn recycle(&mut self, chunk: Chunk) {
-        if chunk.buffer() == BUFFER {
-            self.datagrams.recycle();
-        } else {
-            self.buffers.put(chunk.buffer());
+        match chunk.buffer() {
+            BUFFER => self.datagrams.recycle(),
+            HOT => self.hot.recycle(),
+            buffer => self.buffers.put(buffer),
         }
     }
 
@@ -565,7 +517,9 @@ impl Driver for UringDriver {
         for listener in mem::take(&mut self.rearm) {
             self.arm_accepts(listener);
         }
+        self.hot.turn();
         let busy = !self.batch.is_empty() || !self.done.is_empty() || !self.ready_datagrams.is_empty();
+        let busy = busy || self.hot.is_ready();
         let submitted = match timeout {
             _ if busy => self.enter_without_waiting(),
             Some(Duration::ZERO) => self.enter_without_waiting(),
@@ -602,13 +556,20 @@ impl Driver for UringDriver {
             if let Some(event) = self.done.pop_front() {
                 return Some(event);
             }
-            if let Some((name, result, flags)) = self.batch.pop_front() {
-                let event = self.complete(name, result, flags);
-                if event.is_some() {
-                    return event;
-                }
-                continue;
+            let event = if self.hot.is_reading() {
+                self.read_on()
+            } else if let Some((name, result, flags)) = self.batch.pop_front() {
+                self.complete(name, result, flags)
+            } else if self.hot.take_up() {
+                None
+            } else {
+                break;
+            };
+            if event.is_some() {
+                return event;
             }
+        }
+        loop {
             // In turn, a datagram each, until none has more or has had its share of this turn.
             let (listener, visits) = self.ready_datagrams.pop_front()?;
             if visits == DATAGRAM_BUDGET {
@@ -640,10 +601,11 @@ impl Driver for UringDriver {
 
     fn receives_more(&self, token: Token) -> bool {
         self.done.is_empty()
-            && self.batch.front().is_some_and(|&(name, result, _)| {
+            && self.batch.front().is_some_and(|&(name, _, flags)| {
                 let (op, whom, generation) = read_user_data(name);
                 let is_known = || self.entries.get(token).is_some_and(|entry| entry.generation == generation);
-                op == Op::Receive && whom == token && result > 0 && is_known()
+                // The completion of a poll only says that there may be some.
+                op == Op::Receive && whom == token && cqueue::buffer_select(flags).is_some() && is_known()
             })
     }
 
@@ -652,7 +614,7 @@ impl Driver for UringDriver {
     }
 
     fn has_unread(&mut self, token: Token) -> bool {
-        self.entries.get_mut(token).is_some_and(|entry| entry.receiving && !entry.armed)
+        self.entries.get_mut(token).is_some_and(|entry| entry.receiving && (!entry.armed || entry.large.is_readable()))
     }
 
     fn starved(&self) -> u64 {
@@ -661,7 +623,7 @@ impl Driver for UringDriver {
 
     #[cfg(test)]
     fn buffers_out(&self) -> usize {
-        self.buffers.out()
+        self.buffers.out() + usize::from(self.hot.is_out())
     }
 }
 

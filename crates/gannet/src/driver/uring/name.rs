@@ -6,6 +6,7 @@
 pub(super) enum Op {
     /// Its completion means nothing.
     Nothing,
+    /// A multishot receive, or the poll in its place.
     Receive,
     Send,
     Connect,
@@ -20,10 +21,12 @@ pub(super) enum Op {
     Stop,
     /// A poll for errors.
     Watch,
+    /// What does not wait, and is over when it was submitted.
+    AtOnce,
 }
 
 impl Op {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Nothing,
         Self::Receive,
         Self::Send,
@@ -36,6 +39,7 @@ impl Op {
         Self::Refuse,
         Self::Stop,
         Self::Watch,
+        Self::AtOnce,
     ];
 }
 
