@@ -8,19 +8,19 @@ use crate::driver::sim::Random;
 use crate::proto::Codec;
 
 /// A client with what it has to get back.
-struct Sender<C> {
-    client: C,
-    sent: Vec<u8>,
-    written: usize,
-    read: usize,
+pub(super) struct Sender<C> {
+    pub(super) client: C,
+    pub(super) sent: Vec<u8>,
+    pub(super) written: usize,
+    pub(super) read: usize,
 }
 
 impl<C: Client> Sender<C> {
-    fn new(client: C, sent: Vec<u8>) -> Self {
+    pub(super) fn new(client: C, sent: Vec<u8>) -> Self {
         Self { client, sent, written: 0, read: 0 }
     }
 
-    fn write(&mut self) {
+    pub(super) fn write(&mut self) {
         while self.written < self.sent.len() {
             match self.client.write(&self.sent[self.written..]) {
                 Ok(count) => self.written += count,
@@ -30,7 +30,7 @@ impl<C: Client> Sender<C> {
     }
 
     /// Says whether everything has come back.
-    fn read(&mut self, buffer: &mut [u8]) -> bool {
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> bool {
         while let Ok(count) = self.client.read(buffer) {
             assert!(count > 0, "the stream ended after {} of {} bytes", self.read, self.sent.len());
             assert!(
@@ -45,7 +45,7 @@ impl<C: Client> Sender<C> {
 }
 
 /// Lets all of them send at once and get back what they sent.
-fn exchange<N: Net>(rig: &mut Rig<N>, senders: &mut [Sender<N::Client>]) {
+pub(super) fn exchange<N: Net>(rig: &mut Rig<N>, senders: &mut [Sender<N::Client>]) {
     let mut buffer = vec![0; 64 << 10];
     rig.until("everything to come back", |_| {
         senders.iter_mut().for_each(Sender::write);

@@ -147,3 +147,78 @@ fn what_many_send_at_once_is_not_mixed_up_where_receives_end_at_their_limit() {
         clients.into_iter().for_each(|client| client.join().expect("it wrote"));
     }
 }
+
+/// A connection of a driver without a reactor, with the other end of it.
+fn adopted(driver: &mut UringDriver) -> TcpStream {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let client = TcpStream::connect(listener.local_addr().expect("it is bound")).expect("it listens");
+    let (server, _) = listener.accept().expect("somebody connects");
+    driver.adopt(0, server.into()).expect("there is room");
+    driver.receive(0, true);
+    client
+}
+
+/// Sends a piece, and has all of it received; says whether that came in the hot buffer.
+fn is_received_hot(driver: &mut UringDriver, client: &mut TcpStream, piece: &[u8]) -> bool {
+    client.write_all(piece).expect("the kernel takes it");
+    let (mut received, mut is_hot) = (0, true);
+    while received < piece.len() {
+        driver.wait(Some(Duration::from_millis(100))).expect("it waits");
+        while let Some(event) = driver.next() {
+            let Event::Received { chunk, .. } = event else { panic!("{event:?}") };
+            assert!(*chunk == piece[received..received + chunk.len()]);
+            received += chunk.len();
+            is_hot &= chunk.buffer() == HOT;
+            assert_eq!(driver.lends(&chunk), chunk.buffer() == HOT);
+            driver.recycle(chunk);
+        }
+    }
+    is_hot
+}
+
+#[test]
+fn large_pieces_come_in_the_hot_buffer_after_some_and_small_ones_after_some_do_not() {
+    if ring().is_none() {
+        return;
+    }
+    for driver in [UringDriver::new(1), UringDriver::without_shared_buffers()] {
+        let mut driver = driver.expect("it was possible before");
+        let mut client = adopted(&mut driver);
+        for _ in 0..2 {
+            let large: Vec<_> = (0..12).map(|_| is_received_hot(&mut driver, &mut client, &[1; 40_000])).collect();
+            assert!(!large[0] && large[11], "{large:?}");
+            let small: Vec<_> = (0..16).map(|_| is_received_hot(&mut driver, &mut client, &[2; 40])).collect();
+            assert!(small[0] && !small[15], "{small:?}");
+        }
+        assert_eq!(driver.buffers_out(), 0);
+    }
+}
+
+#[test]
+fn what_comes_for_a_polled_connection_while_reading_is_paused_is_received_afterwards() {
+    if ring().is_none() {
+        return;
+    }
+    let mut driver = UringDriver::new(1).expect("it was possible before");
+    let mut client = adopted(&mut driver);
+    while !is_received_hot(&mut driver, &mut client, &[1; 40_000]) {}
+    driver.receive(0, false);
+    client.write_all(&[3; 40_000]).expect("the kernel takes it");
+    while !driver.entries.get(0).is_some_and(|entry| entry.large.is_readable()) {
+        driver.wait(Some(Duration::from_millis(100))).expect("it waits");
+        assert!(driver.next().is_none(), "it is paused");
+    }
+    assert!(!driver.has_unread(0), "nobody wants it");
+    driver.receive(0, true);
+    assert!(driver.has_unread(0));
+    let mut received = 0;
+    while received < 40_000 {
+        driver.wait(None).expect("it does not wait, there is something to read");
+        while let Some(event) = driver.next() {
+            let Event::Received { chunk, .. } = event else { panic!("{event:?}") };
+            received += chunk.len();
+            driver.recycle(chunk);
+        }
+    }
+    assert!(!driver.has_unread(0));
+}
