@@ -96,10 +96,6 @@ pub(crate) trait Driver {
     /// An accepted connection that is not attached yet.
     type Incoming;
 
-    /// Whether [`Driver::send`] calls the kernel itself: then sends of several connections are worth making one after
-    /// the other.
-    const SENDS_AT_ONCE: bool = false;
-
     /// Connections that one [`Driver::wait`] finds something of, where so many have something.
     const FOUND_AT_ONCE: u32;
 
@@ -165,7 +161,9 @@ pub(crate) trait Driver {
         self.send(token, outbox)
     }
 
-    /// Whether what answers a chunk may be sent out of it: [`Driver::send_at_once`] has read it when it returns.
+    /// Whether the kernel was called for just this chunk. Then what answers it may be sent out of it, since
+    /// [`Driver::send_at_once`] has read it when it returns; and small answers to several connections are worth sending one
+    /// after the other.
     fn lends(&self, chunk: &Chunk) -> bool {
         let _ = chunk;
         false

@@ -366,8 +366,6 @@ impl PollDriver {
 impl Driver for PollDriver {
     type Incoming = OwnedFd;
 
-    const SENDS_AT_ONCE: bool = true;
-
     const FOUND_AT_ONCE: u32 = EVENTS as u32;
 
     fn now(&self) -> Duration {

@@ -146,11 +146,11 @@ impl<D: Driver> Reactor<D> {
     }
 
     /// The same after bytes were received. Where a little has to be sent and nothing else is due, that waits for what else
-    /// came, if the driver calls the kernel for each send: it is cheaper to receive from several connections and then to
-    /// send to them than to change between the two, and a client that waits for several of them is woken once.
+    /// came, if the driver called the kernel for just this chunk: it is cheaper to receive from several connections and then
+    /// to send to them than to change between the two, and a client that waits for several of them is woken once.
     #[inline]
-    pub(super) fn settle_received(&mut self, token: Token) {
-        if D::SENDS_AT_ONCE
+    pub(super) fn settle_received(&mut self, token: Token, at_once: bool) {
+        if at_once
             && self.core.deferred.is_empty()
             && let Some(connection) = self.core.slab.get(token)
             && !connection.is_halted()

@@ -219,6 +219,7 @@ impl<D: Driver> Reactor<D> {
     fn handle(&mut self, event: Event<D::Incoming>) {
         match event {
             Event::Received { token, mut chunk } => {
+                let lends = self.driver.lends(&chunk);
                 if let Some(connection) = self.core.slab.get_mut(token) {
                     connection.last_read = self.core.now;
                     connection.missed = 0;
@@ -228,7 +229,6 @@ impl<D: Driver> Reactor<D> {
                     if is_filtered {
                         self.filter_input(token, &mut chunk);
                     } else if state == State::Open {
-                        let lends = self.driver.lends(&chunk);
                         if lends {
                             self.core.pools.lend(&chunk);
                         }
@@ -240,7 +240,7 @@ impl<D: Driver> Reactor<D> {
                     }
                 }
                 self.driver.recycle(chunk);
-                self.settle_received(token);
+                self.settle_received(token, lends);
             }
             Event::Sent { token, result } => self.sent(token, result),
             Event::Ended { token } => {
