@@ -236,7 +236,7 @@ impl UringDriver {
                 self.stop_receive(token);
             }
             self.hot.is_out = true;
-            let data = NonNull::from(&mut self.hot.bytes[0]);
+            let data = NonNull::from(&mut *self.hot.bytes).cast();
             // SAFETY: the hot buffer lives as long as the driver, the kernel has written `count` bytes of it, and nothing is
             // received into it before the chunk came back (`is_out`).
             return Some(Event::Received { token, chunk: unsafe { Chunk::new(data, count as u32, HOT) } });
