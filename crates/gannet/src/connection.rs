@@ -357,6 +357,19 @@ impl Connection {
             || self.flags.has(Flags::PAUSED.or(Flags::CHOKED).or(Flags::CLOSE).or(Flags::CLOSE_FLUSHED))
     }
 
+    /// Whether nothing is due for it but what is in its outbox: it is open, the driver receives for it, and nothing waits
+    /// to be decoded.
+    #[inline]
+    pub(crate) fn is_at_rest(&self) -> bool {
+        const DUE: Flags = Flags::PAUSED
+            .or(Flags::CHOKED)
+            .or(Flags::OVER_HIGH)
+            .or(Flags::CLOSE)
+            .or(Flags::CLOSE_FLUSHED)
+            .or(Flags::ENDED);
+        self.state == State::Open && !self.flags.has(DUE) && self.flags.has(Flags::RECEIVING) && self.carry.is_none()
+    }
+
     /// Whether messages may wait that it has not been the turn of: reading waits for them.
     #[inline]
     pub(crate) fn has_more_to_decode(&self) -> bool {

@@ -100,7 +100,7 @@ impl Redis {
 
     /// Milliseconds since 1970.
     pub(crate) fn now_ms(&mut self, cx: &Context<'_, Self>) -> u64 {
-        self.clock.time(cx.now()).as_millis() as u64
+        self.clock.milliseconds(cx.now())
     }
 
     /// Runs what a connection sent, or keeps it for EXEC, or says why not. Nothing is written in the latter case.
@@ -108,7 +108,7 @@ impl Redis {
         let command = match self.admit(session, args, cx) {
             Ok(command) => command,
             Err(_) if guards::is_of_browser(args[0]) => {
-                let now_s = self.clock.time(cx.now()).as_secs() as u32;
+                let now_s = self.clock.seconds(cx.now());
                 self.server.guards.attacked(cx.peer(), now_s);
                 cx.close();
                 return Ok(());
@@ -132,7 +132,7 @@ impl Redis {
     fn admit(&mut self, session: &Session, args: &[&[u8]], cx: &Context<'_, Self>) -> Result<&'static Command, Error> {
         let command = command::asked(args)?;
         if let Some(client) = &session.client {
-            client.note(command, self.clock.time(cx.now()).as_secs() as u32);
+            client.note(command, self.clock.seconds(cx.now()));
         }
         if !session.authenticated && !command.flags.has(Flags::NO_AUTH) && self.server.password.is_set() {
             return Err(Error::new("NOAUTH Authentication required."));
@@ -161,7 +161,7 @@ impl Redis {
         let began = self.statistics.of(command).and_then(CommandCounters::begin);
         let outcome = self.call(command, session, args, locked, cx);
         // As in Redis, what a command says of itself does not include it.
-        self.statistics.command(self.clock.time(cx.now()).as_secs() as u32);
+        self.statistics.command(self.clock.seconds(cx.now()));
         if let Some(counters) = self.statistics.of(command) {
             counters.end(began, outcome.is_err());
         }
@@ -214,7 +214,9 @@ impl Redis {
     #[inline]
     pub(crate) fn forget_reply(&mut self) {
         self.reply.get_mut().clear();
-        self.parts.truncate(0);
+        if !self.parts.is_empty() {
+            self.parts.truncate(0);
+        }
     }
 
     /// How much was written: bytes, and large parts.
@@ -290,7 +292,7 @@ impl Service for Redis {
     }
 
     fn open(&mut self, cx: &mut Context<'_, Self>) -> Result<Session, Refused> {
-        let now_s = self.clock.time(cx.now()).as_secs() as u32;
+        let now_s = self.clock.seconds(cx.now());
         self.statistics.connections.count();
         if self.server.guards.protects() && !self.server.password.is_set() && !guards::is_local(cx.peer()) {
             self.statistics.denied.count();

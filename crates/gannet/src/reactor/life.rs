@@ -6,7 +6,7 @@ use std::mem;
 use bytes::Bytes;
 
 use crate::address::Peer;
-use crate::connection::{CloseReason, Flags, State};
+use crate::connection::{CloseReason, Connection, Flags, State};
 use crate::core::{Deferred, MakeSessionHere};
 use crate::counters::Refusal;
 use crate::driver::{Driver, Route, Sent, Token};
@@ -281,6 +281,9 @@ impl<D: Driver> Reactor<D> {
             if sends && connection.state() != State::Opening && !self.flush(token) {
                 return;
             }
+            if self.core.slab.get(token).is_some_and(Connection::is_at_rest) {
+                return;
+            }
             if !self.advance(token) {
                 return self.sync_receiving(token);
             }
@@ -425,11 +428,18 @@ impl<D: Driver> Reactor<D> {
                 Sent::Now(0) => {}
                 Sent::Now(count) => {
                     outbox.consume(count, &mut self.core.pools);
+                    let is_empty = outbox.is_empty();
                     connection.last_write = self.core.now;
                     connection.flags.clear(Flags::STUCK);
                     let service = connection.service;
+                    let is_done = is_empty && connection.filter.is_none();
+                    let emptied = if is_done { connection.outbox.take() } else { None };
                     self.core.tally(service).bytes_out.add(count as u64);
                     self.core.counters.outbox_bytes.sub(count as u64);
+                    if let Some(outbox) = emptied {
+                        self.core.pools.return_outbox(outbox);
+                        return true;
+                    }
                 }
                 Sent::Later => {
                     outbox.set_in_flight(true);
