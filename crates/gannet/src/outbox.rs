@@ -11,7 +11,7 @@ use gannet_proto::Sink;
 use crate::buffer::{BLOCK_BYTES, Block, Lent, Pools};
 
 /// Messages from this size on get a segment of their own instead of a chain of blocks.
-const LARGE_BYTES: usize = 4 * BLOCK_BYTES;
+pub(crate) const LARGE_BYTES: usize = 4 * BLOCK_BYTES;
 
 /// Slices of one gathered send.
 pub(crate) const SLICES: usize = 16;

@@ -427,18 +427,21 @@ impl<D: Driver> Reactor<D> {
             match sent {
                 Sent::Now(0) => {}
                 Sent::Now(count) => {
-                    outbox.consume(count, &mut self.core.pools);
-                    let is_empty = outbox.is_empty();
+                    let is_whole = count == outbox.len();
+                    if !is_whole {
+                        outbox.consume(count, &mut self.core.pools);
+                    }
                     connection.last_write = self.core.now;
                     connection.flags.clear(Flags::STUCK);
-                    let service = connection.service;
-                    let is_done = is_empty && connection.filter.is_none();
-                    let emptied = if is_done { connection.outbox.take() } else { None };
+                    let (service, is_filtered) = (connection.service, connection.filter.is_some());
+                    let sent = if is_whole { connection.wire().take() } else { None };
                     self.core.tally(service).bytes_out.add(count as u64);
                     self.core.counters.outbox_bytes.sub(count as u64);
-                    if let Some(outbox) = emptied {
+                    if let Some(outbox) = sent {
                         self.core.pools.return_outbox(outbox);
-                        return true;
+                        if !is_filtered {
+                            return true;
+                        }
                     }
                 }
                 Sent::Later => {

@@ -27,6 +27,7 @@ use crate::filter::{Filters, Scratch};
 use crate::host::Host;
 use crate::listener::Pace;
 use crate::mailbox::Receiver;
+use crate::outbox::LARGE_BYTES;
 use crate::panics::panic_message;
 use crate::remote::{Dial, Letter};
 use crate::service::DatagramService;
@@ -229,12 +230,14 @@ impl<D: Driver> Reactor<D> {
                     if is_filtered {
                         self.filter_input(token, &mut chunk);
                     } else if state == State::Open {
-                        if lends {
+                        // Nothing smaller is borrowed.
+                        let borrows = lends && chunk.len() >= LARGE_BYTES;
+                        if borrows {
                             self.core.pools.lend(&chunk);
                         }
                         let (host, core) = self.host(service);
                         host.input(core, token, &mut chunk);
-                        if lends && self.core.pools.end_lending() {
+                        if borrows && self.core.pools.end_lending() {
                             self.send_lent(token);
                         }
                     }
