@@ -10,7 +10,12 @@ const MEMORY_ONLY: &str = "-ERR this store is memory only: nothing is saved\r\n"
 
 /// What INFO says, as text.
 fn info(client: &mut Client, sections: &str) -> String {
-    client.send(&format!("INFO {sections}"));
+    bulk(client, &format!("INFO {sections}"))
+}
+
+/// What is answered by one string, as text.
+fn bulk(client: &mut Client, command: &str) -> String {
+    client.send(command);
     let head = client.read_past("\r\n");
     let length: usize = head.trim_start_matches('$').trim_end().parse().expect("a length");
     let text = client.read(length + 2);
@@ -86,6 +91,36 @@ fn info_counts_what_is_done() {
     client.ask(&[("CONFIG RESETSTAT", OK)]);
     let text = info(&mut client, "stats");
     assert_eq!((field(&text, "keyspace_hits"), field(&text, "total_commands_processed")), ("0".into(), "1".into()));
+}
+
+#[test]
+fn what_transactions_have_queued_counts_toward_the_limit_and_is_shown() {
+    const MIB: usize = 1 << 20;
+    let bytes = |text: &str| text.parse::<usize>().expect("a number");
+    for driver in drivers() {
+        let rig = Rig::start(driver);
+        let (mut queues, mut other) = (rig.connect(), rig.connect());
+        rig.server.memory().set_limit(3 * MIB);
+        queues.ask(&[("MULTI", OK)]);
+        for _ in 0..3 {
+            queues.send_words(&["SET", "k", &"x".repeat(MIB)]);
+            queues.expect("+QUEUED\r\n");
+        }
+        let no_memory = "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
+        other.ask(&[("SET a 1", no_memory), ("GET a", "$-1\r\n")]);
+        let text = info(&mut other, "memory stats");
+        assert!(bytes(&field(&text, "mem_clients_normal")) > 3 * MIB, "{text}");
+        assert!(bytes(&field(&text, "used_memory")) > 3 * MIB, "{text}");
+        assert!(bytes(&field(&text, "used_memory_dataset")) < MIB, "{text}");
+        assert_eq!((field(&text, "eviction_waits"), field(&text, "reply_waits")), ("0".into(), "0".into()));
+        let list = bulk(&mut other, "CLIENT LIST");
+        let shown = list.split(" multi=3 ").nth(1).and_then(|line| line.split(" multi-mem=").nth(1));
+        let shown = shown.and_then(|rest| rest.split(' ').next()).expect("the transaction");
+        assert!(bytes(shown) > 3 * MIB, "{list}");
+        queues.ask(&[("DISCARD", OK)]);
+        other.ask(&[("SET a 1", OK)]);
+        assert_eq!(rig.server.memory().queued(), 0);
+    }
 }
 
 /// Lines of statistics without the times in them.

@@ -250,6 +250,12 @@ fn the_counters_are_there_for_prometheus() {
             format!("gannet_messages_received_total{{{label}}} 3"),
             format!("gannet_received_bytes_total{{{label}}} 18"),
             format!("gannet_refused_total{{{label},reason=\"peer\"}} 0"),
+            "gannet_redis_memory_bytes 0".to_owned(),
+            "gannet_redis_memory_limit_bytes 0".to_owned(),
+            "gannet_redis_queued_bytes 0".to_owned(),
+            "gannet_redis_evicted_keys_total 0".to_owned(),
+            "gannet_redis_eviction_waits_total 0".to_owned(),
+            "gannet_redis_reply_waits_total 0".to_owned(),
         ] {
             assert!(body.lines().any(|own| own == line), "{line:?} is missing: {body}");
         }

@@ -44,6 +44,8 @@ pub struct Memory {
     limit: AtomicUsize,
     policy: AtomicU8,
     evicted: AtomicU64,
+    /// Bytes of the commands that transactions have queued.
+    queued: AtomicUsize,
     waits: AtomicU64,
     pieces: AtomicU64,
 }
@@ -68,12 +70,19 @@ impl Memory {
         self.limit.store(bytes, Ordering::Relaxed);
     }
 
-    /// Bytes that a store takes more than it may, with what was taken out of it and is still read.
+    /// Bytes that a store takes, with what was taken out of it and is still read, and with what transactions have queued.
+    #[must_use]
+    #[inline]
+    pub(crate) fn used(&self, store: &Store) -> usize {
+        store.bytes() + left_behind() + self.queued()
+    }
+
+    /// Bytes that a store takes more than it may.
     #[must_use]
     pub(crate) fn excess(&self, store: &Store) -> usize {
         match self.limit() {
             0 => 0,
-            limit => (store.bytes() + left_behind()).saturating_sub(limit),
+            limit => self.used(store).saturating_sub(limit),
         }
     }
 
@@ -82,7 +91,20 @@ impl Memory {
     #[inline]
     pub(crate) fn is_over(&self, store: &Store) -> bool {
         let limit = self.limit();
-        limit != 0 && store.bytes() + left_behind() > limit
+        limit != 0 && self.used(store) > limit
+    }
+
+    /// Bytes of the commands that transactions have queued; each may be off by 4 KiB.
+    #[must_use]
+    #[inline]
+    pub fn queued(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
+    }
+
+    /// Counts the commands that a transaction has queued, in place of what was counted of it before.
+    pub(crate) fn count_queued(&self, before: usize, now: usize) {
+        // The sum is exact, whatever comes first.
+        self.queued.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
     }
 
     /// What is done at the limit.

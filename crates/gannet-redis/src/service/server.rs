@@ -145,6 +145,13 @@ impl Server {
         &self.memory
     }
 
+    /// Bytes that count toward the limit of the memory: what the keys take, what replies still read of values that were
+    /// changed or removed since, and what transactions have queued.
+    #[must_use]
+    pub fn memory_used(&self) -> usize {
+        self.memory.used(&self.store)
+    }
+
     /// A seed for one more generator.
     pub(crate) fn next_seed(&self) -> u64 {
         self.options.seed.wrapping_add(self.seeds.fetch_add(1, Ordering::Relaxed))

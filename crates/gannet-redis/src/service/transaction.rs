@@ -33,6 +33,9 @@ pub(crate) static COMMANDS: &[Command] = &[
 /// one more command is refused, and the transaction with it.
 const MOST_QUEUED_BYTES: usize = 64 << 20;
 
+/// Changes of what a transaction has queued below which the server's sum is not told.
+const COUNTED_BYTES: usize = 4 << 10;
+
 /// Keys that one connection may watch.
 const MOST_WATCHED: usize = 65_536;
 
@@ -55,6 +58,32 @@ pub(crate) struct Transaction {
     watches: Option<Watches>,
 }
 
+/// Bytes of a queue that are counted toward the memory of the server, for as long as this lives.
+#[derive(Debug, Default)]
+struct Counted {
+    server: Option<Arc<Server>>,
+    bytes: usize,
+}
+
+impl Counted {
+    /// Counts so many in place of those before. Small changes are not worth while: all reactors share the sum.
+    fn set(&mut self, bytes: usize) {
+        if self.bytes.abs_diff(bytes) < COUNTED_BYTES && bytes != 0 {
+            return;
+        }
+        if let Some(server) = &self.server {
+            server.memory.count_queued(self.bytes, bytes);
+            self.bytes = bytes;
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
 /// Commands that wait for EXEC, one behind the other.
 #[derive(Debug, Default)]
 struct Queue {
@@ -66,9 +95,15 @@ struct Queue {
     commands: Vec<(&'static Command, usize)>,
     /// A command was refused: EXEC will run none.
     spoiled: bool,
+    counted: Counted,
 }
 
 impl Queue {
+    /// An empty one, whose bytes count toward the memory of a server.
+    fn new(server: Arc<Server>) -> Self {
+        Self { counted: Counted { server: Some(server), bytes: 0 }, ..Self::default() }
+    }
+
     fn push(&mut self, command: &'static Command, args: &[&[u8]]) -> Outcome {
         let words: usize = args.iter().map(|word| word.len()).sum();
         let more = words + args.len() * size_of::<usize>() + size_of::<(&Command, usize)>();
@@ -82,13 +117,20 @@ impl Queue {
             self.ends.push(self.words.len());
         }
         self.commands.push((command, args.len()));
+        self.counted.set(self.memory());
         Ok(())
     }
 
-    /// Bytes that it takes.
+    /// Bytes of what is in it.
     fn bytes(&self) -> usize {
         let (ends, commands) = (self.ends.len() * size_of::<usize>(), size_of_val(&*self.commands));
         self.words.len() + ends + commands
+    }
+
+    /// Bytes that it takes, with its room to grow.
+    fn memory(&self) -> usize {
+        let ends = self.ends.capacity() * size_of::<usize>();
+        self.words.capacity() + ends + self.commands.capacity() * size_of::<(&Command, usize)>()
     }
 
     /// What is queued will not be run.
@@ -263,7 +305,7 @@ fn note(session: &Session) {
     if let Some(client) = &session.client {
         let queue = session.transaction.as_ref().and_then(|transaction| transaction.queue.as_ref());
         client.queued.store(queue.map_or(0, |queue| queue.commands.len() as u32 + 1), Ordering::Relaxed);
-        client.queued_bytes.store(queue.map_or(0, Queue::bytes) as u32, Ordering::Relaxed);
+        client.queued_bytes.store(queue.map_or(0, Queue::memory) as u32, Ordering::Relaxed);
     }
 }
 
@@ -272,7 +314,7 @@ fn multi(turn: &mut Turn<'_, '_, '_>) -> Outcome {
     if transaction.queue.is_some() {
         return Err(Error::new("ERR MULTI calls can not be nested"));
     }
-    transaction.queue = Some(Queue::default());
+    transaction.queue = Some(Queue::new(Arc::clone(&turn.service.server)));
     note(turn.session);
     turn.service.reply.ok();
     Ok(())
@@ -443,6 +485,28 @@ mod tests {
         }));
         assert!(panicked.is_err());
         assert_eq!(changed.strong_count(), 0);
+    }
+
+    #[test]
+    fn what_is_queued_takes_memory_of_the_server_until_it_has_run_or_was_given_up() {
+        let server = Server::new(Options::default());
+        let set = crate::command::find(b"set").expect("there");
+        let mut queues = [(); 3].map(|()| Queue::new(server.clone()));
+        for queue in &mut queues {
+            queue.push(set, &[b"set", b"key", &[7; 1 << 20]]).expect("room");
+        }
+        assert!((3 << 20..4 << 20).contains(&server.memory.queued()), "{}", server.memory.queued());
+        assert_eq!(server.memory.used(&server.store), server.memory.queued());
+        let [ran, mut spoiled, panicked] = queues;
+        drop(ran);
+        spoiled.spoil();
+        assert!((1 << 20..2 << 20).contains(&server.memory.queued()));
+        let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+            let _queue = panicked;
+            panic!("a command panics");
+        }));
+        assert!(unwound.is_err());
+        assert_eq!(server.memory.queued(), 0);
     }
 
     #[test]

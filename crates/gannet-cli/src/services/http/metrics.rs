@@ -5,12 +5,14 @@ use std::fmt::{self, Write as _};
 use gannet::{Histogram, ListenerStats, OffloadStats, ReactorStats, Remote};
 use gannet_http::Cx;
 use gannet_http::middleware::HandlerTime;
+use gannet_redis::Server;
 
 use super::site::Site;
 
 type OfListener = fn(&ListenerStats) -> u64;
 type OfReactor = fn(&ReactorStats) -> u64;
 type OfPool = fn(&OffloadStats) -> u64;
+type OfStore = fn(&Server) -> u64;
 
 /// Name, kind, what it is, and where it is read.
 type Metric<Read> = (&'static str, &'static str, &'static str, Read);
@@ -69,8 +71,33 @@ static OFFLOAD: [Metric<OfPool>; 7] = [
     ("gannet_offload_panicked_total", "counter", "Offloaded jobs that panicked.", |stats| stats.panicked),
 ];
 
+static STORE: [Metric<OfStore>; 6] = [
+    ("gannet_redis_memory_bytes", "gauge", "Bytes that count toward the store's limit of memory.", |store| {
+        store.memory_used() as u64
+    }),
+    ("gannet_redis_memory_limit_bytes", "gauge", "That limit; 0 is none.", |store| store.memory().limit() as u64),
+    ("gannet_redis_queued_bytes", "gauge", "Bytes of commands that wait for EXEC.", |store| {
+        store.memory().queued() as u64
+    }),
+    ("gannet_redis_evicted_keys_total", "counter", "Keys removed because the store was over its limit.", |store| {
+        store.memory().evicted()
+    }),
+    (
+        "gannet_redis_eviction_waits_total",
+        "counter",
+        "Times that a client had to wait until keys were evicted.",
+        |store| store.memory().waits(),
+    ),
+    (
+        "gannet_redis_reply_waits_total",
+        "counter",
+        "Times that a reply waited until its client had read a part.",
+        |store| store.memory().pieces(),
+    ),
+];
+
 /// Answers with all counters.
-pub(super) fn write(cx: &mut Cx<'_>, site: &Site) {
+pub(super) fn write(cx: &mut Cx<'_>, site: &Site, store: &Server) {
     let labels: Vec<String> = site.what().map_or_else(Vec::new, |what| {
         let label = |service: &str, address: &str| format!("service=\"{service}\",listener=\"{}\"", Escaped(address));
         what.listeners.iter().map(|place| label(place.service, &place.address)).collect()
@@ -78,11 +105,11 @@ pub(super) fn write(cx: &mut Cx<'_>, site: &Site) {
     cx.header("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
     // A string takes everything.
     let mut text = String::new();
-    let _ = page(&mut text, &cx.remote(), &labels, &site.times);
+    let _ = page(&mut text, &cx.remote(), &labels, &site.times, store);
     cx.text(&text);
 }
 
-fn page(out: &mut String, remote: &Remote, labels: &[String], handlers: &HandlerTime) -> fmt::Result {
+fn page(out: &mut String, remote: &Remote, labels: &[String], handlers: &HandlerTime, store: &Server) -> fmt::Result {
     head(out, "gannet_info", "gauge", "Which version this is.")?;
     writeln!(out, "gannet_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"))?;
     head(out, "gannet_offloads", "gauge", "Offloaded jobs that wait or run.")?;
@@ -106,6 +133,10 @@ fn page(out: &mut String, remote: &Remote, labels: &[String], handlers: &Handler
     head(out, turns, "histogram", "How long turns of the event loop take: what an event may have to wait.")?;
     for (number, stats) in reactors.iter().enumerate() {
         histogram(out, turns, &format!("reactor=\"{number}\""), &stats.turns)?;
+    }
+    for (name, kind, help, read) in &STORE {
+        head(out, name, kind, help)?;
+        writeln!(out, "{name} {}", read(store))?;
     }
     of_handlers(out, handlers)
 }

@@ -33,6 +33,7 @@ pub(super) static ENTRY: Entry = Entry {
 
 fn routes(settings: &Settings) -> Result<Routes, RouteError> {
     let (site, shown, counted) = (&settings.site, settings.site.clone(), settings.site.clone());
+    let store = settings.redis.clone();
     let mut handshake = Handshake::new();
     if settings.websocket_deflate {
         // An idle connection keeps no window.
@@ -50,7 +51,7 @@ fn routes(settings: &Settings) -> Result<Routes, RouteError> {
             let clock = clock::Clock::after(cx.last_event_id());
             cx.events(clock);
         })
-        .get("/metrics", move |cx| metrics::write(cx, &counted))
+        .get("/metrics", move |cx| metrics::write(cx, &counted, &store))
         .build()
 }
 

@@ -150,7 +150,9 @@ fn clients(fields: &mut Fields, turn: &mut Turn<'_, '_, '_>) {
 
 fn memory(fields: &mut Fields, turn: &mut Turn<'_, '_, '_>) {
     let server = turn.server();
-    fields.add_bytes("used_memory", server.store.counts().bytes() as u64);
+    fields.add_bytes("used_memory", server.memory_used() as u64);
+    fields.add("used_memory_dataset", server.store.bytes());
+    fields.add("mem_clients_normal", server.memory.queued());
     if let Some(bytes) = process::resident_bytes() {
         fields.add_bytes("used_memory_rss", bytes);
     }
@@ -190,6 +192,9 @@ fn stats(fields: &mut Fields, turn: &mut Turn<'_, '_, '_>) {
     fields.add_all(&[("sync_full", "0"), ("sync_partial_ok", "0"), ("sync_partial_err", "0")]);
     fields.add("expired_keys", totals.expired);
     fields.add("evicted_keys", totals.evicted);
+    // These two are no fields of Redis.
+    fields.add("eviction_waits", turn.server().memory.waits());
+    fields.add("reply_waits", turn.server().memory.pieces());
     fields.add("keyspace_hits", totals.hits);
     fields.add("keyspace_misses", totals.misses);
     let registry = &turn.server().registry;
