@@ -113,7 +113,7 @@ fn number(value: usize) -> String {
 
 /// Bytes in the largest unit that they are whole in.
 fn bytes(value: usize) -> String {
-    let unit = [(30, "GiB"), (20, "MiB"), (10, "KiB")].into_iter().find(|(shift, _)| value % (1 << shift) == 0);
+    let unit = [(30, "GiB"), (20, "MiB"), (10, "KiB")].into_iter().find(|(shift, _)| value.is_multiple_of(1 << shift));
     unit.map_or_else(|| number(value), |(shift, name)| format!("{} {name}", value >> shift))
 }
 
