@@ -1,4 +1,4 @@
-//! A chat room: every line goes to everybody, by a group. The first line is the name.
+//! A chat room: a group brings every line to all members. The first line of a client is its name.
 //!
 //! `cargo run --release --example chat`, then `nc 127.0.0.1 7000` in several terminals.
 
@@ -9,7 +9,7 @@ struct Chat {
     room: Group,
 }
 
-/// Who somebody is, once they have said it.
+/// The name of a member, once the first line has given it.
 #[derive(Default)]
 struct Guest {
     name: Option<String>,
@@ -44,7 +44,7 @@ impl Service for Chat {
 
     fn close(&mut self, guest: Guest, _: CloseReason, cx: &mut Context<'_, Self>) {
         if let Some(name) = guest.name {
-            // Whoever is left in the room hears it; there is nobody to tell where that fails.
+            // The members that are left hear it. If it fails, there is no client to tell.
             let _ = cx.broadcast(self.room, [name.as_bytes(), b" has left"]);
         }
     }

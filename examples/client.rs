@@ -1,7 +1,7 @@
-//! Outbound connections: many clients on one engine, each a session and not a thread. Starts a server of its own to
+//! Outbound connections: many clients on one engine, each a session and not a thread. It starts a server of its own to
 //! talk to.
 //!
-//! `cargo run --release --example client -- 1000` opens 1,000 connections, says something on each, and counts answers.
+//! `cargo run --release --example client -- 1000` opens 1,000 connections, sends a message on each, and counts the answers.
 
 use std::io;
 use std::sync::mpsc::{Sender, channel};
@@ -24,7 +24,7 @@ struct Client {
     answers: Sender<Result<(), String>>,
 }
 
-/// The number that a client says.
+/// The number that a client sends.
 #[derive(Default)]
 struct Number(usize);
 
@@ -39,7 +39,7 @@ impl Service for Client {
     fn message(&mut self, number: &mut Number, line: &[u8], cx: &mut Context<'_, Self>) {
         let expected = format!("echo: number {}", number.0);
         let answer = if line == expected.as_bytes() { Ok(()) } else { Err(format!("wrong answer to {expected}")) };
-        // Who asked may have gone by now.
+        // The main thread may have given up by now.
         let _ = self.answers.send(answer);
         cx.close_flushed();
     }

@@ -1,4 +1,4 @@
-//! Serves the files of a directory: compressed for those who want it, and no more than so many a second to each client.
+//! Serves the files of a directory, compressed if the client accepts that, with a limit on the requests of each client.
 //!
 //! `cargo run --release --example files -- docs 127.0.0.1:8080`, then `curl --compressed http://127.0.0.1:8080/README.md`.
 

@@ -1,7 +1,7 @@
-//! JSON in length-prefixed frames: a `hello` that has to come within 10 s, heartbeats, and work that goes to the pool.
+//! JSON in length-prefixed frames, with a `hello` that has to come within 10 s, heartbeats, and offloaded work.
 //!
-//! A client may end its sending side after its last request, as `nc -N` does: the connection closes when the replies of all
-//! offloaded work were sent.
+//! A client may end its sending side after its last request, as `nc -N` does. The connection then closes when the replies
+//! of all offloaded work were sent.
 //!
 //! `cargo run --release --example json` serves; `cargo run --release --example json -- demo` also talks to itself.
 
@@ -90,7 +90,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             stream.write_all(&(frame.len() as u32).to_be_bytes())?;
             stream.write_all(frame.as_bytes())?;
         }
-        // Nothing more will be asked; the answers still come.
+        // No more requests follow; the answers still come.
         stream.shutdown(Shutdown::Write)?;
         for request in requests {
             let mut length = [0; 4];

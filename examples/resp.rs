@@ -7,13 +7,13 @@ use gannet::{Context, Engine, Service};
 
 #[derive(Default)]
 struct Counter {
-    /// Filled anew with each reply; it keeps its memory.
+    /// The buffer of replies. It keeps its memory from one reply to the next.
     reply: Vec<u8>,
 }
 
 impl Service for Counter {
     type Codec = Commands;
-    /// How often the client has said `COUNT`.
+    /// Number of `COUNT` commands of this client.
     type Session = i64;
 
     fn message(&mut self, count: &mut i64, args: Args<'_>, cx: &mut Context<'_, Self>) {

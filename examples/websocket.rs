@@ -1,4 +1,4 @@
-//! A chat room for browsers: every text goes to everybody, by a group. The name is in the path.
+//! A chat room for browsers: a group brings every text to all members. The name is in the path.
 //!
 //! `cargo run --release --example websocket`, then in the console of a browser, on any page:
 //! `let chat = new WebSocket("ws://127.0.0.1:8080/chat/ada"); chat.onmessage = event => console.log(event.data)`, and
@@ -8,7 +8,7 @@ use gannet::{Engine, Group};
 use gannet_http::websocket::{Close, CloseCode, Handler, Handshake, Socket};
 use gannet_http::{HttpService, Router};
 
-/// Somebody in the room.
+/// A member of the room.
 struct Guest {
     name: String,
     room: Group,

@@ -36,7 +36,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The name on the command line.
+    /// Returns the name on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -8,7 +8,7 @@ const EXPONENT: f64 = 0.99;
 pub struct Draws(u64);
 
 impl Draws {
-    /// The stream of a request: of each connection and each number another one.
+    /// Returns the stream of a request: of each connection and each number another one.
     #[must_use]
     pub fn of(connection: u32, request: u64) -> Self {
         // Two steps apart, so that neighbours share nothing.
@@ -48,7 +48,7 @@ pub enum Distribution {
 }
 
 impl Distribution {
-    /// The name on the command line.
+    /// Returns the name on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -11,12 +11,12 @@ pub(crate) const PERCENTILES: [(&str, f64); 7] =
     [("p50", 0.5), ("p75", 0.75), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999)];
 
 impl Results {
-    /// Whether requests had intended moments, so that response times and lateness exist.
+    /// Returns whether requests had intended moments, so that response times and lateness exist.
     pub fn is_open_loop(&self) -> bool {
         self.asked.rate_per_second.is_some()
     }
 
-    /// Whether the figures can be trusted.
+    /// Returns whether the figures can be trusted.
     pub fn is_valid(&self) -> bool {
         self.invalid.is_empty()
     }
@@ -41,7 +41,7 @@ impl Results {
         total(&self.requests.errors)
     }
 
-    /// What a user waited: response times in an open loop, service times in a closed one, which has no others.
+    /// Returns what a user waited: response times in an open loop, service times in a closed one, which has no others.
     pub fn latency_ns(&self) -> &Histogram<u64> {
         if self.is_open_loop() { &self.times.response_ns } else { &self.times.service_ns }
     }

@@ -33,7 +33,7 @@ impl Letters {
         self.size
     }
 
-    /// The payload of a request.
+    /// Returns the payload of a request.
     #[must_use]
     pub fn payload(&self, connection: u32, request: u64, size: usize) -> &[u8] {
         let start = (u64::from(connection).wrapping_mul(7_919).wrapping_add(request.wrapping_mul(31))) % PERIOD as u64;

@@ -74,7 +74,7 @@ impl Login {
         Self { parts }.checked()
     }
 
-    /// The same without a line break at its end, which the codec of lines adds.
+    /// Returns this login without a line break at its end, because the codec of lines adds one.
     ///
     /// # Errors
     ///
@@ -92,7 +92,7 @@ impl Login {
         self.checked()
     }
 
-    /// What a client sends.
+    /// Returns what a client sends.
     #[must_use]
     pub fn of(&self, client: u32) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -105,7 +105,7 @@ impl Login {
         bytes
     }
 
-    /// The most bytes that any client sends.
+    /// Returns the most bytes that any client sends.
     #[must_use]
     pub fn longest(&self) -> usize {
         self.of(u32::MAX).len()

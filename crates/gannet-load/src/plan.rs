@@ -88,7 +88,7 @@ pub struct Plan<S: Scenario> {
 }
 
 impl<S: Scenario> Plan<S> {
-    /// A plan for a run that begins now.
+    /// Makes a plan for a run that begins now.
     pub fn new(scenario: S, config: &Config) -> Self {
         #[allow(clippy::disallowed_methods)] // The load generator is where its time comes from.
         let began = Instant::now();
@@ -113,7 +113,7 @@ impl<S: Scenario> Plan<S> {
         }
     }
 
-    /// How far the run has come.
+    /// Returns how far the run has come.
     #[inline]
     pub fn phase(&self) -> Phase {
         match self.phase.load(Ordering::Acquire) {
@@ -145,7 +145,8 @@ impl<S: Scenario> Plan<S> {
         self.began.elapsed()
     }
 
-    /// The time, ns since 1970 (UTC). It is as steady as [`Plan::elapsed`], however the machine's clock is set meanwhile.
+    /// Returns the time, ns since 1970 (UTC). It is as steady as [`Plan::elapsed`], however the machine's clock is set
+    /// meanwhile.
     pub fn unix_ns(&self) -> u64 {
         self.began_unix_ns + self.elapsed().as_nanos() as u64
     }

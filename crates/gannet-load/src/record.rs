@@ -114,13 +114,13 @@ impl Counts {
         }
     }
 
-    /// All failed connects.
+    /// Returns the number of all failed connects.
     #[must_use]
     pub fn all_failed(&self) -> u64 {
         self.failed.all()
     }
 
-    /// All errors.
+    /// Returns the number of all errors.
     #[must_use]
     pub fn all_errors(&self) -> u64 {
         self.errors.all()

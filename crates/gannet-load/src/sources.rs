@@ -51,8 +51,8 @@ impl FromStr for Sources {
     }
 }
 
-/// The addresses of some networks, each once, no more than there are connections. Of an IPv4 network its first and its
-/// last address are left out, which name the network itself and everybody in it.
+/// Returns the addresses of some networks, each once, no more than there are connections. Of an IPv4 network its first
+/// and its last address are left out, which name the network itself and everybody in it.
 #[must_use]
 pub fn addresses(networks: &[IpNet], connections: u32) -> Vec<IpAddr> {
     let mut seen = HashSet::new();

@@ -4,19 +4,19 @@ use std::time::Duration;
 
 const NS_PER_S: u64 = 1_000_000_000;
 
-/// A time of `ns` nanoseconds with three significant digits and no trailing zeros, for a sentence: `7.2 ms`.
+/// Formats a time of `ns` nanoseconds with three significant digits and no trailing zeros, for a sentence: `7.2 ms`.
 pub fn time(ns: u64) -> String {
     let (number, unit) = scaled(ns);
     format!("{} {unit}", without_trailing_zeros(&number))
 }
 
-/// A time of `ns` nanoseconds always with three significant digits, for a column: `7.20 ms`.
+/// Formats a time of `ns` nanoseconds always with three significant digits, for a column: `7.20 ms`.
 pub fn time_in_column(ns: u64) -> String {
     let (number, unit) = scaled(ns);
     format!("{number} {unit:<2}")
 }
 
-/// A length of time that someone chose or waited, in up to two units: `1 min 30 s`.
+/// Formats a length of time that someone chose or waited, in up to two units: `1 min 30 s`.
 pub fn span(duration: Duration) -> String {
     let whole = duration.as_secs();
     let two = |big: u64, big_unit: &str, small: u64, small_unit: &str| match small {
@@ -30,7 +30,7 @@ pub fn span(duration: Duration) -> String {
     }
 }
 
-/// A whole number with its thousands apart: `1,000,000`.
+/// Formats a whole number with its thousands apart: `1,000,000`.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -43,13 +43,14 @@ pub fn count(number: u64) -> String {
     text
 }
 
-/// A number of things with their name, which takes an `s` unless there is one: `1 connection`.
+/// Formats a number of things with their name, which takes an `s` unless there is one: `1 connection`.
 pub fn things(number: u64, name: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     format!("{} {name}{ending}", count(number))
 }
 
-/// A rate without its unit: whole from 100 on, two decimals below, three digits below 1; `–` for what is no number.
+/// Formats a rate without its unit: whole from 100 on, two decimals below, three digits below 1; `–` for what is no
+/// number.
 pub fn rate(per_second: f64) -> String {
     if !per_second.is_finite() || per_second < 0.0 {
         "–".to_owned()
@@ -64,7 +65,7 @@ pub fn rate(per_second: f64) -> String {
     }
 }
 
-/// An amount of memory or traffic, in binary units: `19.2 MiB`.
+/// Formats an amount of memory or traffic, in binary units: `19.2 MiB`.
 pub fn bytes(number: u64) -> String {
     if number < 1_024 {
         return format!("{number} B");
@@ -83,7 +84,7 @@ pub fn bytes(number: u64) -> String {
     format!("{} {unit}", without_trailing_zeros(&text))
 }
 
-/// A part of a whole in percent, rounded down so that less than all is never shown as 100 %.
+/// Formats a part of a whole in percent, rounded down so that less than all is never shown as 100 %.
 pub fn percent(part: f64, whole: f64) -> String {
     if whole <= 0.0 || !part.is_finite() || !whole.is_finite() {
         return "–".to_owned();

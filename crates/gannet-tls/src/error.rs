@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-/// What is wrong with certificates, keys or settings. Each says where it was found and what to do.
+/// Says what is wrong with certificates, keys or settings: where, why, and what to do. Each says where it was found and what to do.
 ///
 /// Nothing of this comes from a peer: what a peer does wrong ends its connection with a [`ConnectionError`].
 ///

@@ -9,7 +9,7 @@ use rustls::{
 
 use crate::filter::Connection;
 
-/// Why a connection was ended: what a [`FilterError`](gannet::FilterError) of this crate has as its source. Its own
+/// Says why a connection was ended. It is the source of each [`FilterError`](gannet::FilterError) of this crate. Its own
 /// source is the error of rustls.
 #[derive(Debug)]
 pub struct ConnectionError {

@@ -12,7 +12,7 @@ use crate::chain::{self, Flaw};
 use crate::validity::{utc, validity};
 use crate::{TlsError, material, provider};
 
-/// A certificate chain and the private key that belongs to its first certificate. It was checked when it was made: each
+/// Holds a certificate chain and the private key that belongs to its first certificate. It was checked when it was made: each
 /// certificate parses, none has the name of the issuer of another without having signed it, and the key fits. Cheap to clone.
 ///
 /// The chain begins with the certificate itself, followed by those that issued it, in order (RFC 8446 §4.4.2); the root
@@ -21,7 +21,7 @@ use crate::{TlsError, material, provider};
 pub struct Identity(pub(crate) Arc<CertifiedKey>);
 
 impl Identity {
-    /// From PEM text: the chain, and one private key as PKCS #8, PKCS #1 or SEC1, not encrypted. Both may be the same
+    /// Reads PEM text: the chain, and one private key as PKCS #8, PKCS #1 or SEC1, not encrypted. Both may be the same
     /// text.
     ///
     /// # Errors
@@ -31,7 +31,7 @@ impl Identity {
         Self::from_pem_of(("the certificate chain given", chain), ("the private key given", key))
     }
 
-    /// From DER: the chain, and one private key as PKCS #8, PKCS #1 or SEC1.
+    /// Reads DER: the chain, and one private key as PKCS #8, PKCS #1 or SEC1.
     ///
     /// # Errors
     ///
@@ -77,12 +77,12 @@ impl Identity {
         }
     }
 
-    /// The chain in DER, the certificate itself first.
+    /// Returns the chain in DER, the certificate itself first.
     pub fn chain(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         self.0.cert.iter().map(|certificate| certificate.as_ref())
     }
 
-    /// Until when the certificate is valid, to the minute: `2026-03-01 12:00 UTC` (RFC 5280 §4.1.2.5).
+    /// Returns the end of the certificate's validity, to the minute: `2026-03-01 12:00 UTC` (RFC 5280 §4.1.2.5).
     pub fn valid_until(&self) -> Option<String> {
         self.chain().next().and_then(validity).map(|(_, not_after)| utc(not_after))
     }
@@ -102,7 +102,7 @@ impl Identity {
         chain::check("", &self.0.cert).unwrap_or_default()
     }
 
-    /// The SHA-256 of the certificate in DER: what browsers and `openssl x509 -fingerprint -sha256` show.
+    /// Returns the SHA-256 of the certificate in DER: what browsers and `openssl x509 -fingerprint -sha256` show.
     pub fn fingerprint(&self) -> [u8; 32] {
         let mut fingerprint = [0; 32];
         if let Some(suite) = rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256.tls13()
@@ -113,7 +113,7 @@ impl Identity {
         fingerprint
     }
 
-    /// The DNS names of the certificate (RFC 6125), wildcards as they are there.
+    /// Returns the DNS names of the certificate (RFC 6125), wildcards as they are there.
     pub fn dns_names(&self) -> Vec<String> {
         let leaf = self.0.cert.first().and_then(|der| EndEntityCert::try_from(der).ok());
         leaf.map(|leaf| leaf.valid_dns_names().map(str::to_ascii_lowercase).collect()).unwrap_or_default()

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use gannet::{Limits, Timeouts};
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace")
 }
@@ -99,4 +101,58 @@ fn every_page_in_docs_is_linked_from_another_page() {
     let docs = root().join("docs");
     let lonely: Vec<_> = all.iter().filter(|page| page.starts_with(&docs) && !linked.contains(page)).collect();
     assert!(lonely.is_empty(), "{lonely:#?}");
+}
+
+/// A number with its thousands apart.
+fn number(value: usize) -> String {
+    match value {
+        0..1_000 => value.to_string(),
+        _ => format!("{},{:03}", number(value / 1_000), value % 1_000),
+    }
+}
+
+/// Bytes in the largest unit that they are whole in.
+fn bytes(value: usize) -> String {
+    let unit = [(30, "GiB"), (20, "MiB"), (10, "KiB")].into_iter().find(|(shift, _)| value.is_multiple_of(1 << shift));
+    unit.map_or_else(|| number(value), |(shift, name)| format!("{} {name}", value >> shift))
+}
+
+#[test]
+fn the_table_of_limits_has_the_engines_defaults() {
+    let (limits, times) = (Limits::default(), Timeouts::default());
+    let seconds =
+        |time: Option<std::time::Duration>| time.map_or("none".to_owned(), |time| format!("{} s", time.as_secs()));
+    let reserve = format!("{}, at most an eighth of all", limits.operational_reserve);
+    let groups = format!("{}, {} (", number(limits.groups_per_connection), number(limits.groups));
+    let threads = format!("processors; {}; {}", limits.blocking_threads, limits.file_threads);
+    let heartbeat = format!("{}; {}", seconds(times.heartbeat), times.heartbeats_missed);
+    assert_eq!((limits.connections, limits.connections_per_peer, limits.accepts_per_second), (0, 0, 0));
+    assert_eq!((limits.offloads, limits.blocking_offloads), (limits.file_offloads, limits.file_offloads));
+    assert_eq!((times.idle, times.read_idle, times.write_idle, limits.offload_threads), (None, None, None, 0));
+    let rows = [
+        ("connections of the engine", "none".to_owned()),
+        ("slots and descriptors only for operational listeners", reserve),
+        ("accepts per second", "none".to_owned()),
+        ("carry of one connection", bytes(limits.carry)),
+        ("all carries", bytes(limits.carries)),
+        ("outbox, high mark", bytes(limits.outbox_high)),
+        ("outbox, hard mark", bytes(limits.outbox_hard)),
+        ("letters in a mailbox", number(limits.mailbox)),
+        ("jobs of a pool", number(limits.offloads)),
+        ("threads of a pool", threads),
+        ("groups of one connection", groups),
+        ("TLS handshake", seconds(Some(times.handshake))),
+        ("first complete message", seconds(times.opening)),
+        ("silence of the peer", heartbeat),
+        ("the kernel takes something", seconds(times.slow_write)),
+        ("replies to a peer that half-closed", seconds(Some(times.half_close))),
+        ("the peer ends its side", seconds(Some(times.linger))),
+    ];
+    let page = std::fs::read_to_string(root().join("docs/limits.md")).expect("a page");
+    for (what, default) in rows {
+        let row = page.lines().find(|line| line.starts_with(&format!("| {what}")));
+        let row = row.unwrap_or_else(|| panic!("the table says nothing of {what}"));
+        let said = row.split('|').nth(2).unwrap_or_default().trim();
+        assert!(said.starts_with(&default), "{what}: {said:?} is not {default:?}");
+    }
 }

@@ -192,7 +192,7 @@ fn help_and_version_go_to_standard_output() {
         (&["serve", "--help"], "[default: 1MiB]"),
         (&["serve", "--help"], "lines=tcp://127.0.0.1:7001"),
         (&["serve", "-h"], "--drain-timeout"),
-        (&["serve", "--help"], "SIGHUP reads the files of TLS again"),
+        (&["serve", "--help"], "SIGHUP reads the TLS files again"),
         (&["serve", "--help"], "Exit status:"),
     ] {
         let ended = fails(arguments);

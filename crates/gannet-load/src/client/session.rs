@@ -75,7 +75,7 @@ impl<S: Scenario> Default for Session<S> {
 }
 
 impl<S: Scenario> Session<S> {
-    /// The client with this number, whose connect begins now.
+    /// Returns the client with this number, whose connect begins now.
     pub fn new(number: u32, now: Duration) -> Self {
         Self {
             number,

@@ -125,7 +125,7 @@ impl Times {
     pub(super) const ALL: [Self; 6] =
         [Self::Response, Self::Service, Self::Late, Self::Connect, Self::Handshake, Self::Upgrade];
 
-    /// The name in an expectation, before the dot.
+    /// Returns the name in an expectation, before the dot.
     pub fn name(self) -> &'static str {
         match self {
             Self::Response => "response",
@@ -199,7 +199,7 @@ impl Count {
         Self::NeverSent,
     ];
 
-    /// The name in an expectation.
+    /// Returns the name in an expectation.
     pub fn name(self) -> &'static str {
         match self {
             Self::Errors => "errors",

@@ -41,19 +41,19 @@ impl Reasons {
         self.count(reason);
     }
 
-    /// How often this one was counted.
+    /// Returns how often this reason was counted.
     #[must_use]
     pub fn of(&self, reason: &str) -> u64 {
         self.0.get(reason).copied().unwrap_or_default()
     }
 
-    /// All together.
+    /// Returns the sum of all reasons.
     #[must_use]
     pub fn all(&self) -> u64 {
         self.0.values().sum()
     }
 
-    /// Each with its count, by name.
+    /// Returns the reasons with their counts, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
         self.0.iter().map(|(reason, count)| (&**reason, *count))
     }

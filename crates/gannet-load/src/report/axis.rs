@@ -14,7 +14,8 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// A linear axis from 0 to a little more than `high`, so that no line runs along the edge, with some five round marks.
+    /// Makes a linear axis from 0 to a little more than `high`, so that no line runs along the edge, with some five
+    /// round marks.
     pub fn linear(label: &'static str, high: f64) -> Self {
         let high = if high.is_finite() { high.max(1.0) } else { 1.0 };
         let step = round_step(high / 5.0);
@@ -24,7 +25,7 @@ impl Axis {
         axis
     }
 
-    /// A linear axis from 0 to exactly `high` seconds.
+    /// Makes a linear axis from 0 to exactly `high` seconds.
     pub fn elapsed(label: &'static str, high: f64) -> Self {
         let high = if high.is_finite() { high.max(1.0) } else { 1.0 };
         let step = round_step(high / 8.0);
@@ -34,8 +35,8 @@ impl Axis {
         axis
     }
 
-    /// A logarithmic axis of times that holds everything from `low_ns` to `high_ns`, a mark at each power of ten, and
-    /// at its double and fivefold where there are few of those.
+    /// Makes a logarithmic axis of times that holds everything from `low_ns` to `high_ns`, a mark at each power of ten,
+    /// and at its double and fivefold where there are few of those.
     pub fn times(label: &'static str, low_ns: f64, high_ns: f64) -> Self {
         const STEPS: [f64; 3] = [1.0, 2.0, 5.0];
         let low_ns = low_ns.max(1.0);
@@ -60,7 +61,8 @@ impl Axis {
         axis
     }
 
-    /// An axis of percentiles on which each further nine takes the same room: 90 %, 99 %, 99.9 % … 1 − 10^−`nines`.
+    /// Makes an axis of percentiles on which each further nine takes the same room: 90 %, 99 %, 99.9 % … 1 −
+    /// 10^−`nines`.
     pub fn nines(label: &'static str, nines: f64) -> Self {
         let mut axis = Self::new(label, 0.0, nines, false);
         let half = 2f64.log10();

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::results::Results;
 
-/// The seconds of a run as CSV (RFC 4180, but with line feeds), a header first.
+/// Returns the seconds of a run as CSV (RFC 4180, but with line feeds), a header first.
 ///
 /// Columns: `at_s` (its end, in seconds since the start of the run), `connections` (up at that end), `answered`,
 /// `errors`, `p50_ns`, `p99_ns`, `max_ns` of that second's response times (service times in a closed loop), which are

@@ -10,10 +10,11 @@ use crate::units;
 /// The style sheet: light or dark as the reader's system is, and black on white on paper.
 const STYLE: &str = include_str!("page.css");
 
-/// The report as a self-contained HTML page with plots in SVG: no script, nothing loaded from elsewhere.
+/// Returns the report as a self-contained HTML page with plots in SVG: no script, nothing loaded from elsewhere.
 ///
-/// All text that came from outside (the URL, reasons) is escaped. A run of many seconds is thinned out for the plots,
-/// so that the page stays small: each point then shows the worst latency and the mean throughput of some seconds.
+/// Returns all text that came from outside (the URL, reasons) is escaped. A run of many seconds is thinned out for the
+/// plots, so that the page stays small: each point then shows the worst latency and the mean throughput of some
+/// seconds.
 pub fn html(results: &Results) -> String {
     // Writing to a String cannot fail, which is why the outcomes of `write!` are let go.
     let mut out = String::new();

@@ -12,7 +12,7 @@ use crate::results::Results;
 /// or unit makes a new one.
 pub const SCHEMA: u32 = 1;
 
-/// The report as indented JSON, ended by a line feed. The fields are those of [`Document`].
+/// Returns the report as indented JSON, ended by a line feed. The fields are those of [`Document`].
 ///
 /// # Errors
 ///

@@ -43,7 +43,7 @@ pub(super) struct Line {
 }
 
 impl Plot {
-    /// The plot as an `svg` element.
+    /// Returns the plot as an `svg` element.
     pub fn svg(&self) -> String {
         // Writing to a String cannot fail, which is why the outcomes of `write!` are let go.
         let mut out = String::new();

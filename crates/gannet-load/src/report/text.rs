@@ -11,7 +11,7 @@ const LABEL_WIDTH: usize = 17;
 /// The width of a column of times: its heading and two blanks.
 const TIME_WIDTH: usize = 15;
 
-/// The report as text of some thirty lines, each ended by a line feed, without colours.
+/// Returns the report as text of some thirty lines, each ended by a line feed, without colours.
 ///
 /// Control characters in what came from outside (the URL, reasons) are shown escaped, so that they cannot steer the
 /// terminal.

@@ -184,7 +184,7 @@ pub struct Expected<'a> {
 }
 
 impl<'a> Expected<'a> {
-    /// The payload of the request `ahead` after the oldest, where that was sent.
+    /// Returns the payload of the request `ahead` after the oldest, where that was sent.
     #[must_use]
     pub fn payload(&self, ahead: u64) -> Option<&'a [u8]> {
         let sent = ahead < self.outstanding;

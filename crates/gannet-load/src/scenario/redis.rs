@@ -127,7 +127,7 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// A workload with values of so many bytes.
+    /// Makes a workload with values of so many bytes.
     #[must_use]
     pub fn new(workload: &Workload, size: usize) -> Self {
         let keys = Numbers::below(workload.keys, workload.distribution);

@@ -82,7 +82,7 @@ impl Chunks {
         self.advance(limits, searched, input, true)
     }
 
-    /// Whether all chunks are there, or something is wrong with them. Changes nothing.
+    /// Returns whether all chunks are there, or something is wrong with them. Changes nothing.
     pub fn can_end(&self, limits: &Limits, input: &mut [u8]) -> bool {
         !matches!({ *self }.advance(limits, &mut 0, input, false), Ok(Joined::Partial(_)))
     }

@@ -109,7 +109,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The status code to answer with, if this is about a request.
+    /// Returns the status code to answer with, if this is about a request.
     #[must_use]
     pub const fn status(&self) -> u16 {
         match self {

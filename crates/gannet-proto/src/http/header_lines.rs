@@ -16,7 +16,7 @@ pub struct HeaderLines {
 }
 
 impl HeaderLines {
-    /// None yet.
+    /// Makes an empty list of header fields.
     #[must_use]
     pub const fn new() -> Self {
         Self { bytes: Vec::new() }
@@ -44,7 +44,7 @@ impl HeaderLines {
         Ok(())
     }
 
-    /// The value of the first field called `name`, in whatever case.
+    /// Returns the value of the first field called `name`, ignoring case.
     #[inline]
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
@@ -54,13 +54,13 @@ impl HeaderLines {
         Headers::new(&self.bytes).find(name)
     }
 
-    /// The values of all fields called `name`, in whatever case, in order.
+    /// Returns the values of all fields called `name`, ignoring case, in order.
     pub fn get_all<'n>(&self, name: &'n str) -> impl Iterator<Item = &[u8]> + use<'_, 'n> {
         let mut headers = Headers::new(&self.bytes);
         std::iter::from_fn(move || headers.find(name))
     }
 
-    /// Takes all fields called `name`, in whatever case, out again.
+    /// Takes all fields called `name`, ignoring case, out again.
     pub fn remove(&mut self, name: &str) {
         self.remove_before(name, self.bytes.len());
     }

@@ -29,7 +29,7 @@ impl<'a> Headers<'a> {
         Some(line.strip_suffix(b"\r").unwrap_or(line))
     }
 
-    /// The value of the next field called `name`, in whatever case.
+    /// The value of the next field called `name`, ignoring case.
     #[inline]
     pub(super) fn find(&mut self, name: &str) -> Option<&'a [u8]> {
         while let Some(line) = self.line() {

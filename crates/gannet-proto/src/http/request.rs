@@ -28,7 +28,8 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// The request of `head`, which is what [`head`](Self::head) gave before, with this body.
+    /// Returns the request of `head`, which is what [`head`](Self::head) gave before, with this
+    /// body.
     ///
     /// For a service that kept the head of [`Event::Head`](super::Event::Head) until its body came.
     ///
@@ -55,9 +56,9 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The target's path, as it was sent: percent-encoded, and not made free of `..`. It is `/` where a whole URI has
-    /// no path. It is `*` for `OPTIONS *`, and for `OPTIONS` with a whole URI that has neither path nor query (RFC 9112
-    /// §3.2.4).
+    /// Returns the target's path, as it was sent: percent-encoded, and not made free of `..`. It is `/` where a whole
+    /// URI has no path. It is `*` for `OPTIONS *`, and for `OPTIONS` with a whole URI that has neither path nor query
+    /// (RFC 9112 §3.2.4).
     #[inline]
     #[must_use]
     pub fn path(&self) -> &'a str {
@@ -70,14 +71,14 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// What follows the first `?` of the target, as it was sent.
+    /// Returns what follows the first `?` of the target, as it was sent.
     #[must_use]
     pub fn query(&self) -> Option<&'a str> {
         self.target.split_once('?').map(|(_, query)| query)
     }
 
-    /// The host, with a port where one was sent: that of the target where it is a whole URI, otherwise that of `Host`
-    /// (RFC 9112 §3.2.2). Empty where HTTP/1.0 gave none.
+    /// Returns the host, with a port where one was sent: that of the target where it is a whole URI, otherwise that of
+    /// `Host` (RFC 9112 §3.2.2). Empty where HTTP/1.0 gave none.
     #[must_use]
     pub fn host(&self) -> &'a str {
         match self.absolute() {
@@ -91,49 +92,49 @@ impl<'a> Request<'a> {
         split_absolute(self.target)
     }
 
-    /// The header fields, in order.
+    /// Returns the header fields, in order.
     #[inline]
     #[must_use]
     pub fn headers(&self) -> Headers<'a> {
         Headers::new(&self.head[self.fields..self.head.len() - 2])
     }
 
-    /// The value of the first header field called `name`, in whatever case.
+    /// Returns the value of the first header field called `name`, ignoring case.
     #[inline]
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&'a [u8]> {
         self.headers().find(name)
     }
 
-    /// The values of all header fields called `name`, in whatever case.
+    /// Returns the values of all header fields called `name`, ignoring case.
     pub fn header_all<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         let mut headers = self.headers();
         std::iter::from_fn(move || headers.find(name))
     }
 
-    /// Whether a header field called `name` is a list that has `token`, both in whatever case (RFC 9110 §5.6.1): for
-    /// `Connection`, `Upgrade` and the like.
+    /// Returns whether a header field called `name` is a list that has `token`, both ignoring case (RFC 9110
+    /// §5.6.1): for `Connection`, `Upgrade` and the like.
     #[must_use]
     pub fn header_contains_token(&self, name: &str, token: &str) -> bool {
         self.header_all(name).any(|value| grammar::has_token(value, token))
     }
 
-    /// Whether the client wants to send more requests on this connection (RFC 9112 §9.3). Where it does not, close the
-    /// connection when the response was sent, and take no more requests from it.
+    /// Returns whether the client wants to send more requests on this connection (RFC 9112 §9.3). Where it does not,
+    /// close the connection when the response was sent, and take no more requests from it.
     #[inline]
     #[must_use]
     pub fn keep_alive(&self) -> bool {
         self.keep_alive
     }
 
-    /// Whether the client waits for "100 Continue" before it sends the body (RFC 9110 §10.1.1). Never so without a body,
-    /// nor in HTTP/1.0.
+    /// Returns whether the client waits for "100 Continue" before it sends the body (RFC 9110 §10.1.1). Never so
+    /// without a body, nor in HTTP/1.0.
     #[must_use]
     pub fn expects_continue(&self) -> bool {
         self.expects
     }
 
-    /// The length of the body as the head says it: 0 where there is none, nothing where it comes in chunks.
+    /// Returns the length of the body as the head says it: 0 where there is none, nothing where it comes in chunks.
     #[must_use]
     pub fn body_length(&self) -> Option<u64> {
         match self.framing {
@@ -142,14 +143,14 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// What a [`Response`](super::Response) has to know of this request.
+    /// Returns what a [`Response`](super::Response) has to know of this request.
     #[inline]
     #[must_use]
     pub fn answer(&self) -> Answer {
         Answer { version: self.version, head: self.method == Method::Head, keep_alive: self.keep_alive }
     }
 
-    /// The head as it was sent, with the empty line at its end.
+    /// Returns the head as it was sent, with the empty line at its end.
     #[inline]
     #[must_use]
     pub fn head(&self) -> &'a [u8] {
@@ -218,7 +219,7 @@ impl<'a> Method<'a> {
         }
     }
 
-    /// The method as it was sent.
+    /// Returns the method as it was sent.
     #[must_use]
     pub const fn as_str(&self) -> &'a str {
         match self {

@@ -98,8 +98,8 @@ impl Requests {
         Self { heads_first: true, ..self }
     }
 
-    /// The most bytes that [`Decoded::Partial`] ever asks for, by which a caller's own limit may be set: a body in
-    /// chunks with everything around it.
+    /// Returns the most bytes that [`Decoded::Partial`] ever asks for, by which a caller's own limit may be set: a body
+    /// in chunks with everything around it.
     #[must_use]
     pub const fn largest(&self) -> usize {
         let (head, body) = (self.max_head as usize, self.max_body as usize);
@@ -341,7 +341,7 @@ pub struct RequestsState {
 }
 
 impl RequestsState {
-    /// Whether the head of a request has come, and its body has not, or not whole.
+    /// Returns whether the head of a request has come, and its body has not, or not whole.
     #[must_use]
     pub const fn is_in_body(&self) -> bool {
         matches!(self.phase, Phase::Body { .. } | Phase::Chunked(_))

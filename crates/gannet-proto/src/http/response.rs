@@ -18,10 +18,10 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// For a request that was not understood, or not waited for: the connection closes after the response.
+    /// For a request that was not understood or is not read to its end: the connection closes after the response.
     pub const CLOSE: Self = Self { version: Version::Http11, head: false, keep_alive: false };
 
-    /// The same, but the connection closes after the response, which says so.
+    /// Makes the connection close after the response, which tells the client so.
     #[must_use]
     pub const fn last(self) -> Self {
         Self { keep_alive: false, ..self }
@@ -31,7 +31,7 @@ impl Answer {
 /// The status that has no content, but the framing of a body (RFC 9110 §15.3.6).
 const RESET_CONTENT: u16 = 205;
 
-/// Whether the connection can take another request after a response (RFC 9112 §9.3).
+/// Says whether the connection can take another request after a response (RFC 9112 §9.3).
 #[must_use = "a connection that does not stay has to be closed when the response was sent"]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Persistence {
@@ -42,7 +42,7 @@ pub enum Persistence {
 }
 
 impl Persistence {
-    /// Whether the connection stays open.
+    /// Returns whether the connection stays open.
     #[must_use]
     pub const fn is_keep(self) -> bool {
         matches!(self, Self::Keep)
@@ -256,8 +256,8 @@ impl Chunks {
         }
     }
 
-    /// What goes before a piece of `length` bytes and behind it, for those who write all three at once. `line` is for
-    /// what goes before. An empty piece must not be written: it would end the body.
+    /// Returns what goes before a piece of `length` bytes and behind it, for those who write all three at once. `line`
+    /// is for what goes before. An empty piece must not be written: it would end the body.
     #[inline]
     pub fn around<'l>(&self, length: usize, line: &'l mut [u8; SIZE_LINE]) -> [&'l [u8]; 2] {
         match self.kind {
@@ -266,13 +266,13 @@ impl Chunks {
         }
     }
 
-    /// Whether pieces are written as chunks, whoever reads them.
+    /// Returns whether pieces are written as chunks, whoever reads them.
     #[must_use]
     pub fn is_chunked(&self) -> bool {
         self.kind == Kind::Chunked
     }
 
-    /// Whether there is no body to write, because of the request or the status.
+    /// Returns whether there is no body to write, because of the request or the status.
     #[must_use]
     pub fn is_none(&self) -> bool {
         self.kind == Kind::None

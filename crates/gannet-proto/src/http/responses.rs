@@ -80,7 +80,7 @@ impl Responses {
         Self { to_head: true, ..self }
     }
 
-    /// The most bytes that [`Decoded::Partial`] ever asks for, by which a caller's own limit may be set.
+    /// Returns the most bytes that [`Decoded::Partial`] ever asks for, by which a caller's own limit may be set.
     #[must_use]
     pub const fn largest(&self) -> usize {
         2 * self.max_head as usize + 2 * self.max_body as usize + 2 * chunked::LONGEST_LINE
@@ -221,21 +221,21 @@ impl<'a> Reply<'a> {
         Self { status, version, body, fields, keep_alive }
     }
 
-    /// The header fields, in order.
+    /// Returns the header fields, in order.
     #[inline]
     #[must_use]
     pub fn headers(&self) -> Headers<'a> {
         Headers::new(self.fields)
     }
 
-    /// The value of the first header field called `name`, in whatever case.
+    /// Returns the value of the first header field called `name`, ignoring case.
     #[inline]
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&'a [u8]> {
         self.headers().find(name)
     }
 
-    /// Whether the server takes another request on this connection (RFC 9112 §9.3).
+    /// Returns whether the server takes another request on this connection (RFC 9112 §9.3).
     #[inline]
     #[must_use]
     pub fn keep_alive(&self) -> bool {
@@ -329,7 +329,7 @@ pub struct ResponsesState {
 }
 
 impl ResponsesState {
-    /// Whether the bytes that came so far end with a whole response: a connection that ends here cuts none off.
+    /// Returns whether the bytes that came so far end with a whole response: a connection that ends here cuts none off.
     #[must_use]
     pub fn is_between_responses(&self) -> bool {
         self.need == 0 && matches!(self.phase, Phase::Head(_))

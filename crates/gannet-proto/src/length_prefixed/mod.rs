@@ -60,7 +60,7 @@ pub struct LengthPrefixed<H: Header = U32Be> {
 const LARGEST_PAYLOAD: usize = isize::MAX as usize - varint::MAX_SIZE;
 
 impl LengthPrefixed<U8> {
-    /// A length of one byte.
+    /// Makes a codec whose length has one byte.
     #[must_use]
     pub const fn u8() -> Self {
         Self::new()
@@ -68,7 +68,7 @@ impl LengthPrefixed<U8> {
 }
 
 impl LengthPrefixed<U16Be> {
-    /// A length of two bytes, the most significant first.
+    /// Makes a codec whose length has two bytes, the most significant first.
     #[must_use]
     pub const fn u16_be() -> Self {
         Self::new()
@@ -76,7 +76,7 @@ impl LengthPrefixed<U16Be> {
 }
 
 impl LengthPrefixed<U16Le> {
-    /// A length of two bytes, the least significant first.
+    /// Makes a codec whose length has two bytes, the least significant first.
     #[must_use]
     pub const fn u16_le() -> Self {
         Self::new()
@@ -84,7 +84,7 @@ impl LengthPrefixed<U16Le> {
 }
 
 impl LengthPrefixed<U32Be> {
-    /// A length of four bytes, the most significant first.
+    /// Makes a codec whose length has four bytes, the most significant first.
     #[must_use]
     pub const fn u32_be() -> Self {
         Self::new()
@@ -92,7 +92,7 @@ impl LengthPrefixed<U32Be> {
 }
 
 impl LengthPrefixed<U32Le> {
-    /// A length of four bytes, the least significant first.
+    /// Makes a codec whose length has four bytes, the least significant first.
     #[must_use]
     pub const fn u32_le() -> Self {
         Self::new()
@@ -100,7 +100,7 @@ impl LengthPrefixed<U32Le> {
 }
 
 impl LengthPrefixed<U64Be> {
-    /// A length of eight bytes, the most significant first.
+    /// Makes a codec whose length has eight bytes, the most significant first.
     #[must_use]
     pub const fn u64_be() -> Self {
         Self::new()
@@ -108,7 +108,7 @@ impl LengthPrefixed<U64Be> {
 }
 
 impl LengthPrefixed<U64Le> {
-    /// A length of eight bytes, the least significant first.
+    /// Makes a codec whose length has eight bytes, the least significant first.
     #[must_use]
     pub const fn u64_le() -> Self {
         Self::new()
@@ -116,7 +116,7 @@ impl LengthPrefixed<U64Le> {
 }
 
 impl LengthPrefixed<Varint> {
-    /// A length of one to ten bytes in the encoding of [`Varint`].
+    /// Makes a codec whose length has one to ten bytes in the encoding of [`Varint`].
     #[must_use]
     pub const fn varint() -> Self {
         Self::new()

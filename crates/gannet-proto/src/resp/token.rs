@@ -21,7 +21,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// How many values follow, the one that attributes are about included.
+    /// Returns how many values follow, the one that attributes are about included.
     pub fn values(self) -> usize {
         match self.kind {
             b'%' => self.len.saturating_mul(2),
@@ -53,8 +53,8 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// The token at the start of `bytes`, whose first `searched` bytes are known to hold no `\r`. It begins `at` bytes
-    /// after its reply.
+    /// Returns the token at the start of `bytes`, whose first `searched` bytes are known to hold no `\r`. It begins
+    /// `at` bytes after its reply.
     #[inline]
     pub fn token<'a>(&self, at: usize, searched: &mut usize, bytes: &'a [u8]) -> Result<Step<'a>, DecodeError> {
         let Some(&kind) = bytes.first() else { return Ok(Step::Unended) };
@@ -108,7 +108,7 @@ impl Limits {
         Ok(Step::Whole(Token::Value(value), whole.len()))
     }
 
-    /// Whether a reply may go on to `size` bytes after `at`.
+    /// Returns whether a reply may go on to `size` bytes after `at`.
     #[inline]
     pub fn check_total(&self, at: usize, size: usize) -> Result<(), DecodeError> {
         let end = at.saturating_add(size);

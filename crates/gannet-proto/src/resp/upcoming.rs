@@ -2,7 +2,8 @@
 
 use super::header;
 
-/// The second words of the whole commands at the start of `input`: what most commands are about, a key above all.
+/// Returns the second words of the whole commands at the start of `input`: what most commands are about, a key above
+/// all.
 ///
 /// For a server that wants to fetch into its processor's caches what the next commands will need. It is a look and no
 /// decoding: it neither checks limits nor says why it ends, which it does at the first thing that is unusual or not

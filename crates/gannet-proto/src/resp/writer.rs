@@ -41,7 +41,7 @@ impl<S: Sink> Writer<S> {
         Self { out, version }
     }
 
-    /// The version that replies are written in.
+    /// Returns the version that replies are written in.
     #[inline]
     pub fn version(&self) -> Version {
         self.version
@@ -53,50 +53,50 @@ impl<S: Sink> Writer<S> {
         self.version = version;
     }
 
-    /// Where replies go.
+    /// Returns the destination of replies.
     #[inline]
     pub fn get_ref(&self) -> &S {
         &self.out
     }
 
-    /// Where replies go. What is put there must be whole values.
+    /// Returns the destination of replies, to append pre-encoded ones. What is appended must be whole values.
     #[inline]
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.out
     }
 
-    /// Where replies went.
+    /// Gives the destination of replies back.
     #[inline]
     pub fn into_inner(self) -> S {
         self.out
     }
 
-    /// The simple string `OK`.
+    /// Writes the simple string `OK`.
     #[inline]
     pub fn ok(&mut self) {
         self.out.put(b"+OK\r\n");
     }
 
-    /// A simple string (section "Simple strings"). It is one line: `\r` and `\n` in it become blanks.
+    /// Writes a simple string (section "Simple strings"). It is one line: `\r` and `\n` in it become blanks.
     #[inline]
     pub fn simple(&mut self, text: &str) {
         self.line(b"+", text);
     }
 
-    /// An error (section "Simple errors"): the whole text with its code, as in `ERR unknown command`. It is one line:
-    /// `\r` and `\n` in it become blanks.
+    /// Writes an error (section "Simple errors"): the whole text with its code, as in `ERR unknown command`. It is one
+    /// line: `\r` and `\n` in it become blanks.
     #[inline]
     pub fn error(&mut self, text: &str) {
         self.line(b"-", text);
     }
 
-    /// An integer (section "Integers").
+    /// Writes an integer (section "Integers").
     #[inline]
     pub fn integer(&mut self, value: i64) {
         header::write(b':', value, &mut self.out);
     }
 
-    /// A bulk string of any bytes (section "Bulk strings").
+    /// Writes a bulk string of any bytes (section "Bulk strings").
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
         self.head(b'$', bytes.len());
@@ -104,26 +104,26 @@ impl<S: Sink> Writer<S> {
         self.out.put(b"\r\n");
     }
 
-    /// Nothing, where a bulk string could be: `$-1` in RESP2 (section "Null bulk strings"), `_` in RESP3 (section
+    /// Writes a null in the place of a bulk string: `$-1` in RESP2 (section "Null bulk strings"), `_` in RESP3 (section
     /// "Nulls").
     #[inline]
     pub fn null(&mut self) {
         self.either(b"$-1\r\n", b"_\r\n");
     }
 
-    /// Nothing, where an array could be: `*-1` in RESP2 (section "Null arrays"), `_` in RESP3.
+    /// Writes a null in the place of an array: `*-1` in RESP2 (section "Null arrays"), `_` in RESP3.
     #[inline]
     pub fn null_array(&mut self) {
         self.either(b"*-1\r\n", b"_\r\n");
     }
 
-    /// The head of an array (section "Arrays"); `len` values follow.
+    /// Writes the head of an array (section "Arrays"); `len` values follow.
     #[inline]
     pub fn array(&mut self, len: usize) {
         self.head(b'*', len);
     }
 
-    /// The head of a map (section "Maps"); `pairs` times a key and a value follow. An array of twice as many in RESP2.
+    /// Writes the head of a map (section "Maps"); `pairs` times a key and a value follow. An array of twice as many in RESP2.
     #[inline]
     pub fn map(&mut self, pairs: usize) {
         match self.version {
@@ -132,20 +132,21 @@ impl<S: Sink> Writer<S> {
         }
     }
 
-    /// The head of a set (section "Sets"); `len` values follow. An array in RESP2.
+    /// Writes the head of a set (section "Sets"); `len` values follow. An array in RESP2.
     #[inline]
     pub fn set(&mut self, len: usize) {
         self.head_of(b'~', len);
     }
 
-    /// The head of a push (section "Pushes"); `len` values follow, the first one the push's kind. An array in RESP2,
+    /// Writes the head of a push (section "Pushes"); `len` values follow, the first one the push's kind. An array in RESP2,
     /// where only a client that has subscribed expects one.
     #[inline]
     pub fn push(&mut self, len: usize) {
         self.head_of(b'>', len);
     }
 
-    /// The head of attributes for the value behind them; `pairs` times a key and a value follow, then that value.
+    /// Writes the head of attributes for the value behind them; `pairs` times a key and a value follow, then that
+    /// value.
     ///
     /// RESP2 has none: then nothing is written, and the answer is `false`: leave the pairs out.
     #[inline]
@@ -158,8 +159,8 @@ impl<S: Sink> Writer<S> {
         known
     }
 
-    /// A double (section "Doubles"): the shortest decimal that reads back as the same number, or `inf`, `-inf`, `nan`.
-    /// The same text as a bulk string in RESP2.
+    /// Writes a double (section "Doubles"): the shortest decimal that reads back as the same number, or `inf`, `-inf`,
+    /// `nan`. In RESP2 it is a bulk string with the same text.
     pub fn double(&mut self, value: f64) {
         let mut text = Text::default();
         // The text has room for every double, so this does not fail.
@@ -171,7 +172,7 @@ impl<S: Sink> Writer<S> {
         self.text(b",", text.as_bytes());
     }
 
-    /// A boolean (section "Booleans"). The integer 1 or 0 in RESP2.
+    /// Writes a boolean (section "Booleans"). In RESP2 it is the integer 1 or 0.
     #[inline]
     pub fn boolean(&mut self, value: bool) {
         match value {
@@ -180,8 +181,8 @@ impl<S: Sink> Writer<S> {
         }
     }
 
-    /// An integer of any size (section "Big numbers"): decimal digits, with a sign before them or none, which is not
-    /// checked. A bulk string in RESP2.
+    /// Writes an integer of any size (section "Big numbers"): decimal digits, with a sign before them or none, which is
+    /// not checked. In RESP2 it is a bulk string.
     #[inline]
     pub fn big_number(&mut self, digits: &str) {
         match self.version {
@@ -190,7 +191,7 @@ impl<S: Sink> Writer<S> {
         }
     }
 
-    /// A string with its format (section "Verbatim strings"), `txt` or `mkd`. A bulk string without it in RESP2.
+    /// Writes a string with its format (section "Verbatim strings"), `txt` or `mkd`. In RESP2 it is a bulk string without the format.
     #[inline]
     pub fn verbatim(&mut self, format: &[u8; 3], text: &[u8]) {
         match self.version {

@@ -35,7 +35,8 @@ impl CloseCode {
     /// 1014: a gateway got a bad answer.
     pub const BAD_GATEWAY: Self = Self(1014);
 
-    /// The code of this number, where it may be sent. 1004 to 1006 and 1015, for example, may not.
+    /// Returns the code of this number, where it may be sent. 1004 to 1006 and 1015, for example,
+    /// may not.
     #[must_use]
     pub const fn new(code: u16) -> Option<Self> {
         match code {

@@ -88,8 +88,8 @@ impl WebSocket {
         Self { encodes_text: true, ..self }
     }
 
-    /// The state of a connection that has agreed on permessage-deflate (RFC 7692). Without an agreement the state is
-    /// made with `Default`.
+    /// Returns the state of a connection that has agreed on permessage-deflate (RFC 7692). Without an agreement the
+    /// state is made with `Default`.
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn compressed_state(&self, params: Params) -> State {

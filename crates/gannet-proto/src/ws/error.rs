@@ -94,8 +94,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// The code to close the connection with: 1002, or 1007 for text that is not UTF-8 and compressed data that is
-    /// damaged.
+    /// Returns the code to close the connection with: 1002, or 1007 for text that is not UTF-8 and compressed data that
+    /// is damaged.
     #[must_use]
     pub const fn close_code(&self) -> CloseCode {
         match self {
@@ -106,8 +106,8 @@ impl Error {
 }
 
 impl CloseCode {
-    /// The code to close a connection with whose peer sent what is not accepted: 1009 for what is over a limit, else
-    /// 1002 or 1007.
+    /// Returns the code to close a connection with whose peer sent what is not accepted: 1009 for what is over a limit,
+    /// else 1002 or 1007.
     #[must_use]
     pub const fn for_error(error: &DecodeError) -> Self {
         match error {

@@ -25,7 +25,8 @@ pub enum Opcode {
 }
 
 impl Opcode {
-    /// Whether frames of this kind may stand between fragments. They have no fragments themselves.
+    /// Returns whether frames of this kind may stand between fragments. They have no fragments
+    /// themselves.
     #[must_use]
     pub const fn is_control(self) -> bool {
         self as u8 >= 8

@@ -64,8 +64,9 @@ pub struct FrameHeader {
 }
 
 impl FrameHeader {
-    /// Of a message, or a control frame, in one frame with a payload of `length` bytes, without a mask. That a control
-    /// frame's is at most 125 is for the caller.
+    /// Makes the header of one unmasked frame, which holds a whole message or control frame of `length` bytes.
+    ///
+    /// The caller makes sure that the payload of a control frame has at most 125 bytes.
     #[inline]
     #[must_use]
     pub fn new(opcode: Opcode, length: usize) -> Self {
@@ -73,7 +74,7 @@ impl FrameHeader {
         Self { bytes, size: size as u8 }
     }
 
-    /// Its bytes: 2, 4 or 10.
+    /// Returns the bytes of the header: 2, 4 or 10.
     #[inline]
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

@@ -110,7 +110,7 @@ pub(super) fn write(cx: &mut Cx<'_>, site: &Site, store: &Server) {
 }
 
 fn page(out: &mut String, remote: &Remote, labels: &[String], handlers: &HandlerTime, store: &Server) -> fmt::Result {
-    head(out, "gannet_info", "gauge", "Which version this is.")?;
+    head(out, "gannet_info", "gauge", "Version of the server.")?;
     writeln!(out, "gannet_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"))?;
     head(out, "gannet_offloads", "gauge", "Offloaded jobs that wait or run.")?;
     writeln!(out, "gannet_offloads {}", remote.offloads())?;
@@ -130,7 +130,7 @@ fn page(out: &mut String, remote: &Remote, labels: &[String], handlers: &Handler
         }
     }
     let turns = "gannet_reactor_turn_seconds";
-    head(out, turns, "histogram", "How long turns of the event loop take: what an event may have to wait.")?;
+    head(out, turns, "histogram", "Duration of turns of the event loop: how long an event may have to wait.")?;
     for (number, stats) in reactors.iter().enumerate() {
         histogram(out, turns, &format!("reactor=\"{number}\""), &stats.turns)?;
     }
@@ -143,7 +143,7 @@ fn page(out: &mut String, remote: &Remote, labels: &[String], handlers: &Handler
 
 fn of_handlers(out: &mut String, handlers: &HandlerTime) -> fmt::Result {
     let name = "gannet_http_handler_seconds";
-    let help = format!("How long handlers of HTTP requests take, of a sample of 1 in {}.", handlers.sample());
+    let help = format!("Duration of HTTP handlers, of a sample of 1 request in {}.", handlers.sample());
     head(out, name, "histogram", &help)?;
     for route in handlers.read() {
         let label = format!("method=\"{}\",route=\"{}\"", Escaped(&route.method), Escaped(&route.pattern));

@@ -132,7 +132,7 @@ pub enum RequestError {
 pub struct Method(String);
 
 impl Method {
-    /// The method of a request that nothing is said of: `GET`.
+    /// Returns the method of a request that nothing is said of: `GET`.
     #[must_use]
     pub fn get() -> Self {
         Self("GET".to_owned())
@@ -175,7 +175,7 @@ impl FromStr for Method {
 pub struct Path(String);
 
 impl Path {
-    /// As it is sent.
+    /// Returns the path as it is sent.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -205,7 +205,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// A header of this name and value.
+    /// Makes a header of this name and value.
     ///
     /// # Errors
     ///
@@ -219,13 +219,13 @@ impl Header {
         }
     }
 
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The value.
+    /// Returns the value.
     #[must_use]
     pub fn value(&self) -> &str {
         &self.value
@@ -247,7 +247,7 @@ impl FromStr for Header {
 pub struct Statuses(Vec<(u16, u16)>);
 
 impl Statuses {
-    /// Whether a status is among them.
+    /// Returns whether a status is among them.
     #[must_use]
     pub fn has(&self, status: u16) -> bool {
         self.0.iter().any(|(first, last)| (*first..=*last).contains(&status))

@@ -35,7 +35,7 @@ impl Params {
         }
     }
 
-    /// Nothing is kept from message to message, on either side: for very many connections.
+    /// Makes parameters with which neither side keeps anything between messages, for very many connections.
     #[must_use]
     pub const fn without_takeover() -> Self {
         Self::new().server_no_context_takeover().client_no_context_takeover()
@@ -68,7 +68,7 @@ impl Params {
         Self { client_max_window_bits: clamped(bits), ..self }
     }
 
-    /// The largest window of what the server sends, in bits: 9 to 15.
+    /// Returns the largest window of what the server sends, in bits: 9 to 15.
     #[must_use]
     pub const fn server_window_bits(&self) -> u8 {
         self.server_max_window_bits

@@ -36,7 +36,8 @@ pub struct ClientHandshake {
 }
 
 impl ClientHandshake {
-    /// A request whose key is made of 16 random bytes, fresh for each connection (RFC 6455 §4.1).
+    /// Makes a request whose key is made of 16 random bytes, fresh for each connection (RFC 6455
+    /// §4.1).
     #[must_use]
     pub fn new(random: [u8; 16]) -> Self {
         Self {

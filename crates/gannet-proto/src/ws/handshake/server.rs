@@ -166,7 +166,7 @@ pub struct Accept<'h> {
 }
 
 impl Accept<'_> {
-    /// The headers of the answer, whose status is 101 (RFC 6455 §4.2.2).
+    /// Returns the headers of the answer, whose status is 101 (RFC 6455 §4.2.2).
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
         let always = [
             ("Upgrade", "websocket".into()),
@@ -219,7 +219,7 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
-    /// The status to answer with: 405, 400, 426 or 403.
+    /// Returns the status to answer with: 405, 400, 426 or 403.
     #[must_use]
     pub const fn status(&self) -> u16 {
         match self {
@@ -230,7 +230,8 @@ impl HandshakeError {
         }
     }
 
-    /// The headers that the answer must have (RFC 6455 §4.4; RFC 9110 §10.2.1 and §15.5.22).
+    /// Returns the headers that the answer must have (RFC 6455 §4.4; RFC 9110 §10.2.1 and
+    /// §15.5.22).
     #[must_use]
     pub const fn headers(&self) -> &'static [(&'static str, &'static str)] {
         match self {
