@@ -36,6 +36,9 @@ use super::{Driver, ListenerId};
 
 /// The world around one driver.
 pub(crate) trait Net {
+    /// Whether nobody waits while time passes: a deadline need not be short then, and should not, since turns take long.
+    const TIME_IS_FREE: bool = false;
+
     type Driver: Driver;
     type Client: Client;
 
