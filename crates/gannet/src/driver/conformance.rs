@@ -25,6 +25,7 @@ mod restless;
 pub(crate) mod rig;
 mod room;
 mod script;
+mod shutdown_write;
 mod simulated;
 mod sockets;
 
