@@ -282,6 +282,8 @@ fn a_request_that_the_server_never_answers_is_an_error() {
         fn message(&mut self, (): &mut (), _: Event<'_>, _: &mut Context<'_, Self>) {}
     }
     let (_server, target) = serve(DriverChoice::Poll, || Silence);
-    let results = go(&asking("/", &target, DriverChoice::Poll));
+    let mut config = asking("/", &target, DriverChoice::Poll);
+    config.answer_patience = Duration::from_secs(1);
+    let results = go(&config);
     assert_eq!((results.requests.answered, results.requests.sent), (0, results.requests.unanswered), "{results:?}");
 }

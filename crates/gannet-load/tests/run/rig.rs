@@ -34,7 +34,7 @@ pub fn config(kind: Kind, target: Address, driver: DriverChoice) -> Config {
     Config {
         connections: 20,
         warmup: Duration::from_millis(100),
-        duration: Duration::from_secs(1),
+        duration: Duration::from_millis(400),
         depth: 4,
         size: 48,
         heartbeat: Duration::from_millis(100),

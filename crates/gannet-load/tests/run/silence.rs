@@ -26,6 +26,8 @@ fn all(configs: Vec<Config>) -> Vec<(Config, Results)> {
 fn of(kind: Kind, target: &Address, driver: DriverChoice) -> Config {
     let mut config = config(kind, target.clone(), driver);
     (config.connections, config.reactors, config.duration) = (3, 1, Duration::from_millis(200));
+    // No answer comes.
+    config.answer_patience = Duration::from_secs(1);
     config
 }
 
@@ -120,7 +122,7 @@ fn a_server_of_another_protocol_answers_nothing() {
         let (_echo, echo) = serve(driver, || Echo);
         let (_lines, lines) = serve(driver, || EchoLines);
         let (_http, http) = serve(driver, http::paths);
-        for (kind, target) in [
+        let pairs = [
             (Kind::Lines, &echo),
             (Kind::Http, &echo),
             (Kind::Redis, &echo),
@@ -131,9 +133,9 @@ fn a_server_of_another_protocol_answers_nothing() {
             (Kind::Frames, &http),
             (Kind::Idle, &http),
             (Kind::Redis, &http),
-        ] {
-            let results = go(&of(kind, target, driver));
-            let what = format!("{} to {target}: {}", kind.name(), shown(&results));
+        ];
+        for (config, results) in all(pairs.map(|(kind, target)| of(kind, target, driver)).to_vec()) {
+            let what = format!("{} to {}: {}", config.kind.name(), config.target, shown(&results));
             assert!(results.connections.opened == 3 && results.requests.answered == 0, "{what}");
             assert!(says(&results, "nothing was answered"), "{what}");
             assert!(!results.requests.errors.is_empty(), "{what}");
@@ -194,7 +196,7 @@ fn answers_to_requests_that_were_under_way_all_the_time_count_with_the_time_they
     for driver in drivers() {
         let (_server, target) = serve(driver, || Late);
         let mut config = of(Kind::Echo, &target, driver);
-        config.login = None;
+        (config.login, config.answer_patience) = (None, Duration::from_secs(20));
         let results = go(&config);
         // They were sent in the warm-up, and answered when the measured time was over.
         assert_eq!((results.requests.sent, results.requests.answered), (12, 12), "{}", shown(&results));
