@@ -99,7 +99,7 @@ fn server(driver: DriverChoice) -> (Running, Address, Arc<Mutex<String>>) {
 
 fn asking(path: &str, target: &Address, driver: DriverChoice) -> Config {
     let mut config = config(Kind::Http, target.clone(), driver);
-    config.duration = Duration::from_millis(300);
+    config.duration = Duration::from_millis(150);
     config.http.path = path.parse::<Path>().expect(path);
     config
 }
