@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use gannet::sim::{SimulatedClient, Simulation};
 use gannet::{Limits, Timeouts};
-use gannet_http::middleware::AccessLog;
+use gannet_http::middleware::{AccessLog, Bearer};
 use gannet_http::{HttpService, Later, Router, Source, Stream};
 
 const SEEDS: u64 = 20;
@@ -115,6 +115,7 @@ fn run(seed: u64) -> usize {
             let length = cx.request_body().len();
             write!(cx, "{length} bytes");
         })
+        .group("/admin", |admin| admin.layer(Bearer::new("secret")).post("", |cx| cx.bytes(cx.request_body())))
         .get("/later", move |cx| {
             let later = cx.defer(Duration::from_secs(20));
             kept.lock().expect("no panic").push(later);
@@ -128,6 +129,7 @@ fn run(seed: u64) -> usize {
     let upload = "POST /upload HTTP/1.1\r\nHost: h\r\nContent-Length: 9000\r\n\r\n";
     let chunked = "POST /upload HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
     let asking = "POST /upload HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 9000\r\n\r\n";
+    let refused = asking.replace("/upload", "/admin");
     let chunks: Vec<u8> = b"2\r\nxx\r\n".repeat(4_500).into_iter().chain(*b"0\r\n\r\n").collect();
     let body = [b'x'; 9_000];
     let s = &mut simulation;
@@ -136,6 +138,8 @@ fn run(seed: u64) -> usize {
     let mut slow = Client::slowly(s, upload, &body, 20);
     let mut slow_in_chunks = Client::slowly(s, chunked, &chunks, 20);
     let mut slow_when_asked = Client::slowly(s, asking, &body, 20);
+    let mut refused_and_waits = Client::slowly(s, &refused, &[], 1);
+    let mut refused_and_sends = Client::slowly(s, &refused, &body, 200);
     let mut stops = Client::slowly(s, upload, &body[..4_000], 200);
     let mut slow_head = Client::slowly(s, "GET /later HTTP/1.1\r\n", &[b'x'; 100], 1);
     let mut silent = Client::slowly(s, "", &[], 1);
@@ -149,6 +153,8 @@ fn run(seed: u64) -> usize {
         &mut slow,
         &mut slow_in_chunks,
         &mut slow_when_asked,
+        &mut refused_and_waits,
+        &mut refused_and_sends,
         &mut stops,
         &mut slow_head,
         &mut silent,
@@ -178,6 +184,15 @@ fn run(seed: u64) -> usize {
         slow.expect("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 408 ", 0);
         assert_around(Some(slow.last), 10);
     });
+    for refused in [&refused_and_waits, &refused_and_sends] {
+        check(refused, &|refused| {
+            refused.expect("HTTP/1.1 401 ", 0);
+            let text = refused.text();
+            assert!(text.contains("\r\nConnection: close\r\n") && !text.contains("100 Continue"), "{text}");
+            assert_eq!(text.matches("HTTP/1.1 ").count(), 1, "what comes of the body is no request: {text}");
+            assert!(refused.ended.is_some_and(|ended| ended < Duration::from_secs(10)), "{:?}", refused.ended);
+        });
+    }
     // All had come at 20 s: that was still enough for the time before.
     check(&stops, &|stops| stops.expect("HTTP/1.1 408 ", 30));
     check(&slow_head, &|slow| slow.expect("HTTP/1.1 408 ", 10));

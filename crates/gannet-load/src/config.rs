@@ -73,6 +73,8 @@ pub struct Config {
     pub login: Option<Login>,
     /// Time for a connect, for an upgrade and for a login, each.
     pub patience: Duration,
+    /// Time to wait for outstanding answers after the last request.
+    pub answer_patience: Duration,
     /// Whether a client opens a new connection when its connection was lost or not established.
     pub reconnect: bool,
     /// Time that is not counted, once all connections are up.
@@ -122,6 +124,7 @@ impl Config {
             tls: None,
             login: None,
             patience: Duration::from_secs(10),
+            answer_patience: Duration::from_secs(5),
             reconnect: false,
             warmup: Duration::from_secs(1),
             duration: Duration::from_secs(10),

@@ -23,9 +23,6 @@ const CONNECTS_UNDER_WAY: u64 = 1_024;
 /// How often the run's thread looks.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// How long answers are waited for after the last request.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Describes a moment of a run, for a live display.
@@ -277,7 +274,7 @@ impl<S: Scenario> Run<'_, S> {
     fn finish(&mut self) {
         let last = self.plan.elapsed();
         let is_waiting = |counts: Counts| counts.waiting + counts.early > 0;
-        while is_waiting(self.total()) && self.plan.elapsed().saturating_sub(last) < PATIENCE {
+        while is_waiting(self.total()) && self.plan.elapsed().saturating_sub(last) < self.config.answer_patience {
             self.wait();
         }
     }

@@ -213,6 +213,8 @@ impl Flags {
     pub(crate) const PHASE: Self = Self(1 << 12);
     /// A send waits in the kernel or for it, since `stuck_since`.
     pub(crate) const STUCK: Self = Self(1 << 13);
+    /// Nothing is sent any more after what the outbox holds, while reading goes on.
+    pub(crate) const SHUT_WRITE: Self = Self(1 << 14);
     /// To be ended by a reset.
     pub(crate) const RESET: Self = Self(1 << 15);
     /// All that came before the peer's end of stream was handed to the service.
@@ -223,6 +225,8 @@ impl Flags {
     pub(crate) const OVER_HIGH: Self = Self(1 << 18);
     /// Its deadlines are looked at a turn later, since it had more to read.
     pub(crate) const POSTPONED: Self = Self(1 << 20);
+    /// Our side of the stream has ended while it drains, and the peer's is waited for.
+    pub(crate) const LINGERS: Self = Self(1 << 21);
     /// Reading does not pause because the outbox is over the high mark.
     pub(crate) const NO_AUTO_PAUSE: Self = Self(1 << 19);
 
@@ -346,6 +350,12 @@ impl Connection {
     /// Whether what is sent now still goes out.
     #[inline]
     pub(crate) fn takes_output(&self) -> bool {
+        matches!(self.state, State::Open | State::Opening | State::Handshaking)
+            && !self.flags.has(Flags::CLOSE.or(Flags::CLOSE_FLUSHED).or(Flags::SHUT_WRITE))
+    }
+
+    /// Whether a handle of it is still good: it is not about to close.
+    pub(crate) fn is_reachable(&self) -> bool {
         matches!(self.state, State::Open | State::Opening | State::Handshaking)
             && !self.flags.has(Flags::CLOSE.or(Flags::CLOSE_FLUSHED))
     }

@@ -128,7 +128,7 @@ impl<S: Service> Context<'_, S> {
     /// - [`SendError::OtherEngine`]: the handle belongs to another engine.
     /// - [`SendError::NotRunning`]: the other reactor has ended.
     pub fn send_to<const N: usize>(&mut self, handle: Handle, parts: [&[u8]; N]) -> Result<SendStatus, SendError> {
-        let local = self.local(handle)?;
+        let local = self.reachable(handle)?;
         let payload = encode(self.codec, &parts).map_err(|_| SendError::Encode)?;
         match local {
             Some(place) if place.token == self.token => match self.core.append_shared(self.token, payload) {
@@ -136,6 +136,9 @@ impl<S: Service> Context<'_, S> {
                 status => Ok(status),
             },
             Some(place) => {
+                if !self.core.at(place).is_some_and(|connection| connection.takes_output()) {
+                    return Err(SendError::Gone);
+                }
                 let status = self.core.promise(place.token, payload.len());
                 self.core.deferred.push(Deferred::Write { place, payload });
                 Ok(status)
@@ -148,7 +151,7 @@ impl<S: Service> Context<'_, S> {
     }
 
     /// The place of a handle on this reactor, `None` where it is on another one.
-    fn local(&mut self, handle: Handle) -> Result<Option<Place>, SendError> {
+    fn reachable(&mut self, handle: Handle) -> Result<Option<Place>, SendError> {
         if handle.engine != self.core.shared.id {
             return Err(SendError::OtherEngine);
         }
@@ -156,7 +159,7 @@ impl<S: Service> Context<'_, S> {
             return Ok(None);
         }
         match self.core.at(handle.place()) {
-            Some(connection) if connection.takes_output() => Ok(Some(handle.place())),
+            Some(connection) if connection.is_reachable() => Ok(Some(handle.place())),
             _ => Err(SendError::Gone),
         }
     }
@@ -210,7 +213,7 @@ impl<S: Service> Context<'_, S> {
     /// Those of [`Context::send_to`], except [`SendError::Encode`].
     pub fn close_other(&mut self, handle: Handle, flushed: bool) -> Result<(), SendError> {
         let how = if flushed { Flags::CLOSE_FLUSHED } else { Flags::CLOSE };
-        match self.local(handle)? {
+        match self.reachable(handle)? {
             Some(place) if place.token == self.token => {
                 self.core.ask_close(self.token, how, CloseReason::Service);
                 Ok(())
@@ -221,6 +224,33 @@ impl<S: Service> Context<'_, S> {
             }
             None => self.remote().post(handle, Letter::Close { place: handle.place(), flushed }),
         }
+    }
+
+    /// Shuts down the sending direction of this connection after everything sent so far has left (`SHUT_WR`).
+    ///
+    /// Reading goes on. Over TLS, close_notify is sent first. From now on, sends return [`SendStatus::Closed`], and the
+    /// connection has no heartbeat. Idle deadlines still apply.
+    ///
+    /// The connection closes with [`CloseReason::Peer`] when the peer ends its direction too. A peer with TLS 1.2 may answer
+    /// close_notify by closing at once (RFC 5246 §7.2.1).
+    pub fn shutdown_write(&mut self) {
+        self.core.shut_write(self.token);
+    }
+
+    /// Shuts down the sending direction of another connection, as [`Context::shutdown_write`] does that of this one.
+    ///
+    /// What this callback has sent to it before still leaves. The connection may be on any reactor. A second call for the
+    /// same connection has no effect. A proxy calls this in [`Service::half_closed`] to hand the end of a stream on.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Context::send_to`], except [`SendError::Encode`].
+    pub fn shutdown_write_other(&mut self, handle: Handle) -> Result<(), SendError> {
+        match self.reachable(handle)? {
+            Some(place) => self.core.deferred.push(Deferred::ShutWrite { place }),
+            None => self.remote().post(handle, Letter::ShutWrite { place: handle.place() })?,
+        }
+        Ok(())
     }
 
     /// Stops taking messages from this connection until [`Context::resume`]. Received bytes wait.
@@ -263,7 +293,7 @@ impl<S: Service> Context<'_, S> {
     }
 
     fn set_other_paused(&mut self, handle: Handle, paused: bool) -> Result<(), SendError> {
-        match self.local(handle)? {
+        match self.reachable(handle)? {
             Some(place) => {
                 self.core.halt |= paused && place.token == self.token;
                 self.core.set_paused(place.token, paused);

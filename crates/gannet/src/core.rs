@@ -38,7 +38,8 @@ pub enum SendStatus {
     /// The outbox is over [`Limits::outbox_hard`]: the connection closes, or messages were dropped, as
     /// [`Limits::overflow`] says.
     OverHard,
-    /// The connection is closing; the message is dropped.
+    /// The connection is closing, or its sending direction was shut down by
+    /// [`Context::shutdown_write`](crate::Context::shutdown_write); the message is dropped.
     Closed,
     /// The codec cannot encode the message; nothing was sent. The log has the reason, at the level debug.
     Unencodable,
@@ -55,6 +56,8 @@ pub(crate) enum Deferred {
     Write { place: Place, payload: Bytes },
     /// The end of another connection of this reactor.
     Close { place: Place, flushed: bool },
+    /// The end of what is sent on another connection of this reactor.
+    ShutWrite { place: Place },
     /// An outbound connection.
     Dial { service: u16, route: Route, timeout_ms: u32, session: MakeSessionHere },
 }
@@ -195,6 +198,16 @@ impl Core {
             connection.ask_close(how, reason);
             self.halt = true;
         }
+    }
+
+    /// Ends what a connection sends, after what its outbox holds; says whether that is news.
+    pub(crate) fn shut_write(&mut self, token: Token) -> bool {
+        let Some(connection) = self.slab.get_mut(token).filter(|connection| connection.takes_output()) else {
+            return false;
+        };
+        connection.flags.set(Flags::SHUT_WRITE);
+        self.mark(token);
+        true
     }
 
     /// Encodes one message into the outbox of a connection.

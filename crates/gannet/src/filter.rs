@@ -305,13 +305,15 @@ impl Filtering {
 
     /// Says good-bye, once; says how many bytes that takes.
     pub(crate) fn end(&mut self, scratch: &mut Scratch, pools: &mut Pools) -> (Result<(), FilterError>, usize) {
-        if std::mem::replace(&mut self.said_end, true) {
+        if self.said_end {
             return (Ok(()), 0);
         }
-        self.call(scratch, pools, |filter, _, wire| {
+        let ended = self.call(scratch, pools, |filter, _, wire| {
             filter.end(wire);
             Ok(())
-        })
+        });
+        self.said_end = true;
+        ended
     }
 
     /// There is nothing to say any more: what was received means nothing.
@@ -346,7 +348,8 @@ impl Filtering {
         wire.clear();
         let result = catch_unwind(AssertUnwindSafe(|| call(&mut *self.filter, plain, wire)))
             .unwrap_or_else(|panic| Err(FilterError::panicked(&*panic)));
-        let added = wire.len();
+        // Nothing follows a good-bye.
+        let added = if self.said_end { 0 } else { wire.len() };
         if added > 0 {
             self.spoke = true;
             let outbox = self.wire.get_or_insert_with(|| pools.outbox());

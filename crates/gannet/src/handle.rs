@@ -30,7 +30,7 @@ impl Handle {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The connection is gone, or is closing.
+    /// The connection is gone or is closing; or, for messages, its sending direction was shut down.
     #[error("the connection is gone")]
     Gone,
     /// The reactor's mailbox holds as many letters as [`Limits::mailbox`](crate::Limits) allows.

@@ -70,6 +70,8 @@ pub(crate) enum Letter {
     Pause { place: Place, paused: bool },
     /// The end of a connection.
     Close { place: Place, flushed: bool },
+    /// The end of what is sent on a connection.
+    ShutWrite { place: Place },
     /// Encoded bytes for all members of a group.
     Broadcast { group: Group, payload: Payload },
     /// A value for the session of a connection.

@@ -45,6 +45,9 @@ pub type Message<'a, S> = <<S as Service>::Codec as Codec>::Message<'a>;
 /// replies counts them in its session, and answers [`HalfClose::KeepOpen`] until the last one was sent. It may keep the
 /// connection open for other reasons as well, for example to go on with a stream of events.
 ///
+/// A proxy answers [`HalfClose::KeepOpen`] and hands the end of the stream on with [`Context::shutdown_write_other`]. A
+/// connection whose own direction was shut down as well closes, whatever the answer is.
+///
 /// [`Timeouts::half_close`] bounds all of this: the connection closes when nothing was sent for that time. While a
 /// connection is half-closed, `read_idle` and heartbeats do not count, because the peer cannot send. A dead peer is
 /// noticed when its kernel resets the connection, at the latest when something is sent to it.

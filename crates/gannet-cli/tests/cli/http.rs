@@ -95,7 +95,7 @@ fn a_browser_runs_the_script_and_the_style_of_the_page_and_nothing_else() {
 }
 
 /// Asks for WebSocket, with further fields, and gives the head of the answer.
-fn upgrade(client: &mut Stream, more: &str) -> String {
+pub(crate) fn upgrade(client: &mut Stream, more: &str) -> String {
     write!(
         client,
         "GET /ws/echo HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\

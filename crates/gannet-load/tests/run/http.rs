@@ -99,7 +99,7 @@ fn server(driver: DriverChoice) -> (Running, Address, Arc<Mutex<String>>) {
 
 fn asking(path: &str, target: &Address, driver: DriverChoice) -> Config {
     let mut config = config(Kind::Http, target.clone(), driver);
-    config.duration = Duration::from_millis(300);
+    config.duration = Duration::from_millis(150);
     config.http.path = path.parse::<Path>().expect(path);
     config
 }
@@ -282,6 +282,8 @@ fn a_request_that_the_server_never_answers_is_an_error() {
         fn message(&mut self, (): &mut (), _: Event<'_>, _: &mut Context<'_, Self>) {}
     }
     let (_server, target) = serve(DriverChoice::Poll, || Silence);
-    let results = go(&asking("/", &target, DriverChoice::Poll));
+    let mut config = asking("/", &target, DriverChoice::Poll);
+    config.answer_patience = Duration::from_secs(1);
+    let results = go(&config);
     assert_eq!((results.requests.answered, results.requests.sent), (0, results.requests.unanswered), "{results:?}");
 }

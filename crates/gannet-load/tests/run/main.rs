@@ -19,7 +19,7 @@ use gannet::{Address, Context, DriverChoice, Service};
 use gannet_load::draw::Distribution;
 use gannet_load::login::Login;
 use gannet_load::plan::Phase;
-use gannet_load::run::{Kind, run};
+use gannet_load::run::{Config, Kind, run};
 use gannet_load::scenario::redis::Workload;
 use gannet_redis::{Options, Redis, Server};
 
@@ -180,7 +180,8 @@ fn a_rate_may_be_below_one_request_a_second() {
 fn idle_connections_are_heard_from_at_each_heartbeat() {
     for driver in drivers() {
         let (_server, target) = serve(driver, || EchoFrames { wrong_after: u32::MAX, closes_after: u32::MAX });
-        let results = go(&config(Kind::Idle, target, driver));
+        let config = Config { duration: Duration::from_secs(1), ..config(Kind::Idle, target, driver) };
+        let results = go(&config);
         assert_clean(&results, "idle");
         // Ten heartbeats of each in a second, give or take one at either end, and fewer where the machine is busy.
         assert!((100..=240).contains(&results.requests.answered), "{results:?}");
@@ -226,7 +227,7 @@ impl Service for Silence {
 fn a_server_that_never_answers_is_an_error_and_the_run_ends() {
     let (_server, target) = serve(DriverChoice::Poll, || Silence);
     let mut config = config(Kind::Echo, target, DriverChoice::Poll);
-    config.rate_per_second = Some(200.0);
+    (config.rate_per_second, config.answer_patience) = (Some(200.0), Duration::from_secs(1));
     let results = go(&config);
     assert_eq!(results.requests.answered, 0);
     assert!(results.requests.sent > 0);
@@ -327,7 +328,7 @@ fn a_login_that_is_not_answered_or_wrongly_is_a_failed_connection() {
 fn every_connection_of_the_connect_scenario_logs_in() {
     let (_server, target) = serve(DriverChoice::Poll, || EchoFrames { wrong_after: u32::MAX, closes_after: 2 });
     let mut config = config(Kind::Connect, target, DriverChoice::Poll);
-    config.login = Some(Login::text("{n}").unwrap());
+    (config.login, config.duration) = (Some(Login::text("{n}").unwrap()), Duration::from_secs(1));
     let results = go(&config);
     assert!(results.connections.opened > 200, "{results:?}");
     assert!(results.connections.failed.is_empty() && results.requests.errors.is_empty(), "{results:?}");
@@ -383,6 +384,7 @@ fn every_second_is_either_in_the_measured_time_or_out_of_it() {
     let (_server, target) = serve(DriverChoice::Poll, || Echo);
     let mut config = config(Kind::Echo, target, DriverChoice::Poll);
     (config.rate_per_second, config.warmup) = (Some(200.0), Duration::from_millis(300));
+    config.duration = Duration::from_secs(1);
     let results = go(&config);
     let (from, to) = (results.measured_from, results.measured_from + results.measured);
     assert!(from >= config.warmup && !results.seconds.is_empty());

@@ -33,8 +33,8 @@ pub fn serve_tls<S: Service>(
 pub fn config(kind: Kind, target: Address, driver: DriverChoice) -> Config {
     Config {
         connections: 20,
-        warmup: Duration::from_millis(100),
-        duration: Duration::from_secs(1),
+        warmup: Duration::from_millis(50),
+        duration: Duration::from_millis(250),
         depth: 4,
         size: 48,
         heartbeat: Duration::from_millis(100),

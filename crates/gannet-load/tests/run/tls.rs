@@ -13,7 +13,7 @@ use crate::{Echo, EchoFrames, EchoLines};
 
 fn over_tls(kind: Kind, target: Address, client: &TlsClientConfig, driver: DriverChoice) -> Results {
     let mut config = config(kind, target, driver);
-    config.duration = Duration::from_millis(300);
+    config.duration = Duration::from_millis(200);
     config.tls = Some(client.build("localhost").expect("a client"));
     go(&config)
 }

@@ -25,6 +25,7 @@ mod restless;
 pub(crate) mod rig;
 mod room;
 mod script;
+mod shutdown_write;
 mod simulated;
 mod sockets;
 
@@ -36,6 +37,9 @@ use super::{Driver, ListenerId};
 
 /// The world around one driver.
 pub(crate) trait Net {
+    /// Whether nobody waits while time passes: a deadline need not be short then, and should not, since turns take long.
+    const TIME_IS_FREE: bool = false;
+
     type Driver: Driver;
     type Client: Client;
 

@@ -237,6 +237,13 @@ impl<D: Driver> Reactor<D> {
                             self.core.counters.stale.add(1);
                         }
                     }
+                    Deferred::ShutWrite { place } => {
+                        if self.core.at(place).is_none() {
+                            self.core.counters.stale.add(1);
+                        } else if self.core.shut_write(place.token) {
+                            self.settle_one(place.token);
+                        }
+                    }
                     Deferred::Dial { service, route, timeout_ms, session } => {
                         self.dial(service, route, timeout_ms, session);
                     }
@@ -314,6 +321,12 @@ impl<D: Driver> Reactor<D> {
                     }
                     return true;
                 }
+                if connection.flags.has(Flags::SHUT_WRITE)
+                    && !connection.flags.has(Flags::SHUT)
+                    && connection.outbox_len() == 0
+                {
+                    return self.end_sending(token);
+                }
                 if connection.flags.has(Flags::OVER_HIGH) && connection.outbox_len() <= self.core.limits.outbox_low() {
                     if connection.share.is_spent(self.core.turn) {
                         self.core.mark(token);
@@ -352,9 +365,12 @@ impl<D: Driver> Reactor<D> {
                     connection.flags.set(Flags::CLOSE);
                     return true;
                 }
-                if !connection.flags.has(Flags::SHUT) {
-                    connection.flags.set(Flags::SHUT);
-                    self.driver.shutdown(token);
+                if !connection.flags.has(Flags::LINGERS) {
+                    connection.flags.set(Flags::LINGERS);
+                    if !connection.flags.has(Flags::SHUT) {
+                        connection.flags.set(Flags::SHUT);
+                        self.driver.shutdown(token);
+                    }
                     let linger_ms = self.deadlines[usize::from(service)].linger_ms;
                     self.set_phase(token, linger_ms);
                 }
@@ -362,6 +378,20 @@ impl<D: Driver> Reactor<D> {
             }
             State::Closed => false,
         }
+    }
+
+    /// Ends our direction of the stream of an open connection, where everything was sent: its filter's good-bye goes before.
+    /// Says whether there may be another step.
+    #[cold]
+    fn end_sending(&mut self, token: Token) -> bool {
+        if self.end_filter(token) {
+            return true;
+        }
+        if let Some(connection) = self.core.slab.get_mut(token) {
+            connection.flags.set(Flags::SHUT);
+            self.driver.shutdown(token);
+        }
+        true
     }
 
     /// Takes an open connection one step on whose peer ended its stream, when all before was decoded.
@@ -383,7 +413,8 @@ impl<D: Driver> Reactor<D> {
         if connection.outbox_len() > queued || connection.flags.has(Flags::CLOSE.or(Flags::CLOSE_FLUSHED)) {
             return true;
         }
-        if wish == HalfClose::Close && connection.offloads_pending == 0 {
+        // Where both directions have ended there is nothing left to do with it.
+        if connection.flags.has(Flags::SHUT_WRITE) || (wish == HalfClose::Close && connection.offloads_pending == 0) {
             connection.ask_close(Flags::CLOSE_FLUSHED, CloseReason::Peer);
             return true;
         }

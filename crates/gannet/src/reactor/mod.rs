@@ -322,6 +322,7 @@ impl<D: Driver> Reactor<D> {
                 self.core.set_paused(place.token, paused);
             }
             Letter::Close { place, flushed } => self.defer(Deferred::Close { place, flushed }),
+            Letter::ShutWrite { place } => self.defer(Deferred::ShutWrite { place }),
             Letter::Broadcast { group, payload } => self.defer(Deferred::Broadcast { group, payload, except: None }),
             Letter::Errand { place, errand } => {
                 let Some(connection) = self.core.at(place) else { return self.core.counters.stale.add(1) };

@@ -44,12 +44,20 @@ pub(crate) struct Room {
     /// Whose turn it is, and what it held at the last check.
     turn: Option<(Place, usize)>,
     checked: Tick,
+    check_ms: u32,
+    silence_ms: u32,
 }
 
 impl Room {
     /// Without anybody in it.
     pub(crate) fn new(now: Tick) -> Self {
-        Self { waiting: VecDeque::new(), turn: None, checked: now }
+        Self { waiting: VecDeque::new(), turn: None, checked: now, check_ms: CHECK_MS, silence_ms: SILENCE_MS }
+    }
+
+    /// Sets how long a connection may be silent in the middle of a large message while there is no room.
+    #[cfg(test)]
+    pub(crate) fn set_silence(&mut self, silence_ms: u32) {
+        (self.check_ms, self.silence_ms) = (silence_ms / (SILENCE_MS / CHECK_MS), silence_ms);
     }
 }
 
@@ -183,7 +191,7 @@ impl Core {
 impl<D: Driver> Reactor<D> {
     /// When the next check is due, where there is a line.
     pub(super) fn room_due(&self) -> Option<Tick> {
-        self.core.is_crowded_with_input().then(|| self.core.room.checked.after(CHECK_MS))
+        self.core.is_crowded_with_input().then(|| self.core.room.checked.after(self.core.room.check_ms))
     }
 
     /// Lets the line move on. Called once a turn.
@@ -193,7 +201,7 @@ impl<D: Driver> Reactor<D> {
         if !self.core.room.waiting.is_empty() {
             self.core.share_room();
         }
-        if self.core.is_crowded_with_input() && self.core.now.since(self.core.room.checked) >= CHECK_MS {
+        if self.core.is_crowded_with_input() && self.core.now.since(self.core.room.checked) >= self.core.room.check_ms {
             self.core.room.checked = self.core.now;
             self.close_stalled();
         }
@@ -208,7 +216,7 @@ impl<D: Driver> Reactor<D> {
         for token in core.slab.iter_indices() {
             let Some(connection) = core.slab.get(token) else { continue };
             let Some(held) = connection.large_unfinished().filter(|_| !connection.waits_for_room()) else { continue };
-            if core.now.since(connection.last_read) >= SILENCE_MS && !connection.is_halted() {
+            if core.now.since(connection.last_read) >= core.room.silence_ms && !connection.is_halted() {
                 stalled.push((held, token));
             }
         }

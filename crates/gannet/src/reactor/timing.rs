@@ -91,10 +91,10 @@ impl Deadlines {
             if self.read_idle_ms != 0 {
                 at(connection.last_read.after(self.read_idle_ms));
             }
-            if self.write_idle_ms != 0 {
+            if self.write_idle_ms != 0 && !flags.has(Flags::SHUT_WRITE) {
                 at(connection.last_write.after(self.write_idle_ms));
             }
-            if self.heartbeat_ms != 0 && !flags.has(Flags::NO_HEARTBEAT) {
+            if self.heartbeat_ms != 0 && !flags.has(Flags::NO_HEARTBEAT.or(Flags::SHUT_WRITE)) {
                 at(connection.last_read.after(self.heartbeat_after(connection.missed)));
             }
         }
@@ -317,7 +317,12 @@ impl<D: Driver> Reactor<D> {
             let (host, core) = self.host(service);
             return host.idle(core, token, Idle::Both);
         }
-        if deadlines.write_idle_ms != 0 && passed(connection.last_write, caught_up) >= deadlines.write_idle_ms {
+        // After it was shut down nothing is sent: neither is that silence, nor can a heartbeat ask for an answer.
+        let is_shut = connection.flags.has(Flags::SHUT_WRITE);
+        if deadlines.write_idle_ms != 0
+            && !is_shut
+            && passed(connection.last_write, caught_up) >= deadlines.write_idle_ms
+        {
             connection.last_write = now;
             let (host, core) = self.host(service);
             host.idle(core, token, Idle::Write);
@@ -330,6 +335,7 @@ impl<D: Driver> Reactor<D> {
             return host.idle(core, token, Idle::Read);
         }
         if deadlines.heartbeat_ms == 0
+            || is_shut
             || connection.flags.has(Flags::NO_HEARTBEAT)
             || silence_ms < deadlines.heartbeat_after(connection.missed)
         {

@@ -235,6 +235,37 @@ fn after_a_stall_a_peer_still_has_its_time_to_answer_a_heartbeat() {
     });
 }
 
+/// What came while the reactor stood still counts, however late it is read.
+#[test]
+fn after_a_stall_who_spoke_meanwhile_is_not_idle_and_who_was_silent_is() {
+    for only_reads in [false, true] {
+        on_some_seeds(|net| {
+            let log = SharedLog::default();
+            let setup = Setup::new().timeouts(|timeouts| {
+                let idle = if only_reads { &mut timeouts.read_idle } else { &mut timeouts.idle };
+                *idle = Some(SHORT * 10);
+            });
+            let mut rig = setup.listen(Script::new(&log)).on(net);
+            let (mut speaks, mut silent) = (rig.connect(), rig.connect());
+            for client in [&mut speaks, &mut silent] {
+                assert_eq!(rig.ask(client, "echo here"), "here");
+            }
+            for stall in 0..3 {
+                let line = b"echo alive\n";
+                assert_eq!(speaks.write(line).expect("there is room"), line.len());
+                rig.net.stall(SHORT * 40);
+                assert_eq!(rig.line(&mut speaks), "alive");
+                if stall == 0 {
+                    assert_eq!(rig.read_to_end(&mut silent), (Vec::new(), Ending::Finished));
+                }
+            }
+            drop((speaks, silent));
+            rig.finish();
+            assert_eq!(log.borrow().closed, [CloseReason::Idle, CloseReason::Peer]);
+        });
+    }
+}
+
 on_every_driver!(
     an_exact_timer_fires_within_its_millisecond_and_never_before_its_time,
     a_peer_that_is_silent_for_too_long_is_closed,

@@ -4,12 +4,13 @@
 use std::io;
 
 use super::on_every_driver;
-use super::rig::{Rig, Setup};
+use super::rig::{Ending, Rig, Setup};
 use super::{Client, Net};
 use crate::driver::sim::Answer;
 use crate::proto::Raw;
 use crate::{
-    Address, CloseReason, Connect, Context, Handle, Notice, Outbound, Refused, SendError, SendStatus, Service,
+    Address, CloseReason, Connect, Context, HalfClose, Handle, Notice, Outbound, Refused, SendError, SendStatus,
+    Service,
 };
 
 /// The side of a proxy that accepts, and the one that connects. The session is the connection on the other side.
@@ -28,6 +29,14 @@ fn pass_on<S: Service<Codec = Raw>>(other: Other, bytes: &[u8], cx: &mut Context
         Some(Ok(SendStatus::Queued)) => {}
         Some(Ok(_)) => cx.pause(),
         _ => cx.close(),
+    }
+}
+
+/// Ends the stream to the other side as this side has ended its own; what the other side still sends goes on coming here.
+fn hand_end_on<S: Service>(other: Other, cx: &mut Context<'_, S>) -> HalfClose {
+    match other.map(|other| cx.shutdown_write_other(other)) {
+        Some(Ok(())) => HalfClose::KeepOpen,
+        _ => HalfClose::Close,
     }
 }
 
@@ -51,6 +60,10 @@ impl Service for Front {
     fn drained(&mut self, other: &mut Other, cx: &mut Context<'_, Self>) {
         // It may be gone, and then this one closes too.
         let _ = other.map(|other| cx.resume_other(other));
+    }
+
+    fn half_closed(&mut self, other: &mut Other, cx: &mut Context<'_, Self>) -> HalfClose {
+        hand_end_on(*other, cx)
     }
 
     fn close(&mut self, other: Other, _: CloseReason, cx: &mut Context<'_, Self>) {
@@ -84,6 +97,10 @@ impl Service for Back {
 
     fn drained(&mut self, other: &mut Other, cx: &mut Context<'_, Self>) {
         let _ = other.map(|other| cx.resume_other(other));
+    }
+
+    fn half_closed(&mut self, other: &mut Other, cx: &mut Context<'_, Self>) -> HalfClose {
+        hand_end_on(*other, cx)
     }
 
     fn close(&mut self, other: Other, _: CloseReason, cx: &mut Context<'_, Self>) {
@@ -183,6 +200,36 @@ fn a_proxy_does_not_stop_where_its_upstream_writes_before_it_reads<N: Net>(mut n
     rig.finish();
 }
 
+fn a_proxy_hands_the_end_of_a_stream_on_and_the_replies_back<N: Net>(mut net: N) {
+    let remote = net.remote(Answer::Accept);
+    let mut setup = Setup::new();
+    let back = setup.outbound(Back);
+    let mut rig: Rig<N> = setup.listen(Front { back, to: Address::Tcp(remote) }).on(net);
+    for client_ends_first in [true, false] {
+        let client = rig.net.connect_from(1, std::net::Ipv4Addr::LOCALHOST.into());
+        let upstream = rig.until("the proxy to connect", |rig| rig.net.accept(remote)).0;
+        let (mut first, mut second) = if client_ends_first { (client, upstream) } else { (upstream, client) };
+        rig.write(&mut first, b"all that there is to ask");
+        first.shutdown();
+        assert_eq!(rig.read_to_end(&mut second), (b"all that there is to ask".to_vec(), Ending::Finished));
+        // The other direction lives on, for as long as its sender wants.
+        for reply in [b"one", b"two"] {
+            rig.write(&mut second, reply);
+            assert_eq!(rig.read(&mut first, 3), reply);
+        }
+        rig.write(&mut second, b"three");
+        second.shutdown();
+        assert_eq!(rig.read_to_end(&mut first), (b"three".to_vec(), Ending::Finished));
+        // Both directions have ended, so nobody has to close anything.
+        rig.until("both sides to be gone", |rig| {
+            (rig.stats(0).connections + rig.stats(1).connections == 0).then_some(())
+        });
+        drop((first, second));
+    }
+    let rig = rig.finish();
+    assert_eq!((rig.stats(0).closed(CloseReason::Peer), rig.stats(1).closed(CloseReason::Peer)), (2, 2));
+}
+
 /// Sends to the first connection as much as a line says, says how that went, and pauses or resumes it.
 struct Sender {
     opened: Vec<Handle>,
@@ -263,6 +310,7 @@ fn a_service_pauses_and_resumes_another_connection<N: Net>(net: N) {
 
 on_every_driver!(
     a_proxy_does_not_stop_where_its_upstream_writes_before_it_reads,
+    a_proxy_hands_the_end_of_a_stream_on_and_the_replies_back,
     who_sends_to_another_connection_hears_how_full_it_is,
     a_service_pauses_and_resumes_another_connection,
 );

@@ -76,7 +76,9 @@ fn lead_to_fault<N: Net>(rig: &mut Rig<N>, client: &mut N::Client, fault: u8, wa
 }
 
 fn a_codec_that_takes_nothing_or_more_than_there_is_closes_its_connection<N: Net>(net: N) {
-    let mut rig = Setup::new().listen(Paired).on(net);
+    // Its peer does not end its side of the stream before it has read the end of ours.
+    let setup = Setup::new().timeouts(|timeouts| timeouts.linger = Duration::from_millis(10));
+    let mut rig = setup.listen(Paired).on(net);
     let mut other = rig.connect();
     let mut closed = 0;
     for fault in *b"0123" {

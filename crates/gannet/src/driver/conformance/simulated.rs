@@ -51,6 +51,8 @@ impl Simulated {
 }
 
 impl Net for Simulated {
+    const TIME_IS_FREE: bool = true;
+
     type Driver = SimDriver;
     type Client = SimClient;
 
