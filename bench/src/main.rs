@@ -30,6 +30,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// The subjects that are Gannet's run with the allocator that it ships with.
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Measures what a server costs beside a bare loop in the same language.
 #[derive(Parser)]
 #[command(version)]
