@@ -7,9 +7,10 @@ use std::sync::Arc;
 use gannet::Context;
 use gannet::proto::http::{Method, Request};
 
-use crate::admission::Endpoint;
+use crate::admission::{Endpoint, admit};
 use crate::cx::Cx;
 use crate::draft::Draft;
+use crate::fallbacks::Fallbacks;
 use crate::places::{Params, Places};
 use crate::service::HttpService;
 
@@ -24,6 +25,8 @@ pub(crate) struct Inner {
     pub(crate) routes: Vec<Route>,
     /// What answers where there is no route.
     pub(crate) missing: Box<dyn Endpoint>,
+    /// What answers in its place, for paths that begin as these say.
+    pub(crate) fallbacks: Fallbacks,
 }
 
 /// The routes of a method.
@@ -68,7 +71,7 @@ impl Routes {
             endpoint.run(&mut cx);
             return true;
         }
-        !endpoint.admit(&mut cx)
+        !admit(endpoint, &mut cx)
     }
 
     /// What answers a request, for which `cx` is prepared.
@@ -86,10 +89,21 @@ impl Routes {
                 cx.params = Some(params);
                 &*route.endpoint
             }
-            None => {
-                cx.missing = if self.knows(method) { self.allowed(path) } else { Missing::Method };
-                &*self.0.missing
+            None => self.missing(cx),
+        }
+    }
+
+    /// What answers a request that has no route.
+    #[cold]
+    fn missing<'a>(&'a self, cx: &mut Cx<'a>) -> &'a dyn Endpoint {
+        let (method, path) = (cx.request.method, cx.request.path());
+        cx.missing = if self.knows(method) { self.allowed(path) } else { Missing::Method };
+        match self.0.fallbacks.at(path).filter(|_| matches!(cx.missing, Missing::Path)) {
+            Some((fallback, params)) => {
+                cx.params = Some(params);
+                fallback
             }
+            None => &*self.0.missing,
         }
     }
 

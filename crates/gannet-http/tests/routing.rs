@@ -354,9 +354,9 @@ fn what_is_no_pattern_is_refused_with_what_is_wrong() {
         (
             route("/a").group("/api/", |api| api),
             "/api/",
-            "a group's prefix begins with a slash and does not end with one",
+            "a prefix begins with a slash and does not end with one",
         ),
-        (route("/a").group("", |api| api), "", "a group's prefix begins with a slash and does not end with one"),
+        (route("/a").group("", |api| api), "", "a prefix begins with a slash and does not end with one"),
         (route("/{"), "/{", "the { is not closed before the next slash; {{ is the character"),
         (route("/a{id"), "/a{id", "the { is not closed before the next slash; {{ is the character"),
         (route("/{a/b}"), "/{a/b}", "the { is not closed before the next slash; {{ is the character"),

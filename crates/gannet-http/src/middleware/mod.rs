@@ -9,6 +9,7 @@
 //! | [`Cors`] | lets pages of other origins read answers |
 //! | [`RateLimit`] | bounds how many requests a client may make |
 //! | [`Bearer`] | asks for a token |
+//! | [`Guard`] | asks a function of yours who passes |
 //! | [`Gzip`] | compresses responses |
 //! | [`Timeout`] | sets how long responses may take that come later or piece by piece |
 //!
@@ -40,6 +41,7 @@ mod access_log;
 mod bearer;
 mod buckets;
 mod cors;
+mod guard;
 #[cfg(feature = "gzip")]
 mod gzip;
 mod handler_time;
@@ -51,6 +53,7 @@ mod timeout;
 pub use access_log::AccessLog;
 pub use bearer::Bearer;
 pub use cors::Cors;
+pub use guard::Guard;
 #[cfg(feature = "gzip")]
 pub use gzip::Gzip;
 pub use handler_time::{HandlerTime, RouteTimes};
