@@ -122,7 +122,7 @@ impl Cx<'_> {
     /// Whether the response comes later, as the handler has left it.
     #[must_use]
     pub fn is_deferred(&self) -> bool {
-        matches!(self.draft.next, Some(Next::Deferred(_)))
+        matches!(self.draft.next, Some(Next::Deferred(_) | Next::Receive(_)))
     }
 
     /// Calls `hook` when the response is there, but not sent: for layers that work on it, after `next`. That is now,
@@ -207,6 +207,23 @@ pub(crate) struct Pending {
     serial: u64,
 }
 
+impl Pending {
+    /// Takes over the response that was begun.
+    pub(crate) fn new(draft: &mut Draft, answer: Answer, serial: u64) -> Self {
+        Self { draft: mem::replace(draft, Draft::new()), answer, serial }
+    }
+
+    /// The time that the response may take, where somebody set it.
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        self.draft.deadline
+    }
+
+    /// Has the connection end with the response.
+    pub(crate) fn close_behind(&mut self) {
+        self.answer = self.answer.last();
+    }
+}
+
 impl HttpService {
     /// Begins to wait for a response.
     pub(crate) fn defer(
@@ -217,9 +234,9 @@ impl HttpService {
         cx: &mut Context<'_, Self>,
     ) {
         let serial = self.serial;
-        let draft = mem::replace(&mut self.draft, Draft::new());
-        let deadline = draft.deadline.unwrap_or(DEFERRED_TIMEOUT);
-        session.mode = Mode::Deferred(Box::new(Pending { draft, answer, serial }));
+        let pending = Pending::new(&mut self.draft, answer, serial);
+        let deadline = pending.deadline().unwrap_or(DEFERRED_TIMEOUT);
+        session.mode = Mode::Deferred(Box::new(pending));
         cx.codec_state().await_response();
         cx.set_timer(deadline);
         if let Some(start) = start

@@ -16,6 +16,13 @@ pub enum Rejection {
         expected: &'static str,
     },
 
+    /// The body is larger than its receiver takes: 413.
+    #[error("body exceeds the limit of {limit} bytes")]
+    TooLarge {
+        /// The limit in bytes.
+        limit: u64,
+    },
+
     /// Something is not even well-formed: 400.
     #[error("malformed {what}: {why}")]
     Malformed {
@@ -84,6 +91,7 @@ impl Rejection {
     pub fn status(&self) -> u16 {
         match self {
             Self::ContentType { .. } => 415,
+            Self::TooLarge { .. } => 413,
             Self::Malformed { .. } | Self::Query { .. } | Self::Params { .. } => 400,
             Self::Json { .. } | Self::Form { .. } => 422,
             Self::Missing { .. } => 500,

@@ -24,6 +24,8 @@ use crate::response::Reply;
 /// A value replaces the body that the handler wrote before. Status and header fields stay as they were set, except for an
 /// error: it begins at status 500, without header fields that describe a body.
 ///
+/// A returned value owns its data; what borrows from the request can be written to the [`Cx`] instead.
+///
 /// Implement it for the errors of your application, and handlers can use `?`:
 ///
 /// ```

@@ -85,6 +85,8 @@ struct Added {
     method: String,
     pattern: String,
     make: Make,
+    /// Whether it is called when the head has come.
+    by_head: bool,
 }
 
 /// Puts the layers around a handler. They may keep something for each method and pattern.
@@ -93,21 +95,21 @@ type Make = Box<dyn FnOnce(&str, &str) -> Box<dyn Endpoint> + Send + Sync>;
 impl Added {
     fn build(self) -> Route {
         let endpoint = (self.make)(&self.method, &self.pattern);
-        Route { pattern: self.pattern, endpoint }
+        Route { pattern: self.pattern, endpoint, by_head: self.by_head }
     }
 
     /// Beneath a prefix, inside of these layers.
     fn inside<L: Layer>(self, prefix: &str, layers: &L) -> Self {
-        let Self { method, pattern, make } = self;
+        let Self { method, pattern, make, by_head } = self;
         let pattern = format!("{prefix}{pattern}");
         if TypeId::of::<L>() == TypeId::of::<()>() {
-            return Self { method, pattern, make };
+            return Self { method, pattern, make, by_head };
         }
         let layers = layers.clone();
         let make: Make = Box::new(move |method, pattern| {
             Box::new(Nested { layers: layers.around(method, pattern), inner: make(method, pattern) })
         });
-        Self { method, pattern, make }
+        Self { method, pattern, make, by_head }
     }
 }
 
@@ -206,28 +208,32 @@ impl<L: Layer, S: Clone> Router<L, S> {
         let prefix = prefix.trim_end_matches('/');
         let files = Arc::new(files);
         let beneath = Arc::clone(&files);
-        let router = self.add("GET", &format!("{prefix}/"), move |cx| files.serve(cx, "")).add(
+        let router = self.add("GET", &format!("{prefix}/"), false, move |cx| files.serve(cx, "")).add(
             "GET",
             &format!("{prefix}/{{*path}}"),
+            false,
             move |cx| beneath.serve(cx, cx.param("path")),
         );
         let is_root = prefix.is_empty() && router.prefix.is_empty();
-        if is_root { router } else { router.add("GET", prefix, redirect_to_directory) }
+        if is_root { router } else { router.add("GET", prefix, false, redirect_to_directory) }
     }
 
-    fn add<F: Fn(&mut Cx<'_>) + Send + Sync + 'static>(mut self, method: &str, path: &str, handler: F) -> Self {
+    fn add<F>(mut self, method: &str, path: &str, by_head: bool, handler: F) -> Self
+    where
+        F: Fn(&mut Cx<'_>) + Send + Sync + 'static,
+    {
         if !path.is_empty() && !path.starts_with('/') {
             self.made.refuse(path, "a path begins with a slash");
         }
         let pattern = self.prefix.clone() + path;
         let make = self.make(handler);
-        self.made.add(Added { method: method.to_owned(), pattern, make });
+        self.made.add(Added { method: method.to_owned(), pattern, make, by_head });
         self
     }
 
     fn add_fallback<F: Fn(&mut Cx<'_>) + Send + Sync + 'static>(mut self, handler: F) -> Self {
         let make = self.make(handler);
-        self.made.fallbacks.push(Added { method: String::new(), pattern: self.prefix.clone(), make });
+        self.made.fallbacks.push(Added { method: String::new(), pattern: self.prefix.clone(), make, by_head: true });
         self
     }
 
@@ -310,7 +316,17 @@ macro_rules! handler_methods {
             F: Fn(&mut Cx<'_>, $($argument),*) -> R + Send + Sync + 'static,
         {
             let $state = self.state.clone();
-            self.add(method, path, move |cx| respond($call(&handler, cx, &$state), cx))
+            self.add(method, path, false, move |cx| respond($call(&handler, cx, &$state), cx))
+        }
+
+        /// Adds a route whose handler is called when the head of a request has come, so that it can take the body as it
+        /// comes, by [`Cx::receive`]. Layers run at that time too. A handler that does not take the body answers without it.
+        pub fn upload<F, R: Respond>(self, method: &str, path: &str, handler: F) -> Self
+        where
+            F: Fn(&mut Cx<'_>, $($argument),*) -> R + Send + Sync + 'static,
+        {
+            let $state = self.state.clone();
+            self.add(method, path, true, move |cx| respond($call(&handler, cx, &$state), cx))
         }
 
         /// Sets what answers for paths that have no route, in place of a 404: the page of an application, or an error in

@@ -38,6 +38,8 @@ pub(crate) struct Tree {
 pub(crate) struct Route {
     pub(crate) pattern: String,
     pub(crate) endpoint: Box<dyn Endpoint>,
+    /// Whether it is called when the head has come.
+    pub(crate) by_head: bool,
 }
 
 impl Routes {
@@ -52,11 +54,11 @@ impl Routes {
     ) {
         let mut cx =
             Cx { request, route: None, params: None, missing: Missing::Path, draft, engine, serial, refusal: None };
-        self.endpoint(&mut cx).run(&mut cx);
+        self.find(&mut cx).0.run(&mut cx);
     }
 
-    /// Answers a request by its head, where that says what the answer is: where there is no route for it, or a layer does
-    /// not accept it. Otherwise the body has to come.
+    /// Answers a request by its head, where that says what the answer is: where there is no route for it, or one that takes
+    /// the body as it comes, or a layer does not accept it. Otherwise the body has to come.
     pub(crate) fn answer_by_head<'a>(
         &'a self,
         request: Request<'a>,
@@ -66,17 +68,17 @@ impl Routes {
     ) -> bool {
         let mut cx =
             Cx { request, route: None, params: None, missing: Missing::Path, draft, engine, serial, refusal: None };
-        let endpoint = self.endpoint(&mut cx);
-        if cx.route.is_none() {
+        let (endpoint, by_head) = self.find(&mut cx);
+        if by_head {
             endpoint.run(&mut cx);
             return true;
         }
         !admit(endpoint, &mut cx)
     }
 
-    /// What answers a request, for which `cx` is prepared.
+    /// What answers a request, for which `cx` is prepared, and whether that is called when the head has come.
     #[inline]
-    fn endpoint<'a>(&'a self, cx: &mut Cx<'a>) -> &'a dyn Endpoint {
+    fn find<'a>(&'a self, cx: &mut Cx<'a>) -> (&'a dyn Endpoint, bool) {
         let (method, path) = (cx.request.method, cx.request.path());
         let mut found = self.at(method.as_str(), path);
         if found.is_none() && method == Method::Head {
@@ -87,9 +89,9 @@ impl Routes {
                 let route = &self.0.routes[place as usize];
                 cx.route = Some(&route.pattern);
                 cx.params = Some(params);
-                &*route.endpoint
+                (&*route.endpoint, route.by_head)
             }
-            None => self.missing(cx),
+            None => (self.missing(cx), true),
         }
     }
 

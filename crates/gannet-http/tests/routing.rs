@@ -351,11 +351,7 @@ fn what_is_no_pattern_is_refused_with_what_is_wrong() {
         (route("about"), "about", "a path begins with a slash"),
         (grouped("about"), "about", "a path begins with a slash"),
         (grouped("{id}"), "{id}", "a path begins with a slash"),
-        (
-            route("/a").group("/api/", |api| api),
-            "/api/",
-            "a prefix begins with a slash and does not end with one",
-        ),
+        (route("/a").group("/api/", |api| api), "/api/", "a prefix begins with a slash and does not end with one"),
         (route("/a").group("", |api| api), "", "a prefix begins with a slash and does not end with one"),
         (route("/{"), "/{", "the { is not closed before the next slash; {{ is the character"),
         (route("/a{id"), "/a{id", "the { is not closed before the next slash; {{ is the character"),
