@@ -44,7 +44,7 @@ fn shown(event: Event<'_>) -> (String, Vec<u8>) {
             (text(&request), request.body.to_vec())
         }
         Event::Head(request) => (format!("head {}", text(&request)), Vec::new()),
-        Event::Body(body) => (String::new(), body.to_vec()),
+        Event::Body(body) | Event::Piece { bytes: body, .. } => (String::new(), body.to_vec()),
     }
 }
 

@@ -11,6 +11,7 @@ use gannet::{Context, Handle, Notice, OffloadFull, Pool, Remote, SendError, pani
 use crate::cx::Cx;
 use crate::draft::{Draft, FAILED};
 use crate::next::Next;
+use crate::respond::Respond;
 use crate::response::Reply;
 use crate::service::{HttpService, Mode, Session};
 
@@ -39,11 +40,12 @@ impl Cx<'_> {
     ///     cx.offload(|| (0..1_000_000u64).sum::<u64>(), |sum, reply| write!(reply, "{sum}\n"));
     /// });
     /// ```
-    pub fn offload<T, W, D>(&mut self, work: W, done: D)
+    pub fn offload<T, W, D, R>(&mut self, work: W, done: D)
     where
         T: Send + 'static,
         W: FnOnce() -> T + Send + 'static,
-        D: FnOnce(T, &mut Reply<'_>) + Send + 'static,
+        D: FnOnce(T, &mut Reply<'_>) -> R + Send + 'static,
+        R: Respond,
     {
         self.offload_to(Pool::Compute, work, done);
     }
@@ -58,11 +60,12 @@ impl Cx<'_> {
     ///     cx.offload_blocking(ask_the_database, |rows, reply| reply.text(&rows));
     /// });
     /// ```
-    pub fn offload_blocking<T, W, D>(&mut self, work: W, done: D)
+    pub fn offload_blocking<T, W, D, R>(&mut self, work: W, done: D)
     where
         T: Send + 'static,
         W: FnOnce() -> T + Send + 'static,
-        D: FnOnce(T, &mut Reply<'_>) + Send + 'static,
+        D: FnOnce(T, &mut Reply<'_>) -> R + Send + 'static,
+        R: Respond,
     {
         self.offload_to(Pool::Blocking, work, done);
     }
@@ -73,11 +76,12 @@ impl Cx<'_> {
     ///
     /// If as many jobs wait or run as [`Limits`](gannet::Limits) allows for the pool, the client gets a 503 with
     /// `Retry-After: 1`. A panic of `work` or `done` becomes a 500.
-    pub fn offload_to<T, W, D>(&mut self, pool: Pool, work: W, done: D)
+    pub fn offload_to<T, W, D, R>(&mut self, pool: Pool, work: W, done: D)
     where
         T: Send + 'static,
         W: FnOnce() -> T + Send + 'static,
-        D: FnOnce(T, &mut Reply<'_>) + Send + 'static,
+        D: FnOnce(T, &mut Reply<'_>) -> R + Send + 'static,
+        R: Respond,
     {
         let start: Start = Box::new(move |cx, serial| {
             cx.offload_to(
@@ -86,7 +90,7 @@ impl Cx<'_> {
                 move |service, session, result, cx| {
                     let peer = cx.peer();
                     service.complete(session, serial, cx, |reply| match result {
-                        Ok(value) => done(value, reply),
+                        Ok(value) => done(value, reply).respond(reply),
                         Err(panic) => {
                             let panic = panic_message(&*panic);
                             tracing::error!(%peer, panic, "offloaded work for a response panicked; answered with 500");
@@ -118,7 +122,7 @@ impl Cx<'_> {
     /// Whether the response comes later, as the handler has left it.
     #[must_use]
     pub fn is_deferred(&self) -> bool {
-        matches!(self.draft.next, Some(Next::Deferred(_)))
+        matches!(self.draft.next, Some(Next::Deferred(_) | Next::Receive(_)))
     }
 
     /// Calls `hook` when the response is there, but not sent: for layers that work on it, after `next`. That is now,
@@ -152,9 +156,12 @@ impl Later {
     ///
     /// [`SendError::Gone`] where the client is known to have gone. [`SendError::MailboxFull`] where the reactor has more
     /// to do than [`Limits::mailbox`](gannet::Limits) allows: the client is answered when the deadline is over.
-    pub fn complete(mut self, run: impl FnOnce(&mut Reply<'_>) + Send + 'static) -> Result<(), SendError> {
+    pub fn complete<R: Respond>(
+        mut self,
+        run: impl FnOnce(&mut Reply<'_>) -> R + Send + 'static,
+    ) -> Result<(), SendError> {
         self.completed = true;
-        self.post(Box::new(run))
+        self.post(Box::new(|reply| run(reply).respond(reply)))
     }
 
     /// The connection that waits for the response.
@@ -200,6 +207,23 @@ pub(crate) struct Pending {
     serial: u64,
 }
 
+impl Pending {
+    /// Takes over the response that was begun.
+    pub(crate) fn new(draft: &mut Draft, answer: Answer, serial: u64) -> Self {
+        Self { draft: mem::replace(draft, Draft::new()), answer, serial }
+    }
+
+    /// The time that the response may take, where somebody set it.
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        self.draft.deadline
+    }
+
+    /// Has the connection end with the response.
+    pub(crate) fn close_behind(&mut self) {
+        self.answer = self.answer.last();
+    }
+}
+
 impl HttpService {
     /// Begins to wait for a response.
     pub(crate) fn defer(
@@ -210,9 +234,9 @@ impl HttpService {
         cx: &mut Context<'_, Self>,
     ) {
         let serial = self.serial;
-        let draft = mem::replace(&mut self.draft, Draft::new());
-        let deadline = draft.deadline.unwrap_or(DEFERRED_TIMEOUT);
-        session.mode = Mode::Deferred(Box::new(Pending { draft, answer, serial }));
+        let pending = Pending::new(&mut self.draft, answer, serial);
+        let deadline = pending.deadline().unwrap_or(DEFERRED_TIMEOUT);
+        session.mode = Mode::Deferred(Box::new(pending));
         cx.codec_state().await_response();
         cx.set_timer(deadline);
         if let Some(start) = start

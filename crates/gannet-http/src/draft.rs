@@ -6,6 +6,7 @@ use std::time::Duration;
 use gannet::proto::http::{Answer, HeaderError, HeaderLines, Persistence, Response};
 
 use crate::clock::{Date, TEXT};
+use crate::extensions::Extensions;
 use crate::next::Next;
 use crate::response::Reply;
 
@@ -49,6 +50,7 @@ pub(crate) struct Draft {
     pub(crate) finally: Vec<Finally>,
     /// What layers have charged a request with, by its head alone.
     pub(crate) charged: Vec<usize>,
+    pub(crate) extensions: Extensions,
 }
 
 impl Draft {
@@ -63,6 +65,7 @@ impl Draft {
             deadline: None,
             finally: Vec::new(),
             charged: Vec::new(),
+            extensions: Extensions::new(),
         }
     }
 
@@ -73,6 +76,7 @@ impl Draft {
         self.deadline = None;
         self.finally.clear();
         self.charged.clear();
+        self.extensions.clear();
     }
 
     /// Takes over the response of another draft, in place of what was said here.

@@ -70,13 +70,14 @@ pub trait Layer: Clone + Send + Sync + 'static {
     /// this one, but not of this one. After `true` what was written to `cx` is dropped, and `call` follows when the body
     /// has come.
     ///
-    /// Not called for requests that come whole: `call` decides on those. The body is empty here. Accepts all by default.
+    /// Not called for requests that come whole, nor in routes of [`Router::upload`](crate::Router::upload): `call` decides on
+    /// those. The body is empty here. Accepts all by default.
     fn admit(&self, cx: &mut Cx<'_>) -> bool {
         let _ = cx;
         true
     }
 
-    /// The layer as it is around one route: called when that is added. A clone, unless something is kept for each
+    /// The layer as it is around one route: called when the routes are built. A clone, unless something is kept for each
     /// route; the answers that no route gives have the layer itself around them.
     #[must_use]
     fn around(&self, method: &str, pattern: &str) -> Self {

@@ -25,6 +25,8 @@
 //! | [`Router`] | takes routes and layers, refuses what conflicts, makes [`Routes`] |
 //! | [`Routes`] | what was built: shared by all reactors, never changed |
 //! | [`Cx`] | one request, and the response to it |
+//! | [`Respond`], [`Json`], [`Rejection`] | what handlers return, and what they read with types of their own |
+//! | [`Receive`], [`Receiving`], [`multipart`] | bodies that are taken as they come |
 //! | [`Reply`], [`Later`] | a response that comes later, and the right to make it |
 //! | [`Source`], [`Stream`] | a body that is written piece by piece; [`sse`] for events |
 //! | [`Layer`] | middleware; [`middleware`] has those that are ready |
@@ -49,16 +51,26 @@ struct Guides;
 
 mod admission;
 mod clock;
+#[cfg(feature = "cookies")]
+mod cookies;
 mod cx;
 mod deferred;
 mod draft;
+mod extensions;
+mod extract;
+mod fallbacks;
 mod files;
 mod layer;
 pub mod middleware;
+pub mod multipart;
 mod next;
+mod pairs;
 mod pattern;
 mod percent;
 mod places;
+mod receive;
+mod rejection;
+mod respond;
 mod response;
 mod router;
 mod routes;
@@ -66,21 +78,31 @@ mod service;
 mod shapes;
 pub mod sse;
 mod stream;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod trace;
 mod upload;
 pub mod websocket;
 mod wire;
 
 pub use gannet::proto::http::{HeaderError, Method, Request, Requests, Version};
 
+#[cfg(feature = "cookies")]
+pub use cookie::{Cookie, SameSite};
+
 pub use crate::cx::Cx;
 pub use crate::deferred::{DEFERRED_TIMEOUT, Later};
 pub use crate::files::Files;
 pub use crate::layer::Layer;
 pub use crate::percent::decode;
+pub use crate::receive::{Receive, Receiving};
+pub use crate::rejection::Rejection;
+pub use crate::respond::{Html, Json, Redirect, Respond};
 pub use crate::response::Reply;
-pub use crate::router::{RouteError, Router};
+pub use crate::router::{RouteError, Router, State};
 pub use crate::routes::Routes;
 pub use crate::service::{DRAIN_GRACE, HttpService, Session};
 pub use crate::stream::{Ended, JoinStreamError, Source, Stream};
+pub use crate::trace::Trace;
 pub use crate::upload::DROPPED_BODY;
 pub use crate::wire::{Incoming, Spoken, Wire};

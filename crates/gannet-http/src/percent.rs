@@ -44,7 +44,8 @@ pub(crate) fn value_in<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>> {
     decode_form(value)
 }
 
-fn decode_form(text: &str) -> Option<Cow<'_, str>> {
+/// Decodes a part of a query as forms send it: there `+` is a blank too.
+pub(crate) fn decode_form(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains('+') {
         return decode(text);
     }

@@ -58,6 +58,14 @@ impl<'a> Params<'a> {
             Self::Tree(params) => params.get(name),
         }
     }
+
+    /// Calls `each` with every name and its value, in the pattern's order, until it fails.
+    pub(crate) fn each<E>(&self, mut each: impl FnMut(&'a str, &'a str) -> Result<(), E>) -> Result<(), E> {
+        match self {
+            Self::Shape(params) => params.iter().try_for_each(|(name, value)| each(name, value)),
+            Self::Tree(params) => params.iter().try_for_each(|(name, value)| each(name, value)),
+        }
+    }
 }
 
 /// A tree of these patterns.

@@ -8,6 +8,7 @@ use gannet::proto::http::HeaderError;
 use crate::cx::Cx;
 use crate::draft::Draft;
 use crate::next::Next;
+use crate::rejection::Rejection;
 use crate::stream::{Beginning, Length, Source};
 
 /// The same methods for both, which differ in what else they know.
@@ -84,6 +85,22 @@ macro_rules! response_methods {
         #[must_use]
         pub fn response_body(&self) -> &[u8] {
             &self.draft.body
+        }
+
+        /// Keeps a value for the layers and the handler of this request, in place of another one of its type: who the client
+        /// is, for one. It costs an allocation; a request without such values costs nothing.
+        pub fn insert<T: 'static>(&mut self, value: T) {
+            self.draft.extensions.insert(value);
+        }
+
+        /// The value of this type that a layer has [inserted](Self::insert).
+        ///
+        /// # Errors
+        ///
+        /// [`Rejection::Missing`] where there is none: then a layer is missing, so that it is answered with 500.
+        pub fn extension<T: 'static>(&self) -> Result<&T, Rejection> {
+            let of = std::any::type_name::<T>();
+            self.draft.extensions.get().ok_or(Rejection::Missing { of })
         }
 
         /// Has the body written piece by piece by `source`, when the handler has returned: in chunks (RFC 9112 §7.1), or

@@ -1,16 +1,19 @@
 //! Routes as they are added, and what is wrong with them.
 
+use std::any::TypeId;
 use std::mem;
 use std::sync::Arc;
 
 use matchit::InsertError;
 
-use crate::admission::Layered;
+use crate::admission::{Endpoint, Layered, Nested};
 use crate::cx::Cx;
+use crate::fallbacks::Fallbacks;
 use crate::files::{Files, redirect_to_directory};
 use crate::layer::Layer;
 use crate::pattern;
 use crate::places::Places;
+use crate::respond::{Respond, respond};
 use crate::routes::{Inner, Route, Routes, Tree, not_routed};
 
 /// Takes routes and layers, and makes [`Routes`] of them.
@@ -49,41 +52,71 @@ use crate::routes::{Inner, Route, Routes, Tree, not_routed};
 /// # Ok::<(), gannet_http::RouteError>(())
 /// ```
 #[must_use = "a router does nothing until it is built"]
-pub struct Router<L = ()> {
+pub struct Router<L = (), S = ()> {
     layers: L,
+    state: S,
     prefix: String,
     made: Made,
+}
+
+/// Marks a router whose handlers take a state of type `S`: see [`Router::state`].
+#[derive(Debug)]
+pub struct State<S: ?Sized>(Arc<S>);
+
+impl<S: ?Sized> Clone for State<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
 }
 
 /// What was added so far.
 #[derive(Default)]
 struct Made {
-    methods: Vec<Added>,
-    routes: Vec<Route>,
+    /// The methods, each with what refuses conflicts between its patterns.
+    methods: Vec<(String, matchit::Router<u32>)>,
+    routes: Vec<Added>,
+    fallbacks: Vec<Added>,
     /// The first mistake.
     error: Option<RouteError>,
 }
 
-/// The routes of a method.
+/// A route; or a fallback, which has no method, and a prefix in place of a pattern.
 struct Added {
     method: String,
-    /// Refuses what conflicts.
-    tree: matchit::Router<u32>,
-    /// The same, in the order they were added.
-    places: Vec<u32>,
+    pattern: String,
+    make: Make,
+    /// Whether it is called when the head has come.
+    by_head: bool,
 }
 
+/// Puts the layers around a handler. They may keep something for each method and pattern.
+type Make = Box<dyn FnOnce(&str, &str) -> Box<dyn Endpoint> + Send + Sync>;
+
 impl Added {
-    fn build(self, routes: &[Route]) -> Tree {
-        let patterns = self.places.iter().map(|&place| (place, &*routes[place as usize].pattern)).collect();
-        Tree { method: self.method, places: Places::of(patterns, self.tree) }
+    fn build(self) -> Route {
+        let endpoint = (self.make)(&self.method, &self.pattern);
+        Route { pattern: self.pattern, endpoint, by_head: self.by_head }
+    }
+
+    /// Beneath a prefix, inside of these layers.
+    fn inside<L: Layer>(self, prefix: &str, layers: &L) -> Self {
+        let Self { method, pattern, make, by_head } = self;
+        let pattern = format!("{prefix}{pattern}");
+        if TypeId::of::<L>() == TypeId::of::<()>() {
+            return Self { method, pattern, make, by_head };
+        }
+        let layers = layers.clone();
+        let make: Make = Box::new(move |method, pattern| {
+            Box::new(Nested { layers: layers.around(method, pattern), inner: make(method, pattern) })
+        });
+        Self { method, pattern, make, by_head }
     }
 }
 
 impl Router {
     /// No route and no layer.
     pub fn new() -> Self {
-        Self { layers: (), prefix: String::new(), made: Made::default() }
+        Self { layers: (), state: (), prefix: String::new(), made: Made::default() }
     }
 }
 
@@ -93,48 +126,80 @@ impl Default for Router {
     }
 }
 
-impl<L: Layer> Router<L> {
+impl<L: Layer, S: Clone> Router<L, S> {
     /// Puts a layer around all routes that are added from here on, inside the layers that are there already. Outside
     /// of groups, layers are also around the answers that no route gives: 404, 405, and `OPTIONS`.
-    pub fn layer<N: Layer>(self, layer: N) -> Router<(L, N)> {
-        Router { layers: (self.layers, layer), prefix: self.prefix, made: self.made }
+    pub fn layer<N: Layer>(self, layer: N) -> Router<(L, N), S> {
+        Router { layers: (self.layers, layer), state: self.state, prefix: self.prefix, made: self.made }
+    }
+
+    /// Gives all handlers that are added from here on a second argument: a reference to this state. All reactors share it,
+    /// so what changes in it needs a lock or atomics of its own. A handler that expects another state does not compile.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    ///
+    /// use gannet_http::{Cx, Router};
+    ///
+    /// fn count(_: &mut Cx<'_>, visits: &AtomicU64) -> String {
+    ///     format!("visit {}\n", visits.fetch_add(1, Ordering::Relaxed))
+    /// }
+    ///
+    /// let routes = Router::new().state(Arc::new(AtomicU64::new(1))).get("/", count).build()?;
+    /// # Ok::<(), gannet_http::RouteError>(())
+    /// ```
+    pub fn state<T: Send + Sync + ?Sized + 'static>(self, state: Arc<T>) -> Router<L, State<T>> {
+        Router { layers: self.layers, state: State(state), prefix: self.prefix, made: self.made }
     }
 
     /// Adds routes whose paths begin with `prefix`, which begins with a slash and does not end with one. Layers that
     /// are put around them there are around them only. In a group the path may be empty: then it is the prefix.
-    pub fn group<M>(mut self, prefix: &str, routes: impl FnOnce(Self) -> Router<M>) -> Self {
-        if !prefix.starts_with('/') || prefix.ends_with('/') {
-            self.made.refuse(prefix, "a group's prefix begins with a slash and does not end with one");
-        }
+    pub fn group<M, T>(mut self, prefix: &str, routes: impl FnOnce(Self) -> Router<M, T>) -> Self {
+        self.made.check_prefix(prefix);
+        let (layers, state) = (self.layers.clone(), self.state.clone());
         let prefix = self.prefix.clone() + prefix;
-        let inside = Self { layers: self.layers.clone(), prefix, made: mem::take(&mut self.made) };
+        let inside = Self { layers, state, prefix, made: mem::take(&mut self.made) };
         self.made = routes(inside).made;
         self
     }
 
-    /// Adds a route for `GET`, and for `HEAD` where that has none.
-    pub fn get<F: Fn(&mut Cx<'_>) + Send + Sync + 'static>(self, path: &str, handler: F) -> Self {
-        self.route("GET", path, handler)
+    /// Adds the routes and fallbacks of another router, inside the layers that are there already. Its own layers and
+    /// its own state stay with its routes.
+    pub fn merge<M, T>(self, other: Router<M, T>) -> Self {
+        self.adopt("", other.made)
     }
 
-    /// Adds a route for `POST`.
-    pub fn post<F: Fn(&mut Cx<'_>) + Send + Sync + 'static>(self, path: &str, handler: F) -> Self {
-        self.route("POST", path, handler)
+    /// Adds the routes and fallbacks of another router beneath `prefix`, inside the layers that are there already.
+    /// Its own layers and its own state stay with its routes. A path of it may be empty: then it is the prefix.
+    ///
+    /// ```
+    /// use gannet_http::Router;
+    ///
+    /// fn users() -> Router {
+    ///     Router::new().get("", |cx| cx.text("all\n")).get("/{id}", |cx| cx.text("one\n"))
+    /// }
+    ///
+    /// let routes = Router::new().nest("/users", users()).build()?;
+    /// # Ok::<(), gannet_http::RouteError>(())
+    /// ```
+    pub fn nest<M, T>(mut self, prefix: &str, other: Router<M, T>) -> Self {
+        self.made.check_prefix(prefix);
+        self.adopt(prefix, other.made)
     }
 
-    /// Adds a route for `PUT`.
-    pub fn put<F: Fn(&mut Cx<'_>) + Send + Sync + 'static>(self, path: &str, handler: F) -> Self {
-        self.route("PUT", path, handler)
-    }
-
-    /// Adds a route for `PATCH`.
-    pub fn patch<F: Fn(&mut Cx<'_>) + Send + Sync + 'static>(self, path: &str, handler: F) -> Self {
-        self.route("PATCH", path, handler)
-    }
-
-    /// Adds a route for `DELETE`.
-    pub fn delete<F: Fn(&mut Cx<'_>) + Send + Sync + 'static>(self, path: &str, handler: F) -> Self {
-        self.route("DELETE", path, handler)
+    fn adopt(mut self, prefix: &str, other: Made) -> Self {
+        let prefix = format!("{}{prefix}", self.prefix);
+        if let Some(error) = other.error {
+            self.made.error.get_or_insert(error);
+        }
+        for route in other.routes {
+            self.made.add(route.inside(&prefix, &self.layers));
+        }
+        for fallback in other.fallbacks {
+            self.made.fallbacks.push(fallback.inside(&prefix, &self.layers));
+        }
+        self
     }
 
     /// Adds routes for the files of a directory, beneath `prefix`, which begins with a slash or is empty: `/static`
@@ -143,25 +208,38 @@ impl<L: Layer> Router<L> {
         let prefix = prefix.trim_end_matches('/');
         let files = Arc::new(files);
         let beneath = Arc::clone(&files);
-        let router = self
-            .get(&format!("{prefix}/"), move |cx| files.serve(cx, ""))
-            .get(&format!("{prefix}/{{*path}}"), move |cx| beneath.serve(cx, cx.param("path")));
+        let router = self.add("GET", &format!("{prefix}/"), false, move |cx| files.serve(cx, "")).add(
+            "GET",
+            &format!("{prefix}/{{*path}}"),
+            false,
+            move |cx| beneath.serve(cx, cx.param("path")),
+        );
         let is_root = prefix.is_empty() && router.prefix.is_empty();
-        if is_root { router } else { router.get(prefix, redirect_to_directory) }
+        if is_root { router } else { router.add("GET", prefix, false, redirect_to_directory) }
     }
 
-    /// Adds a route for any method, whose case matters. `CONNECT` never comes.
-    pub fn route<F>(mut self, method: &str, path: &str, handler: F) -> Self
+    fn add<F>(mut self, method: &str, path: &str, by_head: bool, handler: F) -> Self
     where
         F: Fn(&mut Cx<'_>) + Send + Sync + 'static,
     {
-        if !path.starts_with('/') && (!path.is_empty() || self.prefix.is_empty()) {
+        if !path.is_empty() && !path.starts_with('/') {
             self.made.refuse(path, "a path begins with a slash");
         }
         let pattern = self.prefix.clone() + path;
-        let layers = self.layers.around(method, &pattern);
-        self.made.add(method, Route { pattern, endpoint: Box::new(Layered { layers, handler }) });
+        let make = self.make(handler);
+        self.made.add(Added { method: method.to_owned(), pattern, make, by_head });
         self
+    }
+
+    fn add_fallback<F: Fn(&mut Cx<'_>) + Send + Sync + 'static>(mut self, handler: F) -> Self {
+        let make = self.make(handler);
+        self.made.fallbacks.push(Added { method: String::new(), pattern: self.prefix.clone(), make, by_head: true });
+        self
+    }
+
+    fn make<F: Fn(&mut Cx<'_>) + Send + Sync + 'static>(&self, handler: F) -> Make {
+        let layers = self.layers.clone();
+        Box::new(move |method, pattern| Box::new(Layered { layers: layers.around(method, pattern), handler }))
     }
 
     /// What was added, ready to be served.
@@ -170,16 +248,122 @@ impl<L: Layer> Router<L> {
     ///
     /// The first mistake in what was added.
     pub fn build(self) -> Result<Routes, RouteError> {
-        let Self { layers, made: Made { methods, routes, error }, .. } = self;
-        match error {
-            Some(error) => Err(error),
-            None => {
-                let trees = methods.into_iter().map(|added| added.build(&routes)).collect();
-                let missing = Box::new(Layered { layers, handler: not_routed });
-                Ok(Routes(Arc::new(Inner { trees, routes, missing })))
-            }
+        let Self { layers, mut made, .. } = self;
+        made.check_routes();
+        if let Some(error) = made.error {
+            return Err(error);
         }
+        let routes = &made.routes;
+        let patterns_of = |method: &str| {
+            let of_method = routes.iter().enumerate().filter(|(_, route)| route.method == method);
+            of_method.map(|(place, route)| (place as u32, &*route.pattern)).collect()
+        };
+        let tree = |(method, tree): (String, _)| Tree { places: Places::of(patterns_of(&method), tree), method };
+        let trees = made.methods.into_iter().map(tree).collect();
+        let fallbacks = Fallbacks::of(made.fallbacks.into_iter().map(Added::build).collect())?;
+        let routes = made.routes.into_iter().map(Added::build).collect();
+        let missing = Box::new(Layered { layers, handler: not_routed });
+        Ok(Routes(Arc::new(Inner { trees, routes, missing, fallbacks })))
     }
+}
+
+/// The same methods for routers with a state and without one, which differ in what a handler takes.
+macro_rules! handler_methods {
+    ($state:ident: ($($argument:ty),*) => $call:expr) => {
+        /// Adds a route for `GET`, and for `HEAD` where that has none.
+        pub fn get<F, R: Respond>(self, path: &str, handler: F) -> Self
+        where
+            F: Fn(&mut Cx<'_>, $($argument),*) -> R + Send + Sync + 'static,
+        {
+            self.route("GET", path, handler)
+        }
+
+        /// Adds a route for `POST`.
+        pub fn post<F, R: Respond>(self, path: &str, handler: F) -> Self
+        where
+            F: Fn(&mut Cx<'_>, $($argument),*) -> R + Send + Sync + 'static,
+        {
+            self.route("POST", path, handler)
+        }
+
+        /// Adds a route for `PUT`.
+        pub fn put<F, R: Respond>(self, path: &str, handler: F) -> Self
+        where
+            F: Fn(&mut Cx<'_>, $($argument),*) -> R + Send + Sync + 'static,
+        {
+            self.route("PUT", path, handler)
+        }
+
+        /// Adds a route for `PATCH`.
+        pub fn patch<F, R: Respond>(self, path: &str, handler: F) -> Self
+        where
+            F: Fn(&mut Cx<'_>, $($argument),*) -> R + Send + Sync + 'static,
+        {
+            self.route("PATCH", path, handler)
+        }
+
+        /// Adds a route for `DELETE`.
+        pub fn delete<F, R: Respond>(self, path: &str, handler: F) -> Self
+        where
+            F: Fn(&mut Cx<'_>, $($argument),*) -> R + Send + Sync + 'static,
+        {
+            self.route("DELETE", path, handler)
+        }
+
+        /// Adds a route for any method, whose case matters. `CONNECT` never comes.
+        pub fn route<F, R: Respond>(self, method: &str, path: &str, handler: F) -> Self
+        where
+            F: Fn(&mut Cx<'_>, $($argument),*) -> R + Send + Sync + 'static,
+        {
+            let $state = self.state.clone();
+            self.add(method, path, false, move |cx| respond($call(&handler, cx, &$state), cx))
+        }
+
+        /// Adds a route whose handler is called when the head of a request has come, so that it can take the body as it
+        /// comes, by [`Cx::receive`]. Layers run at that time too. A handler that does not take the body answers without it.
+        pub fn upload<F, R: Respond>(self, method: &str, path: &str, handler: F) -> Self
+        where
+            F: Fn(&mut Cx<'_>, $($argument),*) -> R + Send + Sync + 'static,
+        {
+            let $state = self.state.clone();
+            self.add(method, path, true, move |cx| respond($call(&handler, cx, &$state), cx))
+        }
+
+        /// Sets what answers for paths that have no route, in place of a 404: the page of an application, or an error in
+        /// JSON. Inside of a group or a nested router it answers for the paths beneath its prefix only; of several the one
+        /// with the longest prefix counts. The layers that are there already are around it.
+        ///
+        /// It is called when the head of a request has come; a body that comes later is dropped, see
+        /// [`HttpService`](crate::HttpService#bodies). The status is 200 until it says otherwise. A path that has routes
+        /// for other methods is still answered with 405.
+        ///
+        /// ```
+        /// use gannet_http::{Json, Router};
+        ///
+        /// let routes = Router::new()
+        ///     .group("/api", |api| api.fallback(|_| (404, Json("no such endpoint"))))
+        ///     .fallback(|cx| cx.text("the page of the application\n"))
+        ///     .build()?;
+        /// # Ok::<(), gannet_http::RouteError>(())
+        /// ```
+        pub fn fallback<F, R: Respond>(self, handler: F) -> Self
+        where
+            F: Fn(&mut Cx<'_>, $($argument),*) -> R + Send + Sync + 'static,
+        {
+            let $state = self.state.clone();
+            self.add_fallback(move |cx| respond($call(&handler, cx, &$state), cx))
+        }
+    };
+}
+
+/// Handlers without a state.
+impl<L: Layer> Router<L> {
+    handler_methods!(state: () => |handler: &F, cx: &mut Cx<'_>, (): &()| handler(cx));
+}
+
+/// Handlers with a [state](Router::state), which they take as a second argument.
+impl<L: Layer, S: Send + Sync + ?Sized + 'static> Router<L, State<S>> {
+    handler_methods!(state: (&S) => |handler: &F, cx: &mut Cx<'_>, state: &State<S>| handler(cx, &state.0));
 }
 
 impl Made {
@@ -187,34 +371,44 @@ impl Made {
         self.error.get_or_insert_with(|| RouteError::Pattern { route: route.to_owned(), why: why.into() });
     }
 
-    fn add(&mut self, method: &str, route: Route) {
-        if !is_method(method) {
-            self.refuse(&route.pattern, format!("{method:?} is no method"));
+    fn check_prefix(&mut self, prefix: &str) {
+        if !prefix.starts_with('/') || prefix.ends_with('/') {
+            self.refuse(prefix, "a prefix begins with a slash and does not end with one");
         }
-        if let Err(why) = pattern::check(&route.pattern) {
-            self.refuse(&route.pattern, why);
+    }
+
+    /// What was allowed only because the routes might have come beneath a prefix.
+    fn check_routes(&mut self) {
+        if self.routes.iter().any(|route| route.pattern.is_empty()) {
+            self.refuse("", "a path begins with a slash");
+        }
+    }
+
+    fn add(&mut self, route: Added) {
+        let Added { method, pattern, .. } = &route;
+        if !is_method(method) {
+            self.refuse(pattern, format!("{method:?} is no method"));
+        }
+        if let Err(why) = pattern::check(pattern) {
+            self.refuse(pattern, why);
         }
         if self.error.is_some() {
             return;
         }
-        let at = self.methods.iter().position(|added| added.method == method).unwrap_or(self.methods.len());
+        let at = self.methods.iter().position(|(known, _)| known == method).unwrap_or(self.methods.len());
         if at == self.methods.len() {
-            let (method, tree) = (method.to_owned(), matchit::Router::new());
-            self.methods.push(Added { method, tree, places: Vec::new() });
+            self.methods.push((method.clone(), matchit::Router::new()));
         }
-        let Self { methods, routes, error } = self;
-        match methods[at].tree.insert(&*route.pattern, routes.len() as u32) {
-            Ok(()) => {
-                methods[at].places.push(routes.len() as u32);
-                routes.push(route);
-            }
+        match self.methods[at].1.insert(pattern, self.routes.len() as u32) {
+            Ok(()) => self.routes.push(route),
             Err(InsertError::Conflict { with }) => {
                 // What the tree says may be another one.
-                let mut known = methods[at].places.iter().map(|&place| &routes[place as usize].pattern);
-                let with = known.find(|known| conflict(known, &route.pattern)).map_or(with, Clone::clone);
-                *error = Some(RouteError::Conflict { method: method.to_owned(), route: route.pattern, with });
+                let mut known = self.routes.iter().filter(|known| known.method == *method);
+                let known = known.find(|known| conflict(&known.pattern, pattern));
+                let with = known.map_or(with, |known| known.pattern.clone());
+                self.error = Some(RouteError::Conflict { method: route.method, route: route.pattern, with });
             }
-            Err(other) => self.refuse(&route.pattern, other.to_string()),
+            Err(other) => self.refuse(pattern, other.to_string()),
         }
     }
 }
@@ -244,6 +438,13 @@ pub enum RouteError {
         route: String,
         /// The one that was there.
         with: String,
+    },
+
+    /// Two fallbacks are for the same paths.
+    #[error("there are two fallbacks for {prefix:?}")]
+    Fallbacks {
+        /// What these paths begin with.
+        prefix: String,
     },
 
     /// A path is no pattern, or its method none.

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use gannet::Context;
 use gannet::proto::http::{Method, Request};
 
-use crate::admission::Endpoint;
+use crate::admission::{Endpoint, admit};
 use crate::cx::Cx;
 use crate::draft::Draft;
+use crate::fallbacks::Fallbacks;
 use crate::places::{Params, Places};
 use crate::service::HttpService;
 
@@ -24,6 +25,8 @@ pub(crate) struct Inner {
     pub(crate) routes: Vec<Route>,
     /// What answers where there is no route.
     pub(crate) missing: Box<dyn Endpoint>,
+    /// What answers in its place, for paths that begin as these say.
+    pub(crate) fallbacks: Fallbacks,
 }
 
 /// The routes of a method.
@@ -35,6 +38,8 @@ pub(crate) struct Tree {
 pub(crate) struct Route {
     pub(crate) pattern: String,
     pub(crate) endpoint: Box<dyn Endpoint>,
+    /// Whether it is called when the head has come.
+    pub(crate) by_head: bool,
 }
 
 impl Routes {
@@ -49,11 +54,11 @@ impl Routes {
     ) {
         let mut cx =
             Cx { request, route: None, params: None, missing: Missing::Path, draft, engine, serial, refusal: None };
-        self.endpoint(&mut cx).run(&mut cx);
+        self.find(&mut cx).0.run(&mut cx);
     }
 
-    /// Answers a request by its head, where that says what the answer is: where there is no route for it, or a layer does
-    /// not accept it. Otherwise the body has to come.
+    /// Answers a request by its head, where that says what the answer is: where there is no route for it, or one that takes
+    /// the body as it comes, or a layer does not accept it. Otherwise the body has to come.
     pub(crate) fn answer_by_head<'a>(
         &'a self,
         request: Request<'a>,
@@ -63,17 +68,17 @@ impl Routes {
     ) -> bool {
         let mut cx =
             Cx { request, route: None, params: None, missing: Missing::Path, draft, engine, serial, refusal: None };
-        let endpoint = self.endpoint(&mut cx);
-        if cx.route.is_none() {
+        let (endpoint, by_head) = self.find(&mut cx);
+        if by_head {
             endpoint.run(&mut cx);
             return true;
         }
-        !endpoint.admit(&mut cx)
+        !admit(endpoint, &mut cx)
     }
 
-    /// What answers a request, for which `cx` is prepared.
+    /// What answers a request, for which `cx` is prepared, and whether that is called when the head has come.
     #[inline]
-    fn endpoint<'a>(&'a self, cx: &mut Cx<'a>) -> &'a dyn Endpoint {
+    fn find<'a>(&'a self, cx: &mut Cx<'a>) -> (&'a dyn Endpoint, bool) {
         let (method, path) = (cx.request.method, cx.request.path());
         let mut found = self.at(method.as_str(), path);
         if found.is_none() && method == Method::Head {
@@ -84,12 +89,23 @@ impl Routes {
                 let route = &self.0.routes[place as usize];
                 cx.route = Some(&route.pattern);
                 cx.params = Some(params);
-                &*route.endpoint
+                (&*route.endpoint, route.by_head)
             }
-            None => {
-                cx.missing = if self.knows(method) { self.allowed(path) } else { Missing::Method };
-                &*self.0.missing
+            None => (self.missing(cx), true),
+        }
+    }
+
+    /// What answers a request that has no route.
+    #[cold]
+    fn missing<'a>(&'a self, cx: &mut Cx<'a>) -> &'a dyn Endpoint {
+        let (method, path) = (cx.request.method, cx.request.path());
+        cx.missing = if self.knows(method) { self.allowed(path) } else { Missing::Method };
+        match self.0.fallbacks.at(path).filter(|_| matches!(cx.missing, Missing::Path)) {
+            Some((fallback, params)) => {
+                cx.params = Some(params);
+                fallback
             }
+            None => &*self.0.missing,
         }
     }
 

@@ -11,6 +11,8 @@ use gannet::{CloseReason, Context, Drain, HalfClose, Heartbeat, Refused, Service
 use crate::clock::Date;
 use crate::deferred::Pending;
 use crate::draft::Draft;
+use crate::next::Next;
+use crate::receive::Intake;
 use crate::routes::Routes;
 use crate::stream::Streaming;
 use crate::upload::{Upload, Uploads};
@@ -35,6 +37,9 @@ pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
 /// that a [layer](crate::Layer::admit) does not accept the request. After such an answer a body of up to
 /// 64 KiB is read and dropped. Before a larger one, one in chunks, or one that the client waits to send, the
 /// connection closes.
+///
+/// A route of [`Router::upload`](crate::Router::upload) and a [fallback](crate::Router::fallback) are called when the head has
+/// come. The former may take a body of any size, [as it comes](crate::Receive).
 ///
 /// # Deadlines
 ///
@@ -138,6 +143,9 @@ impl HttpService {
         self.routes.answer(request, &mut self.draft, cx, self.serial);
         match self.draft.next.take() {
             None => self.send(request.answer(), cx),
+            Some(Next::Receive(reception)) => {
+                self.receive_whole(reception, request.body, request.answer(), session, cx);
+            }
             Some(next) => self.follow(next, request.answer(), session, cx),
         }
     }
@@ -230,6 +238,7 @@ impl Service for HttpService {
             }
             Incoming::Http(Event::Head(request)) => self.begin_upload(request, session, cx),
             Incoming::Http(Event::Body(body)) => self.end_upload(body, session, cx),
+            Incoming::Http(Event::Piece { bytes, last }) => self.receive_piece(bytes, last, session, cx),
             Incoming::WebSocket(message) => self.converse(session, message, cx),
         }
     }
@@ -252,6 +261,7 @@ impl Service for HttpService {
     fn timer(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
         match session.mode {
             Mode::Deferred(_) => return self.overdue(session, cx),
+            Mode::Receive(_) => return self.receive_timer(session, cx),
             Mode::Stream(_) => return self.stream_timer(session, cx),
             Mode::WebSocket(_) => return self.websocket_timer(session, cx),
             Mode::Idle | Mode::Upload(_) => {}
@@ -274,7 +284,7 @@ impl Service for HttpService {
         match session.mode {
             Mode::Stream(_) => self.stream_drained(session, cx),
             Mode::WebSocket(_) => self.websocket_drained(session, cx),
-            Mode::Idle | Mode::Upload(_) | Mode::Deferred(_) => {}
+            Mode::Idle | Mode::Upload(_) | Mode::Receive(_) | Mode::Deferred(_) => {}
         }
     }
 
@@ -283,7 +293,8 @@ impl Service for HttpService {
             Mode::Stream(_) => self.stream_half_closed(session, cx),
             // It may still read the response.
             Mode::Deferred(_) => {}
-            Mode::Idle | Mode::Upload(_) | Mode::WebSocket(_) => return HalfClose::Close,
+            Mode::Receive(_) if Self::has_received(session) => {}
+            Mode::Idle | Mode::Upload(_) | Mode::Receive(_) | Mode::WebSocket(_) => return HalfClose::Close,
         }
         HalfClose::KeepOpen
     }
@@ -291,7 +302,7 @@ impl Service for HttpService {
     fn drain(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) -> Drain {
         match session.mode {
             Mode::Idle | Mode::Upload(_) => cx.set_timer(DRAIN_GRACE),
-            Mode::Deferred(_) => {}
+            Mode::Receive(_) | Mode::Deferred(_) => {}
             Mode::Stream(_) => self.drain_stream(session, cx),
             Mode::WebSocket(_) => return self.websocket_drain(session, cx),
         }
@@ -307,7 +318,7 @@ impl Service for HttpService {
                 streaming.gone();
             }
             Mode::WebSocket(_) => self.websocket_end(session, cx),
-            Mode::Idle | Mode::Upload(_) | Mode::Deferred(_) => {}
+            Mode::Idle | Mode::Upload(_) | Mode::Receive(_) | Mode::Deferred(_) => {}
         }
     }
 }
@@ -336,6 +347,8 @@ pub(crate) enum Mode {
     Idle,
     /// It waits for the body of a request.
     Upload(Box<Upload>),
+    /// The body of a request is taken as it comes.
+    Receive(Box<Intake>),
     /// The response comes later.
     Deferred(Box<Pending>),
     /// The response's body is written piece by piece.

@@ -184,6 +184,11 @@ impl<'a> Params<'a> {
         let (_, segment) = self.names.iter().find(|(known, _)| **known == *name)?;
         Some(self.cuts.segment(self.path, *segment))
     }
+
+    /// Names and values, in the pattern's order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.names.iter().map(|(name, segment)| (&**name, self.cuts.segment(self.path, *segment)))
+    }
 }
 
 /// Where the slashes of a path are, and its end.

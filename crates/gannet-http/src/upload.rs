@@ -58,6 +58,9 @@ impl HttpService {
         if self.routes.answer_by_head(request, &mut self.draft, cx, self.serial) {
             return self.answer_by_head(request, session, cx);
         }
+        if let Err(error) = self.codec.requests.check_length(&request) {
+            return self.turn_away(error.status(), format_args!("{error}\n"), cx);
+        }
         session.mode = Mode::Upload(self.uploads.begin(request.head(), &mut self.draft.charged));
         if request.expects_continue() {
             session.seen = 1;
@@ -81,6 +84,7 @@ impl HttpService {
                     cx.set_timer(self.body_pace.1);
                 }
             }
+            Some(Next::Receive(reception)) => self.begin_reception(reception, &request, session, cx),
             // The body would be taken for frames.
             Some(Next::WebSocket(_)) => self.turn_away(400, format_args!("an upgrade with a body\n"), cx),
             Some(next) => self.follow(next, answer, session, cx),

@@ -4,15 +4,16 @@ mod rig;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Read as _, Write as _};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use gannet::SendStatus;
 use gannet::proto::ws;
 use gannet_http::middleware::{AccessLog, Bearer, Cors, HandlerTime, RateLimit, Recover, RequestId};
 use gannet_http::websocket::{Handler, Handshake, Socket};
-use gannet_http::{Router, Source, Stream};
+use gannet_http::{Json, Rejection, Router, Source, Stream};
 use rig::{Rig, drivers};
+use serde::{Deserialize, Serialize};
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
@@ -109,11 +110,24 @@ fn a_small_response_allocates_nothing() {
             let path = cx.param("path");
             write!(cx, "file {path}");
         })
+        .state(Arc::new(7_u32))
+        // Read with types, and answered with values.
+        .get("/typed/{id}/{name}", |cx, state| {
+            let (id, name): (u32, &str) = cx.params()?;
+            let Page { page, tag } = cx.query_as()?;
+            Ok::<_, Rejection>((201, Json((id, name.len(), page, tag.len(), *state))))
+        })
+        .nest("/nested", Router::new().get("", |_| "nested"))
         .build()
         .expect("they do not conflict");
     for driver in drivers() {
         let rig = Rig::start(driver, &routes);
-        for (path, status) in [("/api/hello/you/x?q=1", "201 Created"), ("/static/a/b.js", "200 OK")] {
+        for (path, status) in [
+            ("/api/hello/you/x?q=1", "201 Created"),
+            ("/static/a/b.js", "200 OK"),
+            ("/typed/7/you?page=3&tag=x", "201 Created"),
+            ("/nested", "200 OK"),
+        ] {
             let fields = "Host: h\r\nOrigin: http://o\r\nAuthorization: Bearer secret";
             let request = format!("GET {path} HTTP/1.1\r\n{fields}\r\n\r\n");
             let mut client = rig.connect();
@@ -134,6 +148,52 @@ fn a_small_response_allocates_nothing() {
             // The engine gives memory back that was not needed for a second, and may have to ask for it again.
             assert!(allocations < 50, "{allocations} allocations for 10,000 requests of {path} on {driver:?}");
         }
+    }
+}
+
+/// A query.
+#[derive(Deserialize)]
+struct Page<'a> {
+    page: u32,
+    tag: &'a str,
+}
+
+/// A body.
+#[derive(Deserialize, Serialize)]
+struct Order<'a> {
+    name: &'a str,
+    price: f64,
+}
+
+#[test]
+fn a_small_body_in_json_allocates_nothing() {
+    let _alone = ALONE.lock();
+    let routes = Router::new().post("/", |cx| cx.json::<Order<'_>>().map(|order| Json(order.price))).build();
+    let routes = routes.expect("one route");
+    let body = r#"{"name": "a book", "price": 2.5}"#;
+    let length = body.len();
+    let fields = format!("Host: h\r\nContent-Type: application/json\r\nContent-Length: {length}");
+    let request = format!("POST / HTTP/1.1\r\n{fields}\r\n\r\n{body}");
+    for driver in drivers() {
+        let rig = Rig::start(driver, &routes);
+        let mut client = rig.connect();
+        client.send(&request);
+        assert_eq!(client.response(false).body, "2.5");
+        let mut exchange = |times: usize| {
+            for _ in 0..times {
+                client.send(&request);
+                let mut tail = [0; 4];
+                while tail != *b"\n2.5" {
+                    tail.rotate_left(1);
+                    client.stream.read_exact(&mut tail[3..]).expect("more comes");
+                }
+            }
+        };
+        exchange(1_000);
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        exchange(10_000);
+        let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
+        assert!(allocations < 50, "{allocations} allocations for 10,000 bodies on {driver:?}");
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use gannet::{Engine, SendError};
 use gannet_http::middleware::{Cors, RequestId, Timeout};
-use gannet_http::{Cx, HttpService, Later, Router, Routes};
+use gannet_http::{Cx, HttpService, Later, Reply, Router, Routes};
 use rig::{PATIENCE, Rig, drivers};
 
 const LONG: Duration = Duration::from_secs(60);
@@ -37,9 +37,13 @@ fn routes(later: impl Fn(&mut Cx<'_>) + Clone + Send + Sync + 'static) -> Routes
             cx.offload(move || (0..=number).sum::<u64>(), |sum, reply| write!(reply, "{sum}"));
         })
         .get("/panic/work", |cx| cx.offload(|| panic!("for a test"), |(), reply| reply.text("never")))
-        .get("/panic/done", |cx| cx.offload(|| (), |(), _| panic!("for a test")))
+        .get("/panic/done", |cx| cx.offload(|| (), panics))
         .build()
         .expect("they do not conflict")
+}
+
+fn panics((): (), _: &mut Reply<'_>) {
+    panic!("for a test")
 }
 
 #[test]

@@ -22,6 +22,16 @@ impl Layer for Trace {
     }
 }
 
+fn stops_half_way(cx: &mut Cx<'_>) {
+    cx.header("Set-Cookie", "half=done");
+    cx.text("half");
+    panic!("for a test");
+}
+
+fn panics(_: &mut Cx<'_>) {
+    panic!("for a test")
+}
+
 #[test]
 fn layers_are_around_the_routes_behind_them_the_first_outermost() {
     let routes = Router::new()
@@ -83,11 +93,7 @@ fn a_panic_is_answered_and_the_connection_goes_on() {
     let routes = Router::new()
         .layer(RequestId::new())
         .layer(Recover)
-        .get("/panic", |cx| {
-            cx.header("Set-Cookie", "half=done");
-            cx.text("half");
-            panic!("for a test");
-        })
+        .get("/panic", stops_half_way)
         .get("/fine", |cx| cx.text("fine"))
         .build()
         .expect("they do not conflict");
@@ -104,7 +110,7 @@ fn a_panic_is_answered_and_the_connection_goes_on() {
 
 #[test]
 fn a_panic_without_recover_ends_its_connection_only() {
-    let routes = Router::new().get("/panic", |_| panic!("for a test")).get("/fine", |cx| cx.text("fine")).build();
+    let routes = Router::new().get("/panic", panics).get("/fine", |cx| cx.text("fine")).build();
     let rig = Rig::start(drivers()[0], &routes.expect("they do not conflict"));
     let (mut unlucky, mut other) = (rig.connect(), rig.connect());
     assert_eq!(other.get("/fine").body, "fine");
@@ -205,7 +211,7 @@ fn each_route_has_its_own_times_also_of_handlers_that_panic() {
                 let _ = wait.lock().expect("no one panics with it").recv_timeout(Duration::from_millis(100));
             })
         })
-        .get("/panic", |_| panic!("for a test"))
+        .get("/panic", panics)
         .build()
         .expect("they do not conflict");
     for driver in drivers() {

@@ -320,6 +320,21 @@ fn who_refuses_to_send_the_rest_of_a_body_that_is_dropped_does_not_keep_the_conn
 }
 
 #[test]
+fn a_malformed_chunk_is_refused_whether_or_not_it_comes_with_its_head() {
+    let routes = router(&Count::default()).build().expect("they do not conflict");
+    for driver in drivers() {
+        let rig = Rig::start(driver, &routes);
+        let head = "POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+        for pieces in [[head, "5\r\nhello oops"], ["", &format!("{head}5\r\nhello oops")]] {
+            let mut client = rig.connect();
+            pieces.iter().for_each(|piece| client.send(piece));
+            assert_eq!(client.response(false).status, 400);
+            client.expect_end();
+        }
+    }
+}
+
+#[test]
 fn a_client_of_http_1_0_is_answered_by_the_head_and_never_told_to_go_on() {
     let routes = router(&Count::default()).build().expect("they do not conflict");
     for driver in drivers() {

@@ -14,6 +14,7 @@
 //! | [`resp::Replies`] | a Redis server's reply |
 //! | [`http::Requests`] | an HTTP/1.1 request with its body |
 //! | [`http::Responses`] | an HTTP/1.1 response with its body |
+//! | [`multipart::Multipart`] | a part of a form with files; no [`Codec`], since it reads bodies and no connections |
 //! | [`WebSocket`](ws::WebSocket) | a WebSocket message of one frame or many, or a control frame |
 //!
 //! Everything that a peer can make grow has a limit. A codec checks the limit before it asks for
@@ -43,6 +44,7 @@ mod error;
 pub mod http;
 pub mod length_prefixed;
 mod lines;
+pub mod multipart;
 mod raw;
 pub mod resp;
 mod search;

@@ -44,13 +44,29 @@ impl Simulation {
         reactors: u16,
         limits: &Limits,
         timeouts: Timeouts,
+        factory: impl FnMut() -> S,
+    ) -> Self {
+        Self::with(seed, reactors, limits, timeouts, factory, Faults::wild)
+    }
+
+    /// One service on one reactor, on a network that delivers everything at once: for tests that are not about the network.
+    pub fn calm<S: Service>(limits: &Limits, timeouts: Timeouts, factory: impl FnMut() -> S) -> Self {
+        Self::with(0, 1, limits, timeouts, factory, |_| Faults::none())
+    }
+
+    fn with<S: Service>(
+        seed: u64,
+        reactors: u16,
+        limits: &Limits,
+        timeouts: Timeouts,
         mut factory: impl FnMut() -> S,
+        mut faults_of: impl FnMut(&mut Random) -> Faults,
     ) -> Self {
         let mut random = Random::new(seed);
         let shared = Arc::new(Shared::new(limits, Duration::from_secs(1)));
         let (mut gates, mut built, mut nets) = (Vec::new(), Vec::new(), Vec::new());
         for number in 0..reactors {
-            let mut faults = Faults::wild(&mut random);
+            let mut faults = faults_of(&mut random);
             // Smaller ones would need very many turns for what a service sends to all.
             faults.window = faults.window.max(SMALLEST_WINDOW);
             let net = SimNet::new(random.next(), faults);
@@ -86,6 +102,13 @@ impl Simulation {
     pub fn turn(&mut self) {
         for reactor in &mut self.reactors {
             let longest = Duration::from_micros(self.random.below(LONGEST_WAIT_US) as u64);
+            reactor.turn(Some(longest)).expect("the simulated driver waits");
+        }
+    }
+
+    /// Lets each reactor turn once, waiting for this time at most.
+    pub fn turn_within(&mut self, longest: Duration) {
+        for reactor in &mut self.reactors {
             reactor.turn(Some(longest)).expect("the simulated driver waits");
         }
     }

@@ -1,13 +1,18 @@
 //! A line in the log for each request.
 
+use std::fmt;
+
 use gannet::Peer;
+use tracing::field;
 
 use crate::cx::Cx;
 use crate::draft::Draft;
 use crate::layer::Layer;
+use crate::trace::Trace;
 
 /// Logs each request when its response is there, at the level `info` with the target `gannet_http::access`: who sent
-/// it, what it was, the status, the size of the body, and its name where [`RequestId`](super::RequestId) is outside. The
+/// it, what it was, the status, the size of the body, its name where [`RequestId`](super::RequestId) is outside, and its
+/// trace where [`TraceContext`](super::TraceContext) is. The
 /// path is logged as it was sent, without the query, which may have secrets in it.
 ///
 /// Where nobody listens for that level it costs a look at an atomic. How long a handler took is not said: no clock is
@@ -44,6 +49,15 @@ fn log_later(cx: &mut Cx<'_>) {
     });
 }
 
+/// As `traceparent` has it.
+struct TraceId(u128);
+
+impl fmt::Display for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
 struct Line<'a> {
     peer: Peer,
     method: &'a str,
@@ -55,9 +69,10 @@ impl Line<'_> {
     fn log(&self, draft: &Draft) {
         let Self { peer, method, path, took_ms } = self;
         let ((status, bytes), request_id) = (draft.outcome(), &*draft.request_id);
+        let trace_id = draft.extensions.get::<Trace>().map(|trace| field::display(TraceId(trace.trace_id)));
         tracing::info!(
             target: "gannet_http::access",
-            %peer, method, path, status, bytes, request_id, took_ms, "request"
+            %peer, method, path, status, bytes, request_id, trace_id, took_ms, "request"
         );
     }
 }

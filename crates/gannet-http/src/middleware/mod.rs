@@ -5,10 +5,13 @@
 //! | [`RequestId`] | gives each request a name, in the response and for the log |
 //! | [`AccessLog`] | a line in the log for each request |
 //! | [`HandlerTime`] | how long handlers take, of a sample of requests |
+//! | [`TraceContext`] | follows traces through servers |
 //! | [`Recover`] | a panic of a handler becomes a 500 |
 //! | [`Cors`] | lets pages of other origins read answers |
 //! | [`RateLimit`] | bounds how many requests a client may make |
 //! | [`Bearer`] | asks for a token |
+//! | [`Guard`] | asks a function of yours who passes |
+//! | [`Sessions`] | keeps a value for each client, in a signed cookie; with the feature `sessions` |
 //! | [`Gzip`] | compresses responses |
 //! | [`Timeout`] | sets how long responses may take that come later or piece by piece |
 //!
@@ -40,21 +43,29 @@ mod access_log;
 mod bearer;
 mod buckets;
 mod cors;
+mod guard;
 #[cfg(feature = "gzip")]
 mod gzip;
 mod handler_time;
 mod rate_limit;
 mod recover;
 mod request_id;
+#[cfg(feature = "sessions")]
+mod sessions;
 mod timeout;
+mod trace_context;
 
 pub use access_log::AccessLog;
 pub use bearer::Bearer;
 pub use cors::Cors;
+pub use guard::Guard;
 #[cfg(feature = "gzip")]
 pub use gzip::Gzip;
 pub use handler_time::{HandlerTime, RouteTimes};
 pub use rate_limit::RateLimit;
 pub use recover::Recover;
 pub use request_id::RequestId;
+#[cfg(feature = "sessions")]
+pub use sessions::{SessionError, Sessions};
 pub use timeout::Timeout;
+pub use trace_context::TraceContext;

@@ -24,7 +24,7 @@ impl RequestId {
     /// With names that differ from those of any other process, very likely.
     #[must_use]
     pub fn new() -> Self {
-        Self { seed: RandomState::new().build_hasher().finish() }
+        Self { seed: seed() }
     }
 }
 
@@ -61,8 +61,13 @@ fn is_name(bytes: &[u8]) -> bool {
     (1..=LONGEST).contains(&bytes.len()) && bytes.iter().all(known)
 }
 
+/// A number that no other process has, very likely.
+pub(super) fn seed() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
 /// Spreads a number over all bits, no two to the same (the finalizer of splitmix64).
-fn mix(mut number: u64) -> u64 {
+pub(super) fn mix(mut number: u64) -> u64 {
     number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     number ^ (number >> 31)

@@ -35,6 +35,8 @@ pub(super) struct Chunks {
     stage: Stage,
     /// Trailer fields that came.
     fields: u8,
+    /// Whether they are delivered as they come.
+    in_pieces: bool,
 }
 
 /// What the next byte is of.
@@ -51,6 +53,16 @@ enum Stage {
     Trailer(Part),
 }
 
+/// What comes next of a body in chunks that is delivered as it comes.
+pub(super) enum Next {
+    /// So many bytes are needed.
+    Partial(usize),
+    /// A chunk of this size, not 0, whose data begin here.
+    Chunk { data: usize, size: u64 },
+    /// The end, behind so many bytes.
+    End { consumed: usize },
+}
+
 /// What became of a body in chunks. All counts from where it begins.
 pub(super) enum Joined {
     /// So many bytes are needed.
@@ -62,7 +74,22 @@ pub(super) enum Joined {
 impl Chunks {
     /// No chunks yet; the first one's line is at `start`.
     pub fn new(start: usize) -> Self {
-        Self { start: start as u32, end: 0, at: 0, stage: Stage::Size, fields: 0 }
+        Self { start: start as u32, end: 0, at: 0, stage: Stage::Size, fields: 0, in_pieces: false }
+    }
+
+    /// Behind the data of a chunk that was delivered as it came.
+    pub fn behind_data() -> Self {
+        Self { stage: Stage::Data, in_pieces: true, ..Self::new(0) }
+    }
+
+    /// Has chunks delivered as they come. Nothing was joined yet.
+    pub fn take_in_pieces(&mut self) {
+        self.in_pieces = true;
+    }
+
+    /// Whether they are delivered as they come.
+    pub fn are_taken_in_pieces(&self) -> bool {
+        self.in_pieces
     }
 
     /// Where the body begins.
@@ -82,9 +109,12 @@ impl Chunks {
         self.advance(limits, searched, input, true)
     }
 
-    /// Returns whether all chunks are there, or something is wrong with them. Changes nothing.
+    /// Returns whether all chunks are there, or something is wrong with them other than their size, which may be accepted
+    /// in pieces. Changes nothing.
     pub fn can_end(&self, limits: &Limits, input: &mut [u8]) -> bool {
-        !matches!({ *self }.advance(limits, &mut 0, input, false), Ok(Joined::Partial(_)))
+        let ended = { *self }.advance(limits, &mut 0, input, false);
+        let is_large = matches!(ended, Err(Error::BodyTooLarge { .. } | Error::FramingTooLarge { .. }));
+        !is_large && !matches!(ended, Ok(Joined::Partial(_)))
     }
 
     /// Goes on with what is there. Joins it where `joins` is set.
@@ -100,7 +130,8 @@ impl Chunks {
                     self.at = data as u32;
                     (self.stage, *searched) = match size {
                         0 => (Stage::Trailer(Part::Line), data as u32),
-                        size => (Stage::Data, data as u32 + size),
+                        // It is not over the limit.
+                        size => (Stage::Data, data as u32 + size as u32),
                     };
                 }
                 Stage::Data => {
@@ -121,29 +152,69 @@ impl Chunks {
                     self.stage = Stage::Size;
                 }
                 Stage::Trailer(part) => {
-                    let from = *searched as usize;
-                    let found = end_of_fields(searched, input, at, limits.trailer);
-                    let checked = match found {
-                        Ok(Some(end)) => check_trailer(&input[at..end], limits.headers).map(|()| Some(end)),
-                        other => other,
-                    };
-                    if let Ok(Some(consumed)) = checked {
-                        return Ok(Joined::Whole { end: self.end as usize, consumed });
-                    }
-                    let seen = found.ok().flatten().unwrap_or(*searched as usize);
-                    let mut progress = Progress::of_trailer(part, self.fields);
-                    progress.look(Kind::Trailer, limits.headers, &input[..seen], from)?;
-                    (self.stage, self.fields) = (Stage::Trailer(progress.part()), progress.fields());
-                    checked?;
-                    return Ok(Joined::Partial(input.len() + 1));
+                    return Ok(match self.trailer(part, limits, searched, input)? {
+                        Some(consumed) => Joined::Whole { end: self.end as usize, consumed },
+                        None => Joined::Partial(input.len() + 1),
+                    });
                 }
             }
         }
     }
 
+    /// Goes on where chunks are delivered as they come: `input` begins behind the data that were taken last.
+    pub fn next(&mut self, limits: &Limits, searched: &mut u32, input: &[u8]) -> Result<Next, Error> {
+        if self.stage == Stage::Data {
+            match input {
+                [b'\r', b'\n', ..] => {}
+                [] => return Ok(Next::Partial(1)),
+                [b'\r'] => return Ok(Next::Partial(2)),
+                _ => return Err(Error::Chunk),
+            }
+            (self.at, self.stage) = (2, Stage::Size);
+        }
+        if !matches!(self.stage, Stage::Trailer(_)) {
+            match self.line(limits, searched, input)? {
+                None => return Ok(Next::Partial(input.len() + 1)),
+                Some((data, 0)) => {
+                    (self.at, self.stage, *searched) = (data as u32, Stage::Trailer(Part::Line), data as u32);
+                }
+                Some((data, size)) => return Ok(Next::Chunk { data, size }),
+            }
+        }
+        let Stage::Trailer(part) = self.stage else { return Ok(Next::Partial(input.len() + 1)) };
+        Ok(match self.trailer(part, limits, searched, input)? {
+            Some(consumed) => Next::End { consumed },
+            None => Next::Partial(input.len() + 1),
+        })
+    }
+
+    /// Looks for the end of the trailer, of which this part is next. Nothing where it is not there yet.
+    fn trailer(
+        &mut self,
+        part: Part,
+        limits: &Limits,
+        searched: &mut u32,
+        input: &[u8],
+    ) -> Result<Option<usize>, Error> {
+        let (at, from) = (self.at as usize, *searched as usize);
+        let found = end_of_fields(searched, input, at, limits.trailer);
+        let checked = match found {
+            Ok(Some(end)) => check_trailer(&input[at..end], limits.headers).map(|()| Some(end)),
+            other => other,
+        };
+        if let Ok(Some(consumed)) = checked {
+            return Ok(Some(consumed));
+        }
+        let seen = found.ok().flatten().unwrap_or(*searched as usize);
+        let mut progress = Progress::of_trailer(part, self.fields);
+        progress.look(Kind::Trailer, limits.headers, &input[..seen], from)?;
+        (self.stage, self.fields) = (Stage::Trailer(progress.part()), progress.fields());
+        checked.map(|_| None)
+    }
+
     /// The chunk whose line is next: where its data begin, and its size. Nothing where the line is not whole.
     #[inline]
-    fn line(&mut self, limits: &Limits, searched: &mut u32, input: &[u8]) -> Result<Option<(usize, u32)>, Error> {
+    fn line(&mut self, limits: &Limits, searched: &mut u32, input: &[u8]) -> Result<Option<(usize, u64)>, Error> {
         let at = self.at as usize;
         let window = input.len().min(at + LONGEST_LINE);
         let from = (*searched as usize).clamp(at, window);
@@ -164,7 +235,7 @@ impl Chunks {
         if data - self.end as usize > limit + LONGEST_LINE {
             return Err(Error::FramingTooLarge { limit });
         }
-        Ok(Some((data, size as u32)))
+        Ok(Some((data, size)))
     }
 
     /// Looks at a line, or the beginning of one, from `from` on. What is before was looked at.

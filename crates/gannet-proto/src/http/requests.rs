@@ -1,6 +1,6 @@
 //! The server's side: requests as clients send them.
 
-use super::chunked::{self, Chunks, Joined, Limits};
+use super::chunked::{self, Chunks, Joined, Limits, Next};
 use super::head::{self, Framing, Head, MOST_HEADERS};
 use super::lines::{Kind, Progress};
 use super::{Error, Request, grammar};
@@ -92,7 +92,9 @@ impl Requests {
     }
 
     /// Delivers the head of a request as [`Event::Head`] where its body is not whole by then, so that a server can
-    /// answer without reading the body. The body follows in [`Event::Body`]. Off by default.
+    /// answer without reading the body. The body follows in [`Event::Body`], or where
+    /// [`stream_body`](RequestsState::stream_body) is called for it, in [`Event::Piece`]s. A body that is too large is then
+    /// refused behind its head. Off by default.
     #[must_use]
     pub const fn heads_first(self) -> Self {
         Self { heads_first: true, ..self }
@@ -159,13 +161,27 @@ impl Requests {
         head::end_of_fields(searched, input, start, self.max_head as usize)
     }
 
+    /// Whether a body of the length that a head says would be accepted as a whole; one in chunks says nothing of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BodyTooLarge`].
+    pub fn check_length(&self, request: &Request<'_>) -> Result<(), Error> {
+        let limit = self.max_body as usize;
+        match request.body_length() {
+            Some(length) if length > limit as u64 => Err(Error::BodyTooLarge { limit }),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the body that begins at `start` is there, or something is wrong with it.
     #[inline]
     fn is_whole(&self, phase: &Phase, start: usize, body: &mut [u8]) -> bool {
         match phase {
             Phase::Body { end, .. } => start + body.len() >= *end as usize,
             Phase::Chunked(chunks) => chunks.can_end(&self.limits(), body),
-            Phase::Head(_) => true,
+            Phase::TooLarge(_) => false,
+            Phase::Head(_) | Phase::Pieces(_) | Phase::PiecesOfChunk(_) => true,
         }
     }
 
@@ -174,12 +190,57 @@ impl Requests {
     fn body_phase(&self, framing: Framing, start: usize) -> Result<Phase, Error> {
         let limit = self.max_body as usize;
         match framing {
+            // Whoever takes the head may want it in pieces.
+            Framing::Length(length) if length > limit as u64 && self.heads_first => {
+                Ok(Phase::TooLarge(Left::of(length)))
+            }
             Framing::Length(length) if length > limit as u64 => Err(Error::BodyTooLarge { limit }),
             Framing::Length(length) => Ok(Phase::Body { start: start as u32, end: (start + length as usize) as u32 }),
             Framing::Chunked => Ok(Phase::Chunked(Chunks::new(start))),
         }
     }
 }
+
+/// Bodies that are delivered as they come.
+impl Requests {
+    /// Takes what has come of a body.
+    fn piece<'a>(&self, state: &mut RequestsState, input: &'a mut [u8]) -> Result<Decoded<Event<'a>>, DecodeError> {
+        let input = &*input;
+        let mut at = 0;
+        if let Phase::Chunked(chunks) = &mut state.phase {
+            // What is delivered counts for nobody here: whoever takes it has a limit.
+            let limits = Limits { body: usize::MAX - LINES, ..self.limits() };
+            match chunks.next(&limits, &mut state.searched, input)? {
+                Next::Partial(need) => return Ok(state.partial(need)),
+                Next::Chunk { data, size } => (state.phase, at) = (Phase::PiecesOfChunk(Left::of(size)), data),
+                Next::End { consumed } => {
+                    *state = RequestsState::default();
+                    return Ok(Decoded::Message { message: Event::Piece { bytes: &[], last: true }, consumed });
+                }
+            }
+        }
+        let (Phase::Pieces(left) | Phase::PiecesOfChunk(left)) = &mut state.phase else {
+            return Ok(state.partial(input.len() + 1));
+        };
+        let (count, is_over) = left.take(input.len() - at);
+        let last = is_over && matches!(state.phase, Phase::Pieces(_));
+        if last {
+            *state = RequestsState::default();
+        } else if is_over {
+            (state.phase, state.searched) = (Phase::Chunked(Chunks::behind_data()), 0);
+        }
+        state.need = 0;
+        let consumed = at + count;
+        Ok(match (count, at) {
+            (0, 0) => state.partial(1),
+            (0, _) => Decoded::Taken { consumed },
+            _ => Decoded::Message { message: Event::Piece { bytes: &input[at..consumed], last }, consumed },
+        })
+    }
+}
+
+/// Room for the lines between chunks beside a limit that is none.
+const LINES: usize = 2 * chunked::LONGEST_LINE;
 
 /// `value`, but at most `most`.
 const fn at_most(value: usize, most: usize) -> u32 {
@@ -208,6 +269,14 @@ pub enum Event<'a> {
 
     /// The whole body of the request that [`Event::Head`] announced. No other message comes between the two.
     Body(&'a [u8]),
+
+    /// What has come of the body that [`Event::Head`] announced, after [`RequestsState::stream_body`].
+    Piece {
+        /// The bytes, without any framing. Empty only where `last` is set.
+        bytes: &'a [u8],
+        /// Whether the body ends with them.
+        last: bool,
+    },
 }
 
 impl Codec for Requests {
@@ -242,7 +311,10 @@ impl Codec for Requests {
                 }
             }
             Phase::Body { start, .. } => (0, *start as usize),
+            Phase::Chunked(chunks) if chunks.are_taken_in_pieces() => return self.piece(state, input),
             Phase::Chunked(chunks) => (0, chunks.start()),
+            Phase::TooLarge(_) => return Err(Error::BodyTooLarge { limit: self.max_body as usize }.into()),
+            Phase::Pieces(_) | Phase::PiecesOfChunk(_) => return self.piece(state, input),
         };
         // From here on the head does not change any more, and what was found in it may borrow from it.
         let (head, body) = input.split_at_mut(start);
@@ -277,11 +349,21 @@ impl Codec for Requests {
                 }
                 (length, length)
             }
-            Phase::Chunked(chunks) => match chunks.join(&self.limits(), &mut state.searched, body)? {
-                Joined::Partial(need) => return Ok(state.partial(start + need)),
-                Joined::Whole { end, consumed } => (end, consumed),
+            Phase::Chunked(chunks) => match chunks.join(&self.limits(), &mut state.searched, body) {
+                Err(error) => {
+                    // A head that was not delivered is no request whose body is on its way.
+                    if fresh {
+                        state.phase = Phase::default();
+                    }
+                    return Err(error.into());
+                }
+                Ok(Joined::Partial(need)) => return Ok(state.partial(start + need)),
+                Ok(Joined::Whole { end, consumed }) => (end, consumed),
             },
-            Phase::Head(_) => return Ok(state.partial(start + body.len() + 1)),
+            Phase::TooLarge(_) => return Err(Error::BodyTooLarge { limit: self.max_body as usize }.into()),
+            Phase::Head(_) | Phase::Pieces(_) | Phase::PiecesOfChunk(_) => {
+                return Ok(state.partial(start + body.len() + 1));
+            }
         };
         *state = RequestsState::default();
         let (body, consumed) = (&body[..length], start + consumed);
@@ -344,7 +426,18 @@ impl RequestsState {
     /// Returns whether the head of a request has come, and its body has not, or not whole.
     #[must_use]
     pub const fn is_in_body(&self) -> bool {
-        matches!(self.phase, Phase::Body { .. } | Phase::Chunked(_))
+        !matches!(self.phase, Phase::Head(_))
+    }
+
+    /// Has the body of the request whose [`Event::Head`] came last delivered as it comes, in [`Event::Piece`]s. It may then
+    /// be of any size: bounding it is up to whoever takes the pieces. To be called before anything more is decoded.
+    pub fn stream_body(&mut self) {
+        match &mut self.phase {
+            Phase::Body { start, end } => self.phase = Phase::Pieces(Left::of(u64::from(*end - *start))),
+            Phase::TooLarge(left) => self.phase = Phase::Pieces(*left),
+            Phase::Chunked(chunks) => chunks.take_in_pieces(),
+            Phase::Head(_) | Phase::Pieces(_) | Phase::PiecesOfChunk(_) => {}
+        }
     }
 
     #[inline]
@@ -362,6 +455,32 @@ enum Phase {
     Body { start: u32, end: u32 },
     /// The body is in chunks.
     Chunked(Chunks),
+    /// The body has so many bytes, and is refused unless it is taken in pieces.
+    TooLarge(Left),
+    /// So many bytes of the body are to be taken as they come, at least one.
+    Pieces(Left),
+    /// So many bytes of one of its chunks are, at least one.
+    PiecesOfChunk(Left),
+}
+
+/// A number of bytes, in two halves so that a state needs no room for its alignment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Left([u32; 2]);
+
+impl Left {
+    const fn of(bytes: u64) -> Self {
+        Self([bytes as u32, (bytes >> 32) as u32])
+    }
+
+    /// Takes as many of `have` bytes as are left, and says whether that were the last.
+    fn take(&mut self, have: usize) -> (usize, bool) {
+        let Self([low, high]) = *self;
+        let left = u64::from(high) << 32 | u64::from(low);
+        // It is at most what is there.
+        let count = left.min(have as u64);
+        *self = Self::of(left - count);
+        (count as usize, left == count)
+    }
 }
 
 impl Default for Phase {
@@ -376,7 +495,7 @@ impl Phase {
         match self {
             Self::Body { start, end } => (*start, *end) = (0, *end - *start),
             Self::Chunked(chunks) => chunks.leave_head(),
-            Self::Head(_) => {}
+            Self::Head(_) | Self::TooLarge(_) | Self::Pieces(_) | Self::PiecesOfChunk(_) => {}
         }
     }
 }

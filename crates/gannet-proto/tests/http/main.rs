@@ -6,13 +6,14 @@ mod feed;
 mod corpus;
 mod early;
 mod generated;
+mod in_pieces;
 mod requests;
 mod response;
 mod responses;
 mod smuggling;
 
 use feed::{Outcome, Patience, feed, pieces};
-use gannet_proto::http::{Event, Request, Requests};
+use gannet_proto::http::{Error, Event, Request, Requests};
 use gannet_proto::{Codec, DecodeError};
 
 const BOTH: [Patience; 2] = [Patience::Waits, Patience::Asks];
@@ -23,6 +24,8 @@ fn shown(event: Event<'_>) -> String {
         Event::Request(request) => request_shown(&request),
         Event::Head(request) => format!("head {}", request_shown(&request)),
         Event::Body(body) => format!("body {}", body.escape_ascii()),
+        Event::Piece { bytes, last: false } => format!("piece {}", bytes.escape_ascii()),
+        Event::Piece { bytes, last: true } => format!("last {}", bytes.escape_ascii()),
     }
 }
 
@@ -59,11 +62,19 @@ fn check_cuts(codec: &Requests, stream: &[u8], cuts: &[u16]) {
             assert_eq!(joined(heads_first.messages), joined(whole.messages.clone()), "{}", stream.escape_ascii());
             match (&heads_first.error, &whole.error) {
                 // Where the stream ends behind a head, nothing is left to be cut short.
-                (None | Some(DecodeError::Truncated { .. }), Some(DecodeError::Truncated { .. })) => (),
+                (None | Some(DecodeError::Truncated { .. }), Some(error)) if may_be_cut(error) => (),
                 (heads_first, whole) => assert_eq!(heads_first, whole, "{}", stream.escape_ascii()),
             }
         }
+        for chunks in [pieces(stream, cuts), stream.chunks(1).collect(), stream.chunks(7).collect()] {
+            in_pieces::check(codec, patience, chunks, &whole);
+        }
     }
+}
+
+/// Whether nothing of this may be seen where the stream ends behind a head.
+fn may_be_cut(error: &DecodeError) -> bool {
+    matches!(error, DecodeError::Truncated { .. } | DecodeError::Http(Error::BodyTooLarge { .. }))
 }
 
 /// The messages with each head and its body as one; a head whose body did not come is left out.

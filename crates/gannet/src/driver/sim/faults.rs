@@ -71,6 +71,27 @@ impl Faults {
         }
     }
 
+    /// Nothing happens but what is asked for, at once: for tests that are not about the network.
+    pub(crate) fn none() -> Self {
+        Self {
+            latency: Duration::ZERO,
+            close_latency: Duration::ZERO,
+            batch: Duration::ZERO,
+            chunk_bytes: 16 * 1_024,
+            buffers: 64,
+            window: 256 * 1_024,
+            sending: Sending::AtOnce,
+            short_reads: 0,
+            short_writes: 0,
+            empty_writes: 0,
+            spurious_wakeups: 0,
+            exhausted_accepts: 0,
+            aborted_accepts: 0,
+            failed_attaches: 0,
+            failed_connects: 0,
+        }
+    }
+
     /// As `gentle`, on a network that is never smaller than a real one: for what moves megabytes.
     pub(crate) fn roomy(mut self) -> Self {
         self.chunk_bytes = self.chunk_bytes.max(2_048);

@@ -1,0 +1,250 @@
+//! Forms with files, as browsers send them: `multipart/form-data` (RFC 7578).
+
+mod head;
+
+use memchr::memmem::Finder;
+use thiserror::Error;
+
+use crate::Decoded;
+
+pub use head::Part;
+
+/// The longest boundary that is accepted, in bytes (RFC 2046 §5.1.1).
+const LONGEST_BOUNDARY: usize = 70;
+
+/// Takes the parts of a form off its body, as it comes. It holds nothing itself: the data of a part are delivered as they
+/// come, so a form may be of any size.
+///
+/// # Strictness
+///
+/// What two parsers may read in two ways is refused. A body begins with a boundary and ends behind the last one, with no
+/// text before or after. Lines end in `\r\n`. A boundary that goes on with other characters is no data but an error. Each
+/// part has exactly one `Content-Disposition`, which is `form-data` with a `name`.
+///
+/// # Limits
+///
+/// | what | default | set by | over it |
+/// |---|---|---|---|
+/// | parts | 1,000 | [`max_parts`](Self::max_parts) | [`Error::TooManyParts`] |
+/// | the header fields of a part | 8 KiB, 16 fields | [`max_head`](Self::max_head) | [`Error::HeadTooLarge`], [`Error::Header`] |
+///
+/// ```
+/// use gannet_proto::Decoded;
+/// use gannet_proto::multipart::{Event, Multipart};
+///
+/// let form = Multipart::new("multipart/form-data; boundary=xyz")?;
+/// let body = b"--xyz\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\none\r\n--xyz--\r\n";
+///
+/// let mut state = Default::default();
+/// let Decoded::Message { message: Event::Part(part), consumed } = form.decode(&mut state, body)? else { panic!() };
+/// assert_eq!(part.name, "a");
+/// let decoded = form.decode(&mut state, &body[consumed..])?;
+/// assert_eq!(decoded, Decoded::Message { message: Event::Data(b"one"), consumed: 3 });
+/// # Ok::<(), gannet_proto::multipart::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Multipart {
+    /// `\r\n--` and the boundary, ready to be searched for.
+    delimiter: Finder<'static>,
+    max_parts: u32,
+    max_head: usize,
+}
+
+/// What [`Multipart`] takes off a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// A part begins.
+    Part(Part<'a>),
+    /// Data of the part. Not empty.
+    Data(&'a [u8]),
+    /// The part ends.
+    PartEnd,
+}
+
+/// How far a form has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MultipartState {
+    phase: Phase,
+    parts: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    /// The first boundary.
+    #[default]
+    Begin,
+    /// The header fields of a part.
+    Head,
+    /// The data of a part.
+    Data,
+    /// The line's end behind the last boundary, which may be left out.
+    End,
+    /// Nothing more.
+    Over,
+}
+
+impl MultipartState {
+    /// Whether the last boundary has come: a body that ends before is cut off.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        matches!(self.phase, Phase::End | Phase::Over)
+    }
+}
+
+impl Multipart {
+    /// Forms of a request with this `Content-Type`, with the default limits.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ContentType`] where it is another type, [`Error::Boundary`] where its boundary is missing or malformed.
+    pub fn new(content_type: &str) -> Result<Self, Error> {
+        let boundary = head::boundary_of(content_type)?;
+        let mut delimiter = Vec::with_capacity(boundary.len() + 4);
+        delimiter.extend_from_slice(b"\r\n--");
+        delimiter.extend_from_slice(boundary.as_bytes());
+        Ok(Self { delimiter: Finder::new(&delimiter).into_owned(), max_parts: 1_000, max_head: 8 << 10 })
+    }
+
+    /// Sets how many parts a form may have. 1,000 by default.
+    #[must_use]
+    pub fn max_parts(self, parts: u32) -> Self {
+        Self { max_parts: parts, ..self }
+    }
+
+    /// Sets the largest head of a part that is accepted, in bytes with the empty line at its end. 8 KiB by default.
+    #[must_use]
+    pub fn max_head(self, bytes: usize) -> Self {
+        Self { max_head: bytes, ..self }
+    }
+
+    /// Takes the next event off `input`, which is not empty: what has come of the body, and was not taken yet. At most a
+    /// boundary or the head of a part is left for later.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] says what is wrong. Nothing more is to be decoded then.
+    pub fn decode<'a>(&self, state: &mut MultipartState, input: &'a [u8]) -> Result<Decoded<Event<'a>>, Error> {
+        match state.phase {
+            // The first one has no line before it.
+            Phase::Begin => self.boundary(state, input, 2),
+            Phase::Head => self.head(state, input),
+            Phase::Data => self.data(state, input),
+            Phase::End => match input {
+                [b'\r', b'\n', ..] => {
+                    state.phase = Phase::Over;
+                    Ok(Decoded::Taken { consumed: 2 })
+                }
+                [b'\r'] => Ok(Decoded::Partial { need: 2 }),
+                _ => Err(Error::Behind),
+            },
+            Phase::Over => Err(Error::Behind),
+        }
+    }
+
+    /// Takes a boundary, whose first bytes are left out, and ends the part before it.
+    fn boundary<'a>(
+        &self,
+        state: &mut MultipartState,
+        input: &'a [u8],
+        out: usize,
+    ) -> Result<Decoded<Event<'a>>, Error> {
+        let delimiter = &self.delimiter.needle()[out..];
+        let known = delimiter.len().min(input.len());
+        if input[..known] != delimiter[..known] {
+            return Err(Error::NoBoundary);
+        }
+        let next = match &input[known..] {
+            [b'\r', b'\n', ..] => Phase::Head,
+            [b'-', b'-', ..] => Phase::End,
+            [] | [b'\r' | b'-'] => return Ok(Decoded::Partial { need: input.len() + 1 }),
+            _ => return Err(Error::NoBoundary),
+        };
+        let begins = state.phase == Phase::Begin;
+        state.phase = next;
+        let consumed = known + 2;
+        Ok(if begins { Decoded::Taken { consumed } } else { Decoded::Message { message: Event::PartEnd, consumed } })
+    }
+
+    /// Takes the header fields of a part.
+    fn head<'a>(&self, state: &mut MultipartState, input: &'a [u8]) -> Result<Decoded<Event<'a>>, Error> {
+        let window = &input[..input.len().min(self.max_head)];
+        let Some(end) = memchr::memmem::find(window, b"\r\n\r\n") else {
+            let limit = self.max_head;
+            let is_too_large = input.len() >= limit;
+            return if is_too_large {
+                Err(Error::HeadTooLarge { limit })
+            } else {
+                Ok(Decoded::Partial { need: input.len() + 1 })
+            };
+        };
+        if state.parts == self.max_parts {
+            return Err(Error::TooManyParts { limit: self.max_parts });
+        }
+        let consumed = end + 4;
+        let part = Part::of(&input[..consumed])?;
+        (state.phase, state.parts) = (Phase::Data, state.parts + 1);
+        Ok(Decoded::Message { message: Event::Part(part), consumed })
+    }
+
+    /// Takes data up to the next boundary, or what may be one.
+    fn data<'a>(&self, state: &mut MultipartState, input: &'a [u8]) -> Result<Decoded<Event<'a>>, Error> {
+        let delimiter = self.delimiter.needle();
+        let end = match self.delimiter.find(input) {
+            Some(0) => return self.boundary(state, input, 0),
+            Some(end) => end,
+            None => {
+                let from = input.len().saturating_sub(delimiter.len() - 1);
+                let begins = |&at: &usize| delimiter.starts_with(&input[at..]);
+                (from..input.len()).find(begins).unwrap_or(input.len())
+            }
+        };
+        if end == 0 {
+            return Ok(Decoded::Partial { need: input.len() + 1 });
+        }
+        Ok(Decoded::Message { message: Event::Data(&input[..end]), consumed: end })
+    }
+}
+
+/// Why a body is no form that is accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// `Content-Type` is not `multipart/form-data`.
+    #[error("not multipart/form-data")]
+    ContentType,
+
+    /// The boundary in `Content-Type` is missing, given twice, longer than 70 bytes, or has characters that none may have
+    /// (RFC 2046 §5.1.1).
+    #[error("missing, doubled or malformed boundary in Content-Type")]
+    Boundary,
+
+    /// There is no boundary, or more than that, where one has to be.
+    #[error("no boundary where one has to be")]
+    NoBoundary,
+
+    /// Something follows the last boundary.
+    #[error("bytes behind the last boundary")]
+    Behind,
+
+    /// The header fields of a part are larger than is accepted.
+    #[error("header fields of a part exceed the limit of {limit} bytes")]
+    HeadTooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+
+    /// A header field of a part is malformed, or there are too many.
+    #[error("malformed header field of a part")]
+    Header,
+
+    /// A part has no `Content-Disposition: form-data` with a `name`, two of them, or one that is malformed.
+    #[error("missing, doubled or malformed Content-Disposition of a part")]
+    Disposition,
+
+    /// There are more parts than are accepted.
+    #[error("more than {limit} parts")]
+    TooManyParts {
+        /// The limit.
+        limit: u32,
+    },
+}
