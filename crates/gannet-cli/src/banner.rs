@@ -45,6 +45,12 @@ pub(crate) fn print(
     out.flush()
 }
 
+/// What listens where, in one line for the log.
+pub(crate) fn listening(listeners: &[Listener], running: &Running) -> String {
+    let all = listeners.iter().zip(running.addresses());
+    all.map(|(listener, address)| format!("{}={address}", listener.service.name)).collect::<Vec<_>>().join(" ")
+}
+
 struct Row {
     service: &'static str,
     address: String,

@@ -67,11 +67,13 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
         started.inspect_err(|error| tracing::warn!(%error, "the counters cannot be logged")).ok()
     });
     if let Err(error) = banner::print(&mut std::io::stdout().lock(), &listeners, &running, tls.as_ref()) {
+        // With port 0 nothing else says where it listens.
+        let listening = banner::listening(&listeners, &running);
         match error.kind() {
             ErrorKind::BrokenPipe => {
-                tracing::debug!(%error, "standard output is closed: nobody reads the start message")
+                tracing::info!(%error, listening, "standard output is closed: nobody reads the start message")
             }
-            _ => tracing::warn!(%error, "the start message cannot be written to standard output"),
+            _ => tracing::warn!(%error, listening, "the start message cannot be written to standard output"),
         }
     }
     let ended = running.join();

@@ -116,8 +116,10 @@ impl HttpService {
         self.uploads.end(upload);
     }
 
-    /// Whether a body is read that nobody waits for.
+    /// Whether a body is read that nobody waits for, since its request was answered by its head. A head that was not
+    /// delivered, because its body is wrong from the first bytes on, was answered by nobody.
     pub(crate) fn is_dropping(session: &Session, cx: &mut Context<'_, Self>) -> bool {
-        matches!(session.mode, Mode::Idle) && matches!(cx.codec_state(), Spoken::Http(state) if state.is_in_body())
+        matches!(session.mode, Mode::Idle)
+            && matches!(cx.codec_state(), Spoken::Http(state) if state.is_head_delivered())
     }
 }

@@ -190,6 +190,10 @@ impl<S: Scenario> Service for Client<S> {
     type Codec = S::Codec;
     type Session = Session<S>;
 
+    /// Answers are read however many requests wait to be sent: a server that waits for its answers to be read takes no
+    /// requests meanwhile, and both would wait for ever.
+    const AUTO_PAUSE: bool = false;
+
     fn name(&self) -> &str {
         "load"
     }

@@ -25,6 +25,9 @@ const LOOK: Duration = Duration::from_millis(5);
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// Most bytes of requests that wait on one connection for the server to read them. A connection with more is closed.
+pub const QUEUED_BYTES: usize = 1 << 30;
+
 /// Describes a moment of a run, for a live display.
 #[derive(Clone, Debug)]
 pub struct Moment {
@@ -101,7 +104,7 @@ fn run_scenario<S: Scenario>(
     let records = Arc::new(records);
     let mut limits = Limits::default();
     // What the schedule wants is written, whether the server reads it or not: that is what an open loop is.
-    (limits.outbox_high, limits.outbox_hard) = (64 << 20, 1 << 30);
+    (limits.outbox_high, limits.outbox_hard) = (64 << 20, QUEUED_BYTES);
     limits.carry = limits.carry.max(plan.scenario.largest_message());
     let mut engine = Engine::new()
         .reactors(config.reactors)

@@ -1,6 +1,7 @@
 //! TLS settings read from files.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::{CertificateRevocationListDer, UnixTime};
@@ -8,6 +9,9 @@ use rustls::pki_types::{CertificateRevocationListDer, UnixTime};
 use crate::chain::{Flaw, is_of, name_of};
 use crate::validity::{issuer, next_update, subject, utc, validity};
 use crate::{ClientAuth, Identity, TlsConfig, TlsError, TlsVersion};
+
+/// The largest file that is read, in bytes: all roots of a system take less than one, and large revocation lists some.
+pub const LARGEST_FILE: u64 = 16 << 20;
 
 /// Says whether clients need a certificate, if there is a CA to check it against.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,7 +26,7 @@ pub enum ClientAuthMode {
 /// Names the files that hold the settings of a server: PEM text (RFC 7468), and for revocation lists also DER.
 ///
 /// [`load`](Self::load) reads them anew each time, so keep the names for
-/// [`TlsServer::reload_files`](crate::TlsServer::reload_files).
+/// [`TlsServer::reload_files`](crate::TlsServer::reload_files). A file over [`LARGEST_FILE`] is an error.
 #[derive(Clone, Debug, Default)]
 pub struct TlsFiles {
     /// Pairs of a certificate chain and its private key; both may be in one file. The first pair is for clients that ask
@@ -40,6 +44,9 @@ pub struct TlsFiles {
     pub alpn: Vec<String>,
     /// Whether a reload may replace a valid certificate or list by an expired one: see [`TlsConfig::accept_expired`].
     pub accept_expired: bool,
+    /// Whether only regular files are read (default `false`). A pipe, as a shell makes it for `<(…)`, can be read at a
+    /// start; at a reload it would be waited for, so [`TlsServer::reload_files`](crate::TlsServer::reload_files) refuses it.
+    pub only_regular: bool,
 }
 
 impl TlsFiles {
@@ -58,7 +65,7 @@ impl TlsFiles {
     ///
     /// The first problem that makes the files unusable: which file, what is wrong, and what to do.
     pub fn load(&self) -> Result<TlsConfig, TlsError> {
-        let mut identities = self.identities.iter().map(|(certificate, key)| identity(certificate, key));
+        let mut identities = self.identities.iter().map(|(certificate, key)| self.identity(certificate, key));
         let mut config = TlsConfig::new(identities.next().ok_or(TlsError::NoIdentity)??);
         for identity in identities {
             config = config.identity(identity?);
@@ -81,10 +88,10 @@ impl TlsFiles {
     fn complete(&self, mut config: TlsConfig) -> Result<TlsConfig, TlsError> {
         if let Some(ca) = &self.client_ca {
             let required = self.client_auth == ClientAuthMode::Required;
-            let mut client_auth = ClientAuth::from_pem_of(required, &ca.display().to_string(), &read(ca)?)?;
+            let mut client_auth = ClientAuth::from_pem_of(required, &ca.display().to_string(), &self.read(ca)?)?;
             for crl in &self.crls {
                 let before = client_auth.crls.len();
-                client_auth = client_auth.crls_of(&crl.display().to_string(), &read(crl)?)?;
+                client_auth = client_auth.crls_of(&crl.display().to_string(), &self.read(crl)?)?;
                 warn_of_age(crl, &client_auth.crls[before..]);
             }
             warn_of_missing_lists(ca, &client_auth);
@@ -95,23 +102,75 @@ impl TlsFiles {
         let config = config.min_version(self.min_version).accept_expired(self.accept_expired);
         Ok(config.alpn(self.alpn.iter().map(|name| name.as_bytes())))
     }
+
+    pub(crate) fn identity(&self, certificate: &Path, key: &Path) -> Result<Identity, TlsError> {
+        let chain = self.read(certificate)?;
+        let private_key = self.read(key)?;
+        let identity = Identity::from_pem_of(
+            (&certificate.display().to_string(), &chain),
+            (&key.display().to_string(), &private_key),
+        )?;
+        warn_of_dates(certificate, &identity);
+        warn_of_chain(certificate, &identity);
+        warn_of_readers(key);
+        Ok(identity)
+    }
+
+    fn read(&self, file: &Path) -> Result<Vec<u8>, TlsError> {
+        if self.only_regular { read_regular(file) } else { read(file) }
+    }
 }
 
-pub(crate) fn identity(certificate: &Path, key: &Path) -> Result<Identity, TlsError> {
-    let chain = read(certificate)?;
-    let private_key = read(key)?;
-    let identity = Identity::from_pem_of(
-        (&certificate.display().to_string(), &chain),
-        (&key.display().to_string(), &private_key),
-    )?;
-    warn_of_dates(certificate, &identity);
-    warn_of_chain(certificate, &identity);
-    warn_of_readers(key);
-    Ok(identity)
-}
-
+/// Reads a file of any kind, and waits for what is none.
 pub(crate) fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(file).map_err(|source| TlsError::Read { file: file.into(), source })
+    File::open(file).and_then(read_bounded).map_err(|source| TlsError::Read { file: file.into(), source })
+}
+
+/// Reads a regular file, and waits for nothing else.
+fn read_regular(file: &Path) -> Result<Vec<u8>, TlsError> {
+    let failed = |source| TlsError::Read { file: file.into(), source };
+    // Opening is something that a device or the other end of a pipe may notice: so it comes second. It may be another file
+    // by then.
+    check_regular(&fs::metadata(file).map_err(failed)?).map_err(failed)?;
+    let opened = open_at_once(file).map_err(failed)?;
+    check_regular(&opened.metadata().map_err(failed)?).map_err(failed)?;
+    read_bounded(opened).map_err(failed)
+}
+
+#[cfg(unix)]
+fn open_at_once(file: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    File::options().read(true).custom_flags(flags).open(file)
+}
+
+#[cfg(not(unix))]
+fn open_at_once(file: &Path) -> io::Result<File> {
+    File::open(file)
+}
+
+fn check_regular(found: &fs::Metadata) -> io::Result<()> {
+    if found.is_file() {
+        return Ok(());
+    }
+    if found.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    Err(io::Error::other("it is no regular file, and a reload reads no other; put a file in its place"))
+}
+
+fn read_bounded(file: File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        let mib = LARGEST_FILE >> 20;
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it is larger than {mib} MiB; name another file"),
+        ));
+    }
+    Ok(bytes)
 }
 
 fn warn_of_dates(file: &Path, identity: &Identity) {

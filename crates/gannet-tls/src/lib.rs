@@ -61,7 +61,7 @@ pub use client::{TlsClient, TlsClientConfig};
 pub use config::{ClientAuth, TlsConfig, TlsVersion};
 pub use error::TlsError;
 pub use failure::ConnectionError;
-pub use files::{ClientAuthMode, TlsFiles};
+pub use files::{ClientAuthMode, LARGEST_FILE, TlsFiles};
 pub use identity::Identity;
 pub use info::TlsInfo;
 #[cfg(feature = "self-signed")]

@@ -86,13 +86,13 @@ impl TlsServer {
 
     /// Reads these files again, and replaces the settings for new connections as [`reload`](Self::reload) does.
     ///
-    /// It reads files: call it on a thread that may block.
+    /// It reads files: call it on a thread that may block. What is no regular file is refused, as a pipe might never end.
     ///
     /// # Errors
     ///
     /// A file cannot be read or used, or [`reload`](Self::reload) refuses the settings. The old settings stay in force.
     pub fn reload_files(&self, files: &TlsFiles) -> Result<(), TlsError> {
-        self.reload(files.load()?)
+        self.reload(TlsFiles { only_regular: true, ..files.clone() }.load()?)
     }
 }
 

@@ -367,3 +367,43 @@ fn a_key_may_be_of_any_of_the_usual_forms() {
         Pair::connected(&server, &ca.trusted().build("localhost").expect("settings")).assert_ready();
     }
 }
+
+/// A pipe that nobody writes to would be waited for, and a device may have no end.
+#[cfg(unix)]
+#[test]
+fn a_reload_refuses_what_is_no_regular_file_and_nothing_reads_a_file_without_end() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    let dir = directory("no_regular_file");
+    let ca = Ca::new("the CA");
+    let one = ca.server(&["localhost"]);
+    let certificate = write(&dir, "cert.pem", &one.certificate);
+    let key = write(&dir, "key.pem", &one.key);
+    let client_ca = write(&dir, "ca.pem", ca.pem());
+    let crl = write(&dir, "crl.pem", ca.crl(&[], 2998));
+    let good =
+        TlsFiles { client_ca: Some(client_ca.clone()), crls: vec![crl.clone()], ..TlsFiles::new(&certificate, &key) };
+    let server = TlsServer::from_files(&good).expect("good files");
+    for file in [&certificate, &key, &client_ca, &crl] {
+        let refused = |what: &str, says: &str| {
+            let error = server.reload_files(&good).expect_err(what).to_string();
+            assert!(error.contains(says) && error.contains(&file.display().to_string()), "{what}: {error}");
+        };
+        let aside = file.with_extension("aside");
+        fs::rename(file, &aside).expect("it is there");
+        mknodat(CWD, file, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
+        refused("a pipe", "no regular file");
+        fs::remove_file(file).expect("it is there");
+        std::os::unix::fs::symlink("/dev/zero", file).expect("a link");
+        refused("a device", "no regular file");
+        let error = good.load().expect_err("a device without end").to_string();
+        assert!(error.contains("larger than 16 MiB"), "{error}");
+        fs::remove_file(file).expect("it is there");
+        // All of it is a hole: it takes no room on the disk.
+        fs::File::create(file).and_then(|large| large.set_len(1 << 40)).expect("a sparse file");
+        refused("a large file", "larger than 16 MiB");
+        fs::remove_file(file).expect("it is there");
+        fs::rename(&aside, file).expect("it is there");
+    }
+    server.reload_files(&good).expect("all is as it was");
+}

@@ -13,6 +13,8 @@ use crate::error::Error;
 /// A host is an IPv4 address, an IPv6 address in brackets, or a name. A name is looked up when the address is parsed, which
 /// may block for as long as the system's resolver does.
 ///
+/// An IPv4 address that is mapped to IPv6, as `[::ffff:127.0.0.1]`, is taken as the IPv4 address.
+///
 /// A link-local IPv6 address needs the name or the number of its interface: `tcp://[fe80::1%eth0]:7000`. It is shown with
 /// the number. On Linux, `unix://@name` is a name in the abstract namespace; such a socket has no file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +98,7 @@ pub(crate) fn is_abstract(path: &Path) -> bool {
 fn resolve(url: &str, host_and_port: &str) -> Result<Vec<SocketAddr>, Error> {
     let bad = |why: String| Error::Address { url: url.to_owned(), why };
     if let Ok(address) = host_and_port.parse() {
-        return in_a_zone(address).map(|address| vec![address]).map_err(bad);
+        return in_a_zone(unmapped(address)).map(|address| vec![address]).map_err(bad);
     }
     let Some((host, port)) = host_and_port.rsplit_once(':').filter(|_| !host_and_port.ends_with(']')) else {
         return Err(bad("the port is missing: host:port".to_owned()));
@@ -153,6 +155,14 @@ fn zoned(ip: Ipv6Addr, zone: &str, port: u16) -> Option<SocketAddr> {
     let found = (format!("{ip}%{zone}"), port);
     let mut found = (found.0.as_str(), found.1).to_socket_addrs().ok()?;
     found.find(|address| matches!(address, SocketAddr::V6(address) if address.scope_id() != 0))
+}
+
+/// An IPv4 address that is written as an IPv6 address (`::ffff:127.0.0.1`) is one of IPv4: our IPv6 sockets take no others.
+fn unmapped(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => SocketAddr::new(ip.into(), address.port()),
+        IpAddr::V6(_) => address,
+    }
 }
 
 /// A link-local address is one only together with its interface.
@@ -277,6 +287,18 @@ mod tests {
             "unix://./@gannet",
         ] {
             assert_eq!(url.parse::<Address>().expect(url).to_string(), url);
+        }
+    }
+
+    #[test]
+    fn an_ipv4_address_that_is_mapped_to_ipv6_is_one_of_ipv4() {
+        for (url, same) in [
+            ("tcp://[::ffff:127.0.0.1]:7000", "tcp://127.0.0.1:7000"),
+            ("tls://[::ffff:7f00:1]:0", "tls://127.0.0.1:0"),
+            ("udp://[::ffff:0.0.0.0]:9", "udp://0.0.0.0:9"),
+            ("tcp://[::1.2.3.4]:7000", "tcp://[::102:304]:7000"),
+        ] {
+            assert_eq!(url.parse::<Address>().expect(url).to_string(), same);
         }
     }
 

@@ -434,10 +434,14 @@ impl Bound {
         let mut bound = Self {
             sockets: (0..reactors).map(|_| Vec::new()).collect(),
             central: Vec::new(),
-            addresses: Vec::new(),
+            addresses: vec![None; engine.entries.len()],
             files: Vec::new(),
         };
-        for (index, entry) in engine.entries.iter().enumerate() {
+        // Unix sockets come last: a signal that ends the process while another address is tried again leaves no file.
+        let is_unix = |entry: &Entry| matches!(entry.address, Some(Address::Unix(_)));
+        let entries = || engine.entries.iter().enumerate();
+        let others = entries().filter(|(_, entry)| !is_unix(entry));
+        for (index, entry) in others.chain(entries().filter(|(_, entry)| is_unix(entry))) {
             let id = index as ListenerId;
             let failed = |error| Error::Listen {
                 url: entry.address.as_ref().map(ToString::to_string).unwrap_or_default(),
@@ -479,7 +483,7 @@ impl Bound {
                     Some(Address::Udp(address))
                 }
             };
-            bound.addresses.push(address);
+            bound.addresses[index] = address;
         }
         Ok(bound)
     }

@@ -153,6 +153,10 @@ pub(crate) fn listen_unix(path: &Path, access: UnixAccess) -> io::Result<(Option
     if is_abstract && (access.mode.is_some() || access.group.is_some()) {
         return Err(io::Error::other("an abstract name has no file, whose mode or group could be set"));
     }
+    if access.group == Some(u32::MAX) {
+        // To chown(2) it says that the group stays.
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "4294967295 is the number of no group"));
+    }
     if !is_abstract && let Ok(file) = std::fs::symlink_metadata(path) {
         if !file.file_type().is_socket() {
             let why = "a file that is not a socket is in the way; remove it or choose another path";
@@ -346,6 +350,14 @@ mod tests {
             assert_eq!((file.mode() & 0o777, file.gid()), (mode, group));
         }
         std::fs::remove_dir_all(&folder).expect("the folder goes");
+    }
+
+    #[test]
+    fn a_group_that_the_kernel_would_take_for_none_is_refused_and_leaves_no_file() {
+        let path = std::env::temp_dir().join(format!("gannet-no-group-{}", std::process::id()));
+        let access = UnixAccess { mode: None, group: Some(u32::MAX) };
+        let error = listen_unix(&path, access).err().expect("there is no such group");
+        assert!(error.to_string().contains("the number of no group") && !path.exists(), "{error}");
     }
 
     #[cfg(target_os = "linux")]

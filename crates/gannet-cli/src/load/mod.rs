@@ -1,5 +1,6 @@
 //! `gannet load`: simulates clients, and reports what they saw.
 
+mod destination;
 mod http;
 mod live;
 mod options;
@@ -10,8 +11,6 @@ mod target;
 mod tls;
 mod ws;
 
-use std::path::{Path, PathBuf};
-
 use gannet_load::expect::Expectation;
 use gannet_load::plan::Mode;
 use gannet_load::report;
@@ -19,6 +18,7 @@ use gannet_load::results::{Connections, Results};
 use gannet_load::run::{Config, Kind, run};
 use gannet_load::units;
 
+use self::destination::Destination;
 use self::live::Live;
 pub(crate) use self::options::LoadOptions;
 use self::room::{Need, Room};
@@ -40,12 +40,11 @@ pub(crate) fn load(options: &LoadOptions) -> Result<(), Failure> {
     config.reactors = room.reactors(config.connections, options.reactors, config.driver)?;
     let need = Need::of(&config, sources::is_here(&config.target));
     room.check_memory(&need)?;
+    // A run of an hour is not to end with a folder that is not there.
+    let json_to = options.json.as_deref().map(Destination::open).transpose()?;
+    let html_to = options.html.as_deref().map(Destination::open).transpose()?;
+    let csv_to = options.csv.as_deref().map(Destination::open).transpose()?;
     let stop = signals::watch()?;
-    for file in [&options.json, &options.html, &options.csv].into_iter().flatten() {
-        // A run of an hour is not to end with a folder that is not there.
-        let opened = std::fs::OpenOptions::new().create(true).append(true).open(file);
-        opened.map_err(|error| unwritable(file, &error))?;
-    }
     if !options.quiet {
         print(&announcement(&config, &room, &need))?;
     }
@@ -54,9 +53,9 @@ pub(crate) fn load(options: &LoadOptions) -> Result<(), Failure> {
     live.end();
     let text = if options.quiet { Ok(()) } else { print(&report::text(&results)) };
     // One that cannot be written is no reason to lose the others.
-    let json = write(options.json.as_ref(), || report::json(&results).map_err(std::io::Error::from));
-    let html = write(options.html.as_ref(), || Ok(report::html(&results)));
-    let csv = write(options.csv.as_ref(), || Ok(report::csv(&results)));
+    let json = json_to.map_or(Ok(()), |to| to.write(report::json(&results).map_err(std::io::Error::from)));
+    let html = html_to.map_or(Ok(()), |to| to.write(Ok(report::html(&results))));
+    let csv = csv_to.map_or(Ok(()), |to| to.write(Ok(report::csv(&results))));
     text.and(json).and(html).and(csv)?;
     judge(&options.expect, &results)
 }
@@ -93,17 +92,6 @@ fn why_unconnected(connections: &Connections) -> String {
         "check that a server is there, and lets this machine in"
     };
     format!("{said}; {look_at}")
-}
-
-/// Writes a form of the report, where it is wanted.
-fn write(file: Option<&PathBuf>, content: impl FnOnce() -> std::io::Result<String>) -> Result<(), Failure> {
-    let Some(file) = file else { return Ok(()) };
-    let written = content().and_then(|content| std::fs::write(file, content));
-    written.map_err(|error| unwritable(file, &error))
-}
-
-fn unwritable(file: &Path, error: &std::io::Error) -> Failure {
-    Failure::Output(format!("{} cannot be written: {error}", file.display()))
 }
 
 /// What is said before the start: what will be done, and the arithmetic of what that needs.

@@ -8,11 +8,13 @@ use clap::{Args, ValueEnum};
 use gannet_load::draw::Distribution;
 use gannet_load::expect::Expectation;
 use gannet_load::login::Login;
-use gannet_load::run::{Config, Kind};
+use gannet_load::plan::Mode::Closed;
+use gannet_load::run::{Config, Kind, QUEUED_BYTES};
 use gannet_load::scenario::http::{Header, Path as HttpPath};
 use gannet_load::scenario::redis::{Mix, Workload};
 use gannet_load::scenario::ws::Mode;
 use gannet_load::sources::Sources;
+use gannet_load::units::bytes;
 
 use super::http::{self, HttpOptions};
 use super::target::Target;
@@ -21,6 +23,9 @@ use super::ws::WsOptions;
 use crate::failure::Failure;
 use crate::options::DriverName;
 use crate::units::{duration, rate, size, whole};
+
+/// Room for what is around the payload of a request: a frame's header, or the words of a command. In bytes.
+const REQUEST_BYTES: u64 = 256;
 
 /// What the help says after the options, and what it says there where all of it is asked for.
 const MORE: &str = "'gannet load --help' says more, with the options of http, ws, redis and TLS, and examples.";
@@ -292,6 +297,7 @@ impl LoadOptions {
         config.driver = self.driver.into();
         config.pin = self.pin;
         config.server_pid = self.server_pid;
+        check_queue(&config)?;
         Ok(config)
     }
 
@@ -379,6 +385,23 @@ impl LoadOptions {
         }
         Ok(())
     }
+}
+
+/// Whether a connection may queue all requests of a closed loop that are outstanding.
+fn check_queue(config: &Config) -> Result<(), Failure> {
+    let Closed { depth } = config.mode() else { return Ok(()) };
+    let payload = config.payload_bytes() as u64;
+    let (queued, most) = (u64::from(depth).saturating_mul(payload + REQUEST_BYTES), QUEUED_BYTES as u64);
+    if queued <= most {
+        return Ok(());
+    }
+    Err(usage(&format!(
+        "{depth} outstanding requests of {} need {} on each connection, and a connection may queue {}; give less --depth, \
+         or smaller requests",
+        bytes(payload),
+        bytes(queued),
+        bytes(most)
+    )))
 }
 
 /// Wrong usage, with where to read on.

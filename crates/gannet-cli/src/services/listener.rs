@@ -115,6 +115,12 @@ pub(crate) fn parse_listener(text: &str) -> Result<Listener, String> {
         }
     };
     let scheme = scheme.unwrap_or_default();
+    for (at, word) in words.iter().enumerate() {
+        let name = option_name(word);
+        if words[..at].iter().any(|earlier| option_name(earlier) == name) {
+            return Err(format!("the option {name} is given twice; leave one of them"));
+        }
+    }
     let options = words.into_iter().try_fold(ListenOptions::at(url), |options, word| apply(options, scheme, word))?;
     Ok(Listener { service, options, add })
 }
@@ -123,7 +129,7 @@ pub(crate) fn parse_listener(text: &str) -> Result<Listener, String> {
 fn options_of(text: &str) -> (&str, Vec<&str>) {
     let (mut url, mut words) = (text, Vec::new());
     while let Some((before, word)) = url.rsplit_once(',') {
-        let name = word.split('=').next().unwrap_or_default();
+        let name = option_name(word);
         let is_option = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
         if !is_option && text.starts_with("unix://") {
             break;
@@ -132,6 +138,10 @@ fn options_of(text: &str) -> (&str, Vec<&str>) {
         url = before;
     }
     (url, words)
+}
+
+fn option_name(word: &str) -> &str {
+    word.split('=').next().unwrap_or_default()
 }
 
 /// Puts one option into effect.
@@ -170,8 +180,11 @@ fn apply(options: ListenOptions, scheme: &str, word: &str) -> Result<ListenOptio
 
 /// The number of a group, by itself or by its name.
 fn group(name: &str) -> Result<u32, String> {
-    if let Ok(number) = name.parse() {
-        return Ok(number);
+    match name.parse() {
+        // To the kernel it says that the group stays as it is.
+        Ok(u32::MAX) => return Err(format!("group: {name} is the number of no group")),
+        Ok(number) => return Ok(number),
+        Err(_) => {}
     }
     let all = std::fs::read_to_string("/etc/group").unwrap_or_default();
     group_in(&all, name)
@@ -208,6 +221,11 @@ mod tests {
             ("echo=tcp://127.0.0.1:1,tcp-keepalive=1ms", "1s to 32767s, or off"),
             ("echo=unix:///a,mode=888", "in octal, as 0660"),
             ("echo=unix:///a,mode=1777", "in octal, as 0660"),
+            ("echo=unix:///a,group=4294967295", "group: 4294967295 is the number of no group"),
+            ("echo=unix:///a,mode=0660,mode=0600", "the option mode is given twice"),
+            ("echo=unix:///a,group=0,mode=0660,group=0", "the option group is given twice"),
+            ("echo=tcp://127.0.0.1:1,operational,operational", "the option operational is given twice"),
+            ("http=tcp://127.0.0.1:1,max-connections=1,max-connections=2", "max-connections is given twice"),
             ("echo=unix:///a,group=no such group", "/etc/group has no 'no such group'"),
         ] {
             let error = parse_listener(text).expect_err(text);

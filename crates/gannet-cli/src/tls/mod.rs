@@ -59,7 +59,9 @@ impl Tls {
         let first = describe(&config);
         let http = TlsServer::new(with_http(&config))?;
         let unnamed = TlsServer::new(config)?;
-        Ok(Some(Self { files: Arc::new(settings.files), own, http, unnamed, paths, seen, first }))
+        // A pipe was read at the start; at a reload nobody might write to it.
+        let files = Arc::new(TlsFiles { only_regular: true, ..settings.files });
+        Ok(Some(Self { files, own, http, unnamed, paths, seen, first }))
     }
 
     /// The filters of a listener.

@@ -2,12 +2,16 @@
 //! reached by symbolic links of which one is swapped (as Kubernetes does with `..data`).
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
+use gannet_tls::LARGEST_FILE;
 use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use rustix::fs::OFlags;
 
 /// Links that lead to links, before one gives up: what Linux does.
 const LONGEST_CHAIN: usize = 40;
@@ -76,16 +80,29 @@ impl Seen {
     /// What these files hold, or why they cannot be read. What is no regular file is not: what was read from a pipe is
     /// gone.
     pub(super) fn of(files: &[PathBuf]) -> Self {
-        let read = |file: &PathBuf| {
-            if fs::metadata(file)?.is_file() { fs::read(file).map(Some) } else { Ok(None) }
-        };
         let hash = |file: &PathBuf| {
             let mut hasher = DefaultHasher::new();
-            read(file).map_err(|error: std::io::Error| error.kind()).hash(&mut hasher);
+            read(file).map_err(|error| error.kind()).hash(&mut hasher);
             hasher.finish()
         };
         Self(files.iter().map(hash).collect())
     }
+}
+
+/// The bytes of a regular file, as far as one is read at all. Nothing else is opened, or waited for.
+fn read(file: &Path) -> io::Result<Option<Vec<u8>>> {
+    if !fs::metadata(file)?.is_file() {
+        return Ok(None);
+    }
+    // It may be another one by now.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let opened = File::options().read(true).custom_flags(flags).open(file)?;
+    if !opened.metadata()?.is_file() {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    opened.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
 }
 
 /// All folders in which something has to change for the path to lead to another file: the file's own, and those of each

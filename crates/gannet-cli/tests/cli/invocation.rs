@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::ffi::OsStrExt as _;
 
-use crate::server::{Ended, Server, drivers, gannet, gannet_by_shell};
+use crate::server::{Ended, Server, Stream, drivers, gannet, gannet_by_shell};
 
 /// Runs the binary with arguments that make it end.
 pub(crate) fn fails(arguments: &[&str]) -> Ended {
@@ -276,4 +276,20 @@ fn the_documentation_that_the_readme_opens_is_that_of_the_library() {
     let readme = std::fs::read_to_string(folder.join("../../README.md")).expect("there is one");
     let commands: Vec<&str> = readme.split('`').filter(|command| command.starts_with("cargo doc")).collect();
     assert_eq!(commands, ["cargo doc --open -p gannet"]);
+}
+
+#[test]
+fn where_the_banner_cannot_be_written_the_log_says_what_listens_where() {
+    if !std::path::Path::new("/dev/full").exists() {
+        return;
+    }
+    let arguments = ["serve", "--log=json", "--listen=echo=tcp://127.0.0.1:0", "--listen=lines=tcp://127.0.0.1:0"];
+    let mut server = Server::spawn(&mut gannet_by_shell(r#"exec "$0" "$@" >/dev/full"#, &arguments));
+    let event = server.wait_for(|event| event["listening"].is_string());
+    assert_eq!(event["level"], "WARN");
+    let urls = event["listening"].as_str().expect("text").split(' ').map(|one| one.split_once('='));
+    let [Some(("echo", echo)), Some(("lines", lines))] = urls.collect::<Vec<_>>()[..] else { panic!("{event}") };
+    Stream::connect(echo).ask(b"hello", b"hello");
+    Stream::connect(lines).ask(b"hello\n", b"echo: hello\n");
+    assert!(server.stop().status.success());
 }

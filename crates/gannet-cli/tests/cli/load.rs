@@ -1,12 +1,15 @@
 //! `gannet load` against `gannet serve`, both as processes: what it reports, and how it exits.
 
+use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::server::{Folder, Server, drivers, gannet, gannet_by_shell};
+use crate::server::{Folder, PATIENCE, Server, drivers, gannet, gannet_by_shell};
 
 pub(crate) fn load(scenario: &str, url: &str, options: &[&str]) -> Output {
     gannet(&[&["load", scenario, url], options].concat()).output().expect("the binary starts")
@@ -291,6 +294,38 @@ fn a_report_that_does_not_fit_on_the_disk_is_said_and_takes_no_file_with_it() {
 }
 
 #[test]
+fn a_pipe_without_a_reader_is_said_before_the_start_and_one_with_a_reader_gets_the_report() {
+    let server = Server::serve("poll", &["--listen=echo=tcp://127.0.0.1:0"]);
+    for option in ["--json", "--html", "--csv"] {
+        let folder = Folder::new("load-pipe");
+        let pipe = folder.path("report");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
+        let path = pipe.to_str().expect("a plain path");
+        let options = [option, path, "--rate=100/s", "--duration=100ms", "--warmup=0"];
+        let output = load("echo", &server.url("echo"), &options);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(output.stdout.is_empty() && said.contains("report is a pipe that nobody reads"), "{output:?}");
+        // The end to read from is there before the run begins, which does not wait for it either.
+        let mut ends = std::fs::File::options();
+        let mut reader =
+            ends.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(&pipe).expect("a pipe");
+        let flags = rustix::fs::fcntl_getfl(&reader).expect("it is open");
+        rustix::fs::fcntl_setfl(&reader, flags - OFlags::NONBLOCK).expect("it is open");
+        let mut command = gannet(&["load", "echo", &server.url("echo")]);
+        let run = Server::spawn(command.args(options));
+        let (mut report, began) = (String::new(), Instant::now());
+        while report.is_empty() && began.elapsed() < PATIENCE {
+            // A pipe that the run has not opened yet is at its end.
+            reader.read_to_string(&mut report).expect("it ends with the run");
+            std::thread::yield_now();
+        }
+        assert!(report.len() > 200, "{option}: {report:?}");
+        drop(run.ended());
+    }
+}
+
+#[test]
 fn with_few_descriptors_as_many_reactors_are_planned_as_can_start() {
     let server = Server::serve("poll", &["--listen=echo=tcp://127.0.0.1:0"]);
     let url = server.url("echo");
@@ -404,6 +439,8 @@ fn wrong_usage_is_one_line_and_exits_with_2() {
         (&["load", "http", "tcp://127.0.0.1:1", "--accept-status=all"], "2xx,3xx,404"),
         (&["load", "http", "tcp://127.0.0.1:1", "--body=a", "--body-size=5"], "--body-size"),
         (&["load", "http", "tcp://127.0.0.1:1", "--no-keep-alive", "--depth=2"], "--depth"),
+        (&["load", "echo", "tcp://127.0.0.1:1", "--depth=1024", "--size=1MiB"], "a connection may queue 1 GiB"),
+        (&["load", "http", "tcp://127.0.0.1:1", "--depth=10000", "--body-size=1MiB"], "less --depth"),
         (&["load", "http", "tcp://127.0.0.1:1", "--size=5"], "--body-size"),
         (&["load", "http", "tcp://127.0.0.1:1", "--login=a"], "Authorization"),
         (&["load", "echo", "tcp://127.0.0.1:1", "--method=GET"], "--method is for http"),

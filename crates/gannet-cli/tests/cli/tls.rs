@@ -204,7 +204,7 @@ pub(crate) fn is_reload(event: &Value) -> bool {
     event["message"].as_str().is_some_and(|message| message.starts_with("TLS reloaded"))
 }
 
-fn is_failure(event: &Value) -> bool {
+pub(crate) fn is_failure(event: &Value) -> bool {
     event["message"].as_str().is_some_and(|message| message.starts_with("TLS not reloaded"))
 }
 
@@ -591,5 +591,38 @@ fn files_that_cannot_be_used_are_named_in_one_line_with_status_1() {
         let line = only_line(&ended);
         assert!(line.contains(said), "{arguments:?}: {line}");
         assert_eq!(ended.status.code(), Some(1), "{arguments:?}: {line}");
+    }
+}
+
+/// As a client that takes the port of a URL for a part of the name.
+#[test]
+fn a_handshake_that_fails_is_said_in_the_log_once_a_second_at_the_most() {
+    for driver in drivers() {
+        let mut rig = Rig::start(driver, "failing", &[]);
+        let address = rig.url();
+        let address = address.strip_prefix("tls://").expect("a URL of TLS");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider).with_protocol_versions(rustls::ALL_VERSIONS);
+        let config = config.expect("they are known").with_root_certificates(RootCertStore::empty());
+        let name = "localhost-8443".try_into().expect("a name");
+        let mut client = ClientConnection::new(Arc::new(config.with_no_client_auth()), name).expect("settings");
+        let mut hello = Vec::new();
+        client.write_tls(&mut hello).expect("memory takes it");
+        let at = hello.windows(14).position(|part| part == b"localhost-8443").expect("SNI") + 9;
+        hello[at] = b':';
+        let began = std::time::Instant::now();
+        for _ in 0..50 {
+            let mut stream = TcpStream::connect(address).expect("it accepts");
+            stream.write_all(&hello).expect("it reads");
+            // The end, after an alert.
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+        let most = 2 * (began.elapsed().as_secs() + 2);
+        let is_said = |event: &Value| event["message"] == "closing: the filter failed";
+        let first = rig.server.wait_for(is_said);
+        assert!(first["level"] == "INFO" && first["peer"].is_string() && first["error"].is_string(), "{first}");
+        let ended = rig.server.stop();
+        let said = ended.stderr.iter().filter_map(|line| serde_json::from_str(line).ok()).filter(is_said).count();
+        assert!((1..=most).contains(&(said as u64)) && most < 50, "{said} times: {:#?}", ended.stderr);
     }
 }

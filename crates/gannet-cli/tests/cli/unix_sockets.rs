@@ -1,6 +1,8 @@
 //! The files of Unix sockets: made, replaced, refused and removed.
 
+use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
+use std::time::SystemTime;
 
 use rustix::process::Signal;
 
@@ -75,5 +77,24 @@ fn a_path_that_cannot_be_is_refused_with_what_to_do() {
             assert!(line.contains(&url) && line.contains(said), "{line}");
             assert_eq!(ended.status.code(), Some(1));
         }
+    }
+}
+
+/// A signal may end the process while it waits for an address, before anything would remove the file.
+#[test]
+fn no_socket_file_is_made_while_another_address_is_waited_for() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = taken.local_addr().expect("it is bound").port();
+    for driver in drivers() {
+        let folder = Folder::new("unix-last");
+        let directory = std::fs::File::open(folder.path("")).expect("it is there");
+        directory.set_modified(SystemTime::UNIX_EPOCH).expect("it is ours");
+        let unix = format!("--listen=echo={}", folder.url("socket"));
+        let mut command = gannet(&["serve", "--driver", driver, &unix]);
+        command.arg(format!("--listen=echo=tcp://127.0.0.1:{port}"));
+        let ended = Server::run(command).err().expect("the port is taken");
+        assert!(ended.stderr.len() == 1 && ended.stderr[0].contains("in use"), "{ended:#?}");
+        let modified = directory.metadata().and_then(|folder| folder.modified()).expect("it is there");
+        assert_eq!(modified, SystemTime::UNIX_EPOCH, "a file was made, and removed again");
     }
 }

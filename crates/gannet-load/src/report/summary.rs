@@ -1,5 +1,7 @@
 //! The figures of a run as labelled lines and one table, which the text and the page then set in their own ways.
 
+use std::time::Duration;
+
 use hdrhistogram::Histogram;
 
 use crate::figures::{PERCENTILES, by_class, by_name};
@@ -8,6 +10,9 @@ use crate::units;
 
 /// What is shown where a time was not measured.
 pub(super) const NOT_MEASURED: &str = "–";
+
+/// The shortest time that figures by the second are given of. A run that was over before its measurement has a shorter one.
+const SHORTEST: Duration = Duration::from_millis(1);
 
 /// Said beside a table that has one column only.
 const SERVICE_ONLY: &str = "service time only: a closed loop has no intended times";
@@ -42,7 +47,11 @@ pub(super) fn one_column(results: &Results) -> &'static str {
 pub(super) fn sections(results: &Results) -> Vec<Section> {
     let mut sections = vec![run(results), connections(results), requests(results)];
     if let Some(server) = results.server {
-        let share = units::percent(server.cpu.as_secs_f64(), results.measured.as_secs_f64());
+        let share = if results.measured < SHORTEST {
+            NOT_MEASURED.to_owned()
+        } else {
+            units::percent(server.cpu.as_secs_f64(), results.measured.as_secs_f64())
+        };
         sections.push(Section {
             title: "Server",
             rows: vec![
@@ -117,14 +126,7 @@ fn run(results: &Results) -> Section {
     if !asked.warmup.is_zero() {
         measured = format!("{} after {} of warm-up", units::span(asked.duration), units::span(asked.warmup));
     }
-    let mut reached = format!("{}/s", units::rate(results.rate_per_second()));
-    if let Some(rate) = asked.rate_per_second {
-        let share = units::percent(results.rate_per_second(), rate);
-        reached += &format!(" answered, {share} of the rate");
-    } else {
-        reached += if asked.listens { " received" } else { " answered" };
-    }
-    reached += &format!(" in {}", units::span(results.measured));
+    let mut reached = reached(results);
     if results.interrupted {
         reached += ", ended early";
     }
@@ -139,6 +141,25 @@ fn run(results: &Results) -> Section {
         ("reached", reached),
     ]);
     Section { title: "Run", rows }
+}
+
+/// The rate that was reached, where there is one: a time in which nothing came has none.
+fn reached(results: &Results) -> String {
+    let asked = &results.asked;
+    if results.requests.in_time == 0 {
+        return format!(
+            "{NOT_MEASURED}, as nothing was {}",
+            if asked.listens { "received" } else { "answered in time" }
+        );
+    }
+    let mut reached = format!("{}/s", units::rate(results.rate_per_second()));
+    if let Some(rate) = asked.rate_per_second {
+        let share = units::percent(results.rate_per_second(), rate);
+        reached += &format!(" answered, {share} of the rate");
+    } else {
+        reached += if asked.listens { " received" } else { " answered" };
+    }
+    reached + &format!(" in {}", units::span(results.measured))
 }
 
 fn connections(results: &Results) -> Section {
@@ -206,6 +227,9 @@ fn took(times: &Histogram<u64>) -> String {
 fn requests(results: &Results) -> Section {
     let requests = &results.requests;
     let traffic = |bytes: u64| {
+        if results.measured < SHORTEST {
+            return units::bytes(bytes);
+        }
         let per_second = results.per_second(bytes).round() as u64;
         format!("{} ({}/s)", units::bytes(bytes), units::bytes(per_second))
     };

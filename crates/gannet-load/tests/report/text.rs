@@ -45,6 +45,25 @@ fn connections_errors_and_bytes_are_said_with_their_reasons() {
     assert!(text.contains("12 requests without an answer are not in these times"));
 }
 
+/// As where the connections are lost before the measurement begins.
+#[test]
+fn no_figures_are_given_of_nothing() {
+    for mut results in [sample::stalled(), sample::closed()] {
+        results.requests = Default::default();
+        results.times = Default::default();
+        results.measured = std::time::Duration::from_nanos(662);
+        results.invalid = vec!["nothing was answered".to_owned()];
+        let said = text(&results);
+        assert!(line(&said, "reached").ends_with("–, as nothing was answered in time"), "{said}");
+        assert!(line(&said, "bytes").ends_with("0 B out, 0 B in"), "{said}");
+        assert!(!said.contains("662 ns") && !said.contains("/s answered"), "{said}");
+        assert!(!said.contains("cpu ") || said.contains("(– of a core)"), "{said}");
+        assert_eq!(line(&said, "p99").split_whitespace().filter(|cell| *cell != "–").count(), 1, "{said}");
+        results.asked.listens = true;
+        assert!(line(&text(&results), "reached").ends_with("–, as nothing was received"));
+    }
+}
+
 #[test]
 fn statuses_and_reopened_connections_are_said() {
     let text = text(&sample::statuses());

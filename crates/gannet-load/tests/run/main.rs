@@ -84,6 +84,21 @@ fn a_closed_loop_counts_every_answer_and_has_no_response_times() {
     }
 }
 
+/// A server stops reading while its answers are not read: then the client has to read first.
+#[test]
+fn requests_that_fill_every_buffer_on_the_way_are_answered() {
+    for driver in drivers() {
+        let (_server, target) = serve(driver, || Echo);
+        let mut config = config(Kind::Echo, target, driver);
+        (config.connections, config.depth, config.size) = (1, 100, 1 << 20);
+        (config.warmup, config.duration) = (Duration::ZERO, Duration::from_secs(2));
+        let results = go(&config);
+        let requests = &results.requests;
+        assert!(requests.answered >= 100 && requests.unanswered == 0, "{driver:?}: {}", rig::shown(&results));
+        assert!(requests.errors.is_empty() && results.connections.lost.is_empty(), "{}", rig::shown(&results));
+    }
+}
+
 #[test]
 fn where_the_first_address_of_a_host_does_not_answer_the_others_are_tried() {
     for driver in drivers() {
@@ -115,16 +130,21 @@ fn an_open_loop_sends_what_its_schedule_says() {
     }
 }
 
+/// One run of 50 is enough: others may be late because of what else the machine does. Timers that are kept to whole
+/// milliseconds make half of all requests late by half a millisecond in every run.
 #[test]
-fn a_schedule_is_kept_within_its_millisecond() {
+fn on_a_machine_with_time_a_schedule_does_not_wait_for_whole_milliseconds() {
     for driver in drivers() {
         let (_server, target) = serve(driver, || Echo);
         let mut config = config(Kind::Echo, target, driver);
         (config.rate_per_second, config.duration) = (Some(1_000.0), Duration::from_millis(300));
-        // On a machine that is busy with other things some runs are late; one that waits for whole milliseconds always is.
-        let median_ns = |_| go(&config).times.late_ns.value_at_quantile(0.5);
-        let medians: Vec<u64> = (0..50).map(median_ns).take_while(|median_ns| *median_ns > 200_000).collect();
-        assert!(medians.len() < 50, "half of the requests were late by more than {medians:?} ns");
+        let late_us = |_| {
+            let late = go(&config).times.late_ns;
+            [0.5, 0.99].map(|quantile| late.value_at_quantile(quantile) / 1_000)
+        };
+        let is_late = |late_us: &[u64; 2]| late_us[0] > 200 || late_us[1] > 1_000;
+        let late: Vec<[u64; 2]> = (0..50).map(late_us).take_while(is_late).collect();
+        assert!(late.len() < 50, "{driver:?}: no run had its median within 200 µs and its p99 within 1 ms: {late:?}");
     }
 }
 

@@ -93,7 +93,7 @@ impl Chunks {
     }
 
     /// Where the body begins.
-    pub fn start(&self) -> usize {
+    pub const fn start(&self) -> usize {
         self.start as usize
     }
 

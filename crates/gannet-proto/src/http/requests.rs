@@ -440,6 +440,18 @@ impl RequestsState {
         }
     }
 
+    /// Whether [`Event::Head`] was delivered, and its [`Event::Body`] was not. A body that is wrong from its first bytes
+    /// on may end the connection before its head was delivered.
+    #[must_use]
+    pub const fn is_head_delivered(&self) -> bool {
+        match &self.phase {
+            Phase::Head(_) => false,
+            // A head that is still there takes room before the body.
+            Phase::Body { start, .. } => *start == 0,
+            Phase::Chunked(chunks) => chunks.start() == 0,
+        }
+    }
+
     #[inline]
     fn partial<M>(&mut self, need: usize) -> Decoded<M> {
         self.need = need as u32;

@@ -1,6 +1,6 @@
 //! What cannot become valid is refused when it comes, and not at the end of its head or body.
 
-use super::{corpus, responses, shown, smuggling};
+use super::{corpus, doubtful, responses, shown, smuggling};
 use crate::feed::{Patience, feed};
 use gannet_proto::http::{Requests, Responses};
 use gannet_proto::{Codec, DecodeError};
@@ -76,7 +76,7 @@ fn a_malformed_request_is_refused_by_the_end_of_the_line_that_makes_it_so() {
     for (stream, _) in corpus::REFUSED {
         assert_early(&Requests::new(), &Requests::new(), stream);
     }
-    for (rest, status) in smuggling::REFUSED {
+    for (rest, status) in doubtful::REFUSED {
         // A size is judged when all of the head, or of the chunk's line, is there.
         if *status != 413 {
             assert_early(&Requests::new(), &Requests::new(), &smuggling::post(rest));

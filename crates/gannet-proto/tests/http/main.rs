@@ -4,6 +4,7 @@
 mod feed;
 
 mod corpus;
+mod doubtful;
 mod early;
 mod generated;
 mod in_pieces;

@@ -11,7 +11,7 @@ use super::clock;
 use super::statistics::Counter;
 use crate::command::{self, Command};
 
-/// The first call of a command is measured, and then one of so many.
+/// The first call of a command is measured, also after CONFIG RESETSTAT, and then one of so many.
 const MEASURE_EVERY: u64 = 64;
 
 /// A time is told from others to a quarter of its order of magnitude in the binary system.
@@ -26,6 +26,8 @@ pub(crate) struct CommandCounters {
     calls: Counter,
     failed: Counter,
     rejected: Counter,
+    /// The number of calls before the next one that is measured.
+    measure_at: Counter,
     /// Calls that were measured.
     measured: Counter,
     /// What they took together, in nanoseconds.
@@ -43,7 +45,17 @@ impl CommandCounters {
     /// It is called; gives the time where this call is measured.
     #[inline]
     pub(super) fn begin(&self) -> Option<Instant> {
-        if self.calls.read().is_multiple_of(MEASURE_EVERY) { Some(clock::stopwatch()) } else { None }
+        let calls = self.calls.read();
+        if calls < self.measure_at.read() {
+            return None;
+        }
+        self.measure_at.set(calls + MEASURE_EVERY);
+        Some(clock::stopwatch())
+    }
+
+    /// Has its next call measured. On any thread; a call that begins at the same moment may be taken for that one.
+    pub(super) fn measure_next(&self) {
+        self.measure_at.set(0);
     }
 
     /// It was called, and perhaps answered by an error.
@@ -214,6 +226,20 @@ mod tests {
         totals.add(&counters);
         assert_eq!((totals.calls, totals.micros()), (200, 2_000), "the others are taken to be as long");
         assert_eq!(totals.since(&totals).micros(), 0);
+    }
+
+    #[test]
+    fn the_first_call_after_a_reset_is_measured_wherever_the_count_was() {
+        let counters = CommandCounters::default();
+        let call = || {
+            let began = counters.begin();
+            counters.end(None, false);
+            began.is_some()
+        };
+        assert_eq!((0..10).filter(|_| call()).count(), 1);
+        counters.measure_next();
+        let measured: Vec<usize> = (0..130).filter(|_| call()).collect();
+        assert_eq!(measured, [0, 64, 128]);
     }
 
     #[test]

@@ -23,9 +23,9 @@ impl Counter {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
     }
 
-    /// Sets it. On the writing reactor only.
+    /// Sets it. On the writing reactor only, where what was counted meanwhile is not to be lost.
     #[inline]
-    fn set(&self, value: u64) {
+    pub(super) fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
     }
 
@@ -234,6 +234,7 @@ impl Instances {
     pub(crate) fn reset(&self, totals: Totals) {
         *self.details.lock().unwrap_or_else(PoisonError::into_inner) = self.all_details();
         *self.base.lock().unwrap_or_else(PoisonError::into_inner) = totals;
+        self.lock().iter().flat_map(|one| &one.by_command).for_each(CommandCounters::measure_next);
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<Statistics>>> {

@@ -17,8 +17,15 @@ const FIXED_COST: usize = size_of::<Entry>() + 2 * size_of::<u32>();
 /// What a deadline takes in the order of deadlines: 16 bytes, in nodes that are seldom full.
 const DEADLINE_COST: usize = 28;
 
-/// A string grows by doubling up to this size, and by so much beyond.
+/// The room to grow that a string gets with a length far over the one that it had, at the most, in bytes.
 const GROWTH_BYTES: usize = 1 << 20;
+
+/// The room that a string gets which has none left: as much again up to a MiB, and half as much again beyond. Each time it
+/// is copied, and the allocator keeps the old block for some seconds: with small steps, the old blocks of a string that grows
+/// fast would take several times what it takes.
+const fn room(len: usize) -> usize {
+    if len <= GROWTH_BYTES { len } else { len / 2 }
+}
 
 /// Strings from this length on have a heap block of their own, which replies read without a copy.
 pub const LARGE_BYTES: usize = 32 << 10;
@@ -370,8 +377,7 @@ fn resize_large(string: &mut Vec<u8>, len: usize) {
         return;
     }
     if len > string.capacity() {
-        // Large blocks are moved without a copy.
-        string.reserve_exact(len + len.min(GROWTH_BYTES) - string.len());
+        string.reserve_exact(len + room(len) - string.len());
     }
     string.resize(len, 0);
 }
@@ -400,6 +406,27 @@ mod tests {
         assert_eq!((entry.key(), entry.encoding()), (&b"key"[..], "raw"));
         entry.set(New::Int(-5));
         assert!(matches!(entry.value(), Value::Bytes(b"-5")) && entry.encoding() == "int");
+    }
+
+    /// Of 16 MiB, in steps of a MiB, that would be eight times its length.
+    #[test]
+    fn a_string_that_grows_by_little_is_copied_a_few_times_and_has_a_bound_on_its_room() {
+        let mut entry = Entry::new(b"key", New::Bytes(b""));
+        let (mut copied, mut block) = (0, 0);
+        let piece = [b'x'; 1 << 10];
+        for _ in 0..16 << 10 {
+            let mut string = entry.bytes_mut().expect("a string");
+            let len = string.len();
+            string.extend_from_slice(&piece);
+            let cost = entry.cost();
+            if cost != block {
+                (block, copied) = (cost, copied + len);
+            }
+            let len = len + piece.len();
+            let most = if len <= 2 << 20 { 2 * len } else { len + len / 2 };
+            assert!(cost <= most + 1_000, "{cost} bytes for {len}");
+        }
+        assert!(copied < 3 * (16 << 20), "{copied} bytes were copied");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What both servers say of commands: where their keys are, tips, and how often they were called.
+//! What both servers say of commands: where their keys are, categories, tips, and how often they were called.
 
 use crate::Peer;
 use crate::command_lines::words;
@@ -31,11 +31,26 @@ fn text(reply: &Reply) -> String {
     }
 }
 
-/// COMMAND INFO, but for flags, categories and subcommands, which are those of each server's own commands, and notes.
+/// What a simple string says.
+fn word(reply: &Reply) -> String {
+    match reply {
+        Reply::Line(line) => String::from_utf8_lossy(line).trim_start_matches('+').to_owned(),
+        other => panic!("no simple string: {other}"),
+    }
+}
+
+/// The flags that Gannet knows of; of the others only Redis has what they are about.
+const FLAGS: [&str; 8] = ["write", "readonly", "denyoom", "admin", "pubsub", "fast", "no_auth", "no_multi"];
+
+/// COMMAND INFO, but for flags that Gannet does not know, subcommands, which are those of each server's own commands, and
+/// notes.
 fn described(wire: &mut Wire, name: &str) -> Option<String> {
     let mut info = inside(ask(wire, &format!("COMMAND INFO {name}")));
     let Some(Reply::Many(_, parts)) = info.pop() else { return None };
-    let kept = [0, 1, 3, 4, 5, 7].map(|at| parts[at].to_string());
+    let kept = [0, 1, 3, 4, 5, 6, 7].map(|at| parts[at].to_string());
+    let Reply::Many(_, flags) = &parts[2] else { panic!("these are no flags: {}", parts[2]) };
+    let mut flags: Vec<String> = flags.iter().map(word).filter(|flag| FLAGS.contains(&flag.as_str())).collect();
+    flags.sort();
     let specs = inside(parts.into_iter().nth(8)?).into_iter().map(|spec| {
         let mut fields = inside(spec);
         if text(&fields[0]) == "notes" {
@@ -43,7 +58,7 @@ fn described(wire: &mut Wire, name: &str) -> Option<String> {
         }
         fields.iter().map(Reply::to_string).collect::<Vec<_>>().join(" ")
     });
-    Some(format!("{} {}", kept.join(" "), specs.collect::<Vec<_>>().join(" ")))
+    Some(format!("{} {flags:?} {}", kept.join(" "), specs.collect::<Vec<_>>().join(" ")))
 }
 
 /// Holds what Gannet says of each command that both have to what Redis says.

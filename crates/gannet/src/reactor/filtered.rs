@@ -13,6 +13,28 @@ use super::{Reactor, Served};
 /// not held up by many that come. The last one of a turn takes as long as it takes.
 const HANDSHAKES_A_TURN: Duration = Duration::from_millis(5);
 
+/// How often a reactor says in the log that a filter failed: peers are who makes it fail, and they must not fill the log.
+const SAID_EVERY: Duration = Duration::from_secs(1);
+
+/// When it was last said that a filter failed, and how many failed since.
+#[derive(Debug, Default)]
+pub(super) struct Failures {
+    said: Option<Duration>,
+    unsaid: u64,
+}
+
+impl Failures {
+    /// One more has failed: gives the number of those before it of which nothing was said, where this one is to be said.
+    fn count(&mut self, now: Duration) -> Option<u64> {
+        if self.said.is_some_and(|said| now.saturating_sub(said) < SAID_EVERY) {
+            self.unsaid += 1;
+            return None;
+        }
+        self.said = Some(now);
+        Some(std::mem::take(&mut self.unsaid))
+    }
+}
+
 impl<D: Driver> Reactor<D> {
     /// Gives an accepted connection its filter.
     pub(super) fn begin_filter(&mut self, token: Token) {
@@ -163,7 +185,12 @@ impl<D: Driver> Reactor<D> {
     fn filter_failed(&mut self, token: Token, error: FilterError) {
         self.log_panic_of_filter(token, &error);
         let Some(connection) = self.core.slab.get_mut(token) else { return };
-        tracing::debug!(peer = %connection.peer, %error, "closing: the filter failed");
+        // Whoever dials is told.
+        let others = if connection.is_dialling() { None } else { self.failures.count(self.core.clock) };
+        match others {
+            Some(others) => tracing::info!(peer = %connection.peer, %error, others, "closing: the filter failed"),
+            None => tracing::debug!(peer = %connection.peer, %error, "closing: the filter failed"),
+        }
         if let Some(filter) = connection.filter.as_mut() {
             filter.fail(&mut self.core.pools);
         }
@@ -271,5 +298,18 @@ impl<D: Driver> Reactor<D> {
         {
             self.core.pools.return_carry(carry);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_failure_a_second_is_said_with_the_number_of_the_others() {
+        let mut failures = Failures::default();
+        let mut at = |ms| failures.count(Duration::from_millis(ms));
+        assert_eq!([at(5), at(6), at(1_004), at(1_005), at(1_006)], [Some(0), None, None, Some(2), None]);
+        assert_eq!([at(60_000), at(61_000)], [Some(1), Some(0)]);
     }
 }

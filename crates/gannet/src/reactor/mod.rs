@@ -34,6 +34,7 @@ use crate::service::DatagramService;
 use crate::wheel::Tick;
 
 use self::accepting::Accepting;
+use self::filtered::Failures;
 use self::racing::Races;
 use self::timing::Deadlines;
 
@@ -96,6 +97,8 @@ pub(crate) struct Reactor<D: Driver> {
     behind: u32,
     /// Services that were called in this turn, a bit each (by index modulo 64), for the report of a stall.
     called: u64,
+    /// What was said of filters that failed.
+    failures: Failures,
 }
 
 impl<D: Driver> Reactor<D> {
@@ -141,6 +144,7 @@ impl<D: Driver> Reactor<D> {
             caught_up: tick(clock),
             behind: 0,
             called: 0,
+            failures: Failures::default(),
         }
     }
 

@@ -22,7 +22,7 @@ pub(super) static SUBCOMMANDS: &[Command] = &[
 ];
 
 /// What Redis calls each flag.
-const FLAGS: [(Flags, &str); 7] = [
+const FLAGS: [(Flags, &str); 8] = [
     (Flags::WRITE, "write"),
     (Flags::READ, "readonly"),
     (Flags::DENY_OOM, "denyoom"),
@@ -30,6 +30,16 @@ const FLAGS: [(Flags, &str); 7] = [
     (Flags::PUBSUB, "pubsub"),
     (Flags::FAST, "fast"),
     (Flags::NO_AUTH, "no_auth"),
+    (Flags::NO_MULTI, "no_multi"),
+];
+
+/// Categories that follow neither from a command's flags nor from its group, as Redis 7.0 has them.
+const FURTHER: &[(&str, &[&str])] = &[
+    ("keyspace", &["dbsize", "flushall", "flushdb", "swapdb"]),
+    ("bitmap", &["bitfield", "bitfield_ro"]),
+    ("admin", &["lastsave", "role"]),
+    ("dangerous", &["flushall", "flushdb", "info", "keys", "lastsave", "role", "swapdb"]),
+    ("connection", &["command"]),
 ];
 
 fn info(turn: &mut Turn<'_, '_, '_>) -> Outcome {
@@ -128,7 +138,12 @@ fn categories(command: &Command) -> Vec<&'static str> {
         ("transaction", group == "transactions"),
         ("scripting", group == "scripting"),
     ];
-    all.into_iter().filter(|(_, is_in)| *is_in).map(|(name, _)| name).collect()
+    let is_further = |category| {
+        let named = FURTHER.iter().find(|(name, _)| *name == category).map_or(&[][..], |(_, commands)| commands);
+        // COMMAND has its subcommands in its category.
+        named.contains(&command.name) || (category == "connection" && command.name.starts_with("command|"))
+    };
+    all.into_iter().filter(|(name, is_in)| *is_in || is_further(name)).map(|(name, _)| name).collect()
 }
 
 fn count(turn: &mut Turn<'_, '_, '_>) -> Outcome {
@@ -254,4 +269,38 @@ fn help_text(turn: &mut Turn<'_, '_, '_>) -> Outcome {
             "    Return the keys and the access flags from a full Redis command.",
         ],
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Commands that came with later versions.
+    const LATER: [&str; 2] = ["client|no-touch", "client|setinfo"];
+
+    /// What redis-server 7.0.15 says of each command that Gannet has too: its flags and its categories.
+    const RECORDED: &str = include_str!("recorded_categories.txt");
+
+    #[test]
+    fn each_command_has_the_categories_and_the_flags_that_redis_gives_it() {
+        let recorded = |name: &str| {
+            let line = RECORDED.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))?;
+            line.split_once("; ")
+        };
+        let mut compared = 0;
+        for command in command::with_subcommands() {
+            let Some((flags, expected)) = recorded(command.name) else {
+                assert!(LATER.contains(&command.name), "{} was not recorded", command.name);
+                continue;
+            };
+            compared += 1;
+            let got: Vec<String> = categories(command).iter().map(|category| format!("@{category}")).collect();
+            assert_eq!(got.join(" "), expected, "{}", command.name);
+            for (flag, name) in FLAGS {
+                let is_flag = flags.split(' ').any(|flag| flag == name);
+                assert_eq!(command.flags.has(flag), is_flag, "{} {name}", command.name);
+            }
+        }
+        assert_eq!(compared, RECORDED.lines().count(), "a recorded command is gone");
+    }
 }
