@@ -381,6 +381,14 @@ impl Core {
         }
     }
 
+    /// Counts bytes of a message that is not complete: they were looked at and are copied, also if no message comes of them.
+    #[inline]
+    pub(crate) fn spend_on_unfinished(&mut self, token: Token, bytes: usize) {
+        if let Some(connection) = self.slab.get_mut(token) {
+            connection.share.spend(self.turn, bytes);
+        }
+    }
+
     /// Keeps bytes of a connection for later; `need` of them make another look worth while, 0 is now.
     pub(crate) fn hold(&mut self, token: Token, bytes: &[u8], need: usize) {
         let Some(connection) = self.slab.get_mut(token) else { return };

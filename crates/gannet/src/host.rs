@@ -312,7 +312,7 @@ impl<S: Service> HostOf<S> {
         let Some(connection) = core.slab.get_mut(token) else { return Progress { consumed, need: 0 } };
         let tally = &core.counters.listeners[usize::from(connection.service)];
         tally.messages_in.add(messages);
-        // Of one that is completed from a carry, most bytes came and were counted before.
+        // The bytes of one that is completed from a carry were counted as they came.
         connection.share.spend(core.turn, if look == Look::AtOne { work.min(MESSAGE_BYTES) } else { work });
         if messages > 0 {
             connection.flags.set(Flags::SPOKE);
@@ -480,10 +480,11 @@ impl<S: Service> Host for HostOf<S> {
                 return;
             }
             used = self.top_up(core, token, session, chunk);
-            let Some(connection) = core.slab.get_mut(token).filter(|connection| connection.carry.is_none()) else {
-                return;
-            };
+            let Some(connection) = core.slab.get_mut(token) else { return };
             connection.share.spend(core.turn, used);
+            if connection.carry.is_some() {
+                return;
+            }
             (halted, most) = (connection.is_halted(), connection.share.left(core.turn));
         }
         let rest = &mut chunk[used..];
@@ -494,8 +495,12 @@ impl<S: Service> Host for HostOf<S> {
             return core.hold(token, rest, 0);
         }
         let Progress { consumed, need } = self.decode(core, token, session, rest, (Look::Ahead, most));
-        if consumed < rest.len() {
-            core.hold(token, &rest[consumed..], need);
+        let begun = &rest[consumed..];
+        if !begun.is_empty() {
+            if need > 0 {
+                core.spend_on_unfinished(token, begun.len());
+            }
+            core.hold(token, begun, need);
         }
     }
 
@@ -531,6 +536,9 @@ impl<S: Service> Host for HostOf<S> {
         }
         carry.consume(consumed);
         carry.need = need;
+        if need > 0 {
+            core.spend_on_unfinished(token, carry.len());
+        }
         core.pools.count_carry(&mut carry);
         match core.slab.get_mut(token) {
             Some(connection) => connection.carry = Some(carry),
