@@ -1,7 +1,8 @@
 //! A bound on what one multishot receive brings (Linux 6.17), and whether the kernel has it.
 //!
 //! A receive that has brought so many bytes is over, and is armed again with the next wait: so one connection neither has
-//! more of a turn than its share, nor takes all buffers while others find none.
+//! more of a turn than its share, nor takes all buffers while others find none. The kernel counts whole buffers: the last
+//! one may bring the sum over the limit.
 
 use std::io::{self, Write as _};
 use std::os::fd::AsRawFd;
@@ -27,7 +28,8 @@ pub(super) fn limit(request: &mut squeue::Entry) {
     set_limit(request, SHARE_BYTES as u32);
 }
 
-/// Whether the kernel heeds the limit: asked by a receive of one byte where there are two. Kernels before refuse it.
+/// Whether the kernel heeds the limit: a receive that may bring one byte is over with the first buffer, in which there are
+/// two. Kernels before refuse it.
 pub(super) fn is_heeded(ring: &mut IoUring, buffers: &mut Buffers) -> io::Result<bool> {
     let (mut sender, receiver) = UnixStream::pair()?;
     sender.write_all(b"12")?;
@@ -49,7 +51,7 @@ pub(super) fn is_heeded(ring: &mut IoUring, buffers: &mut Buffers) -> io::Result
             if let Some(buffer) = cqueue::buffer_select(flags) {
                 buffers.discard(buffer, result.max(0) as u32);
             }
-            heeded.get_or_insert(result == 1 && !cqueue::more(flags));
+            heeded.get_or_insert(result > 0 && !cqueue::more(flags));
             if !cqueue::more(flags) {
                 buffers.publish();
                 return Ok(heeded == Some(true));

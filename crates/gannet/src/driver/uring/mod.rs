@@ -12,6 +12,7 @@ mod entry;
 mod large;
 mod limit;
 mod name;
+mod order;
 mod receiving;
 mod sending;
 mod setup;
@@ -41,6 +42,7 @@ use self::buffers::{Buffers, GROUP, Kind};
 use self::entry::{Closing, Entry, Outward};
 use self::large::{HOT, Hot};
 use self::name::{GENERATION_MASK, Op, read_user_data, user_data};
+use self::order::Order;
 use self::sending::Gather;
 pub(crate) use self::setup::probe;
 
@@ -108,8 +110,10 @@ pub(crate) struct UringDriver {
     /// What the last wait found.
     batch: VecDeque<(u64, i32, u32)>,
     done: VecDeque<Event<u32>>,
-    /// Connections whose receive found no buffer; armed again when some came back.
-    starved: Vec<Token>,
+    /// Connections whose receive is armed with the next wait, when all buffers have come back.
+    to_arm: Order,
+    /// Those of one wait; empty in between.
+    arming: Vec<Token>,
     starved_count: u64,
     /// Descriptions of requests that were not submitted yet. Boxed on purpose: the kernel has their addresses.
     #[allow(clippy::vec_box)]
@@ -166,7 +170,8 @@ impl UringDriver {
             reserved: 0,
             batch: VecDeque::new(),
             done: VecDeque::new(),
-            starved: Vec::new(),
+            to_arm: Order::default(),
+            arming: Vec::new(),
             starved_count: 0,
             gathers: Vec::new(),
             addresses: Vec::new(),
@@ -511,9 +516,12 @@ impl Driver for UringDriver {
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.buffers.publish();
-        for token in mem::take(&mut self.starved) {
+        let mut arming = mem::take(&mut self.arming);
+        self.to_arm.take(&mut arming);
+        for token in arming.drain(..) {
             self.arm_receive(token);
         }
+        self.arming = arming;
         for listener in mem::take(&mut self.rearm) {
             self.arm_accepts(listener);
         }
@@ -610,7 +618,7 @@ impl Driver for UringDriver {
     }
 
     fn is_behind(&self) -> bool {
-        self.is_behind || !self.starved.is_empty()
+        self.is_behind || self.to_arm.ran_out()
     }
 
     fn has_unread(&mut self, token: Token) -> bool {

@@ -24,12 +24,13 @@ impl UringDriver {
         // A poll may stay: what it finds meanwhile is kept in mind.
         match (on, entry.armed && entry.large.polls()) {
             (true, true) => self.read_again(token),
-            (true, false) => self.arm_receive(token),
+            (true, false) => self.to_arm.add(token),
             (false, true) => {}
             (false, false) => self.stop_receive(token),
         }
     }
 
+    /// Makes the request, where there is none. With a wait only, in its order (`order.rs`), unless it is a poll.
     pub(super) fn arm_receive(&mut self, token: Token) {
         let Some(entry) = self.entries.get_mut(token) else { return };
         if entry.armed || !entry.receiving || entry.closing != Closing::No {
@@ -90,10 +91,11 @@ impl UringDriver {
             entry.large.weigh(is_large(result as usize, self.buffers.bytes()));
             let changes = entry.large.changes();
             if !armed && receiving {
-                self.arm_receive(token);
+                self.to_arm.add(token);
             } else if changes {
                 self.stop_receive(token);
             }
+            self.to_arm.note_received(token);
             let chunk = self.buffers.chunk(buffer, result as u32);
             return Some(Event::Received { token, chunk });
         }
@@ -107,13 +109,13 @@ impl UringDriver {
             }
             libc::ENOBUFS => {
                 self.starved_count += 1;
-                self.starved.push(token);
+                self.to_arm.add_without_buffer(token);
                 None
             }
             libc::ECANCELED | libc::EINTR | libc::EAGAIN => {
                 // Stopped on request; or wanted again meanwhile.
                 if receiving && !armed {
-                    self.arm_receive(token);
+                    self.to_arm.add(token);
                 }
                 None
             }

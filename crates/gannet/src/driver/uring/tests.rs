@@ -141,7 +141,9 @@ fn what_many_send_at_once_is_not_mixed_up_where_receives_end_at_their_limit() {
                 }
             }
             let most = of_turn.into_iter().max().unwrap_or(0);
-            assert!(!driver.can_limit || most <= crate::share::SHARE_BYTES, "{most} bytes of one in a turn");
+            // The kernel counts whole buffers.
+            let longest = crate::share::SHARE_BYTES + 64 * 1024 - 1;
+            assert!(!driver.can_limit || most <= longest, "{most} bytes of one in a turn");
         }
         assert_eq!(received, [EACH; 8]);
         clients.into_iter().for_each(|client| client.join().expect("it wrote"));
@@ -221,4 +223,80 @@ fn what_comes_for_a_polled_connection_while_reading_is_paused_is_received_afterw
         }
     }
     assert!(!driver.has_unread(0));
+}
+
+/// Major and minor number of the kernel.
+fn kernel() -> (u32, u32) {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("a file of every Linux");
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+#[test]
+fn a_kernel_that_bounds_receives_is_known_to_do_so() {
+    if ring().is_none() {
+        return;
+    }
+    for driver in [UringDriver::new(1), UringDriver::without_shared_buffers()] {
+        let driver = driver.expect("it was possible before");
+        assert_eq!(driver.can_limit, kernel() >= (6, 17), "on Linux {:?}", kernel());
+        assert_eq!(driver.buffers.out(), 0);
+    }
+}
+
+/// Floods some connections of a driver without a reactor, and says how many turns it takes until a byte of another one
+/// comes, the longest of some times.
+fn turns_beside_floods(mut driver: UringDriver, floods: u32) -> usize {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let mut clients: Vec<TcpStream> = (0..=floods)
+        .map(|token| {
+            let client = TcpStream::connect(address).expect("it listens");
+            let (server, _) = listener.accept().expect("somebody connects");
+            driver.adopt(token, server.into()).expect("there is room");
+            driver.receive(token, true);
+            client
+        })
+        .collect();
+    let mut asking = clients.pop().expect("the last one");
+    clients.iter().for_each(|client| client.set_nonblocking(true).expect("it is a socket"));
+    let bytes = vec![7; 1 << 20];
+    let mut longest = 0;
+    for _ in 0..50 {
+        asking.write_all(b"?").expect("the kernel takes it");
+        let mut turns = 0;
+        let mut came = false;
+        while !came {
+            for client in &mut clients {
+                while client.write(&bytes).is_ok() {}
+            }
+            driver.wait(Some(Duration::from_millis(100))).expect("it waits");
+            turns += 1;
+            while let Some(event) = driver.next() {
+                let Event::Received { token, chunk } = event else { panic!("{event:?}") };
+                came |= token == floods;
+                driver.recycle(chunk);
+            }
+        }
+        longest = longest.max(turns);
+    }
+    longest
+}
+
+#[test]
+fn who_floods_gets_no_buffers_before_those_that_found_none() {
+    if ring().is_none() {
+        return;
+    }
+    for (floods, most) in [(1, 3), (8, 20)] {
+        for can_limit in [true, false] {
+            for driver in [UringDriver::new(1), UringDriver::without_shared_buffers()] {
+                let mut driver = driver.expect("it was possible before");
+                driver.can_limit &= can_limit;
+                let kind = driver.buffers.kind();
+                let turns = turns_beside_floods(driver, floods);
+                assert!(turns <= most, "{turns} turns beside {floods} floods, {kind:?}, limited: {can_limit}");
+            }
+        }
+    }
 }
