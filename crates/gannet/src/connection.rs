@@ -380,6 +380,19 @@ impl Connection {
         self.state == State::Open && !self.flags.has(DUE) && self.flags.has(Flags::RECEIVING) && self.carry.is_none()
     }
 
+    /// Whether nothing can come from the peer now, whatever it sends: its silence means nothing.
+    pub(crate) fn is_reading_paused(&self) -> bool {
+        self.flags.has(Flags::PAUSED.or(Flags::CHOKED)) || self.waits_for_room()
+    }
+
+    /// Ends a pause of reading. Whatever waited meanwhile comes only now, so the peer's silence begins here at the earliest.
+    pub(crate) fn end_pause(&mut self, pause: Flags, now: Tick) {
+        if self.flags.has(pause) {
+            self.flags.clear(pause);
+            (self.last_read, self.missed) = (now, 0);
+        }
+    }
+
     /// Whether messages may wait that it has not been the turn of: reading waits for them.
     #[inline]
     pub(crate) fn has_more_to_decode(&self) -> bool {

@@ -266,7 +266,7 @@ impl<S: Service> Context<'_, S> {
     /// Takes messages from this connection again, after [`Context::pause`].
     pub fn resume(&mut self) {
         if let Some(connection) = self.core.slab.get_mut(self.token) {
-            connection.flags.clear(Flags::PAUSED);
+            connection.end_pause(Flags::PAUSED, self.core.now);
         }
         self.core.mark(self.token);
     }

@@ -331,7 +331,7 @@ impl Core {
             if paused {
                 connection.flags.set(Flags::PAUSED);
             } else {
-                connection.flags.clear(Flags::PAUSED);
+                connection.end_pause(Flags::PAUSED, self.now);
             }
             self.mark(token);
         }

@@ -208,6 +208,13 @@ pub(crate) trait Driver {
     /// Whether bytes of a connection may wait that this turn had no room for.
     fn has_unread(&mut self, token: Token) -> bool;
 
+    /// Whether a connection is not received for because no buffer was free when it was looked at: nothing is known of what
+    /// waits for it.
+    fn waits_for_buffer(&self, token: Token) -> bool {
+        let _ = token;
+        false
+    }
+
     /// How often receiving stood still because no buffer was free (ENOBUFS), since the start.
     fn starved(&self) -> u64 {
         0

@@ -335,6 +335,12 @@ impl Driver for SimDriver {
         network.links[network.link_of(token)].starved
     }
 
+    fn waits_for_buffer(&self, token: Token) -> bool {
+        let network = self.network.borrow();
+        let link = &network.links[network.link_of(token)];
+        link.starved || link.fed
+    }
+
     fn starved(&self) -> u64 {
         self.network.borrow().starved
     }

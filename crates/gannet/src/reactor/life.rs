@@ -333,7 +333,8 @@ impl<D: Driver> Reactor<D> {
                         return false;
                     }
                     connection.share.spend(self.core.turn, DRAINED_BYTES);
-                    connection.flags.clear(Flags::OVER_HIGH.or(Flags::CHOKED));
+                    connection.flags.clear(Flags::OVER_HIGH);
+                    connection.end_pause(Flags::CHOKED, self.core.now);
                     let (host, core) = self.host(service);
                     host.drained(core, token);
                     return true;

@@ -12,6 +12,7 @@ use crate::driver::{Driver, Token};
 use crate::wheel::Tick;
 
 use super::Reactor;
+use super::timing::passed;
 
 /// Unfinished messages below this size do not wait: they are most of all commands, and take little together.
 pub(crate) const LARGE_BYTES: usize = 64 << 10;
@@ -162,7 +163,7 @@ impl Core {
             let now = self.now;
             if let Some(connection) = self.slab.get_mut(place.token) {
                 // Nothing could come from it before.
-                connection.last_read = now;
+                (connection.last_read, connection.missed) = (now, 0);
             }
             self.mark(place.token);
         }
@@ -210,13 +211,15 @@ impl<D: Driver> Reactor<D> {
     /// Closes connections that stopped in the middle of a large message, the largest first, until there is room.
     #[cold]
     fn close_stalled(&mut self) {
-        let core = &mut self.core;
+        let Self { core, driver, caught_up, .. } = self;
         core.pass_turn_on();
         let mut stalled: Vec<(usize, Token)> = Vec::new();
         for token in core.slab.iter_indices() {
             let Some(connection) = core.slab.get(token) else { continue };
             let Some(held) = connection.large_unfinished().filter(|_| !connection.waits_for_room()) else { continue };
-            if core.now.since(connection.last_read) >= core.room.silence_ms && !connection.is_halted() {
+            // As for deadlines: what has arrived is read before the peer counts as silent.
+            let is_silent = passed(connection.last_read, *caught_up) >= core.room.silence_ms;
+            if is_silent && !connection.is_halted() && !driver.waits_for_buffer(token) {
                 stalled.push((held, token));
             }
         }

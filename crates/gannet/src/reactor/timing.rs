@@ -24,7 +24,7 @@ const ROUNDS_BEHIND: u32 = 4;
 const IN_LINE_MS: u32 = 100;
 
 /// The milliseconds from one moment to another, none where that one comes first.
-fn passed(from: Tick, to: Tick) -> u32 {
+pub(super) fn passed(from: Tick, to: Tick) -> u32 {
     if to.is_before(from) { 0 } else { to.since(from) }
 }
 
@@ -214,7 +214,8 @@ impl<D: Driver> Reactor<D> {
     }
 
     /// Whether a connection whose entry in the wheel has fired is looked at later: a turn later where it had more to read
-    /// than a turn has room for, and after its handshake had its turn where that waits in line.
+    /// than a turn has room for, when it was read where no buffer was free for it, and after its handshake had its turn where
+    /// that waits in line.
     fn postpone(&mut self, token: Token) -> bool {
         let Some(connection) = self.core.slab.get_mut(token) else { return false };
         if !matches!(connection.state(), State::Open | State::Handshaking) {
@@ -223,6 +224,9 @@ impl<D: Driver> Reactor<D> {
         let waits_in_line = connection.filter.as_ref().is_some_and(|filter| filter.waits_in_line());
         if connection.state() == State::Handshaking && waits_in_line {
             connection.phase_deadline = self.core.now.after(IN_LINE_MS);
+            return true;
+        }
+        if self.driver.waits_for_buffer(token) {
             return true;
         }
         let waits = connection.has_more_to_decode() && !connection.is_halted();
@@ -256,6 +260,13 @@ impl<D: Driver> Reactor<D> {
                     self.connect_failed(token, &error);
                     return self.driver.close(token, true);
                 }
+                State::Open if connection.is_reading_paused() && !connection.flags.has(Flags::WATCHED) => {
+                    // The first message may wait for the end of the pause: it has its time again.
+                    if !connection.flags.has(Flags::SPOKE) {
+                        connection.flags.set(Flags::PHASE);
+                        connection.phase_deadline = self.core.now.after(deadlines.opening_ms);
+                    }
+                }
                 State::Open if !connection.flags.has(Flags::SPOKE.or(Flags::WATCHED)) => {
                     return self.core.ask_close(token, Flags::CLOSE, CloseReason::OpeningTimeout);
                 }
@@ -285,6 +296,8 @@ impl<D: Driver> Reactor<D> {
                 connection.flags.clear(Flags::TIMER);
                 let (host, core) = self.host(service);
                 host.timer(core, token);
+                // Where that ended a pause, what waited for it is delivered before the peer may count as silent.
+                self.settle(token);
             }
         }
         self.fire_idle(token, service, deadlines);
@@ -306,8 +319,11 @@ impl<D: Driver> Reactor<D> {
 
     fn fire_idle(&mut self, token: Token, service: u16, deadlines: Deadlines) {
         let (now, caught_up) = (self.core.now, self.caught_up);
-        let Some(connection) = self.core.slab.get_mut(token) else { return };
-        if connection.flags.has(Flags::PAUSED.or(Flags::CHOKED).or(Flags::ENDED)) || connection.waits_for_room() {
+        let Some(connection) = self.core.slab.get_mut(token).filter(|connection| connection.state() == State::Open)
+        else {
+            return;
+        };
+        if connection.flags.has(Flags::ENDED) || connection.is_reading_paused() {
             // Nothing can come while reading is paused, or after the peer's end: that is not the peer's silence.
             (connection.last_read, connection.missed) = (now, 0);
         }

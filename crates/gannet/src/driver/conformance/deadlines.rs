@@ -6,9 +6,11 @@ use super::Net;
 use super::on_every_driver;
 use super::rig::{Ending, Rig, Setup};
 use super::script::{Script, SharedLog};
-use super::simulated::on_some_seeds;
+use super::simulated::{on_network, on_some_seeds};
 use crate::driver::Driver;
-use crate::{CloseReason, Idle};
+use crate::driver::sim::{Faults, Random};
+use crate::proto::Lines;
+use crate::{CloseReason, Context, Idle, Refused, Service, Timeouts};
 
 const SHORT: Duration = Duration::from_millis(30);
 
@@ -215,6 +217,99 @@ fn an_exact_timer_fires_within_its_millisecond_and_never_before_its_time<N: Net>
     rig.finish();
 }
 
+/// Pauses that end in the same look as a deadline, or around it.
+fn after_pauses<N: Net>(net: N, limit: fn(&mut Timeouts)) {
+    let log = SharedLog::default();
+    let mut rig = Setup::new().timeouts(limit).listen(Script { beats: true, ..Script::new(&log) }).on(net);
+    for pause in [29, 30, 31, 45, 59, 60, 61, 62, 90] {
+        let mut client = rig.connect();
+        rig.write(&mut client, format!("pause {pause}\necho waited\n").as_bytes());
+        assert_eq!(rig.line(&mut client), "waited", "after {pause} ms");
+        let (took, _) = timed(&mut rig, |rig| rig.read_to_end(&mut client));
+        assert!(took >= SHORT / 2, "closed {took:?} after the end of a pause of {pause} ms");
+    }
+    rig.finish();
+}
+
+fn what_waited_for_the_end_of_a_pause_is_answered_and_idle_begins_then<N: Net>(net: N) {
+    after_pauses(net, |timeouts| timeouts.idle = Some(SHORT));
+}
+
+fn what_waited_for_the_end_of_a_pause_is_answered_and_silence_begins_then<N: Net>(net: N) {
+    after_pauses(net, |timeouts| timeouts.read_idle = Some(SHORT));
+}
+
+fn what_waited_for_the_end_of_a_pause_is_answered_and_the_heartbeat_begins_then<N: Net>(net: N) {
+    after_pauses(net, |timeouts| (timeouts.heartbeat, timeouts.heartbeats_missed) = (Some(SHORT), 0));
+}
+
+/// Takes messages only some time after the connection was opened.
+struct Late;
+
+impl Service for Late {
+    type Codec = Lines;
+    type Session = ();
+
+    fn open(&mut self, cx: &mut Context<'_, Self>) -> Result<(), Refused> {
+        cx.pause();
+        cx.set_timer(SHORT * 3);
+        Ok(())
+    }
+
+    fn message(&mut self, (): &mut (), line: &[u8], cx: &mut Context<'_, Self>) {
+        cx.send([line]);
+    }
+
+    fn timer(&mut self, (): &mut (), cx: &mut Context<'_, Self>) {
+        cx.resume();
+    }
+}
+
+fn a_first_message_that_waits_for_the_end_of_a_pause_is_in_time<N: Net>(net: N) {
+    let setup = Setup::new().timeouts(|timeouts| timeouts.opening = Some(SHORT));
+    let mut rig = setup.listen(Late).on(net);
+    let (mut speaks, mut silent) = (rig.connect(), rig.connect());
+    rig.write(&mut speaks, b"first\n");
+    assert_eq!(rig.line(&mut speaks), "first");
+    rig.read_to_end(&mut silent);
+    drop((speaks, silent));
+    let rig = rig.finish();
+    assert_eq!(rig.stats(0).closed(CloseReason::OpeningTimeout), 1, "who said nothing after the pause either");
+}
+
+/// One buffer for many: it takes longer than the time for silence until it has gone round.
+#[test]
+fn while_no_buffer_is_free_for_what_a_peer_has_sent_it_is_not_idle() {
+    for seed in 0..20 {
+        let gentle = Faults::gentle(&mut Random::new(seed)).roomy();
+        let batch = Duration::from_millis(2);
+        let faults = Faults { buffers: 1, batch, latency: Duration::ZERO, spurious_wakeups: 0, ..gentle };
+        let log = SharedLog::default();
+        let setup = Setup::new().timeouts(|timeouts| {
+            (timeouts.idle, timeouts.read_idle, timeouts.opening) = (Some(SHORT), Some(SHORT), Some(SHORT));
+        });
+        let mut rig = setup.listen(Script::new(&log)).on(on_network(seed, faults));
+        let (mut asking, mut floods) = (rig.connect(), (0..90).map(|_| rig.connect()).collect::<Vec<_>>());
+        let piece = b"echo \n".repeat(1_000);
+        let (mut buffer, mut longest) = (vec![0; 64 << 10], Duration::ZERO);
+        for _ in 0..5 {
+            rig.write(&mut asking, b"echo there\n");
+            let (took, ()) = timed(&mut rig, |rig| {
+                rig.until("the answer", |_| {
+                    for flood in &mut floods {
+                        while flood.write(&piece).is_ok() {}
+                        while flood.read(&mut buffer).is_ok_and(|count| count > 0) {}
+                    }
+                    assert!(log.borrow().closed.is_empty(), "seed {seed}: {:?}", log.borrow().closed);
+                    asking.read(&mut buffer).is_ok_and(|count| count > 0).then_some(())
+                });
+            });
+            longest = longest.max(took);
+        }
+        assert!(longest > SHORT, "seed {seed}: an answer took {longest:?} at most, which tests nothing");
+    }
+}
+
 /// A peer that only answers heartbeats has its time for that, also where the reactor stood still for longer.
 #[test]
 fn after_a_stall_a_peer_still_has_its_time_to_answer_a_heartbeat() {
@@ -267,6 +362,10 @@ fn after_a_stall_who_spoke_meanwhile_is_not_idle_and_who_was_silent_is() {
 }
 
 on_every_driver!(
+    what_waited_for_the_end_of_a_pause_is_answered_and_idle_begins_then,
+    what_waited_for_the_end_of_a_pause_is_answered_and_silence_begins_then,
+    what_waited_for_the_end_of_a_pause_is_answered_and_the_heartbeat_begins_then,
+    a_first_message_that_waits_for_the_end_of_a_pause_is_in_time,
     an_exact_timer_fires_within_its_millisecond_and_never_before_its_time,
     a_peer_that_is_silent_for_too_long_is_closed,
     a_connection_that_only_receives_or_only_sends_is_not_idle,

@@ -49,6 +49,8 @@ pub(super) struct Link {
     pub(super) armed: bool,
     /// Receiving waits for a buffer.
     pub(super) starved: bool,
+    /// There is a buffer for it, which was missing before; nothing was received since.
+    pub(super) fed: bool,
     /// A look at what can be received is due.
     pub(super) receive_due: bool,
     /// The end of the client's stream was reported.
@@ -78,6 +80,7 @@ impl Link {
             wanted: false,
             armed: false,
             starved: false,
+            fed: false,
             receive_due: false,
             over: false,
             watched: false,

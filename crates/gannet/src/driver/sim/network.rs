@@ -271,7 +271,7 @@ impl Network {
 
     fn receive(&mut self, id: LinkId) {
         let link = &mut self.links[id];
-        link.receive_due = false;
+        (link.receive_due, link.fed) = (false, false);
         let Some(token) = link.token.filter(|_| link.armed && link.closing.is_none() && !link.connecting) else {
             // The buffer that it was woken for is another's.
             return self.feed_starved();
@@ -317,6 +317,7 @@ impl Network {
             self.links[id].starved = false;
             self.look(id);
             if self.links[id].receive_due {
+                self.links[id].fed = true;
                 return;
             }
         }

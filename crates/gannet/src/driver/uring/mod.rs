@@ -625,6 +625,10 @@ impl Driver for UringDriver {
         self.entries.get_mut(token).is_some_and(|entry| entry.receiving && (!entry.armed || entry.large.is_readable()))
     }
 
+    fn waits_for_buffer(&self, token: Token) -> bool {
+        self.to_arm.is_starved(token)
+    }
+
     fn starved(&self) -> u64 {
         self.starved_count
     }
