@@ -415,6 +415,19 @@ impl<S: Service> Context<'_, S> {
         self.core.clock
     }
 
+    /// Charges work to this connection's share of the turn, for a message that costs more than its size says.
+    ///
+    /// The unit is a byte of work: about a nanosecond, what it takes to receive, decode and copy a byte. The share is
+    /// 262,144 of them in one turn of the reactor. Each message is charged its own bytes and 256 more before this.
+    ///
+    /// When the share is used up, decoding for this connection stops after the callback and goes on in the next turn, when
+    /// the others have had theirs. So a client that pipelines expensive requests delays the others by one of them at a
+    /// time. Charge what a request read or produced beyond what it sent, for example the bytes that a reply was made of.
+    /// Work that takes longer than some milliseconds belongs to [`offload`](Self::offload).
+    pub fn charge(&mut self, bytes: usize) {
+        self.core.spend(self.token, bytes);
+    }
+
     /// Returns whether the engine is shutting down.
     #[must_use]
     pub fn is_draining(&self) -> bool {

@@ -1,6 +1,7 @@
 //! What one connection may have of a turn, in messages and in bytes, so that no client delays the others.
 //!
-//! Work is counted in bytes; a message counts as some bytes more than it has. Where a share is used up, decoding stops as
+//! Work is counted in bytes; a message counts as some bytes more than it has, and its service may charge more
+//! (`Context::charge`). Where a share is used up, decoding stops as
 //! it does for a pause, what was received waits in the carry, and both go on in the next turn. Used on the reactor's
 //! thread only.
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::rig::{Ending, Rig, Setup};
-use super::script::{Echo, SharedLog, lines, raw};
+use super::script::{Echo, SharedLog, frames, lines, raw};
 use super::simulated::on_network;
 use super::{Client, Net, on_every_driver};
 use crate::driver::sim::{Faults, Random};
@@ -105,6 +105,84 @@ fn a_turn_takes_no_more_bytes_of_a_flood_than_a_share<N: Net>(net: N) {
         flood(&mut flooding, &bytes);
         let taken = turn(&mut rig, || tally.get().bytes);
         assert!(taken <= SHARE_BYTES + LARGEST_CHUNK, "{taken} bytes of one connection in a turn");
+    }
+}
+
+/// A message that is as large as most of a share, and a whole share of messages without content behind it.
+fn the_bytes_of_a_large_message_count_in_the_turn_in_which_they_come<N: Net>(net: N) {
+    const LARGE: usize = SHARE_BYTES - 16 * 1024;
+    let tally = Tally::default();
+    let mut rig = Setup::new().listen(Counting { codec: frames, tally: tally.clone() }).on(net);
+    let mut flooding = rig.connect();
+    let mut round = (LARGE as u32).to_be_bytes().to_vec();
+    round.resize(4 + LARGE + 4 * MESSAGES, 0);
+    round[4..4 + LARGE].fill(b'!');
+    let mut written = 0;
+    while tally.get().messages < 20 * MESSAGES {
+        while let Ok(count) = flooding.write(&round[written..]) {
+            written = (written + count) % round.len();
+        }
+        // What came before the turn is not in its share.
+        let (held, before) = (rig.remote.stats()[0].carry_bytes as usize, tally.get().bytes);
+        let messages = turn(&mut rig, || tally.get().messages);
+        let is_complete = tally.get().bytes > before;
+        let large = if is_complete { LARGE.saturating_sub(held) } else { 0 };
+        let last = 2 * MESSAGE_BYTES;
+        let work = large + MESSAGE_BYTES * messages;
+        assert!(work <= SHARE_BYTES + last, "{large} bytes of a large message and {messages} messages in a turn");
+    }
+}
+
+/// Three who send messages of a megabyte without end, and of each of them most turns see only a part.
+fn beside_large_messages_without_end_a_question_waits_for_a_few_turns<N: Net>(net: N) {
+    const LARGE: usize = 1 << 20;
+    let tally = Tally::default();
+    let mut rig = Setup::new().listen(Counting { codec: frames, tally: tally.clone() }).on(net);
+    let (mut floods, mut asking) = ([0; 3].map(|_| (rig.connect(), 0)), rig.connect());
+    let mut large = (LARGE as u32).to_be_bytes().to_vec();
+    large.resize(4 + LARGE, b'!');
+    for question in 1..=40 {
+        rig.write(&mut asking, b"\0\0\0\x01?");
+        let mut turns = 0;
+        while tally.get().asked < question {
+            for (flood, written) in &mut floods {
+                while let Ok(count) = flood.write(&large[*written..]) {
+                    *written = (*written + count) % large.len();
+                }
+            }
+            rig.turn();
+            turns += 1;
+            assert!(turns < 50, "{turns} turns without an answer");
+        }
+        assert_eq!(rig.read(&mut asking, 5), b"\0\0\0\x01?");
+    }
+}
+
+/// Charges for each message.
+struct Costly {
+    charge: usize,
+    messages: Rc<Cell<usize>>,
+}
+
+impl Service for Costly {
+    type Codec = Lines;
+    type Session = ();
+
+    fn message(&mut self, (): &mut (), _: &[u8], cx: &mut Context<'_, Self>) {
+        self.messages.set(self.messages.get() + 1);
+        cx.charge(self.charge);
+    }
+}
+
+fn what_a_service_charges_is_in_the_share_of_its_connection<N: Net>(net: N) {
+    let messages = Rc::new(Cell::new(0));
+    let charge = SHARE_BYTES / 8;
+    let mut rig = Setup::new().listen(Costly { charge, messages: messages.clone() }).on(net);
+    let mut flooding = rig.connect();
+    while messages.get() < 500 {
+        flood(&mut flooding, &[b'\n'; 1_000]);
+        let taken = turn(&mut rig, || messages.get());
+        assert!(taken <= 8, "{taken} messages that cost an eighth of a share each");
     }
 }
 
@@ -231,6 +309,9 @@ on_every_driver!(
     a_turn_takes_no_more_messages_of_a_flood_than_a_share,
     a_turn_takes_no_more_messages_of_a_flood_through_a_filter_than_a_share,
     a_turn_takes_no_more_bytes_of_a_flood_than_a_share,
+    the_bytes_of_a_large_message_count_in_the_turn_in_which_they_come,
+    beside_large_messages_without_end_a_question_waits_for_a_few_turns,
+    what_a_service_charges_is_in_the_share_of_its_connection,
     a_long_pipeline_is_answered_in_order_to_its_end,
     parts_that_make_no_message_count_as_messages,
     deliveries_count_for_who_broadcasts,
