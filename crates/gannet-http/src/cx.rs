@@ -132,6 +132,12 @@ impl Cx<'_> {
         self.engine.is_draining()
     }
 
+    /// Charges work to the connection's share of the turn, for a request that costs more than its size says; see
+    /// [`Context::charge`] for the unit. A body that is not sent, as for `HEAD`, and compression are charged without this.
+    pub fn charge(&mut self, bytes: usize) {
+        self.draft.work = self.draft.work.saturating_add(bytes);
+    }
+
     /// The way to all reactors, with their counters.
     #[must_use]
     pub fn remote(&self) -> Remote {

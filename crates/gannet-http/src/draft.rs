@@ -51,6 +51,8 @@ pub(crate) struct Draft {
     /// What layers have charged a request with, by its head alone.
     pub(crate) charged: Vec<usize>,
     pub(crate) extensions: Extensions,
+    /// Bytes of work beyond those of the request, for the connection's share of a turn.
+    pub(crate) work: usize,
 }
 
 impl Draft {
@@ -66,6 +68,7 @@ impl Draft {
             finally: Vec::new(),
             charged: Vec::new(),
             extensions: Extensions::new(),
+            work: 0,
         }
     }
 
@@ -77,11 +80,13 @@ impl Draft {
         self.finally.clear();
         self.charged.clear();
         self.extensions.clear();
+        self.work = 0;
     }
 
     /// Takes over the response of another draft, in place of what was said here.
     pub(crate) fn put(&mut self, other: Self) {
-        let Self { status, headers, body, fault, next, deadline, finally, .. } = other;
+        let Self { status, headers, body, fault, next, deadline, finally, work, .. } = other;
+        self.work += work;
         (self.status, self.headers, self.body, self.fault, self.next) = (status, headers, body, fault, next);
         self.deadline = self.deadline.into_iter().chain(deadline).min();
         // Those of the layers inside come first.

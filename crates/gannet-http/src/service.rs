@@ -1,6 +1,7 @@
 //! The service of a listener: takes requests from connections, has them answered, and sends the responses.
 
 use std::fmt;
+use std::mem;
 use std::time::Duration;
 
 use gannet::proto::DecodeError;
@@ -22,6 +23,9 @@ use crate::wire::{Incoming, Spoken, Wire};
 /// When the server shuts down, requests that are on their way have so long to come; each is answered as the last of its
 /// connection.
 pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
+
+/// What a byte of a body that is not sent counts as, in bytes of work: pages are often made up of small pieces.
+const DROPPED_WORK: usize = 4;
 
 /// Serves [`Routes`] over HTTP/1.1 and HTTP/1.0: connections stay open for more requests where the client allows it,
 /// and requests that come before the last one was answered (pipelining) are answered in order. The instance of one
@@ -188,7 +192,13 @@ impl HttpService {
         let Self { draft, out, date, .. } = self;
         out.clear();
         let (persistence, body) = draft.finish(out, answer, date.at(cx.now()), !cx.is_draining());
+        let sent = body.len();
         cx.answer_parts([out, body]);
+        // Of a body that is made and not sent, as for HEAD, no outbox shows what it has cost.
+        draft.work += DROPPED_WORK * (draft.body.len() - sent);
+        if draft.work > 0 {
+            cx.charge(mem::take(&mut draft.work));
+        }
         draft.trim();
         self.go_on(persistence, cx);
     }

@@ -113,7 +113,11 @@ impl Gzip {
             Wanted::Gzip => self.smallest,
             Wanted::OnlyGzip => 0,
         };
-        if draft.body.len() < smallest || draft.body.len() > self.largest || !pack(self.level, &mut draft.body) {
+        if draft.body.len() < smallest || draft.body.len() > self.largest {
+            return;
+        }
+        draft.work += PACKED_WORK * draft.body.len();
+        if !pack(self.level, &mut draft.body) {
             return;
         }
         // Its name and value are fine.
@@ -221,6 +225,9 @@ fn vary(headers: &mut HeaderLines) {
 fn has(list: &[u8], element: &[u8]) -> bool {
     list.split(|&byte| byte == b',').any(|own| own.trim_ascii().eq_ignore_ascii_case(element))
 }
+
+/// What a byte that is compressed counts as, in bytes of work.
+const PACKED_WORK: usize = 16;
 
 /// What a thread compresses with.
 struct Packer {

@@ -1,5 +1,6 @@
 //! A conversation as its connection's session holds it, and what the service does for it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::mem;
 
@@ -99,6 +100,12 @@ impl HttpService {
     /// A message came.
     #[inline]
     pub(crate) fn converse(&mut self, session: &mut Session, message: Message<'_>, cx: &mut Context<'_, Self>) {
+        // Put together from fragments, or unpacked: then less of it may have been received.
+        match &message {
+            Message::Text(Cow::Owned(text)) => cx.charge(text.len()),
+            Message::Binary(Cow::Owned(bytes)) => cx.charge(bytes.len()),
+            _ => {}
+        }
         match message {
             Message::Text(text) => self.with_handler(session, cx, |handler, socket| handler.text(&text, socket)),
             Message::Binary(bytes) => self.with_handler(session, cx, |handler, socket| handler.binary(&bytes, socket)),

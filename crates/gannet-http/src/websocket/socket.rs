@@ -14,6 +14,10 @@ use crate::service::HttpService;
 /// The longest reason of a close frame, in bytes (RFC 6455 §5.5).
 const LONGEST_REASON: usize = ws::MAX_CONTROL - 2;
 
+/// What a byte that is compressed counts as, in bytes of work.
+#[cfg(feature = "deflate")]
+const PACKED_WORK: usize = 16;
+
 /// Memory over this is given back after the compressed message that needed it, in bytes.
 #[cfg(feature = "deflate")]
 const KEPT_BYTES: usize = 64 << 10;
@@ -78,6 +82,7 @@ impl Socket<'_> {
             return None;
         }
         let deflater = self.settings.deflater(self.window_bits)?;
+        self.cx.charge(PACKED_WORK * length);
         self.out.clear();
         let plain = FrameHeader::new(Opcode::Binary, length).as_bytes().len() + length;
         let is_shorter = write(deflater, self.out).is_ok() && self.out.len() < plain;
