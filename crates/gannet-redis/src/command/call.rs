@@ -39,11 +39,28 @@ pub struct Call<'c, 'k, 'a> {
     pub garbage: &'c mut Vec<Garbage>,
     /// For what is chosen by chance.
     pub random: &'c mut Random,
+    /// Bytes of work beyond the words and the reply, for the connection's share of a turn.
+    pub work: &'c mut usize,
     /// Where it is counted what was found.
     pub statistics: &'c Statistics,
 }
 
+/// What a look at a key or a field counts as, in bytes of work.
+const ENTRY_WORK: usize = 32;
+
 impl<'a> Call<'_, '_, 'a> {
+    /// Counts bytes that were looked at, copied or cleared.
+    #[inline]
+    pub fn count_bytes(&mut self, bytes: usize) {
+        *self.work = self.work.saturating_add(bytes);
+    }
+
+    /// Counts keys, fields or shards that were looked at.
+    #[inline]
+    pub fn count_entries(&mut self, entries: usize) {
+        self.count_bytes(entries.saturating_mul(ENTRY_WORK));
+    }
+
     /// A word as a key.
     #[inline]
     pub fn key(&self, index: usize) -> Key<'a> {

@@ -31,6 +31,8 @@ pub struct Trial {
     pub max_bulk: usize,
     /// For what is chosen by chance.
     pub random: Random,
+    /// Bytes of work that commands have counted.
+    pub work: usize,
 }
 
 impl Default for Trial {
@@ -42,6 +44,7 @@ impl Default for Trial {
             version: Version::Resp2,
             max_bulk: 512 << 20,
             random: Random::new(0),
+            work: 0,
         }
     }
 }
@@ -78,6 +81,7 @@ impl Trial {
                     reply: &mut reply,
                     parts: &mut parts,
                     garbage: &mut Vec::new(),
+                    work: &mut self.work,
                     statistics: &Statistics::default(),
                     random: &mut self.random,
                 })

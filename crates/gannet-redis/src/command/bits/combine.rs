@@ -48,6 +48,7 @@ pub(super) fn bitop(call: &mut Call<'_, '_, '_>) -> Outcome {
     }
     // A string of zeros at first, with what the first one is put over it.
     let mut sum = vec![0; len];
+    call.count_bytes(len.saturating_mul(sources.len()));
     for source in sources.clone() {
         let bytes = string(call, call.key(source))?.unwrap_or_default();
         match source == sources.start {

@@ -58,15 +58,18 @@ fn edit<R>(
         Some(slot) => slot,
         None => call.set(key, New::Bytes(b"")),
     };
+    let mut grown = 0;
     let changed = call.space(key).edit_or_leave(slot, |entry| {
         let Some(mut bytes) = entry.bytes_mut() else { return (None, false) };
         let grows = bytes.len() < len;
         if grows {
+            grown = len - bytes.len();
             bytes.resize(len);
         }
         let (result, is_different) = change(&mut bytes);
         (Some(result), grows || is_different)
     });
+    call.count_bytes(grown);
     changed.ok_or(Error::WRONG_TYPE)
 }
 

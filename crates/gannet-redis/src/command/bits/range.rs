@@ -11,6 +11,11 @@ struct Range {
 }
 
 impl Range {
+    /// Bytes in between.
+    fn bytes(&self) -> usize {
+        (self.last - self.first) / 8 + 1
+    }
+
     /// From one unit to another of a string, as Redis reads them: negative ones count from the end, and what is outside
     /// is moved to the next one inside. `None` where there is no bit in between.
     fn new(first: i64, last: i64, bytes: &[u8], unit_bits: usize) -> Option<Self> {
@@ -52,7 +57,8 @@ pub(super) fn bitcount(call: &mut Call<'_, '_, '_>) -> Outcome {
     let unit_bits = unit_bits(call, 4)?;
     let bytes = string_at(call, key, slot);
     let range = Range::new(first, last, bytes, unit_bits);
-    let count = range.map_or(0, |range| words::count(bytes, range.first, range.last));
+    let count = range.as_ref().map_or(0, |range| words::count(bytes, range.first, range.last));
+    call.count_bytes(range.map_or(0, |range| range.bytes()));
     call.reply.integer(count as i64);
     Ok(())
 }
@@ -78,11 +84,13 @@ pub(super) fn bitpos(call: &mut Call<'_, '_, '_>) -> Outcome {
     let last = if words > 4 { call.integer(4)? } else { -1 };
     let bytes = string_at(call, key, slot);
     let range = Range::new(first, last, bytes, unit_bits);
-    let found = range.and_then(|range| match words::first(bytes, bit, range.first, range.last) {
+    let first = range.as_ref().and_then(|range| words::first(bytes, bit, range.first, range.last));
+    let found = match first {
         // Behind the end there are zeros, unless the client said where the end is.
-        None if !bit && words < 5 => Some(bytes.len() * 8),
+        None if range.is_some() && !bit && words < 5 => Some(bytes.len() * 8),
         found => found,
-    });
+    };
+    call.count_bytes(range.map_or(0, |range| first.map_or(range.bytes(), |at| (at - range.first) / 8)));
     call.reply.integer(found.map_or(-1, |at| at as i64));
     Ok(())
 }

@@ -281,3 +281,26 @@ fn fields_can_be_read_by_those_who_may_not_write() {
         ("bitfield_ro none get u8 0", "*1\r\n:0\r\n"),
     ]);
 }
+
+#[test]
+fn commands_on_bits_count_the_bytes_that_they_look_at_or_add() {
+    let mut trial = Trial::default();
+    let mut work = |line: &str| {
+        trial.work = 0;
+        trial.ask(line);
+        trial.work
+    };
+    assert_eq!(work("setbit s 799999 0"), 100_000);
+    assert_eq!(work("setbit s 799999 1"), 0, "it was as long before");
+    assert_eq!(work("setrange t 99999 x"), 100_000);
+    assert_eq!(work("bitcount s"), 100_000);
+    assert_eq!(work("bitcount s 10 19"), 10);
+    assert_eq!(work("bitcount s 10 19 bit"), 2);
+    assert_eq!(work("bitpos s 1"), 99_999);
+    assert_eq!(work("bitpos s 0"), 0, "it is the first bit");
+    assert_eq!(work("bitop or both s t"), 300_000, "two are read, and one is made");
+    assert_eq!(work("bitfield u set u8 #999 1"), 1_000);
+    assert!(work("lcs s s") == 0 && work("set short abcd") == 0, "it is refused, or small");
+    assert_eq!(work("lcs short short len"), 100, "5 times 5 numbers of 4 bytes");
+    assert_eq!((work("get s"), work("getbit s 9"), work("strlen s"), work("append s x")), (0, 0, 0, 0));
+}

@@ -23,8 +23,11 @@ pub(super) fn hscan(call: &mut Call<'_, '_, '_>) -> Outcome {
     let (count, pattern) = options(call)?;
     let Value::Hash(hash) = call.keys.space(call.db, key).entry(slot).value() else { return Err(Error::WRONG_TYPE) };
     let (next, pairs) = hash.scan(cursor, count.min(MOST_AT_ONCE as usize));
-    let pairs: Vec<Pair<'_>> =
-        pairs.filter(|(field, _)| pattern.is_none_or(|pattern| glob::matches(pattern, field))).collect();
+    let mut looked_at = 0;
+    let pairs: Vec<Pair<'_>> = pairs
+        .inspect(|_| looked_at += 1)
+        .filter(|(field, _)| pattern.is_none_or(|pattern| glob::matches(pattern, field)))
+        .collect();
     call.reply.array(2);
     call.reply.bulk(itoa::Buffer::new().format(next).as_bytes());
     call.reply.array(2 * pairs.len());
@@ -32,6 +35,7 @@ pub(super) fn hscan(call: &mut Call<'_, '_, '_>) -> Outcome {
         call.reply.bulk(field);
         call.reply.bulk(value);
     }
+    call.count_entries(looked_at);
     Ok(())
 }
 

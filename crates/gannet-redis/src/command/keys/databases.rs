@@ -3,8 +3,8 @@
 use crate::command::call::Call;
 use crate::command::error::{Error, Outcome};
 use crate::command::number;
-use crate::store::DATABASES;
 use crate::store::garbage::Garbage;
+use crate::store::{DATABASES, SHARDS};
 
 pub(super) fn dbsize(call: &mut Call<'_, '_, '_>) -> Outcome {
     let keys = call.keys.counts().keys(call.db);
@@ -30,6 +30,7 @@ fn flush(call: &mut Call<'_, '_, '_>, databases: std::ops::Range<u8>) -> Outcome
     if !known {
         return Err(Error::SYNTAX);
     }
+    call.count_entries(SHARDS * (1 + databases.len() / 4));
     for shard in call.keys.shards() {
         for db in databases.clone() {
             let Some(space) = shard.existing(db).filter(|space| !space.is_empty()) else { continue };
@@ -45,7 +46,10 @@ pub(super) fn swapdb(call: &mut Call<'_, '_, '_>) -> Outcome {
     let one = number::short(call.args[1]).map_err(|_| Error::new("ERR invalid first DB index"))?;
     let other = number::short(call.args[2]).map_err(|_| Error::new("ERR invalid second DB index"))?;
     let (one, other) = (number::database(one)?, number::database(other)?);
+    call.count_entries(SHARDS);
     if one != other {
+        // Four tables in each, which are made where there are none.
+        call.count_entries(15 * SHARDS);
         for shard in call.keys.shards() {
             // Whoever watches a key that is there before or after.
             for db in [one, other] {

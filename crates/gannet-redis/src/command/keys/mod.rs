@@ -177,6 +177,7 @@ fn copy(call: &mut Call<'_, '_, '_>) -> Outcome {
         && free
     {
         let entry = call.space(from).entry(slot).copy(to.bytes);
+        call.count_bytes(entry.cost());
         put(call.keys, (db, to), entry, now_ms, call.garbage);
     }
     call.reply.integer((found.is_some() && free).into());

@@ -86,6 +86,7 @@ pub(super) fn scan(call: &mut Call<'_, '_, '_>) -> Outcome {
     let options = Options::parse(call)?;
     let mut keys_left = options.count.unwrap_or(COUNT).min(MOST_AT_ONCE);
     let mut places_left = keys_left.saturating_mul(PLACES_PER_KEY);
+    let places_allowed = places_left;
     let (mut found, mut count) = (Writer::new(Vec::new(), call.reply.version()), 0);
     'shards: while cursor.shard < SHARDS {
         // One shard at a time, so that whoever wants another one does not wait. Empty ones cost little.
@@ -111,6 +112,7 @@ pub(super) fn scan(call: &mut Call<'_, '_, '_>) -> Outcome {
         }
         cursor = Cursor { shard: cursor.shard + 1, place: 0 };
     }
+    call.count_entries((places_allowed - places_left) as usize);
     call.reply.array(2);
     call.reply.bulk(itoa::Buffer::new().format(cursor.number()).as_bytes());
     call.reply.array(count);
@@ -121,8 +123,10 @@ pub(super) fn scan(call: &mut Call<'_, '_, '_>) -> Outcome {
 pub(super) fn keys(call: &mut Call<'_, '_, '_>) -> Outcome {
     let pattern = call.args[1];
     let (mut found, mut count) = (Writer::new(Vec::new(), call.reply.version()), 0);
+    let mut looked_at = SHARDS;
     for shard in call.keys.shards() {
         let Some(space) = shard.existing(call.db) else { continue };
+        looked_at += space.places();
         for entry in (0..space.places()).filter_map(|place| space.at(place, call.now_ms)) {
             if pattern == b"*" || glob::matches(pattern, entry.key()) {
                 found.bulk(entry.key());
@@ -130,6 +134,7 @@ pub(super) fn keys(call: &mut Call<'_, '_, '_>) -> Outcome {
             }
         }
     }
+    call.count_entries(looked_at);
     call.reply.array(count);
     call.reply.get_mut().extend_from_slice(found.get_ref());
     Ok(())
@@ -137,6 +142,7 @@ pub(super) fn keys(call: &mut Call<'_, '_, '_>) -> Outcome {
 
 pub(super) fn randomkey(call: &mut Call<'_, '_, '_>) -> Outcome {
     let (db, now_ms) = (call.db, call.now_ms);
+    call.count_entries(2 * SHARDS);
     for _ in 0..TRIES {
         let keys: usize = call.keys.shards().filter_map(|shard| Some(shard.existing(db)?.len())).sum();
         if keys == 0 {

@@ -312,3 +312,26 @@ fn the_way_a_value_is_kept_can_be_asked_for() {
         ("memory help x", "-ERR wrong number of arguments for 'memory|help' command\r\n"),
     ]);
 }
+
+#[test]
+fn commands_on_many_keys_count_what_they_look_at() {
+    let mut trial = Trial::default();
+    for key in 0..1_000 {
+        trial.ask(&format!("set {key} value"));
+    }
+    trial.ask("setrange large 999999 x");
+    let mut work = |line: &str| {
+        trial.work = 0;
+        trial.ask(line);
+        trial.work
+    };
+    assert_eq!((work("get 1"), work("set 1 other"), work("dbsize"), work("del 2")), (0, 0, 0, 0));
+    assert!((32_000..64_000).contains(&work("scan 0 count 2000")), "a key is some tens of bytes of work");
+    assert!(work("scan 0") < 5_000, "it looks at few keys");
+    assert!((32_000..64_000).contains(&work("keys *")));
+    assert!((1_000_000..1_100_000).contains(&work("copy large larger")), "it is copied");
+    assert!(work("copy 1 one") < 1_000);
+    for (line, least) in [("randomkey", 10_000), ("swapdb 0 1", 100_000), ("flushdb", 8_000), ("flushall", 30_000)] {
+        assert!((least..4 * least).contains(&work(line)), "{line}: {}", work(line));
+    }
+}

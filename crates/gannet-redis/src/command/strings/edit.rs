@@ -38,6 +38,7 @@ pub(super) fn setrange(call: &mut Call<'_, '_, '_>) -> Outcome {
         return Ok(());
     }
     let end = offset.checked_add(part.len()).filter(|end| *end <= call.max_bulk).ok_or(Error::TOO_LONG)?;
+    call.count_bytes(end.saturating_sub(len));
     let slot = found.unwrap_or_else(|| call.set(key, New::Bytes(b"")));
     edit(call, key, slot, |mut bytes| {
         if end > bytes.len() {

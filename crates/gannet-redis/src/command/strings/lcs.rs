@@ -32,6 +32,7 @@ pub(super) fn lcs(call: &mut Call<'_, '_, '_>) -> Outcome {
         return Err(Error::new("ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len"));
     }
     let (first, second) = (string(call, 1, <[u8]>::to_vec)?, string(call, 2, <[u8]>::to_vec)?);
+    call.count_bytes(cells.saturating_mul(CELL_BYTES));
     let table = Table::new(&first, &second, cells)?;
     if options.len {
         call.reply.integer(table.len().into());
