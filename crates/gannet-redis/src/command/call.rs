@@ -46,7 +46,7 @@ pub struct Call<'c, 'k, 'a> {
 }
 
 /// What a look at a key or a field counts as, in bytes of work.
-const ENTRY_WORK: usize = 32;
+pub(crate) const ENTRY_WORK: usize = 32;
 
 impl<'a> Call<'_, '_, 'a> {
     /// Counts bytes that were looked at, copied or cleared.

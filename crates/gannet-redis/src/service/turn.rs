@@ -8,7 +8,7 @@ use super::clients::Client;
 use super::server::Server;
 use super::{Redis, Session};
 use crate::command::Command;
-use crate::command::call::Reply;
+use crate::command::call::{ENTRY_WORK, Reply};
 
 /// See the module. Replies are written to `service.reply`.
 pub struct Turn<'t, 'c, 'a> {
@@ -28,6 +28,12 @@ impl Turn<'_, '_, '_> {
     /// Where the reply goes.
     pub(crate) fn reply(&mut self) -> &mut Reply {
         &mut self.service.reply
+    }
+
+    /// Counts names or clients that were looked at, as [`Call::count_entries`](crate::command::call::Call::count_entries)
+    /// does keys.
+    pub(crate) fn count_entries(&mut self, entries: usize) {
+        self.service.work = self.service.work.saturating_add(entries.saturating_mul(ENTRY_WORK));
     }
 
     /// What all instances share.

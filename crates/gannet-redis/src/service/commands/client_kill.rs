@@ -72,9 +72,10 @@ pub(super) fn kill(turn: &mut Turn<'_, '_, '_>) -> Outcome {
 fn end(turn: &mut Turn<'_, '_, '_>, wanted: &Wanted<'_>) -> i64 {
     let me = turn.session.id();
     let candidates = match wanted.id {
-        Some(id) => turn.server().clients.find(id).into_iter().collect(),
+        Some(id) => turn.server().clients.find(id).into_iter().collect::<Vec<_>>(),
         None => turn.server().clients.all(),
     };
+    turn.count_entries(candidates.len());
     let mut ended = 0;
     for client in candidates {
         if !wanted.fits(&client, turn.server(), me) {

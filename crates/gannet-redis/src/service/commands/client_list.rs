@@ -53,7 +53,9 @@ pub(super) fn list(turn: &mut Turn<'_, '_, '_>) -> Outcome {
         [_, _] => turn.server().clients.all(),
         [_, _, _, kind] if turn.is(2, "TYPE") => {
             let kind = Kind::named(kind)?;
-            turn.server().clients.all().into_iter().filter(|client| Kind::of(client) == kind).collect()
+            let all = turn.server().clients.all();
+            turn.count_entries(all.len());
+            all.into_iter().filter(|client| Kind::of(client) == kind).collect()
         }
         [_, _, _, ref ids @ ..] if turn.is(2, "ID") && !ids.is_empty() => {
             let mut clients = Vec::new();

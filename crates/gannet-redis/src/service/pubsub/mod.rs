@@ -167,9 +167,11 @@ fn publish(turn: &mut Turn<'_, '_, '_>) -> Outcome {
     if let Some(audience) = turn.service.server.registry.audience(Kind::Channel, channel) {
         receivers += deliver(turn, &audience, &Message::Channel);
     }
-    for (pattern, audience) in turn.service.server.registry.matching(channel) {
+    let mut looked_at = 0;
+    for (pattern, audience) in turn.service.server.registry.matching(channel, &mut looked_at) {
         receivers += deliver(turn, &audience, &Message::Pattern(&pattern));
     }
+    turn.count_entries(looked_at);
     turn.service.reply.integer(receivers as i64);
     Ok(())
 }
@@ -281,6 +283,7 @@ fn names(turn: &mut Turn<'_, '_, '_>, kind: Kind) -> Outcome {
             )));
         }
     };
+    turn.count_entries(turn.service.server.registry.len(kind));
     let names = turn.service.server.registry.names(kind, pattern);
     turn.reply().array(names.len());
     names.iter().for_each(|name| turn.service.reply.bulk(name));

@@ -95,13 +95,14 @@ impl Registry {
         self.read(kind).get(name).copied()
     }
 
-    /// The patterns that describe a channel, with their subscribers.
+    /// The patterns that describe a channel, with their subscribers. Adds to `looked_at` how many there are in all.
     #[inline]
-    pub(crate) fn matching(&self, channel: &[u8]) -> SmallVec<[(Arc<[u8]>, Audience); 2]> {
+    pub(crate) fn matching(&self, channel: &[u8], looked_at: &mut usize) -> SmallVec<[(Arc<[u8]>, Audience); 2]> {
         let patterns = self.read(Kind::Pattern);
         if patterns.is_empty() {
             return SmallVec::new();
         }
+        *looked_at += patterns.len();
         let matching = patterns.iter().filter(|(pattern, _)| glob::matches(pattern, channel));
         matching.map(|(pattern, audience)| (Arc::clone(pattern), *audience)).collect()
     }
