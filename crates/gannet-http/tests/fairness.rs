@@ -77,10 +77,15 @@ fn requests_that_cost_much_are_few_in_a_turn() {
 #[test]
 fn messages_are_charged_with_what_they_unpack_to() {
     use gannet::proto::ws::deflate::Params;
-    use gannet_http::websocket::{Handler, Handshake};
+    use gannet_http::websocket::{Handler, Handshake, Socket};
 
     struct Deaf;
-    impl Handler for Deaf {}
+
+    impl Handler for Deaf {
+        fn text(&mut self, _: &str, _: &mut Socket<'_>) {}
+
+        fn binary(&mut self, _: &[u8], _: &mut Socket<'_>) {}
+    }
 
     let handshake = Handshake::new().deflate(Params::without_takeover());
     let routes = Router::new().get("/", move |cx| cx.websocket(&handshake, Deaf)).build().expect("one route");

@@ -176,6 +176,10 @@ impl<D: Driver> Reactor<D> {
         let mut expired = std::mem::take(&mut self.expired);
         self.core.wheel.advance(&mut self.core.slab, self.caught_up, &mut expired);
         for token in expired.drain(..) {
+            if self.waits_for_buffer(token) {
+                self.core.due(token, self.core.now.after(1));
+                continue;
+            }
             if !self.postpone(token) {
                 self.fire(token);
             }
@@ -213,9 +217,16 @@ impl<D: Driver> Reactor<D> {
         }
     }
 
+    /// Whether no buffer was free for what a connection may have sent: then nothing is known of it yet.
+    fn waits_for_buffer(&self, token: Token) -> bool {
+        let connection = self.core.slab.get(token);
+        let receives =
+            connection.is_some_and(|connection| matches!(connection.state(), State::Open | State::Handshaking));
+        receives && self.driver.waits_for_buffer(token)
+    }
+
     /// Whether a connection whose entry in the wheel has fired is looked at later: a turn later where it had more to read
-    /// than a turn has room for, when it was read where no buffer was free for it, and after its handshake had its turn where
-    /// that waits in line.
+    /// than a turn has room for, and after its handshake had its turn where that waits in line.
     fn postpone(&mut self, token: Token) -> bool {
         let Some(connection) = self.core.slab.get_mut(token) else { return false };
         if !matches!(connection.state(), State::Open | State::Handshaking) {
@@ -224,9 +235,6 @@ impl<D: Driver> Reactor<D> {
         let waits_in_line = connection.filter.as_ref().is_some_and(|filter| filter.waits_in_line());
         if connection.state() == State::Handshaking && waits_in_line {
             connection.phase_deadline = self.core.now.after(IN_LINE_MS);
-            return true;
-        }
-        if self.driver.waits_for_buffer(token) {
             return true;
         }
         let waits = connection.has_more_to_decode() && !connection.is_halted();

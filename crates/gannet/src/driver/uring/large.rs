@@ -14,6 +14,7 @@ use io_uring::types::Fixed;
 use io_uring::{opcode, squeue};
 
 use crate::buffer::Chunk;
+use crate::driver::table::Table;
 use crate::driver::{Driver as _, Event, Token};
 use crate::share::SHARE_BYTES;
 
@@ -117,16 +118,34 @@ pub(super) struct Hot {
     ready: VecDeque<Token>,
     /// The same in the next.
     again: VecDeque<Token>,
+    /// This turn; it comes round, and then a connection may have less than its share once.
+    turn: u8,
+    /// How often a connection was read from, and in which turn: while others are read from, its poll finds more.
+    had: Table<(u8, u8)>,
 }
 
 impl Hot {
     pub(super) fn new() -> Self {
         let bytes = vec![0; HOT_BYTES].into_boxed_slice();
-        Self { bytes, is_out: false, current: None, ready: VecDeque::new(), again: VecDeque::new() }
+        Self {
+            bytes,
+            is_out: false,
+            current: None,
+            ready: VecDeque::new(),
+            again: VecDeque::new(),
+            turn: 0,
+            had: Table::new(),
+        }
+    }
+
+    /// How often a connection was read from in this turn.
+    fn reads_of(&self, token: Token) -> u8 {
+        self.had.get(token).map_or(0, |(turn, reads)| if *turn == self.turn { *reads } else { 0 })
     }
 
     /// Begins a turn.
     pub(super) fn turn(&mut self) {
+        self.turn = self.turn.wrapping_add(1);
         self.ready.append(&mut self.again);
     }
 
@@ -137,7 +156,7 @@ impl Hot {
 
     /// Takes up the next one to read from, where there is one; the others have had their completions handled before.
     pub(super) fn take_up(&mut self) -> bool {
-        self.current = self.ready.pop_front().map(|token| (token, 0));
+        self.current = self.ready.pop_front().map(|token| (token, self.reads_of(token)));
         self.current.is_some()
     }
 
@@ -193,7 +212,7 @@ impl UringDriver {
             entry.large.set(Large::ENDING, true);
         }
         if entry.receiving && entry.large.list() {
-            self.hot.current = Some((token, 0));
+            self.hot.current = Some((token, self.hot.reads_of(token)));
         }
     }
 
@@ -226,6 +245,7 @@ impl UringDriver {
         if result > 0 {
             let count = result as usize;
             entry.large.weigh(is_large(count, HOT_BYTES));
+            self.hot.had.set(token, (self.hot.turn, reads + 1));
             if count < HOT_BYTES && !entry.large.has(Large::ENDING) {
                 // What did not fill the buffer has emptied the socket; whatever comes now is reported.
                 entry.large.set(Large::READABLE | Large::LISTED, false);
