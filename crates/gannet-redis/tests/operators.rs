@@ -177,6 +177,9 @@ fn commands_are_counted_and_so_are_those_that_fail_or_are_refused() {
     let expected = ["cmdstat_config|resetstat:calls=1,rejected_calls=0,failed_calls=0"];
     assert_eq!(without_times(&info(&mut client, "commandstats")), expected);
     assert_eq!(without_times(&info(&mut client, "errorstats")), Vec::<String>::new());
+    // The first call after that is timed, as the very first was.
+    client.ask(&[("SET k v", OK)]);
+    assert!(!field(&info(&mut client, "latencystats"), "latency_percentiles_usec_set").is_empty());
 }
 
 fn unknown(name: &str) -> String {

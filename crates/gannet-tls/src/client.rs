@@ -96,7 +96,7 @@ impl TlsClientConfig {
     ///
     /// A file cannot be read or used.
     pub fn identity_files(self, certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<Self, TlsError> {
-        Ok(self.identity(TlsFiles::default().identity(certificate.as_ref(), key.as_ref())?))
+        Ok(self.identity(files::TlsFiles::default().identity(certificate.as_ref(), key.as_ref())?))
     }
 
     /// Sets the number of sessions kept for resumption (RFC 8446 §2.2), over all servers.

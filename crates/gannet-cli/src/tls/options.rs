@@ -148,6 +148,8 @@ impl TlsOptions {
             // That is for each service to say.
             alpn: Vec::new(),
             accept_expired: self.tls_accept_expired,
+            // At the start a pipe is a file like any other.
+            only_regular: false,
         };
         Ok(Some(Settings { files, self_signed: self.tls_self_signed }))
     }

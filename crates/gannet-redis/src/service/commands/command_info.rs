@@ -138,7 +138,7 @@ fn categories(command: &Command) -> Vec<&'static str> {
         ("transaction", group == "transactions"),
         ("scripting", group == "scripting"),
     ];
-    let is_further = |category| {
+    let is_further = |category: &str| {
         let named = FURTHER.iter().find(|(name, _)| *name == category).map_or(&[][..], |(_, commands)| commands);
         // COMMAND has its subcommands in its category.
         named.contains(&command.name) || (category == "connection" && command.name.starts_with("command|"))
