@@ -47,6 +47,7 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/library.md")]
 #[doc = include_str!("../../../docs/http.md")]
+#[doc = include_str!("../../../docs/http-api.md")]
 struct Guides;
 
 mod admission;

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use gannet_http::Router;
-use gannet_http::middleware::{AccessLog, Recover, RequestId};
+use gannet_http::middleware::{AccessLog, Recover, RequestId, TraceContext};
 use gannet_http::websocket::{Handler, Handshake, Socket};
 use rig::{PATIENCE, Rig, drivers};
 use tracing::field::{Field, Visit};
@@ -51,6 +51,9 @@ impl Subscriber for Lines {
     fn exit(&self, _: &Id) {}
 }
 
+/// What a trace is called.
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
 /// A conversation in which nothing is said.
 struct Mute;
 
@@ -65,6 +68,7 @@ fn a_line_says_what_became_of_a_request_whenever_that_was() {
     let (sender, lines) = channel();
     tracing::subscriber::set_global_default(Lines(Mutex::new(sender))).expect("this is the only test here");
     let routes = Router::new()
+        .layer(TraceContext::new())
         .layer(RequestId::new())
         .layer(AccessLog)
         .layer(Recover)
@@ -86,12 +90,18 @@ fn a_line_says_what_became_of_a_request_whenever_that_was() {
     for (path, status, bytes, took) in
         [("/now", 404, 2, false), ("/fault", 500, 22, false), ("/later", 418, 5, true), ("/late", 503, 20, true)]
     {
-        let response = rig.ask(&format!("GET {path}?secret"), "X-Request-Id: named\r\n");
+        let response = rig.ask(
+            &format!("GET {path}?secret"),
+            &format!("X-Request-Id: named\r\ntraceparent: 00-{TRACE}-00f067aa0ba902b7-01\r\n"),
+        );
         assert_eq!(response.status, status);
         let line = lines.recv_timeout(PATIENCE).expect("a line");
-        for said in
-            ["method=\"GET\" ", "request_id=\"named\" ", &format!("path=\"{path}\" status={status} bytes={bytes} ")]
-        {
+        for said in [
+            "method=\"GET\" ",
+            "request_id=\"named\" ",
+            &format!("trace_id={TRACE} "),
+            &format!("path=\"{path}\" status={status} bytes={bytes} "),
+        ] {
             assert!(line.contains(said), "{said} is missing: {line}");
         }
         assert_eq!(line.contains("took_ms="), took, "{line}");

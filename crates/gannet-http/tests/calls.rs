@@ -133,7 +133,7 @@ fn a_session_comes_back_signed_and_what_was_changed_is_nobodys() {
     assert_eq!(get("/", &cookie_of(&get("/later", ""))).text(), "42");
     // Another type, a changed value, another key, another name.
     assert_eq!(get("/text", &cookie).status, 404);
-    assert_eq!(get("/", &cookie.replace("%5D", "2%5D")).text(), "1", "{cookie}");
+    assert_eq!(get("/", &cookie.replace("1]", "12]")).text(), "1", "{cookie}");
     for changed in [format!("{cookie}x"), cookie.replace("session=", "session=A"), cookie.replace("session", "other")] {
         assert_eq!(get("/", &changed).text(), "1", "{changed}");
     }

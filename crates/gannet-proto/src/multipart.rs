@@ -122,7 +122,7 @@ impl Multipart {
     ///
     /// # Errors
     ///
-    /// [`Error`] says what is wrong. Nothing more is to be decoded then.
+    /// [`enum@Error`] says what is wrong. Nothing more is to be decoded then.
     pub fn decode<'a>(&self, state: &mut MultipartState, input: &'a [u8]) -> Result<Decoded<Event<'a>>, Error> {
         match state.phase {
             // The first one has no line before it.

@@ -4,10 +4,13 @@ use gannet_proto::Decoded;
 use gannet_proto::multipart::{Error, Event, Multipart, MultipartState};
 use proptest::prelude::*;
 
+/// Name, file name, type and data.
+type SeenPart = (String, Option<String>, Option<String>, Vec<u8>);
+
 /// What came of a body: each part with its data, and how it ended.
 #[derive(Debug, Default, PartialEq)]
 struct Seen {
-    parts: Vec<(String, Option<String>, Option<String>, Vec<u8>)>,
+    parts: Vec<SeenPart>,
     ended: usize,
     error: Option<Error>,
     whole: bool,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cookie::{Cookie, CookieJar, Key, SameSite};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use crate::clock;
 use crate::cx::Cx;
@@ -60,10 +60,6 @@ struct Settings {
     secure: bool,
 }
 
-/// What is signed: when it ends, in seconds since 1970, and the value.
-#[derive(Deserialize, Serialize)]
-struct Signed<T>(u64, T);
-
 impl Sessions {
     /// Signs with this key, which is made by chance and kept from everybody else. Sessions last 24 h, in a cookie called
     /// `session`.
@@ -102,19 +98,19 @@ impl Sessions {
 }
 
 impl Settings {
-    /// The value of a cookie, where its signature is right and its time is not over.
+    /// The value of a cookie, where its signature is right and its time is not over. With it is signed when it ends, in seconds
+    /// since 1970.
     fn verify<T: DeserializeOwned>(&self, cookie: Cookie<'_>) -> Option<T> {
         let jar = CookieJar::new();
         let cookie = jar.signed(&self.key).verify(cookie.into_owned())?;
         let text = crate::decode(cookie.value())?;
-        let Signed(ends, value) = serde_json::from_str(&text).ok()?;
+        let (ends, value): (u64, T) = serde_json::from_str(&text).ok()?;
         (since_1970(clock::time_of_day()) < ends).then_some(value)
     }
 
     fn sign<T: Serialize>(&self, value: &T) -> Result<Cookie<'static>, SessionError> {
         let ends = since_1970(clock::time_of_day()).saturating_add(self.lasts.as_secs());
-        let text =
-            serde_json::to_string(&Signed(ends, value)).map_err(|error| SessionError::Value(error.to_string()))?;
+        let text = serde_json::to_string(&(ends, value)).map_err(|error| SessionError::Value(error.to_string()))?;
         let lasts = cookie::time::Duration::try_from(self.lasts).unwrap_or(cookie::time::Duration::MAX);
         let mut jar = CookieJar::new();
         let cookie = self.cookie(encode(&text)).max_age(lasts).build();

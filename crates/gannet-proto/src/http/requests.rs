@@ -349,16 +349,9 @@ impl Codec for Requests {
                 }
                 (length, length)
             }
-            Phase::Chunked(chunks) => match chunks.join(&self.limits(), &mut state.searched, body) {
-                Err(error) => {
-                    // A head that was not delivered is no request whose body is on its way.
-                    if fresh {
-                        state.phase = Phase::default();
-                    }
-                    return Err(error.into());
-                }
-                Ok(Joined::Partial(need)) => return Ok(state.partial(start + need)),
-                Ok(Joined::Whole { end, consumed }) => (end, consumed),
+            Phase::Chunked(chunks) => match chunks.join(&self.limits(), &mut state.searched, body)? {
+                Joined::Partial(need) => return Ok(state.partial(start + need)),
+                Joined::Whole { end, consumed } => (end, consumed),
             },
             Phase::TooLarge(_) => return Err(Error::BodyTooLarge { limit: self.max_body as usize }.into()),
             Phase::Head(_) | Phase::Pieces(_) | Phase::PiecesOfChunk(_) => {
@@ -449,6 +442,8 @@ impl RequestsState {
             // A head that is still there takes room before the body.
             Phase::Body { start, .. } => *start == 0,
             Phase::Chunked(chunks) => chunks.start() == 0,
+            // Both are only for a body whose head has come.
+            Phase::TooLarge(_) | Phase::Pieces(_) | Phase::PiecesOfChunk(_) => true,
         }
     }
 
