@@ -449,6 +449,7 @@ impl RequestsState {
             // A head that is still there takes room before the body.
             Phase::Body { start, .. } => *start == 0,
             Phase::Chunked(chunks) => chunks.start() == 0,
+            Phase::TooLarge(_) | Phase::Pieces(_) | Phase::PiecesOfChunk(_) => true,
         }
     }
 
