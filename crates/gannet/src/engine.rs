@@ -56,7 +56,7 @@ struct Entry {
 ///     type Session = ();
 ///
 ///     fn message(&mut self, _: &mut (), line: &[u8], cx: &mut Context<'_, Self>) {
-///         cx.send([b"echo: ", line]);
+///         cx.send(&[b"echo: ", line]);
 ///     }
 /// }
 ///

@@ -2,15 +2,22 @@
 
 use std::io;
 
-use gannet_proto::{Codec, DecodeError};
+use gannet_proto::Codec;
 
 use crate::connection::CloseReason;
 use crate::context::Context;
 use crate::counters::Refusal;
 use crate::limits::Timeouts;
 
-/// The message type of a service's codec; it may borrow from the receive buffer.
+/// The type of the messages that a service receives: [`Codec::Message`] of its codec. It may borrow from the receive
+/// buffer.
 pub type Message<'a, S> = <<S as Service>::Codec as Codec>::Message<'a>;
+
+/// The type of the messages that a service sends: [`Codec::Outgoing`] of its codec.
+pub type Outgoing<'a, S> = <<S as Service>::Codec as Codec>::Outgoing<'a>;
+
+/// The type of the errors of a service's codec: [`Codec::Error`].
+pub type CodecError<S> = <<S as Service>::Codec as Codec>::Error;
 
 /// Implements the application's logic for one listener, or for outbound connections.
 ///
@@ -148,9 +155,10 @@ pub trait Service: Sized + 'static {
 
     /// Called when the codec rejects what the peer sent; send an error reply here if the protocol has one.
     ///
-    /// The connection then closes when everything was sent, with [`CloseReason::FrameTooLarge`] or
-    /// [`CloseReason::Protocol`]. No message comes any more.
-    fn malformed(&mut self, session: &mut Self::Session, error: &DecodeError, cx: &mut Context<'_, Self>) {
+    /// The error is the codec's own. The connection then closes when everything was sent: with
+    /// [`CloseReason::FrameTooLarge`] if the error is [`FrameError::TooLarge`](gannet_proto::FrameError::TooLarge) or has it
+    /// as a source, and with [`CloseReason::Protocol`] otherwise. No message comes any more.
+    fn malformed(&mut self, session: &mut Self::Session, error: &CodecError<Self>, cx: &mut Context<'_, Self>) {
         let _ = (session, error, cx);
     }
 
