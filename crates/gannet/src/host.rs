@@ -23,6 +23,7 @@ use crate::panics::panic_message;
 use crate::service::{CodecError, Drain, HalfClose, Heartbeat, Idle, Service};
 use crate::share::MESSAGE_BYTES;
 use crate::slab::Slab;
+use crate::starting::{StartError, Starting};
 
 /// Bytes that a carry is topped up with at first where the codec does not know how many it needs.
 const FIRST_TOP_UP: usize = 256;
@@ -56,6 +57,8 @@ impl<S> Copy for Outbound<S> {}
 pub(crate) trait Host {
     fn name(&self) -> &str;
     fn timeouts(&self) -> &Timeouts;
+    /// Prepares the service.
+    fn start(&mut self, starting: &Starting) -> Result<(), StartError>;
     /// Asks the service to take an accepted connection.
     fn open(&mut self, core: &mut Core, token: Token) -> bool;
     /// What a connection is told that is not let in.
@@ -423,6 +426,10 @@ impl<S: Service> Host for HostOf<S> {
 
     fn timeouts(&self) -> &Timeouts {
         &self.timeouts
+    }
+
+    fn start(&mut self, starting: &Starting) -> Result<(), StartError> {
+        self.service.start(starting)
     }
 
     fn open(&mut self, core: &mut Core, token: Token) -> bool {

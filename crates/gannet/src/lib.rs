@@ -106,6 +106,7 @@ mod signals;
 pub mod sim;
 mod slab;
 mod spares;
+mod starting;
 mod wheel;
 
 pub use gannet_proto as proto;
@@ -133,3 +134,4 @@ pub use crate::remote::{ConnectError, NotifyError, Remote};
 pub use crate::service::{
     CodecError, DatagramService, Drain, HalfClose, Heartbeat, Idle, Message, Notice, Outgoing, Refused, Service,
 };
+pub use crate::starting::{StartError, Starting};

@@ -8,6 +8,7 @@ use crate::connection::CloseReason;
 use crate::context::Context;
 use crate::counters::Refusal;
 use crate::limits::Timeouts;
+use crate::starting::{StartError, Starting};
 
 /// The type of the messages that a service receives: [`Codec::Message`] of its codec. It may borrow from the receive
 /// buffer.
@@ -100,6 +101,21 @@ pub trait Service: Sized + 'static {
     ///
     /// Called after one or more calls of `ahead`, before any message of the bytes that they looked at.
     fn fetch(&mut self) {}
+
+    /// Prepares this instance before there is any connection, or fails.
+    ///
+    /// Called once for each instance, on the thread of its reactor, whose number `starting` knows. If an instance fails, or
+    /// panics, the engine does not start: [`Engine::start`](crate::Engine::start) returns
+    /// [`Error::Service`](crate::Error::Service). To open connections at the start, call
+    /// [`Remote::connect`](crate::Remote::connect) with the number of this reactor.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the instance from its work; the error of the engine has its text.
+    fn start(&mut self, starting: &Starting) -> Result<(), StartError> {
+        let _ = starting;
+        Ok(())
+    }
 
     /// Returns the name for logs (default: the name of the type).
     fn name(&self) -> &str {
@@ -284,6 +300,21 @@ pub trait DatagramService: 'static {
     /// Returns the name for logs (default: the name of the type).
     fn name(&self) -> &str {
         std::any::type_name::<Self>()
+    }
+
+    /// Prepares this instance before there is any connection, or fails.
+    ///
+    /// Called once for each instance, on the thread of its reactor, whose number `starting` knows. If an instance fails, or
+    /// panics, the engine does not start: [`Engine::start`](crate::Engine::start) returns
+    /// [`Error::Service`](crate::Error::Service). To open connections at the start, call
+    /// [`Remote::connect`](crate::Remote::connect) with the number of this reactor.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the instance from its work; the error of the engine has its text.
+    fn start(&mut self, starting: &Starting) -> Result<(), StartError> {
+        let _ = starting;
+        Ok(())
     }
 
     /// Handles one datagram. `payload` borrows from the receive buffer.
