@@ -20,32 +20,32 @@ impl Service for Chat {
     type Session = Guest;
 
     fn open(&mut self, cx: &mut Context<'_, Self>) -> Result<Guest, gannet::Refused> {
-        cx.send([b"welcome! what is your name?"]);
+        cx.send(&[b"welcome! what is your name?"]);
         Ok(Guest::default())
     }
 
     fn message(&mut self, guest: &mut Guest, line: &[u8], cx: &mut Context<'_, Self>) {
         let result = match &guest.name {
-            Some(name) => cx.broadcast(self.room, [name.as_bytes(), b": ", line]),
+            Some(name) => cx.broadcast(self.room, &[name.as_bytes(), b": ", line]),
             None => {
                 let name = String::from_utf8_lossy(line).trim().to_owned();
                 if name.is_empty() || cx.join(self.room).is_err() {
                     return cx.close_flushed();
                 }
-                let joined = cx.broadcast(self.room, [name.as_bytes(), b" is here"]);
+                let joined = cx.broadcast(self.room, &[name.as_bytes(), b" is here"]);
                 guest.name = Some(name);
                 joined
             }
         };
         if let Err(error) = result {
-            cx.send([b"not everybody heard that: ", error.to_string().as_bytes()]);
+            cx.send(&[b"not everybody heard that: ", error.to_string().as_bytes()]);
         }
     }
 
     fn close(&mut self, guest: Guest, _: CloseReason, cx: &mut Context<'_, Self>) {
         if let Some(name) = guest.name {
             // The members that are left hear it. If it fails, there is no client to tell.
-            let _ = cx.broadcast(self.room, [name.as_bytes(), b" has left"]);
+            let _ = cx.broadcast(self.room, &[name.as_bytes(), b" has left"]);
         }
     }
 }

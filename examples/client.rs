@@ -16,7 +16,7 @@ impl Service for Echo {
     type Session = ();
 
     fn message(&mut self, _: &mut (), line: &[u8], cx: &mut Context<'_, Self>) {
-        cx.send([b"echo: ", line]);
+        cx.send(&[b"echo: ", line]);
     }
 }
 
@@ -33,7 +33,7 @@ impl Service for Client {
     type Session = Number;
 
     fn connected(&mut self, number: &mut Number, cx: &mut Context<'_, Self>) {
-        cx.send([b"number ", number.0.to_string().as_bytes()]);
+        cx.send(&[b"number ", number.0.to_string().as_bytes()]);
     }
 
     fn message(&mut self, number: &mut Number, line: &[u8], cx: &mut Context<'_, Self>) {

@@ -11,7 +11,7 @@ impl Service for Echo {
     type Session = ();
 
     fn message(&mut self, _: &mut (), line: &[u8], cx: &mut Context<'_, Self>) {
-        cx.send([b"echo: ", line]);
+        cx.send(&[b"echo: ", line]);
     }
 }
 

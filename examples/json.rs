@@ -22,7 +22,7 @@ struct Client {
 
 impl Api {
     fn answer(value: &Value, cx: &mut Context<'_, Self>) {
-        cx.send([value.to_string().as_bytes()]);
+        cx.send(&[value.to_string().as_bytes()]);
     }
 }
 

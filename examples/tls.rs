@@ -20,7 +20,7 @@ impl Service for Echo {
 
     fn message(&mut self, _: &mut (), line: &[u8], cx: &mut Context<'_, Self>) {
         let cipher = cx.filter_info::<TlsInfo>().map_or("nothing", TlsInfo::cipher_suite);
-        cx.send([b"echo through ", cipher.as_bytes(), b": ", line]);
+        cx.send(&[b"echo through ", cipher.as_bytes(), b": ", line]);
     }
 }
 

@@ -18,7 +18,7 @@ impl Service for Echo {
     type Session = ();
 
     fn message(&mut self, _: &mut (), bytes: &[u8], cx: &mut Context<'_, Self>) {
-        cx.send([bytes]);
+        cx.send(&[bytes]);
     }
 }
 
@@ -34,7 +34,7 @@ impl Service for EchoLines {
     type Session = ();
 
     fn message(&mut self, _: &mut (), line: &[u8], cx: &mut Context<'_, Self>) {
-        cx.send([b"echo: ", line]);
+        cx.send(&[b"echo: ", line]);
     }
 }
 
@@ -50,7 +50,7 @@ impl Service for EchoFrames {
     type Session = ();
 
     fn message(&mut self, _: &mut (), frame: &[u8], cx: &mut Context<'_, Self>) {
-        cx.send([frame]);
+        cx.send(&[frame]);
     }
 }
 
@@ -68,13 +68,13 @@ impl Service for Room {
     type Session = ();
 
     fn open(&mut self, cx: &mut Context<'_, Self>) -> Result<(), Refused> {
-        cx.send([PAYLOAD]);
+        cx.send(&[PAYLOAD]);
         cx.join(self.members).map_err(|_| Refused)
     }
 
     fn message(&mut self, _: &mut (), bytes: &[u8], cx: &mut Context<'_, Self>) {
         for _ in bytes {
-            if let Err(error) = cx.broadcast(self.members, [PAYLOAD]) {
+            if let Err(error) = cx.broadcast(self.members, &[PAYLOAD]) {
                 eprintln!("a broadcast failed: {error}");
             }
         }

@@ -172,7 +172,7 @@ impl Service for Counting {
     }
 
     fn message(&mut self, _: &mut (), bytes: &[u8], cx: &mut Context<'_, Self>) {
-        cx.send([bytes]);
+        cx.send(&[bytes]);
     }
 }
 

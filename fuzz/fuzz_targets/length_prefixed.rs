@@ -3,11 +3,8 @@
 
 #![no_main]
 
-#[path = "../../crates/gannet-proto/tests/feed/mod.rs"]
-mod feed;
-
-use feed::{Patience, feed, pieces};
 use gannet_proto::length_prefixed::Header;
+use gannet_proto::testing::{Patience, feed, pieces};
 use gannet_proto::{Codec, LengthPrefixed};
 use libfuzzer_sys::fuzz_target;
 

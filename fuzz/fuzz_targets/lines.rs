@@ -2,11 +2,8 @@
 
 #![no_main]
 
-#[path = "../../crates/gannet-proto/tests/feed/mod.rs"]
-mod feed;
-
-use feed::{Patience, feed, pieces};
 use gannet_proto::Lines;
+use gannet_proto::testing::{Patience, feed, pieces};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (u8, Vec<u16>, Vec<u8>)| {

@@ -3,12 +3,9 @@
 
 #![no_main]
 
-#[path = "../../crates/gannet-proto/tests/feed/mod.rs"]
-mod feed;
-
-use feed::{Patience, feed, feed_from, pieces};
+use gannet_proto::testing::{Patience, feed, feed_from, pieces};
 use gannet_proto::ws::deflate::Params;
-use gannet_proto::ws::{CloseCode, Message, WebSocket};
+use gannet_proto::ws::{Message, WebSocket};
 use libfuzzer_sys::fuzz_target;
 
 /// Role and compression, the limits of frames and messages, the cuts, the stream.
@@ -36,7 +33,7 @@ fuzz_target!(|input: Input| {
 
     let whole = read(Patience::Waits, vec![&stream]);
     if let Some(error) = &whole.error {
-        assert!([1002, 1007, 1009].contains(&CloseCode::for_error(error).get()));
+        assert!([1002, 1007, 1009].contains(&error.close_code().get()));
     }
     for patience in [Patience::Waits, Patience::Asks] {
         for chunks in [pieces(&stream, &cuts), stream.chunks(1).collect()] {

@@ -106,4 +106,4 @@ pub use crate::service::{DRAIN_GRACE, HttpService, Session};
 pub use crate::stream::{Ended, JoinStreamError, Source, Stream};
 pub use crate::trace::Trace;
 pub use crate::upload::DROPPED_BODY;
-pub use crate::wire::{Incoming, Spoken, Wire};
+pub use crate::wire::{Incoming, Outgoing, Spoken, Wire, WireError};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::mem;
 use std::time::Duration;
 
-use gannet::proto::DecodeError;
+use gannet::proto::FrameError;
 use gannet::proto::http::{Answer, Event, Persistence, Request, Requests};
 use gannet::proto::ws::WebSocket;
 use gannet::{CloseReason, Context, Drain, HalfClose, Heartbeat, Refused, Service, Timeouts};
@@ -18,7 +18,7 @@ use crate::routes::Routes;
 use crate::stream::Streaming;
 use crate::upload::{Upload, Uploads};
 use crate::websocket::{Conversation, Settings};
-use crate::wire::{Incoming, Spoken, Wire};
+use crate::wire::{Incoming, Spoken, Wire, WireError};
 
 /// When the server shuts down, requests that are on their way have so long to come; each is answered as the last of its
 /// connection.
@@ -253,7 +253,7 @@ impl Service for HttpService {
         }
     }
 
-    fn malformed(&mut self, session: &mut Session, error: &DecodeError, cx: &mut Context<'_, Self>) {
+    fn malformed(&mut self, session: &mut Session, error: &WireError, cx: &mut Context<'_, Self>) {
         match error {
             _ if session.mode.is_websocket() => self.not_websocket(session, error, cx),
             // The request was answered.
@@ -262,8 +262,8 @@ impl Service for HttpService {
             _ if matches!(session.mode, Mode::Stream(_)) => cx.reset(),
             // It would be taken for the response that is awaited.
             _ if matches!(session.mode, Mode::Deferred(_)) => {}
-            DecodeError::Http(error) => self.turn_away(error.status(), format_args!("{error}\n"), cx),
-            DecodeError::TooLarge { .. } => self.turn_away(413, format_args!("{error}\n"), cx),
+            WireError::Http(error) => self.turn_away(error.status(), format_args!("{error}\n"), cx),
+            WireError::Frame(FrameError::TooLarge { .. }) => self.turn_away(413, format_args!("{error}\n"), cx),
             _ => self.turn_away(400, format_args!("{error}\n"), cx),
         }
     }

@@ -14,6 +14,7 @@ pub(crate) use self::run::{Beginning, Length, Streaming};
 use self::run::{Fate, Pulse, State, is_stream};
 use crate::clock::Date;
 use crate::service::HttpService;
+use crate::wire::Outgoing;
 
 /// Writes the body of a response piece by piece: given to [`Cx::stream`](crate::Cx::stream) and its like. Each method
 /// is called on the reactor's thread and must not block; what takes long goes through [`Stream::offload`].
@@ -97,7 +98,7 @@ impl Stream<'_, '_> {
         } else {
             let mut line = [0; SIZE_LINE];
             let [before, behind] = self.state.body.around(bytes.len(), &mut line);
-            self.cx.send([before, bytes, behind])
+            self.cx.send(Outgoing::Http(&[before, bytes, behind]))
         };
         self.state.sent(status)
     }

@@ -1,8 +1,9 @@
 //! What is spoken on a connection: HTTP, nothing for as long as a response is being made, or WebSocket.
 
-use gannet::proto::http::{Event, Requests, RequestsState};
+use gannet::proto::http::{self, Event, Requests, RequestsState};
 use gannet::proto::ws::{self, WebSocket};
-use gannet::proto::{Codec, DecodeError, Decoded, EncodeError, Raw, Sink};
+use gannet::proto::{Codec, Decoded, FrameError, Sink};
+use thiserror::Error;
 
 /// Bytes that a client may send ahead while it waits for a response that takes its time.
 const MOST_AHEAD: usize = 64 << 10;
@@ -22,6 +23,31 @@ pub enum Incoming<'a> {
     Http(Event<'a>),
     /// A WebSocket message.
     WebSocket(ws::Message<'a>),
+}
+
+/// What the service sends through the codec. Responses, which the service bounds itself, go past it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Outgoing<'a> {
+    /// A piece of a response's body in parts, with its framing.
+    Http(&'a [&'a [u8]]),
+    /// A frame of a WebSocket conversation.
+    WebSocket(ws::Frame<'a>),
+}
+
+/// Says why what a client sent is not accepted, or what is to be sent is no frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum WireError {
+    /// The client sends too much, or its stream ended inside a message.
+    #[error("{0}")]
+    Frame(#[from] FrameError),
+    /// The bytes are no request that is accepted.
+    #[error("{0}")]
+    Http(#[from] http::Error),
+    /// The bytes are no frames that are accepted, or a frame cannot be sent.
+    #[error("{0}")]
+    WebSocket(#[from] ws::Error),
 }
 
 /// What is spoken, with what the codec knows of it. Set by the service.
@@ -63,12 +89,14 @@ impl Default for Spoken {
 
 impl Codec for Wire {
     type Message<'a> = Incoming<'a>;
+    type Outgoing<'a> = Outgoing<'a>;
+    type Error = WireError;
     type State = Spoken;
 
     const TRANSPARENT: bool = true;
 
     #[inline]
-    fn decode<'a>(&self, state: &mut Spoken, input: &'a mut [u8]) -> Result<Decoded<Incoming<'a>>, DecodeError> {
+    fn decode<'a>(&self, state: &mut Spoken, input: &'a mut [u8]) -> Result<Decoded<Incoming<'a>>, WireError> {
         Ok(match state {
             Spoken::Http(state) => match self.requests.decode(state, input)? {
                 Decoded::Message { message, consumed } => {
@@ -78,10 +106,10 @@ impl Codec for Wire {
                 Decoded::Partial { need } => Decoded::Partial { need },
             },
             Spoken::Held(_) if input.len() > MOST_AHEAD => {
-                return Err(DecodeError::TooLarge { length: input.len() as u64, limit: MOST_AHEAD });
+                return Err(FrameError::TooLarge { length: input.len() as u64, limit: MOST_AHEAD }.into());
             }
             Spoken::Awaited(_) if input.len() > self.requests.largest() => {
-                return Err(DecodeError::TooLarge { length: input.len() as u64, limit: self.requests.largest() });
+                return Err(FrameError::TooLarge { length: input.len() as u64, limit: self.requests.largest() }.into());
             }
             Spoken::Held(_) | Spoken::Awaited(_) => Decoded::Partial { need: input.len() + 1 },
             Spoken::WebSocket(state) => match self.websocket.decode(state, input)? {
@@ -94,8 +122,18 @@ impl Codec for Wire {
         })
     }
 
-    /// Writes bytes as they are: responses and frames are written by the service.
-    fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), EncodeError> {
-        Raw.encode(parts, out)
+    #[inline]
+    fn encode(&self, outgoing: Outgoing<'_>, out: &mut impl Sink) -> Result<(), WireError> {
+        match outgoing {
+            Outgoing::Http(parts) => parts.iter().for_each(|part| out.put(part)),
+            Outgoing::WebSocket(frame) => self.websocket.encode(frame, out)?,
+        }
+        Ok(())
+    }
+
+    /// Writes bytes as they are: they come from the service, which has encoded them.
+    fn encode_payload(&self, payload: &[u8], out: &mut impl Sink) -> Result<(), WireError> {
+        out.put(payload);
+        Ok(())
     }
 }

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use gannet::proto::{DecodeError, http};
+use gannet::proto::{Codec, FrameError, http};
 use gannet::{CloseReason, Context, Drain, Message, Service, Timeouts};
 
 use self::exchange::Wanted;
@@ -291,21 +291,22 @@ impl<S: Scenario> Service for Client<S> {
         }
     }
 
-    fn malformed(&mut self, session: &mut Session<S>, error: &DecodeError, cx: &mut Context<'_, Self>) {
+    fn malformed(&mut self, session: &mut Session<S>, error: &<S::Codec as Codec>::Error, cx: &mut Context<'_, Self>) {
         if session.stage == Stage::Upgrading {
             return self.fail(session, "upgrade_wrong", cx);
         }
         if session.stage != Stage::Up {
             return;
         }
-        let kind = match error {
-            DecodeError::TooLarge { .. } | DecodeError::Http(http::Error::BodyTooLarge { .. }) => "too_large",
+        let is_too_large = matches!(FrameError::find(error), Some(FrameError::TooLarge { .. }));
+        let error: &(dyn std::error::Error + 'static) = error;
+        let body = error.downcast_ref().or_else(|| error.source()?.downcast_ref());
+        let kind = match body {
+            Some(http::Error::BodyTooLarge { .. }) => "too_large",
+            _ if is_too_large => "too_large",
             _ => "wrong_bytes",
         };
-        let reason = match error {
-            DecodeError::TooLarge { .. } => CloseReason::FrameTooLarge,
-            _ => CloseReason::Protocol,
-        };
+        let reason = if is_too_large { CloseReason::FrameTooLarge } else { CloseReason::Protocol };
         let mut record = self.record();
         self.spoil(session, kind, &mut record);
         // The connection may take its time to end: nobody listens any more.

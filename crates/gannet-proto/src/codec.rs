@@ -1,11 +1,14 @@
 //! The contract between a codec and its caller, which moves the bytes.
 
-use crate::{DecodeError, EncodeError, Sink};
+use std::error::Error;
 
-/// Turns bytes into messages and back, without I/O.
+use crate::{FrameError, Sink};
+
+/// Turns received bytes into messages, and messages into bytes to send, without I/O.
 ///
 /// The value is the configuration, and serves every connection of one service instance. The
-/// progress within one connection is its [`State`](Self::State).
+/// progress within one connection is its [`State`](Self::State). The guide `docs/codec.md` of the
+/// repository writes a codec step by step.
 ///
 /// # What the caller does
 ///
@@ -24,18 +27,31 @@ use crate::{DecodeError, EncodeError, Sink};
 /// [`decode`]: Self::decode
 /// [`finish`]: Self::finish
 pub trait Codec: Default + 'static {
-    /// A decoded message. It may borrow from the received bytes.
+    /// A message that was received. It may borrow from the received bytes.
     type Message<'a>;
 
-    /// The progress within one connection's stream, kept between two calls.
+    /// A message to send. It may borrow what it is made of, so that nothing is copied before [`encode`](Self::encode)
+    /// writes it.
+    ///
+    /// Where a message is bytes, `&'a [&'a [u8]]` suits: parts that are sent joined, so that a caller need not join them.
+    type Outgoing<'a>;
+
+    /// Says why bytes are no message, or why a message cannot be sent.
+    ///
+    /// An engine gives it to the service and to the log. It makes errors of this type itself, from [`FrameError`], where a
+    /// message meets a limit of its own. Keep the [`FrameError`] in the error's chain of sources
+    /// ([`FrameError::find`]): by that, an engine tells a message that is too large from bytes that make no sense.
+    type Error: Error + From<FrameError> + 'static;
+
+    /// Holds what is known of one connection's stream between two calls.
     ///
     /// A server holds one for each connection, idle ones included, so it should be small.
     type State: Default + 'static;
 
-    /// Whether an encoded message is exactly its payload.
+    /// Whether bytes from elsewhere are sent as they are, without a call of [`encode_payload`](Self::encode_payload).
     ///
-    /// If it is, an engine may queue a shared payload by reference and never call
-    /// [`encode`](Self::encode).
+    /// Then an engine may queue them by reference. This suits protocols without framing, and those where such bytes are
+    /// encoded already.
     const TRANSPARENT: bool = false;
 
     /// Takes one message off the front of `input`, which is everything received and not yet
@@ -47,12 +63,12 @@ pub trait Codec: Default + 'static {
     ///
     /// # Errors
     ///
-    /// [`DecodeError`]: the bytes break the protocol, or exceed one of the codec's limits.
+    /// The bytes break the protocol, or exceed one of the codec's limits.
     fn decode<'a>(
         &self,
         state: &mut Self::State,
         input: &'a mut [u8],
-    ) -> Result<Decoded<Self::Message<'a>>, DecodeError>;
+    ) -> Result<Decoded<Self::Message<'a>>, Self::Error>;
 
     /// Decodes the end of a stream: `rest` is a last message, nothing, or an error.
     ///
@@ -61,22 +77,35 @@ pub trait Codec: Default + 'static {
     ///
     /// # Errors
     ///
-    /// [`DecodeError::Truncated`] by default.
+    /// [`FrameError::Truncated`] by default.
     fn finish<'a>(
         &self,
         state: &mut Self::State,
         rest: &'a mut [u8],
-    ) -> Result<Option<Self::Message<'a>>, DecodeError> {
+    ) -> Result<Option<Self::Message<'a>>, Self::Error> {
         let _ = state;
-        Err(DecodeError::Truncated { have: rest.len() })
+        Err(FrameError::Truncated { have: rest.len() }.into())
     }
 
-    /// Writes one message, whose payload is `parts` joined, to `out`.
+    /// Writes one message to `out`.
     ///
     /// # Errors
     ///
-    /// [`EncodeError`]: the protocol cannot express the payload. Nothing was written to `out`.
-    fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), EncodeError>;
+    /// The protocol cannot express the message. Nothing has been written to `out` then.
+    fn encode(&self, message: Self::Outgoing<'_>, out: &mut impl Sink) -> Result<(), Self::Error>;
+
+    /// Writes the message that stands for plain bytes, where the protocol has one.
+    ///
+    /// Other threads send plain bytes: an engine calls this on the connection's own thread, unless the codec is
+    /// [`TRANSPARENT`](Self::TRANSPARENT).
+    ///
+    /// # Errors
+    ///
+    /// Unless the codec says otherwise, [`FrameError::NoPayload`]. Nothing has been written to `out` then.
+    fn encode_payload(&self, payload: &[u8], out: &mut impl Sink) -> Result<(), Self::Error> {
+        let _ = (payload, out);
+        Err(FrameError::NoPayload.into())
+    }
 }
 
 /// Says what [`Codec::decode`] found at the front of its input.

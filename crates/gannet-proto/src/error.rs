@@ -1,20 +1,22 @@
-//! The errors of decoding and encoding.
+//! Faults that every framing has in common, whatever the protocol.
+
+use std::error::Error;
 
 use thiserror::Error;
 
-use crate::{http, resp, ws};
-
-/// Says that received bytes break the protocol, or exceed a limit of the codec.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+/// Says what is wrong with a message as a piece of bytes, whatever the protocol.
+///
+/// Codecs have errors of their own, which hold one of these as their source. An engine makes them too, for its own limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum DecodeError {
-    /// The message is larger than the codec accepts.
+pub enum FrameError {
+    /// The message is larger than the codec, or the engine, accepts.
     #[error("message of at least {length} bytes exceeds the limit of {limit} bytes")]
     TooLarge {
         /// The size of the message in bytes: the whole size if the protocol says it in advance, and
         /// otherwise the part that has been seen so far.
         length: u64,
-        /// The limit in bytes that the codec was configured with.
+        /// The limit in bytes.
         limit: usize,
     },
 
@@ -25,64 +27,30 @@ pub enum DecodeError {
         have: usize,
     },
 
-    /// A length that counts its own header is smaller than that header.
-    #[error("length {length} is smaller than the {header} bytes of the header that it counts")]
-    BadLength {
-        /// The length that the header gave.
-        length: u64,
-        /// The header's size in bytes.
-        header: usize,
-    },
-
-    /// A variable-size length was written with more bytes than it takes.
-    #[error("length is written with {bytes} bytes although fewer would do")]
-    OverlongLength {
-        /// How many bytes it was written with.
-        bytes: usize,
-    },
-
-    /// A variable-size length does not fit 64 bits.
-    #[error("length does not fit 64 bits: its tenth byte is {last:#04x}, not 0x01")]
-    OverflowingLength {
-        /// The tenth byte.
-        last: u8,
-    },
-
-    /// The bytes are not valid RESP.
-    #[error(transparent)]
-    Resp(#[from] resp::ProtocolError),
-    /// The bytes are not valid HTTP, or HTTP that is not accepted.
-    #[error(transparent)]
-    Http(#[from] http::Error),
-    /// The bytes are not valid WebSocket frames, or frames that the peer may not send.
-    #[error(transparent)]
-    Ws(#[from] ws::Error),
+    /// Plain bytes were to be sent, but the protocol has no message that they could stand for.
+    #[error("the codec has no message for plain bytes: send one of its own messages")]
+    NoPayload,
 }
 
-/// Says that the codec's protocol cannot express a payload.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum EncodeError {
-    /// The payload is larger than the protocol can express.
-    #[error("payload of {length} bytes exceeds the {limit} bytes that the protocol can express")]
-    TooLarge {
-        /// The payload's size in bytes; `usize::MAX` stands for anything that does not fit it.
-        length: usize,
-        /// The largest size in bytes that can be expressed.
-        limit: u64,
-    },
-
-    /// The payload of a line contains a line break, so it would arrive as two messages.
-    #[error("payload has a line break at byte {position}, so it would become two lines")]
-    LineBreak {
-        /// Where the first `\n` is in the joined payload, counted from 0.
-        position: usize,
-    },
-    /// A text message is not UTF-8.
-    #[error("text is not UTF-8")]
-    NotUtf8,
-
-    /// A WebSocket client's frame needs a mask, which a codec without randomness does not have.
-    #[error("a client's frame needs a mask: write it with ws::write_frame")]
-    NoMask,
+impl FrameError {
+    /// Finds the frame error that `error` is, or that is in its chain of sources.
+    ///
+    /// ```
+    /// use gannet_proto::{FrameError, lines};
+    ///
+    /// let error = lines::Error::from(FrameError::TooLarge { length: 5, limit: 4 });
+    /// assert_eq!(FrameError::find(&error), Some(&FrameError::TooLarge { length: 5, limit: 4 }));
+    /// assert_eq!(FrameError::find(&lines::Error::LineBreak { position: 0 }), None);
+    /// ```
+    #[must_use]
+    pub fn find<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e Self> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(found) = error.downcast_ref() {
+                return Some(found);
+            }
+            next = error.source();
+        }
+        None
+    }
 }

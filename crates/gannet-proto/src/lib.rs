@@ -20,7 +20,10 @@
 //! Everything that a peer can make grow has a limit. A codec checks the limit before it asks for
 //! more bytes, so a caller may reserve what [`Decoded::Partial`] names without checking again.
 //!
-//! The feature `deflate`, off by default, adds compression to WebSocket.
+//! A protocol that is not among them is a [`Codec`] of your own: the guide `docs/codec.md` of the repository writes one.
+//!
+//! The feature `deflate`, off by default, adds compression to WebSocket. The feature `testing`, off by default, adds the
+//! module `testing`, which checks a codec with streams that are cut in every way.
 //!
 //! ```
 //! use gannet_proto::{Codec, Decoded, Lines};
@@ -34,7 +37,7 @@
 //!
 //! let decoded = lines.decode(&mut state, &mut received[7..])?;
 //! assert_eq!(decoded, Decoded::Partial { need: 4 });
-//! # Ok::<(), gannet_proto::DecodeError>(())
+//! # Ok::<(), gannet_proto::lines::Error>(())
 //! ```
 
 #![forbid(unsafe_code)]
@@ -43,18 +46,20 @@ mod codec;
 mod error;
 pub mod http;
 pub mod length_prefixed;
-mod lines;
+pub mod lines;
 pub mod multipart;
 mod raw;
 pub mod resp;
 mod search;
 mod sink;
+#[cfg(feature = "testing")]
+pub mod testing;
 #[cfg(test)]
 mod work;
 pub mod ws;
 
 pub use codec::{Codec, Decoded};
-pub use error::{DecodeError, EncodeError};
+pub use error::FrameError;
 pub use length_prefixed::LengthPrefixed;
 pub use lines::{Lines, LinesState};
 pub use raw::Raw;

@@ -1,9 +1,10 @@
 //! Lines of text or of any bytes, ended by `\n` or `\r\n`.
 
 use memchr::memchr;
+use thiserror::Error;
 
 use crate::search::find;
-use crate::{Codec, DecodeError, Decoded, EncodeError, Sink};
+use crate::{Codec, Decoded, FrameError, Sink};
 
 /// Delivers each line as a message, without the `\n` or `\r\n` that ends it.
 ///
@@ -18,11 +19,11 @@ use crate::{Codec, DecodeError, Decoded, EncodeError, Sink};
 /// received; [`encode`](Codec::encode) does not apply it.
 ///
 /// ```
-/// use gannet_proto::{Codec, DecodeError, Lines};
+/// use gannet_proto::{Codec, FrameError, Lines};
 ///
 /// let lines = Lines::new().limit(4);
 /// let refused = lines.decode(&mut Default::default(), &mut b"hello".to_vec()).unwrap_err();
-/// assert_eq!(refused, DecodeError::TooLarge { length: 5, limit: 4 });
+/// assert_eq!(refused, FrameError::TooLarge { length: 5, limit: 4 }.into());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lines {
@@ -48,9 +49,9 @@ impl Lines {
     }
 
     #[inline]
-    fn check(&self, length: usize) -> Result<(), DecodeError> {
+    fn check(&self, length: usize) -> Result<(), Error> {
         if length > self.limit {
-            return Err(DecodeError::TooLarge { length: length as u64, limit: self.limit });
+            return Err(FrameError::TooLarge { length: length as u64, limit: self.limit }.into());
         }
         Ok(())
     }
@@ -64,15 +65,17 @@ impl Default for Lines {
 
 impl Codec for Lines {
     type Message<'a> = &'a [u8];
+    type Outgoing<'a> = &'a [&'a [u8]];
+    type Error = Error;
     type State = LinesState;
 
     /// Takes one line off `input`. Each byte is searched once, however slowly the line arrives.
     ///
     /// # Errors
     ///
-    /// [`DecodeError::TooLarge`]: the line is over the limit.
+    /// [`FrameError::TooLarge`]: the line is over the limit.
     #[inline]
-    fn decode<'a>(&self, state: &mut LinesState, input: &'a mut [u8]) -> Result<Decoded<&'a [u8]>, DecodeError> {
+    fn decode<'a>(&self, state: &mut LinesState, input: &'a mut [u8]) -> Result<Decoded<&'a [u8]>, Error> {
         let input: &'a [u8] = input;
         let unscanned = input.get(state.scanned..).unwrap_or_default();
 
@@ -94,27 +97,27 @@ impl Codec for Lines {
     ///
     /// # Errors
     ///
-    /// [`DecodeError::TooLarge`]: that `\r` takes the line over the limit.
+    /// [`FrameError::TooLarge`]: that `\r` takes the line over the limit.
     #[inline]
-    fn finish<'a>(&self, state: &mut LinesState, rest: &'a mut [u8]) -> Result<Option<&'a [u8]>, DecodeError> {
+    fn finish<'a>(&self, state: &mut LinesState, rest: &'a mut [u8]) -> Result<Option<&'a [u8]>, Error> {
         state.scanned = 0;
         self.check(rest.len())?;
         Ok(Some(rest))
     }
 
-    /// Writes the payload and a `\n`.
+    /// Writes the parts joined, and a `\n`.
     ///
     /// To end the line with `\r\n`, put a `\r` at the end of the payload.
     ///
     /// # Errors
     ///
-    /// [`EncodeError::LineBreak`]: the payload contains `\n`, so the peer would read two messages.
+    /// [`Error::LineBreak`]: the payload contains `\n`, so the peer would read two messages.
     #[inline]
-    fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), EncodeError> {
+    fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), Error> {
         let mut length: usize = 0;
         for part in parts {
             if let Some(offset) = memchr(b'\n', part) {
-                return Err(EncodeError::LineBreak { position: length.saturating_add(offset) });
+                return Err(Error::LineBreak { position: length.saturating_add(offset) });
             }
             length = length.saturating_add(part.len());
         }
@@ -126,6 +129,32 @@ impl Codec for Lines {
         out.put(b"\n");
         Ok(())
     }
+
+    /// Writes the payload as a line.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Codec::encode).
+    #[inline]
+    fn encode_payload(&self, payload: &[u8], out: &mut impl Sink) -> Result<(), Error> {
+        self.encode(&[payload], out)
+    }
+}
+
+/// Says why bytes are no line, or a payload cannot become one.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The line is too long, or had no end when the stream ended.
+    #[error("{0}")]
+    Frame(#[from] FrameError),
+
+    /// The payload of a line contains a line break, so it would arrive as two messages.
+    #[error("payload has a line break at byte {position}, so it would become two lines")]
+    LineBreak {
+        /// Where the first `\n` is in the joined payload, counted from 0.
+        position: usize,
+    },
 }
 
 /// How far a connection's unfinished line has been searched for its end.

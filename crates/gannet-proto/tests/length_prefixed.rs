@@ -1,10 +1,8 @@
 //! What a service sees that talks in length-prefixed frames.
 
-mod feed;
-
-use feed::{Outcome, Patience, feed, pieces};
-use gannet_proto::length_prefixed::{Header, U16Le, U32Be};
-use gannet_proto::{Codec, DecodeError, Decoded, EncodeError, LengthPrefixed, Sink};
+use gannet_proto::length_prefixed::{Error, Header, U16Le, U32Be};
+use gannet_proto::testing::{Outcome, Patience, feed, pieces};
+use gannet_proto::{Codec, Decoded, FrameError, LengthPrefixed, Sink};
 use proptest::prelude::*;
 
 const BOTH: [Patience; 2] = [Patience::Waits, Patience::Asks];
@@ -15,11 +13,11 @@ fn encoded<H: Header>(frames: &LengthPrefixed<H>, parts: &[&[u8]]) -> Vec<u8> {
     out
 }
 
-fn read<H: Header>(frames: &LengthPrefixed<H>, stream: &[u8]) -> Outcome<Vec<u8>> {
+fn read<H: Header>(frames: &LengthPrefixed<H>, stream: &[u8]) -> Outcome<Vec<u8>, Error> {
     feed(frames, Patience::Waits, [stream], <[u8]>::to_vec)
 }
 
-fn first<H: Header>(frames: &LengthPrefixed<H>, input: &[u8]) -> Result<Decoded<Vec<u8>>, DecodeError> {
+fn first<H: Header>(frames: &LengthPrefixed<H>, input: &[u8]) -> Result<Decoded<Vec<u8>>, Error> {
     let mut input = input.to_vec();
     Ok(match frames.decode(&mut (), &mut input)? {
         Decoded::Message { message, consumed } => Decoded::Message { message: message.to_vec(), consumed },
@@ -28,8 +26,8 @@ fn first<H: Header>(frames: &LengthPrefixed<H>, input: &[u8]) -> Result<Decoded<
     })
 }
 
-fn too_large<T>(length: u64, limit: usize) -> Result<T, DecodeError> {
-    Err(DecodeError::TooLarge { length, limit })
+fn too_large<T>(length: u64, limit: usize) -> Result<T, Error> {
+    Err(Error::Frame(FrameError::TooLarge { length, limit }))
 }
 
 /// Runs `$body` for every kind of header, with `$frames` and what the reference must know of it.
@@ -96,10 +94,7 @@ fn a_header_that_counts_itself_says_so_much_more() {
 fn a_length_smaller_than_the_header_it_counts_is_refused() {
     let frames = LengthPrefixed::u32_le().including_header();
     for length in 0..4 {
-        assert_eq!(
-            first(&frames, &[length, 0, 0, 0]),
-            Err(DecodeError::BadLength { length: u64::from(length), header: 4 })
-        );
+        assert_eq!(first(&frames, &[length, 0, 0, 0]), Err(Error::BadLength { length: u64::from(length), header: 4 }));
     }
 }
 
@@ -179,7 +174,7 @@ fn the_largest_limit_leaves_room_for_the_header() {
 #[test]
 fn an_overlong_length_is_refused() {
     let frames = LengthPrefixed::varint();
-    let overlong = |bytes| Err(DecodeError::OverlongLength { bytes });
+    let overlong = |bytes| Err(Error::OverlongLength { bytes });
     assert_eq!(first(&frames, &[0x80, 0x00]), overlong(2));
     assert_eq!(first(&frames, &[0xff, 0x80, 0x00]), overlong(3));
     let mut longest = [0x80; 10];
@@ -193,7 +188,7 @@ fn a_length_of_more_than_64_bits_is_refused() {
     for last in [0x02, 0x7f, 0x80, 0x81, 0xff] {
         let mut input = [0xff; 10];
         input[9] = last;
-        assert_eq!(first(&frames, &input), Err(DecodeError::OverflowingLength { last }));
+        assert_eq!(first(&frames, &input), Err(Error::OverflowingLength { last }));
     }
 }
 
@@ -203,7 +198,7 @@ fn a_stream_that_ends_inside_a_frame_is_an_error() {
         let stream = encoded(&frames, &[b"abc"]);
         for have in 1..stream.len() {
             let outcome = read(&frames, &stream[..have]);
-            assert_eq!(outcome.error, Some(DecodeError::Truncated { have }));
+            assert_eq!(outcome.error, Some(Error::Frame(FrameError::Truncated { have })));
         }
     });
 }
@@ -212,11 +207,11 @@ fn a_stream_that_ends_inside_a_frame_is_an_error() {
 fn a_payload_that_the_header_cannot_express_is_not_sent() {
     let mut out = b"before".to_vec();
     let refused = LengthPrefixed::u8().encode(&[&[0; 200], &[0; 56]], &mut out);
-    assert_eq!(refused, Err(EncodeError::TooLarge { length: 256, limit: 255 }));
+    assert_eq!(refused, Err(Error::PayloadTooLarge { length: 256, limit: 255 }));
 
     let frames = LengthPrefixed::<U16Le>::default().including_header();
     let refused = frames.encode(&[&[0; 65_534]], &mut out);
-    assert_eq!(refused, Err(EncodeError::TooLarge { length: 65_534, limit: 65_533 }));
+    assert_eq!(refused, Err(Error::PayloadTooLarge { length: 65_534, limit: 65_533 }));
     assert_eq!(out, b"before");
 
     assert_eq!(LengthPrefixed::u8().encode(&[&[0; 255]], &mut out), Ok(()));
@@ -267,7 +262,7 @@ fn leb128(value: u64) -> Vec<u8> {
 }
 
 /// The header at the front of `stream`, in numbers that cannot overflow: its length and its size.
-fn reference_header(shape: Shape, stream: &[u8]) -> Result<Option<(u128, usize)>, DecodeError> {
+fn reference_header(shape: Shape, stream: &[u8]) -> Result<Option<(u128, usize)>, Error> {
     match shape {
         Shape::Fixed { size, big, included } => {
             if stream.len() < size {
@@ -279,7 +274,7 @@ fn reference_header(shape: Shape, stream: &[u8]) -> Result<Option<(u128, usize)>
             }
             let value = digits.iter().fold(0, |value, &digit| value * 256 + u128::from(digit));
             match (included, value < size as u128) {
-                (true, true) => Err(DecodeError::BadLength { length: value as u64, header: size }),
+                (true, true) => Err(Error::BadLength { length: value as u64, header: size }),
                 (true, false) => Ok(Some((value - size as u128, size))),
                 (false, _) => Ok(Some((value, size))),
             }
@@ -289,12 +284,12 @@ fn reference_header(shape: Shape, stream: &[u8]) -> Result<Option<(u128, usize)>
                 let digits = stream[..size].iter().rev();
                 let value = digits.fold(0, |value, &digit| value * 128 + u128::from(digit % 128));
                 match u64::try_from(value) {
-                    Err(_) => Err(DecodeError::OverflowingLength { last: stream[9] }),
-                    Ok(value) if leb128(value) != stream[..size] => Err(DecodeError::OverlongLength { bytes: size }),
+                    Err(_) => Err(Error::OverflowingLength { last: stream[9] }),
+                    Ok(value) if leb128(value) != stream[..size] => Err(Error::OverlongLength { bytes: size }),
                     Ok(value) => Ok(Some((u128::from(value), size))),
                 }
             } else if stream.len() >= 10 {
-                Err(DecodeError::OverflowingLength { last: stream[9] })
+                Err(Error::OverflowingLength { last: stream[9] })
             } else {
                 Ok(None)
             }
@@ -303,10 +298,10 @@ fn reference_header(shape: Shape, stream: &[u8]) -> Result<Option<(u128, usize)>
 }
 
 /// The same protocol, read from the whole stream at once.
-fn reference(shape: Shape, limit: usize, mut stream: &[u8]) -> (Vec<Vec<u8>>, Option<DecodeError>) {
+fn reference(shape: Shape, limit: usize, mut stream: &[u8]) -> (Vec<Vec<u8>>, Option<Error>) {
     let mut messages = Vec::new();
     while !stream.is_empty() {
-        let truncated = DecodeError::Truncated { have: stream.len() };
+        let truncated = Error::Frame(FrameError::Truncated { have: stream.len() });
         let (length, size) = match reference_header(shape, stream) {
             Ok(Some(header)) => header,
             Ok(None) => return (messages, Some(truncated)),
@@ -314,7 +309,7 @@ fn reference(shape: Shape, limit: usize, mut stream: &[u8]) -> (Vec<Vec<u8>>, Op
         };
         if length > limit as u128 {
             let length = length as u64;
-            return (messages, Some(DecodeError::TooLarge { length, limit }));
+            return (messages, Some(Error::Frame(FrameError::TooLarge { length, limit })));
         }
         let end = size + length as usize;
         if stream.len() < end {

@@ -1,24 +1,23 @@
 //! What a service sees that talks in lines.
 
-mod feed;
-
 use std::mem::discriminant;
 
-use feed::{Outcome, Patience, feed, pieces};
-use gannet_proto::{Codec, DecodeError, Decoded, EncodeError, Lines, LinesState};
+use gannet_proto::lines::Error;
+use gannet_proto::testing::{Outcome, Patience, feed, pieces};
+use gannet_proto::{Codec, Decoded, FrameError, Lines, LinesState};
 use proptest::prelude::*;
 
 const BOTH: [Patience; 2] = [Patience::Waits, Patience::Asks];
 
-fn read<'c>(lines: &Lines, chunks: impl IntoIterator<Item = &'c [u8]>) -> Outcome<Vec<u8>> {
+fn read<'c>(lines: &Lines, chunks: impl IntoIterator<Item = &'c [u8]>) -> Outcome<Vec<u8>, Error> {
     feed(lines, Patience::Waits, chunks, <[u8]>::to_vec)
 }
 
-fn too_large(length: u64, limit: usize) -> Option<DecodeError> {
-    Some(DecodeError::TooLarge { length, limit })
+fn too_large(length: u64, limit: usize) -> Option<Error> {
+    Some(Error::Frame(FrameError::TooLarge { length, limit }))
 }
 
-fn encoded(parts: &[&[u8]]) -> Result<Vec<u8>, EncodeError> {
+fn encoded(parts: &[&[u8]]) -> Result<Vec<u8>, Error> {
     let mut out = Vec::new();
     Lines::new().encode(parts, &mut out).map(|()| out)
 }
@@ -81,7 +80,10 @@ fn a_line_over_the_limit_is_refused_whatever_its_ending_and_wherever_it_is_cut()
         for cut in 0..=stream.len() {
             let (front, back) = stream.split_at(cut);
             let outcome = read(&lines, [front, back]);
-            assert!(matches!(outcome.error, Some(DecodeError::TooLarge { limit: 3, .. })), "cut at {cut}: {outcome:?}");
+            assert!(
+                matches!(outcome.error, Some(Error::Frame(FrameError::TooLarge { limit: 3, .. }))),
+                "cut at {cut}: {outcome:?}"
+            );
             assert_eq!(outcome.messages, [b""; 0]);
         }
     }
@@ -134,7 +136,7 @@ fn parts_become_one_line() {
 fn a_payload_with_a_line_break_is_not_sent() {
     let mut out = b"before".to_vec();
     let refused = Lines::new().encode(&[b"ab", b"c\nd\n"], &mut out);
-    assert_eq!(refused, Err(EncodeError::LineBreak { position: 3 }));
+    assert_eq!(refused, Err(Error::LineBreak { position: 3 }));
     assert_eq!(out, b"before");
 }
 
@@ -205,7 +207,7 @@ proptest! {
         let lines = Lines::new().limit(limit);
         let (messages, whole) = reference(limit, &stream);
         let at_once = read(&lines, [&stream[..]]);
-        let refused = DecodeError::TooLarge { length: 0, limit };
+        let refused = Error::Frame(FrameError::TooLarge { length: 0, limit });
         prop_assert_eq!(
             at_once.error.as_ref().map(discriminant),
             (!whole).then(|| discriminant(&refused))

@@ -1,8 +1,6 @@
 //! What a service sees that takes chunks as they come.
 
-mod feed;
-
-use feed::{Patience, feed, pieces};
+use gannet_proto::testing::{Patience, feed, pieces};
 use gannet_proto::{Codec, Decoded, Raw};
 use proptest::prelude::*;
 

@@ -37,12 +37,12 @@ impl Service for Late {
                 let gate = self.gate.clone();
                 let work = move || gate.lock().expect("no panic").recv().expect("the test lives");
                 let done = |_: &mut Self, (): &mut (), (): (), cx: &mut Context<'_, Self>| {
-                    cx.send([b"done"]);
+                    cx.send(&[b"done"]);
                 };
                 cx.offload(work, done).expect("within the limit");
             }
             b"shut" => {
-                cx.send([b"last words"]);
+                cx.send(&[b"last words"]);
                 cx.shutdown_write();
             }
             line => self.says.send(String::from_utf8_lossy(line).into_owned()).expect("the test lives"),

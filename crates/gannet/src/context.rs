@@ -11,7 +11,7 @@ use gannet_proto::Codec;
 
 use crate::address::{Address, Peer, Target};
 use crate::connection::{CloseReason, Flags, Place, State};
-use crate::core::{Core, Deferred, SendStatus, encode};
+use crate::core::{self, Core, Deferred, Plain, SendStatus, encode};
 use crate::driver::{Route, Token};
 use crate::filter::Filters;
 use crate::group::{Group, JoinError};
@@ -21,7 +21,7 @@ use crate::moments::{Exact, Fraction};
 use crate::offload::{OffloadFull, Owner, Pool};
 use crate::panics::panic_message;
 use crate::remote::{Letter, Remote};
-use crate::service::Service;
+use crate::service::{Outgoing, Service};
 use crate::share::DELIVERY_BYTES;
 use crate::wheel::Tick;
 
@@ -56,37 +56,41 @@ impl<S: Service> Context<'_, S> {
         Context { core: self.core, codec: self.codec, state: self.state, token: self.token }
     }
 
-    /// Sends one message made of `parts` joined, encoded by the service's codec. The bytes are copied.
+    /// Encodes one message with the service's codec and sends it; [`write`](Self::write) and [`answer`](Self::answer) send
+    /// bytes past the codec.
+    ///
+    /// The codec says what a message is ([`Codec::Outgoing`]). For [`Lines`](gannet_proto::Lines) it is parts that become one
+    /// line: `cx.send(&[b"hello ", name])`. The bytes are copied.
     ///
     /// If the codec cannot express the message, it is not sent: for example a text with a line break for
     /// [`Lines`](gannet_proto::Lines). The answer is then [`SendStatus::Unencodable`], the log has the reason at the level
     /// debug, and the connection goes on.
     #[inline]
-    pub fn send<const N: usize>(&mut self, parts: [&[u8]; N]) -> SendStatus {
-        self.core.send(self.token, self.codec, &parts)
+    pub fn send(&mut self, message: Outgoing<'_, S>) -> SendStatus {
+        self.core.send(self.token, self.codec, core::Outgoing::<S::Codec>(message))
     }
 
-    /// Sends one message, encoded by the service's codec, and copies the payload only if the codec changes it.
+    /// Sends the message that the codec makes of plain bytes ([`Codec::encode_payload`]).
     ///
-    /// A codec whose messages are exactly their payload ([`Codec::TRANSPARENT`]) queues it by reference; others copy it.
+    /// A codec that sends such bytes as they are ([`Codec::TRANSPARENT`]) queues them by reference; others copy them.
     pub fn send_shared(&mut self, payload: Bytes) -> SendStatus {
         if S::Codec::TRANSPARENT {
             self.core.append_shared(self.token, payload)
         } else {
-            self.core.send(self.token, self.codec, &[&payload])
+            self.core.send(self.token, self.codec, Plain(&payload))
         }
     }
 
-    /// Sends bytes as they are, past the codec; they count as one message.
+    /// Sends encoded bytes past the codec, within the outbox's limits as [`send`](Self::send) does.
     ///
-    /// This is for services that encode by themselves. The bytes are copied, and [`Limits::outbox_hard`](crate::Limits)
-    /// applies.
+    /// This is for services that encode by themselves. The bytes are copied, and count as one message.
+    /// [`Limits::outbox_hard`](crate::Limits) applies.
     #[inline]
     pub fn write(&mut self, bytes: &[u8]) -> SendStatus {
         self.core.append(self.token, &[bytes])
     }
 
-    /// Sends a pre-encoded reply to this connection, past the codec and past [`Limits::outbox_hard`](crate::Limits).
+    /// Sends encoded bytes in reply to a message, past the codec and past [`Limits::outbox_hard`](crate::Limits).
     ///
     /// The reply is neither dropped nor does its size close the connection, so the service has to bound it. Over
     /// [`Limits::outbox_high`](crate::Limits) no further message is taken that would be answered. The bytes are copied,
@@ -127,9 +131,9 @@ impl<S: Service> Context<'_, S> {
     /// - [`SendError::MailboxFull`]: the connection lives on another reactor, whose mailbox is full.
     /// - [`SendError::OtherEngine`]: the handle belongs to another engine.
     /// - [`SendError::NotRunning`]: the other reactor has ended.
-    pub fn send_to<const N: usize>(&mut self, handle: Handle, parts: [&[u8]; N]) -> Result<SendStatus, SendError> {
+    pub fn send_to(&mut self, handle: Handle, message: Outgoing<'_, S>) -> Result<SendStatus, SendError> {
         let local = self.reachable(handle)?;
-        let payload = encode(self.codec, &parts).map_err(|_| SendError::Encode)?;
+        let payload = encode(self.codec, core::Outgoing::<S::Codec>(message)).map_err(|_| SendError::Encode)?;
         match local {
             Some(place) if place.token == self.token => match self.core.append_shared(self.token, payload) {
                 SendStatus::Closed => Err(SendError::Gone),
@@ -479,8 +483,8 @@ impl<S: Service> Context<'_, S> {
     /// - [`SendError::MailboxFull`]: the mailbox of another reactor was full; its members do not get the message, all
     ///   others do.
     /// - [`SendError::NotRunning`]: another reactor has ended; its members are gone.
-    pub fn broadcast<const N: usize>(&mut self, group: Group, parts: [&[u8]; N]) -> Result<(), SendError> {
-        let payload = encode(self.codec, &parts).map_err(|_| SendError::Encode)?;
+    pub fn broadcast(&mut self, group: Group, message: Outgoing<'_, S>) -> Result<(), SendError> {
+        let payload = encode(self.codec, core::Outgoing::<S::Codec>(message)).map_err(|_| SendError::Encode)?;
         let token = self.token;
         if self.core.is_member(token, group) {
             self.core.append_shared(token, payload.clone());
@@ -643,7 +647,7 @@ impl<S: Service> Context<'_, S> {
 ///     type Session = ();
 ///
 ///     fn connected(&mut self, _: &mut (), cx: &mut Context<'_, Self>) {
-///         cx.send([b"hello"]);
+///         cx.send(&[b"hello"]);
 ///     }
 ///
 ///     fn connect_failed(&mut self, _: (), error: &std::io::Error, cx: &mut Context<'_, Self>) {

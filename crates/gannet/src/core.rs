@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gannet_proto::{Codec, EncodeError};
+use gannet_proto::{Codec, Raw, Sink};
 
 use crate::address::Peer;
 use crate::buffer::Pools;
@@ -210,11 +210,11 @@ impl Core {
         true
     }
 
-    /// Encodes one message into the outbox of a connection.
+    /// Encodes one message, or a plain payload, into the outbox of a connection.
     #[inline]
-    pub(crate) fn send<C: Codec>(&mut self, token: Token, codec: &C, parts: &[&[u8]]) -> SendStatus {
+    pub(crate) fn send<C: Codec>(&mut self, token: Token, codec: &C, what: impl Encode<C>) -> SendStatus {
         if self.limits.overflow != Overflow::Close {
-            return match encode(codec, parts) {
+            return match encode(codec, what) {
                 Ok(message) => self.append_shared(token, message),
                 Err(error) => unencodable(&error),
             };
@@ -225,7 +225,7 @@ impl Core {
         let (pools, service) = (&mut self.pools, connection.service);
         let outbox = connection.outbox.get_or_insert_with(|| pools.outbox());
         let before = outbox.len();
-        let encoded = codec.encode(parts, &mut OutboxSink { outbox, pools });
+        let encoded = what.encode(codec, &mut OutboxSink { outbox, pools });
         let after = outbox.len();
         if let Err(error) = encoded {
             debug_assert_eq!(before, after, "a codec that fails to encode writes nothing");
@@ -236,7 +236,7 @@ impl Core {
 
     /// Appends bytes as they are to the outbox of a connection, by copying them.
     pub(crate) fn append(&mut self, token: Token, parts: &[&[u8]]) -> SendStatus {
-        self.send(token, &gannet_proto::Raw, parts)
+        self.send(token, &Raw, Outgoing::<Raw>(parts))
     }
 
     /// Appends bytes as they are to the outbox of a connection, by reference.
@@ -436,15 +436,39 @@ impl Core {
 
 /// Says why a message goes nowhere. Not louder, since a peer may be who has the service say it.
 #[cold]
-fn unencodable(error: &EncodeError) -> SendStatus {
+fn unencodable(error: &impl std::error::Error) -> SendStatus {
     tracing::debug!(%error, "a message was not sent: the codec cannot encode it");
     SendStatus::Unencodable
 }
 
+/// What a codec can write to a connection.
+pub(crate) trait Encode<C: Codec> {
+    fn encode(self, codec: &C, out: &mut impl Sink) -> Result<(), C::Error>;
+}
+
+/// A message of the codec.
+pub(crate) struct Outgoing<'a, C: Codec>(pub(crate) C::Outgoing<'a>);
+
+impl<C: Codec> Encode<C> for Outgoing<'_, C> {
+    #[inline]
+    fn encode(self, codec: &C, out: &mut impl Sink) -> Result<(), C::Error> {
+        codec.encode(self.0, out)
+    }
+}
+
+/// Bytes from elsewhere.
+pub(crate) struct Plain<'a>(pub(crate) &'a [u8]);
+
+impl<C: Codec> Encode<C> for Plain<'_> {
+    #[inline]
+    fn encode(self, codec: &C, out: &mut impl Sink) -> Result<(), C::Error> {
+        codec.encode_payload(self.0, out)
+    }
+}
+
 /// Encodes one message into a buffer of its own.
-pub(crate) fn encode<C: Codec>(codec: &C, parts: &[&[u8]]) -> Result<Bytes, EncodeError> {
-    let length: usize = parts.iter().map(|part| part.len()).sum();
-    let mut bytes = Vec::with_capacity(length + 16);
-    codec.encode(parts, &mut bytes)?;
+pub(crate) fn encode<C: Codec>(codec: &C, what: impl Encode<C>) -> Result<Bytes, C::Error> {
+    let mut bytes = Vec::new();
+    what.encode(codec, &mut bytes)?;
     Ok(bytes.into())
 }

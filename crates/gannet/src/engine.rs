@@ -27,6 +27,7 @@ use crate::reactor::{Reactor, Served, tick};
 use crate::remote::{Gate, Remote, Shared};
 use crate::service::{DatagramService, Service};
 use crate::spares::Spares;
+use crate::starting::Starting;
 
 type Factory = Arc<dyn Fn(Timeouts) -> Served + Send + Sync>;
 
@@ -56,7 +57,7 @@ struct Entry {
 ///     type Session = ();
 ///
 ///     fn message(&mut self, _: &mut (), line: &[u8], cx: &mut Context<'_, Self>) {
-///         cx.send([b"echo: ", line]);
+///         cx.send(&[b"echo: ", line]);
 ///     }
 /// }
 ///
@@ -344,6 +345,7 @@ impl Engine {
         let services: Vec<_> =
             self.entries.iter().map(|entry| (entry.factory.clone(), entry.filters.clone())).collect();
         let (ready_sender, ready) = mpsc::channel();
+        let (started_sender, started) = mpsc::channel();
         let mut threads = Vec::new();
         let mut go = Vec::new();
         for (number, sockets) in bound.sockets.drain(..).enumerate() {
@@ -360,19 +362,19 @@ impl Engine {
             };
             let (go_sender, go_receiver) = mpsc::channel();
             go.push(go_sender);
-            let ready = ready_sender.clone();
+            let (ready, started) = (ready_sender.clone(), started_sender.clone());
             let body = move || match usable {
                 #[cfg(target_os = "linux")]
                 Usable::Uring => {
                     let reactors = start.reactors;
-                    start.run(move || crate::driver::uring::UringDriver::new(reactors), &ready, &go_receiver)
+                    start.run(move || crate::driver::uring::UringDriver::new(reactors), &ready, &started, &go_receiver)
                 }
-                Usable::Poll => start.run(PollDriver::new, &ready, &go_receiver),
+                Usable::Poll => start.run(PollDriver::new, &ready, &started, &go_receiver),
             };
             let thread = std::thread::Builder::new().name(format!("gannet-{number}")).spawn(body);
             threads.push(thread.map_err(|error| Error::Reactor { reactor: number, error })?);
         }
-        drop(ready_sender);
+        drop((ready_sender, started_sender));
         let mut gates: Vec<(usize, Gate)> = Vec::new();
         for _ in 0..self.reactors {
             match ready.recv() {
@@ -384,6 +386,19 @@ impl Engine {
         gates.sort_by_key(|(number, _)| *number);
         // The cell is new: nobody else sets it.
         let _ = shared.gates.set(gates.into_iter().map(|(_, gate)| gate).collect());
+        // Services start when there is a way to all reactors, and before anything is accepted.
+        for go in &go {
+            // A thread that is gone by now shows below.
+            let _ = go.send(());
+        }
+        for _ in 0..self.reactors {
+            match started.recv() {
+                Ok(result) => result?,
+                Err(_) => {
+                    return Err(Error::Setting("a reactor's thread ended before its services started".to_owned()));
+                }
+            }
+        }
         let acceptor = if bound.central.is_empty() {
             None
         } else {
@@ -508,9 +523,11 @@ impl Start {
         self,
         make: impl FnOnce() -> std::io::Result<D>,
         ready: &mpsc::Sender<Result<(usize, Gate)>>,
+        started: &mpsc::Sender<Result<()>>,
         go: &mpsc::Receiver<()>,
     ) -> Result<()> {
         let (number, shared) = (self.number, self.shared.clone());
+        let starting = Starting::new(number, self.reactors, Remote::new(shared.clone()));
         let failed = |error| Error::Reactor { reactor: number, error };
         let (gate, mut reactor) = match self.build(make) {
             Ok(built) => built,
@@ -522,6 +539,11 @@ impl Start {
         let _ = ready.send(Ok((number, gate)));
         if go.recv().is_err() {
             // Another reactor could not start: neither do we.
+            return Ok(());
+        }
+        let _ = started.send(reactor.start(&starting));
+        if go.recv().is_err() {
+            // A service could not start, here or elsewhere.
             return Ok(());
         }
         // However this thread ends, the others must not run on without it.

@@ -3,6 +3,7 @@
 use std::{fmt, io};
 
 use crate::acceptor::is_exhausted;
+use crate::starting::StartError;
 
 /// Says why an engine could not be built, started or run.
 ///
@@ -46,6 +47,17 @@ pub enum Error {
     /// A setting is out of range, contradicts another one, or does not fit the machine; the text says which.
     #[error("{0}")]
     Setting(String),
+    /// An instance of a service could not start: [`Service::start`](crate::Service::start) failed.
+    #[error("service {service} did not start on reactor {reactor}: {error}")]
+    Service {
+        /// The service's name.
+        service: String,
+        /// The reactor's number, from 0.
+        reactor: usize,
+        /// What the service said.
+        #[source]
+        error: StartError,
+    },
     /// A reactor could not start, or its driver failed while it ran.
     #[error("reactor {reactor} failed: {error}{}", hint(.error))]
     Reactor {

@@ -4,24 +4,26 @@
 //! `message`), and what happens if a message is not complete or decoding has to stop. Used on the reactor's thread.
 
 use std::any::Any;
+use std::error::Error;
 use std::io;
 use std::marker::PhantomData;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
-use gannet_proto::{Codec, DecodeError, Decoded};
+use gannet_proto::{Codec, Decoded, FrameError};
 
 use crate::connection::{CloseReason, Flags, NO_SESSION};
 use crate::context::Context;
-use crate::core::{Core, SendStatus};
+use crate::core::{Core, Plain, SendStatus};
 use crate::counters::Refusal;
 use crate::driver::Token;
 use crate::limits::Timeouts;
 use crate::panics::panic_message;
-use crate::service::{Drain, HalfClose, Heartbeat, Idle, Service};
+use crate::service::{CodecError, Drain, HalfClose, Heartbeat, Idle, Service};
 use crate::share::MESSAGE_BYTES;
 use crate::slab::Slab;
+use crate::starting::{StartError, Starting};
 
 /// Bytes that a carry is topped up with at first where the codec does not know how many it needs.
 const FIRST_TOP_UP: usize = 256;
@@ -55,6 +57,8 @@ impl<S> Copy for Outbound<S> {}
 pub(crate) trait Host {
     fn name(&self) -> &str;
     fn timeouts(&self) -> &Timeouts;
+    /// Prepares the service.
+    fn start(&mut self, starting: &Starting) -> Result<(), StartError>;
     /// Asks the service to take an accepted connection.
     fn open(&mut self, core: &mut Core, token: Token) -> bool;
     /// What a connection is told that is not let in.
@@ -162,16 +166,25 @@ pub(crate) struct HostOf<S: Service> {
 }
 
 /// Why decoding cannot go on.
-enum Stop {
+enum Stop<E> {
     /// The bytes cannot be accepted.
-    Input(DecodeError),
+    Input(E),
     /// The codec claims to have taken so many of so many bytes.
     Codec { took: usize, of: usize },
 }
 
-impl From<DecodeError> for Stop {
-    fn from(error: DecodeError) -> Self {
+impl<E> From<E> for Stop<E> {
+    fn from(error: E) -> Self {
         Self::Input(error)
+    }
+}
+
+/// Why a connection closes whose codec refused its bytes.
+#[cold]
+fn reason_of(error: &(dyn Error + 'static)) -> CloseReason {
+    match FrameError::find(error) {
+        Some(FrameError::TooLarge { .. }) => CloseReason::FrameTooLarge,
+        _ => CloseReason::Protocol,
     }
 }
 
@@ -273,7 +286,7 @@ impl<S: Service> HostOf<S> {
         let (service, codec) = (&mut self.service, &self.codec);
         let (mut consumed, mut messages, mut work) = (0, 0, 0);
         core.halt = false;
-        let decoded = catch_unwind(AssertUnwindSafe(|| -> Result<usize, Stop> {
+        let decoded = catch_unwind(AssertUnwindSafe(|| -> Result<usize, Stop<CodecError<S>>> {
             if S::LOOKS_AHEAD && look == Look::Ahead {
                 service.ahead(session, input);
                 service.fetch();
@@ -320,12 +333,13 @@ impl<S: Service> HostOf<S> {
         match decoded {
             Ok(Ok(need)) if need <= core.limits.carry => Progress { consumed, need },
             Ok(Ok(need)) => {
-                let error = DecodeError::TooLarge { length: need as u64, limit: core.limits.carry };
-                self.bad_input(core, token, &error);
+                let error = FrameError::TooLarge { length: need as u64, limit: core.limits.carry };
+                self.bad_input(core, token, &error.into(), CloseReason::FrameTooLarge);
                 Progress { consumed: input.len(), need: 0 }
             }
             Ok(Err(Stop::Input(error))) => {
-                self.bad_input(core, token, &error);
+                let reason = reason_of(&error);
+                self.bad_input(core, token, &error, reason);
                 Progress { consumed: input.len(), need: 0 }
             }
             Ok(Err(Stop::Codec { took, of })) => {
@@ -341,11 +355,7 @@ impl<S: Service> HostOf<S> {
 
     /// Closes a connection whose peer sent what the codec cannot accept. What was answered before still leaves.
     #[cold]
-    fn bad_input(&mut self, core: &mut Core, token: Token, error: &DecodeError) {
-        let reason = match error {
-            DecodeError::TooLarge { .. } => CloseReason::FrameTooLarge,
-            _ => CloseReason::Protocol,
-        };
+    fn bad_input(&mut self, core: &mut Core, token: Token, error: &CodecError<S>, reason: CloseReason) {
         if let Some(connection) = core.slab.get(token) {
             tracing::debug!(service = self.name(), peer = %connection.peer, %error, "closing: the codec rejected what the peer sent");
         }
@@ -416,6 +426,10 @@ impl<S: Service> Host for HostOf<S> {
 
     fn timeouts(&self) -> &Timeouts {
         &self.timeouts
+    }
+
+    fn start(&mut self, starting: &Starting) -> Result<(), StartError> {
+        self.service.start(starting)
     }
 
     fn open(&mut self, core: &mut Core, token: Token) -> bool {
@@ -581,7 +595,7 @@ impl<S: Service> Host for HostOf<S> {
         if S::Codec::TRANSPARENT {
             core.append_shared(token, payload)
         } else {
-            core.send(token, &self.codec, &[&payload])
+            core.send(token, &self.codec, Plain(&payload))
         }
     }
 

@@ -22,7 +22,7 @@
 //!     type Session = ();
 //!
 //!     fn message(&mut self, _: &mut (), line: &[u8], cx: &mut Context<'_, Self>) {
-//!         cx.send([b"echo: ", line]);
+//!         cx.send(&[b"echo: ", line]);
 //!     }
 //! }
 //!
@@ -106,6 +106,7 @@ mod signals;
 pub mod sim;
 mod slab;
 mod spares;
+mod starting;
 mod wheel;
 
 pub use gannet_proto as proto;
@@ -130,4 +131,7 @@ pub use crate::listen_options::ListenOptions;
 pub use crate::offload::{OffloadFull, OffloadStats, Pool};
 pub use crate::panics::panic_message;
 pub use crate::remote::{ConnectError, NotifyError, Remote};
-pub use crate::service::{DatagramService, Drain, HalfClose, Heartbeat, Idle, Message, Notice, Refused, Service};
+pub use crate::service::{
+    CodecError, DatagramService, Drain, HalfClose, Heartbeat, Idle, Message, Notice, Outgoing, Refused, Service,
+};
+pub use crate::starting::{StartError, Starting};

@@ -14,7 +14,7 @@ use gannet_proto::Codec;
 use crate::address::Peer;
 use crate::connection::{NO_SESSION, Payload, Place};
 use crate::context::Connect;
-use crate::core::{Core, encode};
+use crate::core::{Core, Outgoing, encode};
 use crate::counters::{ListenerStats, ReactorCounters, ReactorStats};
 use crate::driver::{ListenerId, Route, Token};
 use crate::group::Group;
@@ -198,11 +198,11 @@ impl Remote {
         Self { shared }
     }
 
-    /// Sends one message to a connection, encoded by that connection's codec on its reactor.
+    /// Sends plain bytes to a connection: as the message that its codec makes of them ([`Codec::encode_payload`]).
     ///
-    /// The connection may close before the message gets there. Then the message is dropped, and counted in
-    /// `ReactorStats::stale_handles`. A message that the codec cannot encode is dropped too; the log has the reason at the
-    /// level debug.
+    /// The codec is called on the connection's reactor. If it makes no message of the bytes, they are dropped; the log has
+    /// the reason at the level debug. The connection may also close before the bytes get there. Then they are dropped, and
+    /// counted in `ReactorStats::stale_handles`.
     ///
     /// # Errors
     ///
@@ -254,8 +254,8 @@ impl Remote {
     /// - [`SendError::Encode`]: the codec cannot encode the message; no member gets it.
     /// - [`SendError::MailboxFull`]: the mailbox of a reactor was full; its members do not get the message, all others do.
     /// - [`SendError::NotRunning`]: the engine has not started, or a reactor has ended.
-    pub fn broadcast<C: Codec>(&self, group: Group, codec: &C, parts: &[&[u8]]) -> Result<(), SendError> {
-        let payload = encode(codec, parts).map_err(|_| SendError::Encode)?;
+    pub fn broadcast<C: Codec>(&self, group: Group, codec: &C, message: C::Outgoing<'_>) -> Result<(), SendError> {
+        let payload = encode(codec, Outgoing::<C>(message)).map_err(|_| SendError::Encode)?;
         if self.shared.gates().is_empty() {
             return Err(SendError::NotRunning);
         }

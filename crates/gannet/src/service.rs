@@ -2,15 +2,23 @@
 
 use std::io;
 
-use gannet_proto::{Codec, DecodeError};
+use gannet_proto::Codec;
 
 use crate::connection::CloseReason;
 use crate::context::Context;
 use crate::counters::Refusal;
 use crate::limits::Timeouts;
+use crate::starting::{StartError, Starting};
 
-/// The message type of a service's codec; it may borrow from the receive buffer.
+/// The type of the messages that a service receives: [`Codec::Message`] of its codec. It may borrow from the receive
+/// buffer.
 pub type Message<'a, S> = <<S as Service>::Codec as Codec>::Message<'a>;
+
+/// The type of the messages that a service sends: [`Codec::Outgoing`] of its codec.
+pub type Outgoing<'a, S> = <<S as Service>::Codec as Codec>::Outgoing<'a>;
+
+/// The type of the errors of a service's codec: [`Codec::Error`].
+pub type CodecError<S> = <<S as Service>::Codec as Codec>::Error;
 
 /// Implements the application's logic for one listener, or for outbound connections.
 ///
@@ -94,6 +102,21 @@ pub trait Service: Sized + 'static {
     /// Called after one or more calls of `ahead`, before any message of the bytes that they looked at.
     fn fetch(&mut self) {}
 
+    /// Prepares this instance before there is any connection, or fails.
+    ///
+    /// Called once for each instance, on the thread of its reactor, whose number `starting` knows. If an instance fails, or
+    /// panics, the engine does not start: [`Engine::start`](crate::Engine::start) returns
+    /// [`Error::Service`](crate::Error::Service). To open connections at the start, call
+    /// [`Remote::connect`](crate::Remote::connect) with the number of this reactor.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the instance from its work; the error of the engine has its text.
+    fn start(&mut self, starting: &Starting) -> Result<(), StartError> {
+        let _ = starting;
+        Ok(())
+    }
+
     /// Returns the name for logs (default: the name of the type).
     fn name(&self) -> &str {
         std::any::type_name::<Self>()
@@ -148,9 +171,10 @@ pub trait Service: Sized + 'static {
 
     /// Called when the codec rejects what the peer sent; send an error reply here if the protocol has one.
     ///
-    /// The connection then closes when everything was sent, with [`CloseReason::FrameTooLarge`] or
-    /// [`CloseReason::Protocol`]. No message comes any more.
-    fn malformed(&mut self, session: &mut Self::Session, error: &DecodeError, cx: &mut Context<'_, Self>) {
+    /// The error is the codec's own. The connection then closes when everything was sent: with
+    /// [`CloseReason::FrameTooLarge`] if the error is [`FrameError::TooLarge`](gannet_proto::FrameError::TooLarge) or has it
+    /// as a source, and with [`CloseReason::Protocol`] otherwise. No message comes any more.
+    fn malformed(&mut self, session: &mut Self::Session, error: &CodecError<Self>, cx: &mut Context<'_, Self>) {
         let _ = (session, error, cx);
     }
 
@@ -276,6 +300,21 @@ pub trait DatagramService: 'static {
     /// Returns the name for logs (default: the name of the type).
     fn name(&self) -> &str {
         std::any::type_name::<Self>()
+    }
+
+    /// Prepares this instance before there is any connection, or fails.
+    ///
+    /// Called once for each instance, on the thread of its reactor, whose number `starting` knows. If an instance fails, or
+    /// panics, the engine does not start: [`Engine::start`](crate::Engine::start) returns
+    /// [`Error::Service`](crate::Error::Service). To open connections at the start, call
+    /// [`Remote::connect`](crate::Remote::connect) with the number of this reactor.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the instance from its work; the error of the engine has its text.
+    fn start(&mut self, starting: &Starting) -> Result<(), StartError> {
+        let _ = starting;
+        Ok(())
     }
 
     /// Handles one datagram. `payload` borrows from the receive buffer.

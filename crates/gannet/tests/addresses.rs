@@ -43,7 +43,7 @@ impl Service for Echo {
     type Session = ();
 
     fn message(&mut self, (): &mut (), line: &[u8], cx: &mut Context<'_, Self>) {
-        cx.send([line]);
+        cx.send(&[line]);
     }
 }
 
@@ -61,7 +61,7 @@ impl Service for Caller {
     type Session = ();
 
     fn connected(&mut self, (): &mut (), cx: &mut Context<'_, Self>) {
-        cx.send([b"hello"]);
+        cx.send(&[b"hello"]);
         self.0.send(Ok(cx.peer().address().expect("it is TCP"))).expect("the test listens");
     }
 

@@ -59,21 +59,21 @@ impl Service for Probe {
 
     fn message(&mut self, (): &mut (), line: &[u8], cx: &mut Context<'_, Self>) {
         match line {
-            b"everybody" => cx.broadcast(self.room, [b"hello everybody"]).expect("a line can be encoded"),
+            b"everybody" => cx.broadcast(self.room, &[b"hello everybody"]).expect("a line can be encoded"),
             b"compute" => {
                 let asked_on = cx.reactor();
                 cx.offload(
                     || (1..=1_000u64).sum::<u64>(),
                     move |probe, (), sum, cx| {
                         probe.report(Report::Computed { asked_on, came_back_on: cx.reactor() });
-                        cx.send([sum.to_string().as_bytes()]);
+                        cx.send(&[sum.to_string().as_bytes()]);
                     },
                 )
                 .expect("the pool has room");
             }
             b"bye" => cx.close_flushed(),
             _ => {
-                cx.send([b"echo: ", line]);
+                cx.send(&[b"echo: ", line]);
             }
         }
     }
@@ -86,7 +86,7 @@ impl Service for Probe {
 
 impl Notice<String> for Probe {
     fn notice(&mut self, (): &mut (), value: String, cx: &mut Context<'_, Self>) {
-        cx.send([b"notice: ", value.as_bytes()]);
+        cx.send(&[b"notice: ", value.as_bytes()]);
         self.report(Report::Noticed(value, cx.reactor()));
     }
 }

@@ -27,7 +27,7 @@ impl Service for Echo {
     type Session = ();
 
     fn message(&mut self, (): &mut (), line: &[u8], cx: &mut Context<'_, Self>) {
-        cx.send([line]);
+        cx.send(&[line]);
     }
 }
 

@@ -47,10 +47,10 @@ impl Service for Worker {
             line
         };
         let done = |_: &mut Self, (): &mut (), line: String, cx: &mut Context<'_, Self>| {
-            cx.send([b"did ", line.as_bytes()]);
+            cx.send(&[b"did ", line.as_bytes()]);
         };
         let taken = cx.offload_to(self.pool, work, done);
-        cx.send([if taken.is_ok() { b"taken" } else { b"full!" }]);
+        cx.send(&[if taken.is_ok() { b"taken" } else { b"full!" }]);
     }
 
     fn close(&mut self, (): (), reason: CloseReason, cx: &mut Context<'_, Self>) {

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex};
 
-use gannet::proto::{Codec, DecodeError, Decoded, EncodeError, Raw, Sink};
+use gannet::proto::{Codec, Decoded, FrameError, Raw, Sink};
 use gannet::{
     Address, Context, DatagramContext, DatagramService, Engine, Filter, FilterError, Filtered, Filters, Refused,
     Service,
@@ -18,16 +18,18 @@ struct Bytes;
 
 impl Codec for Bytes {
     type Message<'a> = u8;
+    type Outgoing<'a> = &'a [&'a [u8]];
+    type Error = FrameError;
     type State = ();
 
-    fn decode(&self, (): &mut (), input: &mut [u8]) -> Result<Decoded<u8>, DecodeError> {
+    fn decode(&self, (): &mut (), input: &mut [u8]) -> Result<Decoded<u8>, FrameError> {
         Ok(match input[0] {
             b'0' => Decoded::Taken { consumed: 0 },
             message => Decoded::Message { message, consumed: 1 },
         })
     }
 
-    fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), EncodeError> {
+    fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), FrameError> {
         Raw.encode(parts, out)
     }
 }

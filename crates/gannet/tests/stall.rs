@@ -35,14 +35,14 @@ impl Service for Slow {
                 let (go, wait) = std::sync::mpsc::channel::<()>();
                 let work = move || wait.recv().is_err();
                 let done = |_: &mut Self, (): &mut (), _, cx: &mut Context<'_, Self>| {
-                    cx.send([b"done"]);
+                    cx.send(&[b"done"]);
                 };
                 cx.offload(work, done).expect("the pool is empty");
                 assert_eq!(cx.offload(|| (), |_, (), (), _| {}), Err(OffloadFull));
                 drop(go);
             }
         }
-        cx.send([b"answered"]);
+        cx.send(&[b"answered"]);
     }
 }
 

@@ -27,7 +27,7 @@ impl Service for Echo {
     }
 
     fn message(&mut self, (): &mut (), bytes: &[u8], cx: &mut Context<'_, Self>) {
-        cx.send([bytes]);
+        cx.send(&[bytes]);
     }
 }
 

@@ -49,11 +49,11 @@ impl Service for Frames {
             pings.0 -= 1;
             return;
         }
-        cx.send([frame]);
+        cx.send(&[frame]);
     }
 
     fn heartbeat(&mut self, pings: &mut Pings, cx: &mut Context<'_, Self>) -> Heartbeat {
-        cx.send([]);
+        cx.send(&[]);
         pings.0 = pings.0.saturating_add(1);
         Heartbeat::Sent
     }

@@ -37,6 +37,6 @@ impl Service for EchoLines {
     }
 
     fn message(&mut self, (): &mut (), line: &[u8], cx: &mut Context<'_, Self>) {
-        cx.send([b"echo: ", line]);
+        cx.send(&[b"echo: ", line]);
     }
 }

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 use std::fmt;
 use std::mem;
 
-use gannet::proto::DecodeError;
-use gannet::proto::ws::{FrameHeader, Message, Opcode};
+use gannet::proto::ws::{self, Frame, FrameHeader, Message, Opcode};
 use gannet::{Context, Drain, Heartbeat, Notice};
 
 use super::remote::Letter;
 use super::{Close, CloseCode, Handler, Socket};
 use crate::service::{HttpService, Mode, Session};
+use crate::wire::{Outgoing, WireError};
 
 pub(crate) struct Conversation {
     lead: Box<dyn Lead>,
@@ -111,7 +111,7 @@ impl HttpService {
             Message::Binary(bytes) => self.with_handler(session, cx, |handler, socket| handler.binary(&bytes, socket)),
             // A message like others: over the high mark nothing more is read that would be answered.
             Message::Ping(payload) => self.with_handler(session, cx, |_, socket| {
-                socket.cx.send([FrameHeader::new(Opcode::Pong, payload.len()).as_bytes(), payload]);
+                socket.cx.send(Outgoing::WebSocket(Frame::pong(payload)));
             }),
             Message::Pong(_) => {}
             Message::Close(close) => self.closed_by_client(session, close, cx),
@@ -140,9 +140,14 @@ impl HttpService {
 
     /// Bytes came that are no frames, or are over a limit: the engine closes the connection when the answer was sent.
     #[cold]
-    pub(crate) fn not_websocket(&mut self, session: &mut Session, error: &DecodeError, cx: &mut Context<'_, Self>) {
+    pub(crate) fn not_websocket(&mut self, session: &mut Session, error: &WireError, cx: &mut Context<'_, Self>) {
         self.with_handler(session, cx, |_, socket| {
-            socket.say_close(Some(Close { code: CloseCode::for_error(error), reason: "" }));
+            let code = match error {
+                WireError::WebSocket(error) => error.close_code(),
+                WireError::Frame(error) => ws::Error::from(*error).close_code(),
+                WireError::Http(_) => CloseCode::PROTOCOL,
+            };
+            socket.say_close(Some(Close { code, reason: "" }));
         });
     }
 

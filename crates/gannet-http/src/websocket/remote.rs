@@ -2,7 +2,7 @@
 
 use std::any::Any;
 
-use gannet::proto::ws::WebSocket;
+use gannet::proto::ws::{Frame, WebSocket};
 use gannet::{Group, Handle, NotifyError, Remote, SendError};
 
 use super::CloseCode;
@@ -74,11 +74,11 @@ impl RemoteExt for Remote {
     }
 
     fn broadcast_text(&self, group: Group, text: &str) -> Result<(), SendError> {
-        self.broadcast(group, &WebSocket::server().encoding_text(), &[text.as_bytes()])
+        self.broadcast(group, &WebSocket::server(), Frame::text(text))
     }
 
     fn broadcast_binary(&self, group: Group, bytes: &[u8]) -> Result<(), SendError> {
-        self.broadcast(group, &WebSocket::server(), &[bytes])
+        self.broadcast(group, &WebSocket::server(), Frame::binary(bytes))
     }
 
     fn close_socket(&self, handle: Handle, code: CloseCode, reason: impl Into<String>) -> Result<(), SendError> {

@@ -4,12 +4,13 @@ use std::any::Any;
 use std::fmt;
 use std::time::Duration;
 
-use gannet::proto::ws::{self, FrameHeader, Opcode};
+use gannet::proto::ws::{self, Frame};
 use gannet::{Context, Group, Handle, JoinError, OffloadFull, Peer, Pool, Remote, SendError, SendStatus};
 
 use super::conversation::Phase;
 use super::{Close, CloseCode, Settings};
 use crate::service::HttpService;
+use crate::wire::Outgoing;
 
 /// The longest reason of a close frame, in bytes (RFC 6455 §5.5).
 const LONGEST_REASON: usize = ws::MAX_CONTROL - 2;
@@ -38,21 +39,21 @@ impl Socket<'_> {
     /// Sends a text in one frame.
     #[inline]
     pub fn text(&mut self, text: &str) -> SendStatus {
-        self.send(Opcode::Text, text.as_bytes())
+        self.send(Frame::text(text))
     }
 
     /// Sends bytes in one frame.
     #[inline]
     pub fn binary(&mut self, bytes: &[u8]) -> SendStatus {
-        self.send(Opcode::Binary, bytes)
+        self.send(Frame::binary(bytes))
     }
 
     #[inline]
-    fn send(&mut self, opcode: Opcode, payload: &[u8]) -> SendStatus {
+    fn send(&mut self, frame: Frame<'_>) -> SendStatus {
         if *self.phase != Phase::Open {
             return SendStatus::Closed;
         }
-        self.cx.send([FrameHeader::new(opcode, payload.len()).as_bytes(), payload])
+        self.cx.send(Outgoing::WebSocket(frame))
     }
 
     /// Sends a text compressed where that was agreed on and makes it shorter, otherwise as [`text`](Self::text) does.
@@ -84,7 +85,7 @@ impl Socket<'_> {
         let deflater = self.settings.deflater(self.window_bits)?;
         self.cx.charge(PACKED_WORK * length);
         self.out.clear();
-        let plain = FrameHeader::new(Opcode::Binary, length).as_bytes().len() + length;
+        let plain = ws::FrameHeader::new(ws::Opcode::Binary, length).as_bytes().len() + length;
         let is_shorter = write(deflater, self.out).is_ok() && self.out.len() < plain;
         let status = is_shorter.then(|| self.cx.write(self.out));
         if self.out.capacity() > KEPT_BYTES {
@@ -241,7 +242,7 @@ impl Socket<'_> {
     /// [`SendError::MailboxFull`] where another reactor's mailbox was full: then its members do not get it, all others
     /// do.
     pub fn broadcast_text(&mut self, group: Group, text: &str) -> Result<(), SendError> {
-        self.broadcast(group, Opcode::Text, text.as_bytes())
+        self.broadcast(group, Frame::text(text))
     }
 
     /// Sends bytes to every member of a group: see [`broadcast_text`](Self::broadcast_text).
@@ -250,11 +251,11 @@ impl Socket<'_> {
     ///
     /// As [`broadcast_text`](Self::broadcast_text).
     pub fn broadcast_binary(&mut self, group: Group, bytes: &[u8]) -> Result<(), SendError> {
-        self.broadcast(group, Opcode::Binary, bytes)
+        self.broadcast(group, Frame::binary(bytes))
     }
 
-    fn broadcast(&mut self, group: Group, opcode: Opcode, payload: &[u8]) -> Result<(), SendError> {
-        self.cx.broadcast(group, [FrameHeader::new(opcode, payload.len()).as_bytes(), payload])
+    fn broadcast(&mut self, group: Group, frame: Frame<'_>) -> Result<(), SendError> {
+        self.cx.broadcast(group, Outgoing::WebSocket(frame))
     }
 
     /// Whether the mailbox of another reactor is more than half full. Who broadcasts as fast as the client asks for it

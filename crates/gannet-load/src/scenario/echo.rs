@@ -19,7 +19,7 @@ impl Scenario for Echo {
     }
 
     fn request<S: Service<Codec = Raw>>(&self, payload: &[u8], cx: &mut Context<'_, S>) {
-        cx.send([payload]);
+        cx.send(&[payload]);
     }
 
     fn answer(&self, received: &mut usize, mut bytes: &[u8], expected: Expected<'_>) -> Result<u64, Wrong> {

@@ -21,7 +21,7 @@ impl Scenario for Frames {
     }
 
     fn request<S: Service<Codec = LengthPrefixed>>(&self, payload: &[u8], cx: &mut Context<'_, S>) {
-        cx.send([payload]);
+        cx.send(&[payload]);
     }
 
     fn aside<S: Service<Codec = LengthPrefixed>>(
@@ -31,7 +31,7 @@ impl Scenario for Frames {
         cx: &mut Context<'_, S>,
     ) -> Option<Aside> {
         frame.is_empty().then(|| {
-            cx.send([b""]);
+            cx.send(&[b""]);
             Aside::Handled
         })
     }

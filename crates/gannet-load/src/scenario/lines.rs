@@ -23,7 +23,7 @@ impl Scenario for Lines {
     }
 
     fn request<S: Service<Codec = proto::Lines>>(&self, payload: &[u8], cx: &mut Context<'_, S>) {
-        cx.send([payload]);
+        cx.send(&[payload]);
     }
 
     fn answer(&self, (): &mut (), line: &[u8], expected: Expected<'_>) -> Result<u64, Wrong> {

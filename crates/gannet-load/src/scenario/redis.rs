@@ -188,10 +188,10 @@ impl Scenario for Redis {
         };
         let name = &buffer[..len];
         let _ = match verb {
-            Verb::Get => cx.send([b"GET", name]),
-            Verb::Set => cx.send([b"SET", name, value(letters, key, self.size)]),
-            Verb::Incr => cx.send([b"INCR", name]),
-            Verb::Ping => cx.send([b"PING"]),
+            Verb::Get => cx.send(&[b"GET", name]),
+            Verb::Set => cx.send(&[b"SET", name, value(letters, key, self.size)]),
+            Verb::Incr => cx.send(&[b"INCR", name]),
+            Verb::Ping => cx.send(&[b"PING"]),
         };
     }
 

@@ -5,7 +5,7 @@ mod codec;
 
 use std::fmt;
 
-use gannet::proto::ws::{ClientHandshake, Close, CloseCode, Message, Opcode, ResponseError, WebSocket};
+use gannet::proto::ws::{ClientHandshake, Close, CloseCode, Frame, Message, ResponseError, WebSocket};
 use gannet::{Context, Service};
 
 pub use self::codec::{Conversation, Incoming, Spoken};
@@ -99,8 +99,12 @@ impl Ws {
         Self { workload: workload.clone(), size }
     }
 
-    fn opcode(&self) -> Opcode {
-        if self.workload.text { Opcode::Text } else { Opcode::Binary }
+    /// The message with this payload: text where that is wanted, which letters always are.
+    fn frame<'a>(&self, payload: &'a [u8]) -> Frame<'a> {
+        match std::str::from_utf8(payload) {
+            Ok(text) if self.workload.text => Frame::text(text),
+            _ => Frame::binary(payload),
+        }
     }
 
     /// The handshake of a connection. It follows from the number, so that nothing is kept until the answer comes.
@@ -170,8 +174,7 @@ impl Scenario for Ws {
     }
 
     fn request<S: Service<Codec = Conversation>>(&self, payload: &[u8], cx: &mut Context<'_, S>) {
-        let head = codec::head(self.opcode(), key_of_now(payload.len() as u32, cx));
-        cx.send([&head, payload]);
+        cx.send(self.frame(payload).masked(key_of_now(payload.len() as u32, cx)));
     }
 
     fn ask<S: Service<Codec = Conversation>>(
@@ -183,8 +186,8 @@ impl Scenario for Ws {
     ) {
         let key = key(connection, request);
         match self.workload.mode {
-            Mode::Hold => cx.send([&codec::head(Opcode::Ping, key), &request.to_be_bytes()]),
-            _ => cx.send([&codec::head(self.opcode(), key), letters.payload(connection, request, letters.size())]),
+            Mode::Hold => cx.send(Frame::ping(&request.to_be_bytes()).masked(key)),
+            _ => cx.send(self.frame(letters.payload(connection, request, letters.size())).masked(key)),
         };
     }
 
@@ -200,17 +203,13 @@ impl Scenario for Ws {
             Message::Binary(bytes) => bytes,
             Message::Pong(_) => return (self.workload.mode != Mode::Hold).then_some(Aside::Handled),
             Message::Ping(payload) => {
-                let head = codec::head(Opcode::Pong, key_of_now(connection, cx));
-                cx.send([&head, payload]);
+                cx.send(Frame::pong(payload).masked(key_of_now(connection, cx)));
                 return Some(Aside::Handled);
             }
             Message::Close(close) => {
                 let code = close.as_ref().map(|Close { code, .. }| *code);
-                let head = codec::head(Opcode::Close, key_of_now(connection, cx));
-                match code {
-                    Some(code) => cx.send([&head, &code.get().to_be_bytes()]),
-                    None => cx.send([&head, b""]),
-                };
+                let answer = Frame::close(code.map(|code| Close { code, reason: "" }));
+                cx.send(answer.masked(key_of_now(connection, cx)));
                 return Some(Aside::Closed { code: code.map(CloseCode::get) });
             }
         };
@@ -306,7 +305,7 @@ mod tests {
         for frame in 0..1_000 {
             let key = key(7, frame);
             let mut out = Vec::new();
-            let encoded = conversation.encode(&[&codec::head(Opcode::Text, key), b"hel", b"lo"], &mut out);
+            let encoded = conversation.encode(Frame::text("hello").masked(key), &mut out);
             assert_eq!((encoded, &out[..6]), (Ok(()), &[0x81, 0x85, key[0], key[1], key[2], key[3]][..]));
             let decoded = WebSocket::server().decode(&mut Default::default(), &mut out).map(|decoded| match decoded {
                 Decoded::Message { message: Message::Text(text), .. } => text.into_owned(),
@@ -316,6 +315,6 @@ mod tests {
             keys.insert(key);
         }
         assert!(keys.len() > 990, "{}", keys.len());
-        assert!(conversation.encode(&[b"no head"], &mut Vec::new()).is_err());
+        assert!(conversation.encode(Frame::text("no key"), &mut Vec::new()).is_err());
     }
 }

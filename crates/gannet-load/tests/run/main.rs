@@ -32,7 +32,7 @@ impl Service for Echo {
     type Session = ();
 
     fn message(&mut self, (): &mut (), bytes: &[u8], cx: &mut Context<'_, Self>) {
-        cx.send([bytes]);
+        cx.send(&[bytes]);
     }
 }
 
@@ -43,7 +43,7 @@ impl Service for EchoLines {
     type Session = ();
 
     fn message(&mut self, (): &mut (), line: &[u8], cx: &mut Context<'_, Self>) {
-        cx.send([b"echo: ", line]);
+        cx.send(&[b"echo: ", line]);
     }
 }
 
@@ -63,9 +63,9 @@ impl Service for EchoFrames {
             return cx.close();
         }
         if *answered > self.wrong_after {
-            cx.send([b"something else"]);
+            cx.send(&[b"something else"]);
         } else {
-            cx.send([frame]);
+            cx.send(&[frame]);
         }
     }
 }
@@ -285,7 +285,7 @@ impl Service for Guests {
 
     fn message(&mut self, (): &mut (), bytes: &[u8], cx: &mut Context<'_, Self>) {
         self.0.lock().expect("nobody panicked").extend(cx.peer().ip());
-        cx.send([bytes]);
+        cx.send(&[bytes]);
     }
 }
 
@@ -362,7 +362,7 @@ impl Service for Ends {
     type Session = ();
 
     fn message(&mut self, (): &mut (), bytes: &[u8], cx: &mut Context<'_, Self>) {
-        cx.send([bytes]);
+        cx.send(&[bytes]);
         cx.set_timer(Duration::from_millis(10));
     }
 

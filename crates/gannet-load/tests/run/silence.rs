@@ -157,7 +157,7 @@ impl Service for Flood {
 
     fn message(&mut self, (): &mut (), _: &[u8], cx: &mut Context<'_, Self>) {
         for _ in 0..100 {
-            cx.send([self.0]);
+            cx.send(&[self.0]);
         }
     }
 }
@@ -190,7 +190,7 @@ impl Service for Late {
     }
 
     fn timer(&mut self, waiting: &mut Vec<u8>, cx: &mut Context<'_, Self>) {
-        cx.send([&std::mem::take(waiting)[..]]);
+        cx.send(&[&std::mem::take(waiting)[..]]);
     }
 }
 

@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use gannet::proto::http::{Event, Requests, RequestsState};
+use gannet::proto::http::{self, Event, Requests, RequestsState};
 use gannet::proto::ws::{self, Close, CloseCode, Handshake, Message, WebSocket};
-use gannet::proto::{Codec, DecodeError, Decoded, EncodeError, Raw, Sink};
+use gannet::proto::{Codec, Decoded, FrameError, Sink};
 use gannet::{Address, Context, DriverChoice, Running, Service};
 use gannet_load::login::Login;
 use gannet_load::results::Results;
@@ -38,6 +38,16 @@ enum Incoming<'a> {
     WebSocket(Message<'a>),
 }
 
+#[derive(Debug, thiserror::Error)]
+enum WireError {
+    #[error("{0}")]
+    Frame(#[from] FrameError),
+    #[error("{0}")]
+    Http(#[from] http::Error),
+    #[error("{0}")]
+    WebSocket(#[from] ws::Error),
+}
+
 fn mapped<A, B>(decoded: Decoded<A>, map: impl FnOnce(A) -> B) -> Decoded<B> {
     match decoded {
         Decoded::Message { message, consumed } => Decoded::Message { message: map(message), consumed },
@@ -48,17 +58,20 @@ fn mapped<A, B>(decoded: Decoded<A>, map: impl FnOnce(A) -> B) -> Decoded<B> {
 
 impl Codec for Wire {
     type Message<'a> = Incoming<'a>;
+    type Outgoing<'a> = std::convert::Infallible;
+    type Error = WireError;
     type State = Spoken;
 
-    fn decode<'a>(&self, state: &mut Spoken, input: &'a mut [u8]) -> Result<Decoded<Incoming<'a>>, DecodeError> {
+    fn decode<'a>(&self, state: &mut Spoken, input: &'a mut [u8]) -> Result<Decoded<Incoming<'a>>, WireError> {
         match state {
             Spoken::Http(state) => Ok(mapped(self.requests.decode(state, input)?, Incoming::Http)),
             Spoken::WebSocket(state) => Ok(mapped(self.websocket.decode(state, input)?, Incoming::WebSocket)),
         }
     }
 
-    fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), EncodeError> {
-        Raw.encode(parts, out)
+    /// The service writes past it.
+    fn encode(&self, nothing: std::convert::Infallible, _: &mut impl Sink) -> Result<(), WireError> {
+        match nothing {}
     }
 }
 

@@ -2,13 +2,23 @@
 
 use thiserror::Error;
 
-/// The received bytes are no HTTP message, or none that is accepted.
+use crate::FrameError;
+
+/// Says why bytes are no HTTP message that is accepted, or why a message cannot be sent.
 ///
 /// A server answers with [`status`](Self::status) and closes the connection: where the next request would begin is
 /// not known any more (RFC 9112 §9.3, §11.2). The text says the reason in a few words that may be shown to the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// The message is over a limit of the caller's, or not whole when the stream ended.
+    #[error("{0}")]
+    Frame(#[from] FrameError),
+
+    /// A header field of a message to send cannot be written.
+    #[error("{0}")]
+    Field(#[from] HeaderError),
+
     /// A line of a head, a trailer or a chunk's size is not ended by `\r\n` (RFC 9112 §2.2).
     #[error("line not ended by CR LF")]
     LineEnd,
@@ -113,7 +123,7 @@ impl Error {
     #[must_use]
     pub const fn status(&self) -> u16 {
         match self {
-            Self::BodyTooLarge { .. } | Self::FramingTooLarge { .. } => 413,
+            Self::BodyTooLarge { .. } | Self::FramingTooLarge { .. } | Self::Frame(FrameError::TooLarge { .. }) => 413,
             Self::RequestLineTooLong { .. } => 414,
             Self::Expectation => 417,
             Self::HeadTooLarge { .. } | Self::TooManyHeaders { .. } => 431,
@@ -124,7 +134,7 @@ impl Error {
     }
 }
 
-/// A header field cannot be written; nothing of it was.
+/// Says why a header field cannot be written; nothing of it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum HeaderError {
@@ -139,7 +149,8 @@ pub enum HeaderError {
         position: usize,
     },
 
-    /// `Connection`, `Content-Length` and `Transfer-Encoding` are written by the response itself.
-    #[error("a header field that the response writes itself")]
+    /// `Connection`, `Content-Length` and `Transfer-Encoding` are written by the message itself, and so is a request's
+    /// `Host`.
+    #[error("a header field that the message writes itself")]
     Reserved,
 }

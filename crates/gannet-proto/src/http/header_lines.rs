@@ -94,6 +94,17 @@ impl HeaderLines {
 /// Writes one field's line, if it may be sent.
 #[inline]
 pub(super) fn put_field(out: &mut impl Sink, name: &str, value: &[u8]) -> Result<(), HeaderError> {
+    check_field(name, value)?;
+    out.put(name.as_bytes());
+    out.put(b": ");
+    out.put(value);
+    out.put(b"\r\n");
+    Ok(())
+}
+
+/// Whether one field may be sent.
+#[inline]
+pub(super) fn check_field(name: &str, value: &[u8]) -> Result<(), HeaderError> {
     if !grammar::is_token(name.as_bytes()) {
         return Err(HeaderError::Name);
     }
@@ -106,14 +117,7 @@ pub(super) fn put_field(out: &mut impl Sink, name: &str, value: &[u8]) -> Result
         17 => "transfer-encoding",
         _ => "",
     };
-    if name.eq_ignore_ascii_case(own) {
-        return Err(HeaderError::Reserved);
-    }
-    out.put(name.as_bytes());
-    out.put(b": ");
-    out.put(value);
-    out.put(b"\r\n");
-    Ok(())
+    if name.eq_ignore_ascii_case(own) { Err(HeaderError::Reserved) } else { Ok(()) }
 }
 
 #[cfg(test)]

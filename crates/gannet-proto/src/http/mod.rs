@@ -8,6 +8,8 @@
 //! | [`Response`] | writes a response to a [`Sink`](crate::Sink) |
 //! | [`HeaderLines`] | collects a response's header fields before its status is known |
 //! | [`Chunks`] | writes a response's body whose length is not known in advance |
+//! | [`WholeResponse`] | a response with its body, for [`Requests`] to encode |
+//! | [`WholeRequest`] | a request with its body, for [`Responses`] to encode |
 //! | [`Responses`] | a client's codec: takes responses with their bodies off a connection, each a [`Reply`] |
 //!
 //! ```
@@ -40,6 +42,7 @@ mod requests;
 mod response;
 mod responses;
 mod status;
+mod whole;
 
 pub use error::{Error, HeaderError};
 pub use header_lines::HeaderLines;
@@ -48,3 +51,4 @@ pub use request::{Method, Request, Version};
 pub use requests::{Event, Requests, RequestsState};
 pub use response::{Answer, CONTINUE, Chunks, Persistence, Response, SIZE_LINE, size_line};
 pub use responses::{Reply, Responses, ResponsesState};
+pub use whole::{WholeRequest, WholeResponse};

@@ -3,9 +3,9 @@
 use super::chunked::{self, Chunks, Joined, Limits, Next};
 use super::head::{self, Framing, Head, MOST_HEADERS};
 use super::lines::{Kind, Progress};
-use super::{Error, Request, grammar};
+use super::{Error, Request, WholeResponse, grammar};
 use crate::search::find;
-use crate::{Codec, DecodeError, Decoded, EncodeError, Raw, Sink};
+use crate::{Codec, Decoded, FrameError, Sink};
 
 /// Decodes requests with their bodies (RFC 9112).
 ///
@@ -14,8 +14,8 @@ use crate::{Codec, DecodeError, Decoded, EncodeError, Raw, Sink};
 /// was found and again when the body is complete. Requests may be pipelined. Up to [`BLANK_LINES`](Self::BLANK_LINES)
 /// empty lines before a request are skipped (RFC 9112 §2.2).
 ///
-/// Responses are written by a [`Response`](super::Response), not by the codec: [`encode`](Codec::encode) takes bytes
-/// as they are.
+/// What it sends is a [`WholeResponse`]. A response whose body comes piece by piece is written by a
+/// [`Response`](super::Response), past the codec.
 ///
 /// # Strictness
 ///
@@ -204,7 +204,7 @@ impl Requests {
 /// Bodies that are delivered as they come.
 impl Requests {
     /// Takes what has come of a body.
-    fn piece<'a>(&self, state: &mut RequestsState, input: &'a mut [u8]) -> Result<Decoded<Event<'a>>, DecodeError> {
+    fn piece<'a>(&self, state: &mut RequestsState, input: &'a mut [u8]) -> Result<Decoded<Event<'a>>, Error> {
         let input = &*input;
         let mut at = 0;
         if let Phase::Chunked(chunks) = &mut state.phase {
@@ -281,17 +281,17 @@ pub enum Event<'a> {
 
 impl Codec for Requests {
     type Message<'a> = Event<'a>;
+    type Outgoing<'a> = WholeResponse<'a>;
+    type Error = Error;
     type State = RequestsState;
-
-    const TRANSPARENT: bool = true;
 
     /// Takes one request off `input`.
     ///
     /// # Errors
     ///
-    /// [`DecodeError::Http`], which has the status code to answer with.
+    /// [`Error`], which has the status code to answer with.
     #[inline]
-    fn decode<'a>(&self, state: &mut RequestsState, input: &'a mut [u8]) -> Result<Decoded<Event<'a>>, DecodeError> {
+    fn decode<'a>(&self, state: &mut RequestsState, input: &'a mut [u8]) -> Result<Decoded<Event<'a>>, Error> {
         if input.len() < state.need as usize {
             return Ok(Decoded::Partial { need: state.need as usize });
         }
@@ -372,18 +372,22 @@ impl Codec for Requests {
     ///
     /// # Errors
     ///
-    /// Otherwise [`DecodeError::Truncated`].
-    fn finish<'a>(&self, state: &mut RequestsState, rest: &'a mut [u8]) -> Result<Option<Event<'a>>, DecodeError> {
+    /// Otherwise [`FrameError::Truncated`].
+    fn finish<'a>(&self, state: &mut RequestsState, rest: &'a mut [u8]) -> Result<Option<Event<'a>>, Error> {
         if matches!(state.phase, Phase::Head(_)) && blank_lines(rest) == rest.len() {
             return Ok(None);
         }
-        Err(DecodeError::Truncated { have: rest.len() })
+        Err(FrameError::Truncated { have: rest.len() }.into())
     }
 
-    /// Writes the payload and nothing else. Never fails.
+    /// Writes a response.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Field`] for a header field that cannot be written.
     #[inline]
-    fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), EncodeError> {
-        Raw.encode(parts, out)
+    fn encode(&self, response: WholeResponse<'_>, out: &mut impl Sink) -> Result<(), Error> {
+        response.write(out)
     }
 }
 

@@ -291,7 +291,7 @@ impl Chunks {
 /// Ends a head with the length of the body, in one piece: the digits are written from the last one on, and the field's
 /// name before them.
 #[inline]
-fn put_length(out: &mut impl Sink, length: u64) {
+pub(super) fn put_length(out: &mut impl Sink, length: u64) {
     const NAME: &[u8; 16] = b"Content-Length: ";
     const END: &[u8; 4] = b"\r\n\r\n";
     let mut line = [0; NAME.len() + DIGITS + END.len()];

@@ -9,8 +9,8 @@ use memchr::memchr;
 use super::chunked::{self, Chunks, Joined, Limits};
 use super::head::{Fields, Framing, MOST_HEADERS, end_of_fields, is_later_version};
 use super::lines::{self, Kind, Progress};
-use super::{Error, Headers, Version};
-use crate::{Codec, DecodeError, Decoded, EncodeError, Raw, Sink};
+use super::{Error, Headers, Version, WholeRequest};
+use crate::{Codec, Decoded, FrameError, Sink};
 
 /// Decodes responses with their bodies (RFC 9112), for a client.
 ///
@@ -20,7 +20,7 @@ use crate::{Codec, DecodeError, Decoded, EncodeError, Raw, Sink};
 ///
 /// A response to `HEAD` has no body, whatever its fields say, and cannot be told by itself: see [`to_head`].
 ///
-/// Requests are not written by the codec: [`encode`](Codec::encode) takes bytes as they are.
+/// What it sends is a [`WholeRequest`].
 ///
 /// # Limits
 ///
@@ -41,7 +41,7 @@ use crate::{Codec, DecodeError, Decoded, EncodeError, Raw, Sink};
 /// let decoded = Responses::new().decode(&mut Default::default(), &mut received)?;
 /// let Decoded::Message { message: reply, consumed: 43 } = decoded else { unreachable!() };
 /// assert_eq!((reply.status, reply.body), (200, &b"hello"[..]));
-/// # Ok::<(), gannet_proto::DecodeError>(())
+/// # Ok::<(), gannet_proto::http::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Responses {
@@ -111,17 +111,17 @@ impl Default for Responses {
 
 impl Codec for Responses {
     type Message<'a> = Reply<'a>;
+    type Outgoing<'a> = WholeRequest<'a>;
+    type Error = Error;
     type State = ResponsesState;
-
-    const TRANSPARENT: bool = true;
 
     /// Takes one response off `input`.
     ///
     /// # Errors
     ///
-    /// [`DecodeError::Http`].
+    /// [`Error`].
     #[inline]
-    fn decode<'a>(&self, state: &mut ResponsesState, input: &'a mut [u8]) -> Result<Decoded<Reply<'a>>, DecodeError> {
+    fn decode<'a>(&self, state: &mut ResponsesState, input: &'a mut [u8]) -> Result<Decoded<Reply<'a>>, Error> {
         if input.len() < state.need as usize {
             return Ok(Decoded::Partial { need: state.need as usize });
         }
@@ -129,7 +129,7 @@ impl Codec for Responses {
         let mut parsed = None;
         if let Phase::Head(progress) = &mut state.phase {
             if input.first().is_some_and(|&byte| byte != b'H') {
-                return Err(Error::StatusLine.into());
+                return Err(Error::StatusLine);
             }
             let from = state.searched as usize;
             let found = end_of_fields(&mut state.searched, input, 0, self.max_head as usize);
@@ -164,7 +164,7 @@ impl Codec for Responses {
                 }
             }
             Phase::UntilEnd { start } if input.len() - *start as usize > self.max_body as usize => {
-                return Err(Error::BodyTooLarge { limit: self.max_body as usize }.into());
+                return Err(Error::BodyTooLarge { limit: self.max_body as usize });
             }
             Phase::UntilEnd { .. } | Phase::Head(_) => return Ok(state.partial(input.len() + 1)),
         };
@@ -181,20 +181,25 @@ impl Codec for Responses {
     ///
     /// # Errors
     ///
-    /// Where the end of another one is missing, [`DecodeError::Truncated`].
-    fn finish<'a>(&self, state: &mut ResponsesState, rest: &'a mut [u8]) -> Result<Option<Reply<'a>>, DecodeError> {
+    /// Where the end of another one is missing, [`FrameError::Truncated`].
+    fn finish<'a>(&self, state: &mut ResponsesState, rest: &'a mut [u8]) -> Result<Option<Reply<'a>>, Error> {
         let Phase::UntilEnd { start } = state.phase else {
-            return Err(DecodeError::Truncated { have: rest.len() });
+            return Err(FrameError::Truncated { have: rest.len() }.into());
         };
         let (head, body) = rest.split_at(start as usize);
         let reply = Reply::new(&Head::parse(head)?, head, body);
         Ok(Some(Reply { keep_alive: false, ..reply }))
     }
 
-    /// Writes the payload and nothing else. Never fails.
+    /// Writes a request.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Method`], [`Error::Target`] and [`Error::Host`] for those that a server would refuse, [`Error::Field`] for a
+    /// header field that cannot be written.
     #[inline]
-    fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), EncodeError> {
-        Raw.encode(parts, out)
+    fn encode(&self, request: WholeRequest<'_>, out: &mut impl Sink) -> Result<(), Error> {
+        request.write(out)
     }
 }
 

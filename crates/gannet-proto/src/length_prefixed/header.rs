@@ -1,6 +1,7 @@
 //! Headers of a fixed size, and what every header must offer the codec.
 
-use crate::{DecodeError, Sink};
+use super::Error;
+use crate::Sink;
 
 /// A kind of header that [`LengthPrefixed`](super::LengthPrefixed) can have.
 ///
@@ -24,7 +25,7 @@ pub trait Layout {
     const MAX_SIZE: usize;
 
     /// Reads the header at the start of `input`.
-    fn read(input: &[u8]) -> Result<Prefix, DecodeError>;
+    fn read(input: &[u8]) -> Result<Prefix, Error>;
 
     /// Writes a header that holds `length`, which is at most [`LARGEST`](Self::LARGEST).
     fn write(length: u64, out: &mut impl Sink);
@@ -55,7 +56,7 @@ macro_rules! fixed_header {
             const MAX_SIZE: usize = Self::SIZE;
 
             #[inline]
-            fn read(input: &[u8]) -> Result<Prefix, DecodeError> {
+            fn read(input: &[u8]) -> Result<Prefix, Error> {
                 Ok(match input.first_chunk() {
                     Some(&bytes) => Prefix::Whole {
                         length: u64::from(<$number>::$from_bytes(bytes)),

@@ -3,14 +3,16 @@
 //! [`LengthPrefixed`] is the codec. The types here name the headers it can have; they are never
 //! made, only written as `LengthPrefixed<U16Le>`.
 
+mod error;
 mod header;
 mod varint;
 
 use std::marker::PhantomData;
 
-use crate::{Codec, DecodeError, Decoded, EncodeError, Sink};
+use crate::{Codec, Decoded, FrameError, Sink};
 use header::Prefix;
 
+pub use error::Error;
 pub use header::{FixedHeader, Header, U8, U16Be, U16Le, U32Be, U32Le, U64Be, U64Le};
 pub use varint::Varint;
 
@@ -159,17 +161,19 @@ impl<H: Header> Default for LengthPrefixed<H> {
 
 impl<H: Header> Codec for LengthPrefixed<H> {
     type Message<'a> = &'a [u8];
+    type Outgoing<'a> = &'a [&'a [u8]];
+    type Error = Error;
     type State = ();
 
     /// Takes one frame off `input`.
     ///
     /// # Errors
     ///
-    /// [`DecodeError::TooLarge`] for a payload over the limit, [`DecodeError::BadLength`] for a
+    /// [`FrameError::TooLarge`] for a payload over the limit, [`Error::BadLength`] for a
     /// length that should count its header and does not, and for a [`Varint`] also
-    /// [`DecodeError::OverlongLength`] and [`DecodeError::OverflowingLength`].
+    /// [`Error::OverlongLength`] and [`Error::OverflowingLength`].
     #[inline]
-    fn decode<'a>(&self, (): &mut (), input: &'a mut [u8]) -> Result<Decoded<&'a [u8]>, DecodeError> {
+    fn decode<'a>(&self, (): &mut (), input: &'a mut [u8]) -> Result<Decoded<&'a [u8]>, Error> {
         let input: &'a [u8] = input;
         #[cfg(test)]
         crate::work::looked_at(H::MAX_SIZE);
@@ -178,10 +182,10 @@ impl<H: Header> Codec for LengthPrefixed<H> {
             Prefix::Partial { need } => return Ok(Decoded::Partial { need }),
         };
         let Some(payload) = length.checked_sub(self.counted) else {
-            return Err(DecodeError::BadLength { length, header: size });
+            return Err(Error::BadLength { length, header: size });
         };
         if payload > self.limit as u64 {
-            return Err(DecodeError::TooLarge { length: payload, limit: self.limit });
+            return Err(FrameError::TooLarge { length: payload, limit: self.limit }.into());
         }
 
         // Within the limit it fits `usize`, and the limit leaves room for the header.
@@ -192,19 +196,19 @@ impl<H: Header> Codec for LengthPrefixed<H> {
         })
     }
 
-    /// Writes the length and the payload.
+    /// Writes the length, and the parts joined.
     ///
     /// # Errors
     ///
-    /// [`EncodeError::TooLarge`]: the header cannot express the payload's length.
+    /// [`Error::PayloadTooLarge`]: the header cannot express the payload's length.
     #[inline]
-    fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), EncodeError> {
+    fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), Error> {
         // The same part may be given many times over, so the sum need not fit. What it saturates
         // at is over every limit.
         let payload = parts.iter().fold(0_usize, |sum, part| sum.saturating_add(part.len()));
         let limit = (H::LARGEST - self.counted).min(LARGEST_PAYLOAD as u64);
         if payload as u64 > limit {
-            return Err(EncodeError::TooLarge { length: payload, limit });
+            return Err(Error::PayloadTooLarge { length: payload, limit });
         }
 
         out.reserve(H::MAX_SIZE + payload);
@@ -213,5 +217,15 @@ impl<H: Header> Codec for LengthPrefixed<H> {
             out.put(part);
         }
         Ok(())
+    }
+
+    /// Writes the length and the payload.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Codec::encode).
+    #[inline]
+    fn encode_payload(&self, payload: &[u8], out: &mut impl Sink) -> Result<(), Error> {
+        self.encode(&[payload], out)
     }
 }

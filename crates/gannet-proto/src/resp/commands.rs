@@ -1,7 +1,7 @@
 //! The server's side: commands as clients send them.
 
-use super::{Args, ProtocolError, header, inline};
-use crate::{Codec, DecodeError, Decoded, EncodeError, Raw, Sink};
+use super::{Args, Error, ProtocolError, Reply, header, inline};
+use crate::{Codec, Decoded, FrameError, Sink};
 
 /// Decodes commands: arrays of bulk strings (section "Sending commands to a Redis server") and inline commands
 /// (section "Inline commands").
@@ -13,8 +13,8 @@ use crate::{Codec, DecodeError, Decoded, EncodeError, Raw, Sink};
 /// A whole command is walked through once. One that arrives in pieces is walked through twice, however many the
 /// pieces are.
 ///
-/// Replies are written by a [`Writer`](super::Writer), not by the codec: [`encode`](Codec::encode) takes bytes as they
-/// are.
+/// What it sends is a [`Reply`]: a value, or what a [`Writer`](super::Writer) wrote before. Plain bytes from elsewhere are
+/// taken for the latter.
 ///
 /// # Limits
 ///
@@ -23,7 +23,7 @@ use crate::{Codec, DecodeError, Decoded, EncodeError, Raw, Sink};
 /// | a word | 512 MiB | [`max_bulk`](Self::max_bulk) | [`ProtocolError::InvalidLength`] |
 /// | words of a command | 1,048,576 | [`max_args`](Self::max_args) | [`ProtocolError::InvalidCount`] |
 /// | an inline command | 64 KiB | [`max_inline`](Self::max_inline) | [`ProtocolError::InlineTooBig`] |
-/// | a command that is an array | 1 GiB | [`max_total`](Self::max_total) | [`DecodeError::TooLarge`] |
+/// | a command that is an array | 1 GiB | [`max_total`](Self::max_total) | [`FrameError::TooLarge`] |
 /// | words before authentication | 10 | | [`ProtocolError::UnauthenticatedCount`] |
 /// | a word before authentication | 16 KiB | | [`ProtocolError::UnauthenticatedLength`] |
 /// | a line with a count or length | 64 KiB | | [`ProtocolError::CountTooBig`], [`ProtocolError::LengthTooBig`] |
@@ -48,7 +48,7 @@ use crate::{Codec, DecodeError, Decoded, EncodeError, Raw, Sink};
 /// let decoded = commands.decode(&mut Default::default(), &mut received)?;
 /// let Decoded::Message { message: args, .. } = decoded else { unreachable!() };
 /// assert_eq!(*args, [&b"SET"[..], b"greeting", b"hello!"]);
-/// # Ok::<(), gannet_proto::DecodeError>(())
+/// # Ok::<(), gannet_proto::resp::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Commands {
@@ -104,7 +104,7 @@ impl Commands {
 
     /// Takes an array off `input`, which begins with `*`.
     #[inline]
-    fn array<'a>(&self, state: &mut CommandsState, input: &'a [u8]) -> Result<Decoded<Args<'a>>, DecodeError> {
+    fn array<'a>(&self, state: &mut CommandsState, input: &'a [u8]) -> Result<Decoded<Args<'a>>, Error> {
         let mut args = Args::default();
         let mut place = *state;
         if place.at == 0 {
@@ -134,7 +134,7 @@ impl Commands {
 
     /// Moves `place` behind the line that counts the words. Where it has no end yet, says how many bytes are needed.
     #[inline]
-    fn count(&self, place: &mut CommandsState, input: &[u8]) -> Result<Option<usize>, DecodeError> {
+    fn count(&self, place: &mut CommandsState, input: &[u8]) -> Result<Option<usize>, Error> {
         let (count, size) = match header::short(input) {
             Some((count, size)) => (count as i64, size),
             None => match place.line(input).map_err(|TooBig| ProtocolError::CountTooBig)? {
@@ -159,7 +159,7 @@ impl Commands {
         place: &mut CommandsState,
         input: &'a [u8],
         mut found: impl FnMut(&'a [u8]),
-    ) -> Result<Option<usize>, DecodeError> {
+    ) -> Result<Option<usize>, Error> {
         while place.left > 0 {
             let bytes = &input[place.at..];
             let (length, size) = match header::short(bytes) {
@@ -177,7 +177,7 @@ impl Commands {
             }
             let need = place.at.saturating_add(size).saturating_add(length).saturating_add(2);
             if need > self.max_total {
-                return Err(DecodeError::TooLarge { length: need as u64, limit: self.max_total });
+                return Err(FrameError::TooLarge { length: need as u64, limit: self.max_total }.into());
             }
             if need > input.len() {
                 return Ok(Some(need));
@@ -204,7 +204,7 @@ impl Commands {
     }
 
     /// Takes a line off `input` and splits it.
-    fn inline<'a>(&self, state: &mut CommandsState, input: &'a mut [u8]) -> Result<Decoded<Args<'a>>, DecodeError> {
+    fn inline<'a>(&self, state: &mut CommandsState, input: &'a mut [u8]) -> Result<Decoded<Args<'a>>, Error> {
         let window = input.len().min(self.max_inline.saturating_add(1));
         let searched = state.at.min(window);
         let Some(offset) = header::find(b'\n', &input[searched..window]) else {
@@ -229,6 +229,8 @@ impl Default for Commands {
 
 impl Codec for Commands {
     type Message<'a> = Args<'a>;
+    type Outgoing<'a> = Reply<'a>;
+    type Error = Error;
     type State = CommandsState;
 
     const TRANSPARENT: bool = true;
@@ -237,10 +239,10 @@ impl Codec for Commands {
     ///
     /// # Errors
     ///
-    /// [`DecodeError::Resp`] where Redis would answer with a protocol error, [`DecodeError::TooLarge`] for an array
+    /// [`Error::Protocol`] where Redis would answer with a protocol error, [`FrameError::TooLarge`] for an array
     /// over [`max_total`](Commands::max_total).
     #[inline]
-    fn decode<'a>(&self, state: &mut CommandsState, input: &'a mut [u8]) -> Result<Decoded<Args<'a>>, DecodeError> {
+    fn decode<'a>(&self, state: &mut CommandsState, input: &'a mut [u8]) -> Result<Decoded<Args<'a>>, Error> {
         match input.first() {
             Some(b'*') => self.array(state, input),
             Some(_) => self.inline(state, input),
@@ -248,10 +250,18 @@ impl Codec for Commands {
         }
     }
 
-    /// Writes the payload and nothing else. Never fails.
+    /// Writes one reply, or several that were written before. Never fails.
     #[inline]
-    fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), EncodeError> {
-        Raw.encode(parts, out)
+    fn encode(&self, reply: Reply<'_>, out: &mut impl Sink) -> Result<(), Error> {
+        reply.write(out);
+        Ok(())
+    }
+
+    /// Writes the payload, which is taken for whole replies. Never fails.
+    #[inline]
+    fn encode_payload(&self, payload: &[u8], out: &mut impl Sink) -> Result<(), Error> {
+        out.put(payload);
+        Ok(())
     }
 }
 

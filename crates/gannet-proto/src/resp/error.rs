@@ -2,6 +2,21 @@
 
 use thiserror::Error;
 
+use crate::FrameError;
+
+/// Says why bytes are no command and no reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A command or reply is over a limit, or not whole when the stream ended.
+    #[error("{0}")]
+    Frame(#[from] FrameError),
+
+    /// The bytes are no RESP.
+    #[error("{0}")]
+    Protocol(#[from] ProtocolError),
+}
+
 /// The peer's bytes are no RESP, or break a limit that has an error of its own.
 ///
 /// Those up to [`UnauthenticatedLength`](Self::UnauthenticatedLength) are about what a client sends: their text is what Redis answers, without the `ERR ` in front: a server

@@ -2,7 +2,7 @@
 //!
 //! | type | for | what it does |
 //! |---|---|---|
-//! | [`Commands`] | a server | decodes what clients send: arrays of bulk strings, and inline commands |
+//! | [`Commands`] | a server | decodes what clients send: arrays of bulk strings, and inline commands; encodes each [`Reply`] |
 //! | [`Writer`] | a server | writes replies in the [`Version`] that the client asked for |
 //! | [`Replies`] | a client | encodes commands and decodes replies to a [`Value`] |
 //!
@@ -27,7 +27,7 @@
 //!     _ => writer.error("ERR unknown command"),
 //! }
 //! assert_eq!(replies, b"$5\r\nhello\r\n");
-//! # Ok::<(), gannet_proto::DecodeError>(())
+//! # Ok::<(), gannet_proto::resp::Error>(())
 //! ```
 
 mod args;
@@ -36,6 +36,7 @@ mod error;
 mod header;
 mod inline;
 mod replies;
+mod reply;
 mod token;
 mod upcoming;
 mod value;
@@ -43,8 +44,9 @@ mod writer;
 
 pub use args::Args;
 pub use commands::{Commands, CommandsState};
-pub use error::ProtocolError;
+pub use error::{Error, ProtocolError};
 pub use replies::{Replies, RepliesState};
+pub use reply::Reply;
 pub use upcoming::upcoming_keys;
 pub use value::Value;
 pub use writer::Writer;

@@ -1,8 +1,8 @@
 //! The client's side: replies as servers send them.
 
 use super::token::{Head, Limits, Step, Token};
-use super::{ProtocolError, Value, header};
-use crate::{Codec, DecodeError, Decoded, EncodeError, Sink};
+use super::{Error, ProtocolError, Value, header};
+use crate::{Codec, Decoded, FrameError, Sink};
 
 /// Decodes replies of RESP2 and RESP3, and encodes commands.
 ///
@@ -18,11 +18,11 @@ use crate::{Codec, DecodeError, Decoded, EncodeError, Sink};
 ///
 /// | what | default | set by | over it |
 /// |---|---|---|---|
-/// | a string | 512 MiB | [`max_bulk`](Self::max_bulk) | [`DecodeError::TooLarge`] |
+/// | a string | 512 MiB | [`max_bulk`](Self::max_bulk) | [`FrameError::TooLarge`] |
 /// | a line | 64 KiB | [`max_line`](Self::max_line) | [`ProtocolError::LineTooLong`] |
 /// | values inside a reply | 1,048,576 | [`max_elements`](Self::max_elements) | [`ProtocolError::TooManyElements`] |
 /// | levels of values inside others | 32 | [`max_depth`](Self::max_depth) | [`ProtocolError::TooDeep`], once it is whole |
-/// | a reply | 1 GiB | [`max_total`](Self::max_total) | [`DecodeError::TooLarge`] |
+/// | a reply | 1 GiB | [`max_total`](Self::max_total) | [`FrameError::TooLarge`] |
 ///
 /// Streamed strings and aggregates (`$?`, `*?`) were proposed for RESP3, but no server sends them. They are refused
 /// with [`ProtocolError::Streamed`].
@@ -108,9 +108,9 @@ impl Replies {
     }
 
     /// Takes a value off `rest`, which is a whole one: what its heads announce is there.
-    fn build<'a>(&self, rest: &mut &'a [u8], depth: u8) -> Result<Value<'a>, DecodeError> {
+    fn build<'a>(&self, rest: &mut &'a [u8], depth: u8) -> Result<Value<'a>, Error> {
         let Step::Whole(token, size) = self.limits.token(0, &mut 0, rest)? else {
-            return Err(DecodeError::Truncated { have: rest.len() });
+            return Err(FrameError::Truncated { have: rest.len() }.into());
         };
         *rest = &rest[size..];
         let head = match token {
@@ -140,7 +140,7 @@ impl Replies {
         })
     }
 
-    fn pairs<'a>(&self, rest: &mut &'a [u8], len: usize, depth: u8) -> Result<Pairs<'a>, DecodeError> {
+    fn pairs<'a>(&self, rest: &mut &'a [u8], len: usize, depth: u8) -> Result<Pairs<'a>, Error> {
         let mut pairs = Vec::with_capacity(len);
         for _ in 0..len {
             pairs.push((self.build(rest, depth)?, self.build(rest, depth)?));
@@ -159,15 +159,17 @@ impl Default for Replies {
 
 impl Codec for Replies {
     type Message<'a> = Value<'a>;
+    type Outgoing<'a> = &'a [&'a [u8]];
+    type Error = Error;
     type State = RepliesState;
 
     /// Takes one reply off `input`.
     ///
     /// # Errors
     ///
-    /// [`DecodeError::Resp`] for bytes that are no reply, and as the limits say.
+    /// [`Error::Protocol`] for bytes that are no reply, and as the limits say.
     #[inline]
-    fn decode<'a>(&self, state: &mut RepliesState, input: &'a mut [u8]) -> Result<Decoded<Value<'a>>, DecodeError> {
+    fn decode<'a>(&self, state: &mut RepliesState, input: &'a mut [u8]) -> Result<Decoded<Value<'a>>, Error> {
         let input: &'a [u8] = input;
         let mut place = *state;
         if place.at == 0 {
@@ -204,19 +206,25 @@ impl Codec for Replies {
         Ok(Decoded::Message { message, consumed: place.at })
     }
 
-    /// Writes a command whose words are `parts`, as an array of bulk strings (section "Sending commands to a Redis
+    /// Writes a command whose words are `words`, as an array of bulk strings (section "Sending commands to a Redis
     /// server"). Never fails. A server ignores a command without words and sends no reply to it.
     #[inline]
-    fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), EncodeError> {
+    fn encode(&self, words: &[&[u8]], out: &mut impl Sink) -> Result<(), Error> {
         // A word's line takes up to 23 bytes, and mostly about 5.
-        out.reserve(parts.iter().fold(16_usize, |sum, part| sum.saturating_add(part.len()).saturating_add(8)));
-        header::write(b'*', parts.len() as i64, out);
-        for part in parts {
-            header::write(b'$', part.len() as i64, out);
-            out.put(part);
+        out.reserve(words.iter().fold(16_usize, |sum, word| sum.saturating_add(word.len()).saturating_add(8)));
+        header::write(b'*', words.len() as i64, out);
+        for word in words {
+            header::write(b'$', word.len() as i64, out);
+            out.put(word);
             out.put(b"\r\n");
         }
         Ok(())
+    }
+
+    /// Writes a command that has the payload as its only word. Never fails.
+    #[inline]
+    fn encode_payload(&self, payload: &[u8], out: &mut impl Sink) -> Result<(), Error> {
+        self.encode(&[payload], out)
     }
 }
 

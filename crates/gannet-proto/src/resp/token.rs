@@ -1,7 +1,7 @@
 //! One step through a reply: a value without others inside, or the head of one with others.
 
-use super::{ProtocolError, Value, header};
-use crate::DecodeError;
+use super::{Error, ProtocolError, Value, header};
+use crate::FrameError;
 
 /// What stands at some place of a reply.
 pub(super) enum Token<'a> {
@@ -56,7 +56,7 @@ impl Limits {
     /// Returns the token at the start of `bytes`, whose first `searched` bytes are known to hold no `\r`. It begins
     /// `at` bytes after its reply.
     #[inline]
-    pub fn token<'a>(&self, at: usize, searched: &mut usize, bytes: &'a [u8]) -> Result<Step<'a>, DecodeError> {
+    pub fn token<'a>(&self, at: usize, searched: &mut usize, bytes: &'a [u8]) -> Result<Step<'a>, Error> {
         let Some(&kind) = bytes.first() else { return Ok(Step::Unended) };
         match kind {
             b'$' | b'!' | b'=' | b'*' | b'%' | b'~' | b'>' | b'|' => {
@@ -84,9 +84,9 @@ impl Limits {
 
     /// A string of `len` bytes behind a header of `size` bytes.
     #[inline]
-    fn bulk<'a>(&self, at: usize, kind: u8, len: usize, size: usize, bytes: &'a [u8]) -> Result<Step<'a>, DecodeError> {
+    fn bulk<'a>(&self, at: usize, kind: u8, len: usize, size: usize, bytes: &'a [u8]) -> Result<Step<'a>, Error> {
         if len > self.max_bulk {
-            return Err(DecodeError::TooLarge { length: len as u64, limit: self.max_bulk });
+            return Err(FrameError::TooLarge { length: len as u64, limit: self.max_bulk }.into());
         }
         if kind == b'=' && len < 4 {
             return Err(ProtocolError::Malformed { kind }.into());
@@ -110,10 +110,10 @@ impl Limits {
 
     /// Returns whether a reply may go on to `size` bytes after `at`.
     #[inline]
-    pub fn check_total(&self, at: usize, size: usize) -> Result<(), DecodeError> {
+    pub fn check_total(&self, at: usize, size: usize) -> Result<(), Error> {
         let end = at.saturating_add(size);
         if end > self.max_total {
-            return Err(DecodeError::TooLarge { length: end as u64, limit: self.max_total });
+            return Err(FrameError::TooLarge { length: end as u64, limit: self.max_total }.into());
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use memchr::memchr2;
 
-use super::{Version, header};
+use super::{Value, Version, header};
 use crate::Sink;
 
 /// Writes replies to a [`Sink`], in the version that the client understands.
@@ -80,14 +80,14 @@ impl<S: Sink> Writer<S> {
     /// Writes a simple string (section "Simple strings"). It is one line: `\r` and `\n` in it become blanks.
     #[inline]
     pub fn simple(&mut self, text: &str) {
-        self.line(b"+", text);
+        self.line(b"+", text.as_bytes());
     }
 
     /// Writes an error (section "Simple errors"): the whole text with its code, as in `ERR unknown command`. It is one
     /// line: `\r` and `\n` in it become blanks.
     #[inline]
     pub fn error(&mut self, text: &str) {
-        self.line(b"-", text);
+        self.line(b"-", text.as_bytes());
     }
 
     /// Writes an integer (section "Integers").
@@ -187,7 +187,7 @@ impl<S: Sink> Writer<S> {
     pub fn big_number(&mut self, digits: &str) {
         match self.version {
             Version::Resp2 => self.bulk(digits.as_bytes()),
-            Version::Resp3 => self.line(b"(", digits),
+            Version::Resp3 => self.line(b"(", digits.as_bytes()),
         }
     }
 
@@ -203,6 +203,58 @@ impl<S: Sink> Writer<S> {
                 self.out.put(text);
                 self.out.put(b"\r\n");
             }
+        }
+    }
+
+    /// A value with all that is inside of it. Line breaks in lines become blanks, as with [`simple`](Self::simple) and
+    /// [`error`](Self::error). Where the version has no attributes, the value is written without them.
+    pub fn value(&mut self, value: &Value<'_>) {
+        match value {
+            Value::Simple(text) => self.line(b"+", text),
+            Value::Error(text) => self.line(b"-", text),
+            Value::Integer(number) => self.integer(*number),
+            Value::Bulk(bytes) => self.bulk(bytes),
+            Value::Null => self.null(),
+            Value::Array(values) => {
+                self.array(values.len());
+                self.values(values);
+            }
+            Value::Map(pairs) => {
+                self.map(pairs.len());
+                self.pairs(pairs);
+            }
+            Value::Set(values) => {
+                self.set(values.len());
+                self.values(values);
+            }
+            Value::Push(values) => {
+                self.push(values.len());
+                self.values(values);
+            }
+            Value::Attribute { pairs, value } => {
+                if self.attribute(pairs.len()) {
+                    self.pairs(pairs);
+                }
+                self.value(value);
+            }
+            Value::Double(number) => self.double(*number),
+            Value::Boolean(value) => self.boolean(*value),
+            Value::BigNumber(digits) => match self.version {
+                Version::Resp2 => self.bulk(digits),
+                Version::Resp3 => self.line(b"(", digits),
+            },
+            Value::Verbatim { format, text } => self.verbatim(format, text),
+        }
+    }
+
+    fn values(&mut self, values: &[Value<'_>]) {
+        values.iter().for_each(|value| self.value(value));
+    }
+
+    fn pairs(&mut self, pairs: &[(Value<'_>, Value<'_>)]) {
+        for (key, value) in pairs {
+            self.value(key);
+            self.value(value);
         }
     }
 
@@ -243,9 +295,9 @@ impl<S: Sink> Writer<S> {
 
     /// One line, whatever is in `text`.
     #[inline]
-    fn line(&mut self, kind: &[u8], text: &str) {
+    fn line(&mut self, kind: &[u8], text: &[u8]) {
         self.out.put(kind);
-        let mut rest = text.as_bytes();
+        let mut rest = text;
         while let Some(end) = memchr2(b'\r', b'\n', rest) {
             self.out.put(&rest[..end]);
             self.out.put(b" ");

@@ -5,7 +5,6 @@
 use super::deflate::Inflater;
 use super::utf8::Utf8;
 use super::{Error, Message};
-use crate::DecodeError;
 
 /// What has come of such a message.
 #[derive(Debug, Default)]
@@ -22,7 +21,7 @@ impl Assembly {
     }
 
     /// Appends a fragment as it is. Its length was held to `limit` before.
-    pub(super) fn append(&mut self, fragment: &[u8], limit: usize) -> Result<(), DecodeError> {
+    pub(super) fn append(&mut self, fragment: &[u8], limit: usize) -> Result<(), Error> {
         if self.is_text {
             self.text.check(fragment)?;
         }
@@ -47,7 +46,7 @@ impl Assembly {
         last: bool,
         inflater: &mut Inflater,
         limit: usize,
-    ) -> Result<(), DecodeError> {
+    ) -> Result<(), Error> {
         let start = self.bytes.len();
         inflater.inflate(fragment, last, &mut self.bytes, limit)?;
         if self.is_text {

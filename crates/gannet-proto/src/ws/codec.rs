@@ -6,8 +6,8 @@ use super::assembly::Assembly;
 #[cfg(feature = "deflate")]
 use super::deflate::{Inflater, Params};
 use super::frame::{Expected, Header, Parsed};
-use super::{Close, Error, Opcode, Role, mask, write_frame};
-use crate::{Codec, DecodeError, Decoded, EncodeError, Sink};
+use super::{Close, Error, Frame, Opcode, Role, mask, write_frame};
+use crate::{Codec, Decoded, FrameError, Sink};
 
 /// Decodes the frames of a connection whose handshake is done (RFC 6455 §5).
 ///
@@ -17,14 +17,14 @@ use crate::{Codec, DecodeError, Decoded, EncodeError, Sink};
 /// everything else is dropped.
 ///
 /// It answers nothing by itself: pings, close frames and errors are the service's
-/// ([`CloseCode::for_error`](super::CloseCode::for_error) says how to close after an error).
+/// ([`Error::close_code`] says how to close after an error).
 ///
 /// # Limits
 ///
 /// | what | default | set by | over it |
 /// |---|---|---|---|
-/// | a frame's payload | 1 MiB | [`max_frame`](Self::max_frame) | [`DecodeError::TooLarge`] |
-/// | a message, unpacked | 1 MiB | [`max_message`](Self::max_message) | [`DecodeError::TooLarge`] |
+/// | a frame's payload | 1 MiB | [`max_frame`](Self::max_frame) | [`FrameError::TooLarge`] |
+/// | a message, unpacked | 1 MiB | [`max_message`](Self::max_message) | [`FrameError::TooLarge`] |
 /// | a control frame's payload | 125 | | [`Error::LongControl`] |
 ///
 /// A connection can make its peer hold as much as a message and a frame.
@@ -39,7 +39,7 @@ use crate::{Codec, DecodeError, Decoded, EncodeError, Sink};
 /// let mut state = Default::default();
 /// let decoded = websocket.decode(&mut state, &mut received)?;
 /// assert_eq!(decoded, Decoded::Message { message: Message::Text("Hello".into()), consumed: 11 });
-/// # Ok::<(), gannet_proto::DecodeError>(())
+/// # Ok::<(), gannet_proto::ws::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WebSocket {
@@ -82,7 +82,7 @@ impl WebSocket {
         Self { max_message: bytes, ..self }
     }
 
-    /// Makes [`encode`](Codec::encode) write text in place of binary messages.
+    /// Makes [`encode_payload`](Codec::encode_payload) write plain bytes from elsewhere as text, not as a binary message.
     #[must_use]
     pub const fn encoding_text(self) -> Self {
         Self { encodes_text: true, ..self }
@@ -98,25 +98,20 @@ impl WebSocket {
 
     /// Holds a data frame to the limits.
     #[inline]
-    fn check_length(&self, header: &Header, held: usize, compressed: bool) -> Result<(), DecodeError> {
+    fn check_length(&self, header: &Header, held: usize, compressed: bool) -> Result<(), Error> {
         if header.length > self.max_frame as u64 {
-            return Err(DecodeError::TooLarge { length: header.length, limit: self.max_frame });
+            return Err(FrameError::TooLarge { length: header.length, limit: self.max_frame }.into());
         }
         let length = header.length.saturating_add(held as u64);
         if !compressed && length > self.max_message as u64 {
-            return Err(DecodeError::TooLarge { length, limit: self.max_message });
+            return Err(FrameError::TooLarge { length, limit: self.max_message }.into());
         }
         Ok(())
     }
 
     /// Adds a frame to the message that is under way, or begins one.
     #[inline(never)]
-    fn assemble(
-        &self,
-        state: &mut State,
-        header: &Header,
-        payload: &[u8],
-    ) -> Result<Option<Message<'static>>, DecodeError> {
+    fn assemble(&self, state: &mut State, header: &Header, payload: &[u8]) -> Result<Option<Message<'static>>, Error> {
         let mut assembly = match state.assembly.take() {
             Some(assembly) => assembly,
             None => Box::new(Assembly::new(header.opcode == Opcode::Text, header.compressed)),
@@ -145,16 +140,18 @@ impl Default for WebSocket {
 
 impl Codec for WebSocket {
     type Message<'a> = Message<'a>;
+    type Outgoing<'a> = Frame<'a>;
+    type Error = Error;
     type State = State;
 
     /// Takes one message, or one fragment, off `input`.
     ///
     /// # Errors
     ///
-    /// [`DecodeError::Ws`] where the bytes break the protocol, [`DecodeError::TooLarge`] over a limit. Bytes are refused
+    /// [`Error`]. A message over a limit is [`FrameError::TooLarge`]. Bytes are refused
     /// as soon as they are wrong, text that is not UTF-8 when its frame is there.
     #[inline]
-    fn decode<'a>(&self, state: &mut State, input: &'a mut [u8]) -> Result<Decoded<Message<'a>>, DecodeError> {
+    fn decode<'a>(&self, state: &mut State, input: &'a mut [u8]) -> Result<Decoded<Message<'a>>, Error> {
         if input.is_empty() {
             return Ok(Decoded::Partial { need: 1 });
         }
@@ -210,19 +207,34 @@ impl Codec for WebSocket {
         Ok(Decoded::Message { message, consumed })
     }
 
+    /// Writes one frame.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PayloadTooLarge`] for a control frame of more than 125 bytes, [`Error::NoMask`] in the client's role for a
+    /// frame without a mask, [`Error::Masked`] in the server's role for one with a mask.
+    #[inline]
+    fn encode(&self, frame: Frame<'_>, out: &mut impl Sink) -> Result<(), Error> {
+        match (self.role, frame.is_masked()) {
+            (Role::Client, false) => Err(Error::NoMask),
+            (Role::Server, true) => Err(Error::Masked),
+            _ => frame.write(out),
+        }
+    }
+
     /// Writes a message in one frame without a mask, as a server does: binary, or text where
     /// [`encoding_text`](Self::encoding_text) was set.
     ///
     /// # Errors
     ///
-    /// [`EncodeError::NotUtf8`] for text that is none, [`EncodeError::NoMask`] in the client's role: what a client sends
-    /// is masked with a key that nobody can foresee (RFC 6455 §10.3), which [`write_frame`] takes as an argument.
+    /// [`Error::NotUtf8`] for text that is none, [`Error::NoMask`] in the client's role: a client's frame is masked with a
+    /// key that nobody can foresee (RFC 6455 §10.3), which comes with a [`Frame`] only.
     #[inline]
-    fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), EncodeError> {
+    fn encode_payload(&self, payload: &[u8], out: &mut impl Sink) -> Result<(), Error> {
         if self.role == Role::Client {
-            return Err(EncodeError::NoMask);
+            return Err(Error::NoMask);
         }
-        write_frame(out, if self.encodes_text { Opcode::Text } else { Opcode::Binary }, parts, None)
+        write_frame(out, if self.encodes_text { Opcode::Text } else { Opcode::Binary }, &[payload], None)
     }
 }
 

@@ -3,15 +3,16 @@
 use thiserror::Error;
 
 use super::{CloseCode, Opcode};
-use crate::DecodeError;
+use crate::FrameError;
 
-/// The peer's bytes are no frames, or frames that it may not send.
-///
-/// Frames and messages over a limit are [`DecodeError::TooLarge`], as with other codecs;
-/// [`CloseCode::for_error`] knows both.
+/// Says why bytes are no frames that the peer may send, or why a frame cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A frame or a message is over a limit, or not whole when the stream ended.
+    #[error("{0}")]
+    Frame(#[from] FrameError),
+
     /// A reserved bit is set that no extension gave a meaning (RFC 6455 §5.2, RFC 7692 §6).
     #[error("reserved bits {bits:#05b} are set without an extension that uses them here")]
     ReservedBits {
@@ -30,7 +31,7 @@ pub enum Error {
     #[error("frame from a client is not masked")]
     Unmasked,
 
-    /// A server sent a frame with a mask (RFC 6455 §5.1).
+    /// A server sent a frame with a mask, or is to send one (RFC 6455 §5.1).
     #[error("frame from a server is masked")]
     Masked,
 
@@ -91,29 +92,30 @@ pub enum Error {
     /// A compressed message is no DEFLATE data (RFC 7692 §7.2.2).
     #[error("compressed message is damaged")]
     Damaged,
+
+    /// The payload to send is larger than a frame of its kind can have.
+    #[error("payload of {length} bytes exceeds the {limit} bytes that the frame can have")]
+    PayloadTooLarge {
+        /// The payload's size in bytes; `usize::MAX` stands for anything that does not fit it.
+        length: usize,
+        /// The largest size in bytes.
+        limit: u64,
+    },
+
+    /// A client is to send a frame without a mask (RFC 6455 §5.3).
+    #[error("a client's frame needs a mask: give it one with ws::Frame::masked")]
+    NoMask,
 }
 
 impl Error {
-    /// Returns the code to close the connection with: 1002, or 1007 for text that is not UTF-8 and compressed data that
-    /// is damaged.
+    /// Returns the code to close a connection with whose peer sent what is not accepted: 1009 for what is over a limit, 1007 for
+    /// text that is not UTF-8 and compressed data that is damaged, 1002 for the rest.
     #[must_use]
     pub const fn close_code(&self) -> CloseCode {
         match self {
+            Self::Frame(FrameError::TooLarge { .. }) => CloseCode::TOO_LARGE,
             Self::NotUtf8 | Self::Damaged => CloseCode::INVALID_DATA,
             _ => CloseCode::PROTOCOL,
-        }
-    }
-}
-
-impl CloseCode {
-    /// Returns the code to close a connection with whose peer sent what is not accepted: 1009 for what is over a limit,
-    /// else 1002 or 1007.
-    #[must_use]
-    pub const fn for_error(error: &DecodeError) -> Self {
-        match error {
-            DecodeError::TooLarge { .. } => Self::TOO_LARGE,
-            DecodeError::Ws(error) => error.close_code(),
-            _ => Self::PROTOCOL,
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::frame::{Header, MAX_CONTROL};
 use super::utf8::Utf8;
-use super::{Close, Opcode, mask};
-use crate::{EncodeError, Sink};
+use super::{Close, Error, Opcode, mask};
+use crate::Sink;
 
 /// Bytes that are masked at a time, on the stack.
 const MASKED_AT_ONCE: usize = 256;
@@ -15,7 +15,7 @@ const MASKED_AT_ONCE: usize = 256;
 ///
 /// # Errors
 ///
-/// [`EncodeError::TooLarge`] for a control frame of more than 125 bytes, [`EncodeError::NotUtf8`] for text that is
+/// [`Error::PayloadTooLarge`] for a control frame of more than 125 bytes, [`Error::NotUtf8`] for text that is
 /// none. What a close frame or a continuation says is not checked.
 ///
 /// ```
@@ -24,15 +24,10 @@ const MASKED_AT_ONCE: usize = 256;
 /// let mut out = Vec::new();
 /// write_frame(&mut out, Opcode::Text, &[b"Hel", b"lo"], None)?;
 /// assert_eq!(out, b"\x81\x05Hello");
-/// # Ok::<(), gannet_proto::EncodeError>(())
+/// # Ok::<(), gannet_proto::ws::Error>(())
 /// ```
 #[inline]
-pub fn write_frame(
-    out: &mut impl Sink,
-    opcode: Opcode,
-    parts: &[&[u8]],
-    mask: Option<[u8; 4]>,
-) -> Result<(), EncodeError> {
+pub fn write_frame(out: &mut impl Sink, opcode: Opcode, parts: &[&[u8]], mask: Option<[u8; 4]>) -> Result<(), Error> {
     if opcode == Opcode::Text {
         check_text(parts)?;
     }
@@ -44,7 +39,7 @@ pub fn write_frame(
 ///
 /// # Errors
 ///
-/// [`EncodeError::TooLarge`] for a control frame of more than 125 bytes. That text is UTF-8, and that a control frame is
+/// [`Error::PayloadTooLarge`] for a control frame of more than 125 bytes. That text is UTF-8, and that a control frame is
 /// no fragment, is not checked.
 pub fn write_fragment(
     out: &mut impl Sink,
@@ -52,7 +47,7 @@ pub fn write_fragment(
     last: bool,
     parts: &[&[u8]],
     mask: Option<[u8; 4]>,
-) -> Result<(), EncodeError> {
+) -> Result<(), Error> {
     put(out, Kind { last, compressed: false, opcode }, parts, mask)
 }
 
@@ -104,9 +99,9 @@ pub fn binary(out: &mut impl Sink, bytes: &[u8], mask: Option<[u8; 4]>) {
 ///
 /// # Errors
 ///
-/// [`EncodeError::TooLarge`] for a payload of more than 125 bytes.
+/// [`Error::PayloadTooLarge`] for a payload of more than 125 bytes.
 #[inline]
-pub fn ping(out: &mut impl Sink, payload: &[u8], mask: Option<[u8; 4]>) -> Result<(), EncodeError> {
+pub fn ping(out: &mut impl Sink, payload: &[u8], mask: Option<[u8; 4]>) -> Result<(), Error> {
     write_frame(out, Opcode::Ping, &[payload], mask)
 }
 
@@ -114,9 +109,9 @@ pub fn ping(out: &mut impl Sink, payload: &[u8], mask: Option<[u8; 4]>) -> Resul
 ///
 /// # Errors
 ///
-/// [`EncodeError::TooLarge`] for a payload of more than 125 bytes.
+/// [`Error::PayloadTooLarge`] for a payload of more than 125 bytes.
 #[inline]
-pub fn pong(out: &mut impl Sink, payload: &[u8], mask: Option<[u8; 4]>) -> Result<(), EncodeError> {
+pub fn pong(out: &mut impl Sink, payload: &[u8], mask: Option<[u8; 4]>) -> Result<(), Error> {
     write_frame(out, Opcode::Pong, &[payload], mask)
 }
 
@@ -124,8 +119,8 @@ pub fn pong(out: &mut impl Sink, payload: &[u8], mask: Option<[u8; 4]>) -> Resul
 ///
 /// # Errors
 ///
-/// [`EncodeError::TooLarge`] for a reason of more than 123 bytes.
-pub fn close(out: &mut impl Sink, close: Option<Close<'_>>, mask: Option<[u8; 4]>) -> Result<(), EncodeError> {
+/// [`Error::PayloadTooLarge`] for a reason of more than 123 bytes.
+pub fn close(out: &mut impl Sink, close: Option<Close<'_>>, mask: Option<[u8; 4]>) -> Result<(), Error> {
     match close {
         Some(Close { code, reason }) => {
             write_frame(out, Opcode::Close, &[&code.get().to_be_bytes(), reason.as_bytes()], mask)
@@ -134,9 +129,9 @@ pub fn close(out: &mut impl Sink, close: Option<Close<'_>>, mask: Option<[u8; 4]
     }
 }
 
-fn check_text(parts: &[&[u8]]) -> Result<(), EncodeError> {
+fn check_text(parts: &[&[u8]]) -> Result<(), Error> {
     let mut text = Utf8::default();
-    parts.iter().try_for_each(|part| text.check(part)).and_then(|()| text.end()).map_err(|_| EncodeError::NotUtf8)
+    parts.iter().try_for_each(|part| text.check(part)).and_then(|()| text.end()).map_err(|_| Error::NotUtf8)
 }
 
 /// What the first byte of a frame says.
@@ -148,11 +143,11 @@ pub(super) struct Kind {
 }
 
 #[inline]
-pub(super) fn put(out: &mut impl Sink, kind: Kind, parts: &[&[u8]], mask: Option<[u8; 4]>) -> Result<(), EncodeError> {
+pub(super) fn put(out: &mut impl Sink, kind: Kind, parts: &[&[u8]], mask: Option<[u8; 4]>) -> Result<(), Error> {
     let length = parts.iter().fold(0_usize, |length, part| length.saturating_add(part.len()));
     let limit = if kind.opcode.is_control() { MAX_CONTROL as u64 } else { i64::MAX as u64 };
     if length as u64 > limit {
-        return Err(EncodeError::TooLarge { length, limit });
+        return Err(Error::PayloadTooLarge { length, limit });
     }
     put_payload(out, kind, parts, length, mask);
     Ok(())

@@ -1,9 +1,9 @@
 //! What cannot become valid is refused when it comes, and not at the end of its head or body.
 
 use super::{corpus, doubtful, responses, shown, smuggling};
-use crate::feed::{Patience, feed};
-use gannet_proto::http::{Requests, Responses};
-use gannet_proto::{Codec, DecodeError};
+use gannet_proto::http::{Error, Requests, Responses};
+use gannet_proto::testing::{Patience, feed};
+use gannet_proto::{Codec, FrameError};
 use proptest::prelude::*;
 
 /// How the beginning of a message may go on, so that some beginnings that are not refused become whole.
@@ -165,7 +165,7 @@ proptest! {
         let whole = feed(&Requests::new(), Patience::Waits, [&stream[..]], shown);
         // Without its body, what comes behind the head may be no request.
         let is_first = whole.messages.is_empty();
-        let is_fault = is_first && !matches!(whole.error, None | Some(DecodeError::Truncated { .. }));
+        let is_fault = is_first && !matches!(whole.error, None | Some(Error::Frame(FrameError::Truncated { .. })));
         if is_fault && !format!("{:?}", whole.error).contains("TooLarge") {
             assert_early(&Requests::new(), &Requests::new(), &stream);
         }

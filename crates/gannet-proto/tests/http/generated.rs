@@ -1,8 +1,8 @@
 //! Requests made at random, and bytes that are none.
 
 use super::{check_cuts, read, shown, status};
-use crate::feed::{Patience, feed, pieces};
 use gannet_proto::http::Requests;
+use gannet_proto::testing::{Patience, feed, pieces};
 use proptest::prelude::*;
 
 /// A request in its parts.

@@ -1,9 +1,9 @@
 //! Bodies that are delivered as they come.
 
-use gannet_proto::http::{Error, Event, Requests, RequestsState};
-use gannet_proto::{Codec, DecodeError, Decoded, EncodeError, Sink};
+use gannet_proto::http::{Error, Event, Requests, RequestsState, WholeResponse};
+use gannet_proto::testing::{Outcome, Patience, feed};
+use gannet_proto::{Codec, Decoded, FrameError, Sink};
 
-use crate::feed::{Outcome, Patience, feed};
 use crate::shown;
 
 /// Takes each body in pieces whose head comes first.
@@ -12,9 +12,11 @@ struct InPieces(Requests);
 
 impl Codec for InPieces {
     type Message<'a> = Event<'a>;
+    type Outgoing<'a> = WholeResponse<'a>;
+    type Error = Error;
     type State = RequestsState;
 
-    fn decode<'a>(&self, state: &mut RequestsState, input: &'a mut [u8]) -> Result<Decoded<Event<'a>>, DecodeError> {
+    fn decode<'a>(&self, state: &mut RequestsState, input: &'a mut [u8]) -> Result<Decoded<Event<'a>>, Error> {
         let decoded = self.0.decode(state, input)?;
         if let Decoded::Message { message: Event::Head(_), .. } = &decoded {
             state.stream_body();
@@ -22,25 +24,27 @@ impl Codec for InPieces {
         Ok(decoded)
     }
 
-    fn finish<'a>(&self, state: &mut RequestsState, rest: &'a mut [u8]) -> Result<Option<Event<'a>>, DecodeError> {
+    fn finish<'a>(&self, state: &mut RequestsState, rest: &'a mut [u8]) -> Result<Option<Event<'a>>, Error> {
         self.0.finish(state, rest)
     }
 
-    fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), EncodeError> {
-        self.0.encode(parts, out)
+    fn encode(&self, response: WholeResponse<'_>, out: &mut impl Sink) -> Result<(), Error> {
+        self.0.encode(response, out)
     }
 }
 
 /// Checks that the pieces are what comes whole.
-pub(crate) fn check(codec: &Requests, patience: Patience, chunks: Vec<&[u8]>, whole: &Outcome<String>) {
-    if let Some(DecodeError::Http(Error::BodyTooLarge { .. } | Error::FramingTooLarge { .. })) = whole.error {
+pub(crate) fn check(codec: &Requests, patience: Patience, chunks: Vec<&[u8]>, whole: &Outcome<String, Error>) {
+    if let Some(Error::BodyTooLarge { .. } | Error::FramingTooLarge { .. }) = whole.error {
         return;
     }
     let codec = InPieces(codec.clone().heads_first());
     let outcome = feed(&codec, patience, chunks.iter().copied(), shown);
     assert_eq!(joined(outcome.messages), crate::joined(whole.messages.clone()), "{chunks:?}");
     match (&outcome.error, &whole.error) {
-        (None | Some(DecodeError::Truncated { .. }), Some(DecodeError::Truncated { .. })) => (),
+        (None | Some(Error::Frame(FrameError::Truncated { .. })), Some(Error::Frame(FrameError::Truncated { .. }))) => {
+            ()
+        }
         (outcome, whole) => assert_eq!(outcome, whole, "{chunks:?}"),
     }
 }
@@ -87,7 +91,7 @@ fn a_body_of_any_size_comes_in_pieces_and_nothing_more_is_asked_for() {
     }
     let huge = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nx";
     let outcome = feed(&codec, Patience::Asks, [huge.as_bytes()], shown);
-    assert!(matches!(outcome.error, Some(DecodeError::Http(Error::BodyTooLarge { .. }))), "{:?}", outcome.error);
+    assert!(matches!(outcome.error, Some(Error::BodyTooLarge { .. })), "{:?}", outcome.error);
 }
 
 #[test]
@@ -96,5 +100,5 @@ fn a_body_that_is_too_large_is_refused_behind_its_head_unless_it_is_taken_in_pie
     let stream = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 11\r\n\r\nx";
     let outcome = feed(&codec, Patience::Asks, [&stream[..]], shown);
     assert_eq!(outcome.messages.len(), 1, "{:?}", outcome.messages);
-    assert_eq!(outcome.error, Some(DecodeError::Http(Error::BodyTooLarge { limit: 10 })));
+    assert_eq!(outcome.error, Some(Error::BodyTooLarge { limit: 10 }));
 }

@@ -1,8 +1,5 @@
 //! What an HTTP server sees of clients, and clients of the server.
 
-#[path = "../feed/mod.rs"]
-mod feed;
-
 mod corpus;
 mod doubtful;
 mod early;
@@ -12,10 +9,11 @@ mod requests;
 mod response;
 mod responses;
 mod smuggling;
+mod whole;
 
-use feed::{Outcome, Patience, feed, pieces};
 use gannet_proto::http::{Error, Event, Request, Requests};
-use gannet_proto::{Codec, DecodeError};
+use gannet_proto::testing::{Check, Outcome, Patience, feed, pieces};
+use gannet_proto::{Codec, FrameError};
 
 const BOTH: [Patience; 2] = [Patience::Waits, Patience::Asks];
 
@@ -41,15 +39,15 @@ fn request_shown(request: &Request<'_>) -> String {
     text + &format!(" [{}]", request.body.escape_ascii())
 }
 
-fn read(codec: &Requests, stream: &[u8]) -> Outcome<String> {
+fn read(codec: &Requests, stream: &[u8]) -> Outcome<String, Error> {
     feed(codec, Patience::Waits, [stream], shown)
 }
 
 /// The status that a stream was refused with, if it was.
-fn status(error: Option<&DecodeError>) -> Option<u16> {
+fn status(error: Option<&Error>) -> Option<u16> {
     match error {
-        Some(DecodeError::Http(error)) => Some(error.status()),
-        _ => None,
+        None | Some(Error::Frame(_)) => None,
+        Some(error) => Some(error.status()),
     }
 }
 
@@ -63,7 +61,7 @@ fn check_cuts(codec: &Requests, stream: &[u8], cuts: &[u16]) {
             assert_eq!(joined(heads_first.messages), joined(whole.messages.clone()), "{}", stream.escape_ascii());
             match (&heads_first.error, &whole.error) {
                 // Where the stream ends behind a head, nothing is left to be cut short.
-                (None | Some(DecodeError::Truncated { .. }), Some(error)) if may_be_cut(error) => (),
+                (None | Some(Error::Frame(FrameError::Truncated { .. })), Some(error)) if may_be_cut(error) => (),
                 (heads_first, whole) => assert_eq!(heads_first, whole, "{}", stream.escape_ascii()),
             }
         }
@@ -74,8 +72,8 @@ fn check_cuts(codec: &Requests, stream: &[u8], cuts: &[u16]) {
 }
 
 /// Whether nothing of this may be seen where the stream ends behind a head.
-fn may_be_cut(error: &DecodeError) -> bool {
-    matches!(error, DecodeError::Truncated { .. } | DecodeError::Http(Error::BodyTooLarge { .. }))
+fn may_be_cut(error: &Error) -> bool {
+    matches!(error, Error::Frame(FrameError::Truncated { .. }) | Error::BodyTooLarge { .. })
 }
 
 /// The messages with each head and its body as one; a head whose body did not come is left out.
@@ -92,7 +90,7 @@ fn joined(messages: Vec<String>) -> Vec<String> {
     joined
 }
 
-/// The same for either side, where `largest` is the most that it may hold.
+/// Checks that `stream` means the same however it is cut, for either side, where `largest` is the most that it may hold.
 fn check_cuts_of<C: Codec>(
     codec: &C,
     largest: usize,
@@ -100,23 +98,7 @@ fn check_cuts_of<C: Codec>(
     cuts: &[u16],
     shown: impl for<'a> Fn(C::Message<'a>) -> String,
 ) {
-    let whole = feed(codec, Patience::Waits, [stream], &shown);
-    let check = |chunks: Vec<&[u8]>| {
-        for patience in BOTH {
-            let cut = feed(codec, patience, chunks.iter().copied(), &shown);
-            assert_eq!(cut.messages, whole.messages, "{chunks:?}");
-            match (&cut.error, &whole.error) {
-                // What chunks there were was joined, or not yet.
-                (Some(DecodeError::Truncated { .. }), Some(DecodeError::Truncated { .. })) => (),
-                (cut, whole) => assert_eq!(cut, whole, "{}", stream.escape_ascii()),
-            }
-            assert!(cut.largest_need <= largest);
-        }
-    };
-    check(pieces(stream, cuts));
-    check(stream.chunks(1).collect());
-    for cut in 0..=stream.len().min(400) {
-        let (front, back) = stream.split_at(cut);
-        check(vec![front, back]);
-    }
+    let seed = cuts.iter().fold(0, |seed, &cut| seed << 8 ^ u64::from(cut));
+    let outcome = Check::new(codec).splits(400).seed(seed).run(stream, shown);
+    assert!(outcome.largest_need <= largest, "{} bytes needed", outcome.largest_need);
 }

@@ -1,9 +1,9 @@
 //! What a service is given, and what it is spared.
 
 use super::{check_cuts, read, shown, status};
-use crate::feed::{Patience, feed};
 use gannet_proto::http::{Error, Event, Method, Request, Requests, RequestsState, Version};
-use gannet_proto::{Codec, DecodeError, Decoded};
+use gannet_proto::testing::{Patience, feed};
+use gannet_proto::{Codec, Decoded, FrameError};
 
 /// Gives the one request in `stream` to `check`.
 fn with(stream: &[u8], check: impl FnOnce(Request<'_>)) {
@@ -16,7 +16,7 @@ fn with(stream: &[u8], check: impl FnOnce(Request<'_>)) {
     }
 }
 
-fn refused(codec: &Requests, stream: &[u8]) -> Option<DecodeError> {
+fn refused(codec: &Requests, stream: &[u8]) -> Option<Error> {
     check_cuts(codec, stream, &[]);
     read(codec, stream).error
 }
@@ -150,7 +150,7 @@ fn a_body_over_its_limit_is_refused_though_its_head_was_delivered() {
     let codec = Requests::new().heads_first().max_body(4);
     let stream = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
     let outcome = feed(&codec, Patience::Waits, stream.chunks(1), shown);
-    assert_eq!(outcome.error, Some(DecodeError::Http(Error::BodyTooLarge { limit: 4 })));
+    assert_eq!(outcome.error, Some(Error::BodyTooLarge { limit: 4 }));
     assert_eq!(outcome.messages.len(), 1);
 }
 
@@ -176,10 +176,10 @@ fn a_request_line_over_its_limit_is_refused_before_its_end_was_seen() {
     let codec = Requests::new().max_request_line(20);
     let line = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(read(&codec, line("/234567").as_bytes()).messages.len(), 1);
-    let error = Some(DecodeError::Http(Error::RequestLineTooLong { limit: 20 }));
+    let error = Some(Error::RequestLineTooLong { limit: 20 });
     assert_eq!(refused(&codec, line("/2345678").as_bytes()), error);
     assert_eq!(refused(&codec, &[b'a'; 22]), error);
-    assert_eq!(refused(&codec, &[b'a'; 21]), Some(DecodeError::Truncated { have: 21 }));
+    assert_eq!(refused(&codec, &[b'a'; 21]), Some(Error::Frame(FrameError::Truncated { have: 21 })));
     assert_eq!(status(refused(&codec, &[b'a'; 22]).as_ref()), Some(414));
 }
 
@@ -189,7 +189,7 @@ fn a_head_over_its_limit_is_refused_before_its_end_was_seen() {
     let limit = stream.len();
     assert_eq!(read(&Requests::new().max_head(limit), stream).messages.len(), 1);
     let narrow = Requests::new().max_head(limit - 1);
-    let error = Some(DecodeError::Http(Error::HeadTooLarge { limit: limit - 1 }));
+    let error = Some(Error::HeadTooLarge { limit: limit - 1 });
     for seen in [limit, limit + 5] {
         assert_eq!(refused(&narrow, &[&stream[..], b"abcde"].concat()[..seen]), error);
     }
@@ -206,14 +206,14 @@ fn more_header_fields_than_the_limit_are_refused() {
     {
         assert_eq!(read(&codec, &head(limit)).messages.len(), 1);
         let error = read(&codec, &head(limit + 1)).error;
-        assert_eq!(error, Some(DecodeError::Http(Error::TooManyHeaders { limit })));
+        assert_eq!(error, Some(Error::TooManyHeaders { limit }));
     }
 }
 
 #[test]
 fn a_body_over_its_limit_is_refused_before_it_arrives() {
     let codec = Requests::new().max_body(3);
-    let error = Some(DecodeError::Http(Error::BodyTooLarge { limit: 3 }));
+    let error = Some(Error::BodyTooLarge { limit: 3 });
     let post = |rest: &str| format!("POST / HTTP/1.1\r\nHost: a\r\n{rest}").into_bytes();
     assert_eq!(read(&codec, &post("Content-Length: 3\r\n\r\nabc")).messages.len(), 1);
     assert_eq!(refused(&codec, &post("Content-Length: 4\r\n\r\n")), error);
@@ -230,27 +230,27 @@ fn what_is_between_chunks_has_limits_too() {
     let codec = Requests::new();
     let line = |bytes: usize| post(&format!("3;{}\r\nabc\r\n0\r\n\r\n", "a".repeat(bytes - 4)));
     assert_eq!(read(&codec, &line(256)).error, None);
-    assert_eq!(refused(&codec, &line(257)), Some(DecodeError::Http(Error::Chunk)));
+    assert_eq!(refused(&codec, &line(257)), Some(Error::Chunk));
 
     let codec = Requests::new().max_body(300);
     let many = |chunks: usize| post(&format!("{}0\r\n\r\n", "1\r\na\r\n".repeat(chunks)));
     assert_eq!(read(&codec, &many(100)).error, None);
     let error = read(&codec, &many(120)).error;
-    assert_eq!(error, Some(DecodeError::Http(Error::FramingTooLarge { limit: 300 })));
+    assert_eq!(error, Some(Error::FramingTooLarge { limit: 300 }));
 
     let codec = Requests::new().max_head(100).max_headers(3);
     let trailer = |fields: usize| post(&format!("0\r\n{}\r\n", "a: b\r\n".repeat(fields)));
     assert_eq!(read(&codec, &trailer(3)).error, None);
-    assert_eq!(refused(&codec, &trailer(4)), Some(DecodeError::Http(Error::TooManyHeaders { limit: 3 })));
+    assert_eq!(refused(&codec, &trailer(4)), Some(Error::TooManyHeaders { limit: 3 }));
     let long = post(&format!("0\r\na: {}\r\n\r\n", "b".repeat(100)));
-    assert_eq!(refused(&codec, &long), Some(DecodeError::Http(Error::HeadTooLarge { limit: 100 })));
+    assert_eq!(refused(&codec, &long), Some(Error::HeadTooLarge { limit: 100 }));
 }
 
 #[test]
 fn a_stream_that_ends_inside_a_request_is_cut_short_but_empty_lines_are_nothing() {
     for stream in ["GET / HT", "GET / HTTP/1.1\r\n", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab"] {
         let error = read(&Requests::new(), stream.as_bytes()).error;
-        assert_eq!(error, Some(DecodeError::Truncated { have: stream.len() }));
+        assert_eq!(error, Some(Error::Frame(FrameError::Truncated { have: stream.len() })));
     }
     assert_eq!(read(&Requests::new(), b"\r\n\r\n").error, None);
 }

@@ -1,8 +1,8 @@
 //! What a client sees of servers.
 
-use crate::feed::{Outcome, Patience, feed};
-use gannet_proto::DecodeError;
+use gannet_proto::FrameError;
 use gannet_proto::http::{Error, Reply, Responses, ResponsesState};
+use gannet_proto::testing::{Outcome, Patience, feed};
 use proptest::prelude::*;
 
 fn shown(reply: Reply<'_>) -> String {
@@ -17,7 +17,7 @@ fn shown(reply: Reply<'_>) -> String {
     text + &format!(" [{}]", reply.body.escape_ascii())
 }
 
-fn read(codec: &Responses, stream: &[u8]) -> Outcome<String> {
+fn read(codec: &Responses, stream: &[u8]) -> Outcome<String, Error> {
     feed(codec, Patience::Waits, [stream], shown)
 }
 
@@ -88,7 +88,7 @@ fn a_response_is_whole_however_its_end_is_found_and_it_is_cut() {
 #[test]
 fn a_malformed_response_is_refused_however_it_is_cut() {
     for &(stream, error) in REFUSED {
-        assert_eq!(read(&Responses::new(), stream.as_bytes()).error, Some(DecodeError::Http(error)), "{stream:?}");
+        assert_eq!(read(&Responses::new(), stream.as_bytes()).error, Some(error), "{stream:?}");
         check_cuts(&Responses::new(), stream.as_bytes(), &[]);
     }
 }
@@ -108,20 +108,20 @@ fn a_response_over_a_limit_is_refused() {
         read(codec, stream.as_bytes()).error
     };
     let codec = Responses::new().max_body(2).max_head(60);
-    let too_large = Some(DecodeError::Http(Error::BodyTooLarge { limit: 2 }));
+    let too_large = Some(Error::BodyTooLarge { limit: 2 });
     assert_eq!(refused(&codec, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"), too_large);
     assert_eq!(refused(&codec, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc"), too_large);
     assert_eq!(refused(&codec, "HTTP/1.1 200 OK\r\n\r\nabc"), too_large);
     assert_eq!(refused(&codec, "HTTP/1.1 200 OK\r\n\r\nab"), None);
     let stream = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "y".repeat(40));
-    assert_eq!(refused(&codec, &stream), Some(DecodeError::Http(Error::HeadTooLarge { limit: 60 })));
+    assert_eq!(refused(&codec, &stream), Some(Error::HeadTooLarge { limit: 60 }));
 }
 
 #[test]
 fn a_response_that_is_cut_short_is_none() {
     for stream in ["HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nx"] {
         let error = read(&Responses::new(), stream.as_bytes()).error;
-        assert_eq!(error, Some(DecodeError::Truncated { have: stream.len() }));
+        assert_eq!(error, Some(Error::Frame(FrameError::Truncated { have: stream.len() })));
     }
     assert!(size_of::<ResponsesState>() <= 24);
 }

@@ -1,7 +1,7 @@
 //! Commands as arrays, and what both kinds of commands have in common.
 
-use gannet_proto::resp::{Args, Commands, CommandsState, ProtocolError};
-use gannet_proto::{Codec, DecodeError, Decoded};
+use gannet_proto::resp::{Args, Commands, CommandsState, Error, ProtocolError, Reply};
+use gannet_proto::{Codec, Decoded, FrameError};
 use proptest::prelude::*;
 
 use super::{Words, check_cuts, commands, words};
@@ -71,19 +71,19 @@ fn a_line_with_a_number_may_have_64_kib() {
         stream.extend_from_slice(b"\r\n");
         (error, commands(&Commands::new(), &stream).error)
     };
-    let truncated = |have| Some(DecodeError::Truncated { have });
-    let error = |error: ProtocolError| Some(DecodeError::Resp(error));
+    let truncated = |have| Some(Error::Frame(FrameError::Truncated { have }));
+    let error = |error: ProtocolError| Some(Error::Protocol(error));
 
     assert_eq!(refused(b"*".to_vec(), 65_535), (truncated(65_536), error(ProtocolError::InvalidCount)));
     let too_big = error(ProtocolError::CountTooBig);
     assert_eq!(too_big.as_ref().unwrap().to_string(), "Protocol error: too big mbulk count string");
-    assert_eq!(refused(b"*".to_vec(), 65_536), (too_big.clone(), too_big));
+    assert_eq!(refused(b"*".to_vec(), 65_536), (too_big, too_big));
 
     let start = b"*1\r\n$".to_vec();
     assert_eq!(refused(start.clone(), 65_535), (truncated(65_540), error(ProtocolError::InvalidLength)));
     let too_big = error(ProtocolError::LengthTooBig);
     assert_eq!(too_big.as_ref().unwrap().to_string(), "Protocol error: too big bulk count string");
-    assert_eq!(refused(start, 65_536), (too_big.clone(), too_big));
+    assert_eq!(refused(start, 65_536), (too_big, too_big));
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_command_over_the_limit_on_all_of_it_is_refused_at_the_word_that_goes_over()
     assert_eq!(commands(&Commands::new().max_total(20), stream).messages.len(), 1);
     for seen in [15, 20] {
         let error = commands(&Commands::new().max_total(19), &stream[..seen]).error;
-        assert_eq!(error, Some(DecodeError::TooLarge { length: 20, limit: 19 }));
+        assert_eq!(error, Some(Error::Frame(FrameError::TooLarge { length: 20, limit: 19 })));
     }
     check_cuts(&Commands::new().max_total(19), stream, &[], words);
 }
@@ -129,7 +129,7 @@ fn a_word_that_is_not_there_yet_is_asked_for_as_a_whole() {
 fn a_stream_that_ends_inside_a_command_is_cut_short() {
     for stream in [&b"*1\r\n$4\r\nPIN"[..], b"*1", b"PING"] {
         let error = commands(&Commands::new(), stream).error;
-        assert_eq!(error, Some(DecodeError::Truncated { have: stream.len() }));
+        assert_eq!(error, Some(Error::Frame(FrameError::Truncated { have: stream.len() })));
     }
 }
 
@@ -149,10 +149,11 @@ fn a_connection_is_remembered_in_24_bytes() {
 }
 
 #[test]
-fn replies_pass_the_codec_as_they_are() {
+fn replies_that_a_writer_wrote_pass_the_codec_as_they_are() {
     let mut out = Vec::new();
-    assert_eq!(Commands::new().encode(&[b"+O", b"K\r\n"], &mut out), Ok(()));
-    assert_eq!(out, b"+OK\r\n");
+    assert_eq!(Commands::new().encode(Reply::Written(&[b"+O", b"K\r\n"]), &mut out), Ok(()));
+    assert_eq!(Commands::new().encode_payload(b":1\r\n", &mut out), Ok(()));
+    assert_eq!(out, b"+OK\r\n:1\r\n");
     const { assert!(Commands::TRANSPARENT) };
 }
 

@@ -1,8 +1,5 @@
 //! What a server sees of Redis clients, and a client of servers.
 
-#[path = "../feed/mod.rs"]
-mod feed;
-
 mod commands;
 mod inline;
 mod oracle;
@@ -10,11 +7,9 @@ mod replies;
 mod trees;
 mod writer;
 
-use feed::{Outcome, Patience, feed, pieces};
-use gannet_proto::resp::{Args, Commands, Replies};
-use gannet_proto::{Codec, DecodeError};
-
-const BOTH: [Patience; 2] = [Patience::Waits, Patience::Asks];
+use gannet_proto::Codec;
+use gannet_proto::resp::{Args, Commands, Error, Replies};
+use gannet_proto::testing::{Check, Outcome, Patience, feed};
 
 /// A command's words.
 type Words = Vec<Vec<u8>>;
@@ -23,12 +18,12 @@ fn words(args: Args<'_>) -> Words {
     args.iter().map(|word| word.to_vec()).collect()
 }
 
-fn commands(codec: &Commands, stream: &[u8]) -> Outcome<Words> {
+fn commands(codec: &Commands, stream: &[u8]) -> Outcome<Words, Error> {
     feed(codec, Patience::Waits, [stream], words)
 }
 
 /// The replies in `stream`, as they print.
-fn replies(codec: &Replies, stream: &[u8]) -> Outcome<String> {
+fn replies(codec: &Replies, stream: &[u8]) -> Outcome<String, Error> {
     feed(codec, Patience::Waits, [stream], |value| format!("{value:?}"))
 }
 
@@ -39,24 +34,6 @@ fn check_cuts<C: Codec, T: PartialEq + std::fmt::Debug>(
     cuts: &[u16],
     keep: impl for<'a> Fn(C::Message<'a>) -> T + Copy,
 ) {
-    let whole = feed(codec, Patience::Waits, [stream], keep);
-    let check = |chunks: Vec<&[u8]>| {
-        for patience in BOTH {
-            let cut = feed(codec, patience, chunks.iter().copied(), keep);
-            assert_eq!(cut.messages, whole.messages, "{chunks:?}");
-            match (&cut.error, &whole.error) {
-                // How much was seen when it was refused depends on the cuts.
-                (Some(DecodeError::TooLarge { limit: a, .. }), Some(DecodeError::TooLarge { limit: b, .. })) => {
-                    assert_eq!(a, b, "{chunks:?}");
-                }
-                (cut, whole) => assert_eq!(cut, whole, "{chunks:?}"),
-            }
-        }
-    };
-    check(pieces(stream, cuts));
-    check(stream.chunks(1).collect());
-    for cut in 0..=stream.len().min(200) {
-        let (front, back) = stream.split_at(cut);
-        check(vec![front, back]);
-    }
+    let seed = cuts.iter().fold(0, |seed, &cut| seed << 8 ^ u64::from(cut));
+    let _ = Check::new(codec).splits(200).seed(seed).run(stream, keep);
 }

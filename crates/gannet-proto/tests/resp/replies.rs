@@ -1,7 +1,7 @@
 //! Replies as a client reads them.
 
-use gannet_proto::resp::{ProtocolError, Replies, Value};
-use gannet_proto::{Codec, DecodeError, Decoded};
+use gannet_proto::resp::{Error, ProtocolError, Replies, Value};
+use gannet_proto::{Codec, Decoded, FrameError};
 use proptest::prelude::*;
 
 use super::{check_cuts, replies};
@@ -16,7 +16,7 @@ fn check(stream: &[u8], expected: Value<'_>) {
 fn error(codec: &Replies, stream: &[u8]) -> ProtocolError {
     check_cuts(codec, stream, &[], |value| format!("{value:?}"));
     match replies(codec, stream).error {
-        Some(DecodeError::Resp(error)) => error,
+        Some(Error::Protocol(error)) => error,
         other => panic!("{}: {other:?}", stream.escape_ascii()),
     }
 }
@@ -137,9 +137,9 @@ fn errors_say_what_was_wrong() {
 fn a_string_over_its_limit_is_refused_before_it_arrives() {
     let codec = Replies::new().max_bulk(3);
     assert_eq!(replies(&codec, b"$3\r\nabc\r\n").messages.len(), 1);
-    assert_eq!(replies(&codec, b"$4\r\n").error, Some(DecodeError::TooLarge { length: 4, limit: 3 }));
+    assert_eq!(replies(&codec, b"$4\r\n").error, Some(Error::Frame(FrameError::TooLarge { length: 4, limit: 3 })));
     let large = replies(&Replies::new(), b"$536870913\r\n").error;
-    assert_eq!(large, Some(DecodeError::TooLarge { length: 536_870_913, limit: 536_870_912 }));
+    assert_eq!(large, Some(Error::Frame(FrameError::TooLarge { length: 536_870_913, limit: 536_870_912 })));
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn a_reply_over_the_limit_on_all_of_it_is_refused() {
     assert_eq!(replies(&Replies::new().max_total(17), stream).messages.len(), 1);
     for seen in [12, 17] {
         let error = replies(&Replies::new().max_total(16), &stream[..seen]).error;
-        assert_eq!(error, Some(DecodeError::TooLarge { length: 17, limit: 16 }));
+        assert_eq!(error, Some(Error::Frame(FrameError::TooLarge { length: 17, limit: 16 })));
     }
 }
 

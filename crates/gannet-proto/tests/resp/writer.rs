@@ -1,7 +1,7 @@
 //! Replies as a server writes them.
 
-use gannet_proto::Sink;
-use gannet_proto::resp::{Replies, Version, Writer};
+use gannet_proto::resp::{Commands, Replies, Reply, Value, Version, Writer};
+use gannet_proto::{Codec, Sink};
 use proptest::prelude::*;
 
 use super::trees::{self, Tree};
@@ -102,7 +102,39 @@ fn the_version_can_change_between_replies() {
     assert_eq!(bytes, b"$-1\r\n_\r\n+raw\r\n");
 }
 
+#[test]
+fn attributes_are_left_out_where_the_client_knows_none() {
+    let pairs = vec![(Value::Simple(b"ttl"), Value::Integer(3))];
+    let value = Value::Attribute { pairs, value: Box::new(Value::Bulk(b"x")) };
+    let [resp2, resp3] = written(|writer| writer.value(&value));
+    assert_eq!(resp2, "$1\r\nx\r\n");
+    assert_eq!(resp3, "|1\r\n+ttl\r\n:3\r\n$1\r\nx\r\n");
+}
+
+#[test]
+fn a_line_break_in_a_value_does_not_end_its_line() {
+    let [resp2, resp3] = written(|writer| writer.value(&Value::Error(b"ERR a\r\n+OK")));
+    assert_eq!((resp2.as_str(), resp3.as_str()), ("-ERR a  +OK\r\n", "-ERR a  +OK\r\n"));
+}
+
 proptest! {
+    #[test]
+    fn a_value_is_written_as_its_parts_are(tree in trees::resp3_and_pushes()) {
+        let mut parts = Writer::new(Vec::new(), Version::Resp3);
+        tree.write(&mut parts);
+        let mut out = Vec::new();
+        prop_assert_eq!(Commands::new().encode(Reply::Value(Version::Resp3, tree.value()), &mut out), Ok(()));
+        prop_assert_eq!(out, parts.into_inner());
+
+        let mut parts = Writer::new(Vec::new(), Version::Resp2);
+        tree.write(&mut parts);
+        let mut out = Vec::new();
+        prop_assert_eq!(Commands::new().encode(tree.value().into(), &mut out), Ok(()));
+        // What is nothing may stand where an array could be, which a value does not say.
+        let [out, parts] = [out, parts.into_inner()].map(|bytes| replies(&Replies::new(), &bytes).messages);
+        prop_assert_eq!(out, parts);
+    }
+
     #[test]
     fn what_was_written_is_read(
         trees in prop::collection::vec(trees::resp3_and_pushes(), 0..4),

@@ -4,17 +4,17 @@ use gannet_proto::ws::deflate::Params;
 use gannet_proto::ws::{self, ClientHandshake, Handshake, Opcode, ResponseError, State, WebSocket};
 use proptest::prelude::*;
 
-use super::feed::feed_from;
 use super::*;
+use gannet_proto::testing::feed_from;
 
 /// Reads `stream` in pieces of `size` bytes on a connection with compression.
-fn unpack(codec: &WebSocket, params: Params, stream: &[u8], size: usize) -> Result<Vec<Owned>, DecodeError> {
+fn unpack(codec: &WebSocket, params: Params, stream: &[u8], size: usize) -> Result<Vec<Owned>, Error> {
     let state = codec.compressed_state(params);
     let outcome = feed_from(codec, state, Patience::Asks, stream.chunks(size), owned);
     outcome.error.map_or(Ok(outcome.messages), Err)
 }
 
-fn client(stream: &[u8]) -> Result<Vec<Owned>, DecodeError> {
+fn client(stream: &[u8]) -> Result<Vec<Owned>, Error> {
     let whole = unpack(&WebSocket::client(), Params::new(), stream, stream.len());
     for size in 1..stream.len() {
         assert_eq!(unpack(&WebSocket::client(), Params::new(), stream, size), whole, "in pieces of {size}");
@@ -49,7 +49,7 @@ fn messages_without_compression_and_control_frames_may_stand_between() {
 #[test]
 fn only_the_first_frame_of_a_message_says_that_it_is_compressed() {
     for stream in [&b"\x41\x03\xf2\x48\xcd\xc0\x04\xc9\xc9\x07\x00"[..], b"\xc9\x00", b"\xa1\x00", b"\xd1\x00"] {
-        let code = CloseCode::for_error(&client(stream).unwrap_err()).get();
+        let code = client(stream).unwrap_err().close_code().get();
         assert_eq!(code, 1002, "{stream:x?}");
     }
 }
@@ -60,7 +60,7 @@ fn what_is_damaged_or_unpacks_to_no_text_is_refused() {
     Params::new().server_deflater(6).binary(&mut not_text, b"\xff\xff\xff", None).unwrap();
     not_text[0] = 0xc1;
     for stream in [&b"\xc1\x03\xff\xff\xff"[..], b"\xc1\x05\xf2\x00\x11\x00\x00", &not_text] {
-        let code = CloseCode::for_error(&client(stream).unwrap_err()).get();
+        let code = client(stream).unwrap_err().close_code().get();
         assert_eq!(code, 1007, "{stream:x?}");
     }
 }
@@ -72,7 +72,7 @@ fn a_bomb_ends_at_the_limit_of_a_message() {
     assert!(bomb.len() < 10_000);
     let limit = 1 << 16;
     let codec = WebSocket::server().max_message(limit);
-    let refused = Err(DecodeError::TooLarge { length: limit as u64 + 1, limit });
+    let refused = Err(Error::Frame(FrameError::TooLarge { length: limit as u64 + 1, limit }));
     assert_eq!(unpack(&codec, Params::new(), &bomb, bomb.len()), refused);
 
     let mut out = Vec::new();

@@ -1,7 +1,7 @@
 //! Framing, pings and pongs, reserved bits and opcodes (RFC 6455 §5.2, §5.5).
 
-use gannet_proto::ws::{self, Opcode, WebSocket};
-use gannet_proto::{Codec, DecodeError, EncodeError};
+use gannet_proto::Codec;
+use gannet_proto::ws::{self, Close, Frame, Opcode, WebSocket};
 
 use super::*;
 
@@ -81,7 +81,7 @@ fn reserved_opcodes_are_refused_at_once() {
 fn a_client_must_mask_and_a_server_must_not() {
     assert_eq!(bad(&[0x81, 0x05]), (vec![], 1002));
     let outcome = read(&WebSocket::client(), &[0x81, 0x85]);
-    assert_eq!(outcome.error, Some(DecodeError::Ws(ws::Error::Masked)));
+    assert_eq!(outcome.error, Some(Error::Masked));
 }
 
 #[test]
@@ -96,43 +96,88 @@ fn a_stream_that_ends_inside_a_frame_is_truncated() {
     let stream = frame(Opcode::Binary, true, b"Hello");
     for have in 1..stream.len() {
         let outcome = read(&WebSocket::server(), &stream[..have]);
-        assert_eq!(outcome.error, Some(DecodeError::Truncated { have }));
+        assert_eq!(outcome.error, Some(Error::Frame(FrameError::Truncated { have })));
     }
 }
 
 #[test]
 fn a_codec_writes_what_the_other_role_reads() {
     let mut out = Vec::new();
-    WebSocket::server().encode(&[b"Hel", b"lo"], &mut out).unwrap();
-    WebSocket::server().encoding_text().encode(&["κό".as_bytes(), "σμε".as_bytes()], &mut out).unwrap();
+    let bye = Close { code: CloseCode::GOING_AWAY, reason: "bye" };
+    let frames =
+        [Frame::binary(b"Hello"), Frame::text("κόσμε"), Frame::ping(b"?"), Frame::pong(b"!"), Frame::close(Some(bye))];
+    let sent = [
+        Owned::Binary(b"Hello".into()),
+        text("κόσμε"),
+        Owned::Ping(b"?".into()),
+        Owned::Pong(b"!".into()),
+        Owned::Close(Some((1001, "bye".into()))),
+    ];
+    for frame in frames {
+        WebSocket::server().encode(frame, &mut out).unwrap();
+    }
+    assert_eq!(read(&WebSocket::client(), &out).messages, sent);
+
+    out.clear();
+    for frame in frames {
+        WebSocket::client().encode(frame.masked(KEY), &mut out).unwrap();
+    }
+    assert_eq!(good(&out), sent);
+}
+
+#[test]
+fn a_message_is_sent_back_as_it_came() {
+    let (server, client) = (WebSocket::server(), WebSocket::client());
+    let stream =
+        frames(&[(Opcode::Text, true, "κ".as_bytes()), (Opcode::Ping, true, b"?"), (Opcode::Close, true, b"")]);
+    let outcome = Check::new(&server).run(&stream, |message| {
+        let mut out = Vec::new();
+        server.encode((&message).into(), &mut out).unwrap();
+        out
+    });
+    let messages = read(&client, &outcome.messages.concat()).messages;
+    assert_eq!(messages, [text("κ"), Owned::Ping(b"?".into()), Owned::Close(None)]);
+}
+
+#[test]
+fn plain_bytes_become_a_binary_message_or_a_text() {
+    let mut out = Vec::new();
+    WebSocket::server().encode_payload(b"Hello", &mut out).unwrap();
+    WebSocket::server().encoding_text().encode_payload("κόσμε".as_bytes(), &mut out).unwrap();
     assert_eq!(read(&WebSocket::client(), &out).messages, [Owned::Binary(b"Hello".into()), text("κόσμε")]);
 }
 
 #[test]
 fn text_is_checked_before_anything_is_written() {
-    let codec = WebSocket::server().encoding_text();
     let mut out = Vec::new();
     let (first, second) = "€".as_bytes().split_at(1);
-    codec.encode(&[first, second], &mut out).unwrap();
+    ws::write_frame(&mut out, Opcode::Text, &[first, second], None).unwrap();
     assert_eq!(out, [&[0x81, 3][..], "€".as_bytes()].concat());
     for parts in [&[first][..], &[second], &[second, first], &[b"\xff"]] {
-        assert_eq!(codec.encode(parts, &mut Vec::new()), Err(EncodeError::NotUtf8));
+        out.clear();
+        assert_eq!(ws::write_frame(&mut out, Opcode::Text, parts, None), Err(Error::NotUtf8));
+        assert!(out.is_empty());
     }
+    assert_eq!(WebSocket::server().encoding_text().encode_payload(first, &mut out), Err(Error::NotUtf8));
+    assert!(out.is_empty());
 }
 
 #[test]
-fn a_client_does_not_encode_without_a_key() {
+fn a_client_does_not_encode_without_a_key_nor_a_server_with_one() {
     let mut out = Vec::new();
-    assert_eq!(WebSocket::client().encode(&[b"x"], &mut out), Err(EncodeError::NoMask));
+    assert_eq!(WebSocket::client().encode(Frame::text("x"), &mut out), Err(Error::NoMask));
+    assert_eq!(WebSocket::client().encode_payload(b"x", &mut out), Err(Error::NoMask));
+    assert_eq!(WebSocket::server().encode(Frame::text("x").masked(KEY), &mut out), Err(Error::Masked));
     assert!(out.is_empty());
 }
 
 #[test]
 fn control_frames_that_are_too_long_are_not_written() {
     let mut out = Vec::new();
-    let refused = Err(EncodeError::TooLarge { length: 126, limit: 125 });
+    let refused = Err(Error::PayloadTooLarge { length: 126, limit: 125 });
     assert_eq!(ws::ping(&mut out, &[0; 126], None), refused);
     assert_eq!(ws::pong(&mut out, &[0; 126], None), refused);
+    assert_eq!(WebSocket::server().encode(Frame::ping(&[0; 126]), &mut out), refused);
     let reason = "x".repeat(124);
     assert_eq!(ws::close(&mut out, Some(ws::Close { code: CloseCode::NORMAL, reason: &reason }), None), refused);
     assert!(out.is_empty());

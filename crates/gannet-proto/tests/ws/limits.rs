@@ -12,10 +12,10 @@ fn a_frame_over_the_limit_is_refused_by_its_header() {
     let at_limit = frame(Binary, true, &[1; 200]);
     assert_eq!(read(&codec, &at_limit).messages, [Owned::Binary(vec![1; 200])]);
     let outcome = read(&codec, &[0x82, 0xfe, 0, 201]);
-    assert_eq!(outcome.error, Some(DecodeError::TooLarge { length: 201, limit: 200 }));
+    assert_eq!(outcome.error, Some(Error::Frame(FrameError::TooLarge { length: 201, limit: 200 })));
     let outcome = read(&codec, &[0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
-    assert_eq!(outcome.error, Some(DecodeError::TooLarge { length: i64::MAX as u64, limit: 200 }));
-    assert_eq!(CloseCode::for_error(&outcome.error.unwrap()), CloseCode::TOO_LARGE);
+    assert_eq!(outcome.error, Some(Error::Frame(FrameError::TooLarge { length: i64::MAX as u64, limit: 200 })));
+    assert_eq!(outcome.error.unwrap().close_code(), CloseCode::TOO_LARGE);
 }
 
 #[test]
@@ -24,8 +24,8 @@ fn a_message_over_the_limit_is_refused_by_the_header_of_the_fragment_that_is_too
     let stream = frames(&[(Binary, false, &[1; 6]), (Ping, true, &[2; 100]), (Continuation, true, &[1; 4])]);
     assert_eq!(read(&codec, &stream).messages, [Owned::Ping(vec![2; 100]), Owned::Binary(vec![1; 10])]);
     let stream = [frames(&[(Binary, false, &[1; 6]), (Continuation, false, &[1; 4])]), vec![0x80, 0x81]].concat();
-    assert_eq!(read(&codec, &stream).error, Some(DecodeError::TooLarge { length: 11, limit: 10 }));
-    assert_eq!(read(&codec, &[0x82, 0x8b]).error, Some(DecodeError::TooLarge { length: 11, limit: 10 }));
+    assert_eq!(read(&codec, &stream).error, Some(Error::Frame(FrameError::TooLarge { length: 11, limit: 10 })));
+    assert_eq!(read(&codec, &[0x82, 0x8b]).error, Some(Error::Frame(FrameError::TooLarge { length: 11, limit: 10 })));
 }
 
 #[test]

@@ -2,9 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test's own functions too, it fails the test")]
 
-#[path = "../feed/mod.rs"]
-mod feed;
-
 mod close;
 #[cfg(feature = "deflate")]
 mod deflate;
@@ -15,9 +12,9 @@ mod limits;
 mod oracle;
 mod text;
 
-use feed::{Outcome, Patience, feed, pieces};
-use gannet_proto::DecodeError;
-use gannet_proto::ws::{CloseCode, Message, Opcode, WebSocket, write_fragment};
+use gannet_proto::FrameError;
+use gannet_proto::testing::{Check, Outcome, Patience, feed, pieces};
+use gannet_proto::ws::{CloseCode, Error, Message, Opcode, WebSocket, write_fragment};
 
 /// A message that owns what it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,22 +55,9 @@ fn frames(frames: &[(Opcode, bool, &[u8])]) -> Vec<u8> {
     frames.iter().flat_map(|(opcode, last, payload)| frame(*opcode, *last, payload)).collect()
 }
 
-/// Reads `stream` as `codec` does, whole, byte by byte, and cut in two anywhere: it always means the same.
-fn read(codec: &WebSocket, stream: &[u8]) -> Outcome<Owned> {
-    let whole = feed(codec, Patience::Waits, [stream], owned);
-    let check = |chunks: Vec<&[u8]>| {
-        for patience in [Patience::Waits, Patience::Asks] {
-            let cut = feed(codec, patience, chunks.iter().copied(), owned);
-            assert_eq!(cut.messages, whole.messages, "{chunks:x?}");
-            assert_eq!(cut.error, whole.error, "{chunks:x?}");
-        }
-    };
-    check(stream.chunks(1).collect());
-    for cut in 0..=stream.len().min(300) {
-        let (front, back) = stream.split_at(cut);
-        check(vec![front, back]);
-    }
-    whole
+/// Reads `stream` as `codec` does, however it is cut: it always means the same.
+fn read(codec: &WebSocket, stream: &[u8]) -> Outcome<Owned, Error> {
+    Check::new(codec).splits(300).run(stream, owned)
 }
 
 /// The messages of a client whose stream has nothing wrong.
@@ -87,6 +71,6 @@ fn good(stream: &[u8]) -> Vec<Owned> {
 fn bad(stream: &[u8]) -> (Vec<Owned>, u16) {
     let outcome = read(&WebSocket::server(), stream);
     let error = outcome.error.unwrap_or_else(|| panic!("nothing is wrong with {stream:x?}"));
-    assert!(!matches!(error, DecodeError::Truncated { .. }), "{stream:x?} is not complete");
-    (outcome.messages, CloseCode::for_error(&error).get())
+    assert!(!matches!(error, Error::Frame(FrameError::Truncated { .. })), "{stream:x?} is not complete");
+    (outcome.messages, error.close_code().get())
 }

@@ -22,8 +22,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gannet::proto::DecodeError;
-use gannet::proto::resp::{Args, Commands, Version, Writer, upcoming_keys};
+use gannet::proto::resp::{self, Args, Commands, Version, Writer, upcoming_keys};
 use gannet::{CloseReason, Context, Drain, Idle, Refusal, Refused, Service};
 
 use self::clock::Clock;
@@ -408,7 +407,7 @@ impl Service for Redis {
         }
     }
 
-    fn malformed(&mut self, session: &mut Session, error: &DecodeError, cx: &mut Context<'_, Self>) {
+    fn malformed(&mut self, session: &mut Session, error: &resp::Error, cx: &mut Context<'_, Self>) {
         self.reply.set_version(session.version);
         let text = format!("ERR {error}");
         self.statistics.error(&text);

@@ -28,6 +28,7 @@ mod script;
 mod shutdown_write;
 mod simulated;
 mod sockets;
+mod typed;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

@@ -23,6 +23,7 @@ use crate::connection::{CloseReason, Flags, Place, State};
 use crate::core::{Core, Deferred};
 use crate::datagram::DatagramContext;
 use crate::driver::{Driver, Event, ListenerId, Token};
+use crate::error::Error;
 use crate::filter::{Filters, Scratch};
 use crate::host::Host;
 use crate::listener::Pace;
@@ -31,6 +32,7 @@ use crate::outbox::LARGE_BYTES;
 use crate::panics::panic_message;
 use crate::remote::{Dial, Letter};
 use crate::service::DatagramService;
+use crate::starting::Starting;
 use crate::wheel::Tick;
 
 use self::accepting::Accepting;
@@ -353,6 +355,26 @@ impl<D: Driver> Reactor<D> {
     fn defer(&mut self, deferred: Deferred) {
         self.core.deferred.push(deferred);
         self.run_deferred();
+    }
+
+    /// Prepares the instances of all services, before the first turn.
+    pub(crate) fn start(&mut self, starting: &Starting) -> Result<(), Error> {
+        for service in &mut self.services {
+            let called = catch_unwind(AssertUnwindSafe(|| match service {
+                Served::Connections(host) => host.start(starting),
+                Served::Datagrams(service) => service.start(starting),
+            }));
+            called.unwrap_or_else(|panic| Err(format!("it panicked: {}", panic_message(&*panic)).into())).map_err(
+                |error| {
+                    let service = match service {
+                        Served::Connections(host) => host.name(),
+                        Served::Datagrams(service) => service.name(),
+                    };
+                    Error::Service { service: service.to_owned(), reactor: starting.reactor(), error }
+                },
+            )?;
+        }
+        Ok(())
     }
 
     #[cold]

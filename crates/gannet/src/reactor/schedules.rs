@@ -65,7 +65,7 @@ struct Echo<C> {
     moody: bool,
 }
 
-impl<C: for<'a> Codec<Message<'a> = &'a [u8]>> Service for Echo<C> {
+impl<C: for<'a> Codec<Message<'a> = &'a [u8], Outgoing<'a> = &'a [&'a [u8]]>> Service for Echo<C> {
     type Codec = C;
     type Session = Session;
 
@@ -82,7 +82,7 @@ impl<C: for<'a> Codec<Message<'a> = &'a [u8]>> Service for Echo<C> {
 
     fn message(&mut self, session: &mut Session, message: &[u8], cx: &mut Context<'_, Self>) {
         let before = cx.outbox_len();
-        match if self.random.chance(500) { cx.send([message]) } else { cx.send_shared(message.to_vec().into()) } {
+        match if self.random.chance(500) { cx.send(&[message]) } else { cx.send_shared(message.to_vec().into()) } {
             crate::SendStatus::Closed | crate::SendStatus::Unencodable => panic!("an open connection takes an echo"),
             _ => session.accepted += cx.outbox_len() - before,
         }
@@ -106,7 +106,7 @@ impl<C: for<'a> Codec<Message<'a> = &'a [u8]>> Service for Echo<C> {
     }
 
     fn connected(&mut self, _: &mut Session, cx: &mut Context<'_, Self>) {
-        cx.send([b""]);
+        cx.send(&[b""]);
     }
 
     fn close(&mut self, session: Session, reason: CloseReason, _: &mut Context<'_, Self>) {

@@ -1,8 +1,9 @@
 //! What is spoken on a client's connection: HTTP until the server has switched, then WebSocket.
 
-use gannet::proto::http::{Reply, Responses, ResponsesState};
-use gannet::proto::ws::{self, Opcode, WebSocket, write_frame};
-use gannet::proto::{Codec, DecodeError, Decoded, EncodeError, Sink};
+use gannet::proto::http::{self, Reply, Responses, ResponsesState};
+use gannet::proto::ws::{self, Frame, WebSocket};
+use gannet::proto::{Codec, Decoded, FrameError, Sink};
+use thiserror::Error;
 
 /// The largest body of an answer that does not switch.
 const LARGEST_BODY_BYTES: usize = 1 << 20;
@@ -55,17 +56,27 @@ impl Default for Spoken {
     }
 }
 
-/// What a frame begins with, for [`Conversation`] to encode: its opcode and its key.
-#[must_use]
-pub(super) fn head(opcode: Opcode, key: [u8; 4]) -> [u8; 5] {
-    [opcode as u8, key[0], key[1], key[2], key[3]]
+/// Says why what a server sent makes no sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Error {
+    /// A message is over a limit, or not whole when the stream ended.
+    #[error("{0}")]
+    Frame(#[from] FrameError),
+    /// The bytes are no answer to a handshake.
+    #[error("{0}")]
+    Http(#[from] http::Error),
+    /// The bytes are no frames, or a frame cannot be sent.
+    #[error("{0}")]
+    WebSocket(#[from] ws::Error),
 }
 
 impl Codec for Conversation {
     type Message<'a> = Incoming<'a>;
+    type Outgoing<'a> = Frame<'a>;
+    type Error = Error;
     type State = Spoken;
 
-    fn decode<'a>(&self, state: &mut Spoken, input: &'a mut [u8]) -> Result<Decoded<Incoming<'a>>, DecodeError> {
+    fn decode<'a>(&self, state: &mut Spoken, input: &'a mut [u8]) -> Result<Decoded<Incoming<'a>>, Error> {
         Ok(match state {
             Spoken::Http(responses) => match self.responses.decode(responses, input)? {
                 Decoded::Message { message, consumed } => {
@@ -88,26 +99,14 @@ impl Codec for Conversation {
     }
 
     /// The answer without a length that was ended by the end of the connection.
-    fn finish<'a>(&self, state: &mut Spoken, rest: &'a mut [u8]) -> Result<Option<Incoming<'a>>, DecodeError> {
+    fn finish<'a>(&self, state: &mut Spoken, rest: &'a mut [u8]) -> Result<Option<Incoming<'a>>, Error> {
         match state {
             Spoken::Http(state) => Ok(self.responses.finish(state, rest)?.map(Incoming::Http)),
-            Spoken::WebSocket(_) => Err(DecodeError::Truncated { have: rest.len() }),
+            Spoken::WebSocket(_) => Err(FrameError::Truncated { have: rest.len() }.into()),
         }
     }
 
-    /// Writes a frame: the first part is `head`, the others are its payload. Nothing of it is kept in between, so that
-    /// it is masked on its way into the outbox.
-    fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), EncodeError> {
-        let Some((&[opcode, a, b, c, d], payload)) = parts.split_first().map(|(head, rest)| (*head, rest)) else {
-            return Err(EncodeError::NoMask);
-        };
-        let opcode = match opcode {
-            1 => Opcode::Text,
-            2 => Opcode::Binary,
-            8 => Opcode::Close,
-            9 => Opcode::Ping,
-            _ => Opcode::Pong,
-        };
-        write_frame(out, opcode, payload, Some([a, b, c, d]))
+    fn encode(&self, frame: Frame<'_>, out: &mut impl Sink) -> Result<(), Error> {
+        Ok(self.websocket.encode(frame, out)?)
     }
 }

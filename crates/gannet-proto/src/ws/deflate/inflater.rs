@@ -4,7 +4,7 @@ use std::fmt;
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-use crate::DecodeError;
+use crate::FrameError;
 use crate::ws::Error;
 
 /// What a sender leaves out at the end of a message (RFC 7692 §7.2.2).
@@ -29,7 +29,7 @@ impl Inflater {
     }
 
     /// Appends to `out` what `fragment` is unpacked to; `out` is a message so far, of at most `limit` bytes.
-    pub fn inflate(&mut self, fragment: &[u8], last: bool, out: &mut Vec<u8>, limit: usize) -> Result<(), DecodeError> {
+    pub fn inflate(&mut self, fragment: &[u8], last: bool, out: &mut Vec<u8>, limit: usize) -> Result<(), Error> {
         self.unpack(fragment, out, limit)?;
         if last {
             // After a last block (RFC 7692 §7.2.3.4) there may be nothing that the tail would complete.
@@ -44,12 +44,12 @@ impl Inflater {
         Ok(())
     }
 
-    fn unpack(&mut self, mut packed: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<(), DecodeError> {
+    fn unpack(&mut self, mut packed: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<(), Error> {
         let bits = self.window_bits;
         let stream = self.stream.get_or_insert_with(|| Decompress::new_with_window_bits(false, bits));
         loop {
             if out.len() > limit {
-                return Err(DecodeError::TooLarge { length: out.len() as u64, limit });
+                return Err(FrameError::TooLarge { length: out.len() as u64, limit }.into());
             }
             if out.len() == out.capacity() {
                 // One byte more than the limit shows that a message is over it.
@@ -76,7 +76,7 @@ impl Inflater {
                 return Ok(());
             }
             if stuck && out.len() < out.capacity() {
-                return Err(Error::Damaged.into());
+                return Err(Error::Damaged);
             }
         }
     }

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gannet::Context;
-use gannet::proto::resp::{Version, Writer};
+use gannet::proto::resp::{self, Version, Writer};
 
 use self::registry::{Audience, Kind};
 use super::Redis;
@@ -224,7 +224,7 @@ fn deliver(turn: &mut Turn<'_, '_, '_>, audience: &Audience, message: &Message<'
         let opening = message.opening(version);
         let parts =
             [&opening[..], b"$", channel_len, b"\r\n", channel, b"\r\n$", payload_len, b"\r\n", payload, b"\r\n"];
-        if turn.cx.broadcast(group, parts).is_err() {
+        if turn.cx.broadcast(group, resp::Reply::Written(&parts)).is_err() {
             turn.service.server.lost.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -257,7 +257,7 @@ impl Service for Late {
     }
 
     fn message(&mut self, (): &mut (), line: &[u8], cx: &mut Context<'_, Self>) {
-        cx.send([line]);
+        cx.send(&[line]);
     }
 
     fn timer(&mut self, (): &mut (), cx: &mut Context<'_, Self>) {

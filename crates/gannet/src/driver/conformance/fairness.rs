@@ -11,7 +11,7 @@ use super::script::{Echo, SharedLog, frames, lines, raw};
 use super::simulated::on_network;
 use super::{Client, Net, on_every_driver};
 use crate::driver::sim::{Faults, Random};
-use crate::proto::{Codec, DecodeError, Decoded, EncodeError, Lines, Raw, Sink};
+use crate::proto::{Codec, Decoded, FrameError, Lines, Raw, Sink};
 use crate::share::{DELIVERY_BYTES, MESSAGE_BYTES, SHARE_BYTES};
 use crate::{Context, Filter, FilterError, Filtered, Filters, Group, Refused, Service};
 
@@ -39,7 +39,7 @@ struct Counting<C> {
     tally: Tally,
 }
 
-impl<C: for<'a> Codec<Message<'a> = &'a [u8]>> Service for Counting<C> {
+impl<C: for<'a> Codec<Message<'a> = &'a [u8], Outgoing<'a> = &'a [&'a [u8]]>> Service for Counting<C> {
     type Codec = C;
     type Session = ();
 
@@ -51,7 +51,7 @@ impl<C: for<'a> Codec<Message<'a> = &'a [u8]>> Service for Counting<C> {
         let mut given = self.tally.get();
         if message.first() == Some(&b'?') {
             given.asked += 1;
-            cx.send([message]);
+            cx.send(&[message]);
         } else {
             given.messages += 1;
             given.bytes += message.len();
@@ -233,14 +233,16 @@ struct Specks;
 
 impl Codec for Specks {
     type Message<'a> = &'a [u8];
+    type Outgoing<'a> = &'a [&'a [u8]];
+    type Error = FrameError;
     type State = ();
 
-    fn decode<'a>(&self, (): &mut (), _: &'a mut [u8]) -> Result<Decoded<&'a [u8]>, DecodeError> {
+    fn decode<'a>(&self, (): &mut (), _: &'a mut [u8]) -> Result<Decoded<&'a [u8]>, FrameError> {
         DECODED.set(DECODED.get() + 1);
         Ok(Decoded::Taken { consumed: 1 })
     }
 
-    fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), EncodeError> {
+    fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), FrameError> {
         Raw.encode(parts, out)
     }
 }
@@ -272,7 +274,7 @@ impl Service for Room {
 
     fn message(&mut self, (): &mut (), line: &[u8], cx: &mut Context<'_, Self>) {
         self.broadcasts.set(self.broadcasts.get() + 1);
-        cx.broadcast(self.members, [line]).expect("a line is a line");
+        cx.broadcast(self.members, &[line]).expect("a line is a line");
     }
 }
 
@@ -335,7 +337,7 @@ impl Service for Witness {
 
     fn message(&mut self, (): &mut (), line: &[u8], cx: &mut Context<'_, Self>) {
         self.0.borrow_mut().extend(cx.peer().ip());
-        cx.send([line]);
+        cx.send(&[line]);
     }
 }
 

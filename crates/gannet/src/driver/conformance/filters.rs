@@ -362,7 +362,7 @@ impl Service for Tells {
     fn message(&mut self, (): &mut (), _: &[u8], cx: &mut Context<'_, Self>) {
         let said = cx.filter_info::<String>().cloned().unwrap_or_default();
         assert!(cx.filter_info::<u8>().is_none(), "that is not what it says");
-        cx.send([said.as_bytes()]);
+        cx.send(&[said.as_bytes()]);
     }
 }
 
@@ -392,7 +392,7 @@ impl Service for Watches {
     fn timer(&mut self, told: &mut usize, cx: &mut Context<'_, Self>) {
         let waits = cx.waiting_len();
         if std::mem::replace(told, waits) != waits {
-            cx.send([waits.to_string().as_bytes()]);
+            cx.send(&[waits.to_string().as_bytes()]);
         }
         cx.set_timer(Duration::from_millis(1));
     }

@@ -64,7 +64,7 @@ impl Service for Debtor {
                     line
                 };
                 let done = |_: &mut Self, _: &mut Owed, line: String, cx: &mut Context<'_, Self>| {
-                    cx.send([line.as_bytes()]);
+                    cx.send(&[line.as_bytes()]);
                 };
                 cx.offload(work, done).expect("within the limit");
             }
@@ -73,19 +73,19 @@ impl Service for Debtor {
             ("tell", rest) => {
                 let (whom, what) = rest.split_once(' ').expect("whom and what");
                 let handle = self.seen.borrow().opened[whom.parse::<usize>().expect("a number")];
-                cx.send_to(handle, [what.as_bytes()]).expect("it lives");
-                cx.send([b"told"]);
+                cx.send_to(handle, &[what.as_bytes()]).expect("it lives");
+                cx.send(&[b"told"]);
             }
             ("tick", _) => {
                 owed.0 += 1;
                 cx.set_timer(SHORT / 4);
             }
-            _ => drop(cx.send([line.as_bytes()])),
+            _ => drop(cx.send(&[line.as_bytes()])),
         }
     }
 
     fn timer(&mut self, _: &mut Owed, cx: &mut Context<'_, Self>) {
-        cx.send([b"tick"]);
+        cx.send(&[b"tick"]);
         cx.set_timer(SHORT / 4);
     }
 
@@ -107,7 +107,7 @@ impl Service for Debtor {
 impl Notice<&'static str> for Debtor {
     fn notice(&mut self, owed: &mut Owed, line: &'static str, cx: &mut Context<'_, Self>) {
         owed.0 -= 1;
-        cx.send([line.as_bytes()]);
+        cx.send(&[line.as_bytes()]);
     }
 }
 

@@ -49,7 +49,7 @@ impl Service for Joiner {
             Err(JoinError::TooManyOfReactor) => b"too many of the reactor",
             Err(_) => b"closed",
         };
-        cx.send([said]);
+        cx.send(&[said]);
     }
 }
 
@@ -77,7 +77,7 @@ impl Service for Polite {
     type Session = ();
 
     fn message(&mut self, (): &mut (), line: &[u8], cx: &mut Context<'_, Self>) {
-        cx.send([line]);
+        cx.send(&[line]);
     }
 
     fn refusal(&self, why: Refusal) -> &'static [u8] {

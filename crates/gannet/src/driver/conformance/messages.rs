@@ -83,7 +83,7 @@ fn a_message_in_fragments_comes_back_whole_wherever_it_is_cut<N: Net>(net: N) {
     for (opcode, last, payload) in parts {
         write_fragment(&mut sent, opcode, last, &[payload], Some([1, 2, 3, 4])).expect("short enough");
     }
-    let expected = b"\x8a\x01?\x82\x09fragments\x82\x04next";
+    let expected = b"\x8a\x01?\x81\x09fragments\x81\x04next";
     for cut in 0..sent.len() {
         rig.write(&mut client, &sent[..cut]);
         rig.turn();
@@ -222,7 +222,7 @@ impl Service for Looker {
     fn message(&mut self, (): &mut (), line: &[u8], cx: &mut Context<'_, Self>) {
         let was_shown = self.shown.windows(line.len()).any(|shown| shown == line);
         assert!(self.fetched || !was_shown, "a message that was looked at comes before anything was fetched for it");
-        cx.send([if was_shown { b"seen " } else { b"new " }, line]);
+        cx.send(&[if was_shown { b"seen " } else { b"new " }, line]);
     }
 }
 
@@ -285,7 +285,7 @@ impl Service for Counting {
     }
 
     fn message(&mut self, (): &mut (), _: &[u8], cx: &mut Context<'_, Self>) {
-        cx.send([self.shown.to_string().as_bytes()]);
+        cx.send(&[self.shown.to_string().as_bytes()]);
         if self.pauses {
             cx.pause();
             cx.set_timer(Duration::ZERO);

@@ -25,7 +25,7 @@ type Other = Option<Handle>;
 
 /// Hands on what was read, and pauses where the other side has enough.
 fn pass_on<S: Service<Codec = Raw>>(other: Other, bytes: &[u8], cx: &mut Context<'_, S>) {
-    match other.map(|other| cx.send_to(other, [bytes])) {
+    match other.map(|other| cx.send_to(other, &[bytes])) {
         Some(Ok(SendStatus::Queued)) => {}
         Some(Ok(_)) => cx.pause(),
         _ => cx.close(),
@@ -251,7 +251,7 @@ impl Service for Sender {
             Some(("send", sizes)) => {
                 let sent = sizes.split(' ').map(|size| {
                     let size = size.parse::<usize>().expect("a number");
-                    cx.send_to(first, [&vec![b'x'; size][..]])
+                    cx.send_to(first, &[&vec![b'x'; size][..]])
                 });
                 format!("{:?}", sent.collect::<Result<Vec<SendStatus>, SendError>>())
             }
@@ -259,11 +259,11 @@ impl Service for Sender {
             _ if line == "resume" => format!("{:?}", cx.resume_other(first)),
             _ => line,
         };
-        cx.send([said.as_bytes()]);
+        cx.send(&[said.as_bytes()]);
     }
 
     fn drained(&mut self, (): &mut (), cx: &mut Context<'_, Self>) {
-        cx.send([b"drained"]);
+        cx.send(&[b"drained"]);
     }
 }
 

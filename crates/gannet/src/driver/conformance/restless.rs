@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::rig::{Rig, Setup};
 use super::{Net, on_every_driver};
-use crate::proto::{Codec, DecodeError, Decoded, EncodeError, Lines, Raw, Sink};
+use crate::proto::{Codec, Decoded, FrameError, Lines, Raw, Sink};
 use crate::{Address, CloseReason, Connect, Context, Filter, FilterError, Filters, Outbound, Service};
 
 /// Two bytes are a message; those that begin with an `x` are where the codec breaks its contract.
@@ -18,9 +18,11 @@ struct Pairs;
 
 impl Codec for Pairs {
     type Message<'a> = u8;
+    type Outgoing<'a> = &'a [&'a [u8]];
+    type Error = FrameError;
     type State = ();
 
-    fn decode(&self, (): &mut (), input: &mut [u8]) -> Result<Decoded<u8>, DecodeError> {
+    fn decode(&self, (): &mut (), input: &mut [u8]) -> Result<Decoded<u8>, FrameError> {
         let [first, second, ..] = *input else { return Ok(Decoded::Partial { need: 2 }) };
         Ok(match (first, second) {
             (b'x', b'0') => Decoded::Taken { consumed: 0 },
@@ -33,7 +35,7 @@ impl Codec for Pairs {
         })
     }
 
-    fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), EncodeError> {
+    fn encode(&self, parts: &[&[u8]], out: &mut impl Sink) -> Result<(), FrameError> {
         Raw.encode(parts, out)
     }
 }
@@ -47,7 +49,7 @@ impl Service for Paired {
 
     fn message(&mut self, (): &mut (), message: u8, cx: &mut Context<'_, Self>) {
         assert!(!b"13".contains(&message), "a message that the codec should not have made");
-        cx.send([&[message]]);
+        cx.send(&[&[message]]);
         if message == b'h' {
             cx.pause();
             cx.set_timer(Duration::from_millis(5));
@@ -127,7 +129,7 @@ impl Service for Restless {
     type Session = ();
 
     fn message(&mut self, (): &mut (), line: &[u8], cx: &mut Context<'_, Self>) {
-        cx.send([line]);
+        cx.send(&[line]);
         // What waits behind it is decoded again and again.
         cx.pause();
         cx.resume();

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::proto::ws::{self, WebSocket};
-use crate::proto::{Codec, DecodeError, LengthPrefixed, Lines, Raw};
+use crate::proto::{Codec, LengthPrefixed, Lines, Raw};
 use crate::{CloseReason, Context, Drain, Group, Handle, Heartbeat, Idle, Notice, Refused, Service};
 
 /// What happened, in order.
@@ -54,7 +54,7 @@ pub(crate) fn frames() -> LengthPrefixed {
     LengthPrefixed::u32_be().limit(1 << 20)
 }
 
-impl<C: for<'a> Codec<Message<'a> = &'a [u8]>> Service for Echo<C> {
+impl<C: for<'a> Codec<Message<'a> = &'a [u8], Outgoing<'a> = &'a [&'a [u8]]>> Service for Echo<C> {
     type Codec = C;
     type Session = Vec<u8>;
 
@@ -64,10 +64,10 @@ impl<C: for<'a> Codec<Message<'a> = &'a [u8]>> Service for Echo<C> {
 
     fn message(&mut self, _: &mut Vec<u8>, message: &[u8], cx: &mut Context<'_, Self>) {
         self.log.borrow_mut().messages += 1;
-        cx.send([message]);
+        cx.send(&[message]);
     }
 
-    fn malformed(&mut self, _: &mut Vec<u8>, error: &DecodeError, cx: &mut Context<'_, Self>) {
+    fn malformed(&mut self, _: &mut Vec<u8>, error: &C::Error, cx: &mut Context<'_, Self>) {
         cx.answer(format!("no: {error}\n").as_bytes());
     }
 
@@ -90,7 +90,7 @@ impl Service for WebSocketEcho {
     fn message(&mut self, (): &mut (), message: ws::Message<'_>, cx: &mut Context<'_, Self>) {
         match message {
             ws::Message::Text(text) => {
-                cx.send([text.as_bytes()]);
+                cx.send(ws::Frame::text(&text));
             }
             ws::Message::Ping(payload) => {
                 let mut pong = Vec::new();
@@ -149,19 +149,19 @@ impl Service for Script {
         let number = |text: &str| text.parse::<usize>().expect("a number");
         match verb {
             "echo" => {
-                cx.send([rest.as_bytes()]);
+                cx.send(&[rest.as_bytes()]);
             }
             "close" => cx.close(),
             "close_flushed" => {
                 cx.close_flushed();
-                let after = cx.send([b"behind the end"]);
+                let after = cx.send(&[b"behind the end"]);
                 self.note(after);
             }
             // Sends so many numbered lines of so many bytes, or until the outbox is over its hard limit.
             "flood" => {
                 let (count, bytes) = rest.split_once(' ').expect("two numbers");
                 for index in 0..number(count) {
-                    let status = cx.send([numbered(index, number(bytes)).as_bytes()]);
+                    let status = cx.send(&[numbered(index, number(bytes)).as_bytes()]);
                     if status == crate::SendStatus::OverHard {
                         return self.note(status);
                     }
@@ -195,39 +195,39 @@ impl Service for Script {
                     cx.set_timer(Duration::from_millis(30));
                     *last = "timer".to_owned();
                 } else {
-                    cx.send([b"undone"]);
+                    cx.send(&[b"undone"]);
                 }
             }
             "cancel" => {
                 cx.cancel_timer();
-                cx.send([b"cancelled"]);
+                cx.send(&[b"cancelled"]);
             }
             // Has a heartbeat from here on.
             "beat" => {
                 self.beats = true;
                 cx.begin_heartbeat();
-                cx.send([b"beating"]);
+                cx.send(&[b"beating"]);
             }
             "forget" => {
                 cx.leave_all();
-                cx.send([b"forgotten"]);
+                cx.send(&[b"forgotten"]);
             }
             "join" => {
                 cx.join(self.group).expect("within the limits");
-                cx.send([b"joined"]);
+                cx.send(&[b"joined"]);
             }
             "leave" => {
                 let was = cx.leave(self.group);
-                cx.send([if was { b"left" } else { b"out!" }]);
+                cx.send(&[if was { b"left" } else { b"out!" }]);
             }
-            "say" => cx.broadcast(self.group, [rest.as_bytes()]).expect("lines can be encoded"),
+            "say" => cx.broadcast(self.group, &[rest.as_bytes()]).expect("lines can be encoded"),
             // Sends to another connection, by its place in the log.
             "tell" => {
                 let (whom, what) = rest.split_once(' ').expect("whom and what");
                 let handle = self.log.borrow().opened[number(whom)];
-                let sent = cx.send_to(handle, [what.as_bytes()]);
+                let sent = cx.send_to(handle, &[what.as_bytes()]);
                 self.note(sent);
-                cx.send([b"told"]);
+                cx.send(&[b"told"]);
             }
             "kick" => {
                 let handle = self.log.borrow().opened[number(rest)];
@@ -239,7 +239,7 @@ impl Service for Script {
                 cx.offload(
                     move || given.to_uppercase(),
                     |_, _, result, cx| {
-                        cx.send([result.as_bytes()]);
+                        cx.send(&[result.as_bytes()]);
                     },
                 )
                 .expect("within the limit");
@@ -250,7 +250,7 @@ impl Service for Script {
             }
             "panic" => panic!("a service that panics"),
             "leave_because" => {
-                cx.send([b"goodbye"]);
+                cx.send(&[b"goodbye"]);
                 cx.close_flushed_because("asked to");
             }
             "quit_because" => cx.close_because("told to"),
@@ -265,7 +265,7 @@ impl Service for Script {
     fn open(&mut self, cx: &mut Context<'_, Self>) -> Result<String, Refused> {
         self.log.borrow_mut().opened.push(cx.handle());
         if self.refuses {
-            cx.send([b"this is not delivered"]);
+            cx.send(&[b"this is not delivered"]);
             return Err(Refused);
         }
         Ok(String::new())
@@ -273,7 +273,7 @@ impl Service for Script {
 
     fn connected(&mut self, session: &mut String, cx: &mut Context<'_, Self>) {
         self.log.borrow_mut().opened.push(cx.handle());
-        cx.send([session.as_bytes()]);
+        cx.send(&[session.as_bytes()]);
     }
 
     fn connect_failed(&mut self, _: String, error: &io::Error, _: &mut Context<'_, Self>) {
@@ -292,7 +292,7 @@ impl Service for Script {
             return Heartbeat::None;
         }
         self.log.borrow_mut().heartbeats += 1;
-        cx.send([b"beat"]);
+        cx.send(&[b"beat"]);
         Heartbeat::Sent
     }
 
@@ -304,10 +304,10 @@ impl Service for Script {
                 let wanted = Duration::from_nanos(precise["precise ".len()..].parse().expect("nanoseconds"));
                 let late = cx.now().checked_sub(wanted).expect("no timer fires before its time");
                 self.log.borrow_mut().late.push(late);
-                cx.send([b"timer"]);
+                cx.send(&[b"timer"]);
             }
             _ => {
-                cx.send([b"timer"]);
+                cx.send(&[b"timer"]);
             }
         }
     }
@@ -320,7 +320,7 @@ impl Service for Script {
         if !self.stays {
             return Drain::Close;
         }
-        cx.send([b"bye"]);
+        cx.send(&[b"bye"]);
         Drain::GoOn
     }
 
@@ -328,13 +328,13 @@ impl Service for Script {
         self.log.borrow_mut().closed.push(reason);
         // A service that does not know that it is too late: none of it may have any effect.
         cx.set_timer(Duration::from_millis(1));
-        cx.send([b"too late"]);
+        cx.send(&[b"too late"]);
         cx.resume();
     }
 }
 
 impl Notice<u32> for Script {
     fn notice(&mut self, _: &mut String, value: u32, cx: &mut Context<'_, Self>) {
-        cx.send([format!("notice {value}").as_bytes()]);
+        cx.send(&[format!("notice {value}").as_bytes()]);
     }
 }

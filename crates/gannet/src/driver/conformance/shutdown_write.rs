@@ -43,20 +43,20 @@ impl Service for Hearer {
         match line.split_once(' ').unwrap_or((&line, "")) {
             ("answer", length) => drop(cx.answer(&vec![b'x'; length.parse().expect("a number")])),
             ("shut", _) => {
-                cx.send([b"last words"]);
+                cx.send(&[b"last words"]);
                 cx.shutdown_write();
-                assert_eq!(cx.send([b"too late"]), SendStatus::Closed);
+                assert_eq!(cx.send(&[b"too late"]), SendStatus::Closed);
             }
             ("shut_first", _) => {
-                let sent = cx.send_to(first, [b"last words from elsewhere"]);
+                let sent = cx.send_to(first, &[b"last words from elsewhere"]);
                 let shut = cx.shutdown_write_other(first);
                 self.0.borrow_mut().said.push(format!("{sent:?} {shut:?}"));
-                cx.send([b"done"]);
+                cx.send(&[b"done"]);
             }
             ("tell_first", _) => {
-                let said = format!("{:?} {:?}", cx.send_to(first, [b"too late"]), cx.pause_other(first));
+                let said = format!("{:?} {:?}", cx.send_to(first, &[b"too late"]), cx.pause_other(first));
                 let resumed = cx.resume_other(first);
-                cx.send([format!("{said} {resumed:?}").as_bytes()]);
+                cx.send(&[format!("{said} {resumed:?}").as_bytes()]);
             }
             ("shut_closed", _) => {
                 cx.shutdown_write();
@@ -69,7 +69,7 @@ impl Service for Hearer {
 
     fn heartbeat(&mut self, (): &mut (), cx: &mut Context<'_, Self>) -> Heartbeat {
         self.0.borrow_mut().heartbeats += 1;
-        cx.send([b"there?"]);
+        cx.send(&[b"there?"]);
         Heartbeat::Sent
     }
 
