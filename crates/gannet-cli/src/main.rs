@@ -49,6 +49,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    #[cfg(all(feature = "jemalloc", target_os = "linux"))]
+    allocator::start();
     let (format, result) = run();
     let Err(failure) = result else { return ExitCode::SUCCESS };
     logs::last_words(format, &failure.line());

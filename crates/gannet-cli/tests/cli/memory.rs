@@ -1,4 +1,4 @@
-//! What is left of the memory that a burst of slow readers took.
+//! What the allocator gives back to the system: after a burst of slow readers, and while a large string grows.
 
 use std::io::{ErrorKind, Write as _};
 use std::net::TcpStream;
@@ -53,4 +53,24 @@ fn memory_returns_to_the_system_after_a_burst_of_slow_readers() {
             std::thread::yield_now();
         }
     }
+}
+
+/// The allocator moves a large string as it grows, and must not keep what it leaves.
+#[test]
+fn a_string_that_grows_takes_twice_its_size_at_the_most() {
+    const PIECE: usize = 64 << 10;
+    const PIECES: usize = 4_096;
+    let server = Server::serve(drivers()[0], &["--listen", "redis=tcp://127.0.0.1:0"]);
+    let mut client = server.connect("redis");
+    let begin = format!("*3\r\n$6\r\nAPPEND\r\n$1\r\nk\r\n${PIECE}\r\n");
+    let command = [begin.as_bytes(), &[b'x'; PIECE], b"\r\n"].concat();
+    let before = resident_kib(&server);
+    let mut peak = 0;
+    for number in 1..=PIECES {
+        client.ask(&command, format!(":{}\r\n", number * PIECE).as_bytes());
+        peak = resident_kib(&server).max(peak);
+    }
+    let string = (PIECE * PIECES) as u64 >> 10;
+    assert!(peak >= string, "it is there: {peak} KiB");
+    assert!(peak - before < 2 * string, "{peak} KiB for a string of {string} KiB, with {before} before");
 }
