@@ -169,7 +169,7 @@ fn a_response_before_the_end_of_the_body_is_the_last() {
         let rig = start(driver);
         for (begin, status, body) in [("enough", 202, "no more"), ("panic", 500, "internal server error\n")] {
             let mut client = rig.connect();
-            client.send(&format!("PUT /sum HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n"));
+            client.send("PUT /sum HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n");
             client.send(begin);
             let response = client.response(false);
             assert_eq!((response.status, &*response.body), (status, body));

@@ -88,7 +88,7 @@ fn routes() -> Routes {
         .get("/away", |_| Redirect::see_other("/html"))
         .get("/smuggle", |_| Redirect::see_other("/\r\nSet-Cookie: a=b"))
         .get("/map", |_| Json(std::collections::HashMap::from([((1, 2), 3)])))
-        .get("/missing", |cx| cx.extension::<String>().map(Clone::clone))
+        .get("/missing", |cx| cx.extension::<String>().cloned())
         .get("/later", |cx| cx.offload(|| 6 * 7, |answer, _| (202, Json(answer))))
         .build()
         .expect("they do not conflict")
