@@ -19,8 +19,8 @@ const COSTLY: [(&str, &str, u64); 9] = [
     ("DEL k", "SWAPDB 0 1", 2),
     ("DEL k", "FLUSHALL", 8),
     ("DEL k", "RANDOMKEY", 17),
-    ("DEL k", "COMMAND", 1),
-    ("DEL k", "INFO", 10),
+    ("DEL k", "COMMAND", 3),
+    ("DEL k", "INFO", 12),
 ];
 
 /// The most commands that were taken in a turn, of all seeds.
