@@ -376,7 +376,8 @@ impl Connection {
             .or(Flags::OVER_HIGH)
             .or(Flags::CLOSE)
             .or(Flags::CLOSE_FLUSHED)
-            .or(Flags::ENDED);
+            .or(Flags::ENDED)
+            .or(Flags::SHUT_WRITE);
         self.state == State::Open && !self.flags.has(DUE) && self.flags.has(Flags::RECEIVING) && self.carry.is_none()
     }
 
