@@ -20,7 +20,7 @@ const COSTLY: [(&str, &str, u64); 9] = [
     ("DEL k", "FLUSHALL", 8),
     ("DEL k", "RANDOMKEY", 17),
     ("DEL k", "COMMAND", 3),
-    ("DEL k", "INFO", 12),
+    ("DEL k", "INFO", 24),
 ];
 
 /// The most commands that were taken in a turn, of all seeds.
@@ -60,5 +60,5 @@ fn commands_that_cost_much_are_few_in_a_turn() {
         let most = most_in_a_turn(prepare, command);
         assert!((1..=allowed).contains(&most), "{most} times {command} in a turn");
     }
-    assert!(most_in_a_turn("DEL k", "PING") > 17, "a turn has room for many cheap ones");
+    assert!(most_in_a_turn("DEL k", "PING") > 24, "a turn has room for many cheap ones");
 }
