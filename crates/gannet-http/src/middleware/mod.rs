@@ -11,7 +11,7 @@
 //! | [`RateLimit`] | bounds how many requests a client may make |
 //! | [`Bearer`] | asks for a token |
 //! | [`Guard`] | asks a function of yours who passes |
-//! | [`Sessions`] | keeps a value for each client, in a signed cookie; with the feature `sessions` |
+//! | `Sessions` | keeps a value for each client, in a signed cookie; with the feature `sessions` |
 //! | [`Gzip`] | compresses responses |
 //! | [`Timeout`] | sets how long responses may take that come later or piece by piece |
 //!

@@ -313,7 +313,7 @@ impl Codec for Requests {
             Phase::Body { start, .. } => (0, *start as usize),
             Phase::Chunked(chunks) if chunks.are_taken_in_pieces() => return self.piece(state, input),
             Phase::Chunked(chunks) => (0, chunks.start()),
-            Phase::TooLarge(_) => return Err(Error::BodyTooLarge { limit: self.max_body as usize }.into()),
+            Phase::TooLarge(_) => return Err(Error::BodyTooLarge { limit: self.max_body as usize }),
             Phase::Pieces(_) | Phase::PiecesOfChunk(_) => return self.piece(state, input),
         };
         // From here on the head does not change any more, and what was found in it may borrow from it.
@@ -353,7 +353,7 @@ impl Codec for Requests {
                 Joined::Partial(need) => return Ok(state.partial(start + need)),
                 Joined::Whole { end, consumed } => (end, consumed),
             },
-            Phase::TooLarge(_) => return Err(Error::BodyTooLarge { limit: self.max_body as usize }.into()),
+            Phase::TooLarge(_) => return Err(Error::BodyTooLarge { limit: self.max_body as usize }),
             Phase::Head(_) | Phase::Pieces(_) | Phase::PiecesOfChunk(_) => {
                 return Ok(state.partial(start + body.len() + 1));
             }
