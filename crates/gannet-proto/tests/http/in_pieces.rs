@@ -43,7 +43,6 @@ pub(crate) fn check(codec: &Requests, patience: Patience, chunks: Vec<&[u8]>, wh
     assert_eq!(joined(outcome.messages), crate::joined(whole.messages.clone()), "{chunks:?}");
     match (&outcome.error, &whole.error) {
         (None | Some(Error::Frame(FrameError::Truncated { .. })), Some(Error::Frame(FrameError::Truncated { .. }))) => {
-            ()
         }
         (outcome, whole) => assert_eq!(outcome, whole, "{chunks:?}"),
     }
