@@ -35,11 +35,22 @@ const LONGEST_BOUNDARY: usize = 70;
 /// let form = Multipart::new("multipart/form-data; boundary=xyz")?;
 /// let body = b"--xyz\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\none\r\n--xyz--\r\n";
 ///
-/// let mut state = Default::default();
-/// let Decoded::Message { message: Event::Part(part), consumed } = form.decode(&mut state, body)? else { panic!() };
-/// assert_eq!(part.name, "a");
-/// let decoded = form.decode(&mut state, &body[consumed..])?;
-/// assert_eq!(decoded, Decoded::Message { message: Event::Data(b"one"), consumed: 3 });
+/// let (mut state, mut rest, mut values) = (Default::default(), &body[..], Vec::new());
+/// while !rest.is_empty() {
+///     rest = match form.decode(&mut state, rest)? {
+///         Decoded::Message { message, consumed } => {
+///             match message {
+///                 Event::Part(part) => values.push((part.name.to_string(), Vec::new())),
+///                 Event::Data(bytes) => values.last_mut().expect("of a part").1.extend_from_slice(bytes),
+///                 Event::PartEnd => {}
+///             }
+///             &rest[consumed..]
+///         }
+///         Decoded::Taken { consumed } => &rest[consumed..],
+///         Decoded::Partial { .. } => panic!("the body is whole"),
+///     };
+/// }
+/// assert_eq!(values, [("a".to_owned(), b"one".to_vec())]);
 /// # Ok::<(), gannet_proto::multipart::Error>(())
 /// ```
 #[derive(Clone, Debug)]
