@@ -5,10 +5,10 @@ use gannet::sim::Simulation;
 use gannet::{Limits, Timeouts};
 use gannet_redis::{Options, Redis, Server};
 
-const SEEDS: u64 = 12;
+const SEEDS: u64 = 6;
 
 /// Turns in which a client pipelines a command without end.
-const TURNS: usize = 400;
+const TURNS: usize = 200;
 
 /// Commands that cost more than a message, with what has to be there, and how many of them a turn may have.
 const COSTLY: [(&str, &str, u64); 9] = [
