@@ -271,11 +271,19 @@ impl Space {
         expired
     }
 
-    /// A key chosen by chance, unless there is none in so many places from where the search for one begins.
+    /// A key chosen by chance, unless there is none in so many places from where the search for one begins. Each is as
+    /// likely as any other, unless most places are free.
     #[must_use]
     pub fn sample(&self, random: &mut Random, probes: usize) -> Option<&Entry> {
         if self.is_empty() {
             return None;
+        }
+        // A free place must not make the key behind it more likely.
+        for _ in 0..PROBES {
+            let entry = &self.places[random.below(self.places.len())];
+            if !entry.is_free() {
+                return Some(entry);
+            }
         }
         let (before, from) = self.places.split_at(random.below(self.places.len()));
         from.iter().chain(before).take(probes).find(|entry| !entry.is_free())
