@@ -166,7 +166,7 @@ def curl_keeps_its_connection_and_is_told_what_is_wrong():
             for how in (["-H", "Expect: 100-continue"], ["-H", "Transfer-Encoding: chunked"]):
                 sent = tool(*status, *how, "--data-binary", "@-", hello, given=b"x" * 100_000)
                 assert sent.startswith("405"), (how, sent)
-            sent = tool(*status, "--data-binary", "@-", hello, given=b"x" * (2 << 20), status=None)
+            sent = tool(*status, "-X", "GET", "--data-binary", "@-", hello, given=b"x" * (2 << 20), status=None)
             assert "413" in sent, sent
             assert site.stop() == 0
 
