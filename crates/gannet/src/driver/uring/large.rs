@@ -28,8 +28,11 @@ const HOT_BYTES: usize = 64 * 1024;
 /// The hot buffer's number, beside those of the ring and of datagrams.
 pub(super) const HOT: u16 = u16::MAX - 1;
 
-/// Reads of one connection in a turn: as many bytes as its share of one.
-const READS: u8 = (SHARE_BYTES / HOT_BYTES) as u8;
+/// What is read from a connection in a turn is counted in pieces of so many bytes, one for each read at least.
+const PIECE_BYTES: usize = 4 * 1024;
+
+/// Pieces that a connection may have had in a turn before one more read, so that it gets its share and not more.
+const MOST_BEFORE: u8 = ((SHARE_BYTES - HOT_BYTES) / PIECE_BYTES) as u8;
 
 /// Bytes that come at once from which on a poll and a receive cost less than a colder buffer.
 const LARGE_BYTES: usize = 8 * 1024;
@@ -120,7 +123,7 @@ pub(super) struct Hot {
     again: VecDeque<Token>,
     /// This turn; it comes round, and then a connection may have less than its share once.
     turn: u8,
-    /// How often a connection was read from, and in which turn: while others are read from, its poll finds more.
+    /// How much was read from a connection, and in which turn: while others are read from, its poll finds more.
     had: Table<(u8, u8)>,
 }
 
@@ -138,9 +141,9 @@ impl Hot {
         }
     }
 
-    /// How often a connection was read from in this turn.
-    fn reads_of(&self, token: Token) -> u8 {
-        self.had.get(token).map_or(0, |(turn, reads)| if *turn == self.turn { *reads } else { 0 })
+    /// How many pieces were read from a connection in this turn.
+    fn had_of(&self, token: Token) -> u8 {
+        self.had.get(token).map_or(0, |(turn, pieces)| if *turn == self.turn { *pieces } else { 0 })
     }
 
     /// Begins a turn.
@@ -156,7 +159,7 @@ impl Hot {
 
     /// Takes up the next one to read from, where there is one; the others have had their completions handled before.
     pub(super) fn take_up(&mut self) -> bool {
-        self.current = self.ready.pop_front().map(|token| (token, self.reads_of(token)));
+        self.current = self.ready.pop_front().map(|token| (token, self.had_of(token)));
         self.current.is_some()
     }
 
@@ -212,7 +215,7 @@ impl UringDriver {
             entry.large.set(Large::ENDING, true);
         }
         if entry.receiving && entry.large.list() {
-            self.hot.current = Some((token, self.hot.reads_of(token)));
+            self.hot.current = Some((token, self.hot.had_of(token)));
         }
     }
 
@@ -226,14 +229,14 @@ impl UringDriver {
 
     /// Reads from the connection whose turn it is, until it has had its share or has nothing more.
     pub(super) fn read_on(&mut self) -> Option<Event<u32>> {
-        let (token, reads) = self.hot.current.take()?;
+        let (token, had) = self.hot.current.take()?;
         let entry = self.entries.get_mut(token)?;
         let is_polled = entry.armed && entry.large.polls();
         if !is_polled || !entry.receiving || entry.closing != Closing::No {
             entry.large.set(Large::LISTED, false);
             return None;
         }
-        if reads == READS {
+        if had > MOST_BEFORE {
             self.hot.again.push_back(token);
             return None;
         }
@@ -245,12 +248,13 @@ impl UringDriver {
         if result > 0 {
             let count = result as usize;
             entry.large.weigh(is_large(count, HOT_BYTES));
-            self.hot.had.set(token, (self.hot.turn, reads + 1));
+            let had = had + count.div_ceil(PIECE_BYTES) as u8;
+            self.hot.had.set(token, (self.hot.turn, had));
             if count < HOT_BYTES && !entry.large.has(Large::ENDING) {
                 // What did not fill the buffer has emptied the socket; whatever comes now is reported.
                 entry.large.set(Large::READABLE | Large::LISTED, false);
             } else {
-                self.hot.current = Some((token, reads + 1));
+                self.hot.current = Some((token, had));
             }
             if entry.large.changes() {
                 self.stop_receive(token);
@@ -262,7 +266,7 @@ impl UringDriver {
             return Some(Event::Received { token, chunk: unsafe { Chunk::new(data, count as u32, HOT) } });
         }
         if result == -libc::EINTR {
-            self.hot.current = Some((token, reads + 1));
+            self.hot.current = Some((token, had + 1));
             return None;
         }
         entry.large.set(Large::READABLE | Large::LISTED, false);
