@@ -69,6 +69,7 @@ mod address;
 #[allow(unsafe_code)] // Chunks are the driver's memory.
 mod buffer;
 mod carry;
+mod connect;
 mod connection;
 mod context;
 mod core;
@@ -113,8 +114,9 @@ pub use gannet_proto as proto;
 
 pub use crate::acceptor::Balance;
 pub use crate::address::{Address, Peer};
+pub use crate::connect::Connect;
 pub use crate::connection::CloseReason;
-pub use crate::context::{Connect, Context};
+pub use crate::context::Context;
 pub use crate::core::SendStatus;
 pub use crate::counters::{ListenerStats, ReactorStats, Refusal};
 pub use crate::datagram::DatagramContext;

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use gannet_proto::Codec;
 
 use crate::address::Peer;
+use crate::connect::Connect;
 use crate::connection::{NO_SESSION, Payload, Place};
-use crate::context::Connect;
 use crate::core::{Core, Outgoing, encode};
 use crate::counters::{ListenerStats, ReactorCounters, ReactorStats};
 use crate::driver::{ListenerId, Route, Token};

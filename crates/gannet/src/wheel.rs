@@ -10,6 +10,8 @@
 //! The entries live in the connections themselves, and the wheel names them by index. Nothing here allocates.
 #![forbid(unsafe_code)]
 
+use std::time::Duration;
+
 #[cfg(test)]
 mod tests;
 
@@ -331,4 +333,12 @@ impl Occupancy {
             (bits != 0).then(|| 1 + 64 * step as u32 - bit + bits.trailing_zeros())
         })
     }
+}
+
+/// A duration in whole milliseconds, rounded up, at most what the wheel can hold.
+pub(crate) fn milliseconds(duration: Duration) -> u32 {
+    // In 64 bits: a division of 128 is a call, and this is on the way of services that set a timer for each message.
+    let rest = u64::from(duration.subsec_micros().div_ceil(1_000));
+    let whole = duration.as_secs().saturating_mul(1_000);
+    whole.saturating_add(rest).min(u64::from(Tick::MAX_DELAY)) as u32
 }

@@ -7,10 +7,9 @@ use std::io;
 use std::time::Duration;
 
 use crate::connection::{CloseReason, Connection, Flags, State};
-use crate::context::milliseconds;
 use crate::driver::{Driver, Token};
 use crate::service::{Drain, Heartbeat, Idle};
-use crate::wheel::Tick;
+use crate::wheel::{Tick, milliseconds};
 
 use super::{Reactor, Served, TRIM_MS, tick};
 
