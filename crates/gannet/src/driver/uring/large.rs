@@ -203,7 +203,7 @@ impl UringDriver {
                 return result;
             }
             // The completion queue was full; it is not any more.
-            let _ = self.enter_without_waiting();
+            let _ = self.entrance.enter_without_waiting(&mut self.ring);
         }
     }
 

@@ -8,6 +8,7 @@
 mod accept;
 mod buffers;
 mod completion;
+mod entrance;
 mod entry;
 mod large;
 mod limit;
@@ -39,6 +40,7 @@ use super::{Driver, Event, ListenerId, Route, Sent, Token};
 
 use self::accept::Accepts;
 use self::buffers::{Buffers, GROUP, Kind};
+use self::entrance::Entrance;
 use self::entry::{Closing, Entry, Outward};
 use self::large::{HOT, Hot};
 use self::name::{GENERATION_MASK, Op, read_user_data, user_data};
@@ -82,6 +84,7 @@ impl Wake for Bell {
 pub(crate) struct UringDriver {
     // The ring comes first: it goes before the memory that its requests name.
     ring: IoUring,
+    entrance: Entrance,
     buffers: mem::ManuallyDrop<Buffers>,
     hot: Hot,
     bell: Arc<Bell>,
@@ -148,8 +151,10 @@ impl UringDriver {
         // Without it, one connection's share of a turn is kept by holding what comes over it.
         let can_limit = limit::is_heeded(&mut ring, &mut buffers).unwrap_or(false);
         let bell = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC)?;
+        let entrance = Entrance::new(&ring);
         let mut driver = Self {
             ring,
+            entrance,
             buffers: mem::ManuallyDrop::new(buffers),
             hot: Hot::new(),
             bell: Arc::new(Bell(bell)),
@@ -178,8 +183,6 @@ impl UringDriver {
             outstanding: 0,
             is_behind: false,
         };
-        // A registered ring spares a look-up of its descriptor in every call; kernels without it go on as they are.
-        let _ = driver.ring.submitter().register_ring_fd();
         driver.can_batch = driver.ring.params().is_feature_min_timeout();
         driver.listen_to_bell();
         Ok(driver)
@@ -196,14 +199,6 @@ impl UringDriver {
             }
             self.submit();
         }
-    }
-
-    /// Hands over and works out what is due, without waiting for more.
-    fn enter_without_waiting(&mut self) -> io::Result<()> {
-        let count = self.ring.submission().len() as u32;
-        const GET_EVENTS: u32 = 1;
-        // SAFETY: no argument is passed that the kernel would read.
-        unsafe { self.ring.submitter().enter::<libc::sigset_t>(count, 0, GET_EVENTS, None) }.map(drop)
     }
 
     /// Takes what has completed.
@@ -504,7 +499,7 @@ impl Driver for UringDriver {
     }
 
     fn submit(&mut self) {
-        while let Err(error) = self.ring.submit() {
+        while let Err(error) = self.entrance.enter(&mut self.ring, 0, None) {
             match error.raw_os_error() {
                 Some(libc::EINTR) => {}
                 // The completion queue is full: take what is there, so that it is not.
@@ -529,17 +524,17 @@ impl Driver for UringDriver {
         let busy = !self.batch.is_empty() || !self.done.is_empty() || !self.ready_datagrams.is_empty();
         let busy = busy || self.hot.is_ready();
         let submitted = match timeout {
-            _ if busy => self.enter_without_waiting(),
-            Some(Duration::ZERO) => self.enter_without_waiting(),
+            _ if busy => self.entrance.enter_without_waiting(&mut self.ring),
+            Some(Duration::ZERO) => self.entrance.enter_without_waiting(&mut self.ring),
             _ if self.can_batch && self.last_batch >= BUSY => {
                 let timespec = Timespec::from(timeout.unwrap_or(FOR_EVER));
                 let args = SubmitArgs::new().min_wait_usec(PATIENCE_US).timespec(&timespec);
-                self.ring.submitter().submit_with_args(BATCH, &args).map(drop)
+                self.entrance.enter(&mut self.ring, BATCH, Some(&args))
             }
-            None => self.ring.submit_and_wait(1).map(drop),
+            None => self.entrance.enter(&mut self.ring, 1, None),
             Some(timeout) => {
                 let timespec = Timespec::from(timeout);
-                self.ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&timespec)).map(drop)
+                self.entrance.enter(&mut self.ring, 1, Some(&SubmitArgs::new().timespec(&timespec)))
             }
         };
         match submitted.map_err(|error| error.raw_os_error().unwrap_or(0)) {
@@ -648,7 +643,7 @@ impl Drop for UringDriver {
         while self.outstanding > 0 {
             self.push(&request.clone().user_data(user_data(Op::Nothing, 0, 0)));
             let timespec = Timespec::from(Duration::from_millis(10));
-            let _ = self.ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&timespec));
+            let _ = self.entrance.enter(&mut self.ring, 1, Some(&SubmitArgs::new().timespec(&timespec)));
             self.collect();
             while let Some((name, _, flags)) = self.batch.pop_front() {
                 let (op, ..) = read_user_data(name);
@@ -658,9 +653,11 @@ impl Drop for UringDriver {
             }
             if self.now().saturating_sub(began) > Duration::from_millis(u64::from(DROP_PATIENCE_MS)) {
                 tracing::error!("io_uring does not let go of its buffers; they are left to it");
+                self.entrance.close();
                 return;
             }
         }
+        self.entrance.close();
         let _ = self.ring.submitter().unregister_buf_ring(GROUP);
         // SAFETY: the kernel knows the buffers no more, they are dropped once, and not used afterwards.
         unsafe { mem::ManuallyDrop::drop(&mut self.buffers) };
