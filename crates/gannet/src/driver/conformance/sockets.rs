@@ -35,7 +35,7 @@ pub(super) fn on_uring(test: impl Fn(Sockets<crate::driver::uring::UringDriver>)
     match crate::driver::uring::probe() {
         Ok(_) => {
             test(Sockets::new(|| crate::driver::uring::UringDriver::new(1)));
-            test(Sockets::new(crate::driver::uring::UringDriver::without_shared_buffers));
+            test(Sockets::new(crate::driver::uring::UringDriver::of_older_kernel));
         }
         Err(why) => eprintln!("not tried on io_uring, which cannot be used here: {why}"),
     }

@@ -11,7 +11,7 @@ use std::io;
 use std::ptr::NonNull;
 
 use io_uring::types::Fixed;
-use io_uring::{opcode, squeue};
+use io_uring::{cqueue, opcode, squeue};
 
 use crate::buffer::Chunk;
 use crate::driver::table::Table;
@@ -48,10 +48,12 @@ pub(super) const POLLED: u32 = (libc::POLLIN | libc::POLLRDHUP) as u32;
 pub(super) struct Large(u8);
 
 impl Large {
-    /// How many more large pieces came lately than small ones, up to all of these bits.
+    /// What came lately, up to all of these bits: a large piece counts `LARGE`, and a small one counts one less.
     const SCORE: u8 = 7;
+    /// More than one, because the kernel may cut a large message into a large piece and a rest of a few bytes each time.
+    const LARGE: u8 = 2;
     /// The score from which on a connection is to be polled, until the score is 0.
-    const ENOUGH: u8 = 4;
+    const ENOUGH: u8 = 6;
     /// It is to be polled.
     const WANTED: u8 = 1 << 3;
     /// The request that is in flight is a poll.
@@ -96,7 +98,7 @@ impl Large {
     /// Counts a piece that came.
     pub(super) fn weigh(&mut self, is_large: bool) {
         let before = self.0 & Self::SCORE;
-        let score = if is_large { (before + 1).min(Self::SCORE) } else { before.saturating_sub(1) };
+        let score = if is_large { (before + Self::LARGE).min(Self::SCORE) } else { before.saturating_sub(1) };
         self.0 = self.0 & !Self::SCORE | score;
         if score == 0 || score >= Self::ENOUGH {
             self.set(Self::WANTED, score > 0);
@@ -185,8 +187,9 @@ pub(super) fn is_large(bytes: usize, most: usize) -> bool {
 }
 
 impl UringDriver {
-    /// Has the kernel carry out a request that does not wait, after all that was queued before it; says what came of it.
-    pub(super) fn at_once(&mut self, request: squeue::Entry) -> i32 {
+    /// Has the kernel carry out a request that does not wait, after all that was queued before it; says what came of it,
+    /// and the completion's flags.
+    pub(super) fn at_once(&mut self, request: squeue::Entry) -> (i32, u32) {
         let name = user_data(Op::AtOnce, 0, 0);
         self.push(&request.user_data(name));
         loop {
@@ -194,7 +197,7 @@ impl UringDriver {
             let mut result = None;
             for completion in self.ring.completion() {
                 if completion.user_data() == name {
-                    result = Some(completion.result());
+                    result = Some((completion.result(), completion.flags()));
                 } else {
                     self.batch.push_back((completion.user_data(), completion.result(), completion.flags()));
                 }
@@ -243,15 +246,16 @@ impl UringDriver {
         debug_assert!(!self.hot.is_out, "the last chunk was not given back");
         let slot = Fixed(entry.slot);
         let request = opcode::Recv::new(slot, self.hot.bytes.as_mut_ptr(), HOT_BYTES as u32).flags(libc::MSG_DONTWAIT);
-        let result = self.at_once(request.build());
+        let (result, flags) = self.at_once(request.build());
         let entry = self.entries.get_mut(token)?;
         if result > 0 {
             let count = result as usize;
             entry.large.weigh(is_large(count, HOT_BYTES));
             let had = had + count.div_ceil(PIECE_BYTES) as u8;
             self.hot.had.set(token, (self.hot.turn, had));
-            if count < HOT_BYTES && !entry.large.has(Large::ENDING) {
-                // What did not fill the buffer has emptied the socket; whatever comes now is reported.
+            let is_empty = if self.tells_rest { !cqueue::sock_nonempty(flags) } else { count < HOT_BYTES };
+            if is_empty && !entry.large.has(Large::ENDING) {
+                // Whatever comes now is reported.
                 entry.large.set(Large::READABLE | Large::LISTED, false);
             } else {
                 self.hot.current = Some((token, had));
@@ -293,9 +297,9 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_polled_after_some_large_pieces_and_until_as_many_small_ones_came() {
+    fn a_connection_is_polled_after_some_large_pieces_and_until_only_small_ones_came_for_a_while() {
         let mut large = Large::default();
-        for _ in 1..Large::ENOUGH {
+        for _ in 1..Large::ENOUGH / Large::LARGE {
             large.weigh(true);
             assert!(!large.changes());
         }
@@ -307,11 +311,18 @@ mod tests {
         }
         large.weigh(false);
         assert!(large.changes() && !large.arm());
-        (0..100).for_each(|piece| large.weigh(piece % 2 == 0));
-        assert!(!large.changes(), "one small piece for each large one leaves it as it was");
+        (0..100).for_each(|piece| large.weigh(piece % 3 == 0));
+        assert!(!large.changes(), "two small pieces for each large one leave it as it was");
         (0..100).for_each(|_| large.weigh(true));
         (0..Large::SCORE).for_each(|_| large.weigh(false));
         assert!(!large.changes(), "it is forgotten how many there were");
+    }
+
+    #[test]
+    fn a_large_message_that_always_comes_as_a_large_piece_and_a_few_bytes_is_large() {
+        let mut large = Large::default();
+        (0..20).for_each(|piece| large.weigh(piece % 2 == 0));
+        assert!(large.changes());
     }
 
     #[test]

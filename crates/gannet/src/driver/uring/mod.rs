@@ -15,6 +15,7 @@ mod limit;
 mod name;
 mod order;
 mod receiving;
+mod rest;
 mod sending;
 mod setup;
 
@@ -102,6 +103,8 @@ pub(crate) struct UringDriver {
     can_batch: bool,
     /// Whether this kernel bounds what a receive brings.
     can_limit: bool,
+    /// Whether this kernel tells of every stream whether a receive has left something.
+    tells_rest: bool,
     /// Completions of the last wait.
     last_batch: usize,
     table: u32,
@@ -137,10 +140,12 @@ impl UringDriver {
         Self::with_buffers(reactors, &[Kind::Shared, Kind::Whole])
     }
 
-    /// The same without buffers that several receives share, as on a kernel that has none.
+    /// A driver as on an older kernel: several receives share no buffer, and none tells what it left.
     #[cfg(test)]
-    pub(crate) fn without_shared_buffers() -> io::Result<Self> {
-        Self::with_buffers(1, &[Kind::Whole])
+    pub(crate) fn of_older_kernel() -> io::Result<Self> {
+        let mut driver = Self::with_buffers(1, &[Kind::Whole])?;
+        driver.tells_rest = false;
+        Ok(driver)
     }
 
     fn with_buffers(reactors: usize, kinds: &[Kind]) -> io::Result<Self> {
@@ -150,6 +155,8 @@ impl UringDriver {
         let mut buffers = Buffers::new(&ring.submitter(), kinds)?;
         // Without it, one connection's share of a turn is kept by holding what comes over it.
         let can_limit = limit::is_heeded(&mut ring, &mut buffers).unwrap_or(false);
+        // Without it, a receive that was filled is followed by one that may find nothing.
+        let tells_rest = rest::is_told(&mut ring).unwrap_or(false);
         let bell = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC)?;
         let entrance = Entrance::new(&ring);
         let mut driver = Self {
@@ -168,6 +175,7 @@ impl UringDriver {
             ready_datagrams: VecDeque::new(),
             can_batch: false,
             can_limit,
+            tells_rest,
             last_batch: 0,
             table,
             free_slots: Vec::new(),

@@ -65,7 +65,7 @@ impl UringDriver {
         };
         let slot = Fixed(entry.slot);
         let request = self.send_request(slot, outbox, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT);
-        match self.at_once(request) {
+        match self.at_once(request).0 {
             count @ 0.. => Sent::Now(count as usize),
             result if matches!(-result, libc::EAGAIN | libc::EINTR) => Sent::Now(0),
             error => Sent::Failed(io::Error::from_raw_os_error(-error)),

@@ -92,7 +92,7 @@ fn more_than_all_buffers_hold_arrives_after_some_found_none() {
     if ring().is_none() {
         return;
     }
-    for driver in [UringDriver::new(1), UringDriver::without_shared_buffers()] {
+    for driver in [UringDriver::new(1), UringDriver::of_older_kernel()] {
         let driver = driver.expect("it was possible before");
         let kind = driver.buffers.kind();
         assert!(starved_by(driver) > 0, "buffers of kind {kind:?} were enough");
@@ -106,7 +106,7 @@ fn what_many_send_at_once_is_not_mixed_up_where_receives_end_at_their_limit() {
         return;
     }
     let byte = |token: Token, offset: usize| (offset % 251) as u8 ^ token as u8;
-    for driver in [UringDriver::new(1), UringDriver::without_shared_buffers()] {
+    for driver in [UringDriver::new(1), UringDriver::of_older_kernel()] {
         let mut driver = driver.expect("it was possible before");
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let address = listener.local_addr().expect("it is bound");
@@ -183,7 +183,7 @@ fn large_pieces_come_in_the_hot_buffer_after_some_and_small_ones_after_some_do_n
     if ring().is_none() {
         return;
     }
-    for driver in [UringDriver::new(1), UringDriver::without_shared_buffers()] {
+    for driver in [UringDriver::new(1), UringDriver::of_older_kernel()] {
         let mut driver = driver.expect("it was possible before");
         let mut client = adopted(&mut driver);
         for _ in 0..2 {
@@ -237,7 +237,7 @@ fn a_kernel_that_bounds_receives_is_known_to_do_so() {
     if ring().is_none() {
         return;
     }
-    for driver in [UringDriver::new(1), UringDriver::without_shared_buffers()] {
+    for driver in [UringDriver::new(1), UringDriver::of_older_kernel()] {
         let driver = driver.expect("it was possible before");
         assert_eq!(driver.can_limit, kernel() >= (6, 17), "on Linux {:?}", kernel());
         assert_eq!(driver.buffers.out(), 0);
@@ -290,7 +290,7 @@ fn who_floods_gets_no_buffers_before_those_that_found_none() {
     }
     for (floods, most) in [(1, 3), (8, 20)] {
         for can_limit in [true, false] {
-            for driver in [UringDriver::new(1), UringDriver::without_shared_buffers()] {
+            for driver in [UringDriver::new(1), UringDriver::of_older_kernel()] {
                 let mut driver = driver.expect("it was possible before");
                 driver.can_limit &= can_limit;
                 let kind = driver.buffers.kind();
