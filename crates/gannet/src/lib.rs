@@ -69,6 +69,8 @@ mod address;
 #[allow(unsafe_code)] // Chunks are the driver's memory.
 mod buffer;
 mod carry;
+#[cfg(test)]
+mod conformance;
 mod connect;
 mod connection;
 mod context;

@@ -4,8 +4,6 @@
 //! because io_uring is; the readiness driver makes the system call itself and reports what came of it, so
 //! that the reactor is written once.
 
-#[cfg(test)]
-pub(crate) mod conformance;
 pub(crate) mod datagram;
 #[cfg(target_os = "linux")]
 mod packet_info;

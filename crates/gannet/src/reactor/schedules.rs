@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::driver::conformance::Net;
-use crate::driver::conformance::rig::{Rig, Setup};
+use crate::conformance::Net;
+use crate::conformance::rig::{Rig, Setup};
 use crate::driver::sim::{Answer, Faults, Random, SimClient, SimDriver, SimNet};
 use crate::driver::{Driver, ListenerId};
 use crate::proto::{Codec, LengthPrefixed, Lines, Raw};

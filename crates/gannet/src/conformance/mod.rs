@@ -33,8 +33,8 @@ mod typed;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use super::sim::Answer;
-use super::{Driver, ListenerId};
+use crate::driver::sim::Answer;
+use crate::driver::{Driver, ListenerId};
 
 /// The world around one driver.
 pub(crate) trait Net {
@@ -76,14 +76,14 @@ macro_rules! on_every_driver {
         mod poll {
             $(#[test]
             fn $name() {
-                super::$name(crate::driver::conformance::sockets::Sockets::new(crate::driver::poll::PollDriver::new));
+                super::$name(crate::conformance::sockets::Sockets::new(crate::driver::poll::PollDriver::new));
             })*
         }
 
         mod sim {
             $(#[test]
             fn $name() {
-                crate::driver::conformance::simulated::on_some_seeds(|net| super::$name(net));
+                crate::conformance::simulated::on_some_seeds(|net| super::$name(net));
             })*
         }
 
@@ -91,7 +91,7 @@ macro_rules! on_every_driver {
         mod uring {
             $(#[test]
             fn $name() {
-                crate::driver::conformance::sockets::on_uring(|net| super::$name(net));
+                crate::conformance::sockets::on_uring(|net| super::$name(net));
             })*
         }
     };
