@@ -70,6 +70,21 @@ pub trait Codec: Default + 'static {
         input: &'a mut [u8],
     ) -> Result<Decoded<Self::Message<'a>>, Self::Error>;
 
+    /// Takes one message off the front of `input` as [`decode`](Self::decode) does, without changing the bytes; `None`
+    /// where that needs a change of them.
+    ///
+    /// An engine calls it in place of [`decode`](Self::decode) for a large message that has arrived whole, so that the
+    /// service may keep the bytes without a copy. After `None`, with which nothing of `state` may have changed, it calls
+    /// [`decode`](Self::decode). By default, the answer is always `None`.
+    fn decode_shared<'a>(
+        &self,
+        state: &mut Self::State,
+        input: &'a [u8],
+    ) -> Option<Result<Decoded<Self::Message<'a>>, Self::Error>> {
+        let _ = (state, input);
+        None
+    }
+
     /// Decodes the end of a stream: `rest` is a last message, nothing, or an error.
     ///
     /// The peer has ended its stream. `rest` are the bytes that [`decode`](Self::decode) answered with

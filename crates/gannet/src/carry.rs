@@ -2,7 +2,9 @@
 //!
 //! Appending and consuming take time in proportion to the bytes that come in, however small the pieces are.
 
+use std::mem;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use crate::reactor::room::Turn;
 
@@ -51,9 +53,23 @@ impl Carry {
         }
     }
 
+    /// Lends its memory, so that parts of what is left can be kept by others: the whole of it, and where what is left begins.
+    /// It is empty until [`take_back`](Self::take_back).
+    pub(crate) fn share(&mut self) -> (Arc<Vec<u8>>, usize) {
+        (Arc::new(mem::take(&mut self.bytes)), self.start)
+    }
+
+    /// Takes back what was lent, unless somebody keeps it.
+    pub(crate) fn take_back(&mut self, shared: Arc<Vec<u8>>) {
+        match Arc::try_unwrap(shared) {
+            Ok(bytes) => self.bytes = bytes,
+            Err(_) => self.start = 0,
+        }
+    }
+
     /// Forgets everything; keeps its memory up to `kept` bytes.
     pub(crate) fn clear(&mut self, kept: usize) {
-        let mut bytes = std::mem::take(&mut self.bytes);
+        let mut bytes = mem::take(&mut self.bytes);
         bytes.clear();
         if bytes.capacity() > kept {
             bytes = Vec::new();

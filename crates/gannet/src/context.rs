@@ -112,6 +112,18 @@ impl<S: Service> Context<'_, S> {
         self.core.append_shared_answer(self.token, bytes)
     }
 
+    /// Keeps received bytes beyond this call without a copy, where the engine can give their memory away; `None` elsewhere,
+    /// and then the service copies them.
+    ///
+    /// `bytes` are of the message that [`Service::message`] was called with. The memory is given away if the message has
+    /// 64 KiB or more, came in several pieces, the bytes are at least 7/8 of it, and the codec decodes it unchanged
+    /// ([`Codec::decode_shared`]). The rest of the message stays in memory as long as the value does. It is no part of
+    /// [`Limits::carries`](crate::Limits) any more: the service bounds what it keeps.
+    #[must_use]
+    pub fn keep(&self, bytes: &[u8]) -> Option<Bytes> {
+        self.core.keep(bytes)
+    }
+
     /// Sends one message to another connection, encoded by this service's codec.
     ///
     /// The other connection should speak the same protocol. The answer says how full its outbox will be:

@@ -87,6 +87,8 @@ pub(crate) struct Core {
     pub(crate) deferred: Vec<Deferred>,
     /// Set by a callback after which decoding for the same connection must not go on.
     pub(crate) halt: bool,
+    /// The large message that is being delivered, where its bytes can be kept.
+    pub(crate) large: Option<Arc<Vec<u8>>>,
     pub(crate) draining: bool,
 }
 
@@ -126,6 +128,7 @@ impl Core {
             dirty: Vec::new(),
             deferred: Vec::new(),
             halt: false,
+            large: None,
             draining: false,
         }
     }
@@ -373,6 +376,15 @@ impl Core {
         SendStatus::OverHard
     }
 
+    /// Received bytes without a copy, where they are most of the large message that is being delivered.
+    pub(crate) fn keep(&self, bytes: &[u8]) -> Option<Bytes> {
+        let large = self.large.as_ref()?;
+        let from = (bytes.as_ptr() as usize).checked_sub(large.as_ptr() as usize)?;
+        let is_most = bytes.len() >= large.capacity() / 8 * 7;
+        (is_most && from + bytes.len() <= large.len())
+            .then(|| Bytes::from_owner(Whole(large.clone())).slice(from..from + bytes.len()))
+    }
+
     /// Counts work for a connection beside that of its messages. Decoding stops where its share of the turn is used up.
     pub(crate) fn spend(&mut self, token: Token, bytes: usize) {
         if let Some(connection) = self.slab.get_mut(token) {
@@ -431,6 +443,15 @@ impl Core {
         if !connection.links.is_scheduled() || due.is_before(connection.links.deadline()) {
             self.wheel.schedule(&mut self.slab, token, due);
         }
+    }
+}
+
+/// The memory of a large message, some of which is kept.
+struct Whole(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for Whole {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
     }
 }
 

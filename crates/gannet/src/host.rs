@@ -13,6 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use bytes::Bytes;
 use gannet_proto::{Codec, Decoded, FrameError};
 
+use crate::carry::Carry;
 use crate::connection::{CloseReason, Flags, NO_SESSION};
 use crate::context::Context;
 use crate::core::{Core, Plain, SendStatus};
@@ -27,6 +28,10 @@ use crate::starting::{StartError, Starting};
 
 /// Bytes that a carry is topped up with at first where the codec does not know how many it needs.
 const FIRST_TOP_UP: usize = 256;
+
+/// Bytes of an incomplete message from which on its memory may be kept by the service: as much as arrives in one piece, which
+/// is in a receive buffer, and no carry.
+const LARGE_BYTES: usize = 64 * 1024;
 
 /// Bytes that are decoded at a time of what waited while reading was paused, unless a message is larger: as much as a
 /// driver receives at once, so that a codec without framing does not make one huge message of it.
@@ -188,6 +193,41 @@ fn reason_of(error: &(dyn Error + 'static)) -> CloseReason {
     }
 }
 
+/// Received bytes to be decoded.
+trait Input {
+    fn bytes(&self) -> &[u8];
+
+    /// Decodes a message that begins behind the first `from` bytes; `None` where the codec cannot do that with these.
+    fn decode<'a, C: Codec>(&'a mut self, from: usize, codec: &C, state: &mut C::State) -> Option<Found<'a, C>>;
+}
+
+type Found<'a, C> = Result<Decoded<<C as Codec>::Message<'a>>, <C as Codec>::Error>;
+
+impl Input for [u8] {
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        self
+    }
+
+    #[inline]
+    fn decode<'a, C: Codec>(&'a mut self, from: usize, codec: &C, state: &mut C::State) -> Option<Found<'a, C>> {
+        Some(codec.decode(state, &mut self[from..]))
+    }
+}
+
+/// Bytes that others may keep, and nobody changes.
+struct Shared<'s>(&'s [u8]);
+
+impl Input for Shared<'_> {
+    fn bytes(&self) -> &[u8] {
+        self.0
+    }
+
+    fn decode<'a, C: Codec>(&'a mut self, from: usize, codec: &C, state: &mut C::State) -> Option<Found<'a, C>> {
+        codec.decode_shared(state, &self.0[from..])
+    }
+}
+
 /// How far decoding came.
 struct Progress {
     consumed: usize,
@@ -277,23 +317,25 @@ impl<S: Service> HostOf<S> {
         core: &mut Core,
         token: Token,
         session: u32,
-        input: &mut [u8],
+        input: &mut (impl Input + ?Sized),
         (look, most): (Look, usize),
     ) -> Progress {
         let Some(Entry { session, state }) = self.sessions.get_mut(session) else {
-            return Progress { consumed: input.len(), need: 0 };
+            return Progress { consumed: input.bytes().len(), need: 0 };
         };
         let (service, codec) = (&mut self.service, &self.codec);
+        let length = input.bytes().len();
         let (mut consumed, mut messages, mut work) = (0, 0, 0);
         core.halt = false;
         let decoded = catch_unwind(AssertUnwindSafe(|| -> Result<usize, Stop<CodecError<S>>> {
             if S::LOOKS_AHEAD && look == Look::Ahead {
-                service.ahead(session, input);
+                service.ahead(session, input.bytes());
                 service.fetch();
             }
-            while consumed < input.len() {
-                let of = input.len() - consumed;
-                match codec.decode(state, &mut input[consumed..])? {
+            while consumed < length {
+                let of = length - consumed;
+                let Some(found) = input.decode(consumed, codec, state) else { return Ok(0) };
+                match found? {
                     // One that takes nothing would be asked the same for ever.
                     Decoded::Message { consumed: took, .. } | Decoded::Taken { consumed: took }
                         if took == 0 || took > of =>
@@ -335,20 +377,20 @@ impl<S: Service> HostOf<S> {
             Ok(Ok(need)) => {
                 let error = FrameError::TooLarge { length: need as u64, limit: core.limits.carry };
                 self.bad_input(core, token, &error.into(), CloseReason::FrameTooLarge);
-                Progress { consumed: input.len(), need: 0 }
+                Progress { consumed: length, need: 0 }
             }
             Ok(Err(Stop::Input(error))) => {
                 let reason = reason_of(&error);
                 self.bad_input(core, token, &error, reason);
-                Progress { consumed: input.len(), need: 0 }
+                Progress { consumed: length, need: 0 }
             }
             Ok(Err(Stop::Codec { took, of })) => {
                 self.bad_codec(core, token, took, of);
-                Progress { consumed: input.len(), need: 0 }
+                Progress { consumed: length, need: 0 }
             }
             Err(panic) => {
                 self.panicked(core, token, &*panic);
-                Progress { consumed: input.len(), need: 0 }
+                Progress { consumed: length, need: 0 }
             }
         }
     }
@@ -377,6 +419,20 @@ impl<S: Service> HostOf<S> {
         core.ask_close(token, Flags::CLOSE_FLUSHED, CloseReason::Codec);
     }
 
+    /// Decodes the message in a carry, so that the service may keep its bytes if the codec leaves them as they are.
+    #[cold]
+    fn decode_large(&mut self, core: &mut Core, token: Token, session: u32, carry: &mut Carry) -> Progress {
+        let (memory, start) = carry.share();
+        core.large = Some(memory.clone());
+        let progress = self.decode(core, token, session, &mut Shared(&memory[start..]), (Look::AtOne, 0));
+        core.large = None;
+        carry.take_back(memory);
+        if progress.consumed > 0 || progress.need > 0 {
+            return progress;
+        }
+        self.decode(core, token, session, &mut carry[..], (Look::AtOne, 0))
+    }
+
     /// Completes the message in the carry from the front of `chunk`, and delivers it; says how much of the chunk is
     /// used up. Only the message that is not complete is copied.
     fn top_up(&mut self, core: &mut Core, token: Token, session: u32, chunk: &[u8]) -> usize {
@@ -395,10 +451,14 @@ impl<S: Service> HostOf<S> {
             if carry.len() < carry.need {
                 break;
             }
-            let progress = self.decode(core, token, session, &mut carry, (Look::AtOne, 0));
+            let length = carry.len();
+            let progress = match length {
+                LARGE_BYTES.. => self.decode_large(core, token, session, &mut carry),
+                _ => self.decode(core, token, session, &mut carry[..], (Look::AtOne, 0)),
+            };
             if progress.consumed > 0 {
                 // What is left over came from this chunk: it is decoded there.
-                used -= carry.len().saturating_sub(progress.consumed).min(taken);
+                used -= length.saturating_sub(progress.consumed).min(taken);
                 core.pools.return_carry(carry);
                 return used;
             }

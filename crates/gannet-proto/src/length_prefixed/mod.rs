@@ -133,6 +133,29 @@ impl<H: Header> LengthPrefixed<H> {
         Self { limit: Self::DEFAULT_LIMIT, counted: 0, header: PhantomData }
     }
 
+    #[inline]
+    fn take<'a>(&self, input: &'a [u8]) -> Result<Decoded<&'a [u8]>, Error> {
+        #[cfg(test)]
+        crate::work::looked_at(H::MAX_SIZE);
+        let (length, size) = match H::read(input)? {
+            Prefix::Whole { length, size } => (length, size),
+            Prefix::Partial { need } => return Ok(Decoded::Partial { need }),
+        };
+        let Some(payload) = length.checked_sub(self.counted) else {
+            return Err(Error::BadLength { length, header: size });
+        };
+        if payload > self.limit as u64 {
+            return Err(FrameError::TooLarge { length: payload, limit: self.limit }.into());
+        }
+
+        // Within the limit it fits `usize`, and the limit leaves room for the header.
+        let end = size + payload as usize;
+        Ok(match input.get(size..end) {
+            Some(message) => Decoded::Message { message, consumed: end },
+            None => Decoded::Partial { need: end },
+        })
+    }
+
     /// Sets the largest payload that is accepted, in bytes, the header not counted.
     ///
     /// No buffer can hold more than `isize::MAX` bytes, so a limit above that less 10 bytes (the
@@ -174,26 +197,12 @@ impl<H: Header> Codec for LengthPrefixed<H> {
     /// [`Error::OverlongLength`] and [`Error::OverflowingLength`].
     #[inline]
     fn decode<'a>(&self, (): &mut (), input: &'a mut [u8]) -> Result<Decoded<&'a [u8]>, Error> {
-        let input: &'a [u8] = input;
-        #[cfg(test)]
-        crate::work::looked_at(H::MAX_SIZE);
-        let (length, size) = match H::read(input)? {
-            Prefix::Whole { length, size } => (length, size),
-            Prefix::Partial { need } => return Ok(Decoded::Partial { need }),
-        };
-        let Some(payload) = length.checked_sub(self.counted) else {
-            return Err(Error::BadLength { length, header: size });
-        };
-        if payload > self.limit as u64 {
-            return Err(FrameError::TooLarge { length: payload, limit: self.limit }.into());
-        }
+        self.take(input)
+    }
 
-        // Within the limit it fits `usize`, and the limit leaves room for the header.
-        let end = size + payload as usize;
-        Ok(match input.get(size..end) {
-            Some(message) => Decoded::Message { message, consumed: end },
-            None => Decoded::Partial { need: end },
-        })
+    /// Takes one frame off `input`.
+    fn decode_shared<'a>(&self, (): &mut (), input: &'a [u8]) -> Option<Result<Decoded<&'a [u8]>, Error>> {
+        Some(self.take(input))
     }
 
     /// Writes the length, and the parts joined.

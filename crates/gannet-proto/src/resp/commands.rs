@@ -250,6 +250,15 @@ impl Codec for Commands {
         }
     }
 
+    /// Takes one command off `input` that is an array; `None` for an inline command.
+    fn decode_shared<'a>(
+        &self,
+        state: &mut CommandsState,
+        input: &'a [u8],
+    ) -> Option<Result<Decoded<Args<'a>>, Error>> {
+        (input.first() == Some(&b'*')).then(|| self.array(state, input))
+    }
+
     /// Writes one reply, or several that were written before. Never fails.
     #[inline]
     fn encode(&self, reply: Reply<'_>, out: &mut impl Sink) -> Result<(), Error> {

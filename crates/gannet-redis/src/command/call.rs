@@ -1,5 +1,6 @@
 //! A command while it runs on the store: its words, the shards it has locked, and where its reply goes.
 
+use bytes::Bytes;
 use gannet::proto::resp::Writer;
 
 use super::error::Error;
@@ -31,6 +32,8 @@ pub struct Call<'c, 'k, 'a> {
     pub now_ms: u64,
     /// The largest string, in bytes.
     pub max_bulk: usize,
+    /// The word that is to be stored, in the memory in which it was received, where it is large.
+    pub received: Option<Bytes>,
     /// Where the reply goes.
     pub reply: &'c mut Reply,
     /// Its large parts.
@@ -163,6 +166,14 @@ impl<'a> Call<'_, '_, 'a> {
     #[inline]
     pub fn set(&mut self, key: Key<'_>, value: New<'_>) -> Slot {
         self.keys.space(self.db, key).set_and_keep(key, value, self.now_ms, self.garbage)
+    }
+
+    /// A word as a value: without a copy, where it is the one in `received`.
+    #[inline]
+    pub fn new_value(&mut self, word: usize) -> New<'a> {
+        let word = self.args[word];
+        let is_received = |bytes: &mut Bytes| std::ptr::eq(&**bytes, word);
+        self.received.take_if(is_received).map_or(New::Bytes(word), New::Received)
     }
 
     /// Removes a key; says whether it was there.

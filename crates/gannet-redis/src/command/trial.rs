@@ -78,6 +78,7 @@ impl Trial {
                     db: self.db,
                     now_ms: self.now_ms,
                     max_bulk: self.max_bulk,
+                    received: None,
                     reply: &mut reply,
                     parts: &mut parts,
                     garbage: &mut Vec::new(),

@@ -192,6 +192,7 @@ impl Redis {
             Run::Subcommands(_) => return Err(Error::arity(command.name)),
         };
         let now_ms = self.now_ms(cx);
+        let received = args.iter().find_map(|word| if word.len() >= LARGE_BYTES { cx.keep(word) } else { None });
         let Self { server, reply, parts, garbage, random, work, statistics, .. } = self;
         let (db, max_bulk) = (session.db, server.options.max_bulk);
         match locked {
@@ -204,6 +205,7 @@ impl Redis {
                     db,
                     now_ms,
                     max_bulk,
+                    received,
                     reply,
                     parts,
                     garbage,
@@ -221,6 +223,7 @@ impl Redis {
                     db,
                     now_ms,
                     max_bulk,
+                    received,
                     reply,
                     parts,
                     garbage,

@@ -5,7 +5,8 @@ use std::ops::{Deref, DerefMut};
 use bytes::Bytes;
 
 use super::hash::Hash;
-use super::held::Held;
+use super::held::{Held, Weigh as _};
+use super::large::Large;
 
 /// What is in front of the key, in the byte order of this machine: when the entry expires (8 bytes, milliseconds since
 /// 1970, 0 is never), when it was used last (4, seconds since 1970), the lengths of the key and of the string (4 each).
@@ -50,7 +51,7 @@ pub struct Entry {
 #[derive(Clone, Debug)]
 enum Body {
     Hash(Hash),
-    String(Held<Vec<u8>>),
+    String(Held<Large>),
 }
 
 /// What a key holds.
@@ -67,6 +68,8 @@ pub enum Value<'a> {
 pub enum New<'a> {
     /// A string.
     Bytes(&'a [u8]),
+    /// A string in the memory in which it was received.
+    Received(Bytes),
     /// A string: the decimal form of this number.
     Int(i64),
     /// A hash.
@@ -78,8 +81,9 @@ impl Entry {
         let mut digits = itoa::Buffer::new();
         let (string, body) = match value {
             New::Bytes(bytes) if bytes.len() >= LARGE_BYTES => {
-                (&[][..], Some(Box::new(Body::String(Held::new(bytes.to_vec())))))
+                (&[][..], Some(Box::new(Body::String(Held::new(Large::Own(bytes.to_vec()))))))
             }
+            New::Received(bytes) => (&[][..], Some(Box::new(Body::String(Held::new(Large::Received(bytes)))))),
             New::Bytes(bytes) => (bytes, None),
             New::Int(number) => (digits.format(number).as_bytes(), None),
             New::Hash(hash) => (&[][..], Some(Box::new(Body::Hash(*hash)))),
@@ -226,7 +230,7 @@ impl Entry {
         }
         if let New::Bytes(bytes) = value
             && let Some(Body::String(string)) = self.body.as_deref_mut()
-            && let Some(string) = string.get_mut()
+            && let Some(Large::Own(string)) = string.get_mut()
             && string.len() == bytes.len()
         {
             string.copy_from_slice(bytes);
@@ -278,7 +282,7 @@ impl Entry {
         let body = match self.body.as_deref() {
             None => 0,
             Some(Body::Hash(hash)) => block(size_of::<Body>()) + hash.cost(),
-            Some(Body::String(string)) => LARGE_COST + block(string.capacity()),
+            Some(Body::String(string)) => LARGE_COST + block(string.bytes()),
         };
         let deadline = if self.deadline_ms().is_some() { DEADLINE_COST } else { 0 };
         FIXED_COST + block(self.block.len()) + body + deadline
@@ -318,7 +322,7 @@ impl StringMut<'_> {
     /// The string where it is a large one, to be changed.
     fn large(&mut self) -> Option<&mut Vec<u8>> {
         match self.entry.body.as_deref_mut() {
-            Some(Body::String(string)) => Some(string.make_mut()),
+            Some(Body::String(string)) => Some(string.make_mut().to_mut()),
             _ => None,
         }
     }
@@ -329,7 +333,7 @@ impl StringMut<'_> {
         let at = self.entry.string_at();
         self.entry.block = self.entry.block[..at].into();
         self.entry.set_word(16, EDITED);
-        self.entry.body = Some(Box::new(Body::String(Held::new(string))));
+        self.entry.body = Some(Box::new(Body::String(Held::new(Large::Own(string)))));
     }
 
     /// Appends bytes.

@@ -24,12 +24,6 @@ pub trait Weigh {
     fn bytes(&self) -> usize;
 }
 
-impl Weigh for Vec<u8> {
-    fn bytes(&self) -> usize {
-        self.capacity()
-    }
-}
-
 #[derive(Debug)]
 struct Value<T> {
     value: T,
@@ -117,15 +111,15 @@ impl<T> Deref for Lease<T> {
     }
 }
 
-impl AsRef<[u8]> for Lease<Vec<u8>> {
-    fn as_ref(&self) -> &[u8] {
-        self
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Weigh for Vec<u8> {
+        fn bytes(&self) -> usize {
+            self.capacity()
+        }
+    }
 
     #[test]
     fn a_leased_value_stays_as_it_was_and_counts_until_it_is_given_back() {

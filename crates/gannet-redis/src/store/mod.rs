@@ -10,6 +10,7 @@ pub mod entry;
 pub mod garbage;
 pub mod hash;
 pub mod held;
+pub mod large;
 pub mod random;
 pub mod space;
 

@@ -3,7 +3,6 @@
 use crate::command::call::Call;
 use crate::command::error::{Error, Outcome};
 use crate::command::number;
-use crate::store::entry::New;
 
 pub(super) fn set(call: &mut Call<'_, '_, '_>) -> Outcome {
     if call.args.len() > 3 {
@@ -87,15 +86,15 @@ fn check_pairs(call: &Call<'_, '_, '_>) -> Outcome {
 /// Sets the key that is one word to the value that is another, never to expire.
 #[inline]
 fn put(call: &mut Call<'_, '_, '_>, key: usize, value: usize) {
-    let (key, value) = (call.key(key), call.args[value]);
-    let slot = call.set(key, New::Bytes(value));
+    let (key, value) = (call.key(key), call.new_value(value));
+    let slot = call.set(key, value);
     call.space(key).set_deadline(slot, None);
 }
 
 fn set_expiring(call: &mut Call<'_, '_, '_>, expiry: Expiry) -> Outcome {
     let deadline_ms = expiry.deadline_ms(call)?;
-    let (key, value) = (call.key(1), call.args[3]);
-    let slot = call.set(key, New::Bytes(value));
+    let (key, value) = (call.key(1), call.new_value(3));
+    let slot = call.set(key, value);
     call.space(key).set_deadline(slot, Some(deadline_ms));
     call.reply.ok();
     Ok(())
@@ -105,13 +104,14 @@ fn set_expiring(call: &mut Call<'_, '_, '_>, expiry: Expiry) -> Outcome {
 fn set_with_options(call: &mut Call<'_, '_, '_>) -> Outcome {
     let options = Options::read(call, 3, Form::Set)?;
     let deadline_ms = options.expiry.map(|expiry| expiry.deadline_ms(call)).transpose()?;
-    let (key, value) = (call.key(1), call.args[2]);
+    let key = call.key(1);
     if options.get {
         super::get(call)?;
     }
     let refused = (options.nx || options.xx) && call.find(key).is_some() == options.nx;
     if !refused {
-        let slot = call.set(key, New::Bytes(value));
+        let value = call.new_value(2);
+        let slot = call.set(key, value);
         if !options.keep {
             call.space(key).set_deadline(slot, deadline_ms);
         }
