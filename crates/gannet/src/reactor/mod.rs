@@ -1,16 +1,21 @@
 //! One thread with its own driver, connections, timers and buffers: the loop that everything happens in.
 //!
 //! A turn waits, handles what the driver found, takes letters, fires timers, and hands over what became due on the
-//! way. Written once for all drivers; `life` has the life of a connection, `timing` what happens by time alone.
+//! way. It is written once for all drivers. A file for each task: `accepting` and `dial` begin a connection, `settle` and
+//! `flush` carry it on, `close` ends it, `timing` has what happens by time alone.
 
 mod accepting;
 mod ahead;
+mod close;
+mod deferred;
+mod dial;
 mod filtered;
-mod life;
+mod flush;
 mod racing;
 pub(crate) mod room;
 #[cfg(test)]
 mod schedules;
+mod settle;
 mod timing;
 
 use std::collections::VecDeque;

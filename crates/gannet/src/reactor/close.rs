@@ -1,0 +1,69 @@
+//! How a connection ends: its session first, its slot when the driver has done with it.
+
+use std::io;
+
+use crate::connection::{CloseReason, Flags, State};
+use crate::driver::{Driver, Token};
+
+use super::Reactor;
+
+impl<D: Driver> Reactor<D> {
+    /// Ends a connection: its session goes now, its slot when the driver has done with it.
+    pub(super) fn begin_close(&mut self, token: Token) {
+        let Some(connection) = self.core.slab.get_mut(token) else { return };
+        let (service, reason) = (connection.service, connection.reason());
+        if connection.is_dialling() {
+            let kind = match reason {
+                CloseReason::Io(kind) => kind,
+                CloseReason::Peer => io::ErrorKind::UnexpectedEof,
+                _ => io::ErrorKind::ConnectionAborted,
+            };
+            let error = io::Error::new(kind, "closed before it was up");
+            self.connect_failed(token, &error);
+            return self.driver.close(token, true);
+        }
+        connection.become_state(State::Closed);
+        // Where bytes are lost, a clean end of the stream would say that it is whole.
+        let reset = reason.resets() || connection.flags.has(Flags::RESET) || connection.outbox_len() > 0;
+        if let Some(carry) = connection.carry.take() {
+            self.core.pools.return_carry(carry);
+        }
+        let offloads = connection.offloads_pending;
+        self.core.live.set(token, 0);
+        if offloads > 0 {
+            self.core.shared.offload.disowned(offloads);
+        }
+        self.core.wheel.cancel(&mut self.core.slab, token);
+        self.core.groups.leave_all(&mut self.core.slab, token);
+        let tally = self.core.tally(service);
+        tally.count_closed(reason);
+        tally.connections.sub(1);
+        let (host, core) = self.host(service);
+        host.close(core, token, reason);
+        // The service may know of something that was not sent yet.
+        let reset = reset || self.core.slab.get(token).is_some_and(|connection| connection.flags.has(Flags::RESET));
+        self.driver.close(token, reset);
+    }
+
+    /// The driver has done with a connection: everything of it goes.
+    pub(super) fn closed(&mut self, token: Token) {
+        self.forget(token);
+        self.take_waiting();
+    }
+
+    pub(super) fn forget(&mut self, token: Token) {
+        let Some(connection) = self.core.slab.remove(token) else { return };
+        if let Some(outbox) = connection.outbox {
+            self.core.counters.outbox_bytes.sub(outbox.len() as u64);
+            self.core.pools.return_outbox(outbox);
+        }
+        if let Some(filter) = connection.filter {
+            let left = filter.dissolve(&mut self.core.pools);
+            self.core.counters.outbox_bytes.sub(left as u64);
+        }
+        match self.accepting.quota(connection.service) {
+            Some(quota) => quota.leave(&self.core.shared, &self.core.limits, connection.peer),
+            None => self.core.shared.connections.leave(),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Handing outboxes to the driver, and what comes of it.
+
+use std::io;
+
+use crate::connection::{CloseReason, Flags};
+use crate::driver::{Driver, Sent, Token};
+
+use super::Reactor;
+
+impl<D: Driver> Reactor<D> {
+    /// Sends what an outbox has borrowed of the chunk that was handled, and copies what does not leave at once. Where that
+    /// cannot be tried, a send is in flight that began before: it does not read what was borrowed since.
+    pub(super) fn send_lent(&mut self, token: Token) {
+        let closes = self.core.slab.get(token).is_none_or(|connection| connection.flags.has(Flags::CLOSE));
+        if !closes {
+            self.flush_by::<true>(token);
+        }
+        if let Some(outbox) = self.core.slab.get_mut(token).and_then(|connection| connection.outbox.as_mut()) {
+            outbox.own();
+        }
+    }
+
+    /// Hands the outbox to the driver; says whether the connection still lives.
+    #[inline]
+    pub(super) fn flush(&mut self, token: Token) -> bool {
+        self.flush_by::<false>(token)
+    }
+
+    /// The same, or in one attempt what leaves at once.
+    #[inline]
+    fn flush_by<const AT_ONCE: bool>(&mut self, token: Token) -> bool {
+        loop {
+            let Some(connection) = self.core.slab.get_mut(token) else { return false };
+            if connection.filter.is_some() && !self.seal(token) {
+                return false;
+            }
+            let Some(connection) = self.core.slab.get_mut(token) else { return false };
+            let Some(outbox) = connection.wire().as_mut() else { return true };
+            if outbox.is_in_flight() {
+                return true;
+            }
+            if outbox.is_empty() {
+                if let Some(outbox) = connection.wire().take() {
+                    self.core.pools.return_outbox(outbox);
+                }
+                return true;
+            }
+            let sent = if AT_ONCE { self.driver.send_at_once(token, outbox) } else { self.driver.send(token, outbox) };
+            match sent {
+                Sent::Now(0) => {}
+                Sent::Now(count) => {
+                    let is_whole = count == outbox.len();
+                    if !is_whole {
+                        outbox.consume(count, &mut self.core.pools);
+                    }
+                    connection.last_write = self.core.now;
+                    connection.flags.clear(Flags::STUCK);
+                    let (service, is_filtered) = (connection.service, connection.filter.is_some());
+                    let sent = if is_whole { connection.wire().take() } else { None };
+                    self.core.tally(service).bytes_out.add(count as u64);
+                    self.core.counters.outbox_bytes.sub(count as u64);
+                    if let Some(outbox) = sent {
+                        self.core.pools.return_outbox(outbox);
+                        if !is_filtered {
+                            return true;
+                        }
+                    }
+                }
+                Sent::Later => {
+                    outbox.set_in_flight(true);
+                    if !connection.flags.has(Flags::STUCK) {
+                        connection.flags.set(Flags::STUCK);
+                        connection.stuck_since = self.core.now;
+                        let slow_ms = self.deadlines[usize::from(connection.service)].slow_write_ms;
+                        if slow_ms != 0 {
+                            self.core.due(token, self.core.now.after(slow_ms));
+                        }
+                    }
+                    return true;
+                }
+                Sent::Failed(error) => {
+                    connection.ask_close(Flags::CLOSE, CloseReason::Io(error.kind()));
+                    self.begin_close(token);
+                    return false;
+                }
+            }
+            if AT_ONCE {
+                return true;
+            }
+        }
+    }
+
+    pub(super) fn sent(&mut self, token: Token, result: io::Result<usize>) {
+        let Some(connection) = self.core.slab.get_mut(token) else { return };
+        let Some(outbox) = connection.wire().as_mut() else { return };
+        outbox.set_in_flight(false);
+        match result {
+            Ok(count) => {
+                if count > 0 {
+                    outbox.consume(count, &mut self.core.pools);
+                    connection.last_write = self.core.now;
+                    connection.flags.clear(Flags::STUCK);
+                    let service = connection.service;
+                    self.core.tally(service).bytes_out.add(count as u64);
+                    self.core.counters.outbox_bytes.sub(count as u64);
+                }
+            }
+            Err(error) => connection.ask_close(Flags::CLOSE, CloseReason::Io(error.kind())),
+        }
+        self.settle(token);
+    }
+}
