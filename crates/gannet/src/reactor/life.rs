@@ -228,9 +228,9 @@ impl<D: Driver> Reactor<D> {
                         }
                         _ => self.core.counters.stale.add(1),
                     },
-                    Deferred::Close { place, flushed } => {
+                    Deferred::Close { place, mode } => {
                         if self.core.at(place).is_some() {
-                            let how = if flushed { Flags::CLOSE_FLUSHED } else { Flags::CLOSE };
+                            let how = mode.flags();
                             self.core.ask_close(place.token, how, CloseReason::Service);
                             self.settle_one(place.token);
                         } else {
@@ -336,7 +336,7 @@ impl<D: Driver> Reactor<D> {
                     connection.flags.clear(Flags::OVER_HIGH);
                     connection.end_pause(Flags::CHOKED, self.core.now);
                     let (host, core) = self.host(service);
-                    host.drained(core, token);
+                    host.writable(core, token);
                     return true;
                 }
                 if connection.is_halted() {
