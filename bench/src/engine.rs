@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use gannet::proto::{LengthPrefixed, Lines, Raw};
-use gannet::{Context, DriverChoice, Engine, Filters, Group, Refused, Running, Service};
+use gannet::{Context, DriverChoice, Engine, FilterFactory, Group, Refused, Running, Service};
 use gannet_redis::{Options, Redis, Server};
 
 use crate::floor::broadcast::PAYLOAD;
@@ -130,7 +130,7 @@ fn serve_on<S: Service>(
 pub fn start_filtered<S: Service>(
     port: u16,
     driver: DriverChoice,
-    filters: Arc<dyn Filters>,
+    filters: Arc<dyn FilterFactory>,
     factory: impl Fn() -> S + Send + Sync + 'static,
 ) -> io::Result<Running> {
     let engine = Engine::new().reactors(1).driver(driver);

@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use gannet::{Filter, Filters};
+use gannet::{Filter, FilterFactory, FilterOutput};
 use gannet_tls::{TlsClient, TlsClientConfig, TlsInfo, TlsVersion};
 
 const ECHOES: [&str; 4] = ["floor-epoll", "gannet-poll", "floor-uring", "gannet-uring"];
@@ -273,8 +273,10 @@ impl Tls {
         assert!(count > 0, "the server has ended the connection");
         self.received.extend_from_slice(&buffer[..count]);
         let mut wire = Vec::new();
-        let taken =
-            self.filter.receive(&mut self.received, &mut self.plain, &mut wire).expect("records that are right");
+        let taken = self
+            .filter
+            .receive(&mut self.received, &mut FilterOutput::new(&mut self.plain, &mut wire))
+            .expect("records that are right");
         self.received.drain(..taken.consumed);
         self.stream.write_all(&wire).expect("the server reads");
     }

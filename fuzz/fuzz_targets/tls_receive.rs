@@ -5,7 +5,7 @@
 
 use std::sync::OnceLock;
 
-use gannet::{Filter, Filters};
+use gannet::{Filter, FilterFactory, FilterOutput};
 use gannet_tls::{TlsClient, TlsClientConfig, TlsConfig, TlsServer, TlsVersion, self_signed};
 use libfuzzer_sys::fuzz_target;
 
@@ -80,7 +80,7 @@ impl End {
             return;
         }
         self.carry.extend_from_slice(bytes);
-        match self.filter.receive(&mut self.carry, &mut self.plain, &mut self.wire) {
+        match self.filter.receive(&mut self.carry, &mut FilterOutput::new(&mut self.plain, &mut self.wire)) {
             Ok(filtered) => {
                 assert!(filtered.consumed <= self.carry.len());
                 assert!(filtered.ready || !self.ready);

@@ -4,7 +4,7 @@
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
-use gannet::{Filter, Filtered, Filters};
+use gannet::{Filter, FilterFactory, FilterOutput, FilterProgress};
 use gannet_tls::{TlsClient, TlsInfo};
 
 use crate::socket;
@@ -94,7 +94,7 @@ impl Stream {
 pub struct Tls {
     fd: OwnedFd,
     filter: Box<dyn Filter>,
-    state: Filtered,
+    state: FilterProgress,
     /// The beginning of a record.
     held: Vec<u8>,
     /// What a full socket did not take.
@@ -111,7 +111,7 @@ impl Tls {
         let filter = client.filter().map_err(io::Error::other)?;
         let fd = socket::connect(port)?;
         let (held, unsent, unread) = (Vec::new(), Vec::new(), Vec::new());
-        let mut tls = Self { fd, filter, state: Filtered::default(), held, unsent, unread, heard: false };
+        let mut tls = Self { fd, filter, state: FilterProgress::default(), held, unsent, unread, heard: false };
         scratch.wire.clear();
         tls.filter.start(&mut scratch.wire).map_err(io::Error::other)?;
         tls.transmit(&scratch.wire)?;
@@ -162,7 +162,7 @@ impl Tls {
         let room = buffer.len() - held;
         let received = &mut buffer[..held + count];
         let was_ready = self.state.ready;
-        self.state = self.filter.receive(received, plain, wire).map_err(io::Error::other)?;
+        self.state = self.filter.receive(received, &mut FilterOutput::new(plain, wire)).map_err(io::Error::other)?;
         self.heard |= was_ready && self.state.consumed > 0;
         self.held.clear();
         self.held.extend_from_slice(&received[self.state.consumed..]);

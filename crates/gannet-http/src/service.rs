@@ -7,7 +7,7 @@ use std::time::Duration;
 use gannet::proto::FrameError;
 use gannet::proto::http::{Answer, Event, Persistence, Request, Requests};
 use gannet::proto::ws::WebSocket;
-use gannet::{CloseReason, Context, Drain, HalfClose, Heartbeat, Refused, Service, Timeouts};
+use gannet::{CloseReason, Context, HalfClose, Heartbeat, Refused, Service, Shutdown, Timeouts};
 
 use crate::clock::Date;
 use crate::deferred::Pending;
@@ -290,10 +290,10 @@ impl Service for HttpService {
         self.websocket_heartbeat_due(session, cx)
     }
 
-    fn drained(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
+    fn writable(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
         match session.mode {
-            Mode::Stream(_) => self.stream_drained(session, cx),
-            Mode::WebSocket(_) => self.websocket_drained(session, cx),
+            Mode::Stream(_) => self.stream_writable(session, cx),
+            Mode::WebSocket(_) => self.websocket_writable(session, cx),
             Mode::Idle | Mode::Upload(_) | Mode::Receive(_) | Mode::Deferred(_) => {}
         }
     }
@@ -309,14 +309,14 @@ impl Service for HttpService {
         HalfClose::KeepOpen
     }
 
-    fn drain(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) -> Drain {
+    fn shutdown(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) -> Shutdown {
         match session.mode {
             Mode::Idle | Mode::Upload(_) => cx.set_timer(DRAIN_GRACE),
             Mode::Receive(_) | Mode::Deferred(_) => {}
-            Mode::Stream(_) => self.drain_stream(session, cx),
-            Mode::WebSocket(_) => return self.websocket_drain(session, cx),
+            Mode::Stream(_) => self.stream_shutdown(session, cx),
+            Mode::WebSocket(_) => return self.websocket_shutdown(session, cx),
         }
-        Drain::GoOn
+        Shutdown::GoOn
     }
 
     fn close(&mut self, session: Session, _: CloseReason, cx: &mut Context<'_, Self>) {

@@ -49,7 +49,7 @@ pub trait Source: 'static {
 
     /// The server shuts down, and waits for the end of this response for as long as the engine's drain timeout at most.
     /// Does nothing by default: the response goes on. A stream of [events](crate::sse) ends after this call.
-    fn drain(&mut self, out: &mut Stream<'_, '_>) {
+    fn shutdown(&mut self, out: &mut Stream<'_, '_>) {
         let _ = out;
     }
 

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use gannet::{Engine, SendError};
+use gannet::{CloseMode, Engine, SendError};
 use gannet_http::middleware::{Cors, RequestId, Timeout};
 use gannet_http::{Cx, HttpService, Later, Reply, Router, Routes};
 use rig::{PATIENCE, Rig, drivers};
@@ -144,7 +144,7 @@ fn a_client_that_has_gone_is_an_error_for_who_completes() {
         client.send("GET /later HTTP/1.1\r\nHost: h\r\n\r\n");
         let token = tokens.recv_timeout(PATIENCE).expect("the handler ran");
         let handle = token.handle();
-        rig.running.remote().close(handle, false).expect("it is there");
+        rig.running.remote().close(handle, CloseMode::AtOnce).expect("it is there");
         client.expect_end();
         let (called, calls) = channel();
         let completed = token.complete(move |_| called.send(()).expect("the test waits"));

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use gannet::{Engine, Group, SendStatus};
+use gannet::{CloseMode, Engine, Group, SendStatus};
 use gannet_http::middleware::Timeout;
 use gannet_http::{Cx, Ended, JoinStreamError, Router, Source, Stream};
 use rig::{PATIENCE, Rig, drivers};
@@ -282,7 +282,7 @@ fn a_stream_goes_on_while_the_server_shuts_down_and_is_the_last() {
             self.0.pull(out);
         }
 
-        fn drain(&mut self, out: &mut Stream<'_, '_>) {
+        fn shutdown(&mut self, out: &mut Stream<'_, '_>) {
             out.send(b"bye\n");
             out.end();
         }
@@ -412,7 +412,7 @@ fn what_ends_with_the_connection_never_looks_whole_where_it_is_not() {
         old.stream.shutdown(std::net::Shutdown::Write).expect("it is open");
         assert_eq!(old.read(2), "1\n", "who has ended their side still gets the rest");
         let handle = handles_here.recv_timeout(PATIENCE).expect("the handler ran");
-        rig.running.remote().close(handle, true).expect("it lives");
+        rig.running.remote().close(handle, CloseMode::Flushed).expect("it lives");
         assert_eq!(ended.recv_timeout(PATIENCE), Ok(Ended::Gone));
         let mut rest = Vec::new();
         assert!(old.stream.read_to_end(&mut rest).is_err(), "{} bytes ended as if they were all", rest.len());

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gannet::proto::{Codec, FrameError, http};
-use gannet::{CloseReason, Context, Drain, Message, Service, Timeouts};
+use gannet::{CloseReason, Context, Message, Service, Shutdown, Timeouts};
 
 use self::exchange::Wanted;
 pub use self::session::Session;
@@ -326,11 +326,11 @@ impl<S: Scenario> Service for Client<S> {
         }
     }
 
-    fn drain(&mut self, session: &mut Session<S>, cx: &mut Context<'_, Self>) -> Drain {
+    fn shutdown(&mut self, session: &mut Session<S>, cx: &mut Context<'_, Self>) -> Shutdown {
         if session.stage == Stage::Up {
             self.count_never_sent(session, cx.now().as_nanos() as u64, &mut self.record());
         }
-        Drain::Reset
+        Shutdown::Reset
     }
 
     fn close(&mut self, session: Session<S>, reason: CloseReason, cx: &mut Context<'_, Self>) {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use gannet::{Address, Connect, Filters, Outbound};
+use gannet::{Address, Connect, FilterFactory, Outbound};
 
 use crate::client::{Client, Session};
 use crate::config::Config;
@@ -66,7 +66,7 @@ pub struct Plan<S: Scenario> {
     /// What each says first, where it says something.
     pub login: Option<Login>,
     /// What is between the clients and their target, where that speaks TLS.
-    pub tls: Option<Arc<dyn Filters>>,
+    pub tls: Option<Arc<dyn FilterFactory>>,
     /// Bytes of a payload.
     pub size: usize,
     /// Where payloads come from.
@@ -99,7 +99,7 @@ impl<S: Scenario> Plan<S> {
             other_addresses: config.other_addresses.clone(),
             sources: config.sources.clone(),
             login: config.login.clone(),
-            tls: config.tls.clone().map(|client| Arc::new(Handshakes::new(client, began)) as Arc<dyn Filters>),
+            tls: config.tls.clone().map(|client| Arc::new(Handshakes::new(client, began)) as Arc<dyn FilterFactory>),
             size: config.size,
             letters: Letters::new(config.size),
             patience: config.patience,

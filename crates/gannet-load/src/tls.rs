@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::time::Instant;
 
-use gannet::{Filter, FilterError, Filtered, Filters};
+use gannet::{Filter, FilterError, FilterFactory, FilterOutput, FilterProgress};
 use gannet_tls::{TlsClient, TlsInfo};
 
 /// Makes the filters of a run's connections.
@@ -19,7 +19,7 @@ impl Handshakes {
     }
 }
 
-impl Filters for Handshakes {
+impl FilterFactory for Handshakes {
     fn filter(&self) -> Result<Box<dyn Filter>, FilterError> {
         Ok(Box::new(Handshake { filter: self.client.filter()?, run_began: self.began, began_ns: 0 }))
     }
@@ -52,13 +52,8 @@ impl Filter for Handshake {
         self.filter.start(wire)
     }
 
-    fn receive(
-        &mut self,
-        received: &mut [u8],
-        plain: &mut Vec<u8>,
-        wire: &mut Vec<u8>,
-    ) -> Result<Filtered, FilterError> {
-        self.filter.receive(received, plain, wire)
+    fn receive(&mut self, received: &mut [u8], out: &mut FilterOutput<'_>) -> Result<FilterProgress, FilterError> {
+        self.filter.receive(received, out)
     }
 
     fn send(&mut self, plain: &[u8], wire: &mut Vec<u8>) -> Result<(), FilterError> {

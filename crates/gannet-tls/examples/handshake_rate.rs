@@ -7,7 +7,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gannet::{Filter, Filters};
+use gannet::{Filter, FilterFactory, FilterOutput};
 use gannet_tls::{Identity, TlsConfig, TlsServer};
 use rcgen::{CertificateParams, KeyPair, RsaKeySize};
 use rustix::time::{ClockId, clock_gettime};
@@ -92,7 +92,7 @@ fn main() -> Result<()> {
                 let begin = now();
                 for record in &mut records {
                     out.clear();
-                    shake.server.receive(record, &mut out, &mut wire)?;
+                    shake.server.receive(record, &mut FilterOutput::new(&mut out, &mut wire))?;
                 }
                 decrypt = decrypt.min(now() - begin);
             }
@@ -158,7 +158,7 @@ fn handshake(server: &TlsServer, client: &Arc<ClientConfig>) -> Result<Shaken> {
             return Ok(Shaken { server, client, busy, sent });
         }
         let begin = now();
-        let taken = server.receive(&mut up, &mut plain, &mut down)?;
+        let taken = server.receive(&mut up, &mut FilterOutput::new(&mut plain, &mut down))?;
         busy += now() - begin;
         assert_eq!(taken.consumed, up.len(), "whole records were shown");
         sent += down.len();

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use gannet::{Filter, FilterError, Filters};
+use gannet::{Filter, FilterError, FilterFactory};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, UnbufferedClientConnection, WebPkiServerVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
@@ -189,7 +189,7 @@ impl TlsClient {
     }
 }
 
-impl Filters for TlsClient {
+impl FilterFactory for TlsClient {
     fn filter(&self) -> Result<Box<dyn Filter>, FilterError> {
         let connection = UnbufferedClientConnection::new(self.config.clone(), self.name.clone());
         let connection = Connection::Client(connection.map_err(FilterError::new)?);

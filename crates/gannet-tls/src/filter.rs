@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::ops::Deref;
 
-use gannet::{Filter, FilterError, Filtered};
+use gannet::{Filter, FilterError, FilterOutput, FilterProgress};
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
@@ -92,15 +92,10 @@ impl TlsFilter {
 
 impl Filter for TlsFilter {
     fn start(&mut self, wire: &mut Vec<u8>) -> Result<(), FilterError> {
-        self.receive(&mut [], &mut Vec::new(), wire).map(|_| ())
+        self.receive(&mut [], &mut FilterOutput::new(&mut Vec::new(), wire)).map(|_| ())
     }
 
-    fn receive(
-        &mut self,
-        received: &mut [u8],
-        plain: &mut Vec<u8>,
-        wire: &mut Vec<u8>,
-    ) -> Result<Filtered, FilterError> {
+    fn receive(&mut self, received: &mut [u8], out: &mut FilterOutput<'_>) -> Result<FilterProgress, FilterError> {
         if self.failed {
             return Err(FilterError::new(FAILED));
         }
@@ -109,13 +104,13 @@ impl Filter for TlsFilter {
         let begin = first_bytes(received);
         let taken = match &mut self.info.connection {
             Connection::Server(connection) => {
-                let taken = take(&mut **connection, received, plain, wire);
+                let taken = take(&mut **connection, received, out);
                 if let Some(name) = asked_for() {
                     self.info.server_name = Some(name);
                 }
                 taken
             }
-            Connection::Client(connection) => take(&mut **connection, received, plain, wire),
+            Connection::Client(connection) => take(&mut **connection, received, out),
         };
         let mut taken = taken.map_err(|cause| self.fail(cause, &begin))?;
         self.heard |= whole > 0;
@@ -197,13 +192,9 @@ impl Records for UnbufferedConnectionCommon<ClientConnectionData> {
 }
 
 /// Takes what was received, until there is nothing more to take.
-fn take<R: Records>(
-    records: &mut R,
-    received: &mut [u8],
-    plain: &mut Vec<u8>,
-    wire: &mut Vec<u8>,
-) -> Result<Filtered, Error> {
-    let mut taken = Filtered::default();
+fn take<R: Records>(records: &mut R, received: &mut [u8], out: &mut FilterOutput<'_>) -> Result<FilterProgress, Error> {
+    let FilterOutput { plain, wire, .. } = out;
+    let mut taken = FilterProgress::default();
     loop {
         let UnbufferedStatus { mut discard, state } = records.process(&mut received[taken.consumed..]);
         let mut waits = false;
@@ -382,7 +373,8 @@ mod tests {
         while wires.iter().any(|wire| !wire.is_empty()) {
             for from in [0, 1] {
                 let (mut received, mut said) = (std::mem::take(&mut wires[from]), Vec::new());
-                let filtered = ends[1 - from].receive(&mut received, &mut plain[1 - from], &mut said);
+                let filtered =
+                    ends[1 - from].receive(&mut received, &mut FilterOutput::new(&mut plain[1 - from], &mut said));
                 assert_eq!(filtered.expect("nobody does wrong").consumed, received.len());
                 wires[1 - from].extend(said);
             }
@@ -427,7 +419,9 @@ mod tests {
         // The handshake's last record was one of them.
         assert_eq!((sent, error.to_string()), (LIMIT as usize - 1, format!("TLS failed: {USED_UP}")));
         let mut plain = Vec::new();
-        let filtered = ends[0].receive(&mut wire, &mut plain, &mut Vec::new()).expect("nothing of it is wrong");
+        let filtered = ends[0]
+            .receive(&mut wire, &mut FilterOutput::new(&mut plain, &mut Vec::new()))
+            .expect("nothing of it is wrong");
         assert_eq!((plain, filtered.ended), (b"hello".repeat(sent), false), "it was not all that there was to say");
     }
 }

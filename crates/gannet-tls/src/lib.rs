@@ -12,7 +12,7 @@
 //!
 //! let development = self_signed(&["localhost".into(), "127.0.0.1".into()])?;
 //! let server = TlsServer::new(TlsConfig::new(development.identity).alpn(["http/1.1"]))?;
-//! // `server` is a `gannet::Filters` for a listener; a clone of it reloads.
+//! // `server` is a `gannet::FilterFactory` for a listener; a clone of it reloads.
 //! # let _ = server; }
 //! # Ok(()) }
 //! ```

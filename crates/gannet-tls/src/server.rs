@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use gannet::{Filter, FilterError, Filters};
+use gannet::{Filter, FilterError, FilterFactory};
 use rustls::ServerConfig;
 use rustls::pki_types::UnixTime;
 use rustls::server::UnbufferedServerConnection;
@@ -129,7 +129,7 @@ fn check_lists(old: Option<&ClientAuth>, new: Option<&ClientAuth>, now: u64) -> 
     Ok(())
 }
 
-impl Filters for TlsServer {
+impl FilterFactory for TlsServer {
     fn filter(&self) -> Result<Box<dyn Filter>, FilterError> {
         let config = self.0.config.read().unwrap_or_else(PoisonError::into_inner).clone();
         let connection = UnbufferedServerConnection::new(config).map_err(FilterError::new)?;

@@ -2,6 +2,7 @@
 
 mod rig;
 
+use gannet::FilterOutput;
 use gannet_tls::{Identity, TlsClientConfig, TlsConfig, TlsServer, TlsVersion};
 use rcgen::{KeyPair, PKCS_RSA_SHA256};
 use rig::buffered::Buffered;
@@ -222,7 +223,7 @@ fn a_failed_connection_takes_and_sends_nothing_more() {
     let mut end = End::new(&server);
     end.receive(b"GET / HTTP/1.1\r\n\r\n");
     let (mut plain, mut wire) = (Vec::new(), Vec::new());
-    assert!(end.filter.receive(&mut [22, 3, 1, 0, 1, 1], &mut plain, &mut wire).is_err());
+    assert!(end.filter.receive(&mut [22, 3, 1, 0, 1, 1], &mut FilterOutput::new(&mut plain, &mut wire)).is_err());
     assert!(end.filter.send(b"x", &mut wire).is_err());
     end.filter.end(&mut wire);
     assert!(plain.is_empty() && wire.is_empty());

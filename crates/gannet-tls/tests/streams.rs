@@ -4,7 +4,7 @@ mod rig;
 
 use std::sync::Arc;
 
-use gannet::Filters;
+use gannet::FilterFactory;
 use gannet_tls::{TlsClient, TlsServer, TlsVersion};
 use proptest::prelude::*;
 use rig::buffered::Buffered;
@@ -218,7 +218,7 @@ struct RawClient {
 }
 
 impl RawClient {
-    fn connect(ca: &Ca, server: &dyn Filters) -> Self {
+    fn connect(ca: &Ca, server: &dyn FilterFactory) -> Self {
         let config =
             Buffered::new(ca, aws_lc_rs::default_provider(), |config| config.enable_secret_extraction = true).0;
         let name = ServerName::try_from("localhost").expect("a name");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::address::{Address, Target};
 use crate::driver::Route;
-use crate::filter::Filters;
+use crate::filter::FilterFactory;
 use crate::wheel::milliseconds;
 
 /// Describes an outbound connection: its target, its source address, its filter, and how long connecting may take.
@@ -55,7 +55,7 @@ pub struct Connect {
     /// In the order in which they are tried.
     to: Vec<Address>,
     from: Option<SocketAddr>,
-    through: Option<Arc<dyn Filters>>,
+    through: Option<Arc<dyn FilterFactory>>,
     timeout: Duration,
     keepalive: Option<Option<Duration>>,
 }
@@ -106,7 +106,7 @@ impl Connect {
     ///
     /// `filters` makes the filter of each connection.
     #[must_use]
-    pub fn through(mut self, filters: Arc<dyn Filters>) -> Self {
+    pub fn through(mut self, filters: Arc<dyn FilterFactory>) -> Self {
         self.through = Some(filters);
         self
     }

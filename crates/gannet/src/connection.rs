@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::address::Peer;
 use crate::carry::Carry;
 use crate::driver::Token;
-use crate::filter::Filtering;
+use crate::filter::FilterState;
 use crate::group::Joined;
 use crate::moments::{Exact, Fraction, Moments};
 use crate::outbox::Outbox;
@@ -152,6 +152,26 @@ impl CloseReason {
     }
 }
 
+/// Says how to close another connection: to [`Context::close_other`](crate::Context::close_other) and
+/// [`Remote::close`](crate::Remote::close).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseMode {
+    /// Closes at once. Unsent output is lost, and the peer sees a reset then.
+    AtOnce,
+    /// Closes when all output accepted so far was sent.
+    Flushed,
+}
+
+impl CloseMode {
+    pub(crate) fn flags(self) -> Flags {
+        match self {
+            Self::AtOnce => Flags::CLOSE,
+            Self::Flushed => Flags::CLOSE_FLUSHED,
+        }
+    }
+}
+
 /// Where a connection is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
@@ -207,8 +227,8 @@ impl Flags {
     pub(crate) const NO_HEARTBEAT: Self = Self(1 << 9);
     /// `user_deadline` counts.
     pub(crate) const TIMER: Self = Self(1 << 10);
-    /// The service's `drain` was called.
-    pub(crate) const DRAIN_CALLED: Self = Self(1 << 11);
+    /// The `shutdown` of the service was called.
+    pub(crate) const SHUTDOWN_CALLED: Self = Self(1 << 11);
     /// `phase_deadline` counts (opening, connecting, lingering).
     pub(crate) const PHASE: Self = Self(1 << 12);
     /// A send waits in the kernel or for it, since `stuck_since`.
@@ -258,7 +278,7 @@ pub(crate) const NO_SESSION: u32 = u32::MAX;
 pub(crate) struct Connection {
     pub(crate) outbox: Option<Box<Outbox>>,
     pub(crate) carry: Option<Box<Carry>>,
-    pub(crate) filter: Option<Box<Filtering>>,
+    pub(crate) filter: Option<Box<FilterState>>,
     /// Boxed on purpose: most connections are in no group, and pay eight bytes for that and not twenty-four.
     #[allow(clippy::box_collection)]
     pub(crate) groups: Option<Box<Joined>>,

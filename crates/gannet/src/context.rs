@@ -8,7 +8,7 @@ use gannet_proto::Codec;
 
 use crate::address::Peer;
 use crate::connect::Connect;
-use crate::connection::{CloseReason, Flags, Place, State};
+use crate::connection::{CloseMode, CloseReason, Flags, Place, State};
 use crate::core::{self, Core, Deferred, Plain, SendStatus, encode};
 use crate::driver::Token;
 use crate::group::{Group, JoinError};
@@ -128,7 +128,7 @@ impl<S: Service> Context<'_, S> {
     ///
     /// The other connection should speak the same protocol. The answer says how full its outbox will be:
     ///
-    /// - [`SendStatus::OverHigh`]: its service hears [`Service::drained`] when there is room again. A proxy pauses the
+    /// - [`SendStatus::OverHigh`]: its service hears [`Service::writable`] when there is room again. A proxy pauses the
     ///   connection that it reads from until then.
     /// - [`SendStatus::OverHard`]: [`Limits::overflow`](crate::Limits) will decide.
     /// - [`SendStatus::Queued`]: there is room, or the connection lives on another reactor, of which nothing is known here.
@@ -219,23 +219,22 @@ impl<S: Service> Context<'_, S> {
         self.core.ask_close(self.token, Flags::CLOSE_FLUSHED, reason);
     }
 
-    /// Closes another connection, with [`CloseReason::Service`]: at once, or with `flushed` when all its output was sent.
+    /// Closes another connection, with [`CloseReason::Service`]: at once, or when all its output was sent.
     ///
     /// # Errors
     ///
     /// Those of [`Context::send_to`], except [`SendError::Encode`].
-    pub fn close_other(&mut self, handle: Handle, flushed: bool) -> Result<(), SendError> {
-        let how = if flushed { Flags::CLOSE_FLUSHED } else { Flags::CLOSE };
+    pub fn close_other(&mut self, handle: Handle, mode: CloseMode) -> Result<(), SendError> {
         match self.reachable(handle)? {
             Some(place) if place.token == self.token => {
-                self.core.ask_close(self.token, how, CloseReason::Service);
+                self.core.ask_close(self.token, mode.flags(), CloseReason::Service);
                 Ok(())
             }
             Some(place) => {
-                self.core.deferred.push(Deferred::Close { place, flushed });
+                self.core.deferred.push(Deferred::Close { place, mode });
                 Ok(())
             }
-            None => self.remote().post(handle, Letter::Close { place: handle.place(), flushed }),
+            None => self.remote().post(handle, Letter::Close { place: handle.place(), mode }),
         }
     }
 

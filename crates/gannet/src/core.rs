@@ -11,7 +11,7 @@ use gannet_proto::{Codec, Raw, Sink};
 
 use crate::address::Peer;
 use crate::buffer::Pools;
-use crate::connection::{CloseReason, Connection, Flags, Place, State};
+use crate::connection::{CloseMode, CloseReason, Connection, Flags, Place, State};
 use crate::counters::{ListenerCounters, ReactorCounters};
 use crate::driver::{Route, Token};
 use crate::group::{Group, Groups};
@@ -33,7 +33,7 @@ pub enum SendStatus {
     /// The message will be sent.
     Queued,
     /// The message will be sent, but the outbox is over [`Limits::outbox_high`]: wait for
-    /// [`Service::drained`](crate::Service::drained) before sending more.
+    /// [`Service::writable`](crate::Service::writable) before sending more.
     OverHigh,
     /// The outbox is over [`Limits::outbox_hard`]: the connection closes, or messages were dropped, as
     /// [`Limits::overflow`] says.
@@ -55,7 +55,7 @@ pub(crate) enum Deferred {
     /// Bytes for another connection of this reactor.
     Write { place: Place, payload: Bytes },
     /// The end of another connection of this reactor.
-    Close { place: Place, flushed: bool },
+    Close { place: Place, mode: CloseMode },
     /// The end of what is sent on another connection of this reactor.
     ShutWrite { place: Place },
     /// An outbound connection.
@@ -306,7 +306,7 @@ impl Core {
     }
 
     /// Notes that another connection will send so many bytes to this one before the turn is over, and says how full its
-    /// outbox will be. Where that is too much, its service will hear `drained`, however quickly the bytes leave.
+    /// outbox will be. Where that is too much, its service will hear `writable`, however quickly the bytes leave.
     pub(crate) fn promise(&mut self, token: Token, added: usize) -> SendStatus {
         let Some(connection) = self.slab.get_mut(token) else { return SendStatus::Closed };
         let pools = &mut self.pools;

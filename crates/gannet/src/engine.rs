@@ -14,7 +14,7 @@ use crate::driver::poll::PollDriver;
 use crate::driver::probe::{DriverChoice, Usable, choose};
 use crate::driver::{Driver, ListenerId};
 use crate::error::{Error, Result};
-use crate::filter::Filters;
+use crate::filter::FilterFactory;
 use crate::handle::Live;
 use crate::host::{HostOf, Outbound};
 use crate::keepalive;
@@ -40,7 +40,7 @@ struct Entry {
     quota: Option<Arc<Quota>>,
     factory: Factory,
     /// What stands between its connections and their codec.
-    filters: Option<Arc<dyn Filters>>,
+    filters: Option<Arc<dyn FilterFactory>>,
 }
 
 /// Builds an engine: services and their addresses, reactors, limits and deadlines.
@@ -210,7 +210,7 @@ impl Engine {
     pub fn listen_filtered<S: Service>(
         mut self,
         at: impl Into<ListenOptions>,
-        filters: Arc<dyn Filters>,
+        filters: Arc<dyn FilterFactory>,
         factory: impl Fn() -> S + Send + Sync + 'static,
     ) -> Result<Self> {
         let options = at.into();
@@ -272,7 +272,7 @@ impl Engine {
         &mut self,
         options: &ListenOptions,
         addresses: Vec<Address>,
-        filters: Option<&Arc<dyn Filters>>,
+        filters: Option<&Arc<dyn FilterFactory>>,
         factory: &Factory,
     ) -> Result<()> {
         let keepalive = options.keepalive.map(keepalive::checked).transpose()?;
@@ -511,7 +511,7 @@ struct Start {
     pin: bool,
     limits: Limits,
     timeouts: Timeouts,
-    services: Vec<(Factory, Option<Arc<dyn Filters>>)>,
+    services: Vec<(Factory, Option<Arc<dyn FilterFactory>>)>,
     quotas: Vec<Option<Arc<Quota>>>,
     sockets: Vec<(ListenerId, Socket)>,
     shared: Arc<Shared>,

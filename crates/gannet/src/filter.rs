@@ -40,7 +40,7 @@ const LARGE_BYTES: usize = 8 << 10;
 /// # Order of calls
 ///
 /// 1. [`start`](Self::start), once.
-/// 2. [`receive`](Self::receive) with received bytes, until the filter is [`ready`](Filtered::ready): this is the handshake.
+/// 2. [`receive`](Self::receive) with received bytes, until the filter is [`ready`](FilterProgress::ready): this is the handshake.
 ///    Only then does the service hear of the connection. A filter without a handshake is ready from its first `receive`.
 /// 3. `receive` and [`send`](Self::send), in any order.
 /// 4. [`end`](Self::end), once, when everything was sent.
@@ -65,20 +65,15 @@ pub trait Filter: 'static {
         Ok(())
     }
 
-    /// Takes received bytes, and writes plain bytes for the codec and wire bytes for the peer.
+    /// Takes received bytes, and writes plain bytes for the codec and wire bytes for the peer to `out`.
     ///
     /// `received` begins with the first byte that was not consumed yet, and may be changed in place. Bytes that are not
     /// consumed are shown again, as they were left, in front of the bytes that come next. At most 128 KiB may be left.
     ///
     /// # Errors
     ///
-    /// The bytes are rejected. The connection closes when `wire` was sent, which may tell the peer why.
-    fn receive(
-        &mut self,
-        received: &mut [u8],
-        plain: &mut Vec<u8>,
-        wire: &mut Vec<u8>,
-    ) -> Result<Filtered, FilterError>;
+    /// The bytes are rejected. The connection closes when `out.wire` was sent, which may tell the peer why.
+    fn receive(&mut self, received: &mut [u8], out: &mut FilterOutput<'_>) -> Result<FilterProgress, FilterError>;
 
     /// Transforms bytes that the service sends into bytes for the peer. Called only after the filter was ready.
     ///
@@ -100,9 +95,29 @@ pub trait Filter: 'static {
     }
 }
 
-/// Says what [`Filter::receive`] did.
+/// Takes what [`Filter::receive`] produces.
+///
+/// The buffers belong to the reactor; a filter appends to them.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct FilterOutput<'a> {
+    /// Plain bytes for the codec.
+    pub plain: &'a mut Vec<u8>,
+    /// Bytes for the peer.
+    pub wire: &'a mut Vec<u8>,
+}
+
+impl<'a> FilterOutput<'a> {
+    /// Makes an output of two buffers, to call a filter without an engine.
+    pub fn new(plain: &'a mut Vec<u8>, wire: &'a mut Vec<u8>) -> Self {
+        Self { plain, wire }
+    }
+}
+
+/// Says how far [`Filter::receive`] came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Filtered {
+#[non_exhaustive]
+pub struct FilterProgress {
     /// Number of bytes from the front of the received ones that need not be shown again.
     pub consumed: usize,
     /// Whether the handshake is done. Once `true`, it has to stay `true`.
@@ -111,8 +126,30 @@ pub struct Filtered {
     pub ended: bool,
 }
 
+impl FilterProgress {
+    /// Makes the answer of a filter whose handshake goes on, after so many bytes were consumed.
+    #[must_use]
+    pub const fn new(consumed: usize) -> Self {
+        Self { consumed, ready: false, ended: false }
+    }
+
+    /// Says whether the handshake is done.
+    #[must_use]
+    pub const fn ready(mut self, ready: bool) -> Self {
+        self.ready = ready;
+        self
+    }
+
+    /// Says whether the peer has ended its stream.
+    #[must_use]
+    pub const fn ended(mut self, ended: bool) -> Self {
+        self.ended = ended;
+        self
+    }
+}
+
 /// Makes the filter of each connection of a listener, or of outbound connections. All reactors share it.
-pub trait Filters: Send + Sync + 'static {
+pub trait FilterFactory: Send + Sync + 'static {
     /// Makes the filter of a new connection. Called on the thread of the connection's reactor.
     ///
     /// # Errors
@@ -148,7 +185,7 @@ impl FilterError {
 struct Panicked(String);
 
 /// Makes a filter; a panic there is an error.
-pub(crate) fn make_filter(filters: &dyn Filters) -> Result<Box<dyn Filter>, FilterError> {
+pub(crate) fn make_filter(filters: &dyn FilterFactory) -> Result<Box<dyn Filter>, FilterError> {
     catch_unwind(AssertUnwindSafe(|| filters.filter())).unwrap_or_else(|panic| Err(FilterError::panicked(&*panic)))
 }
 
@@ -165,7 +202,7 @@ impl Error for FilterError {
 }
 
 /// The filter of a connection, and what it holds for it. While nothing is under way that is no buffer.
-pub(crate) struct Filtering {
+pub(crate) struct FilterState {
     filter: Box<dyn Filter>,
     /// What leaves for the peer.
     pub(crate) wire: Option<Box<Outbox>>,
@@ -190,7 +227,7 @@ pub(crate) struct Scratch {
     wire: Vec<u8>,
 }
 
-impl Filtering {
+impl FilterState {
     pub(crate) fn new(filter: Box<dyn Filter>, outbound: bool) -> Self {
         Self { filter, wire: None, held: None, outbound, in_line: false, spoke: false, ended: false, said_end: false }
     }
@@ -212,7 +249,7 @@ impl Filtering {
 
     /// Begins the handshake. Says how many bytes were added to the wire.
     pub(crate) fn start(&mut self, scratch: &mut Scratch, pools: &mut Pools) -> (Result<(), FilterError>, usize) {
-        self.call(scratch, pools, |filter, _, wire| filter.start(wire))
+        self.call(scratch, pools, |filter, out| filter.start(out.wire))
     }
 
     /// Has the filter look at what was received; what the service shall see is in `scratch.plain` then. Says how many
@@ -222,14 +259,14 @@ impl Filtering {
         received: &mut [u8],
         scratch: &mut Scratch,
         pools: &mut Pools,
-    ) -> (Result<Filtered, FilterError>, usize) {
+    ) -> (Result<FilterProgress, FilterError>, usize) {
         scratch.plain.clear();
         let mut held = self.held.take();
         let (result, added) = match &mut held {
-            None => self.call(scratch, pools, |filter, plain, wire| filter.receive(received, plain, wire)),
+            None => self.call(scratch, pools, |filter, out| filter.receive(received, out)),
             Some(carry) => {
                 carry.append(received);
-                self.call(scratch, pools, |filter, plain, wire| filter.receive(carry, plain, wire))
+                self.call(scratch, pools, |filter, out| filter.receive(carry, out))
             }
         };
         let consumed = result.as_ref().map_or(usize::MAX, |filtered| filtered.consumed);
@@ -287,11 +324,11 @@ impl Filtering {
         }
         let mut taken = 0;
         let mut joined = std::mem::take(&mut scratch.plain);
-        let (sealed, added) = self.call(scratch, pools, |filter, _, wire| {
+        let (sealed, added) = self.call(scratch, pools, |filter, out| {
             while taken < SEALED_AT_ONCE && taken < outbox.len() {
                 let piece = outbox.piece(taken, JOINED_BYTES, &mut joined);
                 let piece = &piece[..piece.len().min(SEALED_AT_ONCE - taken)];
-                filter.send(piece, wire)?;
+                filter.send(piece, out.wire)?;
                 taken += piece.len();
             }
             Ok(())
@@ -308,8 +345,8 @@ impl Filtering {
         if self.said_end {
             return (Ok(()), 0);
         }
-        let ended = self.call(scratch, pools, |filter, _, wire| {
-            filter.end(wire);
+        let ended = self.call(scratch, pools, |filter, out| {
+            filter.end(out.wire);
             Ok(())
         });
         self.said_end = true;
@@ -342,11 +379,11 @@ impl Filtering {
         &mut self,
         scratch: &mut Scratch,
         pools: &mut Pools,
-        call: impl FnOnce(&mut dyn Filter, &mut Vec<u8>, &mut Vec<u8>) -> Result<R, FilterError>,
+        call: impl FnOnce(&mut dyn Filter, &mut FilterOutput<'_>) -> Result<R, FilterError>,
     ) -> (Result<R, FilterError>, usize) {
         let Scratch { plain, wire } = scratch;
         wire.clear();
-        let result = catch_unwind(AssertUnwindSafe(|| call(&mut *self.filter, plain, wire)))
+        let result = catch_unwind(AssertUnwindSafe(|| call(&mut *self.filter, &mut FilterOutput { plain, wire })))
             .unwrap_or_else(|panic| Err(FilterError::panicked(&*panic)));
         // Nothing follows a good-bye.
         let added = if self.said_end { 0 } else { wire.len() };

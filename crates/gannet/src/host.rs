@@ -21,7 +21,7 @@ use crate::counters::Refusal;
 use crate::driver::Token;
 use crate::limits::Timeouts;
 use crate::panics::panic_message;
-use crate::service::{CodecError, Drain, HalfClose, Heartbeat, Idle, Service};
+use crate::service::{CodecError, HalfClose, Heartbeat, Idle, Service, Shutdown};
 use crate::share::MESSAGE_BYTES;
 use crate::slab::Slab;
 use crate::starting::{StartError, Starting};
@@ -94,8 +94,8 @@ pub(crate) trait Host {
     fn idle(&mut self, core: &mut Core, token: Token, idle: Idle);
     fn heartbeat(&mut self, core: &mut Core, token: Token) -> Heartbeat;
     fn timer(&mut self, core: &mut Core, token: Token);
-    fn drained(&mut self, core: &mut Core, token: Token);
-    fn drain(&mut self, core: &mut Core, token: Token) -> Drain;
+    fn writable(&mut self, core: &mut Core, token: Token);
+    fn shutdown(&mut self, core: &mut Core, token: Token) -> Shutdown;
     /// The connection ends; its session goes.
     fn close(&mut self, core: &mut Core, token: Token, reason: CloseReason);
     /// Sessions there are.
@@ -671,12 +671,12 @@ impl<S: Service> Host for HostOf<S> {
         self.with_session(core, token, |service, session, cx| service.timer(session, cx));
     }
 
-    fn drained(&mut self, core: &mut Core, token: Token) {
-        self.with_session(core, token, |service, session, cx| service.drained(session, cx));
+    fn writable(&mut self, core: &mut Core, token: Token) {
+        self.with_session(core, token, |service, session, cx| service.writable(session, cx));
     }
 
-    fn drain(&mut self, core: &mut Core, token: Token) -> Drain {
-        self.with_session(core, token, |service, session, cx| service.drain(session, cx)).unwrap_or(Drain::Close)
+    fn shutdown(&mut self, core: &mut Core, token: Token) -> Shutdown {
+        self.with_session(core, token, |service, session, cx| service.shutdown(session, cx)).unwrap_or(Shutdown::Close)
     }
 
     fn close(&mut self, core: &mut Core, token: Token, reason: CloseReason) {

@@ -117,7 +117,7 @@ pub use gannet_proto as proto;
 pub use crate::acceptor::Balance;
 pub use crate::address::{Address, Peer};
 pub use crate::connect::Connect;
-pub use crate::connection::CloseReason;
+pub use crate::connection::{CloseMode, CloseReason};
 pub use crate::context::Context;
 pub use crate::core::SendStatus;
 pub use crate::counters::{ListenerStats, ReactorStats, Refusal};
@@ -125,7 +125,7 @@ pub use crate::datagram::DatagramContext;
 pub use crate::driver::probe::DriverChoice;
 pub use crate::engine::{Engine, Running};
 pub use crate::error::{Error, Result};
-pub use crate::filter::{Filter, FilterError, Filtered, Filters};
+pub use crate::filter::{Filter, FilterError, FilterFactory, FilterOutput, FilterProgress};
 pub use crate::group::{Group, JoinError};
 pub use crate::handle::{Handle, SendError};
 pub use crate::histogram::{Histogram, HistogramCounter};
@@ -136,6 +136,6 @@ pub use crate::offload::{OffloadFull, OffloadStats, Pool};
 pub use crate::panics::panic_message;
 pub use crate::remote::{ConnectError, NotifyError, Remote};
 pub use crate::service::{
-    CodecError, DatagramService, Drain, HalfClose, Heartbeat, Idle, Message, Notice, Outgoing, Refused, Service,
+    CodecError, DatagramService, HalfClose, Heartbeat, Idle, Message, Notice, Outgoing, Refused, Service, Shutdown,
 };
 pub use crate::starting::{StartError, Starting};

@@ -54,7 +54,7 @@ pub struct Limits {
     pub carries: usize,
     /// Bytes in an outbox above which sending answers `OverHigh` and reading from the connection pauses (default 256 KiB).
     ///
-    /// Reading goes on, and [`Service::drained`](crate::Service::drained) is called, when at most a quarter of it is left.
+    /// Reading goes on, and [`Service::writable`](crate::Service::writable) is called, when at most a quarter of it is left.
     /// `ReactorStats::outbox_high` counts how often it was exceeded.
     pub outbox_high: usize,
     /// Bytes in an outbox above which `overflow` decides (default 4 MiB); at least `outbox_high`.

@@ -13,7 +13,7 @@ use gannet_proto::Codec;
 
 use crate::address::Peer;
 use crate::connect::Connect;
-use crate::connection::{NO_SESSION, Payload, Place};
+use crate::connection::{CloseMode, NO_SESSION, Payload, Place};
 use crate::core::{Core, Outgoing, encode};
 use crate::counters::{ListenerStats, ReactorCounters, ReactorStats};
 use crate::driver::{ListenerId, Route, Token};
@@ -69,7 +69,7 @@ pub(crate) enum Letter {
     /// Reading from a connection stops, or goes on.
     Pause { place: Place, paused: bool },
     /// The end of a connection.
-    Close { place: Place, flushed: bool },
+    Close { place: Place, mode: CloseMode },
     /// The end of what is sent on a connection.
     ShutWrite { place: Place },
     /// Encoded bytes for all members of a group.
@@ -234,15 +234,15 @@ impl Remote {
         Err(NotifyError { value: noticed.value, reason })
     }
 
-    /// Closes a connection, with [`CloseReason::Service`]: at once, or with `flushed` when all its output was sent.
+    /// Closes a connection, with [`CloseReason::Service`]: at once, or when all its output was sent.
     ///
     /// # Errors
     ///
     /// Those of [`Remote::send`].
     ///
     /// [`CloseReason::Service`]: crate::CloseReason::Service
-    pub fn close(&self, handle: Handle, flushed: bool) -> Result<(), SendError> {
-        self.post(handle, Letter::Close { place: handle.place(), flushed })
+    pub fn close(&self, handle: Handle, mode: CloseMode) -> Result<(), SendError> {
+        self.post(handle, Letter::Close { place: handle.place(), mode })
     }
 
     /// Sends one message, made of `parts` joined, to every member of a group on all reactors.
@@ -299,7 +299,7 @@ impl Remote {
 
     /// Starts the shutdown of the engine, and returns at once.
     ///
-    /// Listeners close, [`Service::drain`] is called for each connection, and the engine ends within
+    /// Listeners close, [`Service::shutdown`] is called for each connection, and the engine ends within
     /// [`Engine::drain_timeout`](crate::Engine::drain_timeout). [`Engine::drain_delay`](crate::Engine::drain_delay) does
     /// not apply. A second call changes nothing.
     pub fn stop(&self) {

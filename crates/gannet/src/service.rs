@@ -74,7 +74,7 @@ pub trait Service: Sized + 'static {
     /// A proxy turns it off: it sends to one connection what it reads from another. A peer that has to write before it
     /// reads would otherwise never read again. The proxy pauses the connection that it reads from when
     /// [`Context::send_to`] says that the other outbox is full. It calls [`Context::resume_other`] when the other one has
-    /// [drained](Self::drained). Without the pause, only [`Limits::outbox_hard`](crate::Limits) bounds what is sent in
+    /// become [writable](Self::writable). Without the pause, only [`Limits::outbox_hard`](crate::Limits) bounds what is sent in
     /// answer to the same connection.
     const AUTO_PAUSE: bool = true;
 
@@ -208,7 +208,7 @@ pub trait Service: Sized + 'static {
     ///
     /// [`SendStatus::OverHigh`]: crate::SendStatus::OverHigh
     /// [`SendStatus::OverHard`]: crate::SendStatus::OverHard
-    fn drained(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) {
+    fn writable(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) {
         let _ = (session, cx);
     }
 
@@ -224,9 +224,9 @@ pub trait Service: Sized + 'static {
     /// Called once per connection when the engine shuts down (default: close when everything was sent).
     ///
     /// Send a farewell here if the protocol has one.
-    fn drain(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) -> Drain {
+    fn shutdown(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) -> Shutdown {
         let _ = (session, cx);
-        Drain::Close
+        Shutdown::Close
     }
 
     /// Takes back the session of a connection that has ended.
@@ -278,9 +278,9 @@ pub enum HalfClose {
     KeepOpen,
 }
 
-/// Decides about a connection when the engine shuts down: the answer of [`Service::drain`].
+/// Decides about a connection when the engine shuts down: the answer of [`Service::shutdown`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Drain {
+pub enum Shutdown {
     /// The connection closes when everything was sent.
     Close,
     /// The connection goes on until the service closes it, at most until the drain timeout.

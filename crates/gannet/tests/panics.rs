@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use gannet::proto::{Codec, Decoded, FrameError, Raw, Sink};
 use gannet::{
-    Address, Context, DatagramContext, DatagramService, Engine, Filter, FilterError, Filtered, Filters, Refused,
-    Service,
+    Address, Context, DatagramContext, DatagramService, Engine, Filter, FilterError, FilterFactory, FilterOutput,
+    FilterProgress, Refused, Service,
 };
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -90,14 +90,14 @@ impl DatagramService for FrailDatagrams {
 
 struct FrailFilters;
 
-impl Filters for FrailFilters {
+impl FilterFactory for FrailFilters {
     fn filter(&self) -> Result<Box<dyn Filter>, FilterError> {
         Ok(Box::new(Self))
     }
 }
 
 impl Filter for FrailFilters {
-    fn receive(&mut self, _: &mut [u8], _: &mut Vec<u8>, _: &mut Vec<u8>) -> Result<Filtered, FilterError> {
+    fn receive(&mut self, _: &mut [u8], _: &mut FilterOutput<'_>) -> Result<FilterProgress, FilterError> {
         panic!("in a filter");
     }
 

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use gannet::Filters;
+use gannet::FilterFactory;
 use gannet_tls::{Identity, TlsConfig, TlsError, TlsFiles, TlsServer, self_signed};
 
 pub(crate) use self::options::TlsOptions;
@@ -65,7 +65,7 @@ impl Tls {
     }
 
     /// The filters of a listener.
-    pub(crate) fn filters(&self, protocol: Protocol) -> Arc<dyn Filters> {
+    pub(crate) fn filters(&self, protocol: Protocol) -> Arc<dyn FilterFactory> {
         Arc::new(match protocol {
             Protocol::Http => self.http.clone(),
             Protocol::Unnamed => self.unnamed.clone(),

@@ -189,7 +189,7 @@ impl HttpService {
     }
 
     /// There is room in the outbox again.
-    pub(crate) fn stream_drained(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
+    pub(crate) fn stream_writable(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
         self.with_stream(session, cx, |source, out| {
             out.state.full = false;
             pull(source, out);
@@ -232,9 +232,9 @@ impl HttpService {
     }
 
     /// The server shuts down.
-    pub(crate) fn drain_stream(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
+    pub(crate) fn stream_shutdown(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
         self.with_stream(session, cx, |source, out| {
-            source.drain(out);
+            source.shutdown(out);
             // Who listens to events connects again by itself, to a server that stays.
             if out.state.pulse.is_some() {
                 out.end();

@@ -5,7 +5,7 @@ use std::fmt;
 use std::mem;
 
 use gannet::proto::ws::{self, Frame, FrameHeader, Message, Opcode};
-use gannet::{Context, Drain, Heartbeat, Notice};
+use gannet::{Context, Heartbeat, Notice, Shutdown};
 
 use super::remote::Letter;
 use super::{Close, CloseCode, Handler, Socket};
@@ -172,13 +172,13 @@ impl HttpService {
     }
 
     /// The server shuts down: the client is told, and has as long to answer as for any close frame.
-    pub(crate) fn websocket_drain(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) -> Drain {
+    pub(crate) fn websocket_shutdown(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) -> Shutdown {
         self.with_handler(session, cx, |_, socket| socket.close(CloseCode::GOING_AWAY, "shutting down"));
-        Drain::GoOn
+        Shutdown::GoOn
     }
 
-    pub(crate) fn websocket_drained(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
-        self.with_handler(session, cx, |handler, socket| handler.drained(socket));
+    pub(crate) fn websocket_writable(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
+        self.with_handler(session, cx, |handler, socket| handler.writable(socket));
     }
 
     /// The connection is gone.

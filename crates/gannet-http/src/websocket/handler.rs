@@ -21,7 +21,7 @@ pub trait Handler: 'static {
     fn binary(&mut self, bytes: &[u8], socket: &mut Socket<'_>);
 
     /// The outbox was over its high mark ([`SendStatus::OverHigh`](gannet::SendStatus)) and now has room again.
-    fn drained(&mut self, socket: &mut Socket<'_>) {
+    fn writable(&mut self, socket: &mut Socket<'_>) {
         let _ = socket;
     }
 

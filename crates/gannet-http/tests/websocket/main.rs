@@ -35,7 +35,7 @@ enum Call {
     Open(Handle, usize),
     Text(String),
     Binary(Vec<u8>),
-    Drained,
+    Writable,
     Timer,
     Notice(u32),
     Close(Option<(u16, String)>),
@@ -98,8 +98,8 @@ impl Handler for Actor {
         socket.binary(bytes);
     }
 
-    fn drained(&mut self, _: &mut Socket<'_>) {
-        self.note(Call::Drained);
+    fn writable(&mut self, _: &mut Socket<'_>) {
+        self.note(Call::Writable);
     }
 
     fn timer(&mut self, socket: &mut Socket<'_>) {

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gannet::proto::resp::{self, Args, Commands, Version, Writer, upcoming_keys};
-use gannet::{CloseReason, Context, Drain, Idle, Refusal, Refused, Service};
+use gannet::{CloseReason, Context, Idle, Refusal, Refused, Service, Shutdown};
 
 use self::clock::Clock;
 use self::command_statistics::CommandCounters;
@@ -450,13 +450,13 @@ impl Service for Redis {
         }
     }
 
-    fn drained(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
-        pending::drained(self, session, cx);
+    fn writable(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
+        pending::writable(self, session, cx);
     }
 
-    fn drain(&mut self, session: &mut Session, _: &mut Context<'_, Self>) -> Drain {
+    fn shutdown(&mut self, session: &mut Session, _: &mut Context<'_, Self>) -> Shutdown {
         // A reply leaves whole or not at all.
-        if session.pending.is_some() { Drain::GoOn } else { Drain::Close }
+        if session.pending.is_some() { Shutdown::GoOn } else { Shutdown::Close }
     }
 
     fn close(&mut self, mut session: Session, _: CloseReason, _: &mut Context<'_, Self>) {

@@ -93,7 +93,7 @@ pub(super) fn forget(service: &Redis, pending: Pending) {
 }
 
 /// There is room again for more of a reply.
-pub(super) fn drained(service: &mut Redis, session: &mut Session, cx: &mut Context<'_, Redis>) {
+pub(super) fn writable(service: &mut Redis, session: &mut Session, cx: &mut Context<'_, Redis>) {
     if session.pending.is_none() {
         return;
     }

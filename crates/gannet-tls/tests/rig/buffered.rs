@@ -4,7 +4,7 @@ use std::any::Any;
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use gannet::{Filter, FilterError, Filtered, Filters};
+use gannet::{Filter, FilterError, FilterFactory, FilterOutput, FilterProgress};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -29,7 +29,7 @@ impl Buffered {
     }
 }
 
-impl Filters for Buffered {
+impl FilterFactory for Buffered {
     fn filter(&self) -> Result<Box<dyn Filter>, FilterError> {
         let name = ServerName::try_from("localhost").expect("a name");
         Ok(Box::new(Client(ClientConnection::new(self.0.clone(), name).map_err(FilterError::new)?)))
@@ -52,12 +52,8 @@ impl Filter for Client {
         Ok(())
     }
 
-    fn receive(
-        &mut self,
-        received: &mut [u8],
-        plain: &mut Vec<u8>,
-        wire: &mut Vec<u8>,
-    ) -> Result<Filtered, FilterError> {
+    fn receive(&mut self, received: &mut [u8], out: &mut FilterOutput<'_>) -> Result<FilterProgress, FilterError> {
+        let FilterOutput { plain, wire, .. } = out;
         let mut rest = &received[..];
         let mut ended = false;
         while !rest.is_empty() && !ended {
@@ -70,7 +66,7 @@ impl Filter for Client {
             self.0.reader().read_exact(&mut plain[begin..]).map_err(FilterError::new)?;
             ended = state.peer_has_closed();
         }
-        Ok(Filtered { consumed: received.len(), ready: !self.0.is_handshaking(), ended })
+        Ok(FilterProgress::new(received.len()).ready(!self.0.is_handshaking()).ended(ended))
     }
 
     fn send(&mut self, plain: &[u8], wire: &mut Vec<u8>) -> Result<(), FilterError> {

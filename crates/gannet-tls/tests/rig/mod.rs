@@ -6,7 +6,7 @@ pub mod buffered;
 
 use std::error::Error;
 
-use gannet::{Filter, FilterError, Filters};
+use gannet::{Filter, FilterError, FilterFactory, FilterOutput};
 use gannet_tls::{ConnectionError, Identity, TlsClient, TlsClientConfig, TlsConfig, TlsInfo, TlsServer, TlsVersion};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
@@ -138,7 +138,7 @@ pub struct End {
 }
 
 impl End {
-    pub fn new(filters: &dyn Filters) -> Self {
+    pub fn new(filters: &dyn FilterFactory) -> Self {
         let filter = filters.filter().expect("a filter");
         let (carry, plain, wire) = (Vec::new(), Vec::new(), Vec::new());
         let mut end = Self { filter, carry, plain, wire, ready: false, ended: false, error: None };
@@ -151,7 +151,7 @@ impl End {
             return;
         }
         self.carry.extend_from_slice(bytes);
-        match self.filter.receive(&mut self.carry, &mut self.plain, &mut self.wire) {
+        match self.filter.receive(&mut self.carry, &mut FilterOutput::new(&mut self.plain, &mut self.wire)) {
             Ok(filtered) => {
                 assert!(filtered.consumed <= self.carry.len());
                 assert!(filtered.ready || !self.ready, "once ready, always ready");
@@ -190,12 +190,12 @@ pub struct Pair {
 }
 
 impl Pair {
-    pub fn new(server: &dyn Filters, client: &dyn Filters) -> Self {
+    pub fn new(server: &dyn FilterFactory, client: &dyn FilterFactory) -> Self {
         Self { client: End::new(client), server: End::new(server) }
     }
 
     /// Both ready, or one of them failed.
-    pub fn connected(server: &dyn Filters, client: &dyn Filters) -> Self {
+    pub fn connected(server: &dyn FilterFactory, client: &dyn FilterFactory) -> Self {
         let mut pair = Self::new(server, client);
         pair.run(usize::MAX);
         pair

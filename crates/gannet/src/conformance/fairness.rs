@@ -13,7 +13,7 @@ use super::{Client, Net, on_every_driver};
 use crate::driver::sim::{Faults, Random};
 use crate::proto::{Codec, Decoded, FrameError, Lines, Raw, Sink};
 use crate::share::{DELIVERY_BYTES, MESSAGE_BYTES, SHARE_BYTES};
-use crate::{Context, Filter, FilterError, Filtered, Filters, Group, Refused, Service};
+use crate::{Context, Filter, FilterError, FilterFactory, FilterOutput, FilterProgress, Group, Refused, Service};
 
 /// Messages without content in the share of a connection.
 const MESSAGES: usize = SHARE_BYTES / MESSAGE_BYTES;
@@ -298,16 +298,16 @@ fn deliveries_count_for_who_broadcasts<N: Net>(net: N) {
 /// A filter that changes nothing.
 struct Through;
 
-impl Filters for Through {
+impl FilterFactory for Through {
     fn filter(&self) -> Result<Box<dyn Filter>, FilterError> {
         Ok(Box::new(Self))
     }
 }
 
 impl Filter for Through {
-    fn receive(&mut self, received: &mut [u8], plain: &mut Vec<u8>, _: &mut Vec<u8>) -> Result<Filtered, FilterError> {
-        plain.extend_from_slice(received);
-        Ok(Filtered { consumed: received.len(), ready: true, ended: false })
+    fn receive(&mut self, received: &mut [u8], out: &mut FilterOutput<'_>) -> Result<FilterProgress, FilterError> {
+        out.plain.extend_from_slice(received);
+        Ok(FilterProgress::new(received.len()).ready(true))
     }
 
     fn send(&mut self, plain: &[u8], wire: &mut Vec<u8>) -> Result<(), FilterError> {

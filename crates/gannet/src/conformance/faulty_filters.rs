@@ -6,7 +6,7 @@ use super::filters::{DATA, UnitFilter, Units, greeted, unit};
 use super::rig::{Ending, Setup};
 use super::script::{Script, SharedLog};
 use super::{Client, Net, on_every_driver};
-use crate::{CloseReason, Filter, FilterError, Filtered, Filters};
+use crate::{CloseReason, Filter, FilterError, FilterFactory, FilterOutput, FilterProgress};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
@@ -18,7 +18,7 @@ enum Fault {
     ConsumesNothing,
 }
 
-impl Filters for Fault {
+impl FilterFactory for Fault {
     fn filter(&self) -> Result<Box<dyn Filter>, FilterError> {
         Ok(Box::new(Faulty { filter: UnitFilter::new(&Units::default()), fault: *self }))
     }
@@ -31,25 +31,20 @@ struct Faulty {
 }
 
 impl Filter for Faulty {
-    fn receive(
-        &mut self,
-        received: &mut [u8],
-        plain: &mut Vec<u8>,
-        wire: &mut Vec<u8>,
-    ) -> Result<Filtered, FilterError> {
+    fn receive(&mut self, received: &mut [u8], out: &mut FilterOutput<'_>) -> Result<FilterProgress, FilterError> {
         let ready = self.filter.ready;
         match self.fault {
             Fault::PanicsInReceive if ready => {
-                wire.extend_from_slice(b"begun");
+                out.wire.extend_from_slice(b"begun");
                 panic!("a filter that panics");
             }
-            Fault::ConsumesNothing if ready => Ok(Filtered { consumed: 0, ready: true, ended: false }),
+            Fault::ConsumesNothing if ready => Ok(FilterProgress::new(0).ready(true)),
             Fault::ConsumesMoreThanThereIs => {
-                let mut filtered = self.filter.receive(received, plain, wire)?;
+                let mut filtered = self.filter.receive(received, out)?;
                 filtered.consumed += usize::from(filtered.consumed == received.len());
                 Ok(filtered)
             }
-            _ => self.filter.receive(received, plain, wire),
+            _ => self.filter.receive(received, out),
         }
     }
 

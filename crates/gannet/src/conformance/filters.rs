@@ -13,7 +13,10 @@ use super::script::{Echo, Script, SharedLog, frames, numbered};
 use super::{Client, Net, on_every_driver};
 use crate::driver::sim::Answer;
 use crate::proto::Lines;
-use crate::{Address, CloseReason, Connect, Context, Filter, FilterError, Filtered, Filters, Refused, Service};
+use crate::{
+    Address, CloseReason, Connect, Context, Filter, FilterError, FilterFactory, FilterOutput, FilterProgress, Refused,
+    Service,
+};
 
 pub(super) const HELLO: u8 = b'h';
 pub(super) const WELCOME: u8 = b'w';
@@ -58,7 +61,7 @@ impl UnitFilter {
     }
 }
 
-impl Filters for Units {
+impl FilterFactory for Units {
     fn filter(&self) -> Result<Box<dyn Filter>, FilterError> {
         Ok(Box::new(UnitFilter::new(self)))
     }
@@ -72,12 +75,7 @@ impl Filter for UnitFilter {
         Ok(())
     }
 
-    fn receive(
-        &mut self,
-        received: &mut [u8],
-        plain: &mut Vec<u8>,
-        wire: &mut Vec<u8>,
-    ) -> Result<Filtered, FilterError> {
+    fn receive(&mut self, received: &mut [u8], out: &mut FilterOutput<'_>) -> Result<FilterProgress, FilterError> {
         let (mut consumed, mut ended) = (0, false);
         while let Some([kind, high, low]) = received.get(consumed..consumed + 3) {
             let length = usize::from(u16::from_be_bytes([*high, *low]));
@@ -95,19 +93,19 @@ impl Filter for UnitFilter {
                     }
                     self.units.handshakes.fetch_add(1, Ordering::Relaxed);
                     if !self.units.calls {
-                        put(WELCOME, b"come in", wire);
+                        put(WELCOME, b"come in", out.wire);
                     }
                 }
-                (DATA, true) => plain.extend_from_slice(&payload),
+                (DATA, true) => out.plain.extend_from_slice(&payload),
                 (END, true) => ended = true,
                 _ => {
-                    put(COMPLAINT, b"what?", wire);
+                    put(COMPLAINT, b"what?", out.wire);
                     return Err(FilterError::new("not the unit that was expected"));
                 }
             }
             consumed += 3 + length;
         }
-        Ok(Filtered { consumed, ready: self.ready, ended })
+        Ok(FilterProgress::new(consumed).ready(self.ready).ended(ended))
     }
 
     fn send(&mut self, plain: &[u8], wire: &mut Vec<u8>) -> Result<(), FilterError> {

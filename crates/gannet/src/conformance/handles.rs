@@ -4,7 +4,7 @@ use super::Net;
 use super::on_every_driver;
 use super::rig::{Ending, Rig, Setup};
 use super::script::{Echo, Script, SharedLog, lines};
-use crate::{CloseReason, NotifyError, SendError};
+use crate::{CloseMode, CloseReason, NotifyError, SendError};
 
 fn scripted<N: Net>(net: N, log: &SharedLog) -> Rig<N> {
     Setup::new().listen(Script::new(log)).on(net)
@@ -24,7 +24,7 @@ fn a_handle_outlives_its_connection_and_reaches_no_other<N: Net>(net: N) {
     assert_eq!(rig.ask(&mut second, "echo here"), "here");
     assert_eq!(log.borrow().opened[1].token, stale.token, "the slot is used again");
     assert_eq!(rig.remote.send(stale, b"hello".as_slice()), Err(SendError::Gone));
-    assert_eq!(rig.remote.close(stale, false), Err(SendError::Gone));
+    assert_eq!(rig.remote.close(stale, CloseMode::AtOnce), Err(SendError::Gone));
     assert_eq!(rig.remote.notify::<Script, u32>(stale, 7), Err(NotifyError { value: 7, reason: SendError::Gone }));
     assert_eq!(rig.ask(&mut second, "tell 0 hello"), "told");
     rig.write(&mut second, b"kick 0\n");
@@ -41,7 +41,7 @@ fn a_letter_that_comes_too_late_is_dropped_and_counted<N: Net>(net: N) {
     rig.until("it to be open", |_| (!log.borrow().opened.is_empty()).then_some(()));
     let handle = log.borrow().opened[0];
     // Both are posted while the connection lives; the first ends it.
-    rig.remote.close(handle, false).expect("it lives");
+    rig.remote.close(handle, CloseMode::AtOnce).expect("it lives");
     rig.remote.send(handle, b"too late".as_slice()).expect("it lives");
     rig.remote.notify::<Script, u32>(handle, 7).expect("it lives");
     assert_eq!(rig.read_to_end(&mut client), (Vec::new(), Ending::Finished));
@@ -61,7 +61,7 @@ fn letters_of_another_thread_arrive_in_order<N: Net>(net: N) {
             remote.send(handle, format!("letter {index}")).expect("it lives and the mailbox has room");
             remote.notify::<Script, u32>(handle, index).expect("it lives and the mailbox has room");
         }
-        remote.close(handle, true).expect("it lives and the mailbox has room");
+        remote.close(handle, CloseMode::Flushed).expect("it lives and the mailbox has room");
     });
     let expected: String = (0..100).map(|index| format!("letter {index}\nnotice {index}\n")).collect();
     let (read, ending) = rig.read_to_end(&mut client);

@@ -9,8 +9,8 @@ use super::{Client, Net};
 use crate::driver::sim::Answer;
 use crate::proto::Raw;
 use crate::{
-    Address, CloseReason, Connect, Context, HalfClose, Handle, Notice, Outbound, Refused, SendError, SendStatus,
-    Service,
+    Address, CloseMode, CloseReason, Connect, Context, HalfClose, Handle, Notice, Outbound, Refused, SendError,
+    SendStatus, Service,
 };
 
 /// The side of a proxy that accepts, and the one that connects. The session is the connection on the other side.
@@ -57,7 +57,7 @@ impl Service for Front {
         pass_on(*other, bytes, cx);
     }
 
-    fn drained(&mut self, other: &mut Other, cx: &mut Context<'_, Self>) {
+    fn writable(&mut self, other: &mut Other, cx: &mut Context<'_, Self>) {
         // It may be gone, and then this one closes too.
         let _ = other.map(|other| cx.resume_other(other));
     }
@@ -67,7 +67,7 @@ impl Service for Front {
     }
 
     fn close(&mut self, other: Other, _: CloseReason, cx: &mut Context<'_, Self>) {
-        let _ = other.map(|other| cx.close_other(other, true));
+        let _ = other.map(|other| cx.close_other(other, CloseMode::Flushed));
     }
 }
 
@@ -95,7 +95,7 @@ impl Service for Back {
         pass_on(*other, bytes, cx);
     }
 
-    fn drained(&mut self, other: &mut Other, cx: &mut Context<'_, Self>) {
+    fn writable(&mut self, other: &mut Other, cx: &mut Context<'_, Self>) {
         let _ = other.map(|other| cx.resume_other(other));
     }
 
@@ -104,7 +104,7 @@ impl Service for Back {
     }
 
     fn close(&mut self, other: Other, _: CloseReason, cx: &mut Context<'_, Self>) {
-        let _ = other.map(|other| cx.close_other(other, true));
+        let _ = other.map(|other| cx.close_other(other, CloseMode::Flushed));
     }
 }
 
@@ -262,8 +262,8 @@ impl Service for Sender {
         cx.send(&[said.as_bytes()]);
     }
 
-    fn drained(&mut self, (): &mut (), cx: &mut Context<'_, Self>) {
-        cx.send(&[b"drained"]);
+    fn writable(&mut self, (): &mut (), cx: &mut Context<'_, Self>) {
+        cx.send(&[b"writable"]);
     }
 }
 
@@ -279,7 +279,7 @@ fn who_sends_to_another_connection_hears_how_full_it_is<N: Net>(net: N) {
     let came = rig.read(&mut first, 1_001 + 3_001 + 3_001);
     assert!(came.iter().filter(|byte| **byte == b'x').count() == 7_000);
     // However quickly it left, it is said that there is room again.
-    assert_eq!(rig.line(&mut first), "drained");
+    assert_eq!(rig.line(&mut first), "writable");
     let said = rig.ask(&mut second, "send 100");
     assert_eq!(said, "Ok([Queued])");
     rig.read(&mut first, 101);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::rig::{Rig, Setup};
 use super::{Net, on_every_driver};
 use crate::proto::{Codec, Decoded, FrameError, Lines, Raw, Sink};
-use crate::{Address, CloseReason, Connect, Context, Filter, FilterError, Filters, Outbound, Service};
+use crate::{Address, CloseReason, Connect, Context, Filter, FilterError, FilterFactory, Outbound, Service};
 
 /// Two bytes are a message; those that begin with an `x` are where the codec breaks its contract.
 #[derive(Default)]
@@ -171,7 +171,7 @@ fn a_service_that_always_has_something_to_do_at_once_keeps_nobody_from_anything<
 /// There is no filter, so no connection comes up, and that shows at once.
 struct NoFilters;
 
-impl Filters for NoFilters {
+impl FilterFactory for NoFilters {
     fn filter(&self) -> Result<Box<dyn Filter>, FilterError> {
         Err(FilterError::new("there is none"))
     }

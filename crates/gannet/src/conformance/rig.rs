@@ -11,7 +11,7 @@ use crate::connection::CloseReason;
 use crate::core::Core;
 use crate::counters::{ListenerStats, ReactorCounters};
 use crate::driver::{Driver, ListenerId};
-use crate::filter::Filters;
+use crate::filter::FilterFactory;
 use crate::handle::Live;
 use crate::host::{HostOf, Outbound};
 use crate::limits::{Limits, Timeouts};
@@ -43,7 +43,7 @@ pub(crate) struct Setup {
     /// Connections that the reactor has room for.
     pub(crate) slots: u32,
     services: Vec<Served>,
-    filters: Vec<(ListenerId, Arc<dyn Filters>)>,
+    filters: Vec<(ListenerId, Arc<dyn FilterFactory>)>,
     listening: Vec<ListenerId>,
     quotas: Vec<(ListenerId, Quota)>,
 }
@@ -79,7 +79,7 @@ impl Setup {
     }
 
     /// Puts filters between the last listener's connections and its service.
-    pub(crate) fn filtered(mut self, filters: Arc<dyn Filters>) -> Self {
+    pub(crate) fn filtered(mut self, filters: Arc<dyn FilterFactory>) -> Self {
         self.filters.push((self.services.len() as ListenerId - 1, filters));
         self
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::proto::ws::{self, WebSocket};
 use crate::proto::{Codec, LengthPrefixed, Lines, Raw};
-use crate::{CloseReason, Context, Drain, Group, Handle, Heartbeat, Idle, Notice, Refused, Service};
+use crate::{CloseMode, CloseReason, Context, Group, Handle, Heartbeat, Idle, Notice, Refused, Service, Shutdown};
 
 /// What happened, in order.
 #[derive(Default)]
@@ -17,7 +17,7 @@ pub(crate) struct Log {
     pub(crate) connect_failed: Vec<io::ErrorKind>,
     pub(crate) idle: Vec<Idle>,
     pub(crate) heartbeats: usize,
-    pub(crate) drained: usize,
+    pub(crate) writable: usize,
     /// Messages that were taken.
     pub(crate) messages: usize,
     /// How late exact timers were.
@@ -71,8 +71,8 @@ impl<C: for<'a> Codec<Message<'a> = &'a [u8], Outgoing<'a> = &'a [&'a [u8]]>> Se
         cx.answer(format!("no: {error}\n").as_bytes());
     }
 
-    fn drained(&mut self, _: &mut Vec<u8>, _: &mut Context<'_, Self>) {
-        self.log.borrow_mut().drained += 1;
+    fn writable(&mut self, _: &mut Vec<u8>, _: &mut Context<'_, Self>) {
+        self.log.borrow_mut().writable += 1;
     }
 
     fn close(&mut self, _: Vec<u8>, reason: CloseReason, _: &mut Context<'_, Self>) {
@@ -231,7 +231,7 @@ impl Service for Script {
             }
             "kick" => {
                 let handle = self.log.borrow().opened[number(rest)];
-                let closed = cx.close_other(handle, false);
+                let closed = cx.close_other(handle, CloseMode::AtOnce);
                 self.note(closed);
             }
             "offload" => {
@@ -312,16 +312,16 @@ impl Service for Script {
         }
     }
 
-    fn drained(&mut self, _: &mut String, _: &mut Context<'_, Self>) {
-        self.log.borrow_mut().drained += 1;
+    fn writable(&mut self, _: &mut String, _: &mut Context<'_, Self>) {
+        self.log.borrow_mut().writable += 1;
     }
 
-    fn drain(&mut self, _: &mut String, cx: &mut Context<'_, Self>) -> Drain {
+    fn shutdown(&mut self, _: &mut String, cx: &mut Context<'_, Self>) -> Shutdown {
         if !self.stays {
-            return Drain::Close;
+            return Shutdown::Close;
         }
         cx.send(&[b"bye"]);
-        Drain::GoOn
+        Shutdown::GoOn
     }
 
     fn close(&mut self, _: String, reason: CloseReason, cx: &mut Context<'_, Self>) {

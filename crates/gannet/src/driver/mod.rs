@@ -27,7 +27,7 @@ use std::time::Duration;
 use self::datagram::Sender;
 use crate::address::Peer;
 use crate::buffer::Chunk;
-use crate::filter::Filters;
+use crate::filter::FilterFactory;
 use crate::listener::ListenSocket;
 use crate::mailbox::Wake;
 use crate::outbox::Outbox;
@@ -83,7 +83,7 @@ pub(crate) struct Route {
     /// Silence after which the kernel asks its peer whether it is there; the engine's own where none is given.
     pub(crate) keepalive: Option<Option<Duration>>,
     /// What makes its filter; not the driver's concern.
-    pub(crate) through: Option<Arc<dyn Filters>>,
+    pub(crate) through: Option<Arc<dyn FilterFactory>>,
 }
 
 /// The kernel, or a simulation of it, as a reactor sees it. Every method is called on the reactor's thread.

@@ -38,9 +38,9 @@ impl<D: Driver> Reactor<D> {
                         }
                         _ => self.core.counters.stale.add(1),
                     },
-                    Deferred::Close { place, flushed } => {
+                    Deferred::Close { place, mode } => {
                         if self.core.at(place).is_some() {
-                            let how = if flushed { Flags::CLOSE_FLUSHED } else { Flags::CLOSE };
+                            let how = mode.flags();
                             self.core.ask_close(place.token, how, CloseReason::Service);
                             self.settle_one(place.token);
                         } else {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::connection::{CloseReason, Flags, Place, State};
 use crate::driver::{Driver, Route, Token};
-use crate::filter::{FilterError, Filtered, Filtering, make_filter};
+use crate::filter::{FilterError, FilterProgress, FilterState, make_filter};
 
 use super::{Reactor, Served};
 
@@ -42,7 +42,7 @@ impl<D: Driver> Reactor<D> {
         let service = connection.service;
         let Some(filters) = &self.filters[usize::from(service)] else { return };
         match make_filter(&**filters) {
-            Ok(filter) => connection.filter = Some(Box::new(Filtering::new(filter, false))),
+            Ok(filter) => connection.filter = Some(Box::new(FilterState::new(filter, false))),
             Err(error) => {
                 tracing::error!(%error, "closing: no filter could be made for the connection");
                 return self.core.ask_close(token, Flags::CLOSE, CloseReason::Filter);
@@ -57,7 +57,7 @@ impl<D: Driver> Reactor<D> {
         let Some(filters) = &route.through else { return Ok(()) };
         let filter = make_filter(&**filters).map_err(io::Error::other)?;
         if let Some(connection) = self.core.slab.get_mut(token) {
-            connection.filter = Some(Box::new(Filtering::new(filter, true)));
+            connection.filter = Some(Box::new(FilterState::new(filter, true)));
         }
         Ok(())
     }
@@ -127,10 +127,10 @@ impl<D: Driver> Reactor<D> {
     }
 
     /// Shows the filter of a connection what was received.
-    fn pass_through(&mut self, token: Token, received: &mut [u8]) -> Result<Filtered, FilterError> {
+    fn pass_through(&mut self, token: Token, received: &mut [u8]) -> Result<FilterProgress, FilterError> {
         let Self { core, scratch, .. } = self;
         let Some(filter) = core.slab.get_mut(token).and_then(|connection| connection.filter.as_mut()) else {
-            return Ok(Filtered::default());
+            return Ok(FilterProgress::default());
         };
         let (result, added) = filter.receive(received, scratch, &mut core.pools);
         core.counters.outbox_bytes.add(added as u64);
@@ -138,7 +138,7 @@ impl<D: Driver> Reactor<D> {
     }
 
     /// What follows from what a filter made of received bytes.
-    fn filtered(&mut self, token: Token, result: Result<Filtered, FilterError>) {
+    fn filtered(&mut self, token: Token, result: Result<FilterProgress, FilterError>) {
         let filtered = match result {
             Ok(filtered) => filtered,
             Err(error) => return self.filter_failed(token, error),

@@ -29,7 +29,7 @@ use crate::core::{Core, Deferred};
 use crate::datagram::DatagramContext;
 use crate::driver::{Driver, Event, ListenerId, Token};
 use crate::error::Error;
-use crate::filter::{Filters, Scratch};
+use crate::filter::{FilterFactory, Scratch};
 use crate::host::Host;
 use crate::listener::Pace;
 use crate::mailbox::Receiver;
@@ -72,7 +72,7 @@ pub(crate) struct Reactor<D: Driver> {
     services: Vec<Served>,
     deadlines: Vec<Deadlines>,
     /// What makes the filters of accepted connections, by service.
-    filters: Vec<Option<Arc<dyn Filters>>>,
+    filters: Vec<Option<Arc<dyn FilterFactory>>>,
     /// For the filters of all connections.
     scratch: Scratch,
     /// Connections whose handshake waits for a turn with time for it.
@@ -156,7 +156,7 @@ impl<D: Driver> Reactor<D> {
     }
 
     /// Puts filters between the connections that a listener accepts and their codec.
-    pub(crate) fn filter(&mut self, listener: ListenerId, filters: Arc<dyn Filters>) {
+    pub(crate) fn filter(&mut self, listener: ListenerId, filters: Arc<dyn FilterFactory>) {
         self.filters[usize::from(listener)] = Some(filters);
     }
 
@@ -332,7 +332,7 @@ impl<D: Driver> Reactor<D> {
                 }
                 self.core.set_paused(place.token, paused);
             }
-            Letter::Close { place, flushed } => self.defer(Deferred::Close { place, flushed }),
+            Letter::Close { place, mode } => self.defer(Deferred::Close { place, mode }),
             Letter::ShutWrite { place } => self.defer(Deferred::ShutWrite { place }),
             Letter::Broadcast { group, payload } => self.defer(Deferred::Broadcast { group, payload, except: None }),
             Letter::Errand { place, errand } => {

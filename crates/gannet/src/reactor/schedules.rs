@@ -19,7 +19,10 @@ use crate::driver::sim::{Answer, Faults, Random, SimClient, SimDriver, SimNet};
 use crate::driver::{Driver, ListenerId};
 use crate::proto::{Codec, LengthPrefixed, Lines, Raw};
 use crate::quota::Quota;
-use crate::{CloseReason, Context, Filter, FilterError, Filtered, Filters, ReactorStats, Refused, Service};
+use crate::{
+    CloseReason, Context, Filter, FilterError, FilterFactory, FilterOutput, FilterProgress, ReactorStats, Refused,
+    Service,
+};
 
 use self::peer::{Peer, Plan};
 
@@ -120,7 +123,7 @@ struct Sieves(AtomicU64);
 
 struct Sieve(Random);
 
-impl Filters for Sieves {
+impl FilterFactory for Sieves {
     fn filter(&self) -> Result<Box<dyn Filter>, FilterError> {
         let mut random = Random::new(self.0.fetch_add(1, Ordering::Relaxed));
         match random.chance(20) {
@@ -131,12 +134,12 @@ impl Filters for Sieves {
 }
 
 impl Filter for Sieve {
-    fn receive(&mut self, received: &mut [u8], plain: &mut Vec<u8>, _: &mut Vec<u8>) -> Result<Filtered, FilterError> {
+    fn receive(&mut self, received: &mut [u8], out: &mut FilterOutput<'_>) -> Result<FilterProgress, FilterError> {
         if self.0.chance(20) {
             return Err(FilterError::new("these bytes look wrong"));
         }
-        plain.extend_from_slice(received);
-        Ok(Filtered { consumed: received.len(), ready: true, ended: false })
+        out.plain.extend_from_slice(received);
+        Ok(FilterProgress::new(received.len()).ready(true))
     }
 
     fn send(&mut self, plain: &[u8], wire: &mut Vec<u8>) -> Result<(), FilterError> {

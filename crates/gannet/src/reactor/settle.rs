@@ -141,7 +141,7 @@ impl<D: Driver> Reactor<D> {
                     connection.flags.clear(Flags::OVER_HIGH);
                     connection.end_pause(Flags::CHOKED, self.core.now);
                     let (host, core) = self.host(service);
-                    host.drained(core, token);
+                    host.writable(core, token);
                     return true;
                 }
                 if connection.is_halted() {

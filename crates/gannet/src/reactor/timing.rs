@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::connection::{CloseReason, Connection, Flags, State};
 use crate::driver::{Driver, Token};
-use crate::service::{Drain, Heartbeat, Idle};
+use crate::service::{Heartbeat, Idle, Shutdown};
 use crate::wheel::{Tick, milliseconds};
 
 use super::{Reactor, Served, TRIM_MS, tick};
@@ -421,13 +421,13 @@ impl<D: Driver> Reactor<D> {
         let service = connection.service;
         match connection.state() {
             State::Opening | State::Handshaking => connection.ask_close(Flags::CLOSE, CloseReason::Shutdown),
-            State::Open if !connection.flags.has(Flags::DRAIN_CALLED) => {
-                connection.flags.set(Flags::DRAIN_CALLED);
+            State::Open if !connection.flags.has(Flags::SHUTDOWN_CALLED) => {
+                connection.flags.set(Flags::SHUTDOWN_CALLED);
                 let (host, core) = self.host(service);
-                match host.drain(core, token) {
-                    Drain::Close => core.ask_close(token, Flags::CLOSE_FLUSHED, CloseReason::Shutdown),
-                    Drain::Reset => core.ask_close(token, Flags::CLOSE.or(Flags::RESET), CloseReason::Shutdown),
-                    Drain::GoOn => {}
+                match host.shutdown(core, token) {
+                    Shutdown::Close => core.ask_close(token, Flags::CLOSE_FLUSHED, CloseReason::Shutdown),
+                    Shutdown::Reset => core.ask_close(token, Flags::CLOSE.or(Flags::RESET), CloseReason::Shutdown),
+                    Shutdown::GoOn => {}
                 }
             }
             State::Open | State::Draining | State::Closed => {}

@@ -1,5 +1,7 @@
 //! CLIENT KILL: ends connections, by whatever is known of them.
 
+use gannet::CloseMode;
+
 use super::client_list::{Kind, address, local_address};
 use crate::command::error::{Error, Outcome};
 use crate::command::number;
@@ -83,7 +85,7 @@ fn end(turn: &mut Turn<'_, '_, '_>, wanted: &Wanted<'_>) -> i64 {
         }
         if client.id == me {
             turn.session.ending = true;
-        } else if turn.cx.close_other(client.handle, false).is_err() {
+        } else if turn.cx.close_other(client.handle, CloseMode::AtOnce).is_err() {
             // It is gone already, or its reactor has more to do than it can take in.
             continue;
         }
