@@ -4,7 +4,7 @@ use std::mem;
 
 use bytes::Bytes;
 
-use crate::connection::{CloseReason, Flags};
+use crate::connection::CloseReason;
 use crate::core::Deferred;
 use crate::driver::{Driver, Token};
 
