@@ -2,6 +2,7 @@
 //!
 //! All of it belongs to one reactor and is used on its thread only. An idle connection owns none of it.
 
+use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
@@ -89,6 +90,57 @@ impl DerefMut for Chunk {
     fn deref_mut(&mut self) -> &mut [u8] {
         // SAFETY: as above, and `&mut self` makes this the only reference.
         unsafe { std::slice::from_raw_parts_mut(self.data.as_ptr(), self.len as usize) }
+    }
+}
+
+/// Room at the end of a vector, for bytes that a driver receives.
+#[derive(Debug)]
+pub(crate) struct Destination<'a> {
+    bytes: &'a mut Vec<u8>,
+    most: usize,
+}
+
+impl<'a> Destination<'a> {
+    /// A destination for at most so many bytes, of those that are reserved.
+    pub(crate) fn new(bytes: &'a mut Vec<u8>, most: usize) -> Self {
+        let most = most.min(bytes.capacity() - bytes.len());
+        Self { bytes, most }
+    }
+
+    /// The same with room for at most so many.
+    pub(crate) fn first(self, most: usize) -> Self {
+        Self { most: most.min(self.most), ..self }
+    }
+
+    /// Bytes that there is room for.
+    pub(crate) fn len(&self) -> usize {
+        self.most
+    }
+
+    /// Where they go.
+    pub(crate) fn room(&mut self) -> &mut [MaybeUninit<u8>] {
+        &mut self.bytes.spare_capacity_mut()[..self.most]
+    }
+
+    /// Makes the first `count` bytes of the room part of the vector.
+    ///
+    /// # Safety
+    ///
+    /// They have been written.
+    pub(crate) unsafe fn fill(self, count: usize) {
+        assert!(count <= self.most, "more was written than there was room");
+        // SAFETY: they are within the capacity, as just checked, and were written, as the caller promises.
+        unsafe { self.bytes.set_len(self.bytes.len() + count) };
+    }
+
+    /// Puts these bytes there, if there is room for all of them; says whether there was.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn put(self, bytes: &[u8]) -> bool {
+        let fits = bytes.len() <= self.most;
+        if fits {
+            self.bytes.extend_from_slice(bytes);
+        }
+        fits
     }
 }
 

@@ -6,7 +6,12 @@ use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
+use crate::buffer::Destination;
 use crate::reactor::room::Turn;
+
+/// Bytes that a message has to need for the next ones to be received into its carry: for fewer, a copy out of a buffer costs
+/// less than a receive of their own.
+const DIRECT_BYTES: usize = 32 * 1024;
 
 /// What a connection holds of messages that are not complete, or that wait because reading is paused.
 #[derive(Debug, Default)]
@@ -42,6 +47,16 @@ impl Carry {
         self.bytes.reserve_exact(capacity - self.bytes.len());
     }
 
+    /// Where the rest of a message goes that needs many more bytes, which are reserved.
+    pub(crate) fn destination(&mut self) -> Option<Destination<'_>> {
+        let missing = self.need.checked_sub(self.len()).filter(|missing| *missing >= DIRECT_BYTES)?;
+        let wanted = self.start + self.need;
+        if wanted > self.bytes.capacity() {
+            self.grow(wanted);
+        }
+        Some(Destination::new(&mut self.bytes, missing))
+    }
+
     /// Forgets the first `count` of the bytes that are left.
     #[inline]
     pub(crate) fn consume(&mut self, count: usize) {
@@ -59,11 +74,18 @@ impl Carry {
         (Arc::new(mem::take(&mut self.bytes)), self.start)
     }
 
-    /// Takes back what was lent, unless somebody keeps it.
-    pub(crate) fn take_back(&mut self, shared: Arc<Vec<u8>>) {
-        match Arc::try_unwrap(shared) {
-            Ok(bytes) => self.bytes = bytes,
-            Err(_) => self.start = 0,
+    /// Takes back what was lent, and forgets the first `count` of the bytes that are left. Where somebody keeps the memory,
+    /// what is behind them is copied: that is part of another message, and little.
+    pub(crate) fn take_back(&mut self, memory: Arc<Vec<u8>>, count: usize) {
+        match Arc::try_unwrap(memory) {
+            Ok(bytes) => {
+                self.bytes = bytes;
+                self.consume(count);
+            }
+            Err(memory) => {
+                self.bytes = memory[self.start + count..].to_vec();
+                (self.start, self.shown) = (0, self.shown.saturating_sub(count));
+            }
         }
     }
 

@@ -10,10 +10,11 @@ use bytes::Bytes;
 use gannet_proto::{Codec, Raw, Sink};
 
 use crate::address::Peer;
-use crate::buffer::Pools;
+use crate::buffer::{Destination, Pools};
+use crate::carry::Carry;
 use crate::connection::{CloseMode, CloseReason, Connection, Flags, Place, State};
 use crate::counters::{ListenerCounters, ReactorCounters};
-use crate::driver::{Route, Token};
+use crate::driver::{Destinations, Route, Token};
 use crate::group::{Group, Groups};
 use crate::handle::{Handle, Live};
 use crate::host::Host;
@@ -412,6 +413,15 @@ impl Core {
         self.check_room(token);
     }
 
+    /// Gives a connection its carry back, with more in it or less.
+    pub(crate) fn put_carry(&mut self, token: Token, mut carry: Box<Carry>) {
+        self.pools.count_carry(&mut carry);
+        match self.slab.get_mut(token) {
+            Some(connection) => connection.carry = Some(carry),
+            None => self.pools.return_carry(carry),
+        }
+    }
+
     /// Sets the timer of a connection to an exact moment: the wheel has it until its millisecond begins.
     pub(crate) fn set_precise_timer(&mut self, token: Token, moment: Exact) {
         let Some(generation) = self.slab.generation(token) else { return };
@@ -443,6 +453,14 @@ impl Core {
         if !connection.links.is_scheduled() || due.is_before(connection.links.deadline()) {
             self.wheel.schedule(&mut self.slab, token, due);
         }
+    }
+}
+
+impl Destinations for Core {
+    fn destination(&mut self, token: Token) -> Option<Destination<'_>> {
+        let connection = self.slab.get_mut(token)?;
+        let is_decoded = connection.state() == State::Open && connection.filter.is_none() && !connection.is_halted();
+        connection.carry.as_mut().filter(|_| is_decoded)?.destination()
     }
 }
 

@@ -82,6 +82,8 @@ pub(crate) trait Host {
     fn fetch(&mut self);
     /// Bytes came.
     fn input(&mut self, core: &mut Core, token: Token, chunk: &mut [u8]);
+    /// So many bytes came, and are in the carry (`Carry::destination`).
+    fn received_into(&mut self, core: &mut Core, token: Token, count: usize);
     /// Decoding may go on with what waits in the carry.
     fn resume(&mut self, core: &mut Core, token: Token);
     /// The peer ended its stream, and everything before was decoded: delivers what the codec makes of the rest. Says
@@ -419,18 +421,23 @@ impl<S: Service> HostOf<S> {
         core.ask_close(token, Flags::CLOSE_FLUSHED, CloseReason::Codec);
     }
 
-    /// Decodes the message in a carry, so that the service may keep its bytes if the codec leaves them as they are.
-    #[cold]
-    fn decode_large(&mut self, core: &mut Core, token: Token, session: u32, carry: &mut Carry) -> Progress {
-        let (memory, start) = carry.share();
-        core.large = Some(memory.clone());
-        let progress = self.decode(core, token, session, &mut Shared(&memory[start..]), (Look::AtOne, 0));
-        core.large = None;
-        carry.take_back(memory);
-        if progress.consumed > 0 || progress.need > 0 {
-            return progress;
+    /// Decodes the message in a carry, and takes it out. Says whether it was complete.
+    fn complete(&mut self, core: &mut Core, token: Token, session: u32, carry: &mut Carry) -> bool {
+        let mut progress = Progress { consumed: 0, need: 0 };
+        if carry.len() >= LARGE_BYTES {
+            // The service may keep its bytes, if the codec leaves them as they are.
+            let (memory, start) = carry.share();
+            core.large = Some(memory.clone());
+            progress = self.decode(core, token, session, &mut Shared(&memory[start..]), (Look::AtOne, 0));
+            core.large = None;
+            carry.take_back(memory, progress.consumed);
         }
-        self.decode(core, token, session, &mut carry[..], (Look::AtOne, 0))
+        if progress.consumed == 0 && progress.need == 0 {
+            progress = self.decode(core, token, session, &mut carry[..], (Look::AtOne, 0));
+            carry.consume(progress.consumed);
+        }
+        carry.need = progress.need;
+        progress.consumed > 0
     }
 
     /// Completes the message in the carry from the front of `chunk`, and delivers it; says how much of the chunk is
@@ -451,24 +458,14 @@ impl<S: Service> HostOf<S> {
             if carry.len() < carry.need {
                 break;
             }
-            let length = carry.len();
-            let progress = match length {
-                LARGE_BYTES.. => self.decode_large(core, token, session, &mut carry),
-                _ => self.decode(core, token, session, &mut carry[..], (Look::AtOne, 0)),
-            };
-            if progress.consumed > 0 {
+            if self.complete(core, token, session, &mut carry) {
                 // What is left over came from this chunk: it is decoded there.
-                used -= length.saturating_sub(progress.consumed).min(taken);
+                used -= carry.len().min(taken);
                 core.pools.return_carry(carry);
                 return used;
             }
-            carry.need = progress.need;
         }
-        core.pools.count_carry(&mut carry);
-        match core.slab.get_mut(token) {
-            Some(connection) => connection.carry = Some(carry),
-            None => core.pools.return_carry(carry),
-        }
+        core.put_carry(token, carry);
         core.check_room(token);
         used
     }
@@ -575,6 +572,25 @@ impl<S: Service> Host for HostOf<S> {
                 core.spend_on_unfinished(token, begun.len());
             }
             core.hold(token, begun, need);
+        }
+    }
+
+    fn received_into(&mut self, core: &mut Core, token: Token, count: usize) {
+        let Some(connection) = core.slab.get_mut(token) else { return };
+        connection.share.spend(core.turn, count);
+        let session = connection.session;
+        let Some(mut carry) = connection.carry.take() else { return };
+        if carry.len() < carry.need || !self.complete(core, token, session, &mut carry) {
+            core.put_carry(token, carry);
+            return core.check_room(token);
+        }
+        if carry.is_empty() {
+            return core.pools.return_carry(carry);
+        }
+        // The message was shorter than the codec had said.
+        core.put_carry(token, carry);
+        if !core.halt {
+            self.resume(core, token);
         }
     }
 

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use self::datagram::Sender;
 use crate::address::Peer;
-use crate::buffer::Chunk;
+use crate::buffer::{Chunk, Destination};
 use crate::filter::FilterFactory;
 use crate::listener::ListenSocket;
 use crate::mailbox::Wake;
@@ -59,6 +59,8 @@ pub(crate) enum Event<I> {
     AcceptFailed { listener: ListenerId, error: io::Error },
     /// Bytes arrived. The chunk has to be given back with [`Driver::recycle`] before the next call of `next`.
     Received { token: Token, chunk: Chunk },
+    /// So many bytes arrived, and went where [`Destinations`] said.
+    ReceivedInto { token: Token, count: usize },
     /// The peer ended its stream. Nothing is received after it.
     Ended { token: Token },
     /// Receiving failed (reset by peer, timed out). Nothing is received after it.
@@ -84,6 +86,20 @@ pub(crate) struct Route {
     pub(crate) keepalive: Option<Option<Duration>>,
     /// What makes its filter; not the driver's concern.
     pub(crate) through: Option<Arc<dyn FilterFactory>>,
+}
+
+/// Where the rest of a large message goes without a copy in between.
+pub(crate) trait Destinations {
+    /// Where the next bytes of a connection go, where it is known that so many will come and belong together.
+    fn destination(&mut self, token: Token) -> Option<Destination<'_>>;
+}
+
+/// There is none.
+#[cfg(test)]
+impl Destinations for () {
+    fn destination(&mut self, _: Token) -> Option<Destination<'_>> {
+        None
+    }
 }
 
 /// The kernel, or a simulation of it, as a reactor sees it. Every method is called on the reactor's thread.
@@ -184,8 +200,9 @@ pub(crate) trait Driver {
     /// Waits until something is there to report, the timeout has passed or the waker rang. `None` waits for ever.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
 
-    /// The next completion of what the last `wait` found; `None` at its end.
-    fn next(&mut self) -> Option<Event<Self::Incoming>>;
+    /// The next completion of what the last `wait` found; `None` at its end. Large messages go to their
+    /// destinations, where the driver can do that.
+    fn next(&mut self, destinations: &mut impl Destinations) -> Option<Event<Self::Incoming>>;
 
     /// Shows what was received and will be reported in this turn, where the driver has it already: for a look ahead only.
     fn show_received(&self, each: &mut dyn FnMut(Token, &[u8])) {

@@ -29,7 +29,7 @@ use crate::share::SHARE_BYTES;
 
 use super::datagram::{Datagrams, Sender};
 use super::table::Table;
-use super::{Driver, Event, ListenerId, Route, Sent, Token};
+use super::{Destinations, Driver, Event, ListenerId, Route, Sent, Token};
 
 /// Bytes of the hot buffer: one read takes all of a deep pipeline, and it stays in the second-level cache.
 const HOT_BYTES: usize = 64 * 1024;
@@ -86,6 +86,8 @@ struct Entry {
     readable: bool,
     /// The kernel has said that there is room to send, since the last look.
     writable: bool,
+    /// The last read has filled its buffer: a large message may go on.
+    large: bool,
     /// The peer's end of stream is in the kernel's buffer: read until it shows.
     ending: bool,
     receiving: bool,
@@ -236,7 +238,7 @@ impl PollDriver {
     }
 
     /// Looks at the connection under the cursor.
-    fn visit_connection(&mut self, token: Token) -> Option<Event<OwnedFd>> {
+    fn visit_connection(&mut self, token: Token, destinations: &mut impl Destinations) -> Option<Event<OwnedFd>> {
         let Some(entry) = self.entries.get_mut(token).filter(|entry| entry.socket.is_some()) else {
             self.pass();
             return None;
@@ -269,13 +271,27 @@ impl PollDriver {
             self.pass();
             return None;
         }
-        if self.visits == READS {
+        if self.visits >= READS {
+            self.visits = READS;
             self.has_had_its_share(READS);
             return None;
         }
         self.visits += 1;
         debug_assert!(!self.chunk_out, "the last chunk was not given back");
-        match rustix::net::recv(socket, &mut *self.hot, RecvFlags::empty()) {
+        let share = usize::from(READS + 1 - self.visits) * HOT_BYTES;
+        let mut destination = if entry.large {
+            destinations.destination(token).map(|destination| destination.first(share))
+        } else {
+            None
+        };
+        let (read, most) = match &mut destination {
+            Some(destination) => {
+                let read = rustix::net::recv(socket, destination.room(), RecvFlags::empty());
+                (read.map(|((filled, _), count)| (filled.len(), count)), destination.len())
+            }
+            None => (rustix::net::recv(socket, &mut *self.hot, RecvFlags::empty()), HOT_BYTES),
+        };
+        match read {
             Ok((0, _)) => {
                 (entry.readable, entry.receiving) = (false, false);
                 self.pass();
@@ -284,10 +300,17 @@ impl PollDriver {
             Ok((count, _)) => {
                 // A read that did not fill the buffer has emptied the socket (epoll(7), question 9), unless the end of
                 // the stream waits behind it.
-                if count < HOT_BYTES && !entry.ending {
+                entry.large = destination.is_some() || count == HOT_BYTES;
+                if count < most && !entry.ending {
                     // As `pass`, without another look for the entry: most connections go here.
                     (entry.readable, entry.listed) = (false, false);
                     (self.cursor, self.visits) = (self.cursor + 1, 0);
+                }
+                if let Some(destination) = destination {
+                    // SAFETY: the kernel has written `count` bytes of it.
+                    unsafe { destination.fill(count) };
+                    self.visits += ((count - 1) / HOT_BYTES) as u8;
+                    return Some(Event::ReceivedInto { token, count });
                 }
                 self.chunk_out = true;
                 let data = NonNull::from(&mut self.hot[0]);
@@ -577,14 +600,14 @@ impl Driver for PollDriver {
         Ok(())
     }
 
-    fn next(&mut self) -> Option<Event<OwnedFd>> {
+    fn next(&mut self, destinations: &mut impl Destinations) -> Option<Event<OwnedFd>> {
         loop {
             if let Some(event) = self.done.pop_front() {
                 return Some(event);
             }
             let (kind, index) = kind_and_index(*self.ready.get(self.cursor)?);
             let event = match kind {
-                CONNECTION => self.visit_connection(index as Token),
+                CONNECTION => self.visit_connection(index as Token, destinations),
                 LISTENER => self.visit_listener(index),
                 _ => self.visit_datagrams(index),
             };

@@ -34,7 +34,7 @@ use self::flight::Flight;
 use self::link::{End, Link};
 use self::network::{Happening, Incoming, Listener, Network, Remote};
 use super::datagram::Sender;
-use super::{Driver, Event, ListenerId, Route, Sent, Token};
+use super::{Destinations, Driver, Event, ListenerId, Route, Sent, Token};
 
 pub(crate) use self::client::SimClient;
 pub(crate) use self::faults::Faults;
@@ -295,7 +295,7 @@ impl Driver for SimDriver {
         Ok(())
     }
 
-    fn next(&mut self) -> Option<Event<Incoming>> {
+    fn next(&mut self, destinations: &mut impl Destinations) -> Option<Event<Incoming>> {
         assert!(!self.chunk_out, "the last chunk was not given back");
         let network = &mut *self.network.borrow_mut();
         while let Some(event) = network.found.pop_front() {
@@ -308,6 +308,7 @@ impl Driver for SimDriver {
                     return Some(event);
                 }
                 Event::Received { token, .. }
+                | Event::ReceivedInto { token, .. }
                 | Event::Ended { token }
                 | Event::Failed { token, .. }
                 | Event::Sent { token, .. }
@@ -315,6 +316,15 @@ impl Driver for SimDriver {
             };
             let id = network.link_of(token);
             if network.links[id].closing.is_none() {
+                if let Event::Received { chunk, .. } = &event
+                    && destinations.destination(token).is_some_and(|destination| destination.put(chunk))
+                {
+                    let Event::Received { chunk, .. } = event else { unreachable!("it was a moment ago") };
+                    let count = chunk.len();
+                    network.buffers.recycle(chunk);
+                    network.feed_starved();
+                    return Some(Event::ReceivedInto { token, count });
+                }
                 self.chunk_out = matches!(event, Event::Received { .. });
                 return Some(event);
             }

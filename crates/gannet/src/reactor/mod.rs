@@ -195,7 +195,7 @@ impl<D: Driver> Reactor<D> {
         if self.looks_ahead {
             self.look_ahead();
         }
-        while let Some(event) = self.driver.next() {
+        while let Some(event) = self.driver.next(&mut self.core) {
             self.handle(event);
         }
         self.catch_up();
@@ -230,6 +230,17 @@ impl<D: Driver> Reactor<D> {
 
     fn handle(&mut self, event: Event<D::Incoming>) {
         match event {
+            Event::ReceivedInto { token, count } => {
+                if let Some(connection) = self.core.slab.get_mut(token) {
+                    connection.last_read = self.core.now;
+                    connection.missed = 0;
+                    let service = connection.service;
+                    self.core.tally(service).bytes_in.add(count as u64);
+                    let (host, core) = self.host(service);
+                    host.received_into(core, token, count);
+                }
+                self.settle_received(token, true);
+            }
             Event::Received { token, mut chunk } => {
                 let lends = self.driver.lends(&chunk);
                 if let Some(connection) = self.core.slab.get_mut(token) {

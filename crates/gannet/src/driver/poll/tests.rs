@@ -13,7 +13,7 @@ fn loopback() -> SocketAddr {
 /// What happens in one turn, without waiting; chunks go back at once.
 fn turn(driver: &mut PollDriver, mut each: impl FnMut(&mut PollDriver, &Event<OwnedFd>)) {
     driver.wait(Some(Duration::ZERO)).expect("it polls");
-    while let Some(event) = driver.next() {
+    while let Some(event) = driver.next(&mut ()) {
         each(driver, &event);
         if let Event::Received { chunk, .. } | Event::Datagram { chunk, .. } = event {
             driver.recycle(chunk);

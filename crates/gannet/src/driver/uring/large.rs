@@ -15,7 +15,7 @@ use io_uring::{cqueue, opcode, squeue};
 
 use crate::buffer::Chunk;
 use crate::driver::table::Table;
-use crate::driver::{Driver as _, Event, Token};
+use crate::driver::{Destinations, Driver as _, Event, Token};
 use crate::share::SHARE_BYTES;
 
 use super::UringDriver;
@@ -231,7 +231,7 @@ impl UringDriver {
     }
 
     /// Reads from the connection whose turn it is, until it has had its share or has nothing more.
-    pub(super) fn read_on(&mut self) -> Option<Event<u32>> {
+    pub(super) fn read_on(&mut self, destinations: &mut impl Destinations) -> Option<Event<u32>> {
         let (token, had) = self.hot.current.take()?;
         let entry = self.entries.get_mut(token)?;
         let is_polled = entry.armed && entry.large.polls();
@@ -245,15 +245,21 @@ impl UringDriver {
         }
         debug_assert!(!self.hot.is_out, "the last chunk was not given back");
         let slot = Fixed(entry.slot);
-        let request = opcode::Recv::new(slot, self.hot.bytes.as_mut_ptr(), HOT_BYTES as u32).flags(libc::MSG_DONTWAIT);
+        let share = SHARE_BYTES - usize::from(had) * PIECE_BYTES;
+        let mut destination = destinations.destination(token).map(|destination| destination.first(share));
+        let (to, most) = match &mut destination {
+            Some(destination) => (destination.room().as_mut_ptr().cast(), destination.len()),
+            None => (self.hot.bytes.as_mut_ptr(), HOT_BYTES),
+        };
+        let request = opcode::Recv::new(slot, to, most as u32).flags(libc::MSG_DONTWAIT);
         let (result, flags) = self.at_once(request.build());
         let entry = self.entries.get_mut(token)?;
         if result > 0 {
             let count = result as usize;
-            entry.large.weigh(is_large(count, HOT_BYTES));
+            entry.large.weigh(is_large(count, most));
             let had = had + count.div_ceil(PIECE_BYTES) as u8;
             self.hot.had.set(token, (self.hot.turn, had));
-            let is_empty = if self.tells_rest { !cqueue::sock_nonempty(flags) } else { count < HOT_BYTES };
+            let is_empty = if self.tells_rest { !cqueue::sock_nonempty(flags) } else { count < most };
             if is_empty && !entry.large.has(Large::ENDING) {
                 // Whatever comes now is reported.
                 entry.large.set(Large::READABLE | Large::LISTED, false);
@@ -262,6 +268,11 @@ impl UringDriver {
             }
             if entry.large.changes() {
                 self.stop_receive(token);
+            }
+            if let Some(destination) = destination {
+                // SAFETY: the kernel has written `count` bytes of it.
+                unsafe { destination.fill(count) };
+                return Some(Event::ReceivedInto { token, count });
             }
             self.hot.is_out = true;
             let data = NonNull::from(&mut *self.hot.bytes).cast();

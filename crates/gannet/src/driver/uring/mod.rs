@@ -37,7 +37,7 @@ use crate::outbox::Outbox;
 
 use super::datagram::{BUFFER, Datagrams, Sender};
 use super::table::Table;
-use super::{Driver, Event, ListenerId, Route, Sent, Token};
+use super::{Destinations, Driver, Event, ListenerId, Route, Sent, Token};
 
 use self::accept::Accepts;
 use self::buffers::{Buffers, GROUP, Kind};
@@ -562,13 +562,13 @@ impl Driver for UringDriver {
         Ok(())
     }
 
-    fn next(&mut self) -> Option<Event<u32>> {
+    fn next(&mut self, destinations: &mut impl Destinations) -> Option<Event<u32>> {
         loop {
             if let Some(event) = self.done.pop_front() {
                 return Some(event);
             }
             let event = if self.hot.is_reading() {
-                self.read_on()
+                self.read_on(destinations)
             } else if let Some((name, result, flags)) = self.batch.pop_front() {
                 self.complete(name, result, flags)
             } else if self.hot.take_up() {

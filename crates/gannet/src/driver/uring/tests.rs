@@ -76,7 +76,7 @@ fn starved_by(mut driver: UringDriver) -> u64 {
     let mut received = 0;
     while received < 60 * 50_000 {
         driver.wait(Some(Duration::from_millis(100))).expect("it waits");
-        while let Some(event) = driver.next() {
+        while let Some(event) = driver.next(&mut ()) {
             let Event::Received { chunk, .. } = event else { panic!("{event:?}") };
             assert!(chunk.iter().all(|byte| *byte == 7));
             received += chunk.len();
@@ -126,7 +126,7 @@ fn what_many_send_at_once_is_not_mixed_up_where_receives_end_at_their_limit() {
         while ended < 8 {
             driver.wait(Some(Duration::from_millis(100))).expect("it waits");
             let mut of_turn = [0; 8];
-            while let Some(event) = driver.next() {
+            while let Some(event) = driver.next(&mut ()) {
                 match event {
                     Event::Received { token, chunk } => {
                         let so_far = &mut received[token as usize];
@@ -166,7 +166,7 @@ fn is_received_hot(driver: &mut UringDriver, client: &mut TcpStream, piece: &[u8
     let (mut received, mut is_hot) = (0, true);
     while received < piece.len() {
         driver.wait(Some(Duration::from_millis(100))).expect("it waits");
-        while let Some(event) = driver.next() {
+        while let Some(event) = driver.next(&mut ()) {
             let Event::Received { chunk, .. } = event else { panic!("{event:?}") };
             assert!(*chunk == piece[received..received + chunk.len()]);
             received += chunk.len();
@@ -208,7 +208,7 @@ fn what_comes_for_a_polled_connection_while_reading_is_paused_is_received_afterw
     client.write_all(&[3; 40_000]).expect("the kernel takes it");
     while !driver.entries.get(0).is_some_and(|entry| entry.large.is_readable()) {
         driver.wait(Some(Duration::from_millis(100))).expect("it waits");
-        assert!(driver.next().is_none(), "it is paused");
+        assert!(driver.next(&mut ()).is_none(), "it is paused");
     }
     assert!(!driver.has_unread(0), "nobody wants it");
     driver.receive(0, true);
@@ -216,7 +216,7 @@ fn what_comes_for_a_polled_connection_while_reading_is_paused_is_received_afterw
     let mut received = 0;
     while received < 40_000 {
         driver.wait(None).expect("it does not wait, there is something to read");
-        while let Some(event) = driver.next() {
+        while let Some(event) = driver.next(&mut ()) {
             let Event::Received { chunk, .. } = event else { panic!("{event:?}") };
             received += chunk.len();
             driver.recycle(chunk);
@@ -272,7 +272,7 @@ fn turns_beside_floods(mut driver: UringDriver, floods: u32) -> usize {
             }
             driver.wait(Some(Duration::from_millis(100))).expect("it waits");
             turns += 1;
-            while let Some(event) = driver.next() {
+            while let Some(event) = driver.next(&mut ()) {
                 let Event::Received { token, chunk } = event else { panic!("{event:?}") };
                 came |= token == floods;
                 driver.recycle(chunk);
