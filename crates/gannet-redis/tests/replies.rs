@@ -224,3 +224,40 @@ fn a_value_that_is_asked_for_a_million_times_is_sent_or_refused() {
         client.expect("+PONG\r\n");
     }
 }
+
+#[test]
+fn a_value_that_stays_in_the_memory_in_which_it_came_can_be_changed_like_others() {
+    for driver in drivers() {
+        let rig = start(driver);
+        let mut client = rig.connect();
+        let value = "abcdefgh".repeat(40 << 10);
+        let whole = |value: &str| format!("${}\r\n{value}\r\n", value.len());
+        for words in [["SET", "k"].as_slice(), &["SETEX", "k", "1000"], &["GETSET", "k"]] {
+            let mut words = words.to_vec();
+            words.push(&value);
+            client.send_words(&words);
+            client.expect(if words[0] == "GETSET" { whole(&value) } else { OK.to_owned() }.as_str());
+        }
+        client.send("COPY k other");
+        client.expect(":1\r\n");
+        client.send("APPEND k !");
+        client.expect(&format!(":{}\r\n", value.len() + 1));
+        client.send("SETRANGE k 0 X");
+        client.expect(&format!(":{}\r\n", value.len() + 1));
+        client.send("GET other");
+        client.expect(&whole(&value));
+        client.send("GET k");
+        client.expect(&whole(&format!("X{}!", &value[1..])));
+        // A second value of the same length takes the place of one that was received.
+        let another = value.to_uppercase();
+        client.send_words(&["SET", "other", &another, "GET"]);
+        client.expect(&whole(&value));
+        client.send("GET other");
+        client.expect(&whole(&another));
+        client.ask(&[
+            ("STRLEN k", &format!(":{}\r\n", value.len() + 1)),
+            ("DEL k other", ":2\r\n"),
+            ("DBSIZE", ":0\r\n"),
+        ]);
+    }
+}

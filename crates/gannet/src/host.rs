@@ -421,6 +421,15 @@ impl<S: Service> HostOf<S> {
         core.ask_close(token, Flags::CLOSE_FLUSHED, CloseReason::Codec);
     }
 
+    /// Goes on with what a carry has behind a message.
+    fn go_on(&mut self, core: &mut Core, token: Token, mut carry: Box<Carry>) {
+        carry.need = 0;
+        core.put_carry(token, carry);
+        if !core.halt {
+            self.resume(core, token);
+        }
+    }
+
     /// Decodes the message in a carry, and takes it out. Says whether it was complete.
     fn complete(&mut self, core: &mut Core, token: Token, session: u32, carry: &mut Carry) -> bool {
         let mut progress = Progress { consumed: 0, need: 0 };
@@ -450,7 +459,10 @@ impl<S: Service> HostOf<S> {
         while used < chunk.len() {
             // A codec may not know how many bytes it needs, and may need many small pieces for one message: give it more
             // than it asks for, in growing steps.
-            let wanted = carry.need.saturating_sub(carry.len()).max(step);
+            let missing = carry.need.saturating_sub(carry.len());
+            // A large message is believed once: more than it needs would be more than is reserved for it.
+            let is_believed = step == FIRST_TOP_UP && missing > 0 && carry.need >= LARGE_BYTES;
+            let wanted = if is_believed { missing } else { missing.max(step) };
             step = step.saturating_mul(2);
             let taken = wanted.min(chunk.len() - used);
             carry.append(&chunk[used..used + taken]);
@@ -459,10 +471,16 @@ impl<S: Service> HostOf<S> {
                 break;
             }
             if self.complete(core, token, session, &mut carry) {
-                // What is left over came from this chunk: it is decoded there.
-                used -= carry.len().min(taken);
-                core.pools.return_carry(carry);
-                return used;
+                if carry.len() <= taken {
+                    // What is left over came from this chunk: it is decoded there.
+                    used -= carry.len();
+                    core.pools.return_carry(carry);
+                    return used;
+                }
+                // The codec has asked for more than the message had.
+                carry.append(&chunk[used..]);
+                self.go_on(core, token, carry);
+                return chunk.len();
             }
         }
         core.put_carry(token, carry);
@@ -587,11 +605,7 @@ impl<S: Service> Host for HostOf<S> {
         if carry.is_empty() {
             return core.pools.return_carry(carry);
         }
-        // The message was shorter than the codec had said.
-        core.put_carry(token, carry);
-        if !core.halt {
-            self.resume(core, token);
-        }
+        self.go_on(core, token, carry);
     }
 
     fn resume(&mut self, core: &mut Core, token: Token) {
@@ -629,11 +643,7 @@ impl<S: Service> Host for HostOf<S> {
         if need > 0 {
             core.spend_on_unfinished(token, carry.len());
         }
-        core.pools.count_carry(&mut carry);
-        match core.slab.get_mut(token) {
-            Some(connection) => connection.carry = Some(carry),
-            None => core.pools.return_carry(carry),
-        }
+        core.put_carry(token, carry);
     }
 
     fn finish(&mut self, core: &mut Core, token: Token) -> bool {

@@ -15,6 +15,7 @@ mod groups;
 mod half_close;
 mod handles;
 mod handshakes_in_line;
+mod kept;
 mod large_messages;
 mod limits;
 mod messages;
