@@ -7,13 +7,14 @@ use bytes::Bytes;
 use gannet_proto::Codec;
 
 use crate::address::Peer;
+use crate::close_reason::CloseReason;
 use crate::connect::Connect;
-use crate::connection::{CloseMode, CloseReason, Flags, Place, State};
+use crate::connection::{CloseMode, Flags, State};
 use crate::core::{self, Core, Deferred, Plain, SendStatus, encode};
-use crate::driver::Token;
 use crate::group::{Group, JoinError};
 use crate::handle::{Handle, SendError};
 use crate::host::{Host, HostOf, Outbound};
+use crate::ids::{Place, Token};
 use crate::moments::{Exact, Fraction};
 use crate::offload::{OffloadFull, Owner, Pool};
 use crate::panics::panic_message;

@@ -12,21 +12,23 @@ use gannet_proto::{Codec, Raw, Sink};
 use crate::address::Peer;
 use crate::buffer::{Destination, Pools};
 use crate::carry::Carry;
-use crate::connection::{CloseMode, CloseReason, Connection, Flags, Place, State};
+use crate::close_reason::CloseReason;
+use crate::connection::{CloseMode, Connection, Flags, State};
 use crate::counters::{ListenerCounters, ReactorCounters};
-use crate::driver::{Destinations, Route, Token};
+use crate::driver::Destinations;
 use crate::group::{Group, Groups};
 use crate::handle::{Handle, Live};
 use crate::host::Host;
+use crate::ids::{Place, Token};
 use crate::limits::{Limits, Overflow};
 use crate::moments::{Exact, Moments};
 use crate::outbox::OutboxSink;
 use crate::reactor::room::Room;
-use crate::reactor::tick;
 use crate::remote::Shared;
+use crate::route::Route;
 use crate::share::TurnNumber;
 use crate::slab::Slab;
-use crate::wheel::{Entries, Links, Tick, Wheel};
+use crate::wheel::{Entries, Links, Tick, Wheel, tick};
 
 /// Says what became of a message that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::connection::Connection;
-use crate::driver::Token;
+use crate::ids::Token;
 use crate::slab::Slab;
 
 /// Names a set of connections, on any reactors, that [`Context::broadcast`](crate::Context::broadcast) reaches with one

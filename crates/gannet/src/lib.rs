@@ -69,6 +69,7 @@ mod address;
 #[allow(unsafe_code)] // Chunks are the driver's memory.
 mod buffer;
 mod carry;
+mod close_reason;
 #[cfg(test)]
 mod conformance;
 mod connect;
@@ -83,11 +84,12 @@ mod descriptors;
 mod driver;
 mod engine;
 mod error;
+mod exhaustion;
 mod filter;
 mod group;
 mod handle;
-mod histogram;
 mod host;
+mod ids;
 mod keepalive;
 mod limits;
 mod listen_options;
@@ -101,6 +103,7 @@ mod panics;
 mod quota;
 mod reactor;
 mod remote;
+mod route;
 mod service;
 mod share;
 mod signals;
@@ -109,33 +112,34 @@ mod signals;
 pub mod sim;
 mod slab;
 mod spares;
-mod starting;
 mod wheel;
 
 pub use gannet_proto as proto;
 
 pub use crate::acceptor::Balance;
 pub use crate::address::{Address, Peer};
+pub use crate::close_reason::CloseReason;
 pub use crate::connect::Connect;
-pub use crate::connection::{CloseMode, CloseReason};
+pub use crate::connection::CloseMode;
 pub use crate::context::Context;
 pub use crate::core::SendStatus;
+pub use crate::counters::histogram::{Histogram, HistogramCounter};
 pub use crate::counters::{ListenerStats, ReactorStats, Refusal};
 pub use crate::datagram::DatagramContext;
 pub use crate::driver::probe::DriverChoice;
 pub use crate::engine::{Engine, Running};
+pub use crate::error::StartError;
 pub use crate::error::{Error, Result};
 pub use crate::filter::{Filter, FilterError, FilterFactory, FilterOutput, FilterProgress};
 pub use crate::group::{Group, JoinError};
 pub use crate::handle::{Handle, SendError};
-pub use crate::histogram::{Histogram, HistogramCounter};
 pub use crate::host::Outbound;
 pub use crate::limits::{Limits, Overflow, Timeouts};
 pub use crate::listen_options::ListenOptions;
 pub use crate::offload::{OffloadFull, OffloadStats, Pool};
 pub use crate::panics::panic_message;
 pub use crate::remote::{ConnectError, NotifyError, Remote};
+pub use crate::service::Starting;
 pub use crate::service::{
     CodecError, DatagramService, HalfClose, Heartbeat, Idle, Message, Notice, Outgoing, Refused, Service, Shutdown,
 };
-pub use crate::starting::{StartError, Starting};

@@ -12,9 +12,9 @@ use rustix::net::SendFlags;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::address::{Peer, Target, is_abstract};
-use crate::driver::Route;
 use crate::keepalive;
 use crate::listen_options::UnixAccess;
+use crate::route::Route;
 use crate::wheel::Tick;
 
 /// Connections the kernel may hold for us before they are accepted. It takes the lower of this and its own limit

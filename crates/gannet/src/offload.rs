@@ -5,8 +5,10 @@
 
 mod pool;
 
-use crate::connection::{CloseReason, Flags};
+use crate::close_reason::CloseReason;
+use crate::connection::Flags;
 use crate::handle::Handle;
+use crate::handle::Interest;
 use crate::limits::Limits;
 use crate::remote::{Letter, Remote};
 
@@ -132,17 +134,6 @@ struct Job {
 pub(crate) struct Owner {
     pub(crate) remote: Remote,
     pub(crate) handle: Handle,
-}
-
-/// Whether somebody waits for the result of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Interest {
-    /// The connection lives.
-    Awaited,
-    /// It lives, but its peer sends no more: it may wait for the reply, or may have gone.
-    Doubtful,
-    /// The connection is gone.
-    Gone,
 }
 
 impl Job {

@@ -13,17 +13,18 @@ use gannet_proto::Codec;
 
 use crate::address::Peer;
 use crate::connect::Connect;
-use crate::connection::{CloseMode, NO_SESSION, Payload, Place};
+use crate::connection::{CloseMode, NO_SESSION, Payload};
 use crate::core::{Core, Outgoing, encode};
 use crate::counters::{ListenerStats, ReactorCounters, ReactorStats};
-use crate::driver::{ListenerId, Route, Token};
 use crate::group::Group;
-use crate::handle::{Handle, Live, SendError};
+use crate::handle::{Handle, Interest, Live, SendError};
 use crate::host::{Host, HostOf, Outbound};
+use crate::ids::{ListenerId, Place, Token};
 use crate::limits::Limits;
 use crate::mailbox::{Refused, Sender, Wake};
-use crate::offload::{Interest, Offload, OffloadStats, Pool};
+use crate::offload::{Offload, OffloadStats, Pool};
 use crate::quota::{Count, Peers};
+use crate::route::Route;
 use crate::service::{Notice, Service};
 use crate::spares::Spares;
 

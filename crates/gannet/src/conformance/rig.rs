@@ -7,20 +7,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Client, Net};
-use crate::connection::CloseReason;
+use crate::close_reason::CloseReason;
 use crate::core::Core;
 use crate::counters::{ListenerStats, ReactorCounters};
-use crate::driver::{Driver, ListenerId};
+use crate::driver::Driver;
 use crate::filter::FilterFactory;
 use crate::handle::Live;
 use crate::host::{HostOf, Outbound};
+use crate::ids::ListenerId;
 use crate::limits::{Limits, Timeouts};
 use crate::listener::Pace;
 use crate::mailbox::mailbox;
 use crate::quota::Quota;
-use crate::reactor::{Reactor, Served, tick};
+use crate::reactor::{Reactor, Served};
 use crate::remote::{Gate, Remote, Shared};
 use crate::service::Service;
+use crate::wheel::tick;
 
 /// Longer than anything here takes on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(30);

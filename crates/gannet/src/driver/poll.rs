@@ -29,7 +29,9 @@ use crate::share::SHARE_BYTES;
 
 use super::datagram::{Datagrams, Sender};
 use super::table::Table;
-use super::{Destinations, Driver, Event, ListenerId, Route, Sent, Token};
+use super::{Destinations, Driver, Event, Sent};
+use crate::ids::{ListenerId, Token};
+use crate::route::Route;
 
 /// Bytes of the hot buffer: one read takes all of a deep pipeline, and it stays in the second-level cache.
 const HOT_BYTES: usize = 64 * 1024;

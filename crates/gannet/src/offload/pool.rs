@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use super::{Interest, Job, OffloadFull, OffloadStats, Pool};
+use super::{Job, OffloadFull, OffloadStats, Pool};
+use crate::handle::Interest;
 
 /// How long a thread of a pool for blocking work stays without work.
 const LINGER: Duration = Duration::from_secs(10);

@@ -8,11 +8,13 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use crate::acceptor::{EXHAUSTED, is_exhausted, is_process_full};
 use crate::address::Peer;
-use crate::connection::{CloseReason, Flags, State};
+use crate::close_reason::CloseReason;
+use crate::connection::{Flags, State};
 use crate::counters::Refusal;
-use crate::driver::{Driver, ListenerId, Token};
+use crate::driver::Driver;
+use crate::exhaustion::{EXHAUSTED, is_exhausted, is_process_full};
+use crate::ids::{ListenerId, Token};
 use crate::listener::dismiss;
 use crate::quota::Quota;
 use crate::wheel::Tick;

@@ -2,8 +2,10 @@
 
 use std::io;
 
-use crate::connection::{CloseReason, Flags, State};
-use crate::driver::{Driver, Token};
+use crate::close_reason::CloseReason;
+use crate::connection::{Flags, State};
+use crate::driver::Driver;
+use crate::ids::Token;
 
 use super::Reactor;
 

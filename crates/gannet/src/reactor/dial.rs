@@ -3,10 +3,13 @@
 use std::io;
 
 use crate::address::Peer;
-use crate::connection::{CloseReason, Flags, State};
+use crate::close_reason::CloseReason;
+use crate::connection::{Flags, State};
 use crate::core::MakeSessionHere;
 use crate::counters::Refusal;
-use crate::driver::{Driver, Route, Token};
+use crate::driver::Driver;
+use crate::ids::Token;
+use crate::route::Route;
 
 use super::Reactor;
 use super::racing::Failed;

@@ -2,8 +2,10 @@
 
 use std::io;
 
-use crate::connection::{CloseReason, Flags};
-use crate::driver::{Driver, Sent, Token};
+use crate::close_reason::CloseReason;
+use crate::connection::Flags;
+use crate::driver::{Driver, Sent};
+use crate::ids::Token;
 
 use super::Reactor;
 

@@ -10,7 +10,9 @@ use std::net::SocketAddr;
 
 use crate::address::Target;
 use crate::connection::{NO_SESSION, State};
-use crate::driver::{Driver, Route, Token};
+use crate::driver::Driver;
+use crate::ids::Token;
+use crate::route::Route;
 use crate::wheel::Tick;
 
 use super::Reactor;

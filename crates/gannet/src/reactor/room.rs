@@ -6,9 +6,12 @@
 
 use std::collections::VecDeque;
 
-use crate::connection::{CloseReason, Connection, Flags, Place, State};
+use crate::carry::Turn;
+use crate::close_reason::CloseReason;
+use crate::connection::{Connection, Flags, State};
 use crate::core::Core;
-use crate::driver::{Driver, Token};
+use crate::driver::Driver;
+use crate::ids::{Place, Token};
 use crate::wheel::Tick;
 
 use super::Reactor;
@@ -25,18 +28,6 @@ const SILENCE_MS: u32 = 5_000;
 
 /// Bytes that the connection whose turn it is has to send between two checks, or it is another one's turn.
 const PACE_BYTES: usize = 32 << 10;
-
-/// Where a connection with an unfinished message stands in the line for room.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Turn {
-    /// In no line.
-    #[default]
-    None,
-    /// It is not read until there is room.
-    Waits,
-    /// It goes on although there is no room.
-    Has,
-}
 
 /// The line.
 #[derive(Debug)]

@@ -37,7 +37,9 @@ use crate::outbox::Outbox;
 
 use super::datagram::{BUFFER, Datagrams, Sender};
 use super::table::Table;
-use super::{Destinations, Driver, Event, ListenerId, Route, Sent, Token};
+use super::{Destinations, Driver, Event, Sent};
+use crate::ids::{ListenerId, Token};
+use crate::route::Route;
 
 use self::accept::Accepts;
 use self::buffers::{Buffers, GROUP, Kind};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::{Queue, State};
 use crate::counters::ReactorCounters;
-use crate::driver::Token;
 use crate::handle::{Handle, Live};
+use crate::ids::Token;
 use crate::limits::Limits;
 use crate::mailbox::{Receiver as Mailbox, Wake, mailbox};
 use crate::offload::{Job, OffloadFull, Owner, Pool};
