@@ -34,7 +34,7 @@ pub(crate) struct Carry {
     pub(crate) need: usize,
     /// How many of those that are left the service has looked at ahead.
     pub(crate) shown: usize,
-    /// How many of those that are left are counted in [`Pools::carried`](crate::buffer::Pools::carried).
+    /// How many of those that are left are counted in [`Pools::carried`](crate::pools::Pools::carried).
     pub(crate) counted: usize,
     /// Where its connection stands in the line for room.
     pub(crate) turn: Turn,

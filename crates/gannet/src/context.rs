@@ -16,9 +16,9 @@ use crate::handle::{Handle, SendError};
 use crate::host::{Host, HostOf, Outbound};
 use crate::ids::{Place, Token};
 use crate::moments::{Exact, Fraction};
-use crate::offload::{OffloadFull, Owner, Pool};
+use crate::offload::{OffloadFull, Pool};
 use crate::panics::panic_message;
-use crate::remote::{Letter, Remote};
+use crate::remote::{JobOwner, Letter, Remote};
 use crate::service::{Outgoing, Service};
 use crate::share::DELIVERY_BYTES;
 use crate::wheel::milliseconds;
@@ -580,7 +580,7 @@ impl<S: Service> Context<'_, S> {
             return Err(OffloadFull);
         }
         let (remote, handle) = (self.remote(), self.handle());
-        let owner = Owner { remote: remote.clone(), handle };
+        let owner = JobOwner { remote: remote.clone(), handle };
         self.core.shared.offload.run(pool, Some(owner), move || {
             let result = catch_unwind(AssertUnwindSafe(work));
             if result.is_err() {

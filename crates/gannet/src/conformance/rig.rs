@@ -286,8 +286,8 @@ impl<N: Net> Rig<N> {
         assert_eq!(core.groups.len(), 0, "groups with members");
         assert!(core.dirty.is_empty() && core.deferred.is_empty(), "things to do");
         assert_eq!(core.counters.outbox_bytes.get(), 0, "bytes in outboxes");
-        assert_eq!(self.shared.connections.now(), 0, "connections counted in");
-        assert!(self.shared.peers.is_empty(), "peers counted in");
+        assert_eq!(self.shared.totals.connections.now(), 0, "connections counted in");
+        assert!(self.shared.totals.peers.is_empty(), "peers counted in");
         assert_eq!(self.reactor.sessions(), 0, "sessions");
         assert_eq!(self.reactor.driver().buffers_out(), 0, "receive buffers");
         for (service, stats) in self.remote.stats()[0].listeners.iter().enumerate() {

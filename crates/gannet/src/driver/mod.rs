@@ -5,6 +5,7 @@
 //! that the reactor is written once.
 
 pub(crate) mod datagram;
+mod outbound;
 #[cfg(target_os = "linux")]
 mod packet_info;
 pub(crate) mod poll;

@@ -22,7 +22,8 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
 use crate::buffer::Chunk;
-use crate::listener::{ListenSocket, dismiss, open_outbound, reset_on_close};
+use crate::driver::outbound::open_outbound;
+use crate::listener::{ListenSocket, dismiss, reset_on_close};
 use crate::mailbox::Wake;
 use crate::outbox::{Outbox, SLICES};
 use crate::share::SHARE_BYTES;

@@ -208,14 +208,14 @@ impl<D: Driver> Reactor<D> {
             return refuse(Refusal::Shutdown);
         }
         let Some(quota) = self.accepting.quota(listener).cloned() else { return Err(Refusal::Room) };
-        if let Err(refusal) = quota.enter(&self.core.shared, &self.core.limits, peer) {
+        if let Err(refusal) = quota.enter(&self.core.shared.totals, &self.core.limits, peer) {
             return refuse(refusal);
         }
         let filtered = self.filters[usize::from(listener)].is_some();
         let state = if filtered { State::Handshaking } else { State::Open };
         let token = self.core.insert(listener, peer, state);
         if token.is_none() {
-            quota.leave(&self.core.shared, &self.core.limits, peer);
+            quota.leave(&self.core.shared.totals, &self.core.limits, peer);
             self.core.tally(listener).refused[Refusal::Room.index()].add(1);
         }
         token.ok_or(Refusal::Room)

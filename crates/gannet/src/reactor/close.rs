@@ -64,8 +64,8 @@ impl<D: Driver> Reactor<D> {
             self.core.counters.outbox_bytes.sub(left as u64);
         }
         match self.accepting.quota(connection.service) {
-            Some(quota) => quota.leave(&self.core.shared, &self.core.limits, connection.peer),
-            None => self.core.shared.connections.leave(),
+            Some(quota) => quota.leave(&self.core.shared.totals, &self.core.limits, connection.peer),
+            None => self.core.shared.totals.connections.leave(),
         }
     }
 }

@@ -23,10 +23,10 @@ impl<D: Driver> Reactor<D> {
             crate::address::Target::Tcp(address) => address.into(),
             crate::address::Target::Unix(_) => Peer::UNIX,
         };
-        self.core.shared.connections.enter(0);
+        self.core.shared.totals.connections.enter(0);
         let Some(token) = self.core.insert(service, peer, State::Opening) else {
             // Without a slot there is no context to report the failure in: count it as what it is.
-            self.core.shared.connections.leave();
+            self.core.shared.totals.connections.leave();
             self.core.tally(service).refused[Refusal::Room.index()].add(1);
             return;
         };

@@ -53,7 +53,7 @@ impl<D: Driver> Reactor<D> {
                 Sent::Now(count) => {
                     let is_whole = count == outbox.len();
                     if !is_whole {
-                        outbox.consume(count, &mut self.core.pools);
+                        outbox.consume(count, &mut self.core.pools.blocks);
                     }
                     connection.last_write = self.core.now;
                     connection.flags.clear(Flags::STUCK);
@@ -99,7 +99,7 @@ impl<D: Driver> Reactor<D> {
         match result {
             Ok(count) => {
                 if count > 0 {
-                    outbox.consume(count, &mut self.core.pools);
+                    outbox.consume(count, &mut self.core.pools.blocks);
                     connection.last_write = self.core.now;
                     connection.flags.clear(Flags::STUCK);
                     let service = connection.service;

@@ -12,7 +12,7 @@ mod dial;
 mod filtered;
 mod flush;
 mod racing;
-pub(crate) mod room;
+mod room;
 #[cfg(test)]
 mod schedules;
 mod settle;
@@ -256,11 +256,11 @@ impl<D: Driver> Reactor<D> {
                         // Nothing smaller is borrowed.
                         let borrows = lends && chunk.len() >= LARGE_BYTES;
                         if borrows {
-                            self.core.pools.lend(&chunk);
+                            self.core.pools.blocks.lend(&chunk);
                         }
                         let (host, core) = self.host(service);
                         host.input(core, token, &mut chunk);
-                        if borrows && self.core.pools.end_lending() {
+                        if borrows && self.core.pools.blocks.end_lending() {
                             self.send_lent(token);
                         }
                     }

@@ -31,7 +31,8 @@ use io_uring::types::{CancelBuilder, Fixed, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 
 use crate::buffer::Chunk;
-use crate::listener::{ListenSocket, open_outbound};
+use crate::driver::outbound::open_outbound;
+use crate::listener::ListenSocket;
 use crate::mailbox::Wake;
 use crate::outbox::Outbox;
 
