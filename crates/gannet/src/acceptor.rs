@@ -13,13 +13,13 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::address::Peer;
 use crate::counters::ReactorCounters;
-use crate::driver::ListenerId;
 use crate::error::{Error, Result};
+use crate::exhaustion::{EXHAUSTED, is_exhausted, is_process_full};
+use crate::ids::ListenerId;
 use crate::listener::{ListenSocket, Pace, reset_on_close};
 use crate::mailbox::{Refused, Wake};
-use crate::reactor::tick;
 use crate::remote::{Letter, Shared};
-use crate::wheel::Tick;
+use crate::wheel::{Tick, tick};
 
 /// Says how accepted connections are spread over the reactors of an engine.
 ///
@@ -307,20 +307,4 @@ fn refuse(letter: Letter) {
 
 fn connections(counters: &ReactorCounters) -> u64 {
     counters.listeners.iter().map(|listener| listener.connections.get()).sum()
-}
-
-/// What is logged when that happens for the first time.
-pub(crate) const EXHAUSTED: &str = "no descriptor or memory for another connection: accepting pauses and goes on by \
-     itself; raise the limit on open files (ulimit -n) or set a limit on connections";
-
-/// Whether this process has as many descriptors as it may have.
-pub(crate) fn is_process_full(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error())
-}
-
-/// Whether the kernel had no descriptor or no memory for a connection.
-pub(crate) fn is_exhausted(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-    error.raw_os_error().is_some_and(|code| exhausted.iter().any(|errno| errno.raw_os_error() == code))
 }

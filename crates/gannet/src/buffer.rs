@@ -1,4 +1,4 @@
-//! The buffers of a reactor: received chunks, and the pools that outboxes and carries draw from.
+//! The buffers of a reactor: received chunks, and the blocks that outboxes draw from.
 //!
 //! All of it belongs to one reactor and is used on its thread only. An idle connection owns none of it.
 
@@ -6,17 +6,11 @@ use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
-use crate::carry::Carry;
-use crate::outbox::Outbox;
-
 /// Bytes of a block. Not a power of two: blocks that begin 4 KiB apart would share their cache set.
 pub(crate) const BLOCK_BYTES: usize = 2048 + 64;
 
-/// Blocks, outboxes and carries that a pool keeps for later in any case, each.
+/// Things of a kind that are kept for later in any case.
 const KEPT: usize = 128;
-
-/// A carry that grew beyond this is freed, not kept.
-const KEPT_CARRY_BYTES: usize = 16 * 1024;
 
 /// Received bytes in a buffer that belongs to a driver. It has to go back there by `Driver::recycle`.
 #[derive(Debug)]
@@ -54,7 +48,7 @@ impl Lent {
     /// The bytes.
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
-        // SAFETY: it was made of a part of the chunk that `Pools::lend` was told of. The reactor has what is lent of it
+        // SAFETY: it was made of a part of the chunk that `Blocks::lend` was told of. The reactor has what is lent of it
         // sent or copied before the chunk goes back (`Outbox::own`), and until then nobody changes what was decoded.
         unsafe { std::slice::from_raw_parts(self.data.as_ptr(), self.len) }
     }
@@ -178,21 +172,21 @@ impl Block {
 }
 
 /// Things that are borrowed and given back, and how many were out at once lately.
-struct Pool<T> {
+pub(crate) struct Stock<T> {
     free: Vec<T>,
     out: usize,
     most_out: usize,
 }
 
-impl<T> Default for Pool<T> {
+impl<T> Default for Stock<T> {
     fn default() -> Self {
         Self { free: Vec::new(), out: 0, most_out: 0 }
     }
 }
 
-impl<T> Pool<T> {
+impl<T> Stock<T> {
     #[inline]
-    fn take(&mut self) -> Option<T> {
+    pub(crate) fn take(&mut self) -> Option<T> {
         self.out += 1;
         self.most_out = self.most_out.max(self.out);
         self.free.pop()
@@ -200,35 +194,37 @@ impl<T> Pool<T> {
 
     /// The last one given back is the first one taken again: it is still in the cache.
     #[inline]
-    fn put(&mut self, thing: T) {
+    pub(crate) fn put(&mut self, thing: T) {
         self.out -= 1;
         self.free.push(thing);
     }
 
-    fn has_excess(&self) -> bool {
+    pub(crate) fn has_excess(&self) -> bool {
         self.free.len() > KEPT
     }
 
     /// Frees what was not needed since the last time: a burst must not become the resident size for ever.
-    fn trim(&mut self) {
+    pub(crate) fn trim(&mut self) {
         self.free.truncate(KEPT.max(self.most_out - self.out));
         self.free.shrink_to(2 * KEPT);
         self.most_out = self.out;
     }
+
+    /// How many are out.
+    #[cfg(test)]
+    pub(crate) fn out(&self) -> usize {
+        self.out
+    }
 }
 
-/// Everything that is borrowed for as long as a connection has something to hold. Outboxes and carries are boxed: a
-/// connection keeps eight bytes of them, and an outbox must not move while the kernel reads from it.
+/// The blocks of a reactor, and what of a chunk outboxes may borrow instead of copying it to blocks.
 #[derive(Default)]
-pub(crate) struct Pools {
-    blocks: Pool<Box<[u8; BLOCK_BYTES]>>,
-    outboxes: Pool<Box<Outbox>>,
-    carries: Pool<Box<Carry>>,
-    carried: usize,
+pub(crate) struct Blocks {
+    free: Stock<Box<[u8; BLOCK_BYTES]>>,
     lending: Lending,
 }
 
-impl Pools {
+impl Blocks {
     /// Lets outboxes borrow of a chunk, until [`end_lending`](Self::end_lending).
     #[inline]
     pub(crate) fn lend(&mut self, chunk: &Chunk) {
@@ -256,137 +252,88 @@ impl Pools {
     /// An empty block.
     #[inline]
     pub(crate) fn block(&mut self) -> Block {
-        let data = self.blocks.take().unwrap_or_else(|| Box::new([0; BLOCK_BYTES]));
+        let data = self.free.take().unwrap_or_else(|| Box::new([0; BLOCK_BYTES]));
         Block { data, start: 0, end: 0 }
     }
 
     /// Takes a block back.
     #[inline]
     pub(crate) fn return_block(&mut self, block: Block) {
-        self.blocks.put(block.data);
+        self.free.put(block.data);
     }
 
-    /// An empty outbox.
-    #[inline]
-    pub(crate) fn outbox(&mut self) -> Box<Outbox> {
-        self.outboxes.take().unwrap_or_default()
-    }
-
-    /// Takes an outbox back, with whatever is still in it.
-    #[inline]
-    pub(crate) fn return_outbox(&mut self, mut outbox: Box<Outbox>) {
-        outbox.clear(self);
-        self.outboxes.put(outbox);
-    }
-
-    /// An empty carry.
-    pub(crate) fn carry(&mut self) -> Box<Carry> {
-        self.carries.take().unwrap_or_default()
-    }
-
-    /// Counts what is in a connection's carry, after that has changed.
-    #[inline]
-    pub(crate) fn count_carry(&mut self, carry: &mut Carry) {
-        self.carried = self.carried - carry.counted + carry.len();
-        carry.counted = carry.len();
-    }
-
-    /// Bytes in the carries of all connections; what their filters hold is not among them.
-    #[inline]
-    pub(crate) fn carried(&self) -> usize {
-        self.carried
-    }
-
-    /// Takes a carry back.
-    pub(crate) fn return_carry(&mut self, mut carry: Box<Carry>) {
-        self.carried -= carry.counted;
-        carry.clear(KEPT_CARRY_BYTES);
-        self.carries.put(carry);
-    }
-
-    /// Whether [`Pools::trim`] might free something.
-    #[inline]
+    /// Whether [`Blocks::trim`] might free something.
     pub(crate) fn has_excess(&self) -> bool {
-        self.blocks.has_excess() || self.outboxes.has_excess() || self.carries.has_excess()
+        self.free.has_excess()
     }
 
-    /// Frees what was not needed since the last call. Called about once a second.
+    /// Frees what was not needed since the last call.
     pub(crate) fn trim(&mut self) {
-        self.blocks.trim();
-        self.outboxes.trim();
-        self.carries.trim();
+        self.free.trim();
     }
 
-    /// Blocks, outboxes and carries that are in use.
+    /// Blocks that are in use.
     #[cfg(test)]
-    pub(crate) fn out(&self) -> (usize, usize, usize) {
-        (self.blocks.out, self.outboxes.out, self.carries.out)
+    pub(crate) fn out(&self) -> usize {
+        self.free.out()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outbox::Outbox;
 
     #[test]
     fn a_block_takes_what_fits_and_no_more() {
-        let mut pools = Pools::default();
-        let mut block = pools.block();
+        let mut blocks = Blocks::default();
+        let mut block = blocks.block();
         assert_eq!(block.append(&[7; BLOCK_BYTES - 1]), BLOCK_BYTES - 1);
         assert_eq!(block.append(&[8; 3]), 1);
         assert_eq!(block.append(&[9; 3]), 0);
         block.consume(BLOCK_BYTES - 1);
         assert_eq!(block.bytes(), &[8]);
-        pools.return_block(block);
-        assert_eq!(pools.block().bytes(), &[0; 0], "a pooled block comes back empty");
+        blocks.return_block(block);
+        assert_eq!(blocks.block().bytes(), &[0; 0], "a pooled block comes back empty");
     }
 
     #[test]
     fn a_pool_gives_up_what_a_burst_left_behind() {
-        let mut pools = Pools::default();
-        let blocks: Vec<_> = (0..KEPT * 4).map(|_| pools.block()).collect();
-        blocks.into_iter().for_each(|block| pools.return_block(block));
-        assert_eq!((pools.out().0, pools.blocks.free.len()), (0, KEPT * 4));
-        pools.trim();
-        assert_eq!(pools.blocks.free.len(), KEPT * 4, "they were needed since the last time");
-        assert!(pools.has_excess());
-        pools.trim();
-        assert_eq!(pools.blocks.free.len(), KEPT);
-        assert!(!pools.has_excess());
-    }
-
-    #[test]
-    fn a_large_carry_is_not_kept() {
-        let mut pools = Pools::default();
-        let mut carry = pools.carry();
-        carry.append(&[0; KEPT_CARRY_BYTES + 1]);
-        pools.return_carry(carry);
-        assert_eq!(pools.carry().capacity(), 0);
+        let mut blocks = Blocks::default();
+        let out: Vec<_> = (0..KEPT * 4).map(|_| blocks.block()).collect();
+        out.into_iter().for_each(|block| blocks.return_block(block));
+        assert_eq!((blocks.out(), blocks.free.len()), (0, KEPT * 4));
+        blocks.trim();
+        assert_eq!(blocks.free.len(), KEPT * 4, "they were needed since the last time");
+        assert!(blocks.has_excess());
+        blocks.trim();
+        assert_eq!(blocks.free.len(), KEPT);
+        assert!(!blocks.has_excess());
     }
 
     #[test]
     fn a_large_part_of_a_lent_chunk_is_copied_only_when_the_chunk_goes() {
-        let mut pools = Pools::default();
+        let mut blocks = Blocks::default();
         let mut buffer: Vec<u8> = (0..30_000).map(|index| (index % 251) as u8).collect();
         let data = NonNull::new(buffer.as_mut_ptr()).expect("a vector with something in it");
         // SAFETY: the buffer outlives the chunk and is not touched while the chunk lives.
         let chunk = unsafe { Chunk::new(data, 30_000, 0) };
-        pools.lend(&chunk);
+        blocks.lend(&chunk);
         let mut outbox = Outbox::default();
-        outbox.append(&chunk[1_000..21_000], &mut pools);
+        outbox.append(&chunk[1_000..21_000], &mut blocks);
         assert_eq!(outbox.front().as_ptr() as usize, data.as_ptr() as usize + 1_000, "it is where it was received");
-        outbox.append(&[1; 20_000], &mut pools);
-        assert!(pools.end_lending());
-        outbox.consume(5_000, &mut pools);
+        outbox.append(&[1; 20_000], &mut blocks);
+        assert!(blocks.end_lending());
+        outbox.consume(5_000, &mut blocks);
         let expected = chunk[6_000..21_000].to_vec();
         outbox.own();
         buffer.fill(0);
         assert!(outbox.front() == expected, "a copy was made in time");
-        outbox.clear(&mut pools);
-        outbox.append(&buffer[..20_000], &mut pools);
+        outbox.clear(&mut blocks);
+        outbox.append(&buffer[..20_000], &mut blocks);
         assert_ne!(outbox.front().as_ptr(), data.as_ptr().cast_const(), "nothing is lent any more");
-        assert!(!pools.end_lending());
-        outbox.clear(&mut pools);
+        assert!(!blocks.end_lending());
+        outbox.clear(&mut blocks);
     }
 
     #[test]

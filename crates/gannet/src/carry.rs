@@ -7,11 +7,22 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use crate::buffer::Destination;
-use crate::reactor::room::Turn;
 
 /// Bytes that a message has to need for the next ones to be received into its carry: for fewer, a copy out of a buffer costs
 /// less than a receive of their own.
 const DIRECT_BYTES: usize = 32 * 1024;
+
+/// Where a connection with an unfinished message stands in the line for room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// In no line.
+    #[default]
+    None,
+    /// It is not read until there is room.
+    Waits,
+    /// It goes on although there is no room.
+    Has,
+}
 
 /// What a connection holds of messages that are not complete, or that wait because reading is paused.
 #[derive(Debug, Default)]
@@ -23,7 +34,7 @@ pub(crate) struct Carry {
     pub(crate) need: usize,
     /// How many of those that are left the service has looked at ahead.
     pub(crate) shown: usize,
-    /// How many of those that are left are counted in [`Pools::carried`](crate::buffer::Pools::carried).
+    /// How many of those that are left are counted in [`Pools::carried`](crate::pools::Pools::carried).
     pub(crate) counted: usize,
     /// Where its connection stands in the line for room.
     pub(crate) turn: Turn,

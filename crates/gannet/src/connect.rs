@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::{Address, Target};
-use crate::driver::Route;
 use crate::filter::FilterFactory;
+use crate::route::Route;
 use crate::wheel::milliseconds;
 
 /// Describes an outbound connection: its target, its source address, its filter, and how long connecting may take.

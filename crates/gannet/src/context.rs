@@ -7,17 +7,18 @@ use bytes::Bytes;
 use gannet_proto::Codec;
 
 use crate::address::Peer;
+use crate::close_reason::CloseReason;
 use crate::connect::Connect;
-use crate::connection::{CloseMode, CloseReason, Flags, Place, State};
+use crate::connection::{CloseMode, Flags, State};
 use crate::core::{self, Core, Deferred, Plain, SendStatus, encode};
-use crate::driver::Token;
 use crate::group::{Group, JoinError};
 use crate::handle::{Handle, SendError};
 use crate::host::{Host, HostOf, Outbound};
+use crate::ids::{Place, Token};
 use crate::moments::{Exact, Fraction};
-use crate::offload::{OffloadFull, Owner, Pool};
+use crate::offload::{OffloadFull, Pool};
 use crate::panics::panic_message;
-use crate::remote::{Letter, Remote};
+use crate::remote::{JobOwner, Letter, Remote};
 use crate::service::{Outgoing, Service};
 use crate::share::DELIVERY_BYTES;
 use crate::wheel::milliseconds;
@@ -579,7 +580,7 @@ impl<S: Service> Context<'_, S> {
             return Err(OffloadFull);
         }
         let (remote, handle) = (self.remote(), self.handle());
-        let owner = Owner { remote: remote.clone(), handle };
+        let owner = JobOwner { remote: remote.clone(), handle };
         self.core.shared.offload.run(pool, Some(owner), move || {
             let result = catch_unwind(AssertUnwindSafe(work));
             if result.is_err() {

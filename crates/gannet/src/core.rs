@@ -3,6 +3,8 @@
 //! A callback only notes what it wants done; the reactor does it when the callback has returned. So a service needs to
 //! know nothing of the driver, and nothing changes under its feet. Used on the reactor's thread only.
 
+pub(crate) mod room;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,23 +12,28 @@ use bytes::Bytes;
 use gannet_proto::{Codec, Raw, Sink};
 
 use crate::address::Peer;
-use crate::buffer::{Destination, Pools};
+use crate::buffer::Destination;
 use crate::carry::Carry;
-use crate::connection::{CloseMode, CloseReason, Connection, Flags, Place, State};
+use crate::close_reason::CloseReason;
+use crate::connection::{CloseMode, Connection, Flags, State};
 use crate::counters::{ListenerCounters, ReactorCounters};
-use crate::driver::{Destinations, Route, Token};
-use crate::group::{Group, Groups};
+use crate::driver::Destinations;
+use crate::group::Group;
 use crate::handle::{Handle, Live};
 use crate::host::Host;
+use crate::ids::{Place, Token};
 use crate::limits::{Limits, Overflow};
+use crate::membership::Groups;
 use crate::moments::{Exact, Moments};
 use crate::outbox::OutboxSink;
-use crate::reactor::room::Room;
-use crate::reactor::tick;
+use crate::pools::Pools;
 use crate::remote::Shared;
+use crate::route::Route;
 use crate::share::TurnNumber;
 use crate::slab::Slab;
-use crate::wheel::{Entries, Links, Tick, Wheel};
+use crate::wheel::{Entries, Links, Tick, Wheel, tick};
+
+use self::room::Room;
 
 /// Says what became of a message that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,7 +236,7 @@ impl Core {
         let (pools, service) = (&mut self.pools, connection.service);
         let outbox = connection.outbox.get_or_insert_with(|| pools.outbox());
         let before = outbox.len();
-        let encoded = what.encode(codec, &mut OutboxSink { outbox, pools });
+        let encoded = what.encode(codec, &mut OutboxSink { outbox, blocks: &mut pools.blocks });
         let after = outbox.len();
         if let Err(error) = encoded {
             debug_assert_eq!(before, after, "a codec that fails to encode writes nothing");
@@ -268,7 +275,7 @@ impl Core {
         let outbox = connection.outbox.get_or_insert_with(|| pools.outbox());
         let before = outbox.len();
         for part in parts {
-            outbox.append(part, pools);
+            outbox.append(part, &mut pools.blocks);
         }
         let after = outbox.len();
         self.answered(token, service, after - before, after)

@@ -1,40 +1,12 @@
 //! Counters: written by one reactor each, read by anybody at any time without stopping it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+mod counter;
+pub(crate) mod histogram;
 
-use crate::connection::CloseReason;
-use crate::histogram::{Histogram, HistogramCounter};
+pub(crate) use self::counter::Counter;
+use self::histogram::{Histogram, HistogramCounter};
+use crate::close_reason::CloseReason;
 use crate::own_reason::{MOST_OWN, own_names, place_of};
-
-/// A number that one thread writes and others read. Adding is a load and a store: no bus lock on the way of a message.
-#[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
-
-impl Counter {
-    /// Adds `amount`. On the writing thread only.
-    #[inline]
-    pub(crate) fn add(&self, amount: u64) {
-        self.0.store(self.get().wrapping_add(amount), Ordering::Relaxed);
-    }
-
-    /// Subtracts `amount`. On the writing thread only.
-    #[inline]
-    pub(crate) fn sub(&self, amount: u64) {
-        self.0.store(self.get().wrapping_sub(amount), Ordering::Relaxed);
-    }
-
-    /// Sets it. On the writing thread only.
-    #[inline]
-    pub(crate) fn set(&self, value: u64) {
-        self.0.store(value, Ordering::Relaxed);
-    }
-
-    /// Reads it, on any thread.
-    #[inline]
-    pub(crate) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// Says why a connection was refused. Refused connections are counted by this reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,8 +2,10 @@
 
 use std::{fmt, io};
 
-use crate::acceptor::is_exhausted;
-use crate::starting::StartError;
+use crate::exhaustion::is_exhausted;
+
+/// Says why an instance of a service cannot start: any error, or a text.
+pub type StartError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Says why an engine could not be built, started or run.
 ///

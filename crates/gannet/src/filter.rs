@@ -11,10 +11,10 @@ use std::error::Error;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::buffer::Pools;
 use crate::carry::Carry;
 use crate::outbox::Outbox;
 use crate::panics::panic_message;
+use crate::pools::Pools;
 
 /// Bytes that a filter may leave over for later; more is no unit of any protocol.
 const MOST_HELD: usize = 128 << 10;
@@ -335,7 +335,7 @@ impl FilterState {
         });
         scratch.plain = joined;
         if sealed.is_ok() {
-            outbox.consume(taken, pools);
+            outbox.consume(taken, &mut pools.blocks);
         }
         (sealed.map(|()| taken), added)
     }
@@ -391,7 +391,7 @@ impl FilterState {
             self.spoke = true;
             let outbox = self.wire.get_or_insert_with(|| pools.outbox());
             if added < LARGE_BYTES {
-                outbox.append(wire, pools);
+                outbox.append(wire, &mut pools.blocks);
             } else {
                 outbox.append_shared(std::mem::take(wire).into());
             }

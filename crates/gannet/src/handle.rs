@@ -3,9 +3,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::connection::Place;
-use crate::driver::Token;
-use crate::offload::Interest;
+use crate::ids::{Place, Token};
 
 /// Refers to a connection. May be kept and copied on any thread, for any time.
 ///
@@ -45,6 +43,17 @@ pub enum SendError {
     /// The codec cannot encode the message: it exceeds a limit, or the protocol cannot express it.
     #[error("the codec cannot encode the message")]
     Encode,
+}
+
+/// Whether somebody waits for the result of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interest {
+    /// The connection lives.
+    Awaited,
+    /// It lives, but its peer sends no more: it may wait for the reply, or may have gone.
+    Doubtful,
+    /// The connection is gone.
+    Gone,
 }
 
 const PIECE: usize = 512;

@@ -14,17 +14,18 @@ use bytes::Bytes;
 use gannet_proto::{Codec, Decoded, FrameError};
 
 use crate::carry::Carry;
-use crate::connection::{CloseReason, Flags, NO_SESSION};
+use crate::close_reason::CloseReason;
+use crate::connection::{Flags, NO_SESSION};
 use crate::context::Context;
 use crate::core::{Core, Plain, SendStatus};
 use crate::counters::Refusal;
-use crate::driver::Token;
+use crate::error::StartError;
+use crate::ids::Token;
 use crate::limits::Timeouts;
 use crate::panics::panic_message;
-use crate::service::{CodecError, HalfClose, Heartbeat, Idle, Service, Shutdown};
+use crate::service::{CodecError, HalfClose, Heartbeat, Idle, Service, Shutdown, Starting};
 use crate::share::MESSAGE_BYTES;
 use crate::slab::Slab;
-use crate::starting::{StartError, Starting};
 
 /// Bytes that a carry is topped up with at first where the codec does not know how many it needs.
 const FIRST_TOP_UP: usize = 256;

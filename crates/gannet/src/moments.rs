@@ -9,10 +9,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use crate::connection::Place;
-use crate::driver::Token;
-use crate::reactor::tick;
-use crate::wheel::Tick;
+use crate::ids::{Place, Token};
+use crate::wheel::{Tick, tick};
 
 const NS_PER_MS: u64 = 1_000_000;
 

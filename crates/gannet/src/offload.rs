@@ -5,10 +5,8 @@
 
 mod pool;
 
-use crate::connection::{CloseReason, Flags};
-use crate::handle::Handle;
+use crate::handle::Interest;
 use crate::limits::Limits;
-use crate::remote::{Letter, Remote};
 
 use self::pool::Queue;
 
@@ -73,11 +71,11 @@ pub struct OffloadStats {
 }
 
 /// The pools of an engine. They start their threads when they are first used.
-pub(crate) struct Offload {
-    queues: [Queue; 3],
+pub(crate) struct Offload<O: Owner> {
+    queues: [Queue<O>; 3],
 }
 
-impl Offload {
+impl<O: Owner> Offload<O> {
     pub(crate) fn new(limits: &Limits) -> Self {
         let queue = |pool| match pool {
             Pool::Compute => Queue::new(pool, limits.offloads, limits.offload_threads),
@@ -100,7 +98,7 @@ impl Offload {
     pub(crate) fn run(
         &self,
         pool: Pool,
-        owner: Option<Owner>,
+        owner: Option<O>,
         work: impl FnOnce() + Send + 'static,
     ) -> Result<(), OffloadFull> {
         self.queues[pool as usize].push(Job { owner, work: Box::new(work) })
@@ -123,43 +121,27 @@ impl Offload {
 }
 
 /// A job that waits for a thread.
-struct Job {
-    owner: Option<Owner>,
+struct Job<O> {
+    owner: Option<O>,
     work: Box<dyn FnOnce() + Send>,
 }
 
-/// The connection that a job works for.
-pub(crate) struct Owner {
-    pub(crate) remote: Remote,
-    pub(crate) handle: Handle,
+/// The connection that a job works for, as the pools see it.
+pub(crate) trait Owner: Send + 'static {
+    /// Whether it waits for the result.
+    fn interest(&self) -> Interest;
+    /// Ends the connection in place of running the job, whose result its session would wait for.
+    fn give_up(self);
 }
 
-/// Whether somebody waits for the result of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Interest {
-    /// The connection lives.
-    Awaited,
-    /// It lives, but its peer sends no more: it may wait for the reply, or may have gone.
-    Doubtful,
-    /// The connection is gone.
-    Gone,
-}
-
-impl Job {
+impl<O: Owner> Job<O> {
     fn interest(&self) -> Interest {
-        self.owner.as_ref().map_or(Interest::Awaited, |owner| owner.remote.interest(owner.handle))
+        self.owner.as_ref().map_or(Interest::Awaited, O::interest)
     }
 
-    /// Ends the connection in place of running the job, whose result its session would wait for.
     fn give_up(self) {
-        let Some(Owner { remote, handle }) = self.owner else { return };
-        let run = Box::new(|_: &mut dyn crate::host::Host, core: &mut crate::core::Core, token| {
-            if let Some(connection) = core.slab.get_mut(token) {
-                connection.offloads_pending -= 1;
-            }
-            core.ask_close(token, Flags::CLOSE_FLUSHED, CloseReason::Peer);
-        });
-        // Where the mailbox is full, the deadline for half-closed connections ends it.
-        let _ = remote.post(handle, Letter::Run { place: handle.place(), run });
+        if let Some(owner) = self.owner {
+            owner.give_up();
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::io::IoSlice;
 use bytes::{Buf, Bytes};
 use gannet_proto::Sink;
 
-use crate::buffer::{BLOCK_BYTES, Block, Lent, Pools};
+use crate::buffer::{BLOCK_BYTES, Block, Blocks, Lent};
 
 /// Messages from this size on get a segment of their own instead of a chain of blocks.
 pub(crate) const LARGE_BYTES: usize = 4 * BLOCK_BYTES;
@@ -128,13 +128,13 @@ impl Outbox {
 
     /// Appends bytes by copying them.
     #[inline]
-    pub(crate) fn append(&mut self, mut bytes: &[u8], pools: &mut Pools) {
+    pub(crate) fn append(&mut self, mut bytes: &[u8], blocks: &mut Blocks) {
         self.bytes += bytes.len();
         if let Some(Segment::Block(block)) = self.segments.back_mut() {
             bytes = &bytes[block.append(bytes)..];
         }
         if bytes.len() >= LARGE_BYTES {
-            let segment = match pools.borrow(bytes) {
+            let segment = match blocks.borrow(bytes) {
                 Some(lent) => Segment::Lent(lent),
                 None => Segment::Kept(Bytes::copy_from_slice(bytes)),
             };
@@ -142,7 +142,7 @@ impl Outbox {
             return;
         }
         while !bytes.is_empty() {
-            let mut block = pools.block();
+            let mut block = blocks.block();
             bytes = &bytes[block.append(bytes)..];
             self.segments.push_back(Segment::Block(block));
         }
@@ -176,7 +176,7 @@ impl Outbox {
 
     /// Forgets the first `count` bytes: they have left.
     #[inline]
-    pub(crate) fn consume(&mut self, mut count: usize, pools: &mut Pools) {
+    pub(crate) fn consume(&mut self, mut count: usize, blocks: &mut Blocks) {
         debug_assert!(count <= self.bytes, "more left than there was");
         self.bytes -= count;
         while let Some(front) = self.segments.front_mut() {
@@ -193,7 +193,7 @@ impl Outbox {
             count -= length;
             self.front_begun = false;
             if let Some(Segment::Block(block)) = self.segments.pop_front() {
-                pools.return_block(block);
+                blocks.return_block(block);
             }
         }
     }
@@ -220,10 +220,10 @@ impl Outbox {
 
     /// Empties it, whatever was in it.
     #[inline]
-    pub(crate) fn clear(&mut self, pools: &mut Pools) {
+    pub(crate) fn clear(&mut self, blocks: &mut Blocks) {
         while let Some(segment) = self.segments.pop_front() {
             if let Segment::Block(block) = segment {
-                pools.return_block(block);
+                blocks.return_block(block);
             }
         }
         if self.segments.capacity() > KEPT_SEGMENTS {
@@ -236,13 +236,13 @@ impl Outbox {
 /// Lets a codec write into an outbox.
 pub(crate) struct OutboxSink<'a> {
     pub(crate) outbox: &'a mut Outbox,
-    pub(crate) pools: &'a mut Pools,
+    pub(crate) blocks: &'a mut Blocks,
 }
 
 impl Sink for OutboxSink<'_> {
     #[inline]
     fn put(&mut self, bytes: &[u8]) {
-        self.outbox.append(bytes, self.pools);
+        self.outbox.append(bytes, self.blocks);
     }
 }
 
@@ -258,54 +258,54 @@ mod tests {
     proptest! {
         #[test]
         fn bytes_leave_in_the_order_they_came(steps in prop::collection::vec((0u8..3, 0usize..12_000), 1..60)) {
-            let (mut outbox, mut pools, mut model, mut next) = (Outbox::default(), Pools::default(), Vec::new(), 0u8);
+            let (mut outbox, mut blocks, mut model, mut next) = (Outbox::default(), Blocks::default(), Vec::new(), 0u8);
             for (kind, amount) in steps {
                 if kind == 2 {
                     let count = amount.min(outbox.len());
-                    outbox.consume(count, &mut pools);
+                    outbox.consume(count, &mut blocks);
                     model.drain(..count);
                 } else {
                     let bytes: Vec<u8> = (0..amount).map(|_| { next = next.wrapping_add(1); next }).collect();
                     model.extend_from_slice(&bytes);
-                    if kind == 0 { outbox.append(&bytes, &mut pools) } else { outbox.append_shared(bytes.into()) }
+                    if kind == 0 { outbox.append(&bytes, &mut blocks) } else { outbox.append_shared(bytes.into()) }
                 }
                 prop_assert_eq!(outbox.len(), model.len());
                 prop_assert!(model.starts_with(outbox.front()));
                 prop_assert!(!outbox.front().is_empty() || model.is_empty());
             }
             prop_assert_eq!(content(&outbox), model);
-            outbox.clear(&mut pools);
-            prop_assert_eq!(pools.out().0, 0);
+            outbox.clear(&mut blocks);
+            prop_assert_eq!(blocks.out(), 0);
         }
     }
 
     #[test]
     fn what_is_in_flight_does_not_move_when_more_is_appended() {
-        let (mut outbox, mut pools) = (Outbox::default(), Pools::default());
-        outbox.append(b"first", &mut pools);
+        let (mut outbox, mut blocks) = (Outbox::default(), Blocks::default());
+        outbox.append(b"first", &mut blocks);
         let before = outbox.front().as_ptr();
         outbox.set_in_flight(true);
         for _ in 0..1_000 {
-            outbox.append(&[1; 100], &mut pools);
+            outbox.append(&[1; 100], &mut blocks);
         }
         assert_eq!(outbox.front().as_ptr(), before);
     }
 
     #[test]
     fn dropping_all_but_the_newest_keeps_it_behind_one_that_has_begun_to_leave() {
-        let (mut outbox, mut pools) = (Outbox::default(), Pools::default());
+        let (mut outbox, mut blocks) = (Outbox::default(), Blocks::default());
         for message in ["aaaa", "bbbb", "cccc"] {
             outbox.append_shared(Bytes::from_static(message.as_bytes()));
         }
-        outbox.consume(1, &mut pools);
+        outbox.consume(1, &mut blocks);
         assert_eq!(outbox.drop_oldest(0, 1), (1, 4));
         assert_eq!(content(&outbox), b"aaacccc");
     }
 
     #[test]
     fn dropping_the_oldest_spares_answers_that_are_small_or_large() {
-        let (mut outbox, mut pools) = (Outbox::default(), Pools::default());
-        outbox.append(b"small", &mut pools);
+        let (mut outbox, mut blocks) = (Outbox::default(), Blocks::default());
+        outbox.append(b"small", &mut blocks);
         outbox.append_shared(Bytes::from_static(b"aaaa"));
         outbox.append_kept(Bytes::from_static(b"large"));
         outbox.append_shared(Bytes::from_static(b"bbbb"));
@@ -316,11 +316,11 @@ mod tests {
 
     #[test]
     fn dropping_the_oldest_spares_a_message_that_has_begun_to_leave() {
-        let (mut outbox, mut pools) = (Outbox::default(), Pools::default());
+        let (mut outbox, mut blocks) = (Outbox::default(), Blocks::default());
         for message in ["aaaa", "bbbb", "cccc"] {
             outbox.append_shared(Bytes::from_static(message.as_bytes()));
         }
-        outbox.consume(1, &mut pools);
+        outbox.consume(1, &mut blocks);
         assert_eq!(outbox.drop_oldest(7, 0), (1, 4));
         assert_eq!(content(&outbox), b"aaacccc");
         outbox.set_in_flight(true);

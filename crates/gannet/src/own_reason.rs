@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::OnceLock;
 
-use crate::connection::CloseReason;
+use crate::close_reason::CloseReason;
 
 /// Names of their own that the services of a process may have.
 pub(crate) const MOST_OWN: usize = 16;

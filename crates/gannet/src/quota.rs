@@ -8,7 +8,6 @@ use std::sync::{Mutex, PoisonError};
 use crate::address::Peer;
 use crate::counters::Refusal;
 use crate::limits::Limits;
-use crate::remote::Shared;
 
 /// Connections at a time.
 #[derive(Debug, Default)]
@@ -68,6 +67,13 @@ impl Peers {
     }
 }
 
+/// The connections of a whole engine that are counted in.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) connections: Count,
+    pub(crate) peers: Peers,
+}
+
 /// What one listener may have of an engine's connections.
 #[derive(Debug, Default)]
 pub(crate) struct Quota {
@@ -85,20 +91,20 @@ impl Quota {
     }
 
     /// Counts a connection in, here and in the engine, or says which limit it would break.
-    pub(crate) fn enter(&self, shared: &Shared, limits: &Limits, peer: Peer) -> Result<(), Refusal> {
+    pub(crate) fn enter(&self, totals: &Totals, limits: &Limits, peer: Peer) -> Result<(), Refusal> {
         if !self.open.enter(self.connections) {
             return Err(Refusal::Listener);
         }
-        let refused = if !shared.connections.enter(self.of(limits.connections, limits)) {
+        let refused = if !totals.connections.enter(self.of(limits.connections, limits)) {
             Refusal::Connections
         } else {
-            let entered = shared.peers.enter(peer, self.of(limits.connections_per_peer, limits));
+            let entered = totals.peers.enter(peer, self.of(limits.connections_per_peer, limits));
             if entered && self.peers.enter(peer, self.per_peer) {
                 return Ok(());
             }
-            shared.connections.leave();
+            totals.connections.leave();
             if entered {
-                shared.peers.leave(peer, limits.connections_per_peer);
+                totals.peers.leave(peer, limits.connections_per_peer);
                 Refusal::ListenerPeer
             } else {
                 Refusal::Peer
@@ -109,11 +115,11 @@ impl Quota {
     }
 
     /// Counts out a connection that was counted in.
-    pub(crate) fn leave(&self, shared: &Shared, limits: &Limits, peer: Peer) {
+    pub(crate) fn leave(&self, totals: &Totals, limits: &Limits, peer: Peer) {
         self.open.leave();
         self.peers.leave(peer, self.per_peer);
-        shared.connections.leave();
-        shared.peers.leave(peer, limits.connections_per_peer);
+        totals.connections.leave();
+        totals.peers.leave(peer, limits.connections_per_peer);
     }
 
     /// One of the engine's limits, as it is for this listener; 0 is none.
@@ -125,7 +131,6 @@ impl Quota {
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, SocketAddr};
-    use std::time::Duration;
 
     use super::*;
 
@@ -137,9 +142,9 @@ mod tests {
     #[test]
     fn who_is_refused_takes_no_place() {
         let limits = Limits { connections: 4, connections_per_peer: 2, operational_reserve: 1, ..Limits::default() };
-        let shared = Shared::new(&limits, Duration::ZERO);
+        let totals = Totals::default();
         let quota = Quota::new(false, 3, 1);
-        let enter = |last| quota.enter(&shared, &limits, peer(last));
+        let enter = |last| quota.enter(&totals, &limits, peer(last));
         for _ in 0..3 {
             assert_eq!(enter(1), Ok(()));
             for _ in 0..5 {
@@ -149,36 +154,36 @@ mod tests {
             for _ in 0..5 {
                 assert_eq!(enter(4), Err(Refusal::Listener));
             }
-            (1..=3).for_each(|last| quota.leave(&shared, &limits, peer(last)));
+            (1..=3).for_each(|last| quota.leave(&totals, &limits, peer(last)));
         }
         let free = Quota::new(false, 0, 0);
         for _ in 0..3 {
             for _ in 0..2 {
-                assert_eq!(free.enter(&shared, &limits, peer(1)), Ok(()));
+                assert_eq!(free.enter(&totals, &limits, peer(1)), Ok(()));
             }
-            assert_eq!(free.enter(&shared, &limits, peer(1)), Err(Refusal::Peer));
+            assert_eq!(free.enter(&totals, &limits, peer(1)), Err(Refusal::Peer));
             for last in 2..=3 {
-                assert_eq!(free.enter(&shared, &limits, peer(last)), Ok(()));
+                assert_eq!(free.enter(&totals, &limits, peer(last)), Ok(()));
             }
-            assert_eq!(free.enter(&shared, &limits, peer(4)), Err(Refusal::Connections));
-            [1, 1, 2, 3].into_iter().for_each(|last| free.leave(&shared, &limits, peer(last)));
+            assert_eq!(free.enter(&totals, &limits, peer(4)), Err(Refusal::Connections));
+            [1, 1, 2, 3].into_iter().for_each(|last| free.leave(&totals, &limits, peer(last)));
         }
     }
 
     #[test]
     fn an_operational_listener_goes_beyond_the_engines_limits_by_the_reserve_and_no_further() {
         let limits = Limits { connections: 2, connections_per_peer: 2, operational_reserve: 1, ..Limits::default() };
-        let shared = Shared::new(&limits, Duration::ZERO);
+        let totals = Totals::default();
         let (ordinary, operational) = (Quota::new(false, 0, 0), Quota::new(true, 0, 0));
-        let enter = |quota: &Quota, last| quota.enter(&shared, &limits, peer(last));
+        let enter = |quota: &Quota, last| quota.enter(&totals, &limits, peer(last));
         assert_eq!((enter(&ordinary, 1), enter(&ordinary, 1)), (Ok(()), Ok(())));
         assert_eq!(enter(&ordinary, 2), Err(Refusal::Connections));
         assert_eq!(enter(&operational, 1), Ok(()));
         assert_eq!(enter(&operational, 1), Err(Refusal::Connections));
-        ordinary.leave(&shared, &limits, peer(1));
+        ordinary.leave(&totals, &limits, peer(1));
         assert_eq!(enter(&operational, 1), Ok(()), "its connections count like all others");
         assert_eq!(enter(&ordinary, 2), Err(Refusal::Connections));
-        [&ordinary, &operational, &operational].into_iter().for_each(|quota| quota.leave(&shared, &limits, peer(1)));
+        [&ordinary, &operational, &operational].into_iter().for_each(|quota| quota.leave(&totals, &limits, peer(1)));
         assert_eq!((enter(&ordinary, 1), enter(&ordinary, 2)), (Ok(()), Ok(())));
     }
 }

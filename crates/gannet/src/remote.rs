@@ -12,18 +12,20 @@ use bytes::Bytes;
 use gannet_proto::Codec;
 
 use crate::address::Peer;
+use crate::close_reason::CloseReason;
 use crate::connect::Connect;
-use crate::connection::{CloseMode, NO_SESSION, Payload, Place};
+use crate::connection::{CloseMode, Flags, NO_SESSION, Payload};
 use crate::core::{Core, Outgoing, encode};
 use crate::counters::{ListenerStats, ReactorCounters, ReactorStats};
-use crate::driver::{ListenerId, Route, Token};
 use crate::group::Group;
-use crate::handle::{Handle, Live, SendError};
+use crate::handle::{Handle, Interest, Live, SendError};
 use crate::host::{Host, HostOf, Outbound};
+use crate::ids::{ListenerId, Place, Token};
 use crate::limits::Limits;
 use crate::mailbox::{Refused, Sender, Wake};
-use crate::offload::{Interest, Offload, OffloadStats, Pool};
-use crate::quota::{Count, Peers};
+use crate::offload::{Offload, OffloadStats, Owner, Pool};
+use crate::quota::Totals;
+use crate::route::Route;
 use crate::service::{Notice, Service};
 use crate::spares::Spares;
 
@@ -102,11 +104,10 @@ pub(crate) struct Gate {
 pub(crate) struct Shared {
     pub(crate) id: u16,
     pub(crate) gates: OnceLock<Box<[Gate]>>,
-    pub(crate) connections: Count,
-    pub(crate) peers: Peers,
+    pub(crate) totals: Totals,
     /// For operational listeners.
     pub(crate) spares: Spares,
-    pub(crate) offload: Offload,
+    pub(crate) offload: Offload<JobOwner>,
     /// Set once, when it is known that the engine will shut down.
     pub(crate) stopping: AtomicBool,
     /// Set once, when the engine shall shut down. Every reactor looks at it in each turn.
@@ -126,8 +127,7 @@ impl Shared {
         Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             gates: OnceLock::new(),
-            connections: Count::default(),
-            peers: Peers::default(),
+            totals: Totals::default(),
             spares: Spares::default(),
             offload: Offload::new(limits),
             stopping: AtomicBool::new(false),
@@ -191,6 +191,29 @@ fn why(refused: Refused<Letter>) -> SendError {
 #[derive(Clone)]
 pub struct Remote {
     shared: Arc<Shared>,
+}
+
+/// The connection that an offloaded job works for.
+pub(crate) struct JobOwner {
+    pub(crate) remote: Remote,
+    pub(crate) handle: Handle,
+}
+
+impl Owner for JobOwner {
+    fn interest(&self) -> Interest {
+        self.remote.interest(self.handle)
+    }
+
+    fn give_up(self) {
+        let run = Box::new(|_: &mut dyn Host, core: &mut Core, token| {
+            if let Some(connection) = core.slab.get_mut(token) {
+                connection.offloads_pending -= 1;
+            }
+            core.ask_close(token, Flags::CLOSE_FLUSHED, CloseReason::Peer);
+        });
+        // Where the mailbox is full, the deadline for half-closed connections ends it.
+        let _ = self.remote.post(self.handle, Letter::Run { place: self.handle.place(), run });
+    }
 }
 
 impl Remote {

@@ -1,14 +1,18 @@
 //! The traits that an application implements. A reactor calls them on its own thread.
 
+mod starting;
+
 use std::io;
 
 use gannet_proto::Codec;
 
-use crate::connection::CloseReason;
+use crate::close_reason::CloseReason;
 use crate::context::Context;
 use crate::counters::Refusal;
+use crate::error::StartError;
 use crate::limits::Timeouts;
-use crate::starting::{StartError, Starting};
+
+pub use self::starting::Starting;
 
 /// The type of the messages that a service receives: [`Codec::Message`] of its codec. It may borrow from the receive
 /// buffer.

@@ -18,9 +18,10 @@ use crate::host::HostOf;
 use crate::limits::{Limits, Timeouts};
 use crate::listener::Pace;
 use crate::mailbox::mailbox;
-use crate::reactor::{Reactor, Served, tick};
+use crate::reactor::{Reactor, Served};
 use crate::remote::{Gate, Remote, Shared};
 use crate::service::Service;
+use crate::wheel::tick;
 
 /// The longest that a reactor waits in one turn, in microseconds.
 const LONGEST_WAIT_US: usize = 3_000;

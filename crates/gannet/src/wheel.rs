@@ -335,6 +335,11 @@ impl Occupancy {
     }
 }
 
+/// The reactor's tick at a moment of its clock.
+pub(crate) fn tick(clock: Duration) -> Tick {
+    Tick(clock.as_millis() as u32)
+}
+
 /// A duration in whole milliseconds, rounded up, at most what the wheel can hold.
 pub(crate) fn milliseconds(duration: Duration) -> u32 {
     // In 64 bits: a division of 128 is a call, and this is on the way of services that set a timer for each message.

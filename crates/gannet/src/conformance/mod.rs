@@ -34,8 +34,9 @@ mod typed;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
+use crate::driver::Driver;
 use crate::driver::sim::Answer;
-use crate::driver::{Driver, ListenerId};
+use crate::ids::ListenerId;
 
 /// The world around one driver.
 pub(crate) trait Net {

@@ -7,20 +7,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Client, Net};
-use crate::connection::CloseReason;
+use crate::close_reason::CloseReason;
 use crate::core::Core;
 use crate::counters::{ListenerStats, ReactorCounters};
-use crate::driver::{Driver, ListenerId};
+use crate::driver::Driver;
 use crate::filter::FilterFactory;
 use crate::handle::Live;
 use crate::host::{HostOf, Outbound};
+use crate::ids::ListenerId;
 use crate::limits::{Limits, Timeouts};
 use crate::listener::Pace;
 use crate::mailbox::mailbox;
 use crate::quota::Quota;
-use crate::reactor::{Reactor, Served, tick};
+use crate::reactor::{Reactor, Served};
 use crate::remote::{Gate, Remote, Shared};
 use crate::service::Service;
+use crate::wheel::tick;
 
 /// Longer than anything here takes on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -284,8 +286,8 @@ impl<N: Net> Rig<N> {
         assert_eq!(core.groups.len(), 0, "groups with members");
         assert!(core.dirty.is_empty() && core.deferred.is_empty(), "things to do");
         assert_eq!(core.counters.outbox_bytes.get(), 0, "bytes in outboxes");
-        assert_eq!(self.shared.connections.now(), 0, "connections counted in");
-        assert!(self.shared.peers.is_empty(), "peers counted in");
+        assert_eq!(self.shared.totals.connections.now(), 0, "connections counted in");
+        assert!(self.shared.totals.peers.is_empty(), "peers counted in");
         assert_eq!(self.reactor.sessions(), 0, "sessions");
         assert_eq!(self.reactor.driver().buffers_out(), 0, "receive buffers");
         for (service, stats) in self.remote.stats()[0].listeners.iter().enumerate() {

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::Net;
-use crate::driver::ListenerId;
 use crate::driver::sim::{Answer, Faults, Random, SimClient, SimDriver, SimNet};
+use crate::ids::ListenerId;
 
 /// Seeds that each test runs with.
 const SEEDS: u64 = 8;

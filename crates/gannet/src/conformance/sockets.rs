@@ -8,8 +8,9 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 
 use super::{Client, Net};
+use crate::driver::Driver;
 use crate::driver::sim::Answer;
-use crate::driver::{Driver, ListenerId};
+use crate::ids::ListenerId;
 use crate::listener::listen_tcp;
 
 /// What a client's kernel holds of what the client does not read: little, so that a slow reader is one soon.

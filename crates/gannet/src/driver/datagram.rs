@@ -8,9 +8,10 @@ use std::ptr::NonNull;
 
 use crate::buffer::Chunk;
 
+use super::Event;
 #[cfg(target_os = "linux")]
 use super::packet_info;
-use super::{Event, ListenerId};
+use crate::ids::ListenerId;
 
 /// Bytes of the largest datagram there is: none is ever cut.
 const BUFFER_BYTES: usize = 65_536;

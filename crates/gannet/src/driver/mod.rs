@@ -5,6 +5,7 @@
 //! that the reactor is written once.
 
 pub(crate) mod datagram;
+mod outbound;
 #[cfg(target_os = "linux")]
 mod packet_info;
 pub(crate) mod poll;
@@ -19,7 +20,7 @@ mod table;
 pub(crate) mod uring;
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,16 +28,11 @@ use std::time::Duration;
 use self::datagram::Sender;
 use crate::address::Peer;
 use crate::buffer::{Chunk, Destination};
-use crate::filter::FilterFactory;
+use crate::ids::{ListenerId, Token};
 use crate::listener::ListenSocket;
 use crate::mailbox::Wake;
 use crate::outbox::Outbox;
-
-/// A connection, as reactor and driver call it between them: the index of its slot in the reactor's slab.
-pub(crate) type Token = u32;
-
-/// A listener, as reactor and driver call it between them: its index among the engine's services.
-pub(crate) type ListenerId = u16;
+use crate::route::Route;
 
 /// What came of handing an outbox to the driver.
 #[derive(Debug)]
@@ -73,19 +69,6 @@ pub(crate) enum Event<I> {
     Closed { token: Token },
     /// A datagram arrived; the chunk is given back like that of [`Event::Received`].
     Datagram { listener: ListenerId, chunk: Chunk, from: Sender },
-}
-
-/// Where an outbound connection goes and comes from.
-#[derive(Clone)]
-pub(crate) struct Route {
-    pub(crate) to: crate::address::Target,
-    /// What else may be tried; not the driver's concern.
-    pub(crate) others: Vec<SocketAddr>,
-    pub(crate) from: Option<SocketAddr>,
-    /// Silence after which the kernel asks its peer whether it is there; the engine's own where none is given.
-    pub(crate) keepalive: Option<Option<Duration>>,
-    /// What makes its filter; not the driver's concern.
-    pub(crate) through: Option<Arc<dyn FilterFactory>>,
 }
 
 /// Where the rest of a large message goes without a copy in between.

@@ -22,14 +22,17 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
 use crate::buffer::Chunk;
-use crate::listener::{ListenSocket, dismiss, open_outbound, reset_on_close};
+use crate::driver::outbound::open_outbound;
+use crate::listener::{ListenSocket, dismiss, reset_on_close};
 use crate::mailbox::Wake;
 use crate::outbox::{Outbox, SLICES};
 use crate::share::SHARE_BYTES;
 
 use super::datagram::{Datagrams, Sender};
 use super::table::Table;
-use super::{Destinations, Driver, Event, ListenerId, Route, Sent, Token};
+use super::{Destinations, Driver, Event, Sent};
+use crate::ids::{ListenerId, Token};
+use crate::route::Route;
 
 /// Bytes of the hot buffer: one read takes all of a deep pipeline, and it stays in the second-level cache.
 const HOT_BYTES: usize = 64 * 1024;

@@ -34,7 +34,9 @@ use self::flight::Flight;
 use self::link::{End, Link};
 use self::network::{Happening, Incoming, Listener, Network, Remote};
 use super::datagram::Sender;
-use super::{Destinations, Driver, Event, ListenerId, Route, Sent, Token};
+use super::{Destinations, Driver, Event, Sent};
+use crate::ids::{ListenerId, Token};
+use crate::route::Route;
 
 pub(crate) use self::client::SimClient;
 pub(crate) use self::faults::Faults;

@@ -1,6 +1,6 @@
 //! A driver's own state of its connections, by token: grows in fixed pieces, never copies what it holds.
 
-use super::Token;
+use crate::ids::Token;
 
 const PIECE: usize = 512;
 

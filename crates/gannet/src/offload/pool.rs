@@ -9,25 +9,26 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use super::{Interest, Job, OffloadFull, OffloadStats, Pool};
+use super::{Job, OffloadFull, OffloadStats, Owner, Pool};
+use crate::handle::Interest;
 
 /// How long a thread of a pool for blocking work stays without work.
 const LINGER: Duration = Duration::from_secs(10);
 
 /// The jobs of one pool, and the threads that run them.
-pub(super) struct Queue {
-    inner: Arc<Inner>,
+pub(super) struct Queue<O: Owner> {
+    inner: Arc<Inner<O>>,
     /// The threads of the pool for compute work; `None` inside where they could not start.
     compute: OnceLock<Option<rayon::ThreadPool>>,
 }
 
-struct Inner {
+struct Inner<O> {
     pool: Pool,
     /// Jobs that may wait or run.
     limit: usize,
     most_threads: usize,
     linger: Duration,
-    state: Mutex<State>,
+    state: Mutex<State<O>>,
     wake: Condvar,
     /// Jobs that nobody may wait for any more, since the queue was looked through.
     disowned: AtomicUsize,
@@ -38,11 +39,10 @@ struct Inner {
     panicked: AtomicU64,
 }
 
-#[derive(Default)]
-struct State {
-    waiting: VecDeque<Job>,
+struct State<O> {
+    waiting: VecDeque<Job<O>>,
     /// Jobs whose peer has ended its stream: they run when no other one waits.
-    doubtful: VecDeque<Job>,
+    doubtful: VecDeque<Job<O>>,
     running: usize,
     threads: usize,
     /// Threads that wait for work and were not woken yet.
@@ -52,13 +52,20 @@ struct State {
     closed: bool,
 }
 
-impl State {
+impl<O> Default for State<O> {
+    fn default() -> Self {
+        let (waiting, doubtful) = (VecDeque::new(), VecDeque::new());
+        Self { waiting, doubtful, running: 0, threads: 0, idle: 0, woken: 0, closed: false }
+    }
+}
+
+impl<O> State<O> {
     fn queued(&self) -> usize {
         self.waiting.len() + self.doubtful.len()
     }
 }
 
-impl Queue {
+impl<O: Owner> Queue<O> {
     pub(super) fn new(pool: Pool, limit: usize, most_threads: usize) -> Self {
         Self::with_linger(pool, limit, most_threads, LINGER)
     }
@@ -117,7 +124,7 @@ impl Queue {
     }
 
     /// Queues a job, and has a thread for it where there may be one more.
-    pub(super) fn push(&self, job: Job) -> Result<(), OffloadFull> {
+    pub(super) fn push(&self, job: Job<O>) -> Result<(), OffloadFull> {
         let inner = &self.inner;
         let mut state = inner.lock();
         if state.queued() + state.running >= inner.limit {
@@ -233,15 +240,15 @@ impl Queue {
     }
 }
 
-impl Drop for Queue {
+impl<O: Owner> Drop for Queue<O> {
     fn drop(&mut self) {
         self.inner.lock().closed = true;
         self.inner.wake.notify_all();
     }
 }
 
-impl Inner {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl<O: Owner> Inner<O> {
+    fn lock(&self) -> MutexGuard<'_, State<O>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -281,7 +288,7 @@ impl Inner {
     }
 
     /// Takes the next job that somebody may wait for, and those before it that nobody does.
-    fn next(&self, state: &mut State) -> (Option<Job>, Vec<Job>) {
+    fn next(&self, state: &mut State<O>) -> (Option<Job<O>>, Vec<Job<O>>) {
         let mut gone = Vec::new();
         while let Some(job) = state.waiting.pop_front() {
             match job.interest() {
@@ -300,7 +307,7 @@ impl Inner {
     }
 
     /// Waits for work; says whether there may be some, or the thread has waited long enough.
-    fn wait<'a>(&self, mut state: MutexGuard<'a, State>) -> (MutexGuard<'a, State>, bool) {
+    fn wait<'a>(&self, mut state: MutexGuard<'a, State<O>>) -> (MutexGuard<'a, State<O>>, bool) {
         state.idle += 1;
         loop {
             let timed_out;

@@ -8,11 +8,13 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use crate::acceptor::{EXHAUSTED, is_exhausted, is_process_full};
 use crate::address::Peer;
-use crate::connection::{CloseReason, Flags, State};
+use crate::close_reason::CloseReason;
+use crate::connection::{Flags, State};
 use crate::counters::Refusal;
-use crate::driver::{Driver, ListenerId, Token};
+use crate::driver::Driver;
+use crate::exhaustion::{EXHAUSTED, is_exhausted, is_process_full};
+use crate::ids::{ListenerId, Token};
 use crate::listener::dismiss;
 use crate::quota::Quota;
 use crate::wheel::Tick;
@@ -206,14 +208,14 @@ impl<D: Driver> Reactor<D> {
             return refuse(Refusal::Shutdown);
         }
         let Some(quota) = self.accepting.quota(listener).cloned() else { return Err(Refusal::Room) };
-        if let Err(refusal) = quota.enter(&self.core.shared, &self.core.limits, peer) {
+        if let Err(refusal) = quota.enter(&self.core.shared.totals, &self.core.limits, peer) {
             return refuse(refusal);
         }
         let filtered = self.filters[usize::from(listener)].is_some();
         let state = if filtered { State::Handshaking } else { State::Open };
         let token = self.core.insert(listener, peer, state);
         if token.is_none() {
-            quota.leave(&self.core.shared, &self.core.limits, peer);
+            quota.leave(&self.core.shared.totals, &self.core.limits, peer);
             self.core.tally(listener).refused[Refusal::Room.index()].add(1);
         }
         token.ok_or(Refusal::Room)

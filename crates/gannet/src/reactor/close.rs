@@ -2,8 +2,10 @@
 
 use std::io;
 
-use crate::connection::{CloseReason, Flags, State};
-use crate::driver::{Driver, Token};
+use crate::close_reason::CloseReason;
+use crate::connection::{Flags, State};
+use crate::driver::Driver;
+use crate::ids::Token;
 
 use super::Reactor;
 
@@ -62,8 +64,8 @@ impl<D: Driver> Reactor<D> {
             self.core.counters.outbox_bytes.sub(left as u64);
         }
         match self.accepting.quota(connection.service) {
-            Some(quota) => quota.leave(&self.core.shared, &self.core.limits, connection.peer),
-            None => self.core.shared.connections.leave(),
+            Some(quota) => quota.leave(&self.core.shared.totals, &self.core.limits, connection.peer),
+            None => self.core.shared.totals.connections.leave(),
         }
     }
 }

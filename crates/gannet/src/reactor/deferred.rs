@@ -4,9 +4,10 @@ use std::mem;
 
 use bytes::Bytes;
 
-use crate::connection::CloseReason;
+use crate::close_reason::CloseReason;
 use crate::core::Deferred;
-use crate::driver::{Driver, Token};
+use crate::driver::Driver;
+use crate::ids::Token;
 
 use super::Reactor;
 use super::settle::TOGETHER_BYTES;

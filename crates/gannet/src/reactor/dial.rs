@@ -3,10 +3,13 @@
 use std::io;
 
 use crate::address::Peer;
-use crate::connection::{CloseReason, Flags, State};
+use crate::close_reason::CloseReason;
+use crate::connection::{Flags, State};
 use crate::core::MakeSessionHere;
 use crate::counters::Refusal;
-use crate::driver::{Driver, Route, Token};
+use crate::driver::Driver;
+use crate::ids::Token;
+use crate::route::Route;
 
 use super::Reactor;
 use super::racing::Failed;
@@ -20,10 +23,10 @@ impl<D: Driver> Reactor<D> {
             crate::address::Target::Tcp(address) => address.into(),
             crate::address::Target::Unix(_) => Peer::UNIX,
         };
-        self.core.shared.connections.enter(0);
+        self.core.shared.totals.connections.enter(0);
         let Some(token) = self.core.insert(service, peer, State::Opening) else {
             // Without a slot there is no context to report the failure in: count it as what it is.
-            self.core.shared.connections.leave();
+            self.core.shared.totals.connections.leave();
             self.core.tally(service).refused[Refusal::Room.index()].add(1);
             return;
         };

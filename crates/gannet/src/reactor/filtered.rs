@@ -3,9 +3,12 @@
 use std::io;
 use std::time::Duration;
 
-use crate::connection::{CloseReason, Flags, Place, State};
-use crate::driver::{Driver, Route, Token};
+use crate::close_reason::CloseReason;
+use crate::connection::{Flags, State};
+use crate::driver::Driver;
 use crate::filter::{FilterError, FilterProgress, FilterState, make_filter};
+use crate::ids::{Place, Token};
+use crate::route::Route;
 
 use super::{Reactor, Served};
 

@@ -2,8 +2,10 @@
 
 use std::io;
 
-use crate::connection::{CloseReason, Flags};
-use crate::driver::{Driver, Sent, Token};
+use crate::close_reason::CloseReason;
+use crate::connection::Flags;
+use crate::driver::{Driver, Sent};
+use crate::ids::Token;
 
 use super::Reactor;
 
@@ -51,7 +53,7 @@ impl<D: Driver> Reactor<D> {
                 Sent::Now(count) => {
                     let is_whole = count == outbox.len();
                     if !is_whole {
-                        outbox.consume(count, &mut self.core.pools);
+                        outbox.consume(count, &mut self.core.pools.blocks);
                     }
                     connection.last_write = self.core.now;
                     connection.flags.clear(Flags::STUCK);
@@ -97,7 +99,7 @@ impl<D: Driver> Reactor<D> {
         match result {
             Ok(count) => {
                 if count > 0 {
-                    outbox.consume(count, &mut self.core.pools);
+                    outbox.consume(count, &mut self.core.pools.blocks);
                     connection.last_write = self.core.now;
                     connection.flags.clear(Flags::STUCK);
                     let service = connection.service;

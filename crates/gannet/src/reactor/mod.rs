@@ -12,7 +12,7 @@ mod dial;
 mod filtered;
 mod flush;
 mod racing;
-pub(crate) mod room;
+mod room;
 #[cfg(test)]
 mod schedules;
 mod settle;
@@ -24,21 +24,22 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::connection::{CloseReason, Flags, Place, State};
+use crate::close_reason::CloseReason;
+use crate::connection::{Flags, State};
 use crate::core::{Core, Deferred};
 use crate::datagram::DatagramContext;
-use crate::driver::{Driver, Event, ListenerId, Token};
+use crate::driver::{Driver, Event};
 use crate::error::Error;
 use crate::filter::{FilterFactory, Scratch};
 use crate::host::Host;
+use crate::ids::{ListenerId, Place, Token};
 use crate::listener::Pace;
 use crate::mailbox::Receiver;
 use crate::outbox::LARGE_BYTES;
 use crate::panics::panic_message;
 use crate::remote::{Dial, Letter};
-use crate::service::DatagramService;
-use crate::starting::Starting;
-use crate::wheel::Tick;
+use crate::service::{DatagramService, Starting};
+use crate::wheel::{Tick, tick};
 
 use self::accepting::Accepting;
 use self::filtered::Failures;
@@ -255,11 +256,11 @@ impl<D: Driver> Reactor<D> {
                         // Nothing smaller is borrowed.
                         let borrows = lends && chunk.len() >= LARGE_BYTES;
                         if borrows {
-                            self.core.pools.lend(&chunk);
+                            self.core.pools.blocks.lend(&chunk);
                         }
                         let (host, core) = self.host(service);
                         host.input(core, token, &mut chunk);
-                        if borrows && self.core.pools.end_lending() {
+                        if borrows && self.core.pools.blocks.end_lending() {
                             self.send_lent(token);
                         }
                     }
@@ -413,11 +414,6 @@ impl<D: Driver> Reactor<D> {
             "a turn stalled its reactor; long work belongs to Context::offload"
         );
     }
-}
-
-/// The reactor's tick at a moment of its clock.
-pub(crate) fn tick(clock: Duration) -> Tick {
-    Tick(clock.as_millis() as u32)
 }
 
 #[cfg(any(test, feature = "sim"))]

@@ -10,7 +10,9 @@ use std::net::SocketAddr;
 
 use crate::address::Target;
 use crate::connection::{NO_SESSION, State};
-use crate::driver::{Driver, Route, Token};
+use crate::driver::Driver;
+use crate::ids::Token;
+use crate::route::Route;
 use crate::wheel::Tick;
 
 use super::Reactor;
@@ -107,7 +109,7 @@ impl<D: Driver> Reactor<D> {
             let Some(address) = race.untried.pop_front() else { return false };
             let (service, route) = (race.service, Route { to: Target::Tcp(address), ..race.route.clone() });
             let Some(token) = self.core.insert(service, address.into(), State::Opening) else { return false };
-            self.core.shared.connections.enter(0);
+            self.core.shared.totals.connections.enter(0);
             match self.driver.connect(token, &route) {
                 Ok(()) => {
                     if let Some(race) = self.races.all.get_mut(&id) {

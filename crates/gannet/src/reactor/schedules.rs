@@ -15,8 +15,9 @@ use std::time::Duration;
 
 use crate::conformance::Net;
 use crate::conformance::rig::{Rig, Setup};
+use crate::driver::Driver;
 use crate::driver::sim::{Answer, Faults, Random, SimClient, SimDriver, SimNet};
-use crate::driver::{Driver, ListenerId};
+use crate::ids::ListenerId;
 use crate::proto::{Codec, LengthPrefixed, Lines, Raw};
 use crate::quota::Quota;
 use crate::{

@@ -2,8 +2,10 @@
 
 use std::mem;
 
-use crate::connection::{CloseReason, Connection, Flags, State};
-use crate::driver::{Driver, Token};
+use crate::close_reason::CloseReason;
+use crate::connection::{Connection, Flags, State};
+use crate::driver::Driver;
+use crate::ids::Token;
 use crate::service::HalfClose;
 use crate::share::SHARE_BYTES;
 

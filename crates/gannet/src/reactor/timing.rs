@@ -6,12 +6,14 @@
 use std::io;
 use std::time::Duration;
 
-use crate::connection::{CloseReason, Connection, Flags, State};
-use crate::driver::{Driver, Token};
+use crate::close_reason::CloseReason;
+use crate::connection::{Connection, Flags, State};
+use crate::driver::Driver;
+use crate::ids::Token;
 use crate::service::{Heartbeat, Idle, Shutdown};
-use crate::wheel::{Tick, milliseconds};
+use crate::wheel::{Tick, milliseconds, tick};
 
-use super::{Reactor, Served, TRIM_MS, tick};
+use super::{Reactor, Served, TRIM_MS};
 
 /// Slots that are told to drain in one turn.
 const DRAINED_A_TURN: u32 = 2_048;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use crate::driver::Token;
+use crate::ids::Token;
 
 use super::flight::Flight;
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use crate::driver::{Event, ListenerId, Token};
+use crate::driver::Event;
+use crate::ids::{ListenerId, Token};
 
 use super::buffers::Buffers;
 use super::faults::{Faults, Sending};

@@ -5,7 +5,8 @@ use std::io;
 use io_uring::cqueue;
 
 use crate::address::Peer;
-use crate::driver::{Event, ListenerId, Token};
+use crate::driver::Event;
+use crate::ids::{ListenerId, Token};
 use crate::listener::ListenSocket;
 
 use super::UringDriver;

@@ -15,7 +15,8 @@ use io_uring::{cqueue, opcode, squeue};
 
 use crate::buffer::Chunk;
 use crate::driver::table::Table;
-use crate::driver::{Destinations, Driver as _, Event, Token};
+use crate::driver::{Destinations, Driver as _, Event};
+use crate::ids::Token;
 use crate::share::SHARE_BYTES;
 
 use super::UringDriver;

@@ -31,13 +31,16 @@ use io_uring::types::{CancelBuilder, Fixed, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 
 use crate::buffer::Chunk;
-use crate::listener::{ListenSocket, open_outbound};
+use crate::driver::outbound::open_outbound;
+use crate::listener::ListenSocket;
 use crate::mailbox::Wake;
 use crate::outbox::Outbox;
 
 use super::datagram::{BUFFER, Datagrams, Sender};
 use super::table::Table;
-use super::{Destinations, Driver, Event, ListenerId, Route, Sent, Token};
+use super::{Destinations, Driver, Event, Sent};
+use crate::ids::{ListenerId, Token};
+use crate::route::Route;
 
 use self::accept::Accepts;
 use self::buffers::{Buffers, GROUP, Kind};

@@ -1,6 +1,6 @@
 //! In which order receives are armed: who finds the buffers used up every time gets none of them, so it comes first.
 
-use crate::driver::Token;
+use crate::ids::Token;
 
 /// Connections whose receive is to be armed with the next wait.
 #[derive(Default)]

@@ -7,7 +7,8 @@ use std::io;
 use io_uring::types::Fixed;
 use io_uring::{cqueue, opcode};
 
-use crate::driver::{Event, Token};
+use crate::driver::Event;
+use crate::ids::Token;
 
 use super::UringDriver;
 use super::buffers::GROUP;

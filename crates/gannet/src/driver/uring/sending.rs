@@ -6,7 +6,8 @@ use std::mem;
 use io_uring::types::Fixed;
 use io_uring::{opcode, squeue};
 
-use crate::driver::{Sent, Token};
+use crate::driver::Sent;
+use crate::ids::Token;
 use crate::outbox::{Outbox, SLICES};
 
 use super::UringDriver;

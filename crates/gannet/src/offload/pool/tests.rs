@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use super::{Queue, State};
 use crate::counters::ReactorCounters;
-use crate::driver::Token;
 use crate::handle::{Handle, Live};
+use crate::ids::Token;
 use crate::limits::Limits;
 use crate::mailbox::{Receiver as Mailbox, Wake, mailbox};
-use crate::offload::{Job, OffloadFull, Owner, Pool};
-use crate::remote::{Gate, Letter, Remote, Shared};
+use crate::offload::{Job, OffloadFull, Pool};
+use crate::remote::{Gate, JobOwner, Letter, Remote, Shared};
 
 const LONG: Duration = Duration::from_secs(600);
 
-fn job(work: impl FnOnce() + Send + 'static) -> Job {
+fn job(work: impl FnOnce() + Send + 'static) -> Job<JobOwner> {
     Job { owner: None, work: Box::new(work) }
 }
 
 /// Waits until the queue is in some state.
-fn until(queue: &Queue, what: &str, mut holds: impl FnMut(&State) -> bool) {
+fn until(queue: &Queue<JobOwner>, what: &str, mut holds: impl FnMut(&State<JobOwner>) -> bool) {
     for _ in 0..100_000_000u64 {
         if holds(&queue.inner.lock()) {
             return;
@@ -31,7 +31,7 @@ fn until(queue: &Queue, what: &str, mut holds: impl FnMut(&State) -> bool) {
 }
 
 /// Occupies a thread of the queue until what it returns is dropped.
-fn occupy(queue: &Queue) -> Sender<()> {
+fn occupy(queue: &Queue<JobOwner>) -> Sender<()> {
     let (held, until_dropped) = channel::<()>();
     let (begun, begins) = channel();
     let work = move || {
@@ -66,12 +66,12 @@ impl Connections {
         Self { remote: Remote::new(shared), live, letters }
     }
 
-    fn job(&self, token: Token, said: &Sender<Token>) -> Job {
+    fn job(&self, token: Token, said: &Sender<Token>) -> Job<JobOwner> {
         self.live.set(token, 1);
         let handle = Handle { engine: self.remote.engine(), reactor: 0, token, generation: 1 };
         let said = said.clone();
         let work = Box::new(move || said.send(token).expect("the test listens"));
-        Job { owner: Some(Owner { remote: self.remote.clone(), handle }), work }
+        Job { owner: Some(JobOwner { remote: self.remote.clone(), handle }), work }
     }
 
     fn gone(&self, token: Token) {

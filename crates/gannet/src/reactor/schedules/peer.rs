@@ -3,8 +3,8 @@
 use std::io;
 
 use super::{LINES, RAW, frames};
-use crate::driver::ListenerId;
 use crate::driver::sim::{Random, SimClient};
+use crate::ids::ListenerId;
 use crate::proto::{Codec, Lines};
 
 /// What a client will do when it has written everything.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::counters::Counter;
+use super::counter::Counter;
 
 /// The upper bound of the first bucket, in nanoseconds. Each further bound is twice the one before.
 const FIRST_BOUND_NS: u64 = 1_000;

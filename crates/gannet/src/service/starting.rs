@@ -2,9 +2,6 @@
 
 use crate::remote::Remote;
 
-/// Says why an instance of a service cannot start: any error, or a text.
-pub type StartError = Box<dyn std::error::Error + Send + Sync>;
-
 /// Tells an instance of a service where it runs: see [`Service::start`](crate::Service::start).
 #[derive(Clone)]
 pub struct Starting {
