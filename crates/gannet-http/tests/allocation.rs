@@ -2,9 +2,7 @@
 
 mod rig;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Read as _, Write as _};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use gannet::SendStatus;
@@ -12,39 +10,15 @@ use gannet::proto::ws;
 use gannet_http::middleware::{AccessLog, Bearer, Cors, HandlerTime, RateLimit, Recover, RequestId};
 use gannet_http::websocket::{Handler, Handshake, Socket};
 use gannet_http::{Json, Rejection, Router, Source, Stream};
+use gannet_testing::Counting;
 use rig::{Rig, drivers};
 use serde::{Deserialize, Serialize};
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-/// The system's allocator, counted.
-struct Counting;
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller keeps to the contract of this method, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps to the contract of this method, which is the same.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller keeps to the contract of this method, which is the same.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
 
 /// What is counted is the process's: one test at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting::new();
 
 /// Sends so many pieces.
 struct Pieces(usize);
@@ -79,9 +53,9 @@ fn a_piece_of_a_stream_allocates_nothing() {
             }
         };
         whole();
-        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        let before = ALLOCATOR.allocations();
         whole();
-        let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
+        let allocations = ALLOCATOR.allocations() - before;
         // What waits to be sent needs blocks, of which some may have been given back: none for a piece.
         assert!(allocations < 1_000, "{allocations} allocations for 100,000 pieces on {driver:?}");
     }
@@ -142,9 +116,9 @@ fn a_small_response_allocates_nothing() {
                 }
             };
             exchange(1_000);
-            let before = ALLOCATIONS.load(Ordering::Relaxed);
+            let before = ALLOCATOR.allocations();
             exchange(10_000);
-            let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
+            let allocations = ALLOCATOR.allocations() - before;
             // The engine gives memory back that was not needed for a second, and may have to ask for it again.
             assert!(allocations < 50, "{allocations} allocations for 10,000 requests of {path} on {driver:?}");
         }
@@ -190,9 +164,9 @@ fn a_small_body_in_json_allocates_nothing() {
             }
         };
         exchange(1_000);
-        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        let before = ALLOCATOR.allocations();
         exchange(10_000);
-        let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
+        let allocations = ALLOCATOR.allocations() - before;
         assert!(allocations < 50, "{allocations} allocations for 10,000 bodies on {driver:?}");
     }
 }
@@ -235,9 +209,9 @@ fn a_websocket_message_allocates_nothing() {
             }
         };
         exchange(1_000);
-        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        let before = ALLOCATOR.allocations();
         exchange(10_000);
-        let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
+        let allocations = ALLOCATOR.allocations() - before;
         assert!(allocations < 50, "{allocations} allocations for 20,000 messages on {driver:?}");
         assert_eq!(received, expected);
     }

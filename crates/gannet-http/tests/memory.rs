@@ -2,42 +2,15 @@
 
 mod rig;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use gannet_http::Router;
 use gannet_http::websocket::{Handler, Handshake, Socket};
+use gannet_testing::Counting;
 use rig::{Rig, drivers};
 
-static BYTES: AtomicI64 = AtomicI64::new(0);
-
-/// The system's allocator, with a count of the bytes that are in use.
-struct Counting;
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        BYTES.fetch_add(layout.size() as i64, Ordering::Relaxed);
-        // SAFETY: the caller keeps to the contract of this method, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        BYTES.fetch_sub(layout.size() as i64, Ordering::Relaxed);
-        // SAFETY: the caller keeps to the contract of this method, which is the same.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        BYTES.fetch_add(size as i64 - layout.size() as i64, Ordering::Relaxed);
-        // SAFETY: the caller keeps to the contract of this method, which is the same.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting::new();
 
 /// What is counted is the process's: one test at a time.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -83,9 +56,9 @@ fn an_idle_websocket_connection_takes_256_bytes_at_most() {
         };
         let warm: Vec<_> = (0..64).map(|_| open()).collect();
         let mut held = Vec::with_capacity(CONNECTIONS as usize);
-        let before = BYTES.load(Ordering::Relaxed);
+        let before = ALLOCATOR.bytes();
         held.extend((0..CONNECTIONS).map(|_| open()));
-        let each = (BYTES.load(Ordering::Relaxed) - before) / CONNECTIONS;
+        let each = (ALLOCATOR.bytes() - before) / CONNECTIONS;
         eprintln!("{each} bytes for each on {driver:?}");
         assert!(each > 0, "nothing was counted");
         assert!(each <= 256, "{each} bytes for each on {driver:?}");
@@ -158,11 +131,11 @@ fn a_large_compressed_message_leaves_nothing_behind() {
             length
         };
         echo(&small);
-        let before = BYTES.load(Ordering::Relaxed);
+        let before = ALLOCATOR.bytes();
         assert!(echo(&large) > 400_000);
         // When this is there, the answer before has left the outbox.
         echo(&small);
-        let kept = BYTES.load(Ordering::Relaxed) - before;
+        let kept = ALLOCATOR.bytes() - before;
         assert!(kept < 256 << 10, "{kept} bytes are kept on {driver:?}");
     }
 }

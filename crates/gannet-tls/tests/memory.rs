@@ -2,35 +2,13 @@
 
 mod rig;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use gannet::Filter;
+use gannet_testing::Counting;
 use gannet_tls::{ClientAuth, TlsClient, TlsConfig, TlsServer, TlsVersion};
-use rig::{Ca, Pair, pair};
-
-/// Counts what Rust has allocated. AWS-LC calls `malloc` by itself, so the resident memory is looked at too.
-struct Counting;
-
-static HELD: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: everything is left to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        HELD.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: as the caller promised.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as the caller promised.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
+use rig::{Ca, Identified as _, Pair, Trusted as _, pair};
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting::new();
 
 const CONNECTIONS: usize = 2000;
 
@@ -45,9 +23,10 @@ fn idle((server, client): (TlsServer, TlsClient), held: &mut Vec<Box<dyn Filter>
     };
     // Caches fill, and the heap finds its size.
     held.extend((0..100).map(|_| open()));
-    let before = (HELD.load(Ordering::Relaxed), resident());
+    let rust = || usize::try_from(ALLOCATOR.bytes()).expect("more is held than given back");
+    let before = (rust(), resident());
     held.extend((0..CONNECTIONS).map(|_| open()));
-    let after = (HELD.load(Ordering::Relaxed), resident());
+    let after = (rust(), resident());
     ((after.0 - before.0) / CONNECTIONS, (after.1.saturating_sub(before.1)) / CONNECTIONS)
 }
 
@@ -81,7 +60,7 @@ fn an_idle_connection_keeps_less_than_6_kib() {
 fn known() -> (TlsServer, TlsClient) {
     let ca = Ca::new("the CA");
     let client_auth = ClientAuth::required(ca.pem().as_bytes()).expect("a CA");
-    let server = TlsConfig::new(ca.server(&["localhost"]).identity).client_auth(client_auth);
-    let client = ca.trusted().identity(ca.client(7).identity).build("localhost").expect("settings");
+    let server = TlsConfig::new(ca.server(&["localhost"]).identity()).client_auth(client_auth);
+    let client = ca.trusted().identity(ca.client(7).identity()).build("localhost").expect("settings");
     (TlsServer::new(server).expect("settings"), client)
 }

@@ -1,16 +1,16 @@
 //! What the log says of panics, and of codecs that break their contract. A file of its own, because the log of a process
 //! can be set once only.
 
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use gannet::proto::{Codec, Decoded, FrameError, Raw, Sink};
 use gannet::{
     Address, Context, DatagramContext, DatagramService, Engine, Filter, FilterError, FilterFactory, FilterOutput,
     FilterProgress, Refused, Service,
 };
-use tracing_subscriber::fmt::MakeWriter;
+use gannet_testing::Log;
 
 /// A byte is a message, and the codec takes nothing of a `0`.
 #[derive(Default)]
@@ -106,45 +106,17 @@ impl Filter for FrailFilters {
     }
 }
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    /// Takes what was logged since it was asked last, when there is something.
-    fn next(&self) -> String {
-        loop {
-            let logged = std::mem::take(&mut *self.0.lock().expect("nobody panics with it"));
-            if !logged.is_empty() {
-                return String::from_utf8(logged).expect("text");
-            }
-            std::thread::yield_now();
-        }
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("nobody panics with it").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
 #[test]
 fn the_log_names_who_panicked_for_whom_and_what_the_panic_said() {
     let log = Log::default();
-    tracing_subscriber::fmt().with_max_level(tracing::Level::ERROR).with_writer(log.clone()).with_ansi(false).init();
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::ERROR)
+        .with_writer({
+            let log = log.clone();
+            move || log.clone()
+        })
+        .with_ansi(false)
+        .init();
     let running = Engine::new()
         .reactors(1)
         .listen("tcp://127.0.0.1:0", || Frail { opens: true })
@@ -178,7 +150,7 @@ fn the_log_names_who_panicked_for_whom_and_what_the_panic_said() {
         stream.write_all(sent.as_bytes()).expect("it is open");
         // The end of the connection, or a reset.
         let _ = stream.read(&mut [0]);
-        let logged = log.next();
+        let logged = log.wait();
         let line = logged.lines().next().expect("a line");
         assert!(line.contains(&format!("service=\"{service}\"")), "{said}: {line}");
         assert!(line.contains(&format!("peer={peer}")) && line.contains(said), "{said}: {line}");
@@ -188,7 +160,7 @@ fn the_log_names_who_panicked_for_whom_and_what_the_panic_said() {
     socket.send_to(b"go on", datagrams).expect("it is sent");
     let mut answer = [0; 5];
     socket.recv_from(&mut answer).expect("the service goes on");
-    let line = log.next();
+    let line = log.wait();
     let from = format!("peer={}", socket.local_addr().expect("it is bound"));
     assert!(line.contains("service=\"frail datagrams\"") && line.contains(&from), "{line}");
     assert!(line.contains("in a datagram"), "{line}");

@@ -3,14 +3,13 @@
 // The service has to block for a time: that is what the test is about.
 #![allow(clippy::disallowed_methods)]
 
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use gannet::proto::Lines;
 use gannet::{Address, Context, Engine, Limits, OffloadFull, Service};
-use tracing_subscriber::fmt::MakeWriter;
+use gannet_testing::Log;
 
 struct Slow;
 
@@ -46,32 +45,16 @@ impl Service for Slow {
     }
 }
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("nobody panics with it").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
 #[test]
 fn a_service_that_blocks_its_reactor_is_named_and_too_much_offloaded_work_is_refused() {
     let log = Log::default();
-    tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).init();
+    tracing_subscriber::fmt()
+        .with_writer({
+            let log = log.clone();
+            move || log.clone()
+        })
+        .with_ansi(false)
+        .init();
     let mut limits = Limits::default();
     limits.offloads = 1;
     let engine = Engine::new().reactors(1).limits(limits).listen("tcp://127.0.0.1:0", || Slow).expect("an address");
@@ -93,6 +76,6 @@ fn a_service_that_blocks_its_reactor_is_named_and_too_much_offloaded_work_is_ref
     let slow = stats.turns.count() - quicker.expect("some bounds are lower").1;
     assert!(slow >= 1 && stats.turns.sum() >= Duration::from_millis(60), "{:?}", stats.turns);
     assert!(stats.turns.count() > slow, "most turns are quick: {:?}", stats.turns);
-    let log = String::from_utf8(log.0.lock().expect("nobody panics with it").clone()).expect("text");
+    let log = log.text();
     assert!(log.contains("stalled its reactor") && log.contains("the slow one"), "{log}");
 }

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use gannet_testing::certificates::Ca;
 
 use crate::load::{load, report};
 use crate::server::{Folder, Server, drivers};
@@ -12,22 +12,17 @@ const ECHO: &str = "--listen=echo=tls://127.0.0.1:0";
 /// A CA, with a certificate that it issued for `localhost` and its key, in files.
 struct Files {
     folder: Folder,
-    ca: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Files {
     fn new(name: &str) -> Self {
-        let mut params = CertificateParams::new(["localhost".to_owned()]).expect("a name");
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a certificate");
-        let files = Self { folder: Folder::new(name), ca };
-        let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new(["localhost".to_owned()]).expect("a name");
-        files.put("cert.pem", &params.signed_by(&key, &files.ca).expect("a certificate").pem());
-        files.put("key.pem", &key.serialize_pem());
-        files.put("ca.pem", &files.ca.pem());
-        files.put("ca-key.pem", &files.ca.key().serialize_pem());
+        let ca = Ca::new(name);
+        let issued = ca.server(&["localhost"]);
+        let files = Self { folder: Folder::new(name) };
+        files.put("cert.pem", &issued.certificate);
+        files.put("key.pem", &issued.key);
+        files.put("ca.pem", &ca.pem());
+        files.put("ca-key.pem", &ca.key());
         files
     }
 

@@ -3,6 +3,7 @@
 mod connections;
 mod documents;
 mod exposition;
+#[cfg(target_os = "linux")]
 mod fairness;
 mod http;
 mod idle;

@@ -9,11 +9,9 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
+use gannet_testing::PATIENCE;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-
-/// How long anything may take before a test fails: much longer than it does, for machines that are busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A process that has ended.
 #[derive(Debug)]

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::server::{Folder, PATIENCE, Server, Stream, drivers, frame};
+use crate::server::{Folder, Server, Stream, drivers, frame};
+use gannet_testing::PATIENCE;
 
 /// A server with all four services over TCP and Unix sockets, and the folder of those.
 fn everything(driver: &str, name: &str) -> (Server, Folder) {
@@ -140,7 +141,7 @@ fn clients_that_spoke_while_the_server_was_stopped_are_not_idle_when_it_goes_on(
     for driver in drivers() {
         let server = Server::serve(
             driver,
-            &["--listen=redis=tcp://127.0.0.1:0", "--listen=frames=tcp://127.0.0.1:0", "--idle-timeout=1s"],
+            &["--listen=redis=tcp://127.0.0.1:0", "--listen=frames=tcp://127.0.0.1:0", "--idle-timeout=2s"],
         );
         let mut clients: Vec<_> = (0..50).map(|_| server.connect("redis")).collect();
         let mut framed = server.connect("frames");
@@ -150,7 +151,7 @@ fn clients_that_spoke_while_the_server_was_stopped_are_not_idle_when_it_goes_on(
         #[allow(clippy::disallowed_methods)] // Clients that go on by the clock.
         let began = Instant::now();
         let mut rounds = 0;
-        while began.elapsed() < Duration::from_millis(2_500) {
+        while began.elapsed() < Duration::from_millis(4_500) {
             clients.iter_mut().for_each(|client| client.write_all(b"PING\r\n").expect("the kernel takes it"));
             framed.write_all(&frame(b"ping")).expect("the kernel takes it");
             rounds += 1;

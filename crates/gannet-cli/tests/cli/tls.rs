@@ -9,11 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber,
-    date_time_ymd,
-};
+use gannet_testing::PATIENCE;
+use gannet_testing::certificates::{Ca, Issued, date_time_ymd};
 use rustix::process::Signal;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -21,76 +18,32 @@ use rustls::{ClientConfig, ClientConnection, ProtocolVersion, RootCertStore, Str
 use serde_json::Value;
 
 use crate::invocation::{fails, only_line};
-use crate::server::{Folder, PATIENCE, Server, drivers};
+use crate::server::{Folder, Server, drivers};
 
 pub(crate) const LINES: &str = "--listen=lines=tls://127.0.0.1:0";
 
 static TLS_1_2: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
 static TLS_1_3: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
-/// An authority.
-pub(crate) struct Ca(CertifiedIssuer<'static, KeyPair>);
-
-/// A certificate and its key, as PEM.
-#[derive(Clone)]
-pub(crate) struct Issued {
-    pub(crate) certificate: String,
-    pub(crate) key: String,
+/// A new authority.
+pub(crate) fn authority() -> Ca {
+    Ca::new("an authority for tests")
 }
 
-impl Ca {
-    pub(crate) fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::<String>::new()).expect("no names");
-        params.distinguished_name.push(DnType::CommonName, "an authority for tests");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a certificate"))
-    }
+/// What it issued to a server, in its files.
+pub(crate) trait InFiles {
+    fn der(&self) -> CertificateDer<'static>;
 
-    fn issue(&self, names: &[&str], serial: u64, purpose: ExtendedKeyUsagePurpose) -> Issued {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let mut params = CertificateParams::new(names).expect("names");
-        params.serial_number = Some(SerialNumber::from(serial));
-        params.extended_key_usages = vec![purpose];
-        let key = KeyPair::generate().expect("a key");
-        let certificate = params.signed_by(&key, &self.0).expect("a certificate").pem();
-        Issued { certificate, key: key.serialize_pem() }
-    }
-
-    pub(crate) fn server(&self) -> Issued {
-        self.issue(&["localhost"], 1, ExtendedKeyUsagePurpose::ServerAuth)
-    }
-
-    fn client(&self, serial: u64) -> Issued {
-        self.issue(&["client"], serial, ExtendedKeyUsagePurpose::ClientAuth)
-    }
-
-    fn crl(&self, revoked: &[u64]) -> String {
-        let revoked = revoked.iter().map(|serial| RevokedCertParams {
-            serial_number: SerialNumber::from(*serial),
-            revocation_time: date_time_ymd(2024, 1, 1),
-            reason_code: None,
-            invalidity_date: None,
-        });
-        let params = CertificateRevocationListParams {
-            this_update: date_time_ymd(2024, 1, 1),
-            next_update: date_time_ymd(2100, 1, 1),
-            crl_number: SerialNumber::from(1),
-            issuing_distribution_point: None,
-            revoked_certs: revoked.collect(),
-            key_identifier_method: KeyIdMethod::Sha256,
-        };
-        params.signed_by(&self.0).expect("a list").pem().expect("as text")
-    }
+    /// Puts it into files by renaming, as renewing programs do.
+    fn put(&self, folder: &Path);
 }
 
-impl Issued {
+impl InFiles for Issued {
     fn der(&self) -> CertificateDer<'static> {
         CertificateDer::from_pem_slice(self.certificate.as_bytes()).expect("it was just made")
     }
 
-    /// Puts it into files by renaming, as renewing programs do.
-    pub(crate) fn put(&self, folder: &Path) {
+    fn put(&self, folder: &Path) {
         for (name, text) in [("key.pem", &self.key), ("cert.pem", &self.certificate)] {
             put(&folder.join(name), text);
         }
@@ -116,7 +69,12 @@ pub(crate) type Connection = StreamOwned<ClientConnection, TcpStream>;
 
 impl Client {
     pub(crate) fn trusting(ca: &Ca) -> Self {
-        Self { ca: ca.0.der().clone(), versions: rustls::ALL_VERSIONS, identity: None, alpn: Vec::new() }
+        Self {
+            ca: CertificateDer::from_pem_slice(ca.pem().as_bytes()).expect("a certificate"),
+            versions: rustls::ALL_VERSIONS,
+            identity: None,
+            alpn: Vec::new(),
+        }
     }
 
     pub(crate) fn connect(&self, url: &str, name: &'static str) -> io::Result<Connection> {
@@ -175,10 +133,10 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn start(driver: &str, name: &str, options: &[&str]) -> Self {
-        let (folder, ca) = (Folder::new(&format!("tls-{name}-{driver}")), Ca::new());
-        let first = ca.server();
+        let (folder, ca) = (Folder::new(&format!("tls-{name}-{driver}")), authority());
+        let first = ca.server(&["localhost"]);
         first.put(&folder.path(""));
-        put(&folder.path("ca.pem"), &ca.0.pem());
+        put(&folder.path("ca.pem"), &ca.pem());
         let in_folder = |option: &str| option.replace("FOLDER", &folder.path("").to_string_lossy());
         let files = ["--tls-cert=FOLDER/cert.pem", "--tls-key=FOLDER/key.pem"];
         let all: Vec<String> = [LINES].iter().chain(&files).chain(options).map(|option| in_folder(option)).collect();
@@ -246,11 +204,8 @@ fn a_valid_certificate_is_not_replaced_by_an_expired_one_unless_told_to() {
         for accepts in [false, true] {
             let options: &[&str] = if accepts { &["--tls-accept-expired"] } else { &[] };
             let mut rig = Rig::start(driver, &format!("expired-{accepts}"), options);
-            let key = KeyPair::generate().expect("a key");
-            let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
-            params.not_after = date_time_ymd(2024, 2, 29);
-            let certificate = params.signed_by(&key, &rig.ca.0).expect("a certificate").pem();
-            Issued { certificate, key: key.serialize_pem() }.put(&rig.folder.path(""));
+            let expired = rig.ca.issue(&["localhost"], 1, |params| params.not_after = date_time_ymd(2024, 2, 29));
+            expired.put(&rig.folder.path(""));
             if accepts {
                 rig.server.wait_for(is_reload);
                 assert!(rig.client().talk(&rig.url(), "localhost").is_err(), "it has expired");
@@ -281,18 +236,18 @@ fn clients_show_certificates_that_were_issued_and_not_revoked() {
             let folder = Folder::new(&format!("tls-crl-{mode}-{driver}"));
             let crl = format!("--tls-crl={}", folder.path("crl.pem").display());
             // The list is of the server's authority, which is there when the rig is.
-            let authority = Ca::new();
-            put(&folder.path("crl.pem"), &authority.crl(&[]));
-            put(&folder.path("ca.pem"), &authority.0.pem());
+            let authority = authority();
+            put(&folder.path("crl.pem"), &authority.crl(&[], 2099));
+            put(&folder.path("ca.pem"), &authority.pem());
             let ca = ca.replace("FOLDER", &folder.path("").to_string_lossy());
             let mut rig = Rig::start(driver, &format!("clients-{mode}"), &[&auth, &ca, &crl]);
             let url = rig.url();
             let client = |identity: Option<Issued>| Client { identity, ..Client::trusting(&rig.ca) };
             assert_eq!(client(None).talk(&url, "localhost").is_ok(), mode == "optional", "{mode}");
-            assert!(client(Some(Ca::new().client(5))).talk(&url, "localhost").is_err(), "of somebody else");
+            assert!(client(Some(Ca::new("another").client(5))).talk(&url, "localhost").is_err(), "of somebody else");
             let (good, bad) = (client(Some(authority.client(6))), client(Some(authority.client(7))));
             let mut before = bad.talk(&url, "localhost").expect("it is not revoked yet");
-            put(&folder.path("crl.pem"), &authority.crl(&[7]));
+            put(&folder.path("crl.pem"), &authority.crl(&[7], 2099));
             let event = rig.server.wait_for(is_reload);
             assert!(event["files"].as_str().is_some_and(|files| files.contains("crl.pem")), "{event}");
             assert!(bad.talk(&url, "localhost").is_err(), "it was revoked");
@@ -304,8 +259,8 @@ fn clients_show_certificates_that_were_issued_and_not_revoked() {
 
 #[test]
 fn a_client_is_shown_the_certificate_of_the_name_it_asks_for() {
-    let (folder, ca) = (Folder::new("tls-names"), Ca::new());
-    let other = ca.issue(&["other.test"], 2, ExtendedKeyUsagePurpose::ServerAuth);
+    let (folder, ca) = (Folder::new("tls-names"), authority());
+    let other = ca.server(&["other.test"]);
     put(&folder.path("both.pem"), &format!("{}{}", other.certificate, other.key));
     let both = folder.path("both.pem").display().to_string();
     let rig = Rig::start(drivers()[0], "names", &["--tls-cert", &both, "--tls-key", &both]);
@@ -318,7 +273,7 @@ fn a_client_is_shown_the_certificate_of_the_name_it_asks_for() {
 fn a_certificate_is_renewed_while_connections_talk_and_new_ones_come() {
     for driver in drivers() {
         let mut rig = Rig::start(driver, "renewed", &[]);
-        let (first, second) = (rig.first.clone(), rig.ca.server());
+        let (first, second) = (rig.first.clone(), rig.ca.server(&["localhost"]));
         let (url, stop, renewed) = (rig.url(), AtomicBool::new(false), AtomicBool::new(false));
         let (talked, came) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let wait_until = |counter: &AtomicUsize, more: usize| {
@@ -378,7 +333,7 @@ fn a_broken_file_keeps_what_was_served_and_a_mended_one_is_taken() {
     assert!(event["error"].as_str().is_some_and(|error| error.contains("cert.pem")), "{event}");
     assert_eq!(rig.shown(), rig.first.der());
     // A key that belongs to another certificate.
-    let second = rig.ca.server();
+    let second = rig.ca.server(&["localhost"]);
     put(&certificate, &second.certificate);
     let event = rig.server.wait_for(is_failure);
     assert!(event["error"].as_str().is_some_and(|error| error.contains("key.pem")), "{event}");
@@ -397,7 +352,7 @@ fn files_that_are_removed_and_made_again_are_taken() {
     let event = rig.server.wait_for(is_failure);
     assert!(event["error"].as_str().is_some_and(|error| error.contains("no such file")), "{event}");
     assert_eq!(rig.shown(), rig.first.der());
-    let second = rig.ca.server();
+    let second = rig.ca.server(&["localhost"]);
     fs::write(rig.folder.path("cert.pem"), &second.certificate).expect("a file");
     fs::write(rig.folder.path("key.pem"), &second.key).expect("a file");
     rig.server.wait_for(is_reload);
@@ -406,8 +361,8 @@ fn files_that_are_removed_and_made_again_are_taken() {
 
 #[test]
 fn a_symbolic_link_that_is_swapped_is_followed_as_often_as_it_is() {
-    let (folder, ca) = (Folder::new("tls-links"), Ca::new());
-    let issued: Vec<Issued> = (0..3).map(|_| ca.server()).collect();
+    let (folder, ca) = (Folder::new("tls-links"), authority());
+    let issued: Vec<Issued> = (0..3).map(|_| ca.server(&["localhost"])).collect();
     // As Kubernetes does: files are links into a folder that is a link, which is replaced.
     let swap = |number: usize| {
         let own = format!("..{number}");
@@ -458,7 +413,7 @@ fn sighup_reads_everything_again_and_ends_nothing() {
 #[test]
 fn a_server_ends_while_it_waits_for_files_to_settle() {
     let rig = Rig::start(drivers()[0], "ends", &[]);
-    put(&rig.folder.path("cert.pem"), &rig.ca.server().certificate);
+    put(&rig.folder.path("cert.pem"), &rig.ca.server(&["localhost"]).certificate);
     assert!(rig.server.stop().status.success());
 }
 
@@ -472,7 +427,7 @@ fn a_certificate_for_development_is_made_and_named_by_its_fingerprint() {
         assert!(server.banner().contains(&fingerprint), "{:#?}", server.banner());
         let (url, provider) = (server.url("lines"), rustls::crypto::aws_lc_rs::default_provider());
         // Nobody trusts it; whoever knows the fingerprint can.
-        assert!(Client::trusting(&Ca::new()).talk(&url, "localhost").is_err());
+        assert!(Client::trusting(&authority()).talk(&url, "localhost").is_err());
         let pinned = Arc::new(Pinned { fingerprint, algorithms: provider.signature_verification_algorithms });
         let config = ClientConfig::builder_with_provider(Arc::new(provider)).with_safe_default_protocol_versions();
         let config = config.expect("they are known").dangerous().with_custom_certificate_verifier(pinned);
@@ -558,13 +513,13 @@ fn options_that_do_not_fit_together_are_answered_with_one_line_and_status_2() {
 
 #[test]
 fn files_that_cannot_be_used_are_named_in_one_line_with_status_1() {
-    let (folder, ca) = (Folder::new("tls-files"), Ca::new());
+    let (folder, ca) = (Folder::new("tls-files"), authority());
     let of = |name: &str| folder.path(name).display().to_string();
-    let (issued, other) = (ca.server(), ca.server());
+    let (issued, other) = (ca.server(&["localhost"]), ca.server(&["localhost"]));
     issued.put(&folder.path(""));
     // A certificate without its issuer is warned of, and that would be another line.
-    let chain = issued.certificate.clone() + &ca.0.pem();
-    let files = [("cert.pem", &*chain), ("other.pem", &*other.key), ("empty.pem", ""), ("ca.pem", &*ca.0.pem())];
+    let chain = issued.certificate.clone() + &ca.pem();
+    let files = [("cert.pem", &*chain), ("other.pem", &*other.key), ("empty.pem", ""), ("ca.pem", &*ca.pem())];
     for (name, text) in files {
         put(&folder.path(name), text);
     }

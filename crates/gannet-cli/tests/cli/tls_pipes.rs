@@ -8,7 +8,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 
 use crate::server::{Folder, Server, drivers};
-use crate::tls::{Ca, Client, LINES, Rig, is_failure, is_reload, put};
+use crate::tls::{Client, LINES, Rig, authority, is_failure, is_reload, put};
 
 fn make_pipe(path: &Path) {
     mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
@@ -17,8 +17,8 @@ fn make_pipe(path: &Path) {
 /// As shells make them: `--tls-cert <(...)`.
 #[test]
 fn a_certificate_and_its_key_can_come_through_pipes() {
-    let (folder, ca) = (Folder::new("tls-pipes"), Ca::new());
-    let issued = ca.server();
+    let (folder, ca) = (Folder::new("tls-pipes"), authority());
+    let issued = ca.server(&["localhost"]);
     let of = |name: &str| folder.path(name).display().to_string();
     let server = std::thread::scope(|scope| {
         for (name, text) in [("cert.pem", &issued.certificate), ("key.pem", &issued.key)] {

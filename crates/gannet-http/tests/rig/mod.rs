@@ -4,24 +4,10 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
 
 use gannet::{Address, DriverChoice, Engine, Running};
 use gannet_http::{HttpService, Routes};
-
-/// How long a test waits for what has to come.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Both drivers, or the one there is: where io_uring cannot be used, that is said.
-pub(crate) fn drivers() -> Vec<DriverChoice> {
-    match Engine::new().driver(DriverChoice::Uring).reactors(1).start() {
-        Ok(_) => vec![DriverChoice::Poll, DriverChoice::Uring],
-        Err(why) => {
-            eprintln!("not tried on io_uring: {why}");
-            vec![DriverChoice::Poll]
-        }
-    }
-}
+pub(crate) use gannet_testing::{PATIENCE, drivers};
 
 /// A server that runs, on two reactors.
 pub(crate) struct Rig {

@@ -22,12 +22,9 @@ use gannet::{Address, DriverChoice, Engine, Group, Handle, Running};
 use gannet_http::middleware::{Bearer, RequestId};
 use gannet_http::websocket::{Close, CloseCode, Handler, Handshake, Socket};
 use gannet_http::{HttpService, Router, Routes};
-use http_rig::drivers;
+use http_rig::{PATIENCE, drivers};
 use tungstenite::client::IntoClientRequest as _;
 use tungstenite::{Message, WebSocket};
-
-/// How long a test waits for what has to come.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a handler of these tests was called with, in order.
 #[derive(Debug, PartialEq)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use gannet::{Address, DriverChoice, Engine, Running, Service};
 use gannet_load::results::Results;
 use gannet_load::run::{Config, Kind, run};
+pub use gannet_testing::drivers;
 use gannet_tls::{TlsClientConfig, TlsConfig, TlsServer, self_signed};
 
 pub fn serve<S: Service>(driver: DriverChoice, factory: impl Fn() -> S + Send + Sync + 'static) -> (Running, Address) {
@@ -46,16 +47,6 @@ pub fn config(kind: Kind, target: Address, driver: DriverChoice) -> Config {
 
 pub fn go(config: &Config) -> Results {
     run(config, &AtomicBool::new(false), &mut |_| {}).expect("the load generator starts")
-}
-
-pub fn drivers() -> Vec<DriverChoice> {
-    match Engine::new().driver(DriverChoice::Uring).reactors(1).start() {
-        Ok(_) => vec![DriverChoice::Poll, DriverChoice::Uring],
-        Err(why) => {
-            eprintln!("not tried on io_uring: {why}");
-            vec![DriverChoice::Poll]
-        }
-    }
 }
 
 /// How often something went wrong in this way.

@@ -5,24 +5,10 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
 
 use gannet::{Address, DriverChoice, Engine, Limits, Running};
 use gannet_redis::{Options, Redis, Server};
-
-/// How long a test waits for what has to come.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Both drivers, or the one there is: where io_uring cannot be used, that is said.
-pub(crate) fn drivers() -> Vec<DriverChoice> {
-    match Engine::new().driver(DriverChoice::Uring).reactors(1).start() {
-        Ok(_) => vec![DriverChoice::Poll, DriverChoice::Uring],
-        Err(why) => {
-            eprintln!("not tried on io_uring: {why}");
-            vec![DriverChoice::Poll]
-        }
-    }
-}
+use gannet_testing::PATIENCE;
 
 /// A server that runs.
 pub(crate) struct Rig {

@@ -7,116 +7,35 @@ pub mod buffered;
 use std::error::Error;
 
 use gannet::{Filter, FilterError, FilterFactory, FilterOutput};
+pub use gannet_testing::certificates::{Ca, Issued};
 use gannet_tls::{ConnectionError, Identity, TlsClient, TlsClientConfig, TlsConfig, TlsInfo, TlsServer, TlsVersion};
-use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber,
-    SignatureAlgorithm, date_time_ymd,
-};
 
-/// An authority with one key.
-pub struct Ca {
-    issuer: CertifiedIssuer<'static, KeyPair>,
+/// What an authority issued, as this crate takes it.
+pub trait Identified {
+    fn identity(&self) -> Identity;
 }
 
-/// What it issued.
-pub struct Issued {
-    pub identity: Identity,
-    pub certificate: String,
-    pub key: String,
+impl Identified for Issued {
+    fn identity(&self) -> Identity {
+        Identity::from_pem(self.certificate.as_bytes(), self.key.as_bytes()).expect("it was just made")
+    }
 }
 
-impl Ca {
-    pub fn new(name: &str) -> Self {
-        Self::with_key(name, &rcgen::PKCS_ECDSA_P256_SHA256)
-    }
+/// What trusts servers that an authority vouches for.
+pub trait Trusted {
+    fn trusted(&self) -> TlsClientConfig;
+}
 
-    pub fn with_key(name: &str, algorithm: &'static SignatureAlgorithm) -> Self {
-        let key = KeyPair::generate_for(algorithm).expect("a key");
-        Self { issuer: CertifiedIssuer::self_signed(of_authority(name), key).expect("a certificate") }
-    }
-
-    /// An authority that this one vouches for.
-    pub fn intermediate(&self, name: &str) -> Self {
-        let key = KeyPair::generate().expect("a key");
-        Self { issuer: CertifiedIssuer::signed_by(of_authority(name), key, &self.issuer).expect("a certificate") }
-    }
-
-    pub fn pem(&self) -> String {
-        self.issuer.pem()
-    }
-
-    pub fn server(&self, names: &[&str]) -> Issued {
-        self.issue(names, 1, |_| ())
-    }
-
-    pub fn client(&self, serial: u64) -> Issued {
-        self.issue(&["client"], serial, |params| {
-            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        })
-    }
-
-    pub fn issue(&self, names: &[&str], serial: u64, change: impl FnOnce(&mut CertificateParams)) -> Issued {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = params(names);
-        params.serial_number = Some(SerialNumber::from(serial));
-        change(&mut params);
-        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
-        let key = key.serialize_pem();
-        let identity = Identity::from_pem(certificate.as_bytes(), key.as_bytes()).expect("it was just made");
-        Issued { identity, certificate, key }
-    }
-
-    /// For a server with this key, as text.
-    pub fn certificate(&self, names: &[&str], key: &KeyPair) -> String {
-        params(names).signed_by(key, &self.issuer).expect("a certificate").pem()
-    }
-
-    /// Valid until the end of `year`.
-    pub fn crl(&self, revoked: &[u64], year: i32) -> String {
-        let revoked = revoked.iter().map(|serial| RevokedCertParams {
-            serial_number: SerialNumber::from(*serial),
-            revocation_time: date_time_ymd(2024, 1, 1),
-            reason_code: None,
-            invalidity_date: None,
-        });
-        let params = CertificateRevocationListParams {
-            this_update: date_time_ymd(2024, 1, 1),
-            next_update: date_time_ymd(year, 12, 31),
-            crl_number: SerialNumber::from(1),
-            issuing_distribution_point: None,
-            revoked_certs: revoked.collect(),
-            key_identifier_method: KeyIdMethod::Sha256,
-        };
-        params.signed_by(&self.issuer).expect("a list").pem().expect("as text")
-    }
-
-    /// For servers that this authority vouches for.
-    pub fn trusted(&self) -> TlsClientConfig {
+impl Trusted for Ca {
+    fn trusted(&self) -> TlsClientConfig {
         TlsClientConfig::new().ca(self.pem().as_bytes()).expect("it is a certificate")
     }
-}
-
-fn of_authority(name: &str) -> CertificateParams {
-    let mut params = CertificateParams::new(Vec::<String>::new()).expect("no names");
-    params.distinguished_name.push(DnType::CommonName, name);
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    params
-}
-
-/// For a server.
-fn params(names: &[&str]) -> CertificateParams {
-    let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
-    let mut params = CertificateParams::new(names).expect("names");
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    params
 }
 
 /// A server for `localhost` and a client that trusts it.
 pub fn pair(version: TlsVersion) -> (TlsServer, TlsClient) {
     let ca = Ca::new("the CA");
-    let server = TlsServer::new(TlsConfig::new(ca.server(&["localhost"]).identity)).expect("settings");
+    let server = TlsServer::new(TlsConfig::new(ca.server(&["localhost"]).identity())).expect("settings");
     let client = ca.trusted();
     let client = match version {
         TlsVersion::V1_3 => client.min_version(TlsVersion::V1_3),

@@ -194,7 +194,7 @@ fn what_comes_together_with_the_handshake_is_not_lost<N: Net>(net: N) {
 fn a_service_hears_of_a_connection_when_its_handshake_is_done<N: Net>(net: N) {
     let log = SharedLog::default();
     let mut rig =
-        scripted(net, &log, |setup| setup.timeouts(|timeouts| timeouts.handshake = Duration::from_millis(50)));
+        scripted(net, &log, |setup| setup.timeouts(|timeouts| timeouts.handshake = Duration::from_millis(500)));
     let mut silent = rig.connect();
     let mut half = rig.connect();
     rig.write(&mut half, &unit(HELLO, b"too late")[..6]);

@@ -14,6 +14,12 @@ use crate::{CloseReason, Context, HalfClose, Handle, Heartbeat, Notice, Refused,
 
 const SHORT: Duration = Duration::from_millis(60);
 
+/// Between two of the lines that nobody asks for.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Much longer than anything that has to happen within it, on a machine that is busy, and not too long to wait for.
+const ENOUGH: Duration = Duration::from_secs(1);
+
 /// Longer than a test takes.
 const LONG: Duration = Duration::from_secs(20);
 
@@ -78,7 +84,7 @@ impl Service for Debtor {
             }
             ("tick", _) => {
                 owed.0 += 1;
-                cx.set_timer(SHORT / 4);
+                cx.set_timer(TICK);
             }
             _ => drop(cx.send(&[line.as_bytes()])),
         }
@@ -86,7 +92,7 @@ impl Service for Debtor {
 
     fn timer(&mut self, _: &mut Owed, cx: &mut Context<'_, Self>) {
         cx.send(&[b"tick"]);
-        cx.set_timer(SHORT / 4);
+        cx.set_timer(TICK);
     }
 
     fn heartbeat(&mut self, _: &mut Owed, _: &mut Context<'_, Self>) -> Heartbeat {
@@ -160,7 +166,7 @@ fn a_service_keeps_a_half_closed_connection_open_until_it_has_given_its_replies<
 }
 
 fn another_connection_still_reaches_a_peer_that_half_closed<N: Net>(net: N) {
-    let (mut rig, seen, _open) = rig(net, SHORT);
+    let (mut rig, seen, _open) = rig(net, ENOUGH);
     let mut client = ask_and_end(&mut rig, &seen, b"owe\n");
     let mut other = rig.connect();
     assert_eq!(rig.ask(&mut other, "tell 0 hello"), "told");
@@ -181,9 +187,10 @@ fn a_half_closed_connection_is_closed_when_nothing_was_sent_for_the_limit<N: Net
 }
 
 fn a_half_closed_connection_that_is_sent_to_stays<N: Net>(net: N) {
-    let (mut rig, seen, _open) = rig(net, SHORT);
+    let (mut rig, seen, _open) = rig(net, ENOUGH);
     let mut client = ask_and_end(&mut rig, &seen, b"tick\n");
-    for _ in 0..20 {
+    // Longer than the limit, all together.
+    for _ in 0..=ENOUGH.as_millis() / TICK.as_millis() {
         assert_eq!(rig.line(&mut client), "tick");
     }
     drop(client);

@@ -42,13 +42,11 @@ fn pipelining_past_the_high_mark_pauses_reading_and_loses_nothing<N: Net>(net: N
         read.drain(..read.len() / LINE * LINE);
         (whole == lines).then_some(())
     });
-    assert!(log.borrow().writable > 0, "the service was told that there is room again");
-    let counted = rig.remote.stats()[0].outbox_high;
-    assert_eq!(
-        counted,
-        log.borrow().writable as u64,
-        "each time that an outbox was high, its service heard of room later"
-    );
+    assert!(rig.remote.stats()[0].outbox_high > 0, "its outbox was high");
+    // The last room may be found a turn after the peer has read everything.
+    rig.until("the service to hear of room as often as an outbox was high", |rig| {
+        (rig.remote.stats()[0].outbox_high == log.borrow().writable as u64).then_some(())
+    });
     drop(client);
     rig.finish();
 }

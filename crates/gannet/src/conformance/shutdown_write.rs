@@ -152,11 +152,11 @@ fn it_is_not_asked_for_heartbeats_and_the_silence_of_its_peer_counts<N: Net>(net
     });
     let mut rig = setup.listen(Hearer(seen.clone())).on(net);
     let mut client = rig.connect();
+    let silent_from = rig.reactor.driver().now();
     rig.write(&mut client, b"shut\n");
     let (read, _) = rig.read_to_end(&mut client);
     assert!(read.ends_with(b"last words\n"));
     let before = seen.borrow().heartbeats;
-    let silent_from = rig.reactor.driver().now();
     rig.until_closed(CloseReason::Idle, 1);
     let silence = rig.reactor.driver().now() - silent_from;
     assert!(silence >= SHORT * 3 && seen.borrow().heartbeats == before, "{silence:?}");

@@ -1,0 +1,7 @@
+//! Codecs that cut streams into messages, and the test of codecs, in one program.
+
+mod length_prefixed;
+mod lines;
+mod multipart;
+mod raw;
+mod testing;

@@ -1,0 +1,13 @@
+//! The store as a service in one program: over real sockets on every driver, and in the simulator.
+
+mod connections;
+mod fairness;
+mod memory;
+mod operators;
+mod pubsub;
+mod replies;
+#[path = "../rig/mod.rs"]
+mod rig;
+mod simulated;
+mod simulated_replies;
+mod transactions;

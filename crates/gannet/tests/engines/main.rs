@@ -1,0 +1,18 @@
+//! Whole engines in one program, over real sockets, on every driver that this machine has.
+
+#[cfg(target_os = "linux")]
+mod addresses;
+mod engine;
+#[cfg(target_os = "linux")]
+mod keepalive;
+mod offload;
+mod start;
+
+use gannet::{DriverChoice, Engine};
+
+/// Both drivers, or the one there is: where io_uring cannot be used, that is said.
+fn drivers() -> Vec<DriverChoice> {
+    gannet_testing::usable(DriverChoice::Poll, DriverChoice::Uring, |driver| {
+        Engine::new().driver(driver).reactors(1).start().map(drop)
+    })
+}
