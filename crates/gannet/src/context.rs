@@ -53,8 +53,9 @@ impl<S: Service> Context<'_, S> {
         Context { core: self.core, codec: self.codec, state: self.state, token: self.token }
     }
 
-    /// Encodes one message with the service's codec and sends it; [`write`](Self::write) and [`answer`](Self::answer) send
-    /// bytes past the codec.
+    /// Sends one message, encoded by the service's codec.
+    ///
+    /// To send bytes that are encoded already, use [`write`](Self::write), or [`answer`](Self::answer) for replies.
     ///
     /// The codec says what a message is ([`Codec::Outgoing`]). For [`Lines`](gannet_proto::Lines) it is parts that become one
     /// line: `cx.send(&[b"hello ", name])`. The bytes are copied.
@@ -78,18 +79,17 @@ impl<S: Service> Context<'_, S> {
         }
     }
 
-    /// Sends encoded bytes past the codec, within the outbox's limits as [`send`](Self::send) does.
+    /// Sends bytes that are encoded already, bounded by [`Limits::outbox_hard`](crate::Limits) as [`send`](Self::send) is.
     ///
-    /// This is for services that encode by themselves. The bytes are copied, and count as one message.
-    /// [`Limits::outbox_hard`](crate::Limits) applies.
+    /// The codec does not see them. The bytes are copied, and count as one message.
     #[inline]
     pub fn write(&mut self, bytes: &[u8]) -> SendStatus {
         self.core.append(self.token, &[bytes])
     }
 
-    /// Sends encoded bytes in reply to a message, past the codec and past [`Limits::outbox_hard`](crate::Limits).
+    /// Sends a reply that is encoded already; the service bounds it, not [`Limits::outbox_hard`](crate::Limits).
     ///
-    /// The reply is neither dropped nor does its size close the connection, so the service has to bound it. Over
+    /// The codec does not see the bytes. The reply is neither dropped nor does its size close the connection, so the service has to bound it: never reply without end to one message. Over
     /// [`Limits::outbox_high`](crate::Limits) no further message is taken that would be answered. The bytes are copied,
     /// and count as one message.
     #[inline]

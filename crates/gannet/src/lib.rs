@@ -136,6 +136,7 @@ pub use crate::offload::{OffloadFull, OffloadStats, Pool};
 pub use crate::panics::panic_message;
 pub use crate::remote::{ConnectError, NotifyError, Remote};
 pub use crate::service::{
-    CodecError, DatagramService, HalfClose, Heartbeat, Idle, Message, Notice, Outgoing, Refused, Service, Shutdown,
+    CodecError, DatagramService, HalfClose, Heartbeat, Idle, Message, Notice, Outgoing, Prefetch, Refused, Service,
+    Session, Shutdown,
 };
 pub use crate::starting::{StartError, Starting};
