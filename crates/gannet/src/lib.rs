@@ -81,6 +81,7 @@ mod datagram;
 mod descriptors;
 #[allow(unsafe_code)] // The kernel reads and writes what requests name.
 mod driver;
+mod ending;
 mod engine;
 mod error;
 mod filter;
@@ -112,6 +113,7 @@ mod spares;
 mod starting;
 mod wheel;
 
+pub use bytes::Bytes;
 pub use gannet_proto as proto;
 
 pub use crate::acceptor::Balance;

@@ -111,6 +111,8 @@ pub(crate) struct Shared {
     pub(crate) stopping: AtomicBool,
     /// Set once, when the engine shall shut down. Every reactor looks at it in each turn.
     pub(crate) draining: AtomicBool,
+    /// Set once, when connections have no time to drain any more.
+    pub(crate) aborting: AtomicBool,
     pub(crate) drain_timeout: Duration,
     /// Of outbound connections that ask for nothing else.
     pub(crate) keepalive: Option<Duration>,
@@ -132,6 +134,7 @@ impl Shared {
             offload: Offload::new(limits),
             stopping: AtomicBool::new(false),
             draining: AtomicBool::new(false),
+            aborting: AtomicBool::new(false),
             drain_timeout,
             keepalive: None,
             acceptor: OnceLock::new(),
@@ -143,11 +146,28 @@ impl Shared {
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
         if !self.draining.swap(true, Ordering::SeqCst) {
-            self.gates().iter().for_each(|gate| gate.sender.ring());
-            if let Some(acceptor) = self.acceptor.get() {
-                acceptor.wake();
-            }
+            self.ring();
         }
+    }
+
+    /// Begins the shutdown, or ends the time of one that has begun.
+    pub(crate) fn abort(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.aborting.store(true, Ordering::SeqCst);
+        self.draining.store(true, Ordering::SeqCst);
+        self.ring();
+    }
+
+    /// Wakes every thread of the engine.
+    fn ring(&self) {
+        self.gates().iter().for_each(|gate| gate.sender.ring());
+        if let Some(acceptor) = self.acceptor.get() {
+            acceptor.wake();
+        }
+    }
+
+    pub(crate) fn is_aborting(&self) -> bool {
+        self.aborting.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -306,6 +326,11 @@ impl Remote {
         self.shared.stop();
     }
 
+    /// Ends the engine without time for its connections.
+    pub(crate) fn abort(&self) {
+        self.shared.abort();
+    }
+
     /// Makes [`Remote::is_stopping`] return `true` from now on, and changes nothing else.
     ///
     /// A health check can then tell a load balancer to send no more clients, before the shutdown begins.
@@ -449,5 +474,5 @@ pub enum ConnectError {
     Address(String),
     /// The order could not be posted to its reactor.
     #[error("{0}")]
-    Post(SendError),
+    Post(#[source] SendError),
 }
