@@ -30,6 +30,7 @@ use crate::wheel::{Entries, Links, Tick, Wheel};
 
 /// Says what became of a message that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SendStatus {
     /// The message will be sent.
     Queued,

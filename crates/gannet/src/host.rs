@@ -360,6 +360,8 @@ impl<S: Service> HostOf<S> {
                     }
                     // It needs more than it has, whatever it says.
                     Decoded::Partial { need } => return Ok(need.max(of + 1)),
+                    // A kind that this engine does not know.
+                    _ => return Err(Stop::Codec { took: 0, of }),
                 }
             }
             Ok(0)

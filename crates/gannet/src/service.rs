@@ -318,6 +318,7 @@ pub struct Refused;
 
 /// Says which direction was idle: see [`Service::idle`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Idle {
     /// Nothing was received for [`Timeouts::read_idle`].
     Read,
@@ -329,6 +330,7 @@ pub enum Idle {
 
 /// Says whether a heartbeat was sent: the answer of [`Service::heartbeat`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Heartbeat {
     /// A heartbeat was sent; the peer has to send something in return.
     Sent,
@@ -338,6 +340,7 @@ pub enum Heartbeat {
 
 /// Decides about a connection whose peer ended its sending side: the answer of [`Service::half_closed`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum HalfClose {
     /// The connection closes when the replies of its offloaded jobs were sent.
     Close,
@@ -347,6 +350,7 @@ pub enum HalfClose {
 
 /// Decides about a connection when the engine shuts down: the answer of [`Service::shutdown`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Shutdown {
     /// The connection closes when everything was sent.
     Close,

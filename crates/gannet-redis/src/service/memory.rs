@@ -7,6 +7,7 @@ use crate::store::held::left_behind;
 
 /// What is done when the store takes more memory than it may.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Policy {
     /// Commands that may need memory are refused.
     #[default]
