@@ -14,8 +14,8 @@ const LAST_WORDS: Duration = Duration::from_millis(50);
 
 /// Ends the process after a second signal, whatever is still under way.
 pub(crate) fn at_once() -> ! {
-    #[allow(clippy::disallowed_methods, reason = "here the time is the thing that is waited for")]
-    std::thread::sleep(LAST_WORDS);
+    // Not `sleep`: signals that come without end would keep this thread in it, since it begins anew after each.
+    std::thread::park_timeout(LAST_WORDS);
     std::process::exit(1)
 }
 

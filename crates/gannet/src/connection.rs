@@ -17,6 +17,8 @@ use crate::share::Share;
 use crate::wheel::{Links, Tick};
 
 /// Says why a connection was closed: to [`Service::close`](crate::Service::close), and in the counters.
+///
+/// If there is an error behind it, [`Context::close_cause`](crate::Context::close_cause) has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseReason {

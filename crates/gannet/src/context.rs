@@ -1,5 +1,6 @@
 //! What a service can do in a callback.
 
+use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::handle::{Handle, SendError};
 use crate::host::{Host, HostOf, Outbound};
 use crate::moments::{Exact, Fraction};
 use crate::offload::{OffloadFull, Owner, Pool};
-use crate::panics::panic_message;
+use crate::panics::{Panicked, panic_message};
 use crate::remote::{Letter, Remote};
 use crate::service::{Outgoing, Service};
 use crate::share::DELIVERY_BYTES;
@@ -207,6 +208,28 @@ impl<S: Service> Context<'_, S> {
     /// No message comes any more. [`close_because`](Self::close_because) says how reasons are named and counted.
     pub fn close_flushed_because(&mut self, reason: &'static str) {
         self.core.ask_close(self.token, Flags::CLOSE_FLUSHED, CloseReason::Other(reason));
+    }
+
+    /// Closes the connection because of an error, for a reason of the service's own.
+    ///
+    /// [`Service::close`] gets the reason as [`CloseReason::Other`], and finds the error with
+    /// [`close_cause`](Self::close_cause). [`close_because`](Self::close_because) says how reasons are named and counted.
+    pub fn close_for_error(&mut self, reason: &'static str, cause: impl Into<Box<dyn Error>>, mode: CloseMode) {
+        self.core.ask_close_for(self.token, mode.flags(), CloseReason::Other(reason), cause.into());
+    }
+
+    /// Returns the error because of which this connection closes, if there is one: for [`Service::close`].
+    ///
+    /// | reason | error |
+    /// |---|---|
+    /// | [`Protocol`](CloseReason::Protocol), [`FrameTooLarge`](CloseReason::FrameTooLarge) | that of the codec: [`CodecError`](crate::CodecError) |
+    /// | [`Filter`](CloseReason::Filter) | that of the filter: [`FilterError`](crate::FilterError) |
+    /// | [`Io`](CloseReason::Io) | the system's: [`io::Error`](std::io::Error), with its number |
+    /// | [`Panicked`](CloseReason::Panicked) | one whose text is the panic's |
+    /// | [`Other`](CloseReason::Other) | what [`close_for_error`](Self::close_for_error) was given |
+    #[must_use]
+    pub fn close_cause(&self) -> Option<&(dyn Error + 'static)> {
+        self.core.causes.of(self.token, self.core.slab.get(self.token)?.reason())
     }
 
     /// Closes the connection when all output was sent, with [`CloseReason::Idle`], as [`Service::idle`] does by default.
@@ -603,7 +626,7 @@ impl<S: Service> Context<'_, S> {
                             panic = panic_message(&*panic),
                             "an offloaded job panicked; its connection is closed"
                         );
-                        core.ask_close(token, Flags::CLOSE, CloseReason::Panicked);
+                        core.ask_close_for(token, Flags::CLOSE, CloseReason::Panicked, Panicked::of(&*panic).into());
                     }
                 }
             });

@@ -12,6 +12,7 @@ use gannet_proto::{Codec, Raw, Sink};
 use crate::address::Peer;
 use crate::buffer::{Destination, Pools};
 use crate::carry::Carry;
+use crate::cause::{Cause, Causes};
 use crate::connection::{CloseMode, CloseReason, Connection, Flags, Place, State};
 use crate::counters::{ListenerCounters, ReactorCounters};
 use crate::driver::{Destinations, Route, Token};
@@ -92,6 +93,8 @@ pub(crate) struct Core {
     /// The large message that is being delivered, where its bytes can be kept.
     pub(crate) large: Option<Arc<Vec<u8>>>,
     pub(crate) draining: bool,
+    /// Why connections close, where that is an error.
+    pub(crate) causes: Causes,
 }
 
 impl Entries for Slab<Connection> {
@@ -132,6 +135,7 @@ impl Core {
             halt: false,
             large: None,
             draining: false,
+            causes: Causes::default(),
         }
     }
 
@@ -202,6 +206,15 @@ impl Core {
         if let Some(connection) = self.slab.get_mut(token) {
             connection.ask_close(how, reason);
             self.halt = true;
+        }
+    }
+
+    /// Asks for the end of a connection because of an error.
+    #[cold]
+    pub(crate) fn ask_close_for(&mut self, token: Token, how: Flags, reason: CloseReason, cause: Cause) {
+        self.ask_close(token, how, reason);
+        if self.slab.get(token).is_some_and(|connection| connection.reason() == reason) {
+            self.causes.note(token, reason, cause);
         }
     }
 

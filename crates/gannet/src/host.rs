@@ -20,7 +20,7 @@ use crate::core::{Core, Plain, SendStatus};
 use crate::counters::Refusal;
 use crate::driver::Token;
 use crate::limits::Timeouts;
-use crate::panics::panic_message;
+use crate::panics::{Panicked, panic_message};
 use crate::service::{CodecError, HalfClose, Heartbeat, Idle, Service, Shutdown};
 use crate::share::MESSAGE_BYTES;
 use crate::slab::Slab;
@@ -304,7 +304,7 @@ impl<S: Service> HostOf<S> {
             panic = panic_message(panic),
             "a service panicked; its connection is closed, the others go on"
         );
-        core.ask_close(token, Flags::CLOSE, CloseReason::Panicked);
+        core.ask_close_for(token, Flags::CLOSE, CloseReason::Panicked, Panicked::of(panic).into());
     }
 
     /// Decodes and delivers as many messages as `input` holds, or until decoding has to stop: at the latest with the
@@ -378,12 +378,12 @@ impl<S: Service> HostOf<S> {
             Ok(Ok(need)) if need <= core.limits.carry => Progress { consumed, need },
             Ok(Ok(need)) => {
                 let error = FrameError::TooLarge { length: need as u64, limit: core.limits.carry };
-                self.bad_input(core, token, &error.into(), CloseReason::FrameTooLarge);
+                self.bad_input(core, token, error.into(), CloseReason::FrameTooLarge);
                 Progress { consumed: length, need: 0 }
             }
             Ok(Err(Stop::Input(error))) => {
                 let reason = reason_of(&error);
-                self.bad_input(core, token, &error, reason);
+                self.bad_input(core, token, error, reason);
                 Progress { consumed: length, need: 0 }
             }
             Ok(Err(Stop::Codec { took, of })) => {
@@ -399,12 +399,12 @@ impl<S: Service> HostOf<S> {
 
     /// Closes a connection whose peer sent what the codec cannot accept. What was answered before still leaves.
     #[cold]
-    fn bad_input(&mut self, core: &mut Core, token: Token, error: &CodecError<S>, reason: CloseReason) {
+    fn bad_input(&mut self, core: &mut Core, token: Token, error: CodecError<S>, reason: CloseReason) {
         if let Some(connection) = core.slab.get(token) {
             tracing::debug!(service = self.name(), peer = %connection.peer, %error, "closing: the codec rejected what the peer sent");
         }
-        self.with_session(core, token, |service, session, cx| service.malformed(session, error, cx));
-        core.ask_close(token, Flags::CLOSE_FLUSHED, reason);
+        self.with_session(core, token, |service, session, cx| service.malformed(session, &error, cx));
+        core.ask_close_for(token, Flags::CLOSE_FLUSHED, reason, error.into());
     }
 
     /// Closes a connection whose codec breaks its contract. What was answered before still leaves.

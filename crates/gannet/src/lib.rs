@@ -69,6 +69,7 @@ mod address;
 #[allow(unsafe_code)] // Chunks are the driver's memory.
 mod buffer;
 mod carry;
+mod cause;
 #[cfg(test)]
 mod conformance;
 mod connect;
@@ -130,7 +131,9 @@ pub use crate::error::{Error, Result};
 pub use crate::filter::{Filter, FilterError, FilterFactory, FilterOutput, FilterProgress};
 pub use crate::group::{Group, JoinError};
 pub use crate::handle::{Handle, SendError};
-pub use crate::histogram::{Histogram, HistogramCounter};
+pub use crate::histogram::Histogram;
+#[doc(hidden)] // For our own crates, which count as the engine does.
+pub use crate::histogram::HistogramCounter;
 pub use crate::host::Outbound;
 pub use crate::limits::{Limits, Overflow, Timeouts};
 pub use crate::listen_options::ListenOptions;

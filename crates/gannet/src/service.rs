@@ -106,7 +106,8 @@ pub trait Service: Sized + 'static {
 
     /// Takes back the session of a connection that has ended.
     ///
-    /// Called once for each session that `open` made, or that came with an established outbound connection. Nothing sent
+    /// Called once for each session that `open` made, or that came with an established outbound connection. If the reason is
+    /// an error, [`Context::close_cause`] has it. Nothing sent
     /// to the connection now is delivered. If the output is incomplete and the peer could not tell, call
     /// [`Context::reset`] here: the connection then ends by a reset.
     fn close(&mut self, session: Self::Session, reason: CloseReason, cx: &mut Context<'_, Self>) {
