@@ -17,6 +17,7 @@ use crate::connection::{CloseMode, NO_SESSION, Payload, Place};
 use crate::core::{Core, Outgoing, encode};
 use crate::counters::{ListenerStats, ReactorCounters, ReactorStats};
 use crate::driver::{ListenerId, Route, Token};
+use crate::error::Error;
 use crate::group::Group;
 use crate::handle::{Handle, Live, SendError};
 use crate::host::{Host, HostOf, Outbound};
@@ -301,7 +302,7 @@ impl Remote {
     where
         S::Session: Send,
     {
-        let (route, timeout_ms) = connect.route().map_err(|error| ConnectError::Address(error.to_string()))?;
+        let (route, timeout_ms) = connect.route().map_err(ConnectError::Address)?;
         let session: MakeSession = Box::new(move |host| {
             host.as_any_mut().downcast_mut::<HostOf<S>>().map_or(NO_SESSION, |host| host.add_session(session))
         });
@@ -469,9 +470,9 @@ impl<T> From<NotifyError<T>> for SendError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The address, or another setting of [`Connect`], cannot be used; the text says which and why.
+    /// The address, or another setting of [`Connect`], cannot be used.
     #[error("{0}")]
-    Address(String),
+    Address(#[source] Error),
     /// The order could not be posted to its reactor.
     #[error("{0}")]
     Post(#[source] SendError),
