@@ -41,6 +41,7 @@ fn read<'c>(form: &Multipart, chunks: impl IntoIterator<Item = &'c [u8]>) -> (Ve
                     assert!(need > carry.len() - at);
                     break;
                 }
+                Ok(other) => panic!("a kind that is not known: {other:?}"),
                 Err(error) => return (parts, error.to_string()),
             }
         }

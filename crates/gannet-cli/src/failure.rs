@@ -33,8 +33,26 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Tls(#[from] gannet_tls::TlsError),
     /// The engine could not start, or not go on.
-    #[error(transparent)]
-    Engine(#[from] gannet::Error),
+    #[error("{error}{}", option_of(.error))]
+    Engine {
+        /// What the engine says.
+        #[source]
+        error: gannet::Error,
+    },
+}
+
+impl From<gannet::Error> for Failure {
+    fn from(error: gannet::Error) -> Self {
+        Self::Engine { error }
+    }
+}
+
+/// Names the option that an error of the engine is about.
+fn option_of(error: &gannet::Error) -> &'static str {
+    match error {
+        gannet::Error::Driver { .. } => " (--driver)",
+        _ => "",
+    }
 }
 
 impl Failure {
@@ -46,8 +64,8 @@ impl Failure {
     /// 2 for wrong usage, 3 and 4 for what came of a load, 1 for the rest.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Usage(_) | Self::Engine(gannet::Error::Address { .. }) => ExitCode::from(2),
-            Self::Engine(_) | Self::Tls(_) | Self::Output(_) | Self::Unconnected { .. } => ExitCode::FAILURE,
+            Self::Usage(_) | Self::Engine { error: gannet::Error::Address { .. } } => ExitCode::from(2),
+            Self::Engine { .. } | Self::Tls(_) | Self::Output(_) | Self::Unconnected { .. } => ExitCode::FAILURE,
             Self::Unmet(_) => ExitCode::from(3),
             Self::Invalid(_) => ExitCode::from(4),
         }

@@ -14,7 +14,7 @@ use crate::options::{ServeOptions, YesNo};
 use crate::services::{Listener, Settings, Site};
 use crate::stats::StatsLines;
 use crate::tls::{Reloads, Tls};
-use crate::{banner, logs};
+use crate::{banner, ending, logs};
 
 /// Serves until a signal ends it.
 ///
@@ -48,7 +48,7 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
     let _expiry =
         expiry.map_err(|error| Failure::Output(format!("the thread that expires keys cannot start: {error}")))?;
     // What is logged comes after what can fail, so that a failure is one line.
-    let ending = Ending::watch();
+    let asked_to_end = Ending::watch();
     running.stop_on_signals()?;
     open_files.log();
     if let Some(tls) = &tls {
@@ -77,8 +77,11 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
         }
     }
     let ended = running.join();
+    if let Err(gannet::Error::Interrupted) = ended {
+        ending::at_once();
+    }
     drop((stats, reloads));
-    ending.log(&remote);
+    asked_to_end.log(&remote);
     Ok(ended?)
 }
 
@@ -86,7 +89,7 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
 fn bound(listeners: &[Listener], running: &Running) -> Vec<Bound> {
     let all = listeners.iter().zip(running.addresses()).enumerate();
     all.filter(|(_, (listener, _))| listener.is_redis())
-        .map(|(index, (_, address))| Bound { address: address.clone(), index })
+        .map(|(index, (_, address))| Bound::new(address.clone(), index))
         .collect()
 }
 

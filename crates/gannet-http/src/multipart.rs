@@ -131,12 +131,11 @@ impl<'a> Parts<'a> {
         let mut part = None;
         while !self.rest.is_empty() {
             match self.form.decode(&mut self.state, self.rest).map_err(malformed)? {
-                Decoded::Partial { .. } => break,
                 Decoded::Taken { consumed } => self.rest = &self.rest[consumed..],
                 Decoded::Message { message, consumed } => {
                     self.rest = &self.rest[consumed..];
                     match message {
-                        Event::Part(PartHead { name, filename, content_type }) => {
+                        Event::Part(PartHead { name, filename, content_type, .. }) => {
                             part = Some(Part { name, filename, content_type, bytes: &[] });
                         }
                         // All of them are there, so they come at once.
@@ -144,6 +143,8 @@ impl<'a> Parts<'a> {
                         Event::PartEnd => return Ok(part),
                     }
                 }
+                // Not whole.
+                _ => break,
             }
         }
         if self.state.is_whole() { Ok(None) } else { Err(malformed("it is cut off")) }
@@ -171,7 +172,6 @@ impl<R: ReceiveParts> Driver<R> {
         let mut taken = 0;
         while taken < input.len() && !body.is_busy() {
             match self.form.decode(&mut self.state, &input[taken..]) {
-                Ok(Decoded::Partial { .. }) => break,
                 Ok(Decoded::Taken { consumed }) => taken += consumed,
                 Ok(Decoded::Message { message, consumed }) => {
                     taken += consumed;
@@ -181,6 +181,8 @@ impl<R: ReceiveParts> Driver<R> {
                         Event::PartEnd => self.receiver.part_end(body),
                     }
                 }
+                // Not whole.
+                Ok(_) => break,
                 Err(error) => body.answer(malformed(error)),
             }
         }

@@ -14,7 +14,7 @@
 //!     .get("/news", move |cx| cx.events(Feed(news)))
 //!     .post("/news", move |cx| {
 //!         let Ok(data) = std::str::from_utf8(cx.request_body()) else { return cx.refuse(400, "not text\n") };
-//!         match sse::broadcast(&cx.remote(), news, &Event { data, ..Event::default() }) {
+//!         match sse::broadcast(&cx.remote(), news, &Event::new(data)) {
 //!             Ok(()) => cx.status(204),
 //!             Err(error) => cx.refuse(503, &format!("{error}\n")),
 //!         }
@@ -42,6 +42,7 @@ pub(crate) const COMMENT: &[u8] = b":\n\n";
 
 /// One event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Event<'a> {
     /// What it says, in one line or several, however they end: the client gets them with `\n` between.
     pub data: &'a str,
@@ -52,6 +53,35 @@ pub struct Event<'a> {
     pub id: Option<&'a str>,
     /// How long the client shall wait before it connects again, to the millisecond.
     pub retry: Option<Duration>,
+}
+
+impl<'a> Event<'a> {
+    /// Makes an event that says this, in one line or several.
+    #[must_use]
+    pub const fn new(data: &'a str) -> Self {
+        Self { data, event: None, id: None, retry: None }
+    }
+
+    /// Sets the kind of the event.
+    #[must_use]
+    pub const fn event(mut self, event: &'a str) -> Self {
+        self.event = Some(event);
+        self
+    }
+
+    /// Sets what the client says as `Last-Event-ID` when it connects again.
+    #[must_use]
+    pub const fn id(mut self, id: &'a str) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// Sets how long the client shall wait before it connects again.
+    #[must_use]
+    pub const fn retry(mut self, retry: Duration) -> Self {
+        self.retry = Some(retry);
+        self
+    }
 }
 
 impl Event<'_> {

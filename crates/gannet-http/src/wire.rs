@@ -98,13 +98,7 @@ impl Codec for Wire {
     #[inline]
     fn decode<'a>(&self, state: &mut Spoken, input: &'a mut [u8]) -> Result<Decoded<Incoming<'a>>, WireError> {
         Ok(match state {
-            Spoken::Http(state) => match self.requests.decode(state, input)? {
-                Decoded::Message { message, consumed } => {
-                    Decoded::Message { message: Incoming::Http(message), consumed }
-                }
-                Decoded::Taken { consumed } => Decoded::Taken { consumed },
-                Decoded::Partial { need } => Decoded::Partial { need },
-            },
+            Spoken::Http(state) => self.requests.decode(state, input)?.map(Incoming::Http),
             Spoken::Held(_) if input.len() > MOST_AHEAD => {
                 return Err(FrameError::TooLarge { length: input.len() as u64, limit: MOST_AHEAD }.into());
             }
@@ -112,13 +106,7 @@ impl Codec for Wire {
                 return Err(FrameError::TooLarge { length: input.len() as u64, limit: self.requests.largest() }.into());
             }
             Spoken::Held(_) | Spoken::Awaited(_) => Decoded::Partial { need: input.len() + 1 },
-            Spoken::WebSocket(state) => match self.websocket.decode(state, input)? {
-                Decoded::Message { message, consumed } => {
-                    Decoded::Message { message: Incoming::WebSocket(message), consumed }
-                }
-                Decoded::Taken { consumed } => Decoded::Taken { consumed },
-                Decoded::Partial { need } => Decoded::Partial { need },
-            },
+            Spoken::WebSocket(state) => self.websocket.decode(state, input)?.map(Incoming::WebSocket),
         })
     }
 

@@ -38,6 +38,7 @@ impl Draws {
 
 /// How often keys are asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Distribution {
     /// Each as often.
     #[default]

@@ -1,4 +1,4 @@
-//! What is expected of a run (`--expect 'p99<5ms'`), read from the command line and held against the results.
+//! What is expected of a run (`p99<5ms`), read from a text and held against the results.
 
 mod figure;
 mod parse;
@@ -43,6 +43,7 @@ pub struct Expectation {
 
 /// How a figure is compared with its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Operator {
     /// `<`
     Below,

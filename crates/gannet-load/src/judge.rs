@@ -52,7 +52,7 @@ pub(crate) fn judge(counts: &Counts, times: &Histograms, run: &Circumstances) ->
     if let Some(busy) = run.busy.filter(|busy| *busy > BUSY) {
         invalid.push(format!(
             "a thread of the load generator was busy {:.0} % of the time: it, and not the server, may have been the \
-             limit; use more --reactors, fewer --connections, or another machine",
+             limit; use more reactors, fewer connections, or another machine",
             busy * 100.0
         ));
     }

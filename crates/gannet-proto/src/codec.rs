@@ -127,7 +127,11 @@ pub trait Codec: Default + 'static {
 ///
 /// If a codec takes no bytes, or more than there are, the engine closes the connection and logs an
 /// error that names the codec. A `need` that is not larger than the input counts as one more byte.
+///
+/// There may be further kinds in later versions. A codec that wraps another one uses [`map`](Self::map). A program that calls
+/// codecs by itself treats a kind that it does not know as an error of the codec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Decoded<M> {
     /// A whole message.
     Message {
@@ -150,4 +154,16 @@ pub enum Decoded<M> {
         /// codec's limits, so a caller may reserve that many bytes at once.
         need: usize,
     },
+}
+
+impl<M> Decoded<M> {
+    /// Changes the message, if there is one: for codecs that wrap another one.
+    #[inline]
+    pub fn map<N>(self, change: impl FnOnce(M) -> N) -> Decoded<N> {
+        match self {
+            Self::Message { message, consumed } => Decoded::Message { message: change(message), consumed },
+            Self::Taken { consumed } => Decoded::Taken { consumed },
+            Self::Partial { need } => Decoded::Partial { need },
+        }
+    }
 }

@@ -32,6 +32,7 @@ use crate::{Codec, Decoded, FrameError};
 
 /// When a message that is not complete is shown to the codec again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Patience {
     /// When as many bytes have arrived as the codec asked for.
     Waits,
@@ -42,6 +43,7 @@ pub enum Patience {
 
 /// Tells what became of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Outcome<T, E> {
     /// The messages, in order.
     pub messages: Vec<T>,

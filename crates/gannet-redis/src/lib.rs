@@ -5,9 +5,13 @@
 
 #![forbid(unsafe_code)]
 
+// For our own tests and fuzz targets: nothing of these three is stable.
+#[doc(hidden)]
 pub mod command;
+#[doc(hidden)]
 pub mod glob;
 mod service;
+#[doc(hidden)]
 pub mod store;
 
 pub use crate::service::expiry::Expiry;

@@ -15,6 +15,7 @@ pub const LARGEST_FILE: u64 = 16 << 20;
 
 /// Says whether clients need a certificate, if there is a CA to check it against.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ClientAuthMode {
     /// A client without a certificate is refused.
     #[default]
@@ -28,6 +29,7 @@ pub enum ClientAuthMode {
 /// [`load`](Self::load) reads them anew each time, so keep the names for
 /// [`TlsServer::reload_files`](crate::TlsServer::reload_files). A file over [`LARGEST_FILE`] is an error.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct TlsFiles {
     /// Pairs of a certificate chain and its private key; both may be in one file. The first pair is for clients that ask
     /// for no name, or for a name that no certificate has: see [`TlsConfig::identity`].

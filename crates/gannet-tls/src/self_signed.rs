@@ -10,6 +10,7 @@ const DAYS: u64 = 60;
 
 /// Holds a certificate that is its own issuer, and its private key.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct SelfSigned {
     /// The certificate and its key, for [`TlsConfig::new`](crate::TlsConfig::new).
     pub identity: Identity,

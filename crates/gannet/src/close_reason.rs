@@ -3,6 +3,8 @@
 use std::io;
 
 /// Says why a connection was closed: to [`Service::close`](crate::Service::close), and in the counters.
+///
+/// If there is an error behind it, [`Context::close_cause`](crate::Context::close_cause) has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseReason {

@@ -1,5 +1,6 @@
 //! What a service can do in a callback.
 
+use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::host::{Host, HostOf, Outbound};
 use crate::ids::{Place, Token};
 use crate::moments::{Exact, Fraction};
 use crate::offload::{OffloadFull, Pool};
-use crate::panics::panic_message;
+use crate::panics::{Panicked, panic_message};
 use crate::remote::{JobOwner, Letter, Remote};
 use crate::service::{Outgoing, Service};
 use crate::share::DELIVERY_BYTES;
@@ -54,8 +55,9 @@ impl<S: Service> Context<'_, S> {
         Context { core: self.core, codec: self.codec, state: self.state, token: self.token }
     }
 
-    /// Encodes one message with the service's codec and sends it; [`write`](Self::write) and [`answer`](Self::answer) send
-    /// bytes past the codec.
+    /// Sends one message, encoded by the service's codec.
+    ///
+    /// To send bytes that are encoded already, use [`write`](Self::write), or [`answer`](Self::answer) for replies.
     ///
     /// The codec says what a message is ([`Codec::Outgoing`]). For [`Lines`](gannet_proto::Lines) it is parts that become one
     /// line: `cx.send(&[b"hello ", name])`. The bytes are copied.
@@ -79,18 +81,17 @@ impl<S: Service> Context<'_, S> {
         }
     }
 
-    /// Sends encoded bytes past the codec, within the outbox's limits as [`send`](Self::send) does.
+    /// Sends bytes that are encoded already, bounded by [`Limits::outbox_hard`](crate::Limits) as [`send`](Self::send) is.
     ///
-    /// This is for services that encode by themselves. The bytes are copied, and count as one message.
-    /// [`Limits::outbox_hard`](crate::Limits) applies.
+    /// The codec does not see them. The bytes are copied, and count as one message.
     #[inline]
     pub fn write(&mut self, bytes: &[u8]) -> SendStatus {
         self.core.append(self.token, &[bytes])
     }
 
-    /// Sends encoded bytes in reply to a message, past the codec and past [`Limits::outbox_hard`](crate::Limits).
+    /// Sends a reply that is encoded already; the service bounds it, not [`Limits::outbox_hard`](crate::Limits).
     ///
-    /// The reply is neither dropped nor does its size close the connection, so the service has to bound it. Over
+    /// The codec does not see the bytes. The reply is neither dropped nor does its size close the connection, so the service has to bound it: never reply without end to one message. Over
     /// [`Limits::outbox_high`](crate::Limits) no further message is taken that would be answered. The bytes are copied,
     /// and count as one message.
     #[inline]
@@ -208,6 +209,28 @@ impl<S: Service> Context<'_, S> {
     /// No message comes any more. [`close_because`](Self::close_because) says how reasons are named and counted.
     pub fn close_flushed_because(&mut self, reason: &'static str) {
         self.core.ask_close(self.token, Flags::CLOSE_FLUSHED, CloseReason::Other(reason));
+    }
+
+    /// Closes the connection because of an error, for a reason of the service's own.
+    ///
+    /// [`Service::close`] gets the reason as [`CloseReason::Other`], and finds the error with
+    /// [`close_cause`](Self::close_cause). [`close_because`](Self::close_because) says how reasons are named and counted.
+    pub fn close_for_error(&mut self, reason: &'static str, cause: impl Into<Box<dyn Error>>, mode: CloseMode) {
+        self.core.ask_close_for(self.token, mode.flags(), CloseReason::Other(reason), cause.into());
+    }
+
+    /// Returns the error because of which this connection closes, if there is one: for [`Service::close`].
+    ///
+    /// | reason | error |
+    /// |---|---|
+    /// | [`Protocol`](CloseReason::Protocol), [`FrameTooLarge`](CloseReason::FrameTooLarge) | that of the codec: [`CodecError`](crate::CodecError) |
+    /// | [`Filter`](CloseReason::Filter) | that of the filter: [`FilterError`](crate::FilterError) |
+    /// | [`Io`](CloseReason::Io) | the system's: [`io::Error`](std::io::Error), with its number |
+    /// | [`Panicked`](CloseReason::Panicked) | one whose text is the panic's |
+    /// | [`Other`](CloseReason::Other) | what [`close_for_error`](Self::close_for_error) was given |
+    #[must_use]
+    pub fn close_cause(&self) -> Option<&(dyn Error + 'static)> {
+        self.core.causes.of(self.token, self.core.slab.get(self.token)?.reason())
     }
 
     /// Closes the connection when all output was sent, with [`CloseReason::Idle`], as [`Service::idle`] does by default.
@@ -604,7 +627,7 @@ impl<S: Service> Context<'_, S> {
                             panic = panic_message(&*panic),
                             "an offloaded job panicked; its connection is closed"
                         );
-                        core.ask_close(token, Flags::CLOSE, CloseReason::Panicked);
+                        core.ask_close_for(token, Flags::CLOSE, CloseReason::Panicked, Panicked::of(&*panic).into());
                     }
                 }
             });

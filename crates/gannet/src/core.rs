@@ -14,6 +14,7 @@ use gannet_proto::{Codec, Raw, Sink};
 use crate::address::Peer;
 use crate::buffer::Destination;
 use crate::carry::Carry;
+use crate::cause::{Cause, Causes};
 use crate::close_reason::CloseReason;
 use crate::connection::{CloseMode, Connection, Flags, State};
 use crate::counters::{ListenerCounters, ReactorCounters};
@@ -37,6 +38,7 @@ use self::room::Room;
 
 /// Says what became of a message that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SendStatus {
     /// The message will be sent.
     Queued,
@@ -98,6 +100,8 @@ pub(crate) struct Core {
     /// The large message that is being delivered, where its bytes can be kept.
     pub(crate) large: Option<Arc<Vec<u8>>>,
     pub(crate) draining: bool,
+    /// Why connections close, where that is an error.
+    pub(crate) causes: Causes,
 }
 
 impl Entries for Slab<Connection> {
@@ -138,6 +142,7 @@ impl Core {
             halt: false,
             large: None,
             draining: false,
+            causes: Causes::default(),
         }
     }
 
@@ -208,6 +213,15 @@ impl Core {
         if let Some(connection) = self.slab.get_mut(token) {
             connection.ask_close(how, reason);
             self.halt = true;
+        }
+    }
+
+    /// Asks for the end of a connection because of an error.
+    #[cold]
+    pub(crate) fn ask_close_for(&mut self, token: Token, how: Flags, reason: CloseReason, cause: Cause) {
+        self.ask_close(token, how, reason);
+        if self.slab.get(token).is_some_and(|connection| connection.reason() == reason) {
+            self.causes.note(token, reason, cause);
         }
     }
 

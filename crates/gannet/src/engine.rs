@@ -13,6 +13,7 @@ use crate::counters::ReactorCounters;
 use crate::driver::Driver;
 use crate::driver::poll::PollDriver;
 use crate::driver::probe::{DriverChoice, Usable, choose};
+use crate::ending::Ending;
 use crate::error::{Error, Result};
 use crate::filter::FilterFactory;
 use crate::handle::Live;
@@ -301,12 +302,13 @@ impl Engine {
 
     /// Starts the engine, and waits until a signal or [`Remote::stop`] has ended it.
     ///
-    /// SIGTERM and SIGINT shut it down. A second signal, more than 100 ms after the first, ends the process at once with
-    /// exit status 1.
+    /// SIGTERM and SIGINT shut it down. A second signal, more than 100 ms after the first, ends the wait with
+    /// [`Error::Interrupted`]: a `main` that returns this error ends the process.
     ///
     /// # Errors
     ///
-    /// Those of [`Engine::start`]; the handlers of signals cannot be installed; or a reactor fails while it runs.
+    /// Those of [`Engine::start`]; the handlers of signals cannot be installed; a reactor fails while it runs; or a second
+    /// signal comes.
     pub fn run(self) -> Result<()> {
         let running = self.start()?;
         running.stop_on_signals()?;
@@ -347,6 +349,7 @@ impl Engine {
             self.entries.iter().map(|entry| (entry.factory.clone(), entry.filters.clone())).collect();
         let (ready_sender, ready) = mpsc::channel();
         let (started_sender, started) = mpsc::channel();
+        let ending = Arc::new(Ending::new(self.reactors));
         let mut threads = Vec::new();
         let mut go = Vec::new();
         for (number, sockets) in bound.sockets.drain(..).enumerate() {
@@ -364,13 +367,22 @@ impl Engine {
             let (go_sender, go_receiver) = mpsc::channel();
             go.push(go_sender);
             let (ready, started) = (ready_sender.clone(), started_sender.clone());
-            let body = move || match usable {
-                #[cfg(target_os = "linux")]
-                Usable::Uring => {
-                    let reactors = start.reactors;
-                    start.run(move || crate::driver::uring::UringDriver::new(reactors), &ready, &started, &go_receiver)
+            let ended = EndedOnDrop(ending.clone());
+            let body = move || {
+                let _ended = ended;
+                match usable {
+                    #[cfg(target_os = "linux")]
+                    Usable::Uring => {
+                        let reactors = start.reactors;
+                        start.run(
+                            move || crate::driver::uring::UringDriver::new(reactors),
+                            &ready,
+                            &started,
+                            &go_receiver,
+                        )
+                    }
+                    Usable::Poll => start.run(PollDriver::new, &ready, &started, &go_receiver),
                 }
-                Usable::Poll => start.run(PollDriver::new, &ready, &started, &go_receiver),
             };
             let thread = std::thread::Builder::new().name(format!("gannet-{number}")).spawn(body);
             threads.push(thread.map_err(|error| Error::Reactor { reactor: number, error })?);
@@ -413,6 +425,7 @@ impl Engine {
         });
         Ok(Running {
             remote,
+            ending,
             threads,
             acceptor,
             addresses: bound.addresses,
@@ -595,6 +608,15 @@ impl Start {
     }
 }
 
+/// Says that a reactor's thread has ended, however that came.
+struct EndedOnDrop(Arc<Ending>);
+
+impl Drop for EndedOnDrop {
+    fn drop(&mut self) {
+        self.0.reactor_ended();
+    }
+}
+
 struct StopOnDrop(Arc<Shared>);
 
 impl Drop for StopOnDrop {
@@ -622,11 +644,18 @@ fn pin_to(number: usize) {
     tracing::warn!(reactor = number, "reactors can be pinned on Linux only");
 }
 
-/// Controls an engine that runs. Dropping it shuts the engine down and blocks until the engine has ended.
+/// Controls an engine that runs.
 ///
-/// The end takes as long as connections take to drain, at most [`Engine::drain_timeout`]. A background thread may own it.
+/// To end an engine in order, call [`Remote::stop`] and then [`join`](Self::join): clients are told, and accepted output is
+/// sent, for at most [`Engine::drain_timeout`].
+///
+/// Dropping a `Running` ends the engine at once, without that grace: listeners and connections close, and unsent output is
+/// lost. [`Service::shutdown`] is not called, [`Service::close`] is. The drop waits for the reactors' threads, which takes
+/// as long as the callbacks that run at this moment. To let an engine run on, keep its `Running`, or have a thread `join` it.
+#[must_use = "dropping it ends the engine at once; `join` waits for its end"]
 pub struct Running {
     remote: Remote,
+    ending: Arc<Ending>,
     threads: Vec<JoinHandle<Result<()>>>,
     acceptor: Option<Acceptor>,
     addresses: Vec<Option<Address>>,
@@ -658,14 +687,14 @@ impl Running {
 
     /// Shuts the engine down on SIGTERM or SIGINT, when [`Engine::drain_delay`] is over.
     ///
-    /// A second signal, more than 100 ms after the first, ends the process at once with exit status 1. A thread waits for
-    /// the signals.
+    /// A second signal, more than 100 ms after the first, closes all connections at once and makes [`join`](Self::join)
+    /// return [`Error::Interrupted`]. The process goes on, so return from `main` then. A thread waits for the signals.
     ///
     /// # Errors
     ///
     /// The handlers or the thread cannot be installed.
     pub fn stop_on_signals(&self) -> Result<()> {
-        crate::signals::stop_on_signals(self.remote(), self.drain_delay)
+        crate::signals::stop_on_signals(self.remote(), self.ending.clone(), self.drain_delay)
     }
 
     /// Blocks until the engine has ended, by [`Remote::stop`] or by a signal (see
@@ -673,8 +702,15 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// The error of the first reactor that failed.
+    /// - The error of the first reactor that failed.
+    /// - [`Error::Interrupted`] after a second signal. The reactors' threads are not waited for.
     pub fn join(mut self) -> Result<()> {
+        if self.ending.wait() {
+            // A callback may block, which may be why somebody lost patience.
+            self.threads.clear();
+            self.acceptor = None;
+            return Err(Error::Interrupted);
+        }
         self.wait()
     }
 
@@ -696,7 +732,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.remote.stop();
+        self.remote.abort();
         if let Err(error) = self.wait() {
             tracing::error!(%error, "the engine ended with an error");
         }

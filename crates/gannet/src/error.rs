@@ -36,10 +36,11 @@ pub enum Error {
         /// The address.
         url: String,
         /// The system's error.
+        #[source]
         error: io::Error,
     },
     /// This machine or process cannot use the driver that was asked for.
-    #[error("the driver {driver} cannot be used: {why}; use --driver poll, or auto to choose by itself")]
+    #[error("the driver {driver} cannot be used: {why}; choose poll, or auto to have one chosen")]
     Driver {
         /// The driver's name.
         driver: &'static str,
@@ -66,8 +67,12 @@ pub enum Error {
         /// The reactor's number, from 0.
         reactor: usize,
         /// The system's error.
+        #[source]
         error: io::Error,
     },
+    /// A second signal came while the engine shut down: see [`Running::stop_on_signals`](crate::Running::stop_on_signals).
+    #[error("a second signal came before all connections were closed; they end with the process")]
+    Interrupted,
 }
 
 impl fmt::Debug for Error {

@@ -22,7 +22,7 @@ use crate::counters::Refusal;
 use crate::error::StartError;
 use crate::ids::Token;
 use crate::limits::Timeouts;
-use crate::panics::panic_message;
+use crate::panics::{Panicked, panic_message};
 use crate::service::{CodecError, HalfClose, Heartbeat, Idle, Service, Shutdown, Starting};
 use crate::share::MESSAGE_BYTES;
 use crate::slab::Slab;
@@ -58,7 +58,7 @@ impl<S> Copy for Outbound<S> {}
 ///
 /// `timeouts`, `looks_ahead`, `auto_pause`, `sessions` and `as_any_mut` do not call the service. All others do, `name`
 /// included. A panic there closes the connection that it happened for and goes no further, with four exceptions: `refusal`
-/// refuses without a text, and `name`, `ahead` and `fetch` do not catch it. Their callers catch that of `ahead` and `fetch`:
+/// refuses without a text, and `name`, `look_ahead` and `fetch` do not catch it. Their callers catch that of the last two:
 /// the reactor at the start of a turn (`reactor/ahead.rs`), and decoding, which closes the connection.
 pub(crate) trait Host {
     fn name(&self) -> &str;
@@ -78,7 +78,7 @@ pub(crate) trait Host {
     /// Whether reading pauses while the connection's own outbox is over the high mark.
     fn auto_pause(&self) -> bool;
     /// Bytes will come, for the session at this place.
-    fn ahead(&mut self, session: u32, received: &[u8]);
+    fn look_ahead(&mut self, session: u32, received: &[u8]);
     /// All that will come was shown.
     fn fetch(&mut self);
     /// Bytes came.
@@ -112,24 +112,23 @@ struct Entry<S: Service> {
     state: <S::Codec as Codec>::State,
 }
 
-/// The sessions of a host. Where neither session nor codec state has a size, one entry stands for all.
+/// The sessions of a host. Where neither session nor codec state has a size, they have no places of their own.
 struct Sessions<S: Service> {
     slab: Slab<Entry<S>>,
-    shared: Option<Entry<S>>,
-    shared_users: usize,
+    /// Entries without a size: all are alike, and the last one stands for each. They take no memory.
+    alike: Vec<Entry<S>>,
 }
 
 impl<S: Service> Sessions<S> {
-    const SHARED: bool = size_of::<Entry<S>>() == 0 && !mem::needs_drop::<Entry<S>>();
+    const ALIKE: bool = size_of::<Entry<S>>() == 0 && !mem::needs_drop::<Entry<S>>();
 
     fn new() -> Self {
-        Self { slab: Slab::new(), shared: None, shared_users: 0 }
+        Self { slab: Slab::new(), alike: Vec::new() }
     }
 
     fn insert(&mut self, entry: Entry<S>) -> u32 {
-        if Self::SHARED {
-            self.shared_users += 1;
-            self.shared = Some(entry);
+        if Self::ALIKE {
+            self.alike.push(entry);
             return 0;
         }
         self.slab.insert(entry).map_or(NO_SESSION, |(index, _)| index)
@@ -137,8 +136,8 @@ impl<S: Service> Sessions<S> {
 
     #[inline]
     fn get_mut(&mut self, index: u32) -> Option<&mut Entry<S>> {
-        if Self::SHARED {
-            if index == NO_SESSION { None } else { self.shared.as_mut() }
+        if Self::ALIKE {
+            if index == NO_SESSION { None } else { self.alike.last_mut() }
         } else {
             self.slab.get_mut(index)
         }
@@ -148,20 +147,15 @@ impl<S: Service> Sessions<S> {
         if index == NO_SESSION {
             return None;
         }
-        if Self::SHARED {
-            self.shared_users -= 1;
-            let entry = self.shared.take()?;
-            if self.shared_users > 0 {
-                self.shared = Some(Entry { session: S::Session::default(), state: Default::default() });
-            }
-            return Some(entry);
+        if Self::ALIKE {
+            return self.alike.pop();
         }
         self.slab.remove(index)
     }
 
     #[cfg(any(test, feature = "sim"))]
     fn len(&self) -> usize {
-        self.slab.len() as usize + self.shared_users
+        self.slab.len() as usize + self.alike.len()
     }
 }
 
@@ -170,6 +164,7 @@ pub(crate) struct HostOf<S: Service> {
     service: S,
     codec: S::Codec,
     timeouts: Timeouts,
+    looks_ahead: bool,
     sessions: Sessions<S>,
 }
 
@@ -250,10 +245,11 @@ enum Look {
 }
 
 impl<S: Service> HostOf<S> {
-    pub(crate) fn new(service: S, defaults: Timeouts) -> Self {
+    pub(crate) fn new(mut service: S, defaults: Timeouts) -> Self {
         let codec = service.codec();
         let timeouts = service.timeouts(defaults);
-        Self { service, codec, timeouts, sessions: Sessions::new() }
+        let looks_ahead = service.prefetch().is_some();
+        Self { service, codec, timeouts, looks_ahead, sessions: Sessions::new() }
     }
 
     /// Stores a session and says its place.
@@ -309,7 +305,7 @@ impl<S: Service> HostOf<S> {
             panic = panic_message(panic),
             "a service panicked; its connection is closed, the others go on"
         );
-        core.ask_close(token, Flags::CLOSE, CloseReason::Panicked);
+        core.ask_close_for(token, Flags::CLOSE, CloseReason::Panicked, Panicked::of(panic).into());
     }
 
     /// Decodes and delivers as many messages as `input` holds, or until decoding has to stop: at the latest with the
@@ -331,9 +327,11 @@ impl<S: Service> HostOf<S> {
         let (mut consumed, mut messages, mut work) = (0, 0, 0);
         core.halt = false;
         let decoded = catch_unwind(AssertUnwindSafe(|| -> Result<usize, Stop<CodecError<S>>> {
-            if S::LOOKS_AHEAD && look == Look::Ahead {
-                service.ahead(session, input.bytes());
-                service.fetch();
+            if look == Look::Ahead
+                && let Some(prefetch) = service.prefetch()
+            {
+                prefetch.look_ahead(session, input.bytes());
+                prefetch.fetch();
             }
             while consumed < length {
                 let of = length - consumed;
@@ -363,6 +361,8 @@ impl<S: Service> HostOf<S> {
                     }
                     // It needs more than it has, whatever it says.
                     Decoded::Partial { need } => return Ok(need.max(of + 1)),
+                    // A kind that this engine does not know.
+                    _ => return Err(Stop::Codec { took: 0, of }),
                 }
             }
             Ok(0)
@@ -379,12 +379,12 @@ impl<S: Service> HostOf<S> {
             Ok(Ok(need)) if need <= core.limits.carry => Progress { consumed, need },
             Ok(Ok(need)) => {
                 let error = FrameError::TooLarge { length: need as u64, limit: core.limits.carry };
-                self.bad_input(core, token, &error.into(), CloseReason::FrameTooLarge);
+                self.bad_input(core, token, error.into(), CloseReason::FrameTooLarge);
                 Progress { consumed: length, need: 0 }
             }
             Ok(Err(Stop::Input(error))) => {
                 let reason = reason_of(&error);
-                self.bad_input(core, token, &error, reason);
+                self.bad_input(core, token, error, reason);
                 Progress { consumed: length, need: 0 }
             }
             Ok(Err(Stop::Codec { took, of })) => {
@@ -400,12 +400,12 @@ impl<S: Service> HostOf<S> {
 
     /// Closes a connection whose peer sent what the codec cannot accept. What was answered before still leaves.
     #[cold]
-    fn bad_input(&mut self, core: &mut Core, token: Token, error: &CodecError<S>, reason: CloseReason) {
+    fn bad_input(&mut self, core: &mut Core, token: Token, error: CodecError<S>, reason: CloseReason) {
         if let Some(connection) = core.slab.get(token) {
             tracing::debug!(service = self.name(), peer = %connection.peer, %error, "closing: the codec rejected what the peer sent");
         }
-        self.with_session(core, token, |service, session, cx| service.malformed(session, error, cx));
-        core.ask_close(token, Flags::CLOSE_FLUSHED, reason);
+        self.with_session(core, token, |service, session, cx| service.malformed(session, &error, cx));
+        core.ask_close_for(token, Flags::CLOSE_FLUSHED, reason, error.into());
     }
 
     /// Closes a connection whose codec breaks its contract. What was answered before still leaves.
@@ -537,23 +537,25 @@ impl<S: Service> Host for HostOf<S> {
     }
 
     fn looks_ahead(&self) -> bool {
-        S::LOOKS_AHEAD
+        self.looks_ahead
     }
 
     fn auto_pause(&self) -> bool {
         S::AUTO_PAUSE
     }
 
-    fn ahead(&mut self, session: u32, received: &[u8]) {
-        if S::LOOKS_AHEAD
+    fn look_ahead(&mut self, session: u32, received: &[u8]) {
+        if let Some(prefetch) = self.service.prefetch()
             && let Some(entry) = self.sessions.get_mut(session)
         {
-            self.service.ahead(&entry.session, received);
+            prefetch.look_ahead(&entry.session, received);
         }
     }
 
     fn fetch(&mut self) {
-        self.service.fetch();
+        if let Some(prefetch) = self.service.prefetch() {
+            prefetch.fetch();
+        }
     }
 
     #[inline]

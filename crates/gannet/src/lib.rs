@@ -69,6 +69,7 @@ mod address;
 #[allow(unsafe_code)] // Chunks are the driver's memory.
 mod buffer;
 mod carry;
+mod cause;
 mod close_reason;
 #[cfg(test)]
 mod conformance;
@@ -82,6 +83,7 @@ mod datagram;
 mod descriptors;
 #[allow(unsafe_code)] // The kernel reads and writes what requests name.
 mod driver;
+mod ending;
 mod engine;
 mod error;
 mod exhaustion;
@@ -116,6 +118,7 @@ mod slab;
 mod spares;
 mod wheel;
 
+pub use bytes::Bytes;
 pub use gannet_proto as proto;
 
 pub use crate::acceptor::Balance;
@@ -125,7 +128,9 @@ pub use crate::connect::Connect;
 pub use crate::connection::CloseMode;
 pub use crate::context::Context;
 pub use crate::core::SendStatus;
-pub use crate::counters::histogram::{Histogram, HistogramCounter};
+pub use crate::counters::histogram::Histogram;
+#[doc(hidden)] // For our own crates, which count as the engine does.
+pub use crate::counters::histogram::HistogramCounter;
 pub use crate::counters::{ListenerStats, ReactorStats, Refusal};
 pub use crate::datagram::DatagramContext;
 pub use crate::driver::probe::DriverChoice;
@@ -143,5 +148,6 @@ pub use crate::panics::panic_message;
 pub use crate::remote::{ConnectError, NotifyError, Remote};
 pub use crate::service::Starting;
 pub use crate::service::{
-    CodecError, DatagramService, HalfClose, Heartbeat, Idle, Message, Notice, Outgoing, Refused, Service, Shutdown,
+    CodecError, DatagramService, HalfClose, Heartbeat, Idle, Message, Notice, Outgoing, Prefetch, Refused, Service,
+    Session, Shutdown,
 };

@@ -1,4 +1,4 @@
-//! What a panic said, for the log.
+//! What a panic said, for the log and for who asks why a connection closes.
 
 use std::any::Any;
 
@@ -13,5 +13,16 @@ pub fn panic_message(payload: &(dyn Any + Send)) -> &str {
     match payload.downcast_ref::<&'static str>() {
         Some(message) => message,
         None => payload.downcast_ref::<String>().map_or("a panic without a message", String::as_str),
+    }
+}
+
+/// A service or a job panicked, and said this.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Panicked(String);
+
+impl Panicked {
+    pub(crate) fn of(payload: &(dyn Any + Send)) -> Self {
+        Self(panic_message(payload).to_owned())
     }
 }

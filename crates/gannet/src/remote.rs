@@ -17,6 +17,7 @@ use crate::connect::Connect;
 use crate::connection::{CloseMode, Flags, NO_SESSION, Payload};
 use crate::core::{Core, Outgoing, encode};
 use crate::counters::{ListenerStats, ReactorCounters, ReactorStats};
+use crate::error::Error;
 use crate::group::Group;
 use crate::handle::{Handle, Interest, Live, SendError};
 use crate::host::{Host, HostOf, Outbound};
@@ -112,6 +113,8 @@ pub(crate) struct Shared {
     pub(crate) stopping: AtomicBool,
     /// Set once, when the engine shall shut down. Every reactor looks at it in each turn.
     pub(crate) draining: AtomicBool,
+    /// Set once, when connections have no time to drain any more.
+    pub(crate) aborting: AtomicBool,
     pub(crate) drain_timeout: Duration,
     /// Of outbound connections that ask for nothing else.
     pub(crate) keepalive: Option<Duration>,
@@ -132,6 +135,7 @@ impl Shared {
             offload: Offload::new(limits),
             stopping: AtomicBool::new(false),
             draining: AtomicBool::new(false),
+            aborting: AtomicBool::new(false),
             drain_timeout,
             keepalive: None,
             acceptor: OnceLock::new(),
@@ -143,11 +147,28 @@ impl Shared {
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
         if !self.draining.swap(true, Ordering::SeqCst) {
-            self.gates().iter().for_each(|gate| gate.sender.ring());
-            if let Some(acceptor) = self.acceptor.get() {
-                acceptor.wake();
-            }
+            self.ring();
         }
+    }
+
+    /// Begins the shutdown, or ends the time of one that has begun.
+    pub(crate) fn abort(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.aborting.store(true, Ordering::SeqCst);
+        self.draining.store(true, Ordering::SeqCst);
+        self.ring();
+    }
+
+    /// Wakes every thread of the engine.
+    fn ring(&self) {
+        self.gates().iter().for_each(|gate| gate.sender.ring());
+        if let Some(acceptor) = self.acceptor.get() {
+            acceptor.wake();
+        }
+    }
+
+    pub(crate) fn is_aborting(&self) -> bool {
+        self.aborting.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -304,7 +325,7 @@ impl Remote {
     where
         S::Session: Send,
     {
-        let (route, timeout_ms) = connect.route().map_err(|error| ConnectError::Address(error.to_string()))?;
+        let (route, timeout_ms) = connect.route().map_err(ConnectError::Address)?;
         let session: MakeSession = Box::new(move |host| {
             host.as_any_mut().downcast_mut::<HostOf<S>>().map_or(NO_SESSION, |host| host.add_session(session))
         });
@@ -327,6 +348,11 @@ impl Remote {
     /// not apply. A second call changes nothing.
     pub fn stop(&self) {
         self.shared.stop();
+    }
+
+    /// Ends the engine without time for its connections.
+    pub(crate) fn abort(&self) {
+        self.shared.abort();
     }
 
     /// Makes [`Remote::is_stopping`] return `true` from now on, and changes nothing else.
@@ -467,10 +493,10 @@ impl<T> From<NotifyError<T>> for SendError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The address, or another setting of [`Connect`], cannot be used; the text says which and why.
+    /// The address, or another setting of [`Connect`], cannot be used.
     #[error("{0}")]
-    Address(String),
+    Address(#[source] Error),
     /// The order could not be posted to its reactor.
     #[error("{0}")]
-    Post(SendError),
+    Post(#[source] SendError),
 }

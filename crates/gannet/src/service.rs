@@ -44,7 +44,7 @@ pub type CodecError<S> = <<S as Service>::Codec as Codec>::Error;
 ///
 /// A panic closes the connection it happened for, with [`CloseReason::Panicked`]. The instance lives on, so leave it fit
 /// for use. Two methods differ: a panic in [`refusal`](Self::refusal) refuses without a text, and
-/// [`ahead`](Self::ahead) has its own section.
+/// [`Prefetch`] has its own section.
 ///
 /// # Half-close
 ///
@@ -67,8 +67,11 @@ pub trait Service: Sized + 'static {
     /// The codec, which turns received bytes into messages and messages into bytes.
     type Codec: Codec;
 
-    /// Whether the engine calls [`Service::ahead`] and [`Service::fetch`] (default `false`).
-    const LOOKS_AHEAD: bool = false;
+    /// The service's state for one connection. A type without size costs no memory.
+    ///
+    /// Any type with [`Default`] will do. One without needs a line of its own, and the service an [`open`](Self::open):
+    /// see [`Session`](trait@Session).
+    type Session: Session;
 
     /// Whether reading from a connection pauses by itself while its own outbox is full (default `true`).
     ///
@@ -82,29 +85,122 @@ pub trait Service: Sized + 'static {
     /// answer to the same connection.
     const AUTO_PAUSE: bool = true;
 
-    /// The service's state for one connection. A type without size costs no memory.
-    type Session: Default + 'static;
+    /// Makes the session of an accepted connection, or refuses the connection (default: the session's default).
+    ///
+    /// With a filter (TLS), it is called when the handshake is done.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] closes the connection by a reset; what this call sent is not delivered. By default, a service whose
+    /// session has no default refuses every connection, and logs that.
+    fn open(&mut self, cx: &mut Context<'_, Self>) -> Result<Self::Session, Refused> {
+        let _ = cx;
+        let session = Self::Session::fresh();
+        if session.is_none() {
+            tracing::error!(
+                service = self.name(),
+                "every connection is refused: the service has no `open`, and its session no default"
+            );
+        }
+        session.ok_or(Refused)
+    }
 
     /// Handles one message. It may borrow from the receive buffer; copy what has to stay.
     fn message(&mut self, session: &mut Self::Session, message: Message<'_, Self>, cx: &mut Context<'_, Self>);
 
-    /// Looks at received bytes before they are decoded, to note which memory their messages will need.
+    /// Takes back the session of a connection that has ended.
     ///
-    /// Called only if [`Service::LOOKS_AHEAD`] is `true`. The bytes may begin in the middle of a message, and may be shown
-    /// more than once. [`Service::fetch`] follows, before the first of these messages.
-    ///
-    /// # Panics
-    ///
-    /// At the start of a turn, a panic here or in `fetch` is logged and ends the look ahead of this turn; all messages are
-    /// delivered as usual. While a chunk is decoded, it closes the connection of that chunk.
-    fn ahead(&mut self, session: &Self::Session, received: &[u8]) {
-        let _ = (session, received);
+    /// Called once for each session that `open` made, or that came with an established outbound connection. If the reason is
+    /// an error, [`Context::close_cause`] has it. Nothing sent
+    /// to the connection now is delivered. If the output is incomplete and the peer could not tell, call
+    /// [`Context::reset`] here: the connection then ends by a reset.
+    fn close(&mut self, session: Self::Session, reason: CloseReason, cx: &mut Context<'_, Self>) {
+        let _ = (session, reason, cx);
     }
 
-    /// Prefetches all memory that [`Service::ahead`] has noted, so that it is loaded in parallel.
+    /// Called when the codec rejects what the peer sent; send an error reply here if the protocol has one.
     ///
-    /// Called after one or more calls of `ahead`, before any message of the bytes that they looked at.
-    fn fetch(&mut self) {}
+    /// The error is the codec's own. The connection then closes when everything was sent: with
+    /// [`CloseReason::FrameTooLarge`] if the error is [`FrameError::TooLarge`](gannet_proto::FrameError::TooLarge) or has it
+    /// as a source, and with [`CloseReason::Protocol`] otherwise. No message comes any more.
+    fn malformed(&mut self, session: &mut Self::Session, error: &CodecError<Self>, cx: &mut Context<'_, Self>) {
+        let _ = (session, error, cx);
+    }
+
+    /// Decides whether a connection closes whose peer ended its sending side (default: it does).
+    ///
+    /// It is called when all messages of the peer were delivered, and again after each thing that happens to the
+    /// connection, until it closes. See [half-close](Self#half-close).
+    fn half_closed(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) -> HalfClose {
+        let _ = (session, cx);
+        HalfClose::Close
+    }
+
+    /// Called when an outbox that was over [`Limits::outbox_high`](crate::Limits) has room again.
+    ///
+    /// Room again means that at most a quarter of `outbox_high` is left. It is called after [`SendStatus::OverHigh`] or
+    /// [`SendStatus::OverHard`], also if a service of another connection got that answer from [`Context::send_to`].
+    ///
+    /// [`SendStatus::OverHigh`]: crate::SendStatus::OverHigh
+    /// [`SendStatus::OverHard`]: crate::SendStatus::OverHard
+    fn writable(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) {
+        let _ = (session, cx);
+    }
+
+    /// Called once when the timer of [`Context::set_timer`] or [`Context::set_precise_timer`] fires.
+    fn timer(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) {
+        let _ = (session, cx);
+    }
+
+    /// Decides about a connection that was idle for the time in [`Timeouts`] (default: [`Context::close_idle`]).
+    ///
+    /// If the service does not close the connection, it is asked again after the same time.
+    fn idle(&mut self, session: &mut Self::Session, idle: Idle, cx: &mut Context<'_, Self>) {
+        let _ = (session, idle);
+        cx.close_idle();
+    }
+
+    /// Sends a heartbeat, because the peer was silent for [`Timeouts::heartbeat`] (default: there is none).
+    ///
+    /// Send something that the peer has to answer, and return [`Heartbeat::Sent`]. Any received bytes count as an answer.
+    /// After [`Timeouts::heartbeats_missed`] heartbeats without an answer and one more such silence, the connection
+    /// closes. Without a heartbeat, silence alone closes nothing.
+    fn heartbeat(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) -> Heartbeat {
+        let _ = (session, cx);
+        Heartbeat::None
+    }
+
+    /// Called once per connection when the engine shuts down (default: close when everything was sent).
+    ///
+    /// Send a farewell here if the protocol has one.
+    fn shutdown(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) -> Shutdown {
+        let _ = (session, cx);
+        Shutdown::Close
+    }
+
+    /// Called when an outbound connection is established, its filter's handshake included.
+    ///
+    /// The session is the one that was given to [`Context::connect`] or [`Remote::connect`](crate::Remote::connect).
+    fn connected(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) {
+        let _ = (session, cx);
+    }
+
+    /// Takes back the session of an outbound connection that could not be established.
+    ///
+    /// [`close`](Self::close) is not called for it.
+    fn connect_failed(&mut self, session: Self::Session, error: &io::Error, cx: &mut Context<'_, Self>) {
+        let _ = (session, error, cx);
+    }
+
+    /// Returns the text for a connection that a limit refuses (default: none).
+    ///
+    /// The text is sent as it is, past the codec, if the socket takes it at once; then the connection is closed. Without a
+    /// text the connection is reset. The engine does not ask listeners with a filter: before the handshake the peer would
+    /// not understand the text.
+    fn refusal(&self, why: Refusal) -> &'static [u8] {
+        let _ = why;
+        b""
+    }
 
     /// Prepares this instance before there is any connection, or fails.
     ///
@@ -137,110 +233,82 @@ pub trait Service: Sized + 'static {
         defaults
     }
 
-    /// Makes the session of an accepted connection, or refuses the connection.
+    /// Returns what prefetches memory for messages that wait (default: nothing does).
     ///
-    /// With a filter (TLS), it is called when the handshake is done.
-    ///
-    /// # Errors
-    ///
-    /// [`Refused`] closes the connection by a reset; what this call sent is not delivered.
-    fn open(&mut self, cx: &mut Context<'_, Self>) -> Result<Self::Session, Refused> {
-        let _ = cx;
-        Ok(Self::Session::default())
+    /// A service whose messages wait for memory implements [`Prefetch`] and returns `Some(self)`. Whether this is `None`
+    /// must not change: it is asked when the instance was made, and again before each use.
+    fn prefetch(&mut self) -> Option<&mut dyn Prefetch<Self::Session>> {
+        None
     }
+}
 
-    /// Returns the text for a connection that a limit refuses (default: none).
-    ///
-    /// The text is sent as it is, past the codec, if the socket takes it at once; then the connection is closed. Without a
-    /// text the connection is reset. The engine does not ask listeners with a filter: before the handshake the peer would
-    /// not understand the text.
-    fn refusal(&self, why: Refusal) -> &'static [u8] {
-        let _ = why;
-        b""
+/// Is the type of a service's sessions.
+///
+/// Every type with [`Default`] is one. For a type without, write `impl gannet::Session for Type {}`, and make it in
+/// [`Service::open`], or pass it to [`Context::connect`] or [`Remote::connect`](crate::Remote::connect).
+///
+/// ```
+/// use gannet::{Context, Peer, Refused, Service, proto::Lines};
+///
+/// /// Has no sensible default: a session always has a peer.
+/// struct Visitor {
+///     peer: Peer,
+/// }
+///
+/// impl gannet::Session for Visitor {}
+///
+/// struct Greeter;
+///
+/// impl Service for Greeter {
+///     type Codec = Lines;
+///     type Session = Visitor;
+///
+///     fn open(&mut self, cx: &mut Context<'_, Self>) -> Result<Visitor, Refused> {
+///         Ok(Visitor { peer: cx.peer() })
+///     }
+///
+///     fn message(&mut self, visitor: &mut Visitor, line: &[u8], cx: &mut Context<'_, Self>) {
+///         cx.send(&[line, b" says ", visitor.peer.to_string().as_bytes()]);
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the session of a service yet",
+    note = "derive `Default` for it; or write `impl gannet::Session for {Self} {{}}`, and make it in `Service::open`"
+)]
+pub trait Session: Sized + 'static {
+    /// Makes a session without being told anything (default: that cannot be done).
+    fn fresh() -> Option<Self> {
+        None
     }
+}
 
-    /// Called when an outbound connection is established, its filter's handshake included.
-    ///
-    /// The session is the one that was given to [`Context::connect`] or [`Remote::connect`](crate::Remote::connect).
-    fn connected(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) {
-        let _ = (session, cx);
+impl<T: Default + 'static> Session for T {
+    fn fresh() -> Option<Self> {
+        Some(Self::default())
     }
+}
 
-    /// Takes back the session of an outbound connection that could not be established.
+/// Prefetches memory that messages will need, before they are decoded: see [`Service::prefetch`].
+///
+/// A look-up in much memory waits for it. A service that knows early which memory it will need can have all of it loaded
+/// in parallel.
+///
+/// # Panics
+///
+/// At the start of a turn, a panic here is logged and ends the look ahead of this turn; all messages are delivered as
+/// usual. While a chunk is decoded, it closes the connection of that chunk.
+pub trait Prefetch<S> {
+    /// Looks at received bytes before they are decoded, to note which memory their messages will need.
     ///
-    /// [`close`](Self::close) is not called for it.
-    fn connect_failed(&mut self, session: Self::Session, error: &io::Error, cx: &mut Context<'_, Self>) {
-        let _ = (session, error, cx);
-    }
+    /// The bytes may begin in the middle of a message, and may be shown more than once. [`fetch`](Self::fetch) follows,
+    /// before the first of these messages.
+    fn look_ahead(&mut self, session: &S, received: &[u8]);
 
-    /// Called when the codec rejects what the peer sent; send an error reply here if the protocol has one.
+    /// Prefetches all memory that [`look_ahead`](Self::look_ahead) has noted, so that it is loaded in parallel.
     ///
-    /// The error is the codec's own. The connection then closes when everything was sent: with
-    /// [`CloseReason::FrameTooLarge`] if the error is [`FrameError::TooLarge`](gannet_proto::FrameError::TooLarge) or has it
-    /// as a source, and with [`CloseReason::Protocol`] otherwise. No message comes any more.
-    fn malformed(&mut self, session: &mut Self::Session, error: &CodecError<Self>, cx: &mut Context<'_, Self>) {
-        let _ = (session, error, cx);
-    }
-
-    /// Decides about a connection that was idle for the time in [`Timeouts`] (default: [`Context::close_idle`]).
-    ///
-    /// If the service does not close the connection, it is asked again after the same time.
-    fn idle(&mut self, session: &mut Self::Session, idle: Idle, cx: &mut Context<'_, Self>) {
-        let _ = (session, idle);
-        cx.close_idle();
-    }
-
-    /// Sends a heartbeat, because the peer was silent for [`Timeouts::heartbeat`] (default: there is none).
-    ///
-    /// Send something that the peer has to answer, and return [`Heartbeat::Sent`]. Any received bytes count as an answer.
-    /// After [`Timeouts::heartbeats_missed`] heartbeats without an answer and one more such silence, the connection
-    /// closes. Without a heartbeat, silence alone closes nothing.
-    fn heartbeat(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) -> Heartbeat {
-        let _ = (session, cx);
-        Heartbeat::None
-    }
-
-    /// Called once when the timer of [`Context::set_timer`] or [`Context::set_precise_timer`] fires.
-    fn timer(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) {
-        let _ = (session, cx);
-    }
-
-    /// Called when an outbox that was over [`Limits::outbox_high`](crate::Limits) has room again.
-    ///
-    /// Room again means that at most a quarter of `outbox_high` is left. It is called after [`SendStatus::OverHigh`] or
-    /// [`SendStatus::OverHard`], also if a service of another connection got that answer from [`Context::send_to`].
-    ///
-    /// [`SendStatus::OverHigh`]: crate::SendStatus::OverHigh
-    /// [`SendStatus::OverHard`]: crate::SendStatus::OverHard
-    fn writable(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) {
-        let _ = (session, cx);
-    }
-
-    /// Decides whether a connection closes whose peer ended its sending side (default: it does).
-    ///
-    /// It is called when all messages of the peer were delivered, and again after each thing that happens to the
-    /// connection, until it closes. See [half-close](Self#half-close).
-    fn half_closed(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) -> HalfClose {
-        let _ = (session, cx);
-        HalfClose::Close
-    }
-
-    /// Called once per connection when the engine shuts down (default: close when everything was sent).
-    ///
-    /// Send a farewell here if the protocol has one.
-    fn shutdown(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) -> Shutdown {
-        let _ = (session, cx);
-        Shutdown::Close
-    }
-
-    /// Takes back the session of a connection that has ended.
-    ///
-    /// Called once for each session that `open` made, or that came with an established outbound connection. Nothing sent
-    /// to the connection now is delivered. If the output is incomplete and the peer could not tell, call
-    /// [`Context::reset`] here: the connection then ends by a reset.
-    fn close(&mut self, session: Self::Session, reason: CloseReason, cx: &mut Context<'_, Self>) {
-        let _ = (session, reason, cx);
-    }
+    /// Called after one or more calls of `look_ahead`, before any message of the bytes that they looked at.
+    fn fetch(&mut self);
 }
 
 /// Lets a service take values of type `T` from other threads, sent with [`Remote::notify`](crate::Remote::notify).
@@ -255,6 +323,7 @@ pub struct Refused;
 
 /// Says which direction was idle: see [`Service::idle`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Idle {
     /// Nothing was received for [`Timeouts::read_idle`].
     Read,
@@ -266,6 +335,7 @@ pub enum Idle {
 
 /// Says whether a heartbeat was sent: the answer of [`Service::heartbeat`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Heartbeat {
     /// A heartbeat was sent; the peer has to send something in return.
     Sent,
@@ -275,6 +345,7 @@ pub enum Heartbeat {
 
 /// Decides about a connection whose peer ended its sending side: the answer of [`Service::half_closed`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum HalfClose {
     /// The connection closes when the replies of its offloaded jobs were sent.
     Close,
@@ -284,6 +355,7 @@ pub enum HalfClose {
 
 /// Decides about a connection when the engine shuts down: the answer of [`Service::shutdown`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Shutdown {
     /// The connection closes when everything was sent.
     Close,

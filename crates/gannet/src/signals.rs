@@ -1,10 +1,12 @@
-//! Signals: the first asks for a shutdown, the second does not ask. Those that come with the first are one with it.
+//! Signals: the first asks for a shutdown, the second does not wait for it. Those that come with the first are one with it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::ending::Ending;
 use crate::error::{Error, Result, hint};
 use crate::remote::Remote;
 
@@ -12,12 +14,9 @@ use crate::remote::Remote;
 /// process and then to its group, so that it has it twice.
 const TOGETHER: Duration = Duration::from_millis(100);
 
-/// What a log with a thread of its own gets to write its last line: nothing is flushed when the process ends.
-const LAST_WORDS: Duration = Duration::from_millis(50);
-
 /// Shuts the engine down on SIGTERM or SIGINT, from a thread that waits for them; what is told to new clients in the
-/// `delay` before that is [`Remote::is_stopping`].
-pub(crate) fn stop_on_signals(remote: Remote, delay: Duration) -> Result<()> {
+/// `delay` before that is [`Remote::is_stopping`]. The second signal ends all waiting.
+pub(crate) fn stop_on_signals(remote: Remote, ending: Arc<Ending>, delay: Duration) -> Result<()> {
     let failed = |error| Error::Setting(format!("signals cannot be handled: {error}{}", hint(&error)));
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(failed)?;
     let watch = move || {
@@ -25,15 +24,15 @@ pub(crate) fn stop_on_signals(remote: Remote, delay: Duration) -> Result<()> {
             if delay.is_zero() {
                 stop(&remote);
             } else {
-                announce(remote, delay);
+                announce(&remote, delay);
             }
         }
         pass(TOGETHER);
         signals.pending().for_each(drop);
         if signals.forever().next().is_some() {
             tracing::warn!("second signal: ending at once");
-            pass(LAST_WORDS);
-            std::process::exit(1);
+            ending.interrupt();
+            remote.abort();
         }
     };
     std::thread::Builder::new().name("gannet-signals".to_owned()).spawn(watch).map_err(failed)?;
@@ -52,7 +51,7 @@ fn stop(remote: &Remote) {
 }
 
 /// Says that the end is near, and stops when the time is over, on a thread of its own: another signal may come before.
-fn announce(remote: Remote, delay: Duration) {
+fn announce(remote: &Remote, delay: Duration) {
     remote.announce_stop();
     let delay_ms = delay.as_millis() as u64;
     tracing::info!(delay_ms, "shutting down after the delay: not ready for new clients; a second signal ends at once");
@@ -65,6 +64,6 @@ fn announce(remote: Remote, delay: Duration) {
     };
     if let Err(error) = std::thread::Builder::new().name("gannet-stop".to_owned()).spawn(wait) {
         tracing::warn!(%error, "the shutdown begins without its delay: the thread for it could not start");
-        stop(&remote);
+        stop(remote);
     }
 }

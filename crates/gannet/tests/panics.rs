@@ -8,7 +8,7 @@ use std::sync::Arc;
 use gannet::proto::{Codec, Decoded, FrameError, Raw, Sink};
 use gannet::{
     Address, Context, DatagramContext, DatagramService, Engine, Filter, FilterError, FilterFactory, FilterOutput,
-    FilterProgress, Refused, Service,
+    FilterProgress, Prefetch, Refused, Service,
 };
 use gannet_testing::Log;
 
@@ -39,11 +39,17 @@ struct Frail {
     opens: bool,
 }
 
+impl Prefetch<()> for Frail {
+    fn look_ahead(&mut self, (): &(), received: &[u8]) {
+        assert!(!received.starts_with(b"a"), "in look_ahead");
+    }
+
+    fn fetch(&mut self) {}
+}
+
 impl Service for Frail {
     type Codec = Bytes;
     type Session = ();
-
-    const LOOKS_AHEAD: bool = true;
 
     fn name(&self) -> &str {
         "frail"
@@ -54,8 +60,8 @@ impl Service for Frail {
         Ok(())
     }
 
-    fn ahead(&mut self, (): &(), received: &[u8]) {
-        assert!(!received.starts_with(b"a"), "in ahead");
+    fn prefetch(&mut self) -> Option<&mut dyn Prefetch<()>> {
+        Some(self)
     }
 
     fn message(&mut self, (): &mut (), message: u8, cx: &mut Context<'_, Self>) {
@@ -139,7 +145,7 @@ fn the_log_names_who_panicked_for_whom_and_what_the_panic_said() {
         (opens, "o", "frail", "in work"),
         (opens, "w", "frail", "with a result"),
         (opens, "?", "frail", "a panic without a message"),
-        (opens, "a", "frail", "in ahead"),
+        (opens, "a", "frail", "in look_ahead"),
         (opens, "0", "frail", "Bytes"),
         (refuses, "", "frail", "in open"),
         (filtered, "x", "frail", "in a filter"),

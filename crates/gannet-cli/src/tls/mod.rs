@@ -60,7 +60,9 @@ impl Tls {
         let http = TlsServer::new(with_http(&config))?;
         let unnamed = TlsServer::new(config)?;
         // A pipe was read at the start; at a reload nobody might write to it.
-        let files = Arc::new(TlsFiles { only_regular: true, ..settings.files });
+        let mut files = settings.files;
+        files.only_regular = true;
+        let files = Arc::new(files);
         Ok(Some(Self { files, own, http, unnamed, paths, seen, first }))
     }
 

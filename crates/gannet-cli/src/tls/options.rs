@@ -133,24 +133,20 @@ impl TlsOptions {
                 return Err("--tls-crl is for client certificates; add --tls-client-ca FILE".to_owned());
             }
         }
-        let files = TlsFiles {
-            identities: certificates.iter().cloned().zip(keys.iter().cloned()).collect(),
-            client_ca: self.tls_client_ca.clone(),
-            client_auth: match self.tls_client_auth {
-                Some(ClientAuthName::Optional) => ClientAuthMode::Optional,
-                Some(ClientAuthName::Required) | None => ClientAuthMode::Required,
-            },
-            crls: self.tls_crl.clone(),
-            min_version: match self.tls_min_version {
-                Some(VersionName::V1_3) => TlsVersion::V1_3,
-                Some(VersionName::V1_2) | None => TlsVersion::V1_2,
-            },
-            // That is for each service to say.
-            alpn: Vec::new(),
-            accept_expired: self.tls_accept_expired,
-            // At the start a pipe is a file like any other.
-            only_regular: false,
+        // Application protocols are for each service to say, and at the start a pipe is a file like any other.
+        let mut files = TlsFiles::default();
+        files.identities = certificates.iter().cloned().zip(keys.iter().cloned()).collect();
+        files.client_ca = self.tls_client_ca.clone();
+        files.client_auth = match self.tls_client_auth {
+            Some(ClientAuthName::Optional) => ClientAuthMode::Optional,
+            Some(ClientAuthName::Required) | None => ClientAuthMode::Required,
         };
+        files.crls = self.tls_crl.clone();
+        files.min_version = match self.tls_min_version {
+            Some(VersionName::V1_3) => TlsVersion::V1_3,
+            Some(VersionName::V1_2) | None => TlsVersion::V1_2,
+        };
+        files.accept_expired = self.tls_accept_expired;
         Ok(Some(Settings { files, self_signed: self.tls_self_signed }))
     }
 

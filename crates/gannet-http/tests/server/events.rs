@@ -63,7 +63,7 @@ fn an_event_reaches_all_who_listen_and_who_does_not_read_is_closed() {
         let mut closed = None;
         for number in 0..10_000 {
             let id = number.to_string();
-            let event = Event { data: &data, id: Some(&id), ..Event::default() };
+            let event = Event::new(&data).id(&id);
             sse::broadcast(&rig.running.remote(), group, &event).expect("the mailbox has room");
             for client in &mut clients {
                 // There are comments in between where the machine takes its time.
@@ -77,7 +77,7 @@ fn an_event_reaches_all_who_listen_and_who_does_not_read_is_closed() {
         }
         assert_eq!(closed, Some(Ended::Gone), "who does not read is closed");
         drop(slow);
-        let nul = Event { id: Some("\0"), ..Event::default() };
+        let nul = Event::new("").id("\0");
         assert_eq!(sse::broadcast(&rig.running.remote(), group, &nul), Err(EventError::Id));
     }
 }

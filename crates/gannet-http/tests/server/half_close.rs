@@ -113,7 +113,7 @@ fn events_go_on_for_a_client_that_has_half_closed_and_end_at_once_for_one_that_h
         client.head();
         assert_eq!(says.recv_timeout(PATIENCE), Ok(None));
         assert_eq!(client.chunk().as_deref(), Some(":\n\n"), "a sign of life shows whether it is there");
-        sse::broadcast(&rig.running.remote(), group, &Event { data: "hello", ..Event::default() }).expect("sent");
+        sse::broadcast(&rig.running.remote(), group, &Event::new("hello")).expect("sent");
         assert_eq!(client.chunk().as_deref(), Some("data: hello\n\n"));
         let mut gone = rig.connect();
         gone.send("GET /feed HTTP/1.1\r\nHost: h\r\n\r\n");

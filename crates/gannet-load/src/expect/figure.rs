@@ -9,6 +9,7 @@ use crate::units;
 
 /// A figure of the results.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Figure {
     /// A point of a distribution of times, in ns.
     Time {
@@ -25,6 +26,7 @@ pub enum Figure {
 
 /// What was timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Times {
     /// From the moment a request was intended to its answer.
     Response,
@@ -42,6 +44,7 @@ pub enum Times {
 
 /// A point of a distribution.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Point {
     /// The time that so many percent did not exceed, above 0 and at most 100.
     Percentile(f64),
@@ -53,6 +56,7 @@ pub enum Point {
 
 /// What was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Count {
     /// Requests that went wrong.
     Errors,

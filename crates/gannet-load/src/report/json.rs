@@ -26,6 +26,7 @@ pub fn json(results: &Results) -> Result<String, serde_json::Error> {
 
 /// The whole report. Names end in the unit: `_ns` nanoseconds, `_s` seconds, `_bytes` bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Document {
     /// Always [`SCHEMA`].
     pub schema: u32,
@@ -73,6 +74,7 @@ pub struct Document {
 
 /// What was asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Asked {
     /// The scenario's name.
     pub scenario: String,
@@ -112,6 +114,7 @@ pub struct Asked {
 /// When the next request is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum LoopKind {
     /// At its intended time.
     Open,
@@ -121,6 +124,7 @@ pub enum LoopKind {
 
 /// Connections by what became of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Connections {
     /// That came up.
     pub opened: u64,
@@ -146,6 +150,7 @@ pub struct Connections {
 
 /// Requests by what became of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Requests {
     /// Sent in the measured time, or before it and not done when it began.
     pub sent: u64,
@@ -169,6 +174,7 @@ pub struct Requests {
 
 /// What was reached.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Rate {
     /// Right answers a second, over the measured time.
     pub per_second: f64,
@@ -176,6 +182,7 @@ pub struct Rate {
 
 /// A histogram's figures, in nanoseconds, exact to the histogram's precision; null where nothing was recorded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Times {
     /// How many times were recorded.
     pub count: u64,
@@ -201,6 +208,7 @@ pub struct Times {
 
 /// The time after the measurement in which connections were held, without requests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Hold {
     /// How long it was.
     pub lasted_s: f64,
@@ -212,6 +220,7 @@ pub struct Hold {
 
 /// The server's process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Server {
     /// CPU time during the measurement.
     pub cpu_s: f64,
@@ -221,6 +230,7 @@ pub struct Server {
 
 /// One second of the run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Second {
     /// When it ended, from the start of the run.
     pub at_s: f64,

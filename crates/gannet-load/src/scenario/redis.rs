@@ -45,6 +45,7 @@ impl fmt::Display for Workload {
 
 /// A command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Verb {
     /// GET: nothing, or the value that every client gives this key.
     Get,

@@ -16,6 +16,7 @@ use crate::letters::Letters;
 
 /// What clients do once they are upgraded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Mode {
     /// Send messages, each of which the server sends back.
     #[default]

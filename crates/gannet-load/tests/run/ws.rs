@@ -48,14 +48,6 @@ enum WireError {
     WebSocket(#[from] ws::Error),
 }
 
-fn mapped<A, B>(decoded: Decoded<A>, map: impl FnOnce(A) -> B) -> Decoded<B> {
-    match decoded {
-        Decoded::Message { message, consumed } => Decoded::Message { message: map(message), consumed },
-        Decoded::Taken { consumed } => Decoded::Taken { consumed },
-        Decoded::Partial { need } => Decoded::Partial { need },
-    }
-}
-
 impl Codec for Wire {
     type Message<'a> = Incoming<'a>;
     type Outgoing<'a> = std::convert::Infallible;
@@ -64,8 +56,8 @@ impl Codec for Wire {
 
     fn decode<'a>(&self, state: &mut Spoken, input: &'a mut [u8]) -> Result<Decoded<Incoming<'a>>, WireError> {
         match state {
-            Spoken::Http(state) => Ok(mapped(self.requests.decode(state, input)?, Incoming::Http)),
-            Spoken::WebSocket(state) => Ok(mapped(self.websocket.decode(state, input)?, Incoming::WebSocket)),
+            Spoken::Http(state) => Ok(self.requests.decode(state, input)?.map(Incoming::Http)),
+            Spoken::WebSocket(state) => Ok(self.websocket.decode(state, input)?.map(Incoming::WebSocket)),
         }
     }
 

@@ -182,6 +182,7 @@ pub(super) fn split_absolute(target: &str) -> Option<(&str, &str)> {
 ///
 /// `CONNECT` is not among them: it is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Method<'a> {
     /// `GET`
     Get,

@@ -254,6 +254,8 @@ impl Default for Requests {
 }
 
 /// What [`Requests`] takes off a connection.
+///
+/// A server that skipped one of these would lose a part of a request: so this enum is exhaustive.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
     /// A request with its whole body.

@@ -9,6 +9,7 @@ const MOST_FIELDS: usize = 16;
 
 /// The head of a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Part<'a> {
     /// The name of the field. Browsers write `"` and line ends in it as `%22`, `%0D` and `%0A`, and nothing else so; it
     /// is given as it was sent.

@@ -7,7 +7,7 @@ use super::{Error, Role};
 /// The most bytes that a control frame may carry (RFC 6455 §5.5).
 pub const MAX_CONTROL: usize = 125;
 
-/// What a frame is (RFC 6455 §5.2).
+/// What a frame is (RFC 6455 §5.2). All other opcodes are reserved, and refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Opcode {
     /// The next fragment of the message under way.

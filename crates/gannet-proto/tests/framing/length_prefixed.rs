@@ -19,11 +19,7 @@ fn read<H: Header>(frames: &LengthPrefixed<H>, stream: &[u8]) -> Outcome<Vec<u8>
 
 fn first<H: Header>(frames: &LengthPrefixed<H>, input: &[u8]) -> Result<Decoded<Vec<u8>>, Error> {
     let mut input = input.to_vec();
-    Ok(match frames.decode(&mut (), &mut input)? {
-        Decoded::Message { message, consumed } => Decoded::Message { message: message.to_vec(), consumed },
-        Decoded::Taken { consumed } => Decoded::Taken { consumed },
-        Decoded::Partial { need } => Decoded::Partial { need },
-    })
+    Ok(frames.decode(&mut (), &mut input)?.map(|message| message.to_vec()))
 }
 
 fn too_large<T>(length: u64, limit: usize) -> Result<T, Error> {

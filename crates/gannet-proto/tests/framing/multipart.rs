@@ -54,6 +54,7 @@ fn read<'c>(form: &Multipart, chunks: impl IntoIterator<Item = &'c [u8]>) -> See
                     assert!(need > carry.len() - at);
                     break;
                 }
+                Ok(other) => panic!("a kind that is not known: {other:?}"),
                 Err(error) => {
                     seen.error = Some(error);
                     return seen;

@@ -54,7 +54,7 @@ fn refused_at<C: Codec>(codec: &C, stream: &[u8]) -> usize {
             Ok(gannet_proto::Decoded::Message { consumed, .. } | gannet_proto::Decoded::Taken { consumed }) => {
                 start += consumed;
             }
-            Ok(gannet_proto::Decoded::Partial { .. }) => end += 1,
+            Ok(_) => end += 1,
         }
         if start == end {
             end += 1;

@@ -90,7 +90,7 @@ fn a_connection_holds_memory_only_while_a_message_is_under_way() {
                 start += consumed;
             }
             Decoded::Taken { consumed } => start += consumed,
-            Decoded::Partial { .. } => unreachable!("the stream is whole"),
+            other => unreachable!("the stream is whole: {other:?}"),
         }
     }
     assert_eq!(seen, [text("Hello"), Owned::Binary(b"next".into())]);

@@ -9,10 +9,10 @@ use gannet::Peer;
 pub(super) const DENIED: &str = "DENIED Redis is running in protected mode because protected mode is enabled and no \
                                  password is set for the default user. In this mode connections are only accepted from \
                                  the loopback interface. To connect from other machines, do one of these: 1) set a \
-                                 password, with GANNET_REDIS_PASSWORD or --redis-password; 2) send 'CONFIG SET \
-                                 requirepass <password>' from the machine that the server runs on; 3) where nobody but \
-                                 your own machines can reach the server, start it with --redis-protected-mode no, or \
-                                 send 'CONFIG SET protected-mode no' from its own machine.";
+                                 password when the server starts; 2) send 'CONFIG SET requirepass <password>' from the \
+                                 machine that the server runs on; 3) where nobody but your own machines can reach the \
+                                 server, turn protected mode off when it starts, or send 'CONFIG SET protected-mode no' \
+                                 from its own machine.";
 
 /// An attack is logged again after so long.
 const LOG_EVERY_S: u32 = 60;

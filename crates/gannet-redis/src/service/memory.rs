@@ -7,6 +7,7 @@ use crate::store::held::left_behind;
 
 /// What is done when the store takes more memory than it may.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Policy {
     /// Commands that may need memory are refused.
     #[default]
@@ -19,7 +20,7 @@ pub enum Policy {
 
 impl Policy {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::NoEviction, Self::AllKeysLru, Self::VolatileTtl];
+    pub const ALL: &'static [Self] = &[Self::NoEviction, Self::AllKeysLru, Self::VolatileTtl];
 
     /// What Redis calls it.
     #[must_use]
@@ -34,7 +35,7 @@ impl Policy {
     /// The one with a name, in whatever case.
     #[must_use]
     pub fn named(name: &[u8]) -> Option<Self> {
-        Self::ALL.into_iter().find(|policy| policy.name().as_bytes().eq_ignore_ascii_case(name))
+        Self::ALL.iter().copied().find(|policy| policy.name().as_bytes().eq_ignore_ascii_case(name))
     }
 }
 
@@ -159,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_policy_is_what_it_was_set_to() {
-        for policy in Policy::ALL {
+        for &policy in Policy::ALL {
             assert_eq!(Memory::new(0, policy).policy(), policy);
             assert_eq!(Policy::named(policy.name().to_uppercase().as_bytes()), Some(policy));
         }

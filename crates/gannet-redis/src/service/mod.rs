@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gannet::proto::resp::{self, Args, Commands, Version, Writer, upcoming_keys};
-use gannet::{CloseReason, Context, Idle, Refusal, Refused, Service, Shutdown};
+use gannet::{CloseReason, Context, Idle, Prefetch, Refusal, Refused, Service, Shutdown};
 
 use self::clock::Clock;
 use self::command_statistics::CommandCounters;
@@ -336,11 +336,23 @@ impl Redis {
     }
 }
 
+impl Prefetch<Session> for Redis {
+    fn look_ahead(&mut self, session: &Session, received: &[u8]) {
+        let room = WARMED.saturating_sub(self.noted.len());
+        self.noted.extend(upcoming_keys(received).take(room).map(|key| (session.db, Key::new(key).hash)));
+    }
+
+    fn fetch(&mut self) {
+        if self.noted.len() > 1 {
+            self.server.store.warm(&self.noted);
+        }
+        self.noted.clear();
+    }
+}
+
 impl Service for Redis {
     type Codec = Commands;
     type Session = Session;
-
-    const LOOKS_AHEAD: bool = true;
 
     fn name(&self) -> &str {
         "redis"
@@ -375,16 +387,8 @@ impl Service for Redis {
         }
     }
 
-    fn ahead(&mut self, session: &Session, received: &[u8]) {
-        let room = WARMED.saturating_sub(self.noted.len());
-        self.noted.extend(upcoming_keys(received).take(room).map(|key| (session.db, Key::new(key).hash)));
-    }
-
-    fn fetch(&mut self) {
-        if self.noted.len() > 1 {
-            self.server.store.warm(&self.noted);
-        }
-        self.noted.clear();
+    fn prefetch(&mut self) -> Option<&mut dyn Prefetch<Session>> {
+        Some(self)
     }
 
     fn message(&mut self, session: &mut Session, args: Args<'_>, cx: &mut Context<'_, Self>) {

@@ -85,11 +85,20 @@ pub struct Server {
 
 /// A listener that listens.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Bound {
     /// Where.
     pub address: Address,
     /// Its place among all listeners of the engine.
     pub index: usize,
+}
+
+impl Bound {
+    /// Makes what [`Server::listening`] is told of a listener at this place among all of the engine.
+    #[must_use]
+    pub fn new(address: Address, index: usize) -> Self {
+        Self { address, index }
+    }
 }
 
 impl Server {

@@ -89,8 +89,8 @@ fn a_broken_file_is_named_with_what_to_do_and_the_old_settings_stay() {
     let key = write(&dir, "key.pem", &one.key);
     let client_ca = write(&dir, "ca.pem", ca.pem());
     let crl = write(&dir, "crl.pem", ca.crl(&[], 2998));
-    let good =
-        TlsFiles { client_ca: Some(client_ca.clone()), crls: vec![crl.clone()], ..TlsFiles::new(&certificate, &key) };
+    let mut good = TlsFiles::new(&certificate, &key);
+    (good.client_ca, good.crls) = (Some(client_ca.clone()), vec![crl.clone()]);
     let server = TlsServer::from_files(&good).expect("good files");
     let client = ca.trusted().identity(ca.client(8).identity()).build("localhost").expect("settings");
     Pair::connected(&server, &client).assert_ready();
@@ -153,7 +153,9 @@ fn a_broken_file_is_named_with_what_to_do_and_the_old_settings_stay() {
     }
     let error = server.reload_files(&TlsFiles::default()).expect_err("nothing is named").to_string();
     assert!(error.contains("no certificate was named"), "{error}");
-    let error = server.reload_files(&TlsFiles { client_ca: None, ..good.clone() }).expect_err("no CA").to_string();
+    let mut without_ca = good.clone();
+    without_ca.client_ca = None;
+    let error = server.reload_files(&without_ca).expect_err("no CA").to_string();
     assert!(error.contains("name the client CA too"), "{error}");
 
     let pair = Pair::connected(&server, &client);
@@ -366,8 +368,8 @@ fn a_reload_refuses_what_is_no_regular_file_and_nothing_reads_a_file_without_end
     let key = write(&dir, "key.pem", &one.key);
     let client_ca = write(&dir, "ca.pem", ca.pem());
     let crl = write(&dir, "crl.pem", ca.crl(&[], 2998));
-    let good =
-        TlsFiles { client_ca: Some(client_ca.clone()), crls: vec![crl.clone()], ..TlsFiles::new(&certificate, &key) };
+    let mut good = TlsFiles::new(&certificate, &key);
+    (good.client_ca, good.crls) = (Some(client_ca.clone()), vec![crl.clone()]);
     let server = TlsServer::from_files(&good).expect("good files");
     for file in [&certificate, &key, &client_ca, &crl] {
         let refused = |what: &str, says: &str| {

@@ -9,7 +9,7 @@ use super::{Client, Net};
 use crate::driver::sim::Random;
 use crate::proto::ws::{Opcode, write_fragment};
 use crate::proto::{Codec, Lines};
-use crate::{CloseReason, Context, Service};
+use crate::{CloseReason, Context, Prefetch, Service};
 
 fn serve<N: Net, S: Service>(net: N, service: S) -> Rig<N> {
     Setup::new().listen(service).on(net)
@@ -208,21 +208,25 @@ impl Service for Looker {
     type Codec = Lines;
     type Session = ();
 
-    const LOOKS_AHEAD: bool = true;
-
-    fn ahead(&mut self, (): &(), received: &[u8]) {
-        self.shown.extend_from_slice(received);
-        self.fetched = false;
-    }
-
-    fn fetch(&mut self) {
-        self.fetched = true;
+    fn prefetch(&mut self) -> Option<&mut dyn Prefetch<()>> {
+        Some(self)
     }
 
     fn message(&mut self, (): &mut (), line: &[u8], cx: &mut Context<'_, Self>) {
         let was_shown = self.shown.windows(line.len()).any(|shown| shown == line);
         assert!(self.fetched || !was_shown, "a message that was looked at comes before anything was fetched for it");
         cx.send(&[if was_shown { b"seen " } else { b"new " }, line]);
+    }
+}
+
+impl Prefetch<()> for Looker {
+    fn look_ahead(&mut self, (): &(), received: &[u8]) {
+        self.shown.extend_from_slice(received);
+        self.fetched = false;
+    }
+
+    fn fetch(&mut self) {
+        self.fetched = true;
     }
 }
 
@@ -274,14 +278,12 @@ impl Service for Counting {
     type Codec = Lines;
     type Session = ();
 
-    const LOOKS_AHEAD: bool = true;
+    fn prefetch(&mut self) -> Option<&mut dyn Prefetch<()>> {
+        Some(self)
+    }
 
     fn codec(&self) -> Lines {
         lines().limit(2 << 20)
-    }
-
-    fn ahead(&mut self, (): &(), received: &[u8]) {
-        self.shown += received.len();
     }
 
     fn message(&mut self, (): &mut (), _: &[u8], cx: &mut Context<'_, Self>) {
@@ -295,6 +297,14 @@ impl Service for Counting {
     fn timer(&mut self, (): &mut (), cx: &mut Context<'_, Self>) {
         cx.resume();
     }
+}
+
+impl Prefetch<()> for Counting {
+    fn look_ahead(&mut self, (): &(), received: &[u8]) {
+        self.shown += received.len();
+    }
+
+    fn fetch(&mut self) {}
 }
 
 fn a_message_in_many_pieces_is_shown_ahead_once<N: Net>(net: N) {

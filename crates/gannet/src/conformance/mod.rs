@@ -4,6 +4,7 @@
 //! client or a service would notice; at its end [`Rig::finish`](rig::Rig::finish) asserts that nothing is left.
 
 mod buffers;
+mod causes;
 mod closing;
 mod deadlines;
 mod drain;

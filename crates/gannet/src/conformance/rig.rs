@@ -285,6 +285,7 @@ impl<N: Net> Rig<N> {
         assert_eq!(core.pools.out(), (0, 0, 0), "blocks, outboxes, carries");
         assert_eq!(core.groups.len(), 0, "groups with members");
         assert!(core.dirty.is_empty() && core.deferred.is_empty(), "things to do");
+        assert_eq!(core.causes.len(), 0, "errors behind reasons");
         assert_eq!(core.counters.outbox_bytes.get(), 0, "bytes in outboxes");
         assert_eq!(self.shared.totals.connections.now(), 0, "connections counted in");
         assert!(self.shared.totals.peers.is_empty(), "peers counted in");

@@ -26,7 +26,7 @@ impl<D: Driver> Reactor<D> {
                     && let Some(Served::Connections(host)) = services.get_mut(usize::from(connection.service))
                 {
                     (called, peer) = (usize::from(connection.service), Some(connection.peer));
-                    host.ahead(connection.session, received);
+                    host.look_ahead(connection.session, received);
                 }
             });
             peer = None;

@@ -42,6 +42,7 @@ impl<D: Driver> Reactor<D> {
         tally.connections.sub(1);
         let (host, core) = self.host(service);
         host.close(core, token, reason);
+        self.core.causes.forget(token);
         // The service may know of something that was not sent yet.
         let reset = reset || self.core.slab.get(token).is_some_and(|connection| connection.flags.has(Flags::RESET));
         self.driver.close(token, reset);
@@ -55,6 +56,7 @@ impl<D: Driver> Reactor<D> {
 
     pub(super) fn forget(&mut self, token: Token) {
         let Some(connection) = self.core.slab.remove(token) else { return };
+        self.core.causes.forget(token);
         if let Some(outbox) = connection.outbox {
             self.core.counters.outbox_bytes.sub(outbox.len() as u64);
             self.core.pools.return_outbox(outbox);

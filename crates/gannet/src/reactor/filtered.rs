@@ -48,7 +48,7 @@ impl<D: Driver> Reactor<D> {
             Ok(filter) => connection.filter = Some(Box::new(FilterState::new(filter, false))),
             Err(error) => {
                 tracing::error!(%error, "closing: no filter could be made for the connection");
-                return self.core.ask_close(token, Flags::CLOSE, CloseReason::Filter);
+                return self.core.ask_close_for(token, Flags::CLOSE, CloseReason::Filter, error.into());
             }
         }
         self.set_phase(token, self.deadlines[usize::from(service)].handshake_ms);
@@ -210,7 +210,7 @@ impl<D: Driver> Reactor<D> {
             self.core.counters.outbox_bytes.sub(outbox.len() as u64);
             self.core.pools.return_outbox(outbox);
         }
-        self.core.ask_close(token, Flags::CLOSE_FLUSHED, CloseReason::Filter);
+        self.core.ask_close_for(token, Flags::CLOSE_FLUSHED, CloseReason::Filter, error.into());
     }
 
     /// Takes a connection whose handshake is under way one step on, and says whether there may be another.
@@ -257,8 +257,8 @@ impl<D: Driver> Reactor<D> {
             }
             Err(error) => {
                 tracing::debug!(peer = %connection.peer, %error, "closing: the filter cannot send");
-                connection.ask_close(Flags::CLOSE, CloseReason::Filter);
                 self.log_panic_of_filter(token, &error);
+                self.core.ask_close_for(token, Flags::CLOSE, CloseReason::Filter, error.into());
                 self.begin_close(token);
                 false
             }

@@ -81,7 +81,7 @@ impl<D: Driver> Reactor<D> {
                     return true;
                 }
                 Sent::Failed(error) => {
-                    connection.ask_close(Flags::CLOSE, CloseReason::Io(error.kind()));
+                    self.core.ask_close_for(token, Flags::CLOSE, CloseReason::Io(error.kind()), error.into());
                     self.begin_close(token);
                     return false;
                 }
@@ -107,7 +107,9 @@ impl<D: Driver> Reactor<D> {
                     self.core.counters.outbox_bytes.sub(count as u64);
                 }
             }
-            Err(error) => connection.ask_close(Flags::CLOSE, CloseReason::Io(error.kind())),
+            Err(error) => {
+                self.core.ask_close_for(token, Flags::CLOSE, CloseReason::Io(error.kind()), error.into());
+            }
         }
         self.settle(token);
     }

@@ -277,7 +277,7 @@ impl<D: Driver> Reactor<D> {
                 self.settle(token);
             }
             Event::Failed { token, error } => {
-                self.core.ask_close(token, Flags::CLOSE, CloseReason::Io(error.kind()));
+                self.core.ask_close_for(token, Flags::CLOSE, CloseReason::Io(error.kind()), error.into());
                 self.settle(token);
             }
             Event::Accepted { listener, incoming, peer } => self.accepted(listener, incoming, peer),

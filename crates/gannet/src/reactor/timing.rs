@@ -393,7 +393,8 @@ impl<D: Driver> Reactor<D> {
 
     /// Tells some more connections to drain, and closes what is left when the time is over.
     pub(super) fn drain_some(&mut self) {
-        if let Some(from) = self.drain_cursor {
+        let aborting = self.core.shared.is_aborting();
+        if let Some(from) = self.drain_cursor.filter(|_| !aborting) {
             let end = self.core.slab.end();
             let to = end.min(from.saturating_add(DRAINED_A_TURN));
             for token in from..to {
@@ -401,11 +402,11 @@ impl<D: Driver> Reactor<D> {
             }
             self.drain_cursor = (to < end).then_some(to);
         }
-        if self.drain_by.is_some_and(|by| !self.caught_up.is_before(by)) {
+        if self.drain_by.is_some_and(|by| aborting || !self.caught_up.is_before(by)) {
             self.drain_by = None;
             self.drain_cursor = None;
             let late: Vec<Token> = self.core.slab.iter_indices().collect();
-            if !late.is_empty() {
+            if !late.is_empty() && !aborting {
                 tracing::warn!(
                     connections = late.len(),
                     "the drain timeout is over: closing the connections that are left"

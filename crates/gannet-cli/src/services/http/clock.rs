@@ -24,7 +24,7 @@ impl Source for Clock {
     fn pull(&mut self, out: &mut Stream<'_, '_>) {
         self.last = self.last.wrapping_add(1);
         let (id, date) = (self.last.to_string(), out.date().to_owned());
-        let event = Event { data: &date, event: Some("tick"), id: Some(&id), retry: None };
+        let event = Event::new(&date).event("tick").id(&id);
         // A number has no NUL. Over the high mark it is called again when the client has read.
         let _ = out.event(&event);
         out.again_in(TICK);

@@ -115,7 +115,7 @@ pub enum RequestError {
         position: usize,
     },
     /// The request says these by itself.
-    #[error("header {0} is written by the load generator itself; see --no-keep-alive, --body and --body-size")]
+    #[error("header {0} is written by the load generator itself")]
     Reserved(String),
     /// A subprotocol of WebSocket is no token (RFC 6455 §4.1).
     #[error("{0:?} is not a subprotocol name")]

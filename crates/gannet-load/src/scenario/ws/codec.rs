@@ -78,23 +78,13 @@ impl Codec for Conversation {
 
     fn decode<'a>(&self, state: &mut Spoken, input: &'a mut [u8]) -> Result<Decoded<Incoming<'a>>, Error> {
         Ok(match state {
-            Spoken::Http(responses) => match self.responses.decode(responses, input)? {
-                Decoded::Message { message, consumed } => {
-                    if message.status == 101 {
-                        *state = Spoken::WebSocket(ws::State::default());
-                    }
-                    Decoded::Message { message: Incoming::Http(message), consumed }
+            Spoken::Http(responses) => self.responses.decode(responses, input)?.map(|message| {
+                if message.status == 101 {
+                    *state = Spoken::WebSocket(ws::State::default());
                 }
-                Decoded::Taken { consumed } => Decoded::Taken { consumed },
-                Decoded::Partial { need } => Decoded::Partial { need },
-            },
-            Spoken::WebSocket(state) => match self.websocket.decode(state, input)? {
-                Decoded::Message { message, consumed } => {
-                    Decoded::Message { message: Incoming::WebSocket(message), consumed }
-                }
-                Decoded::Taken { consumed } => Decoded::Taken { consumed },
-                Decoded::Partial { need } => Decoded::Partial { need },
-            },
+                Incoming::Http(message)
+            }),
+            Spoken::WebSocket(state) => self.websocket.decode(state, input)?.map(Incoming::WebSocket),
         })
     }
 

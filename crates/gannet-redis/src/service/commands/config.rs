@@ -82,7 +82,7 @@ static PARAMETERS: [Parameter; 14] = [
     Parameter {
         name: "timeout",
         value: |_| "0".to_owned(),
-        change: Some(|text| only(text, "0", "it is set at the start, for all services: --idle-timeout")),
+        change: Some(|text| only(text, "0", "it is set when the server starts, for all of its services")),
     },
     Parameter {
         name: "save",
