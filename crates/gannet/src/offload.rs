@@ -48,7 +48,7 @@ impl Pool {
     }
 }
 
-/// Holds the counters of one offload pool at a moment, read by [`Remote::offload_stats`].
+/// Holds the counters of one offload pool at a moment, read by [`Remote::offload_stats`](crate::Remote::offload_stats).
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct OffloadStats {
