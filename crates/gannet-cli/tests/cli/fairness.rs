@@ -8,10 +8,11 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::server::{Folder, Server, Stream, drivers, gannet};
-use crate::tls::{Client, InFiles as _, authority};
 use gannet_testing::PATIENCE;
 use gannet_testing::certificates::Ca;
+
+use crate::server::{Folder, Server, Stream, drivers, gannet};
+use crate::tls::{Client, InFiles as _, authority};
 
 /// Questions that others ask beside each flood.
 const QUESTIONS: usize = 100;

@@ -5,12 +5,12 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use gannet_testing::PATIENCE;
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::server::{Folder, Server, drivers, gannet, gannet_by_shell};
-use gannet_testing::PATIENCE;
 
 pub(crate) fn load(scenario: &str, url: &str, options: &[&str]) -> Output {
     gannet(&[&["load", scenario, url], options].concat()).output().expect("the binary starts")

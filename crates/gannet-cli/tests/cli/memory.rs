@@ -3,9 +3,10 @@
 use std::io::{ErrorKind, Write as _};
 use std::net::TcpStream;
 
-use crate::server::{Server, drivers};
 use gannet_testing::until;
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
+
+use crate::server::{Server, drivers};
 
 /// Slow readers. What waits for each is up to the high mark of its outbox, 256 KiB, and some more that is not decoded.
 const READERS: usize = 300;

@@ -4,10 +4,10 @@ use std::io::{Read as _, Write as _};
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
+use gannet_testing::PATIENCE;
 use rustix::process::Signal;
 
 use crate::server::{Folder, Server, Stream, drivers, frame};
-use gannet_testing::PATIENCE;
 
 /// A server with all four services over TCP and Unix sockets, and the folder of those.
 fn everything(driver: &str, name: &str) -> (Server, Folder) {

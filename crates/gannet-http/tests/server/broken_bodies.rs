@@ -5,9 +5,10 @@ mod doubtful;
 
 use std::io::Write as _;
 
-use crate::rig::{Rig, drivers};
 use doubtful::REFUSED;
 use gannet_http::Router;
+
+use crate::rig::{Rig, drivers};
 
 /// Bytes that the server has received.
 fn received(rig: &Rig) -> u64 {

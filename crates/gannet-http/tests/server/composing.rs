@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::rig::{Rig, drivers};
 use gannet_http::middleware::{Bearer, Guard};
 use gannet_http::{Cx, Json, Layer, Rejection, RouteError, Router};
+
+use crate::rig::{Rig, drivers};
 
 /// Says in a header field that it was called.
 #[derive(Clone)]

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::rig::{Rig, drivers};
 use gannet_http::{HttpService, Router, Routes};
+
+use crate::rig::{Rig, drivers};
 
 fn routes() -> Routes {
     Router::new()

@@ -4,10 +4,11 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::rig::{PATIENCE, Rig, drivers};
 use gannet::{CloseMode, Engine, SendError};
 use gannet_http::middleware::{Cors, RequestId, Timeout};
 use gannet_http::{Cx, HttpService, Later, Reply, Router, Routes};
+
+use crate::rig::{PATIENCE, Rig, drivers};
 
 const LONG: Duration = Duration::from_secs(60);
 

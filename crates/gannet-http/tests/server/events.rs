@@ -4,10 +4,11 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use crate::rig::{Client, PATIENCE, Rig, drivers};
 use gannet::{Engine, Group, Limits};
 use gannet_http::sse::{self, Event, EventError, Feed};
 use gannet_http::{Ended, HttpService, Router, Source, Stream};
+
+use crate::rig::{Client, PATIENCE, Rig, drivers};
 
 /// A subscriber who says when it has joined, and how it ended.
 struct Subscriber {

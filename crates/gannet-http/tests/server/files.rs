@@ -8,9 +8,10 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 use std::{env, process};
 
-use crate::rig::{Response, Rig, drivers};
 use gannet::{Engine, Limits};
 use gannet_http::{Files, HttpService, Router, Routes};
+
+use crate::rig::{Response, Rig, drivers};
 
 /// A directory that is gone when the test is.
 struct Place(PathBuf);

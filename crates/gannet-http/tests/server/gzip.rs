@@ -2,9 +2,10 @@
 
 use std::io::Read as _;
 
-use crate::rig::{Rig, drivers};
 use gannet_http::middleware::{Cors, Gzip};
 use gannet_http::{Cx, Router, Routes, Source, Stream};
+
+use crate::rig::{Rig, drivers};
 
 const GZIP: &str = "Accept-Encoding: br, gzip\r\n";
 

@@ -5,10 +5,11 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use crate::rig::{Client, PATIENCE, Rig, drivers};
 use gannet::Group;
 use gannet_http::sse::{self, Event, Feed};
 use gannet_http::{Cx, Ended, Later, Router, Source, Stream};
+
+use crate::rig::{Client, PATIENCE, Rig, drivers};
 
 /// Sends so many lines, with a pause after each, and says how it ended.
 struct Lines {

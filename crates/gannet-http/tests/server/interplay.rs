@@ -8,9 +8,10 @@ use std::sync::mpsc::channel;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::rig::{Client, Rig, drivers};
 use gannet::SendStatus;
 use gannet_http::{Ended, Router, Routes, Source, Stream};
+
+use crate::rig::{Client, Rig, drivers};
 
 /// Schedules for each driver.
 const SCHEDULES: u64 = 40;

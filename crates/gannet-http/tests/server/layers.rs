@@ -3,10 +3,11 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::rig::{Rig, drivers};
 use gannet::Histogram;
 use gannet_http::middleware::{AccessLog, Bearer, Cors, HandlerTime, Recover, RequestId};
 use gannet_http::{Cx, Layer, Router};
+
+use crate::rig::{Rig, drivers};
 
 /// Writes its name before and after what is inside.
 #[derive(Clone)]

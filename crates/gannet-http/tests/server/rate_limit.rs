@@ -1,8 +1,9 @@
 //! How many requests a client may make, on all reactors together.
 
-use crate::rig::{Rig, drivers};
 use gannet_http::Router;
 use gannet_http::middleware::{AccessLog, RateLimit};
+
+use crate::rig::{Rig, drivers};
 
 #[test]
 fn a_limit_holds_over_all_connections_and_reactors_and_says_when_to_come_again() {

@@ -6,9 +6,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::rig::{PATIENCE, Rig, drivers};
 use gannet_http::middleware::{AccessLog, Bearer, Cors, RequestId};
 use gannet_http::{Cx, HttpService, Receive, Receiving, Requests, Router, Routes};
+
+use crate::rig::{PATIENCE, Rig, drivers};
 
 /// Adds up all bytes, each piece on the pool, and answers with count and sum.
 struct Sum {

@@ -1,8 +1,9 @@
 //! Which handler answers a request, and what is answered where there is none.
 
-use crate::rig::{Rig, drivers};
 use gannet_http::websocket::{Handler, Handshake, Socket};
 use gannet_http::{Cx, Files, RouteError, Router, Routes, Source, Stream, decode};
+
+use crate::rig::{Rig, drivers};
 
 fn say(text: &'static str) -> impl Fn(&mut Cx<'_>) + Send + Sync + 'static {
     move |cx| cx.text(text)

@@ -5,10 +5,11 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::rig::{PATIENCE, Rig, drivers};
 use gannet::{CloseMode, Engine, Group, SendStatus};
 use gannet_http::middleware::Timeout;
 use gannet_http::{Cx, Ended, JoinStreamError, Router, Source, Stream};
+
+use crate::rig::{PATIENCE, Rig, drivers};
 
 /// A piece of what is read on the pool, in bytes.
 const PIECE: u64 = 256 << 10;

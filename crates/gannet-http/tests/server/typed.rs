@@ -1,8 +1,9 @@
 //! Requests read as values of the application's types, and values as responses.
 
-use crate::rig::{Response, Rig, drivers};
 use gannet_http::{Cx, Html, Json, Redirect, Rejection, Reply, Respond, Router, Routes};
 use serde::{Deserialize, Serialize};
+
+use crate::rig::{Response, Rig, drivers};
 
 #[derive(Debug, Deserialize, Serialize)]
 struct Order<'a> {

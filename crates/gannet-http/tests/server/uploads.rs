@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::rig::{Client, Rig, drivers};
 use gannet_http::middleware::{AccessLog, Bearer, Cors, Gzip, RateLimit, Recover, RequestId};
 use gannet_http::{Cx, DROPPED_BODY, HttpService, Layer, Router};
+
+use crate::rig::{Client, Rig, drivers};
 
 const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
 

@@ -1,8 +1,9 @@
 //! Commands on connections, with the replies of Redis 7.
 
-use crate::rig::Rig;
 use gannet::{Balance, Engine};
 use gannet_testing::drivers;
+
+use crate::rig::Rig;
 
 const OK: &str = "+OK\r\n";
 const SYNTAX: &str = "-ERR syntax error\r\n";

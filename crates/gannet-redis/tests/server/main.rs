@@ -2,10 +2,7 @@
 
 mod connections;
 mod fairness;
-mod memory;
-mod operators;
 mod pubsub;
-mod replies;
 #[path = "../rig/mod.rs"]
 mod rig;
 mod simulated;

@@ -3,9 +3,10 @@
 use std::io::Write as _;
 use std::thread;
 
-use crate::rig::{Client, Rig, limits};
 use gannet::Engine;
 use gannet_testing::drivers;
+
+use crate::rig::{Client, Rig, limits};
 
 const OK: &str = "+OK\r\n";
 

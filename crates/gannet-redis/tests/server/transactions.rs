@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::rig::Rig;
 use gannet_testing::drivers;
+
+use crate::rig::Rig;
 
 const ABORTED: &str = "-EXECABORT Transaction discarded because of previous errors.\r\n";
 const QUEUED: &str = "+QUEUED\r\n";

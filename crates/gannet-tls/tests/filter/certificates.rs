@@ -1,8 +1,9 @@
 //! Which certificates are accepted, and what is said of those that are not.
 
-use crate::rig::{Ca, Identified as _, Pair, Trusted as _};
 use gannet_tls::{ClientAuth, Identity, TlsConfig, TlsServer, TlsVersion};
 use rcgen::date_time_ymd;
+
+use crate::rig::{Ca, Identified as _, Pair, Trusted as _};
 
 const VERSIONS: [TlsVersion; 2] = [TlsVersion::V1_2, TlsVersion::V1_3];
 

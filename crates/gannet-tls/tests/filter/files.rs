@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use crate::rig::{Ca, Identified as _, Pair, Trusted as _};
 use gannet_testing::Log;
 use gannet_tls::{ClientAuthMode, TlsClientConfig, TlsFiles, TlsServer, TlsVersion};
 use rcgen::{KeyPair, date_time_ymd};
+
+use crate::rig::{Ca, Identified as _, Pair, Trusted as _};
 
 /// A directory for one test, empty.
 fn directory(test: &str) -> PathBuf {

@@ -5,7 +5,6 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
-use crate::rig::{Ca, Identified as _};
 use gannet::proto::Lines;
 use gannet::{Address, Context, DriverChoice, Engine, HalfClose, Running, Service};
 use gannet_testing::{PATIENCE, drivers};
@@ -15,6 +14,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
+
+use crate::rig::{Ca, Identified as _};
 
 /// Answers late, by offloaded work that the test lets go; ends its own direction when it is told to.
 struct Late {

@@ -1,10 +1,11 @@
 //! What two ends agree on, or why they do not.
 
-use crate::rig::buffered::Buffered;
-use crate::rig::{Ca, End, Identified as _, Pair, Trusted as _, pair};
 use gannet::FilterOutput;
 use gannet_tls::{Identity, TlsClientConfig, TlsConfig, TlsServer, TlsVersion};
 use rcgen::{KeyPair, PKCS_RSA_SHA256};
+
+use crate::rig::buffered::Buffered;
+use crate::rig::{Ca, End, Identified as _, Pair, Trusted as _, pair};
 
 #[test]
 fn two_ends_agree_on_tls_1_3_and_talk() {

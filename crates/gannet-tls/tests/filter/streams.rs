@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::rig::buffered::Buffered;
-use crate::rig::{Ca, End, Identified as _, Pair, pair};
 use gannet::FilterFactory;
 use gannet_tls::{TlsClient, TlsServer, TlsVersion};
 use proptest::prelude::*;
@@ -13,6 +11,9 @@ use rustls::crypto::cipher::{MessageEncrypter, OutboundPlainMessage};
 use rustls::pki_types::ServerName;
 use rustls::unbuffered::ConnectionState;
 use rustls::{ContentType, ProtocolVersion, SupportedCipherSuite};
+
+use crate::rig::buffered::Buffered;
+use crate::rig::{Ca, End, Identified as _, Pair, pair};
 
 const VERSIONS: [TlsVersion; 2] = [TlsVersion::V1_2, TlsVersion::V1_3];
 

@@ -1,8 +1,10 @@
 //! Whole databases, memory that runs out and keys that expire, over real sockets, with the replies of Redis 7.0.15.
 
-use crate::rig::{Client, Rig};
+mod rig;
+
 use gannet_redis::Policy;
 use gannet_testing::drivers;
+use rig::{Client, Rig};
 
 const OK: &str = "+OK\r\n";
 const QUEUED: &str = "+QUEUED\r\n";

@@ -1,7 +1,9 @@
 //! Commands on the server, with the replies of Redis 7 where it has what they are about.
 
-use crate::rig::{Client, Rig};
+mod rig;
+
 use gannet_testing::drivers;
+use rig::{Client, Rig};
 
 const OK: &str = "+OK\r\n";
 const SYNTAX: &str = "-ERR syntax error\r\n";

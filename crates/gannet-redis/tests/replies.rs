@@ -1,10 +1,12 @@
 //! Replies that are larger than an outbox: what they show, and what they cost whoever waits beside them.
 
+mod rig;
+
 use std::io::Read as _;
 
-use crate::rig::{Client, Rig, limits};
 use gannet::{Engine, Limits};
 use gannet_testing::drivers;
+use rig::{Client, Rig, limits};
 
 const OK: &str = "+OK\r\n";
 const QUEUED: &str = "+QUEUED\r\n";
