@@ -11,7 +11,7 @@ use crate::own_reason::{MOST_OWN, own_names, place_of};
 /// Says why a connection was refused. Refused connections are counted by this reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Refusal {
+pub enum RefusalReason {
     /// [`Limits::connections`](crate::Limits) was reached.
     Connections,
     /// [`Limits::connections_per_peer`](crate::Limits) was reached.
@@ -28,7 +28,7 @@ pub enum Refusal {
     Room,
 }
 
-impl Refusal {
+impl RefusalReason {
     pub(crate) const COUNT: usize = 7;
     pub(crate) const NAMES: [&'static str; Self::COUNT] =
         ["connections", "peer", "listener", "listener_peer", "service", "shutdown", "room"];
@@ -46,7 +46,7 @@ pub(crate) struct ListenerCounters {
     pub(crate) connected: Counter,
     pub(crate) accept_errors: Counter,
     pub(crate) accept_pauses: Counter,
-    pub(crate) refused: [Counter; Refusal::COUNT],
+    pub(crate) refused: [Counter; RefusalReason::COUNT],
     pub(crate) closed: [Counter; CloseReason::COUNT],
     /// Closed for services' own reasons, by their places.
     pub(crate) closed_own: [Counter; MOST_OWN],
@@ -212,8 +212,8 @@ pub struct ListenerStats {
     pub accept_errors: u64,
     /// Counter: times that accepting paused, because descriptors or slots were short or by the limit on accepts per second.
     pub accept_pauses: u64,
-    /// Connections refused, by [`Refusal`].
-    refused: [u64; Refusal::COUNT],
+    /// Connections refused, by [`RefusalReason`].
+    refused: [u64; RefusalReason::COUNT],
     /// Connections closed, by [`CloseReason`].
     closed: [u64; CloseReason::COUNT],
     /// Connections closed for services' own reasons.
@@ -233,7 +233,7 @@ pub struct ListenerStats {
 impl ListenerStats {
     /// Returns the number of connections that were refused for this reason.
     #[must_use]
-    pub fn refused(&self, refusal: Refusal) -> u64 {
+    pub fn refused(&self, refusal: RefusalReason) -> u64 {
         self.refused[refusal.index()]
     }
 
@@ -250,7 +250,7 @@ impl ListenerStats {
 
     /// Returns the names and counts of all reasons for refusals.
     pub fn refusals(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        Refusal::NAMES.into_iter().zip(self.refused)
+        RefusalReason::NAMES.into_iter().zip(self.refused)
     }
 
     /// Returns the names and counts of all close reasons: first the engine's, then the services' own.

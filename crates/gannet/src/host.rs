@@ -18,7 +18,7 @@ use crate::close_reason::CloseReason;
 use crate::connection::{Flags, NO_SESSION};
 use crate::context::Context;
 use crate::core::{Core, Plain, SendStatus};
-use crate::counters::Refusal;
+use crate::counters::RefusalReason;
 use crate::error::StartError;
 use crate::ids::Token;
 use crate::limits::Timeouts;
@@ -68,7 +68,7 @@ pub(crate) trait Host {
     /// Asks the service to take an accepted connection.
     fn open(&mut self, core: &mut Core, token: Token) -> bool;
     /// What a connection is told that is not let in.
-    fn refusal(&self, why: Refusal) -> &'static [u8];
+    fn refusal(&self, why: RefusalReason) -> &'static [u8];
     /// An outbound connection is up.
     fn connected(&mut self, core: &mut Core, token: Token);
     /// An outbound connection failed; its session goes.
@@ -524,7 +524,7 @@ impl<S: Service> Host for HostOf<S> {
         index != NO_SESSION
     }
 
-    fn refusal(&self, why: Refusal) -> &'static [u8] {
+    fn refusal(&self, why: RefusalReason) -> &'static [u8] {
         catch_unwind(AssertUnwindSafe(|| self.service.refusal(why))).unwrap_or_default()
     }
 

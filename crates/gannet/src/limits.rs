@@ -22,14 +22,14 @@ pub struct Limits {
     /// Connections of the whole engine at a time; 0 is no limit (default).
     ///
     /// A further one is refused by a reset, or with the text of [`Service::refusal`](crate::Service::refusal), and counted
-    /// as [`Refusal::Connections`](crate::Refusal::Connections). [`ListenOptions::connections`] limits one listener.
+    /// as [`RefusalReason::Connections`](crate::RefusalReason::Connections). [`ListenOptions::connections`] limits one listener.
     ///
     /// [`ListenOptions::connections`]: crate::ListenOptions::connections
     pub connections: u32,
     /// Connections from one IP address at a time; 0 is no limit (default).
     ///
     /// A further one is refused by a reset, or with the text of [`Service::refusal`](crate::Service::refusal), and counted
-    /// as [`Refusal::Peer`](crate::Refusal::Peer).
+    /// as [`RefusalReason::Peer`](crate::RefusalReason::Peer).
     pub connections_per_peer: u32,
     /// Connections by which [operational](crate::ListenOptions::operational) listeners may exceed `connections`, and
     /// `connections_per_peer` for one IP address (default 32).

@@ -66,7 +66,7 @@ impl ListenOptions {
     /// Limits the connections of this listener at a time; 0 is no limit (default). The engine's limit applies too.
     ///
     /// A further connection is refused by a reset, or with the text of [`Service::refusal`](crate::Service::refusal), and
-    /// counted as [`Refusal::Listener`](crate::Refusal::Listener). Each address of a host name has the limit for itself.
+    /// counted as [`RefusalReason::Listener`](crate::RefusalReason::Listener). Each address of a host name has the limit for itself.
     pub fn connections(mut self, most: u32) -> Self {
         self.connections = most;
         self
@@ -76,7 +76,7 @@ impl ListenOptions {
     /// applies too.
     ///
     /// A further connection is refused by a reset, or with the text of [`Service::refusal`](crate::Service::refusal), and
-    /// counted as [`Refusal::ListenerPeer`](crate::Refusal::ListenerPeer).
+    /// counted as [`RefusalReason::ListenerPeer`](crate::RefusalReason::ListenerPeer).
     pub fn connections_per_peer(mut self, most: u32) -> Self {
         self.connections_per_peer = most;
         self

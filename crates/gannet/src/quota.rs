@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::address::Peer;
-use crate::counters::Refusal;
+use crate::counters::RefusalReason;
 use crate::limits::Limits;
 
 /// Connections at a time.
@@ -91,12 +91,12 @@ impl Quota {
     }
 
     /// Counts a connection in, here and in the engine, or says which limit it would break.
-    pub(crate) fn enter(&self, totals: &Totals, limits: &Limits, peer: Peer) -> Result<(), Refusal> {
+    pub(crate) fn enter(&self, totals: &Totals, limits: &Limits, peer: Peer) -> Result<(), RefusalReason> {
         if !self.open.enter(self.connections) {
-            return Err(Refusal::Listener);
+            return Err(RefusalReason::Listener);
         }
         let refused = if !totals.connections.enter(self.of(limits.connections, limits)) {
-            Refusal::Connections
+            RefusalReason::Connections
         } else {
             let entered = totals.peers.enter(peer, self.of(limits.connections_per_peer, limits));
             if entered && self.peers.enter(peer, self.per_peer) {
@@ -105,9 +105,9 @@ impl Quota {
             totals.connections.leave();
             if entered {
                 totals.peers.leave(peer, limits.connections_per_peer);
-                Refusal::ListenerPeer
+                RefusalReason::ListenerPeer
             } else {
-                Refusal::Peer
+                RefusalReason::Peer
             }
         };
         self.open.leave();
@@ -148,11 +148,11 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(enter(1), Ok(()));
             for _ in 0..5 {
-                assert_eq!(enter(1), Err(Refusal::ListenerPeer));
+                assert_eq!(enter(1), Err(RefusalReason::ListenerPeer));
             }
             assert_eq!((enter(2), enter(3)), (Ok(()), Ok(())));
             for _ in 0..5 {
-                assert_eq!(enter(4), Err(Refusal::Listener));
+                assert_eq!(enter(4), Err(RefusalReason::Listener));
             }
             (1..=3).for_each(|last| quota.leave(&totals, &limits, peer(last)));
         }
@@ -161,11 +161,11 @@ mod tests {
             for _ in 0..2 {
                 assert_eq!(free.enter(&totals, &limits, peer(1)), Ok(()));
             }
-            assert_eq!(free.enter(&totals, &limits, peer(1)), Err(Refusal::Peer));
+            assert_eq!(free.enter(&totals, &limits, peer(1)), Err(RefusalReason::Peer));
             for last in 2..=3 {
                 assert_eq!(free.enter(&totals, &limits, peer(last)), Ok(()));
             }
-            assert_eq!(free.enter(&totals, &limits, peer(4)), Err(Refusal::Connections));
+            assert_eq!(free.enter(&totals, &limits, peer(4)), Err(RefusalReason::Connections));
             [1, 1, 2, 3].into_iter().for_each(|last| free.leave(&totals, &limits, peer(last)));
         }
     }
@@ -177,12 +177,12 @@ mod tests {
         let (ordinary, operational) = (Quota::new(false, 0, 0), Quota::new(true, 0, 0));
         let enter = |quota: &Quota, last| quota.enter(&totals, &limits, peer(last));
         assert_eq!((enter(&ordinary, 1), enter(&ordinary, 1)), (Ok(()), Ok(())));
-        assert_eq!(enter(&ordinary, 2), Err(Refusal::Connections));
+        assert_eq!(enter(&ordinary, 2), Err(RefusalReason::Connections));
         assert_eq!(enter(&operational, 1), Ok(()));
-        assert_eq!(enter(&operational, 1), Err(Refusal::Connections));
+        assert_eq!(enter(&operational, 1), Err(RefusalReason::Connections));
         ordinary.leave(&totals, &limits, peer(1));
         assert_eq!(enter(&operational, 1), Ok(()), "its connections count like all others");
-        assert_eq!(enter(&ordinary, 2), Err(Refusal::Connections));
+        assert_eq!(enter(&ordinary, 2), Err(RefusalReason::Connections));
         [&ordinary, &operational, &operational].into_iter().for_each(|quota| quota.leave(&totals, &limits, peer(1)));
         assert_eq!((enter(&ordinary, 1), enter(&ordinary, 2)), (Ok(()), Ok(())));
     }

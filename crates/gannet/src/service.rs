@@ -8,7 +8,7 @@ use gannet_proto::Codec;
 
 use crate::close_reason::CloseReason;
 use crate::context::Context;
-use crate::counters::Refusal;
+use crate::counters::RefusalReason;
 use crate::error::StartError;
 use crate::limits::Timeouts;
 
@@ -197,7 +197,7 @@ pub trait Service: Sized + 'static {
     /// The text is sent as it is, past the codec, if the socket takes it at once; then the connection is closed. Without a
     /// text the connection is reset. The engine does not ask listeners with a filter: before the handshake the peer would
     /// not understand the text.
-    fn refusal(&self, why: Refusal) -> &'static [u8] {
+    fn refusal(&self, why: RefusalReason) -> &'static [u8] {
         let _ = why;
         b""
     }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gannet::proto::resp::{self, Args, Commands, Version, Writer, upcoming_keys};
-use gannet::{CloseReason, Context, Idle, Prefetch, Refusal, Refused, Service, Shutdown};
+use gannet::{CloseReason, Context, Idle, Prefetch, RefusalReason, Refused, Service, Shutdown};
 
 use self::clock::Clock;
 use self::command_statistics::CommandCounters;
@@ -378,11 +378,12 @@ impl Service for Redis {
         Ok(Session { client: Some(client), authenticated, ..Session::default() })
     }
 
-    fn refusal(&self, why: Refusal) -> &'static [u8] {
+    fn refusal(&self, why: RefusalReason) -> &'static [u8] {
         match why {
-            Refusal::Connections | Refusal::Peer | Refusal::Listener | Refusal::ListenerPeer => {
-                b"-ERR max number of clients reached\r\n"
-            }
+            RefusalReason::Connections
+            | RefusalReason::Peer
+            | RefusalReason::Listener
+            | RefusalReason::ListenerPeer => b"-ERR max number of clients reached\r\n",
             _ => b"",
         }
     }

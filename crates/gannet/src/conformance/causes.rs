@@ -12,9 +12,12 @@ use crate::proto::Lines;
 use crate::proto::lines::Error as LinesError;
 use crate::{CloseMode, CloseReason, Context, FilterError, Service};
 
+/// Why a connection closed, and what the error behind it says.
+type Why = (CloseReason, Option<String>);
+
 /// Does what it is told, and notes why each connection closed.
 #[derive(Clone, Default)]
-struct Notes(Rc<RefCell<Vec<(CloseReason, Option<String>)>>>);
+struct Notes(Rc<RefCell<Vec<Why>>>);
 
 impl Service for Notes {
     type Codec = Lines;
@@ -52,7 +55,7 @@ impl Service for Notes {
     }
 }
 
-fn closed<N: Net>(rig: &mut Rig<N>, notes: &Notes) -> (CloseReason, Option<String>) {
+fn closed<N: Net>(rig: &mut Rig<N>, notes: &Notes) -> Why {
     rig.until("the end of a connection", |_| notes.0.borrow_mut().pop())
 }
 

@@ -6,7 +6,7 @@ use super::on_every_driver;
 use super::rig::{Ending, Rig, Setup};
 use super::script::{Echo, Script, SharedLog, lines, numbered, raw};
 use super::{Client, Net};
-use crate::{CloseReason, Refusal};
+use crate::{CloseReason, RefusalReason};
 
 fn scripted<N: Net>(net: N, log: &SharedLog) -> Rig<N> {
     Setup::new().listen(Script::new(log)).on(net)
@@ -149,7 +149,7 @@ fn a_refused_connection_is_reset_and_gets_nothing<N: Net>(net: N) {
     let mut client = rig.connect();
     assert_eq!(rig.read_to_end(&mut client), (Vec::new(), Ending::Reset));
     let rig = rig.finish();
-    assert_eq!(rig.stats(0).refused(Refusal::Service), 1);
+    assert_eq!(rig.stats(0).refused(RefusalReason::Service), 1);
     assert_eq!(rig.stats(0).closed(CloseReason::Refused), 1);
     assert!(log.borrow().closed.is_empty(), "what was never open is not closed");
 }

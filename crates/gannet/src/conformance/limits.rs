@@ -11,7 +11,7 @@ use crate::driver::Driver;
 use crate::driver::sim::Answer;
 use crate::proto::Lines;
 use crate::quota::Quota;
-use crate::{Address, CloseReason, Connect, Context, Group, JoinError, Refusal, Service};
+use crate::{Address, CloseReason, Connect, Context, Group, JoinError, RefusalReason, Service};
 
 fn a_connection_over_the_limit_is_reset_and_one_more_fits_when_another_left<N: Net>(net: N) {
     let log = SharedLog::default();
@@ -25,7 +25,7 @@ fn a_connection_over_the_limit_is_reset_and_one_more_fits_when_another_left<N: N
         let mut refused = rig.connect();
         assert_eq!(rig.read_to_end(&mut refused), (Vec::new(), Ending::Reset));
     }
-    assert_eq!(rig.stats(0).refused(Refusal::Connections), 2);
+    assert_eq!(rig.stats(0).refused(RefusalReason::Connections), 2);
     clients.pop();
     rig.until("its slot to be free", |rig| (rig.reactor.core().slab.len() == 2).then_some(()));
     let mut next = rig.connect();
@@ -80,10 +80,10 @@ impl Service for Polite {
         cx.send(&[line]);
     }
 
-    fn refusal(&self, why: Refusal) -> &'static [u8] {
+    fn refusal(&self, why: RefusalReason) -> &'static [u8] {
         match why {
-            Refusal::Connections => b"no: all of us are busy\n",
-            Refusal::Peer => b"no: there are enough of you\n",
+            RefusalReason::Connections => b"no: all of us are busy\n",
+            RefusalReason::Peer => b"no: there are enough of you\n",
             _ => b"",
         }
     }
@@ -107,7 +107,7 @@ fn a_connection_over_a_limit_is_told_what_its_service_has_to_say<N: Net>(net: N)
     ask(&mut rig, &mut other);
     let mut refused = rig.connect_from(IpAddr::from(Ipv4Addr::new(127, 0, 0, 3)));
     assert_eq!(rig.read_to_end(&mut refused), (b"no: all of us are busy\n".to_vec(), Ending::Finished));
-    assert_eq!((rig.stats(0).refused(Refusal::Peer), rig.stats(0).refused(Refusal::Connections)), (3, 1));
+    assert_eq!((rig.stats(0).refused(RefusalReason::Peer), rig.stats(0).refused(RefusalReason::Connections)), (3, 1));
     drop((one, two, other));
     rig.until_closed(CloseReason::Peer, 3);
     rig.finish();
@@ -125,7 +125,7 @@ fn one_address_cannot_take_all_the_room<N: Net>(net: N) {
     assert_eq!(rig.read_to_end(&mut refused), (Vec::new(), Ending::Reset));
     let mut elsewhere = rig.connect_from(other);
     assert_eq!(rig.ask(&mut elsewhere, "echo in"), "in");
-    assert_eq!(rig.stats(0).refused(Refusal::Peer), 1);
+    assert_eq!(rig.stats(0).refused(RefusalReason::Peer), 1);
     drop(one);
     rig.until("its slot to be free", |rig| (rig.reactor.core().slab.len() == 2).then_some(()));
     let mut next = rig.connect();
@@ -167,7 +167,7 @@ fn without_a_free_slot_who_comes_waits_and_who_is_to_be_called_is_refused<N: Net
     rig.until("a pause", |rig| (rig.stats(0).accept_pauses > 0).then_some(()));
     let connect = Connect::to(Address::Tcp(rig.net.remote(Answer::Accept)));
     rig.remote.connect(0, outbound, &connect, String::new()).expect("the mailbox has room");
-    rig.until("the refusal", |rig| (rig.stats(1).refused(Refusal::Room) == 1).then_some(()));
+    rig.until("the refusal", |rig| (rig.stats(1).refused(RefusalReason::Room) == 1).then_some(()));
     assert_eq!(rig.ask(&mut client, "echo still in"), "still in");
     drop(client);
     for mut other in others {
@@ -207,15 +207,15 @@ fn over_the_engines_limits_an_operational_listener_still_serves<N: Net>(net: N) 
     let setup = setup.listen(Script::new(&log)).listen(Script::new(&log)).quota(Quota::new(true, 0, 0));
     let mut rig = setup.on(net);
     // All that this peer may have; then all that the engine may have.
-    for refusal in [Refusal::Peer, Refusal::Connections] {
+    for refusal in [RefusalReason::Peer, RefusalReason::Connections] {
         let mut clients: Vec<_> = (0..2).map(|_| rig.connect()).collect();
-        if refusal == Refusal::Connections {
+        if refusal == RefusalReason::Connections {
             clients.extend((0..2).map(|_| rig.connect_from(Ipv4Addr::new(127, 0, 0, 2).into())));
         }
         for client in &mut clients {
             assert_eq!(rig.ask(client, "echo in"), "in");
         }
-        let from = if refusal == Refusal::Peer { [127, 0, 0, 1] } else { [127, 0, 0, 3] };
+        let from = if refusal == RefusalReason::Peer { [127, 0, 0, 1] } else { [127, 0, 0, 3] };
         let mut refused = rig.connect_from(Ipv4Addr::from(from).into());
         assert_eq!(rig.read_to_end(&mut refused), (Vec::new(), Ending::Reset));
         assert_eq!(rig.stats(0).refused(refusal), 1);
@@ -237,12 +237,12 @@ fn a_listener_has_limits_of_its_own<N: Net>(net: N) {
     let (mut one, mut refused) = (rig.connect(), rig.connect());
     assert_eq!(rig.ask(&mut one, "echo in"), "in");
     assert_eq!(rig.read_to_end(&mut refused), (Vec::new(), Ending::Reset));
-    assert_eq!(rig.stats(0).refused(Refusal::ListenerPeer), 1);
+    assert_eq!(rig.stats(0).refused(RefusalReason::ListenerPeer), 1);
     let mut two = rig.connect_from(other);
     assert_eq!(rig.ask(&mut two, "echo in"), "in");
     let mut refused = rig.connect_from(Ipv4Addr::new(127, 0, 0, 3).into());
     assert_eq!(rig.read_to_end(&mut refused), (Vec::new(), Ending::Reset));
-    assert_eq!(rig.stats(0).refused(Refusal::Listener), 1);
+    assert_eq!(rig.stats(0).refused(RefusalReason::Listener), 1);
     let mut elsewhere: Vec<_> = (0..3).map(|_| connect_to_second(&mut rig)).collect();
     for client in &mut elsewhere {
         assert_eq!(rig.ask(client, "echo in"), "in", "the other listener has none");

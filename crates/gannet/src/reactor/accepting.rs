@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::address::Peer;
 use crate::close_reason::CloseReason;
 use crate::connection::{Flags, State};
-use crate::counters::Refusal;
+use crate::counters::RefusalReason;
 use crate::driver::Driver;
 use crate::exhaustion::{EXHAUSTED, is_exhausted, is_process_full};
 use crate::ids::{ListenerId, Token};
@@ -191,7 +191,7 @@ impl<D: Driver> Reactor<D> {
     }
 
     /// What a connection is told that is not let in. Through a filter it would understand nothing yet.
-    fn farewell(&mut self, listener: ListenerId, refusal: Refusal) -> &'static [u8] {
+    fn farewell(&mut self, listener: ListenerId, refusal: RefusalReason) -> &'static [u8] {
         if self.filters[usize::from(listener)].is_some() {
             return b"";
         }
@@ -199,15 +199,15 @@ impl<D: Driver> Reactor<D> {
     }
 
     /// Finds room for a connection, or counts why there is none.
-    fn admit(&mut self, listener: ListenerId, peer: Peer) -> Result<Token, Refusal> {
-        let refuse = |refusal: Refusal| {
+    fn admit(&mut self, listener: ListenerId, peer: Peer) -> Result<Token, RefusalReason> {
+        let refuse = |refusal: RefusalReason| {
             self.core.tally(listener).refused[refusal.index()].add(1);
             Err(refusal)
         };
         if self.core.draining {
-            return refuse(Refusal::Shutdown);
+            return refuse(RefusalReason::Shutdown);
         }
-        let Some(quota) = self.accepting.quota(listener).cloned() else { return Err(Refusal::Room) };
+        let Some(quota) = self.accepting.quota(listener).cloned() else { return Err(RefusalReason::Room) };
         if let Err(refusal) = quota.enter(&self.core.shared.totals, &self.core.limits, peer) {
             return refuse(refusal);
         }
@@ -216,16 +216,16 @@ impl<D: Driver> Reactor<D> {
         let token = self.core.insert(listener, peer, state);
         if token.is_none() {
             quota.leave(&self.core.shared.totals, &self.core.limits, peer);
-            self.core.tally(listener).refused[Refusal::Room.index()].add(1);
+            self.core.tally(listener).refused[RefusalReason::Room.index()].add(1);
         }
-        token.ok_or(Refusal::Room)
+        token.ok_or(RefusalReason::Room)
     }
 
     /// Hands an admitted connection to its service, where the driver could take it.
     fn begin(&mut self, token: Token, listener: ListenerId, attached: io::Result<()>) {
         if let Err(error) = attached {
             tracing::debug!(%error, "the driver could not take a connection");
-            self.core.tally(listener).refused[Refusal::Room.index()].add(1);
+            self.core.tally(listener).refused[RefusalReason::Room.index()].add(1);
             self.core.live.set(token, 0);
             return self.forget(token);
         }
@@ -246,7 +246,7 @@ impl<D: Driver> Reactor<D> {
         if host.open(core, token) {
             self.schedule_opening(token);
         } else {
-            core.tally(service).refused[Refusal::Service.index()].add(1);
+            core.tally(service).refused[RefusalReason::Service.index()].add(1);
             core.ask_close(token, Flags::CLOSE, CloseReason::Refused);
         }
     }

@@ -6,7 +6,7 @@ use crate::address::Peer;
 use crate::close_reason::CloseReason;
 use crate::connection::{Flags, State};
 use crate::core::MakeSessionHere;
-use crate::counters::Refusal;
+use crate::counters::RefusalReason;
 use crate::driver::Driver;
 use crate::ids::Token;
 use crate::route::Route;
@@ -27,7 +27,7 @@ impl<D: Driver> Reactor<D> {
         let Some(token) = self.core.insert(service, peer, State::Opening) else {
             // Without a slot there is no context to report the failure in: count it as what it is.
             self.core.shared.totals.connections.leave();
-            self.core.tally(service).refused[Refusal::Room.index()].add(1);
+            self.core.tally(service).refused[RefusalReason::Room.index()].add(1);
             return;
         };
         let (host, _) = self.host(service);

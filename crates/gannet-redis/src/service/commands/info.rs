@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use gannet::{ListenerStats, Refusal};
+use gannet::{ListenerStats, RefusalReason};
 
 use super::config::{port, tls_port};
 use super::connection::REDIS_VERSION;
@@ -73,7 +73,7 @@ pub(super) fn totals(turn: &Turn<'_, '_, '_>) -> Totals {
         }
     }
     let others = Totals {
-        refused: engine.refused(Refusal::Connections) + engine.refused(Refusal::Peer),
+        refused: engine.refused(RefusalReason::Connections) + engine.refused(RefusalReason::Peer),
         bytes_in: engine.bytes_in,
         bytes_out: engine.bytes_out,
         expired: turn.server().store.counts().expired(),
