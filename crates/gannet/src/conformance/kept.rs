@@ -82,7 +82,7 @@ impl Codec for Wrong {
         let size = usize::from(input[0]) * KIB;
         Ok(match input.get(..size) {
             Some(message) => Decoded::Message { message, consumed: size },
-            None if size % (2 * KIB) == 0 => Decoded::Partial { need: 2 * size },
+            None if size.is_multiple_of(2 * KIB) => Decoded::Partial { need: 2 * size },
             None => Decoded::Partial { need: input.len() + 1 },
         })
     }
