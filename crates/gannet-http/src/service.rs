@@ -20,7 +20,7 @@ use crate::upload::{Upload, Uploads};
 use crate::websocket::{Conversation, Settings};
 use crate::wire::{Incoming, Spoken, Wire, WireError};
 
-/// When the server shuts down, requests that are on their way have so long to come; each is answered as the last of its
+/// Bounds the wait for requests that are on their way when the server shuts down. Each is answered as the last of its
 /// connection.
 pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
 

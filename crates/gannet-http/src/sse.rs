@@ -117,7 +117,7 @@ impl Event<'_> {
     }
 }
 
-/// Why an event cannot be sent.
+/// Says why an event cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EventError {

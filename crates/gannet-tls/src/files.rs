@@ -10,7 +10,8 @@ use crate::chain::{Flaw, is_of, name_of};
 use crate::validity::{issuer, next_update, subject, utc, validity};
 use crate::{ClientAuth, Identity, TlsConfig, TlsError, TlsVersion};
 
-/// The largest file that is read, in bytes: all roots of a system take less than one, and large revocation lists some.
+/// Limits the size of a file that is read, in bytes. All roots of a system take less than 1 MiB, large revocation lists a
+/// few MiB.
 pub const LARGEST_FILE: u64 = 16 << 20;
 
 /// Says whether clients need a certificate, if there is a CA to check it against.

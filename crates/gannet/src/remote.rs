@@ -289,7 +289,7 @@ impl Remote {
         self.post(handle, Letter::Close { place: handle.place(), mode })
     }
 
-    /// Sends one message, made of `parts` joined, to every member of a group on all reactors.
+    /// Sends one message to every member of a group on all reactors.
     ///
     /// The message is encoded once, on this thread, by `codec`. The members should speak its protocol.
     ///

@@ -211,7 +211,7 @@ pub trait Service: Sized + 'static {
     ///
     /// # Errors
     ///
-    /// Whatever keeps the instance from its work; the error of the engine has its text.
+    /// Any error that keeps the instance from working. [`Engine::start`](crate::Engine::start) returns it.
     fn start(&mut self, starting: &Starting) -> Result<(), StartError> {
         let _ = starting;
         Ok(())
@@ -242,7 +242,7 @@ pub trait Service: Sized + 'static {
     }
 }
 
-/// Is the type of a service's sessions.
+/// Marks a type that a service can keep for each connection, as its session.
 ///
 /// Every type with [`Default`] is one. For a type without, write `impl gannet::Session for Type {}`, and make it in
 /// [`Service::open`], or pass it to [`Context::connect`] or [`Remote::connect`](crate::Remote::connect).
@@ -387,7 +387,7 @@ pub trait DatagramService: 'static {
     ///
     /// # Errors
     ///
-    /// Whatever keeps the instance from its work; the error of the engine has its text.
+    /// Any error that keeps the instance from working. [`Engine::start`](crate::Engine::start) returns it.
     fn start(&mut self, starting: &Starting) -> Result<(), StartError> {
         let _ = starting;
         Ok(())
