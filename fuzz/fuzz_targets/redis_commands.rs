@@ -3,8 +3,7 @@
 
 #![no_main]
 
-use gannet_redis::command::all;
-use gannet_redis::command::trial::Trial;
+use gannet_redis::trial::{Trial, all};
 use libfuzzer_sys::fuzz_target;
 
 /// Larger strings are refused, so that a single command cannot take much memory.

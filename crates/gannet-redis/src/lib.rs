@@ -5,14 +5,19 @@
 
 #![forbid(unsafe_code)]
 
-// For our own tests and fuzz targets: nothing of these three is stable.
+// For our own tests and fuzz targets: nothing of these is stable.
 #[doc(hidden)]
 pub mod command;
+mod counter;
+mod decimal;
 #[doc(hidden)]
 pub mod glob;
 mod service;
 #[doc(hidden)]
 pub mod store;
+#[cfg(any(test, feature = "trial"))]
+#[doc(hidden)]
+pub mod trial;
 
 pub use crate::service::expiry::Expiry;
 pub use crate::service::memory::{Memory, Policy};

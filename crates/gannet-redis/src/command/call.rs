@@ -6,8 +6,8 @@ use gannet::proto::resp::Writer;
 use super::error::Error;
 use super::number;
 use super::parts::Parts;
-use super::{Command, Flags};
-use crate::service::statistics::Statistics;
+use super::{Flags, Signature};
+use crate::counter::Lookups;
 use crate::store::entry::{New, Value};
 use crate::store::garbage::Garbage;
 use crate::store::hash::Hash;
@@ -21,7 +21,7 @@ pub type Reply = Writer<Vec<u8>>;
 /// See the module.
 pub struct Call<'c, 'k, 'a> {
     /// The command itself.
-    pub command: &'static Command,
+    pub command: &'static Signature,
     /// All its words, the name first. As many as its arity asks for.
     pub args: &'c [&'a [u8]],
     /// The shards of its keys.
@@ -45,7 +45,7 @@ pub struct Call<'c, 'k, 'a> {
     /// Bytes of work beyond the words and the reply, for the connection's share of a turn.
     pub work: &'c mut usize,
     /// Where it is counted what was found.
-    pub statistics: &'c Statistics,
+    pub lookups: &'c Lookups,
 }
 
 /// What a look at a key or a field counts as, in bytes of work.
@@ -82,8 +82,8 @@ impl<'a> Call<'_, '_, 'a> {
         let now_ms = self.now_ms;
         let found = self.space(key).find(key, now_ms);
         if self.command.flags.has(Flags::READ) {
-            let statistics = self.statistics;
-            if found.is_some() { &statistics.hits } else { &statistics.misses }.count();
+            let lookups = self.lookups;
+            if found.is_some() { &lookups.hits } else { &lookups.misses }.count();
         }
         found
     }

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::trial::Trial;
-use super::{Run, all};
+use crate::service::table::{Run, all};
+use crate::trial::Trial;
 use gannet::proto::resp::Version;
 
 /// Larger strings are refused, so that a single command cannot take much memory.

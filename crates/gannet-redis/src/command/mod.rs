@@ -1,4 +1,4 @@
-//! The commands: a table with one entry for each, and what is common to them.
+//! The commands on keys, and what is common to all commands.
 
 mod bits;
 pub mod call;
@@ -12,29 +12,17 @@ pub mod number;
 pub mod parts;
 mod strings;
 pub(crate) mod table;
-#[cfg(any(test, feature = "trial"))]
-#[doc(hidden)]
-pub mod trial;
-mod unknown;
+pub(crate) mod unknown;
 
-use std::iter;
-use std::sync::LazyLock;
-
-use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 use smallvec::SmallVec;
-use std::hash::BuildHasher as _;
 
 use self::call::Call;
 use self::error::{Error, Outcome};
-use crate::service::commands::{connection, server};
-use crate::service::turn::Turn;
-use crate::service::{pubsub, transaction};
 use crate::store::{Key, Keys, Store};
 
-/// A command as the table knows it.
+/// How a command is asked for, and what it does to keys.
 #[derive(Clone, Copy, Debug)]
-pub struct Command {
+pub struct Signature {
     /// In lower case.
     pub name: &'static str,
     /// Words, the name included; negative is at least so many.
@@ -43,21 +31,26 @@ pub struct Command {
     pub flags: Flags,
     /// Which of its words are keys.
     pub keys: KeyWords,
-    /// What it does.
-    pub run: Run,
-    /// Its place in [`with_subcommands`].
+    /// Its place among all commands, each followed by its subcommands.
     pub index: u16,
 }
 
-/// What a command does.
+/// A command that works on keys, with their shards locked.
 #[derive(Clone, Copy, Debug)]
-pub enum Run {
-    /// It works on keys, with their shards locked.
-    Keys(fn(&mut Call<'_, '_, '_>) -> Outcome),
-    /// It works on its connection, or on the server.
-    Connection(fn(&mut Turn<'_, '_, '_>) -> Outcome),
+pub struct KeyCommand {
+    /// How it is asked for.
+    pub signature: Signature,
+    /// What it does.
+    pub run: KeyRun,
+}
+
+/// What a command on keys does.
+#[derive(Clone, Copy, Debug)]
+pub enum KeyRun {
+    /// It runs on the store.
+    Itself(fn(&mut Call<'_, '_, '_>) -> Outcome),
     /// Its second word is one of these, which are named `command|subcommand`.
-    Subcommands(&'static [Command]),
+    Subcommands(&'static [KeyCommand]),
 }
 
 /// Which words of a command are keys.
@@ -111,130 +104,10 @@ impl Flags {
     }
 }
 
-/// All commands, by family.
-static FAMILIES: &[&[Command]] = &[
-    keys::COMMANDS,
-    strings::COMMANDS,
-    hashes::COMMANDS,
-    bits::COMMANDS,
-    connection::COMMANDS,
-    server::COMMANDS,
-    pubsub::COMMANDS,
-    transaction::COMMANDS,
-];
+/// The commands on keys, by family.
+pub(crate) static FAMILIES: &[&[KeyCommand]] = &[keys::COMMANDS, strings::COMMANDS, hashes::COMMANDS, bits::COMMANDS];
 
-/// All commands, numbered.
-static ALL: LazyLock<Vec<Command>> = LazyLock::new(|| {
-    let mut next = 0;
-    let mut number = |command: &Command| {
-        next += 1;
-        Command { index: next - 1, ..*command }
-    };
-    let mut all = Vec::new();
-    for command in FAMILIES.iter().copied().flatten() {
-        let mut numbered = number(command);
-        if let Run::Subcommands(subcommands) = command.run {
-            // They are there as long as the process.
-            numbered.run = Run::Subcommands(subcommands.iter().map(&mut number).collect::<Vec<_>>().leak());
-        }
-        all.push(numbered);
-    }
-    all
-});
-
-/// All commands.
-pub fn all() -> impl Iterator<Item = &'static Command> {
-    ALL.iter()
-}
-
-/// All commands, each followed by its subcommands.
-pub fn with_subcommands() -> impl Iterator<Item = &'static Command> {
-    all().flat_map(|command| iter::once(command).chain(command.subcommands()))
-}
-
-/// The longest name, in bytes.
-const LONGEST_NAME: usize = 24;
-
-static TABLE: LazyLock<HashTable<&'static Command>> = LazyLock::new(|| {
-    let mut table = HashTable::new();
-    for command in all() {
-        table.insert_unique(hash(command.name.as_bytes()), command, |command| hash(command.name.as_bytes()));
-    }
-    table
-});
-
-fn hash(name: &[u8]) -> u64 {
-    FixedState::with_seed(0).hash_one(name)
-}
-
-/// The command with a name, in whatever case.
-#[must_use]
-#[inline]
-pub fn find(name: &[u8]) -> Option<&'static Command> {
-    let mut lower = [0; LONGEST_NAME];
-    let lower = lower.get_mut(..name.len())?;
-    lower.copy_from_slice(name);
-    lower.make_ascii_lowercase();
-    TABLE.find(hash(lower), |command| command.name.as_bytes() == lower).copied()
-}
-
-/// The command that somebody asks for, with as many words as it wants: where it has subcommands, the one that is asked
-/// for.
-///
-/// # Errors
-///
-/// There is none, or the number of words is another.
-#[inline]
-pub fn asked(args: &[&[u8]]) -> Result<&'static Command, Error> {
-    let mut command = find(args[0]).ok_or_else(|| unknown::command(args))?;
-    if let Run::Subcommands(subcommands) = command.run {
-        match args.get(1) {
-            Some(name) => {
-                command = subcommand(subcommands, name).ok_or_else(|| unknown::subcommand(command, name))?;
-            }
-            // One that may stand alone does what its first subcommand does.
-            None if command.arity == -1 => return Ok(&subcommands[0]),
-            None => {}
-        }
-    }
-    command.check(args)?;
-    Ok(command)
-}
-
-/// The command that somebody asks for, whatever number of words it has.
-#[must_use]
-pub fn named(args: &[&[u8]]) -> Option<&'static Command> {
-    let command = find(args[0])?;
-    match (command.run, args.get(1)) {
-        (Run::Subcommands(subcommands), Some(name)) => subcommand(subcommands, name),
-        _ => Some(command),
-    }
-}
-
-fn subcommand(subcommands: &'static [Command], name: &[u8]) -> Option<&'static Command> {
-    subcommands.iter().find(|command| command.own_name().as_bytes().eq_ignore_ascii_case(name))
-}
-
-/// The command, or the `command|subcommand`, with a name, in whatever case.
-#[must_use]
-pub fn find_either(name: &[u8]) -> Option<&'static Command> {
-    let Some(bar) = name.iter().position(|byte| *byte == b'|') else { return find(name) };
-    match find(&name[..bar])?.run {
-        Run::Subcommands(subcommands) => subcommand(subcommands, &name[bar + 1..]),
-        Run::Keys(_) | Run::Connection(_) => None,
-    }
-}
-
-impl Command {
-    /// Those of which it has one in its second word.
-    #[must_use]
-    pub fn subcommands(&self) -> &'static [Self] {
-        match self.run {
-            Run::Subcommands(subcommands) => subcommands,
-            Run::Keys(_) | Run::Connection(_) => &[],
-        }
-    }
-
+impl Signature {
     /// Its name, without that of the command that it is a subcommand of.
     #[must_use]
     pub fn own_name(&self) -> &'static str {

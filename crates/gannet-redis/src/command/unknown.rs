@@ -1,6 +1,6 @@
 //! What is answered to what is no command.
 
-use super::Command;
+use super::Signature;
 use super::error::Error;
 
 /// Bytes of a name, and of all words together, that are repeated.
@@ -8,7 +8,7 @@ const MOST: usize = 128;
 
 /// There is no such command.
 #[cold]
-pub(super) fn command(args: &[&[u8]]) -> Error {
+pub(crate) fn command(args: &[&[u8]]) -> Error {
     let mut words = Vec::new();
     for arg in &args[1..] {
         if words.len() >= MOST {
@@ -25,7 +25,7 @@ pub(super) fn command(args: &[&[u8]]) -> Error {
 
 /// The command has no such subcommand.
 #[cold]
-pub(super) fn subcommand(command: &Command, name: &[u8]) -> Error {
+pub(crate) fn subcommand(command: &Signature, name: &[u8]) -> Error {
     let help = command.name.to_uppercase();
     Error::of(format!("ERR unknown subcommand '{}'. Try {help} HELP.", shown(name)))
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use gannet::{Handle, Peer};
 
-use crate::command::Command;
+use crate::service::table::Command;
 
 /// What others may know of a connection. It is written by the connection's own reactor only, by plain stores: the
 /// numbers that one reads may be from slightly different moments.
@@ -97,7 +97,7 @@ impl Client {
     /// The last command, where there was one.
     pub(crate) fn last(&self) -> Option<&'static Command> {
         let last = self.last.load(Ordering::Relaxed).cast_const();
-        crate::command::with_subcommands().find(|command| ptr::eq(*command, last))
+        crate::service::table::with_subcommands().find(|command| ptr::eq(*command, last))
     }
 
     /// When the last command came, in seconds since 1970.

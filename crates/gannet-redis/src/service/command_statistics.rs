@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::clock;
-use super::statistics::Counter;
-use crate::command::{self, Command};
+use crate::counter::Counter;
+use crate::service::table::{self, Command};
 
 /// The first call of a command is measured, also after CONFIG RESETSTAT, and then one of so many.
 const MEASURE_EVERY: u64 = 64;
@@ -39,7 +39,7 @@ pub(crate) struct CommandCounters {
 impl CommandCounters {
     /// For all commands that there are.
     pub(super) fn all() -> Box<[Self]> {
-        command::with_subcommands().map(|_| Self::default()).collect()
+        table::with_subcommands().map(|_| Self::default()).collect()
     }
 
     /// It is called; gives the time where this call is measured.
@@ -167,7 +167,7 @@ impl CommandTotals {
 
 /// The name of a command with what was counted of it, for all commands.
 pub(crate) fn named(totals: &[CommandTotals]) -> impl Iterator<Item = (&'static Command, &CommandTotals)> {
-    command::with_subcommands().zip(totals)
+    table::with_subcommands().zip(totals)
 }
 
 /// The codes of errors, in the order in which INFO shows them. What has another one is counted last.

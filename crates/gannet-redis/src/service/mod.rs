@@ -15,6 +15,7 @@ mod room;
 pub mod server;
 mod session;
 pub mod statistics;
+pub(crate) mod table;
 pub(crate) mod transaction;
 pub mod turn;
 
@@ -32,11 +33,12 @@ use self::server::Server;
 use self::session::Replies;
 pub use self::session::Session;
 use self::statistics::Statistics;
+use self::table::{Command, Run};
 use self::turn::Turn;
+use crate::command::Flags;
 use crate::command::call::{Call, Reply};
 use crate::command::error::{Error, Outcome};
 use crate::command::parts::Parts;
-use crate::command::{self, Command, Flags, Run};
 use crate::store::garbage::Garbage;
 use crate::store::random::Random;
 use crate::store::{Key, Keys, WARMED};
@@ -122,7 +124,7 @@ impl Redis {
                 return Ok(());
             }
             Err(error) => {
-                if let Some(counters) = command::named(args).and_then(|command| self.statistics.of(command)) {
+                if let Some(counters) = table::named(args).and_then(|command| self.statistics.of(command)) {
                     counters.reject();
                 }
                 return Err(transaction::refused(session, args, error));
@@ -138,7 +140,7 @@ impl Redis {
     /// The command that was sent, if this connection may send it now.
     #[inline]
     fn admit(&mut self, session: &Session, args: &[&[u8]], cx: &Context<'_, Self>) -> Result<&'static Command, Error> {
-        let command = command::asked(args)?;
+        let command = table::asked(args)?;
         if let Some(client) = &session.client {
             client.note(command, self.clock.seconds(cx.now()));
         }
@@ -199,7 +201,7 @@ impl Redis {
             Some(keys) => {
                 let keys = &mut *keys;
                 run(&mut Call {
-                    command,
+                    command: &command.signature,
                     args,
                     keys,
                     db,
@@ -211,13 +213,13 @@ impl Redis {
                     garbage,
                     random,
                     work,
-                    statistics,
+                    lookups: &statistics.lookups,
                 })
             }
             None => {
                 let keys = &mut command.lock(&server.store, args);
                 run(&mut Call {
-                    command,
+                    command: &command.signature,
                     args,
                     keys,
                     db,
@@ -229,7 +231,7 @@ impl Redis {
                     garbage,
                     random,
                     work,
-                    statistics,
+                    lookups: &statistics.lookups,
                 })
             }
         }

@@ -1,41 +1,11 @@
 //! What is counted: by each instance for itself, and summed when somebody asks.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::command_statistics::{CODES, CommandCounters, CommandTotals, code};
-use crate::command::Command;
+use crate::counter::{Counter, Lookups};
 
-/// A number that one reactor writes and others read.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// Adds one. On the writing reactor only: it is a load and a store.
-    #[inline]
-    pub fn count(&self) {
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-    }
-
-    /// Adds so many. On the writing reactor only.
-    #[inline]
-    pub(crate) fn add(&self, more: u64) {
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
-    }
-
-    /// Sets it. On the writing reactor only, where what was counted meanwhile is not to be lost.
-    #[inline]
-    pub(super) fn set(&self, value: u64) {
-        self.0.store(value, Ordering::Relaxed);
-    }
-
-    /// Reads it, anywhere.
-    #[must_use]
-    #[inline]
-    pub fn read(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
+use super::table::Command;
 
 /// What one instance counts, on cache lines of its own (two, as processors fetch them in pairs).
 #[derive(Debug, Default)]
@@ -53,10 +23,8 @@ pub struct Statistics {
     codes: [Counter; CODES.len() + 1],
     /// By the commands' places in the table. Empty where nobody asks: for commands without a connection.
     by_command: Box<[CommandCounters]>,
-    /// Keys that were looked for to be read, and found.
-    pub hits: Counter,
-    /// Keys that were looked for to be read, and not found.
-    pub misses: Counter,
+    /// Keys that were looked for to be read.
+    pub lookups: Lookups,
     /// The second, since 1970, in which the last command came.
     second: Counter,
     /// Commands before it.
@@ -203,8 +171,8 @@ impl Instances {
             refused: sum.refused + one.denied.read(),
             commands: sum.commands + one.commands.read(),
             errors: sum.errors + one.errors.read(),
-            hits: sum.hits + one.hits.read(),
-            misses: sum.misses + one.misses.read(),
+            hits: sum.hits + one.lookups.hits.read(),
+            misses: sum.misses + one.lookups.misses.read(),
             ..sum
         })
     }
@@ -264,11 +232,11 @@ mod tests {
         let instances = Instances::default();
         let (one, other) = (instances.add(), instances.add());
         let hits = || instances.sum(Totals::default()).since(&instances.base()).hits;
-        one.hits.count();
-        other.hits.count();
+        one.lookups.hits.count();
+        other.lookups.hits.count();
         assert_eq!(hits(), 2);
         instances.reset(instances.sum(Totals::default()));
-        one.hits.count();
+        one.lookups.hits.count();
         assert_eq!(hits(), 1);
     }
 }

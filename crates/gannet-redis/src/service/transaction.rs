@@ -17,15 +17,15 @@ use super::server::Server;
 use super::session::{Replies, Session};
 use super::turn::Turn;
 use crate::command::error::{Error, Outcome};
-use crate::command::table::entry;
-use crate::command::{Command, Flags, KeyWords, Run};
+use crate::command::{Flags, KeyWords};
+use crate::service::table::{Command, Run, entry, naming_keys};
 use crate::store::{Key, Keys, Store};
 
 pub(crate) static COMMANDS: &[Command] = &[
     entry("multi", 1, Flags::FAST, multi),
     entry("exec", 1, Flags::NONE, exec),
     entry("discard", 1, Flags::FAST, discard),
-    Command { keys: KeyWords::Range(1, -1, 1), ..entry("watch", -2, Flags::FAST, watch) },
+    naming_keys(entry("watch", -2, Flags::FAST, watch), KeyWords::Range(1, -1, 1)),
     entry("unwatch", 1, Flags::FAST, unwatch),
 ];
 
@@ -490,7 +490,7 @@ mod tests {
     #[test]
     fn what_is_queued_takes_memory_of_the_server_until_it_has_run_or_was_given_up() {
         let server = Server::new(Options::default());
-        let set = crate::command::find(b"set").expect("there");
+        let set = crate::service::table::find(b"set").expect("there");
         let mut queues = [(); 3].map(|()| Queue::new(server.clone()));
         for queue in &mut queues {
             queue.push(set, &[b"set", b"key", &[7; 1 << 20]]).expect("room");
@@ -512,7 +512,8 @@ mod tests {
     #[test]
     fn what_was_queued_comes_back_word_by_word() {
         let mut queue = Queue::default();
-        let (get, set) = (crate::command::find(b"get").expect("there"), crate::command::find(b"set").expect("there"));
+        let (get, set) =
+            (crate::service::table::find(b"get").expect("there"), crate::service::table::find(b"set").expect("there"));
         queue.push(set, &[b"set", b"", b"value"]).expect("room");
         queue.push(get, &[b"get", b"a"]).expect("room");
         let mut all = Vec::new();

@@ -7,8 +7,8 @@ use gannet::Context;
 use super::clients::Client;
 use super::server::Server;
 use super::{Redis, Session};
-use crate::command::Command;
 use crate::command::call::{ENTRY_WORK, Reply};
+use crate::service::table::Command;
 
 /// See the module. Replies are written to `service.reply`.
 pub struct Turn<'t, 'c, 'a> {

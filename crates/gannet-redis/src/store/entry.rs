@@ -268,7 +268,7 @@ impl Entry {
             Some(Body::Hash(hash)) => hash.encoding(),
             Some(Body::String(_)) => "raw",
             None if self.word(16) & EDITED != 0 => "raw",
-            None if crate::command::number::integer(self.inner()).is_some() => "int",
+            None if crate::decimal::integer(self.inner()).is_some() => "int",
             // As large as fits with its header into 64 bytes there.
             None if self.inner_len() <= 44 => "embstr",
             None => "raw",

@@ -11,14 +11,14 @@ mod words;
 use super::call::Call;
 use super::error::Error;
 use super::table::{on_key, on_keys};
-use super::{Command, Flags, KeyWords, number};
+use super::{Flags, KeyCommand, KeyWords, number};
 use crate::store::Key;
 use crate::store::entry::{New, Value};
 use crate::store::space::Slot;
 
 const GROW: Flags = Flags::WRITE.and(Flags::DENY_OOM);
 
-pub(super) static COMMANDS: &[Command] = &[
+pub(super) static COMMANDS: &[KeyCommand] = &[
     on_key("setbit", 4, GROW, single::setbit),
     on_key("getbit", 3, Flags::READ.and(Flags::FAST), single::getbit),
     on_key("bitcount", -2, Flags::READ, range::bitcount),

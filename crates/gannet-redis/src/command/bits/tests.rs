@@ -2,7 +2,7 @@
 
 use gannet::proto::resp::Version;
 
-use crate::command::trial::Trial;
+use crate::trial::Trial;
 
 const WRONG_TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";
 const NOT_INTEGER: &str = "-ERR value is not an integer or out of range\r\n";

@@ -11,7 +11,7 @@ mod write;
 use super::call::Call;
 use super::error::Error;
 use super::table::on_key;
-use super::{Command, Flags};
+use super::{Flags, KeyCommand};
 use crate::store::Key;
 use crate::store::entry::New;
 use crate::store::hash::Hash;
@@ -22,7 +22,7 @@ const LOOK: Flags = Flags::READ.and(Flags::FAST);
 /// Writes what may need memory, in such a time.
 const GROW: Flags = Flags::WRITE.and(Flags::DENY_OOM).and(Flags::FAST);
 
-pub(super) static COMMANDS: &[Command] = &[
+pub(super) static COMMANDS: &[KeyCommand] = &[
     on_key("hset", -4, GROW, write::hset),
     on_key("hsetnx", 4, GROW, write::hsetnx),
     on_key("hget", 3, LOOK, read::hget),

@@ -13,7 +13,7 @@ pub(super) use self::scan::MOST_AT_ONCE;
 use super::call::Call;
 use super::error::{Error, Outcome};
 use super::table::{on_key, on_keys, parent};
-use super::{Command, Flags, KeyWords};
+use super::{Flags, KeyCommand, KeyWords};
 use crate::store::entry::{Entry, Value};
 use crate::store::garbage::Garbage;
 use crate::store::{Key, Keys};
@@ -28,7 +28,7 @@ const ANY: KeyWords = KeyWords::Range(1, -1, 1);
 /// Behind a subcommand.
 const SECOND: KeyWords = KeyWords::Range(2, 2, 1);
 
-pub(super) static COMMANDS: &[Command] = &[
+pub(super) static COMMANDS: &[KeyCommand] = &[
     on_keys("del", -2, WRITE, ANY, remove),
     on_keys("unlink", -2, WRITE_FAST, ANY, remove),
     on_keys("exists", -2, READ_FAST, ANY, exists),

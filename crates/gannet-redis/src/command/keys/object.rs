@@ -4,7 +4,7 @@ use super::{READ, SECOND};
 use crate::command::call::Call;
 use crate::command::error::{Error, Outcome};
 use crate::command::table::on_keys;
-use crate::command::{Command, Flags, KeyWords, number};
+use crate::command::{Flags, KeyCommand, KeyWords, number};
 use crate::store::Key;
 use crate::store::entry::{Entry, Value};
 use crate::store::space::Slot;
@@ -18,7 +18,7 @@ const NO_FREQUENCY: Error = Error::new(
      between policies at runtime LRU and LFU data will take some time to adjust.",
 );
 
-pub(super) static OBJECT: &[Command] = &[
+pub(super) static OBJECT: &[KeyCommand] = &[
     on_keys("object|encoding", 3, READ, SECOND, encoding),
     on_keys("object|refcount", 3, READ, SECOND, refcount),
     on_keys("object|idletime", 3, READ, SECOND, idletime),
@@ -26,7 +26,7 @@ pub(super) static OBJECT: &[Command] = &[
     on_keys("object|help", 2, Flags::NONE, KeyWords::None, object_help),
 ];
 
-pub(super) static MEMORY: &[Command] = &[
+pub(super) static MEMORY: &[KeyCommand] = &[
     on_keys("memory|usage", -3, READ, SECOND, usage),
     on_keys("memory|help", 2, Flags::NONE, KeyWords::None, memory_help),
 ];

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use proptest::prelude::*;
 
-use crate::command::trial::Trial;
 use crate::store::{Key, SHARDS};
+use crate::trial::Trial;
 
 #[derive(Clone, Debug)]
 enum Step {

@@ -1,6 +1,6 @@
 //! What Redis 7.0.15 answers, exchange by exchange.
 
-use crate::command::trial::Trial;
+use crate::trial::Trial;
 
 #[test]
 fn keys_are_removed_and_counted_by_their_names() {

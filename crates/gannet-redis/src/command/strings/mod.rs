@@ -8,7 +8,7 @@ mod set;
 use super::call::Call;
 use super::error::{Error, Outcome};
 use super::table::{on_key, on_keys};
-use super::{Command, Flags, KeyWords};
+use super::{Flags, KeyCommand, KeyWords};
 use crate::store::entry::Value;
 
 const READ: Flags = Flags::READ;
@@ -18,7 +18,7 @@ const WRITE_FAST: Flags = WRITE.and(Flags::FAST);
 /// Writes, but never needs memory.
 const FREE_FAST: Flags = Flags::WRITE.and(Flags::FAST);
 
-pub(super) static COMMANDS: &[Command] = &[
+pub(super) static COMMANDS: &[KeyCommand] = &[
     on_key("get", 2, READ_FAST, get),
     on_key("set", -3, WRITE, set::set),
     on_key("setnx", 3, WRITE_FAST, set::setnx),

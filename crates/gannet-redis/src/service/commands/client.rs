@@ -1,11 +1,11 @@
 //! CLIENT: what is known of connections, and what can be asked of one's own.
 
 use super::{client_kill, client_list, help};
+use crate::command::Flags;
 use crate::command::error::{Error, Outcome};
-use crate::command::table::entry;
-use crate::command::{Command, Flags};
 use crate::service::clients::Mark;
 use crate::service::session::Replies;
+use crate::service::table::{Command, entry};
 use crate::service::turn::Turn;
 
 /// A longer name, or one of a library, is refused, in bytes: each connection keeps its own.

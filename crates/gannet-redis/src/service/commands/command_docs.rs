@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use crate::command::Command;
+use crate::service::table::Command;
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
@@ -218,7 +218,7 @@ static GROUPS: &[(&str, &str)] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::with_subcommands;
+    use crate::service::table::with_subcommands;
 
     #[test]
     fn every_line_says_something_of_another_command() {
@@ -233,7 +233,9 @@ mod tests {
 
     #[test]
     fn something_is_said_of_every_command_on_connections_and_the_server() {
-        for command in with_subcommands().filter(|command| matches!(command.run, crate::command::Run::Connection(_))) {
+        for command in
+            with_subcommands().filter(|command| matches!(command.run, crate::service::table::Run::Connection(_)))
+        {
             assert!(of(command).is_some(), "{}", command.name);
         }
     }

@@ -5,9 +5,9 @@ use super::command_keys::{self, KeySpec};
 use super::help;
 use crate::command::call::Reply;
 use crate::command::error::{Error, Outcome};
-use crate::command::table::entry;
-use crate::command::{self, Command, Flags, KeyWords};
+use crate::command::{Flags, KeyWords};
 use crate::glob;
+use crate::service::table::{self, Command, entry};
 use crate::service::turn::Turn;
 
 /// The first one is also what COMMAND alone does.
@@ -46,13 +46,13 @@ fn info(turn: &mut Turn<'_, '_, '_>) -> Outcome {
     let names = turn.args.get(2..).unwrap_or_default();
     let reply = turn.reply();
     if names.is_empty() {
-        reply.array(command::all().count());
-        command::all().for_each(|command| describe(reply, command));
+        reply.array(table::all().count());
+        table::all().for_each(|command| describe(reply, command));
         return Ok(());
     }
     reply.array(names.len());
     for name in names {
-        match command::find_either(name) {
+        match table::find_either(name) {
             Some(command) => describe(reply, command),
             None => reply.null(),
         }
@@ -147,23 +147,23 @@ fn categories(command: &Command) -> Vec<&'static str> {
 }
 
 fn count(turn: &mut Turn<'_, '_, '_>) -> Outcome {
-    turn.reply().integer(command::all().count() as i64);
+    turn.reply().integer(table::all().count() as i64);
     Ok(())
 }
 
 fn list(turn: &mut Turn<'_, '_, '_>) -> Outcome {
     let found: Vec<&Command> = match *turn.args {
-        [_, _] => command::with_subcommands().collect(),
+        [_, _] => table::with_subcommands().collect(),
         [_, _, _, _, word] if turn.is(2, "FILTERBY") => {
             if turn.is(3, "MODULE") {
                 Vec::new()
             } else if turn.is(3, "ACLCAT") {
                 let word = word.to_ascii_lowercase();
                 let is_in = |command: &&Command| categories(command).iter().any(|name| name.as_bytes() == word);
-                command::with_subcommands().filter(is_in).collect()
+                table::with_subcommands().filter(is_in).collect()
             } else if turn.is(3, "PATTERN") {
                 let word = word.to_ascii_lowercase();
-                command::with_subcommands().filter(|command| glob::matches(&word, command.name.as_bytes())).collect()
+                table::with_subcommands().filter(|command| glob::matches(&word, command.name.as_bytes())).collect()
             } else {
                 return Err(Error::SYNTAX);
             }
@@ -178,8 +178,8 @@ fn list(turn: &mut Turn<'_, '_, '_>) -> Outcome {
 
 fn docs(turn: &mut Turn<'_, '_, '_>) -> Outcome {
     let found: Vec<&Command> = match &turn.args[2..] {
-        [] => command::all().collect(),
-        names => names.iter().filter_map(|name| command::find_either(name)).collect(),
+        [] => table::all().collect(),
+        names => names.iter().filter_map(|name| table::find_either(name)).collect(),
     };
     let reply = turn.reply();
     reply.map(found.len());
@@ -228,7 +228,7 @@ fn getkeysandflags(turn: &mut Turn<'_, '_, '_>) -> Outcome {
 
 /// The keys of a command, each with what is done with it.
 fn keys_and_access<'a>(words: &[&'a [u8]]) -> Result<Vec<(&'a [u8], &'static str)>, Error> {
-    let mut command = command::find(words[0]).ok_or(Error::new("ERR Invalid command specified"))?;
+    let mut command = table::find(words[0]).ok_or(Error::new("ERR Invalid command specified"))?;
     if let Some(name) = words.get(1).filter(|_| !command.subcommands().is_empty()) {
         let found = command.subcommands().iter().find(|one| one.own_name().as_bytes().eq_ignore_ascii_case(name));
         command = found.ok_or(Error::new("ERR Invalid command specified"))?;
@@ -288,7 +288,7 @@ mod tests {
             line.split_once("; ")
         };
         let mut compared = 0;
-        for command in command::with_subcommands() {
+        for command in table::with_subcommands() {
             let Some((flags, expected)) = recorded(command.name) else {
                 assert!(LATER.contains(&command.name), "{} was not recorded", command.name);
                 continue;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use crate::command::Command;
+use crate::service::table::Command;
 
 /// Where some of a command's words are keys, and what is done with those (Redis's "key specification").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +141,7 @@ static TIPS: &[(&str, &str)] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::{self, with_subcommands};
+    use crate::service::table::{self, with_subcommands};
 
     #[test]
     fn what_is_said_of_keys_agrees_with_what_is_locked() {
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn everything_in_the_tables_is_about_a_command() {
         for name in [KEYS, TIPS].iter().flat_map(|rows| by_name(rows).into_keys()) {
-            assert!(command::find_either(name.as_bytes()).is_some(), "{name}");
+            assert!(table::find_either(name.as_bytes()).is_some(), "{name}");
         }
     }
 }

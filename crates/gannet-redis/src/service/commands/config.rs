@@ -3,12 +3,12 @@
 use gannet::Address;
 
 use super::{help, info};
+use crate::command::Flags;
 use crate::command::error::{Error, Outcome};
-use crate::command::table::entry;
-use crate::command::{Command, Flags};
 use crate::glob;
 use crate::service::memory::Policy;
 use crate::service::server::Server;
+use crate::service::table::{Command, entry};
 use crate::service::turn::Turn;
 use crate::store::DATABASES;
 

@@ -4,11 +4,11 @@ use gannet::proto::resp::Version;
 
 use super::client;
 use crate::command::error::{Error, Outcome};
-use crate::command::table::{entry, parent};
-use crate::command::{Command, Flags, number};
+use crate::command::{Flags, number};
 use crate::service::Session;
 use crate::service::clients::Mark;
 use crate::service::session::Replies;
+use crate::service::table::{Command, entry, parent};
 use crate::service::turn::Turn;
 use crate::service::{pubsub, transaction};
 use std::sync::atomic::Ordering;

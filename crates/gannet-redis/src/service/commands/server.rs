@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{command_info, config, help, info};
+use crate::command::Flags;
 use crate::command::error::{Error, Outcome};
-use crate::command::table::{entry, parent};
-use crate::command::{Command, Flags};
+use crate::service::table::{Command, entry, parent};
 use crate::service::turn::Turn;
 
 pub(crate) static COMMANDS: &[Command] = &[

@@ -21,12 +21,12 @@ use super::session::{Replies, Session};
 use super::turn::Turn;
 use crate::command::call::Reply;
 use crate::command::error::{Error, Outcome};
-use crate::command::table::{entry, parent};
-use crate::command::{Command, Flags, KeyWords};
+use crate::command::{Flags, KeyWords};
+use crate::service::table::{Command, entry, naming_keys, parent};
 
 /// An entry for a command on shard channels, which `COMMAND` counts as keys.
 const fn sharded(name: &'static str, arity: i16, flags: Flags, last: i8, run: Handler) -> Command {
-    Command { keys: KeyWords::Range(1, last, 1), ..entry(name, arity, flags, run) }
+    naming_keys(entry(name, arity, flags, run), KeyWords::Range(1, last, 1))
 }
 
 type Handler = fn(&mut Turn<'_, '_, '_>) -> Outcome;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::command::trial::Trial;
 use crate::store::Key;
+use crate::trial::Trial;
 
 #[test]
 fn a_key_is_gone_when_its_deadline_has_come() {

@@ -2,9 +2,9 @@
 
 use gannet::proto::resp::Version;
 
-use crate::command::trial::Trial;
 use crate::store::Key;
 use crate::store::entry::New;
+use crate::trial::Trial;
 
 #[test]
 fn what_was_set_is_what_one_gets() {

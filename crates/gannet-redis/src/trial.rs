@@ -3,12 +3,14 @@
 use gannet::proto::resp::{Commands, Replies, Version, Writer};
 use gannet::proto::{Codec as _, Decoded};
 
-use super::call::Call;
-use super::parts::{Part, Parts};
-use super::{Run, asked};
-use crate::service::statistics::Statistics;
+use crate::command::call::Call;
+use crate::command::parts::{Part, Parts};
+use crate::counter::Lookups;
+use crate::service::table::{Run, asked};
 use crate::store::random::Random;
 use crate::store::{DATABASES, SHARDS, Store};
+
+pub use crate::service::table::all;
 
 /// Fields that a reply may show: with more, the reply is not looked at.
 const MOST_FIELDS: usize = 1 << 20;
@@ -72,7 +74,7 @@ impl Trial {
                 let Run::Keys(run) = command.run else { return None };
                 let keys = &mut command.lock(&self.store, args);
                 run(&mut Call {
-                    command,
+                    command: &command.signature,
                     args,
                     keys,
                     db: self.db,
@@ -83,7 +85,7 @@ impl Trial {
                     parts: &mut parts,
                     garbage: &mut Vec::new(),
                     work: &mut self.work,
-                    statistics: &Statistics::default(),
+                    lookups: &Lookups::default(),
                     random: &mut self.random,
                 })
             }
