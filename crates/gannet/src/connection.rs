@@ -110,6 +110,8 @@ impl Flags {
     pub(crate) const POSTPONED: Self = Self(1 << 20);
     /// Our side of the stream has ended while it drains, and the peer's is waited for.
     pub(crate) const LINGERS: Self = Self(1 << 21);
+    /// It has timers with identifiers, in `Core::timers`.
+    pub(crate) const NAMED_TIMERS: Self = Self(1 << 22);
     /// Reading does not pause because the outbox is over the high mark.
     pub(crate) const NO_AUTO_PAUSE: Self = Self(1 << 19);
 

@@ -1,5 +1,7 @@
 //! What a service can do in a callback.
 
+mod timers;
+
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -16,13 +18,11 @@ use crate::group::{Group, JoinError};
 use crate::handle::{Handle, SendError};
 use crate::host::{Host, HostOf, Outbound};
 use crate::ids::{Place, Token};
-use crate::moments::{Exact, Fraction};
 use crate::offload::{OffloadFull, Pool};
 use crate::panics::{Panicked, panic_message};
 use crate::remote::{JobOwner, Letter, Remote};
 use crate::service::{Outgoing, Service};
 use crate::share::DELIVERY_BYTES;
-use crate::wheel::milliseconds;
 
 /// Gives a callback access to its connection, and to everything around it. Lives for one callback, on the reactor's
 /// thread.
@@ -339,26 +339,6 @@ impl<S: Service> Context<'_, S> {
         }
     }
 
-    /// Sets this connection's one timer, and replaces one set before. [`Service::timer`] is called once, after `after`.
-    ///
-    /// The timer is kept to the millisecond, and is late by what the reactor has to do. The longest time is 24 days.
-    pub fn set_timer(&mut self, after: Duration) {
-        let due = self.core.now.after(milliseconds(after));
-        if let Some(connection) = self.core.slab.get_mut(self.token) {
-            connection.flags.set(Flags::TIMER);
-            (connection.user_deadline, connection.user_fraction) = (due, Fraction::NONE);
-            self.core.due(self.token, due);
-        }
-    }
-
-    /// Sets this connection's one timer with a precision below a millisecond, and replaces one set before.
-    ///
-    /// [`Service::timer`] is called as soon as the kernel wakes the reactor, usually within 100 µs. Each such timer may cost
-    /// a wake-up of its own; prefer [`set_timer`](Self::set_timer) if a millisecond is enough. The longest time is 24 days.
-    pub fn set_precise_timer(&mut self, after: Duration) {
-        self.core.set_precise_timer(self.token, Exact::after(self.core.clock, after));
-    }
-
     /// Starts the heartbeat of this connection again, after [`Service::heartbeat`] has answered [`Heartbeat::None`].
     ///
     /// This is for connections that switch to a protocol with a heartbeat. Heartbeats missed before do not count.
@@ -371,13 +351,6 @@ impl<S: Service> Context<'_, S> {
             // The deadlines are the reactor's: its next look at the connection finds when the heartbeat is due.
             let soon = self.core.now.after(1);
             self.core.due(self.token, soon);
-        }
-    }
-
-    /// Cancels this connection's timer. Does nothing if none is set.
-    pub fn cancel_timer(&mut self) {
-        if let Some(connection) = self.core.slab.get_mut(self.token) {
-            connection.flags.clear(Flags::TIMER);
         }
     }
 

@@ -32,6 +32,7 @@ use crate::remote::Shared;
 use crate::route::Route;
 use crate::share::TurnNumber;
 use crate::slab::Slab;
+use crate::timers::Timers;
 use crate::wheel::{Entries, Links, Tick, Wheel, tick};
 
 use self::room::Room;
@@ -80,6 +81,8 @@ pub(crate) struct Core {
     pub(crate) wheel: Wheel,
     /// Exact timers whose millisecond has come.
     pub(crate) moments: Moments,
+    /// Timers with identifiers, and those of services.
+    pub(crate) timers: Timers,
     pub(crate) now: Tick,
     /// The driver's clock when this turn began.
     pub(crate) clock: Duration,
@@ -128,6 +131,7 @@ impl Core {
             pools: Pools::default(),
             wheel: Wheel::new(now),
             moments: Moments::default(),
+            timers: Timers::default(),
             now,
             clock,
             turn: TurnNumber::default(),

@@ -30,6 +30,7 @@ mod script;
 mod shutdown_write;
 mod simulated;
 mod sockets;
+mod timers;
 mod typed;
 
 use std::io;

@@ -282,6 +282,7 @@ impl<N: Net> Rig<N> {
         let core = self.reactor.core();
         assert_eq!(core.slab.len(), 0, "slots");
         assert_eq!(core.wheel.len(), 0, "entries in the wheel");
+        assert_eq!(core.timers.len(), 0, "named timers");
         assert_eq!(core.pools.out(), (0, 0, 0), "blocks, outboxes, carries");
         assert_eq!(core.groups.len(), 0, "groups with members");
         assert!(core.dirty.is_empty() && core.deferred.is_empty(), "things to do");

@@ -122,7 +122,10 @@ impl<D: Driver> Reactor<D> {
             State::Open => {
                 if connection.flags.has(Flags::CLOSE_FLUSHED) {
                     connection.become_state(State::Draining);
-                    connection.flags.clear(Flags::PHASE.or(Flags::TIMER));
+                    if connection.flags.has(Flags::NAMED_TIMERS) {
+                        self.core.timers.forget(token);
+                    }
+                    connection.flags.clear(Flags::PHASE.or(Flags::TIMER).or(Flags::NAMED_TIMERS));
                     if let Some(carry) = connection.carry.take() {
                         self.core.pools.return_carry(carry);
                     }
