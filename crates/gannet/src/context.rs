@@ -1,5 +1,6 @@
 //! What a service can do in a callback.
 
+mod relations;
 mod timers;
 
 use std::error::Error;
@@ -137,7 +138,8 @@ impl<S: Service> Context<'_, S> {
     ///
     /// # Errors
     ///
-    /// - [`SendError::Gone`]: the connection is gone or is closing.
+    /// - [`SendError::Gone`]: the connection is gone or is closing, or its sending direction was shut down. It counts as such
+    ///   from [`close_other`](Self::close_other) or [`shutdown_write_other`](Self::shutdown_write_other) on.
     /// - [`SendError::Encode`]: the codec cannot encode the message.
     /// - [`SendError::MailboxFull`]: the connection lives on another reactor, whose mailbox is full.
     /// - [`SendError::OtherEngine`]: the handle belongs to another engine.
@@ -151,7 +153,7 @@ impl<S: Service> Context<'_, S> {
                 status => Ok(status),
             },
             Some(place) => {
-                if !self.core.at(place).is_some_and(|connection| connection.takes_output()) {
+                if !self.core.at(place).is_some_and(|connection| connection.takes_from_others()) {
                     return Err(SendError::Gone);
                 }
                 let status = self.core.promise(place.token, payload.len());
@@ -255,10 +257,20 @@ impl<S: Service> Context<'_, S> {
                 Ok(())
             }
             Some(place) => {
+                self.end_soon(place);
                 self.core.deferred.push(Deferred::Close { place, mode });
                 Ok(())
             }
             None => self.remote().post(handle, Letter::Close { place: handle.place(), mode }),
+        }
+    }
+
+    /// Notes that the end of what another connection sends was ordered: what is ordered later for it would be dropped.
+    fn end_soon(&mut self, place: Place) {
+        if place.token != self.token
+            && let Some(connection) = self.core.at(place)
+        {
+            connection.flags.set(Flags::ENDS_SOON);
         }
     }
 
@@ -283,7 +295,10 @@ impl<S: Service> Context<'_, S> {
     /// Those of [`Context::send_to`], except [`SendError::Encode`].
     pub fn shutdown_write_other(&mut self, handle: Handle) -> Result<(), SendError> {
         match self.reachable(handle)? {
-            Some(place) => self.core.deferred.push(Deferred::ShutWrite { place }),
+            Some(place) => {
+                self.end_soon(place);
+                self.core.deferred.push(Deferred::ShutWrite { place });
+            }
             None => self.remote().post(handle, Letter::ShutWrite { place: handle.place() })?,
         }
         Ok(())
@@ -620,13 +635,17 @@ impl<S: Service> Context<'_, S> {
     /// # Errors
     ///
     /// There is no address, or one that cannot be connected to: a UDP address, or a TLS address without
-    /// [`Connect::through`]. Or [`Connect::keepalive`] is out of range.
+    /// [`Connect::through`]. Or [`Connect::keepalive`] is out of range, or `outbound` belongs to another engine.
     pub fn connect<O: Service>(
         &mut self,
         outbound: Outbound<O>,
         connect: &Connect,
         session: O::Session,
     ) -> Result<(), crate::Error> {
+        if outbound.engine != self.core.shared.id {
+            let why = "the outbound service belongs to another engine: give the one that Engine::outbound of this engine made";
+            return Err(crate::Error::Setting(why.to_owned()));
+        }
         let (route, timeout_ms) = connect.route()?;
         let session = Box::new(move |host: &mut dyn Host| {
             let host = host.as_any_mut().downcast_mut::<HostOf<O>>();

@@ -28,7 +28,7 @@ use crate::membership::Groups;
 use crate::moments::{Exact, Moments};
 use crate::outbox::OutboxSink;
 use crate::pools::Pools;
-use crate::remote::Shared;
+use crate::remote::{Errand, Shared};
 use crate::route::Route;
 use crate::share::TurnNumber;
 use crate::slab::Slab;
@@ -65,6 +65,8 @@ pub(crate) enum Deferred {
     Broadcast { group: Group, payload: Bytes, except: Option<Token> },
     /// Bytes for another connection of this reactor.
     Write { place: Place, payload: Bytes },
+    /// A value for the session of a connection of this reactor.
+    Notice { place: Place, errand: Box<dyn Errand> },
     /// The end of another connection of this reactor.
     Close { place: Place, mode: CloseMode },
     /// The end of what is sent on another connection of this reactor.
@@ -98,6 +100,8 @@ pub(crate) struct Core {
     /// Connections to settle at the end of the turn.
     pub(crate) dirty: Vec<Token>,
     pub(crate) deferred: Vec<Deferred>,
+    /// How many of them are notices.
+    pub(crate) notices: usize,
     /// Set by a callback after which decoding for the same connection must not go on.
     pub(crate) halt: bool,
     /// The large message that is being delivered, where its bytes can be kept.
@@ -143,6 +147,7 @@ impl Core {
             room: Room::new(now),
             dirty: Vec::new(),
             deferred: Vec::new(),
+            notices: 0,
             halt: false,
             large: None,
             draining: false,

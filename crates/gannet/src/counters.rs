@@ -68,6 +68,8 @@ pub(crate) struct ReactorCounters {
     pub(crate) stale: Counter,
     pub(crate) timers: Counter,
     pub(crate) named_timers: Counter,
+    /// Values for other connections of the reactor that were one too many.
+    pub(crate) notices_refused: Counter,
     pub(crate) groups: Counter,
     pub(crate) joins_refused: Counter,
     pub(crate) outbox_bytes: Counter,
@@ -90,6 +92,7 @@ impl ReactorCounters {
             stale: Counter::default(),
             timers: Counter::default(),
             named_timers: Counter::default(),
+            notices_refused: Counter::default(),
             groups: Counter::default(),
             joins_refused: Counter::default(),
             outbox_bytes: Counter::default(),
@@ -185,7 +188,8 @@ pub struct ReactorStats {
     pub joins_refused: u64,
     /// Gauge: letters that wait in the mailbox.
     pub mailbox_letters: u64,
-    /// Counter: letters that were refused because the mailbox was full ([`Limits::mailbox`](crate::Limits)).
+    /// Counter: letters that were refused because the mailbox was full ([`Limits::mailbox`](crate::Limits)), and values of
+    /// [`Context::notify_other`](crate::Context::notify_other) that were refused by the same limit.
     pub mailbox_full: u64,
     /// Gauge: bytes that wait to be sent.
     pub outbox_bytes: u64,

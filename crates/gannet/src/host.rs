@@ -42,8 +42,10 @@ const WINDOW_BYTES: usize = 64 * 1024;
 
 /// Identifies an outbound service of an engine; pass it to [`Context::connect`] or [`Remote::connect`](crate::Remote::connect).
 ///
-/// [`Engine::outbound`](crate::Engine::outbound) makes it. Use it only with that engine.
+/// [`Engine::outbound`](crate::Engine::outbound) makes it. Another engine refuses it.
 pub struct Outbound<S> {
+    /// The engine that made it.
+    pub(crate) engine: u16,
     pub(crate) index: u16,
     pub(crate) service: PhantomData<fn() -> S>,
 }

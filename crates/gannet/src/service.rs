@@ -328,7 +328,8 @@ pub trait Prefetch<S> {
     fn fetch(&mut self);
 }
 
-/// Lets a service take values of type `T` from other threads, sent with [`Remote::notify`](crate::Remote::notify).
+/// Lets a service take values of type `T` from other connections and threads: see
+/// [`Context::notify_other`] and [`Remote::notify`](crate::Remote::notify).
 pub trait Notice<T>: Service {
     /// Handles a value for this session. Called on the thread of the connection's reactor.
     fn notice(&mut self, session: &mut Self::Session, value: T, cx: &mut Context<'_, Self>);

@@ -10,8 +10,8 @@ use crate::ids::{ListenerId, Token};
 use crate::group::Group;
 use crate::handle::{Handle, SendError};
 use crate::host::Outbound;
-use crate::remote::Remote;
-use crate::service::{Outgoing, Service};
+use crate::remote::{NotifyError, Remote};
+use crate::service::{Notice, Outgoing, Service};
 use crate::wheel::milliseconds;
 
 /// No connection: a token that no slot has.
@@ -60,6 +60,28 @@ impl<S: Service> ServiceContext<'_, S> {
     /// Those of [`Context::close_other`].
     pub fn close_other(&mut self, handle: Handle, mode: CloseMode) -> Result<(), SendError> {
         self.cx.close_other(handle, mode)
+    }
+
+    /// Gives a value to the session of a connection of any reactor, as [`Context::notify_other`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Context::notify_other`].
+    pub fn notify_other<O: Notice<T>, T: Send + 'static>(
+        &mut self,
+        handle: Handle,
+        value: T,
+    ) -> Result<(), NotifyError<T>> {
+        self.cx.notify_other::<O, T>(handle, value)
+    }
+
+    /// Shuts down the sending direction of a connection of any reactor, as [`Context::shutdown_write_other`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Context::shutdown_write_other`].
+    pub fn shutdown_write_other(&mut self, handle: Handle) -> Result<(), SendError> {
+        self.cx.shutdown_write_other(handle)
     }
 
     /// Stops taking messages from a connection of any reactor, as [`Context::pause_other`] does.

@@ -23,6 +23,7 @@ mod messages;
 mod outbound;
 mod pressure;
 mod proxy;
+mod relations;
 mod restless;
 pub(crate) mod rig;
 mod room;
