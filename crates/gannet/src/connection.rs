@@ -253,6 +253,11 @@ impl Connection {
             && !self.flags.has(Flags::CLOSE.or(Flags::CLOSE_FLUSHED))
     }
 
+    /// Whether its outbox may be handed to the driver.
+    pub(crate) fn may_flush(&self) -> bool {
+        !matches!(self.state, State::Opening | State::Closed) && !self.flags.has(Flags::CLOSE)
+    }
+
     /// Whether decoding has to stop.
     #[inline]
     pub(crate) fn is_halted(&self) -> bool {

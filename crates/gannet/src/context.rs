@@ -129,7 +129,9 @@ impl<S: Service> Context<'_, S> {
 
     /// Sends one message to another connection, encoded by this service's codec.
     ///
-    /// The other connection should speak the same protocol. The answer says how full its outbox will be:
+    /// The other connection should speak the same protocol. Large parts of a received message that are sent on leave straight
+    /// from the receive buffer if the other outbox is empty; everything else is copied. The answer says how full that
+    /// outbox will be:
     ///
     /// - [`SendStatus::OverHigh`]: its service hears [`Service::writable`] when there is room again. A proxy pauses the
     ///   connection that it reads from until then.
@@ -146,6 +148,12 @@ impl<S: Service> Context<'_, S> {
     /// - [`SendError::NotRunning`]: the other reactor has ended.
     pub fn send_to(&mut self, handle: Handle, message: Outgoing<'_, S>) -> Result<SendStatus, SendError> {
         let local = self.reachable(handle)?;
+        if let Some(place) = local
+            && place.token != self.token
+            && self.core.may_send_on()
+        {
+            return self.core.send_on(place, self.codec, core::Outgoing::<S::Codec>(message));
+        }
         let payload = encode(self.codec, core::Outgoing::<S::Codec>(message)).map_err(|_| SendError::Encode)?;
         match local {
             Some(place) if place.token == self.token => match self.core.append_shared(self.token, payload) {

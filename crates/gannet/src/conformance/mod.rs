@@ -12,6 +12,7 @@ mod fairness;
 mod faulty_filters;
 mod filtered_pressure;
 mod filters;
+mod forwarding;
 mod groups;
 mod half_close;
 mod handles;

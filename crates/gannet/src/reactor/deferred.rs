@@ -8,9 +8,9 @@ use crate::close_reason::CloseReason;
 use crate::core::Deferred;
 use crate::driver::Driver;
 use crate::ids::Token;
+use crate::outbox::TOGETHER_BYTES;
 
 use super::Reactor;
-use super::settle::TOGETHER_BYTES;
 
 /// Payloads up to this size are copied where several leave together.
 const SMALL_BYTES: usize = 512;

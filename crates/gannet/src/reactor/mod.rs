@@ -259,12 +259,17 @@ impl<D: Driver> Reactor<D> {
                         self.filter_input(token, &mut chunk);
                     } else if state == State::Open {
                         // Nothing smaller is borrowed.
-                        let borrows = lends && chunk.len() >= LARGE_BYTES;
+                        let borrows = chunk.len() >= LARGE_BYTES && (lends || self.driver.lends_to_others(&chunk));
                         if borrows {
-                            self.core.pools.blocks.lend(&chunk);
+                            self.core.pools.blocks.lend(&chunk, lends);
                         }
                         let (host, core) = self.host(service);
+                        core.sends_on = true;
                         host.input(core, token, &mut chunk);
+                        core.sends_on = false;
+                        if !core.reached.is_empty() {
+                            self.send_reached();
+                        }
                         if borrows && self.core.pools.blocks.end_lending() {
                             self.send_lent(token);
                         }
