@@ -66,6 +66,15 @@ impl Lent {
 #[derive(Debug, Default)]
 struct Lending {
     chunk: Option<(NonNull<u8>, usize)>,
+    /// Whether an outbox that is appended to now may borrow.
+    may_borrow: bool,
+    is_borrowed: bool,
+}
+
+/// What holds for the outbox of the connection whose chunk is lent, while another one is appended to.
+#[derive(Debug)]
+pub(crate) struct Own {
+    may_borrow: bool,
     is_borrowed: bool,
 }
 
@@ -222,16 +231,47 @@ impl<T> Stock<T> {
 pub(crate) struct Blocks {
     free: Stock<Box<[u8; BLOCK_BYTES]>>,
     lending: Lending,
+    /// How often another connection's outbox has borrowed.
+    #[cfg(test)]
+    pub(crate) lent_to_others: usize,
 }
 
 impl Blocks {
-    /// Lets outboxes borrow of a chunk, until [`end_lending`](Self::end_lending).
+    /// Lets outboxes borrow of a chunk, until [`end_lending`](Self::end_lending): those of other connections
+    /// ([`lend_to_other`](Self::lend_to_other)), and with `to_own` that of its own connection.
     #[inline]
-    pub(crate) fn lend(&mut self, chunk: &Chunk) {
+    pub(crate) fn lend(&mut self, chunk: &Chunk, to_own: bool) {
         self.lending.chunk = Some((chunk.data, chunk.len as usize));
+        self.lending.may_borrow = to_own;
     }
 
-    /// Ends that; says whether an outbox has borrowed something, which has to be sent or copied now.
+    /// Whether a chunk is lent: what is sent meanwhile has to leave at once, or is copied.
+    pub(crate) fn is_lending(&self) -> bool {
+        self.lending.chunk.is_some()
+    }
+
+    /// Lets the outbox of another connection borrow, or not, until [`end_other`](Self::end_other).
+    #[inline]
+    pub(crate) fn lend_to_other(&mut self, may_borrow: bool) -> Own {
+        let own = Own { may_borrow: self.lending.may_borrow, is_borrowed: self.lending.is_borrowed };
+        (self.lending.may_borrow, self.lending.is_borrowed) = (may_borrow, false);
+        own
+    }
+
+    /// Ends that; says whether that outbox has borrowed something.
+    #[inline]
+    pub(crate) fn end_other(&mut self, own: Own) -> bool {
+        let is_borrowed = self.lending.is_borrowed;
+        (self.lending.may_borrow, self.lending.is_borrowed) = (own.may_borrow, own.is_borrowed);
+        #[cfg(test)]
+        {
+            self.lent_to_others += usize::from(is_borrowed);
+        }
+        is_borrowed
+    }
+
+    /// Ends lending; says whether the outbox of the chunk's own connection has borrowed something, which has to be sent or
+    /// copied now.
     #[inline]
     pub(crate) fn end_lending(&mut self) -> bool {
         std::mem::take(&mut self.lending).is_borrowed
@@ -239,7 +279,7 @@ impl Blocks {
 
     /// These bytes without a copy, where they are of the chunk that is lent.
     pub(crate) fn borrow(&mut self, bytes: &[u8]) -> Option<Lent> {
-        let (data, length) = self.lending.chunk?;
+        let (data, length) = self.lending.chunk.filter(|_| self.lending.may_borrow)?;
         let offset = (bytes.as_ptr() as usize).checked_sub(data.as_ptr() as usize)?;
         if offset + bytes.len() > length {
             return None;
@@ -318,7 +358,7 @@ mod tests {
         let data = NonNull::new(buffer.as_mut_ptr()).expect("a vector with something in it");
         // SAFETY: the buffer outlives the chunk and is not touched while the chunk lives.
         let chunk = unsafe { Chunk::new(data, 30_000, 0) };
-        blocks.lend(&chunk);
+        blocks.lend(&chunk, true);
         let mut outbox = Outbox::default();
         outbox.append(&chunk[1_000..21_000], &mut blocks);
         assert_eq!(outbox.front().as_ptr() as usize, data.as_ptr() as usize + 1_000, "it is where it was received");

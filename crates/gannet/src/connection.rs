@@ -110,6 +110,10 @@ impl Flags {
     pub(crate) const POSTPONED: Self = Self(1 << 20);
     /// Our side of the stream has ended while it drains, and the peer's is waited for.
     pub(crate) const LINGERS: Self = Self(1 << 21);
+    /// Another connection has ordered the end of what it sends; nothing more is taken from others.
+    pub(crate) const ENDS_SOON: Self = Self(1 << 23);
+    /// It has timers with identifiers, in `Core::timers`.
+    pub(crate) const NAMED_TIMERS: Self = Self(1 << 22);
     /// Reading does not pause because the outbox is over the high mark.
     pub(crate) const NO_AUTO_PAUSE: Self = Self(1 << 19);
 
@@ -237,10 +241,21 @@ impl Connection {
             && !self.flags.has(Flags::CLOSE.or(Flags::CLOSE_FLUSHED).or(Flags::SHUT_WRITE))
     }
 
+    /// Whether what another connection sends to it now still goes out.
+    #[inline]
+    pub(crate) fn takes_from_others(&self) -> bool {
+        self.takes_output() && !self.flags.has(Flags::ENDS_SOON)
+    }
+
     /// Whether a handle of it is still good: it is not about to close.
     pub(crate) fn is_reachable(&self) -> bool {
         matches!(self.state, State::Open | State::Opening | State::Handshaking)
             && !self.flags.has(Flags::CLOSE.or(Flags::CLOSE_FLUSHED))
+    }
+
+    /// Whether its outbox may be handed to the driver.
+    pub(crate) fn may_flush(&self) -> bool {
+        !matches!(self.state, State::Opening | State::Closed) && !self.flags.has(Flags::CLOSE)
     }
 
     /// Whether decoding has to stop.

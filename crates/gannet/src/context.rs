@@ -1,5 +1,8 @@
 //! What a service can do in a callback.
 
+mod relations;
+mod timers;
+
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -16,13 +19,11 @@ use crate::group::{Group, JoinError};
 use crate::handle::{Handle, SendError};
 use crate::host::{Host, HostOf, Outbound};
 use crate::ids::{Place, Token};
-use crate::moments::{Exact, Fraction};
 use crate::offload::{OffloadFull, Pool};
 use crate::panics::{Panicked, panic_message};
 use crate::remote::{JobOwner, Letter, Remote};
 use crate::service::{Outgoing, Service};
 use crate::share::DELIVERY_BYTES;
-use crate::wheel::milliseconds;
 
 /// Gives a callback access to its connection, and to everything around it. Lives for one callback, on the reactor's
 /// thread.
@@ -128,7 +129,9 @@ impl<S: Service> Context<'_, S> {
 
     /// Sends one message to another connection, encoded by this service's codec.
     ///
-    /// The other connection should speak the same protocol. The answer says how full its outbox will be:
+    /// The other connection should speak the same protocol. Large parts of a received message that are sent on leave straight
+    /// from the receive buffer if the other outbox is empty; everything else is copied. The answer says how full that
+    /// outbox will be:
     ///
     /// - [`SendStatus::OverHigh`]: its service hears [`Service::writable`] when there is room again. A proxy pauses the
     ///   connection that it reads from until then.
@@ -137,13 +140,20 @@ impl<S: Service> Context<'_, S> {
     ///
     /// # Errors
     ///
-    /// - [`SendError::Gone`]: the connection is gone or is closing.
+    /// - [`SendError::Gone`]: the connection is gone or is closing, or its sending direction was shut down. It counts as such
+    ///   from [`close_other`](Self::close_other) or [`shutdown_write_other`](Self::shutdown_write_other) on.
     /// - [`SendError::Encode`]: the codec cannot encode the message.
     /// - [`SendError::MailboxFull`]: the connection lives on another reactor, whose mailbox is full.
     /// - [`SendError::OtherEngine`]: the handle belongs to another engine.
     /// - [`SendError::NotRunning`]: the other reactor has ended.
     pub fn send_to(&mut self, handle: Handle, message: Outgoing<'_, S>) -> Result<SendStatus, SendError> {
         let local = self.reachable(handle)?;
+        if let Some(place) = local
+            && place.token != self.token
+            && self.core.may_send_on()
+        {
+            return self.core.send_on(place, self.codec, core::Outgoing::<S::Codec>(message));
+        }
         let payload = encode(self.codec, core::Outgoing::<S::Codec>(message)).map_err(|_| SendError::Encode)?;
         match local {
             Some(place) if place.token == self.token => match self.core.append_shared(self.token, payload) {
@@ -151,7 +161,7 @@ impl<S: Service> Context<'_, S> {
                 status => Ok(status),
             },
             Some(place) => {
-                if !self.core.at(place).is_some_and(|connection| connection.takes_output()) {
+                if !self.core.at(place).is_some_and(|connection| connection.takes_from_others()) {
                     return Err(SendError::Gone);
                 }
                 let status = self.core.promise(place.token, payload.len());
@@ -255,10 +265,20 @@ impl<S: Service> Context<'_, S> {
                 Ok(())
             }
             Some(place) => {
+                self.end_soon(place);
                 self.core.deferred.push(Deferred::Close { place, mode });
                 Ok(())
             }
             None => self.remote().post(handle, Letter::Close { place: handle.place(), mode }),
+        }
+    }
+
+    /// Notes that the end of what another connection sends was ordered: what is ordered later for it would be dropped.
+    fn end_soon(&mut self, place: Place) {
+        if place.token != self.token
+            && let Some(connection) = self.core.at(place)
+        {
+            connection.flags.set(Flags::ENDS_SOON);
         }
     }
 
@@ -283,7 +303,10 @@ impl<S: Service> Context<'_, S> {
     /// Those of [`Context::send_to`], except [`SendError::Encode`].
     pub fn shutdown_write_other(&mut self, handle: Handle) -> Result<(), SendError> {
         match self.reachable(handle)? {
-            Some(place) => self.core.deferred.push(Deferred::ShutWrite { place }),
+            Some(place) => {
+                self.end_soon(place);
+                self.core.deferred.push(Deferred::ShutWrite { place });
+            }
             None => self.remote().post(handle, Letter::ShutWrite { place: handle.place() })?,
         }
         Ok(())
@@ -339,26 +362,6 @@ impl<S: Service> Context<'_, S> {
         }
     }
 
-    /// Sets this connection's one timer, and replaces one set before. [`Service::timer`] is called once, after `after`.
-    ///
-    /// The timer is kept to the millisecond, and is late by what the reactor has to do. The longest time is 24 days.
-    pub fn set_timer(&mut self, after: Duration) {
-        let due = self.core.now.after(milliseconds(after));
-        if let Some(connection) = self.core.slab.get_mut(self.token) {
-            connection.flags.set(Flags::TIMER);
-            (connection.user_deadline, connection.user_fraction) = (due, Fraction::NONE);
-            self.core.due(self.token, due);
-        }
-    }
-
-    /// Sets this connection's one timer with a precision below a millisecond, and replaces one set before.
-    ///
-    /// [`Service::timer`] is called as soon as the kernel wakes the reactor, usually within 100 µs. Each such timer may cost
-    /// a wake-up of its own; prefer [`set_timer`](Self::set_timer) if a millisecond is enough. The longest time is 24 days.
-    pub fn set_precise_timer(&mut self, after: Duration) {
-        self.core.set_precise_timer(self.token, Exact::after(self.core.clock, after));
-    }
-
     /// Starts the heartbeat of this connection again, after [`Service::heartbeat`] has answered [`Heartbeat::None`].
     ///
     /// This is for connections that switch to a protocol with a heartbeat. Heartbeats missed before do not count.
@@ -371,13 +374,6 @@ impl<S: Service> Context<'_, S> {
             // The deadlines are the reactor's: its next look at the connection finds when the heartbeat is due.
             let soon = self.core.now.after(1);
             self.core.due(self.token, soon);
-        }
-    }
-
-    /// Cancels this connection's timer. Does nothing if none is set.
-    pub fn cancel_timer(&mut self) {
-        if let Some(connection) = self.core.slab.get_mut(self.token) {
-            connection.flags.clear(Flags::TIMER);
         }
     }
 
@@ -647,13 +643,17 @@ impl<S: Service> Context<'_, S> {
     /// # Errors
     ///
     /// There is no address, or one that cannot be connected to: a UDP address, or a TLS address without
-    /// [`Connect::through`]. Or [`Connect::keepalive`] is out of range.
+    /// [`Connect::through`]. Or [`Connect::keepalive`] is out of range, or `outbound` belongs to another engine.
     pub fn connect<O: Service>(
         &mut self,
         outbound: Outbound<O>,
         connect: &Connect,
         session: O::Session,
     ) -> Result<(), crate::Error> {
+        if outbound.engine != self.core.shared.id {
+            let why = "the outbound service belongs to another engine: give the one that Engine::outbound of this engine made";
+            return Err(crate::Error::Setting(why.to_owned()));
+        }
         let (route, timeout_ms) = connect.route()?;
         let session = Box::new(move |host: &mut dyn Host| {
             let host = host.as_any_mut().downcast_mut::<HostOf<O>>();

@@ -20,18 +20,19 @@ use crate::connection::{CloseMode, Connection, Flags, State};
 use crate::counters::{ListenerCounters, ReactorCounters};
 use crate::driver::Destinations;
 use crate::group::Group;
-use crate::handle::{Handle, Live};
+use crate::handle::{Handle, Live, SendError};
 use crate::host::Host;
 use crate::ids::{Place, Token};
 use crate::limits::{Limits, Overflow};
 use crate::membership::Groups;
 use crate::moments::{Exact, Moments};
-use crate::outbox::OutboxSink;
+use crate::outbox::{OutboxSink, TOGETHER_BYTES};
 use crate::pools::Pools;
-use crate::remote::Shared;
+use crate::remote::{Errand, Shared};
 use crate::route::Route;
 use crate::share::TurnNumber;
 use crate::slab::Slab;
+use crate::timers::Timers;
 use crate::wheel::{Entries, Links, Tick, Wheel, tick};
 
 use self::room::Room;
@@ -64,6 +65,8 @@ pub(crate) enum Deferred {
     Broadcast { group: Group, payload: Bytes, except: Option<Token> },
     /// Bytes for another connection of this reactor.
     Write { place: Place, payload: Bytes },
+    /// A value for the session of a connection of this reactor.
+    Notice { place: Place, errand: Box<dyn Errand> },
     /// The end of another connection of this reactor.
     Close { place: Place, mode: CloseMode },
     /// The end of what is sent on another connection of this reactor.
@@ -80,6 +83,8 @@ pub(crate) struct Core {
     pub(crate) wheel: Wheel,
     /// Exact timers whose millisecond has come.
     pub(crate) moments: Moments,
+    /// Timers with identifiers, and those of services.
+    pub(crate) timers: Timers,
     pub(crate) now: Tick,
     /// The driver's clock when this turn began.
     pub(crate) clock: Duration,
@@ -95,6 +100,12 @@ pub(crate) struct Core {
     /// Connections to settle at the end of the turn.
     pub(crate) dirty: Vec<Token>,
     pub(crate) deferred: Vec<Deferred>,
+    /// How many of them are notices.
+    pub(crate) notices: usize,
+    /// Whether a chunk is decoded: what its callbacks send to other connections goes to their outboxes at once.
+    pub(crate) sends_on: bool,
+    /// Connections that got so much that it is sent before the chunk goes.
+    pub(crate) reached: Vec<Token>,
     /// Set by a callback after which decoding for the same connection must not go on.
     pub(crate) halt: bool,
     /// The large message that is being delivered, where its bytes can be kept.
@@ -128,6 +139,7 @@ impl Core {
             pools: Pools::default(),
             wheel: Wheel::new(now),
             moments: Moments::default(),
+            timers: Timers::default(),
             now,
             clock,
             turn: TurnNumber::default(),
@@ -139,6 +151,9 @@ impl Core {
             room: Room::new(now),
             dirty: Vec::new(),
             deferred: Vec::new(),
+            notices: 0,
+            sends_on: false,
+            reached: Vec::new(),
             halt: false,
             large: None,
             draining: false,
@@ -325,6 +340,51 @@ impl Core {
             self.counters.outbox_high.add(1);
         }
         connection.note_over_high()
+    }
+
+    /// Whether what a callback sends to another connection may go to its outbox at once. It may not where it would come
+    /// before something that was ordered earlier, or where messages are kept apart so that they can be dropped.
+    pub(crate) fn may_send_on(&self) -> bool {
+        self.sends_on && self.deferred.is_empty() && self.limits.overflow == Overflow::Close
+    }
+
+    /// Encodes one message into the outbox of another connection, while a chunk is decoded of which it may be a part. Large
+    /// parts of the chunk are borrowed: the reactor sends or copies them before the chunk goes.
+    pub(crate) fn send_on<C: Codec>(
+        &mut self,
+        place: Place,
+        codec: &C,
+        what: impl Encode<C>,
+    ) -> Result<SendStatus, SendError> {
+        let (halt, token) = (self.halt, place.token);
+        if !self.at(place).is_some_and(|connection| connection.takes_from_others()) {
+            return Err(SendError::Gone);
+        }
+        let Some(connection) = self.slab.get_mut(token) else { return Err(SendError::Gone) };
+        let (pools, service, is_open) = (&mut self.pools, connection.service, connection.state() == State::Open);
+        let outbox = connection.outbox.get_or_insert_with(|| pools.outbox());
+        let before = outbox.len();
+        let own = pools.blocks.lend_to_other(is_open);
+        let encoded = what.encode(codec, &mut OutboxSink { outbox, blocks: &mut pools.blocks });
+        let has_borrowed = pools.blocks.end_other(own);
+        let added = outbox.len() - before;
+        if encoded.is_err() {
+            debug_assert_eq!(added, 0, "a codec that fails to encode writes nothing");
+            self.mark(token);
+            return Err(SendError::Encode);
+        }
+        let length = connection.outbox_len();
+        let status = self.appended(token, service, added, length);
+        // It is not this connection that has to stop for that.
+        self.halt = halt;
+        if has_borrowed || length >= TOGETHER_BYTES {
+            if self.reached.last() != Some(&token) {
+                self.reached.push(token);
+            }
+        } else {
+            self.mark(token);
+        }
+        Ok(status)
     }
 
     /// Notes that another connection will send so many bytes to this one before the turn is over, and says how full its

@@ -67,6 +67,9 @@ pub(crate) struct ReactorCounters {
     pub(crate) letters: Counter,
     pub(crate) stale: Counter,
     pub(crate) timers: Counter,
+    pub(crate) named_timers: Counter,
+    /// Values for other connections of the reactor that were one too many.
+    pub(crate) notices_refused: Counter,
     pub(crate) groups: Counter,
     pub(crate) joins_refused: Counter,
     pub(crate) outbox_bytes: Counter,
@@ -88,6 +91,8 @@ impl ReactorCounters {
             letters: Counter::default(),
             stale: Counter::default(),
             timers: Counter::default(),
+            named_timers: Counter::default(),
+            notices_refused: Counter::default(),
             groups: Counter::default(),
             joins_refused: Counter::default(),
             outbox_bytes: Counter::default(),
@@ -108,6 +113,7 @@ impl ReactorCounters {
             letters: self.letters.get(),
             stale_handles: self.stale.get(),
             timers: self.timers.get(),
+            named_timers: self.named_timers.get(),
             groups: self.groups.get(),
             joins_refused: self.joins_refused.get(),
             // Those of the mailbox are its senders'.
@@ -173,6 +179,8 @@ pub struct ReactorStats {
     pub stale_handles: u64,
     /// Gauge: connections with a deadline or a timer.
     pub timers: u64,
+    /// Gauge: timers that were set by [`Context::set_named_timer`](crate::Context::set_named_timer).
+    pub named_timers: u64,
     /// Gauge: groups with a member on this reactor.
     pub groups: u64,
     /// Counter: joins that were refused by [`Limits::groups`](crate::Limits) or
@@ -180,7 +188,8 @@ pub struct ReactorStats {
     pub joins_refused: u64,
     /// Gauge: letters that wait in the mailbox.
     pub mailbox_letters: u64,
-    /// Counter: letters that were refused because the mailbox was full ([`Limits::mailbox`](crate::Limits)).
+    /// Counter: letters that were refused because the mailbox was full ([`Limits::mailbox`](crate::Limits)), and values of
+    /// [`Context::notify_other`](crate::Context::notify_other) that were refused by the same limit.
     pub mailbox_full: u64,
     /// Gauge: bytes that wait to be sent.
     pub outbox_bytes: u64,

@@ -26,7 +26,7 @@ use crate::listener::{ListenSocket, Pace, SocketFile, bind_udp, listen_tcp, list
 use crate::mailbox::mailbox;
 use crate::quota::Quota;
 use crate::reactor::{Reactor, Served};
-use crate::remote::{Gate, Remote, Shared};
+use crate::remote::{Gate, Remote, Shared, new_engine_id};
 use crate::service::{DatagramService, Service, Starting};
 use crate::spares::Spares;
 use crate::wheel::tick;
@@ -69,6 +69,7 @@ struct Entry {
 /// ```
 #[must_use = "an engine does nothing until it is started or run"]
 pub struct Engine {
+    id: u16,
     entries: Vec<Entry>,
     reactors: usize,
     driver: DriverChoice,
@@ -91,6 +92,7 @@ impl Engine {
     /// Makes an engine without services, with one reactor for each processor that the process may use.
     pub fn new() -> Self {
         Self {
+            id: new_engine_id(),
             entries: Vec::new(),
             reactors: std::thread::available_parallelism().map_or(1, Into::into),
             driver: DriverChoice::Auto,
@@ -267,7 +269,7 @@ impl Engine {
             factory,
             filters: None,
         })?;
-        Ok(Outbound { index, service: PhantomData })
+        Ok(Outbound { engine: self.id, index, service: PhantomData })
     }
 
     fn add_listeners(
@@ -337,7 +339,7 @@ impl Engine {
             crate::descriptors::make_room(self.limits.connections);
         }
         let mut bound = Bound::new(&self)?;
-        let mut shared = Shared::new(&self.limits, self.drain_timeout);
+        let mut shared = Shared::new(self.id, &self.limits, self.drain_timeout);
         shared.keepalive = self.keepalive;
         let quotas: Vec<_> = self.entries.iter().map(|entry| entry.quota.clone()).collect();
         if quotas.iter().flatten().any(|quota| quota.operational) {

@@ -37,8 +37,8 @@ pub enum SendError {
     /// The engine has not started, or has ended.
     #[error("the engine is not running")]
     NotRunning,
-    /// The handle belongs to another engine.
-    #[error("the handle belongs to another engine")]
+    /// The handle, or the outbound service, belongs to another engine.
+    #[error("the handle or outbound service belongs to another engine")]
     OtherEngine,
     /// The codec cannot encode the message: it exceeds a limit, or the protocol cannot express it.
     #[error("the codec cannot encode the message")]

@@ -20,12 +20,14 @@ use crate::context::Context;
 use crate::core::{Core, Plain, SendStatus};
 use crate::counters::RefusalReason;
 use crate::error::StartError;
-use crate::ids::Token;
+use crate::ids::{ListenerId, Token};
 use crate::limits::Timeouts;
 use crate::panics::{Panicked, panic_message};
 use crate::service::{CodecError, HalfClose, Heartbeat, Idle, Service, Shutdown, Starting};
+use crate::service_context::{NO_CONNECTION, ServiceContext};
 use crate::share::MESSAGE_BYTES;
 use crate::slab::Slab;
+use crate::timers::TimerId;
 
 /// Bytes that a carry is topped up with at first where the codec does not know how many it needs.
 const FIRST_TOP_UP: usize = 256;
@@ -40,8 +42,10 @@ const WINDOW_BYTES: usize = 64 * 1024;
 
 /// Identifies an outbound service of an engine; pass it to [`Context::connect`] or [`Remote::connect`](crate::Remote::connect).
 ///
-/// [`Engine::outbound`](crate::Engine::outbound) makes it. Use it only with that engine.
+/// [`Engine::outbound`](crate::Engine::outbound) makes it. Another engine refuses it.
 pub struct Outbound<S> {
+    /// The engine that made it.
+    pub(crate) engine: u16,
     pub(crate) index: u16,
     pub(crate) service: PhantomData<fn() -> S>,
 }
@@ -97,6 +101,9 @@ pub(crate) trait Host {
     fn idle(&mut self, core: &mut Core, token: Token, idle: Idle);
     fn heartbeat(&mut self, core: &mut Core, token: Token) -> Heartbeat;
     fn timer(&mut self, core: &mut Core, token: Token);
+    fn named_timer(&mut self, core: &mut Core, token: Token, id: TimerId);
+    /// The timer of the service, which has this number.
+    fn service_timer(&mut self, core: &mut Core, service: ListenerId);
     fn writable(&mut self, core: &mut Core, token: Token);
     fn shutdown(&mut self, core: &mut Core, token: Token) -> Shutdown;
     /// The connection ends; its session goes.
@@ -698,6 +705,19 @@ impl<S: Service> Host for HostOf<S> {
 
     fn timer(&mut self, core: &mut Core, token: Token) {
         self.with_session(core, token, |service, session, cx| service.timer(session, cx));
+    }
+
+    fn named_timer(&mut self, core: &mut Core, token: Token, id: TimerId) {
+        self.with_session(core, token, |service, session, cx| service.named_timer(session, id, cx));
+    }
+
+    fn service_timer(&mut self, core: &mut Core, service: ListenerId) {
+        let (instance, codec, mut state) = (&mut self.service, &self.codec, Default::default());
+        let cx = Context { core, codec, state: &mut state, token: NO_CONNECTION };
+        if let Err(panic) = guard(|| instance.service_timer(&mut ServiceContext { cx, service })) {
+            let panic = panic_message(&*panic);
+            tracing::error!(service = self.name(), panic, "the timer of a service panicked; the service goes on");
+        }
     }
 
     fn writable(&mut self, core: &mut Core, token: Token) {

@@ -109,6 +109,7 @@ mod reactor;
 mod remote;
 mod route;
 mod service;
+mod service_context;
 mod share;
 mod signals;
 #[cfg(feature = "sim")]
@@ -116,6 +117,7 @@ mod signals;
 pub mod sim;
 mod slab;
 mod spares;
+mod timers;
 mod wheel;
 
 pub use bytes::Bytes;
@@ -151,3 +153,5 @@ pub use crate::service::{
     CodecError, DatagramService, HalfClose, Heartbeat, Idle, Message, Notice, Outgoing, Prefetch, Refused, Service,
     Session, Shutdown,
 };
+pub use crate::service_context::ServiceContext;
+pub use crate::timers::TimerId;

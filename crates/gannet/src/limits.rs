@@ -68,7 +68,8 @@ pub struct Limits {
     /// Letters that may wait in the mailbox of one reactor (default 16,384, at most [`Limits::LARGEST_MAILBOX`]).
     ///
     /// Memory for all of them is taken at the start. A further letter is refused with
-    /// [`SendError::MailboxFull`](crate::SendError::MailboxFull), and counted in `ReactorStats::mailbox_full`.
+    /// [`SendError::MailboxFull`](crate::SendError::MailboxFull), and counted in `ReactorStats::mailbox_full`. So is a further
+    /// value of [`Context::notify_other`](crate::Context::notify_other), while so many wait on one reactor.
     pub mailbox: usize,
     /// Jobs of [`Pool::Compute`](crate::Pool) that wait or run in the whole engine (default 1,024).
     ///

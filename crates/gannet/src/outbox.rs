@@ -13,6 +13,9 @@ use crate::buffer::{BLOCK_BYTES, Block, Blocks, Lent};
 /// Messages from this size on get a segment of their own instead of a chain of blocks.
 pub(crate) const LARGE_BYTES: usize = 4 * BLOCK_BYTES;
 
+/// Bytes in an outbox from which it does not wait for what else a turn brings.
+pub(crate) const TOGETHER_BYTES: usize = 16 << 10;
+
 /// Slices of one gathered send.
 pub(crate) const SLICES: usize = 16;
 

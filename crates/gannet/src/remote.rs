@@ -43,9 +43,15 @@ pub(crate) trait Errand: Send {
 }
 
 /// A value on its way to a session.
-struct Noticed<S, T> {
+pub(crate) struct Noticed<S, T> {
     value: T,
     service: PhantomData<fn() -> S>,
+}
+
+impl<S, T> Noticed<S, T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self { value, service: PhantomData }
+    }
 }
 
 impl<S: Notice<T>, T: Send + 'static> Errand for Noticed<S, T> {
@@ -101,6 +107,12 @@ pub(crate) struct Gate {
     pub(crate) live: Arc<Live>,
 }
 
+/// A number for an engine: handles and outbound services of other engines have others.
+pub(crate) fn new_engine_id() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 /// What all threads of an engine share. Nothing of it is touched on the way of a message.
 pub(crate) struct Shared {
     pub(crate) id: u16,
@@ -125,10 +137,9 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// An engine that has not started. On Linux and elsewhere the same: nothing here asks the system for anything.
-    pub(crate) fn new(limits: &Limits, drain_timeout: Duration) -> Self {
-        static NEXT: AtomicU16 = AtomicU16::new(0);
+    pub(crate) fn new(id: u16, limits: &Limits, drain_timeout: Duration) -> Self {
         Self {
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            id,
             gates: OnceLock::new(),
             totals: Totals::default(),
             spares: Spares::default(),
@@ -267,7 +278,7 @@ impl Remote {
     ///
     /// Those of [`Remote::send`]; the error gives the value back.
     pub fn notify<S: Notice<T>, T: Send + 'static>(&self, handle: Handle, value: T) -> Result<(), NotifyError<T>> {
-        let errand = Box::new(Noticed::<S, T> { value, service: PhantomData });
+        let errand = Box::new(Noticed::<S, T>::new(value));
         let Err((reason, letter)) = self.offer(handle, Letter::Errand { place: handle.place(), errand }) else {
             return Ok(());
         };
@@ -314,7 +325,8 @@ impl Remote {
     /// # Errors
     ///
     /// - [`ConnectError::Address`]: there is no address, one that cannot be connected to, or a keepalive out of range.
-    /// - [`ConnectError::Post`]: the mailbox of the reactor is full, or the engine is not running.
+    /// - [`ConnectError::Post`]: the mailbox of the reactor is full, the engine is not running, or `outbound` belongs to
+    ///   another engine.
     pub fn connect<S: Service>(
         &self,
         reactor: usize,
@@ -329,6 +341,9 @@ impl Remote {
         let session: MakeSession = Box::new(move |host| {
             host.as_any_mut().downcast_mut::<HostOf<S>>().map_or(NO_SESSION, |host| host.add_session(session))
         });
+        if outbound.engine != self.shared.id {
+            return Err(ConnectError::Post(SendError::OtherEngine));
+        }
         let gates = self.shared.gates();
         let gate = gates.get(reactor % gates.len().max(1)).ok_or(ConnectError::Post(SendError::NotRunning))?;
         let dial = Dial { service: outbound.index, route, timeout_ms, session };
@@ -375,7 +390,7 @@ impl Remote {
     pub fn stats(&self) -> Vec<ReactorStats> {
         let read = |gate: &Gate| ReactorStats {
             mailbox_letters: gate.sender.len() as u64,
-            mailbox_full: gate.sender.refused(),
+            mailbox_full: gate.sender.refused() + gate.counters.notices_refused.get(),
             ..gate.counters.read()
         };
         self.shared.gates().iter().map(read).collect()

@@ -3,6 +3,7 @@
 mod starting;
 
 use std::io;
+use std::time::Duration;
 
 use gannet_proto::Codec;
 
@@ -11,6 +12,8 @@ use crate::context::Context;
 use crate::counters::RefusalReason;
 use crate::error::StartError;
 use crate::limits::Timeouts;
+use crate::service_context::ServiceContext;
+use crate::timers::TimerId;
 
 pub use self::starting::Starting;
 
@@ -43,8 +46,8 @@ pub type CodecError<S> = <<S as Service>::Codec as Codec>::Error;
 /// # Panics
 ///
 /// A panic closes the connection it happened for, with [`CloseReason::Panicked`]. The instance lives on, so leave it fit
-/// for use. Two methods differ: a panic in [`refusal`](Self::refusal) refuses without a text, and
-/// [`Prefetch`] has its own section.
+/// for use. Three methods differ: a panic in [`refusal`](Self::refusal) refuses without a text, one in
+/// [`service_timer`](Self::service_timer) is only logged, and [`Prefetch`] has its own section.
 ///
 /// # Half-close
 ///
@@ -150,6 +153,20 @@ pub trait Service: Sized + 'static {
     /// Called once when the timer of [`Context::set_timer`] or [`Context::set_precise_timer`] fires.
     fn timer(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) {
         let _ = (session, cx);
+    }
+
+    /// Called once when the timer that [`Context::set_named_timer`] set for `id` fires.
+    fn named_timer(&mut self, session: &mut Self::Session, id: TimerId, cx: &mut Context<'_, Self>) {
+        let _ = (session, id, cx);
+    }
+
+    /// Called once when the timer of this instance fires, which belongs to no connection.
+    ///
+    /// [`Starting::set_service_timer`], [`Context::set_service_timer`] and [`ServiceContext::set_service_timer`] set it. A
+    /// panic here is logged, and closes no connection. During a shutdown the timer fires as long as the reactor has
+    /// connections.
+    fn service_timer(&mut self, cx: &mut ServiceContext<'_, Self>) {
+        let _ = cx;
     }
 
     /// Decides about a connection that was idle for the time in [`Timeouts`] (default: [`Context::close_idle`]).
@@ -311,7 +328,8 @@ pub trait Prefetch<S> {
     fn fetch(&mut self);
 }
 
-/// Lets a service take values of type `T` from other threads, sent with [`Remote::notify`](crate::Remote::notify).
+/// Lets a service take values of type `T` from other connections and threads: see
+/// [`Context::notify_other`] and [`Remote::notify`](crate::Remote::notify).
 pub trait Notice<T>: Service {
     /// Handles a value for this session. Called on the thread of the connection's reactor.
     fn notice(&mut self, session: &mut Self::Session, value: T, cx: &mut Context<'_, Self>);
@@ -391,6 +409,13 @@ pub trait DatagramService: 'static {
     fn start(&mut self, starting: &Starting) -> Result<(), StartError> {
         let _ = starting;
         Ok(())
+    }
+
+    /// Called once when the timer of this instance fires; returns after which time it is to fire again (default: never).
+    ///
+    /// [`Starting::set_service_timer`] sets it first. The timer is kept to the millisecond; the longest time is 24 days.
+    fn service_timer(&mut self) -> Option<Duration> {
+        None
     }
 
     /// Handles one datagram. `payload` borrows from the receive buffer.

@@ -19,7 +19,7 @@ use crate::limits::{Limits, Timeouts};
 use crate::listener::Pace;
 use crate::mailbox::mailbox;
 use crate::reactor::{Reactor, Served};
-use crate::remote::{Gate, Remote, Shared};
+use crate::remote::{Gate, Remote, Shared, new_engine_id};
 use crate::service::Service;
 use crate::wheel::tick;
 
@@ -64,7 +64,7 @@ impl Simulation {
         mut faults_of: impl FnMut(&mut Random) -> Faults,
     ) -> Self {
         let mut random = Random::new(seed);
-        let shared = Arc::new(Shared::new(limits, Duration::from_secs(1)));
+        let shared = Arc::new(Shared::new(new_engine_id(), limits, Duration::from_secs(1)));
         let (mut gates, mut built, mut nets) = (Vec::new(), Vec::new(), Vec::new());
         for number in 0..reactors {
             let mut faults = faults_of(&mut random);

@@ -278,7 +278,7 @@ fn a_limit_that_was_hit_shows_in_the_counters_for_prometheus() {
             own.iter().sum::<f64>()
         };
         assert_eq!(value("gannet_reactor_outbox_high_total"), 1.0);
-        for untouched in ["mailbox_letters", "mailbox_full_total", "joins_refused_total"] {
+        for untouched in ["mailbox_letters", "mailbox_full_total", "joins_refused_total", "named_timers"] {
             assert_eq!(value(&format!("gannet_reactor_{untouched}")), 0.0);
         }
     }

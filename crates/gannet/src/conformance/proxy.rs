@@ -86,7 +86,7 @@ impl Service for Back {
 
     fn connected(&mut self, other: &mut Other, cx: &mut Context<'_, Self>) {
         let front = other.expect("it was given");
-        if cx.remote().notify::<Front, _>(front, cx.handle()).is_err() {
+        if cx.notify_other::<Front, _>(front, cx.handle()).is_err() {
             cx.close();
         }
     }
@@ -255,6 +255,14 @@ impl Service for Sender {
                 });
                 format!("{:?}", sent.collect::<Result<Vec<SendStatus>, SendError>>())
             }
+            _ if line == "end" || line == "close" => {
+                let sent = cx.send_to(first, &[b"in time"]);
+                let ended = match &*line {
+                    "end" => cx.shutdown_write_other(first),
+                    _ => cx.close_other(first, CloseMode::Flushed),
+                };
+                format!("{sent:?} {ended:?} {:?}", cx.send_to(first, &[b"too late"]))
+            }
             _ if line == "pause" => format!("{:?}", cx.pause_other(first)),
             _ if line == "resume" => format!("{:?}", cx.resume_other(first)),
             _ => line,
@@ -308,9 +316,31 @@ fn a_service_pauses_and_resumes_another_connection<N: Net>(net: N) {
     rig.finish();
 }
 
+/// Orders the end of another connection, and sends to it in the same callback.
+fn ends_and_sends<N: Net>(net: N, order: &str) {
+    let mut rig = Setup::new().listen(Sender { opened: Vec::new() }).on(net);
+    let mut first = rig.connect();
+    assert_eq!(rig.ask(&mut first, "here"), "here");
+    let mut second = rig.connect();
+    assert_eq!(rig.ask(&mut second, order), "Ok(Queued) Ok(()) Err(Gone)");
+    assert_eq!(rig.read_to_end(&mut first), (b"in time\n".to_vec(), Ending::Finished));
+    drop((first, second));
+    rig.finish();
+}
+
+fn what_is_sent_after_a_shutdown_was_ordered_is_refused<N: Net>(net: N) {
+    ends_and_sends(net, "end");
+}
+
+fn what_is_sent_after_a_close_was_ordered_is_refused<N: Net>(net: N) {
+    ends_and_sends(net, "close");
+}
+
 on_every_driver!(
     a_proxy_does_not_stop_where_its_upstream_writes_before_it_reads,
     a_proxy_hands_the_end_of_a_stream_on_and_the_replies_back,
     who_sends_to_another_connection_hears_how_full_it_is,
     a_service_pauses_and_resumes_another_connection,
+    what_is_sent_after_a_shutdown_was_ordered_is_refused,
+    what_is_sent_after_a_close_was_ordered_is_refused,
 );

@@ -20,7 +20,7 @@ use crate::listener::Pace;
 use crate::mailbox::mailbox;
 use crate::quota::Quota;
 use crate::reactor::{Reactor, Served};
-use crate::remote::{Gate, Remote, Shared};
+use crate::remote::{Gate, Remote, Shared, new_engine_id};
 use crate::service::Service;
 use crate::wheel::tick;
 
@@ -39,6 +39,7 @@ pub(crate) enum Ending {
 
 /// What shall run on the reactor.
 pub(crate) struct Setup {
+    id: u16,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
     pub(crate) drain_timeout: Duration,
@@ -53,6 +54,7 @@ pub(crate) struct Setup {
 impl Setup {
     pub(crate) fn new() -> Self {
         Self {
+            id: new_engine_id(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             drain_timeout: Duration::from_secs(30),
@@ -95,7 +97,7 @@ impl Setup {
     pub(crate) fn outbound<S: Service>(&mut self, service: S) -> Outbound<S> {
         let index = self.services.len() as u16;
         self.services.push(Served::Connections(Box::new(HostOf::new(service, self.timeouts))));
-        Outbound { index, service: PhantomData }
+        Outbound { engine: self.id, index, service: PhantomData }
     }
 
     /// Builds the reactor on a network.
@@ -104,7 +106,7 @@ impl Setup {
         for listener in &self.listening {
             net.listen(&mut driver, *listener);
         }
-        let shared = Arc::new(Shared::new(&self.limits, self.drain_timeout));
+        let shared = Arc::new(Shared::new(self.id, &self.limits, self.drain_timeout));
         let (sender, receiver) = mailbox(self.limits.mailbox, driver.waker());
         let counters = Arc::new(ReactorCounters::new(self.services.len()));
         let pace = Pace::new(self.limits.accepts_per_second, tick(driver.now()));
@@ -282,6 +284,7 @@ impl<N: Net> Rig<N> {
         let core = self.reactor.core();
         assert_eq!(core.slab.len(), 0, "slots");
         assert_eq!(core.wheel.len(), 0, "entries in the wheel");
+        assert_eq!((core.timers.len(), core.notices), (0, 0), "named timers and notices");
         assert_eq!(core.pools.out(), (0, 0, 0), "blocks, outboxes, carries");
         assert_eq!(core.groups.len(), 0, "groups with members");
         assert!(core.dirty.is_empty() && core.deferred.is_empty(), "things to do");

@@ -166,6 +166,12 @@ pub(crate) trait Driver {
         false
     }
 
+    /// Whether other connections may be sent to out of this chunk: [`Driver::send_at_once`] has read it when it returns,
+    /// whether or not that is worth while for an answer.
+    fn lends_to_others(&self, chunk: &Chunk) -> bool {
+        self.lends(chunk)
+    }
+
     /// Ends our direction of the stream, after everything sent before. Not called while a send is `Later`.
     fn shutdown(&mut self, token: Token);
 

@@ -31,6 +31,9 @@ impl<D: Driver> Reactor<D> {
             self.core.pools.return_carry(carry);
         }
         let offloads = connection.offloads_pending;
+        if connection.flags.has(Flags::NAMED_TIMERS) {
+            self.core.timers.forget(token);
+        }
         self.core.live.set(token, 0);
         if offloads > 0 {
             self.core.shared.offload.disowned(offloads);

@@ -1,4 +1,4 @@
-//! What callbacks wanted done for other connections: broadcasts, writes, closes, dials.
+//! What callbacks wanted done for other connections: broadcasts, writes, notices, closes, dials.
 
 use std::mem;
 
@@ -8,9 +8,9 @@ use crate::close_reason::CloseReason;
 use crate::core::Deferred;
 use crate::driver::Driver;
 use crate::ids::Token;
+use crate::outbox::TOGETHER_BYTES;
 
 use super::Reactor;
-use super::settle::TOGETHER_BYTES;
 
 /// Payloads up to this size are copied where several leave together.
 const SMALL_BYTES: usize = 512;
@@ -39,6 +39,17 @@ impl<D: Driver> Reactor<D> {
                         }
                         _ => self.core.counters.stale.add(1),
                     },
+                    Deferred::Notice { place, errand } => {
+                        self.core.notices -= 1;
+                        if let Some(connection) = self.core.at(place) {
+                            let service = connection.service;
+                            let (host, core) = self.host(service);
+                            errand.run(host, core, place.token);
+                            self.settle_one(place.token);
+                        } else {
+                            self.core.counters.stale.add(1);
+                        }
+                    }
                     Deferred::Close { place, mode } => {
                         if self.core.at(place).is_some() {
                             let how = mode.flags();

@@ -1,9 +1,10 @@
 //! Handing outboxes to the driver, and what comes of it.
 
 use std::io;
+use std::mem;
 
 use crate::close_reason::CloseReason;
-use crate::connection::Flags;
+use crate::connection::{Connection, Flags};
 use crate::driver::{Driver, Sent};
 use crate::ids::Token;
 
@@ -13,13 +14,32 @@ impl<D: Driver> Reactor<D> {
     /// Sends what an outbox has borrowed of the chunk that was handled, and copies what does not leave at once. Where that
     /// cannot be tried, a send is in flight that began before: it does not read what was borrowed since.
     pub(super) fn send_lent(&mut self, token: Token) {
-        let closes = self.core.slab.get(token).is_none_or(|connection| connection.flags.has(Flags::CLOSE));
-        if !closes {
+        let connection = self.core.slab.get(token);
+        if connection.is_some_and(|connection| connection.may_flush()) {
             self.flush_by::<true>(token);
         }
         if let Some(outbox) = self.core.slab.get_mut(token).and_then(|connection| connection.outbox.as_mut()) {
             outbox.own();
         }
+    }
+
+    /// Sends to the connections that got much from the chunk that was handled, while it is there to be sent from.
+    #[cold]
+    pub(super) fn send_reached(&mut self) {
+        let mut reached = mem::take(&mut self.core.reached);
+        for token in reached.drain(..) {
+            if self.core.pools.blocks.is_lending() {
+                self.send_lent(token);
+            } else if self.core.slab.get(token).is_some_and(|connection| connection.may_flush()) {
+                self.flush(token);
+            }
+            // What else is due for it waits for the end of the turn.
+            let is_done = |connection: &Connection| connection.is_at_rest() && connection.outbox.is_none();
+            if !self.core.slab.get(token).is_some_and(is_done) {
+                self.core.mark(token);
+            }
+        }
+        self.core.reached = reached;
     }
 
     /// Hands the outbox to the driver; says whether the connection still lives.

@@ -16,6 +16,7 @@ mod room;
 #[cfg(test)]
 mod schedules;
 mod settle;
+mod timers;
 mod timing;
 
 use std::collections::VecDeque;
@@ -39,7 +40,7 @@ use crate::outbox::LARGE_BYTES;
 use crate::panics::panic_message;
 use crate::remote::{Dial, Letter};
 use crate::service::{DatagramService, Starting};
-use crate::wheel::{Tick, tick};
+use crate::wheel::{Tick, milliseconds, tick};
 
 use self::accepting::Accepting;
 use self::filtered::Failures;
@@ -93,6 +94,8 @@ pub(crate) struct Reactor<D: Driver> {
     /// Slots from here on have not been told to drain.
     drain_cursor: Option<u32>,
     expired: Vec<Token>,
+    /// Services whose timers have come.
+    services_come: Vec<(ListenerId, Tick)>,
     /// Whether any service wants to see what will come.
     looks_ahead: bool,
     /// When the pools were trimmed.
@@ -146,6 +149,7 @@ impl<D: Driver> Reactor<D> {
             drain_by: None,
             drain_cursor: None,
             expired: Vec::new(),
+            services_come: Vec::new(),
             looks_ahead,
             trimmed: tick(clock),
             clock,
@@ -220,6 +224,7 @@ impl<D: Driver> Reactor<D> {
 
         self.core.counters.starved.set(self.driver.starved());
         self.core.counters.timers.set(self.core.wheel.len() as u64);
+        self.core.counters.named_timers.set(self.core.timers.len() as u64);
         self.clock = self.driver.now();
         let took = self.clock.saturating_sub(began);
         self.core.counters.turns.record(took);
@@ -254,12 +259,17 @@ impl<D: Driver> Reactor<D> {
                         self.filter_input(token, &mut chunk);
                     } else if state == State::Open {
                         // Nothing smaller is borrowed.
-                        let borrows = lends && chunk.len() >= LARGE_BYTES;
+                        let borrows = chunk.len() >= LARGE_BYTES && (lends || self.driver.lends_to_others(&chunk));
                         if borrows {
-                            self.core.pools.blocks.lend(&chunk);
+                            self.core.pools.blocks.lend(&chunk, lends);
                         }
                         let (host, core) = self.host(service);
+                        core.sends_on = true;
                         host.input(core, token, &mut chunk);
+                        core.sends_on = false;
+                        if !core.reached.is_empty() {
+                            self.send_reached();
+                        }
                         if borrows && self.core.pools.blocks.end_lending() {
                             self.send_lent(token);
                         }
@@ -376,7 +386,8 @@ impl<D: Driver> Reactor<D> {
 
     /// Prepares the instances of all services, before the first turn.
     pub(crate) fn start(&mut self, starting: &Starting) -> Result<(), Error> {
-        for service in &mut self.services {
+        for (index, service) in self.services.iter_mut().enumerate() {
+            starting.timer.set(None);
             let called = catch_unwind(AssertUnwindSafe(|| match service {
                 Served::Connections(host) => host.start(starting),
                 Served::Datagrams(service) => service.start(starting),
@@ -390,6 +401,9 @@ impl<D: Driver> Reactor<D> {
                     Error::Service { service: service.to_owned(), reactor: starting.reactor(), error }
                 },
             )?;
+            if let Some(after) = starting.timer.take() {
+                self.core.timers.set_service(index as ListenerId, self.core.now.after(milliseconds(after)));
+            }
         }
         Ok(())
     }

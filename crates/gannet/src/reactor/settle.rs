@@ -6,6 +6,7 @@ use crate::close_reason::CloseReason;
 use crate::connection::{Connection, Flags, State};
 use crate::driver::Driver;
 use crate::ids::Token;
+use crate::outbox::TOGETHER_BYTES;
 use crate::service::HalfClose;
 use crate::share::SHARE_BYTES;
 
@@ -20,9 +21,6 @@ const DRAINED_BYTES: usize = SHARE_BYTES / 4;
 
 /// Connections that have a little to send wait until they are so many, or all that came was handled.
 const TOGETHER: usize = 32;
-
-/// Bytes in an outbox from which it does not wait for what else a turn brings.
-pub(super) const TOGETHER_BYTES: usize = 16 << 10;
 
 impl<D: Driver> Reactor<D> {
     /// Does what is due for a connection after something happened to it, and then what that led to for others.
@@ -122,7 +120,10 @@ impl<D: Driver> Reactor<D> {
             State::Open => {
                 if connection.flags.has(Flags::CLOSE_FLUSHED) {
                     connection.become_state(State::Draining);
-                    connection.flags.clear(Flags::PHASE.or(Flags::TIMER));
+                    if connection.flags.has(Flags::NAMED_TIMERS) {
+                        self.core.timers.forget(token);
+                    }
+                    connection.flags.clear(Flags::PHASE.or(Flags::TIMER).or(Flags::NAMED_TIMERS));
                     if let Some(carry) = connection.carry.take() {
                         self.core.pools.return_carry(carry);
                     }

@@ -123,15 +123,22 @@ impl<D: Driver> Reactor<D> {
         let is_exact = self.core.moments.is_used();
         let passed = Duration::from_nanos(if is_exact { u64::from(self.clock.subsec_nanos()) % 1_000_000 } else { 0 });
         let trim = self.core.pools.has_excess().then(|| self.trimmed.after(TRIM_MS));
-        [self.core.wheel.next_deadline(), self.accepting.next(), self.drain_by, trim, self.room_due()]
-            .into_iter()
-            .flatten()
-            .map(|due| if due.is_before(now) { 0 } else { due.since(now) })
-            .min()
-            .map(|ms| Duration::from_millis(u64::from(ms)).saturating_sub(passed))
-            .into_iter()
-            .chain(self.core.moments.until_next(self.clock))
-            .min()
+        [
+            self.core.wheel.next_deadline(),
+            self.core.timers.next_service(),
+            self.accepting.next(),
+            self.drain_by,
+            trim,
+            self.room_due(),
+        ]
+        .into_iter()
+        .flatten()
+        .map(|due| if due.is_before(now) { 0 } else { due.since(now) })
+        .min()
+        .map(|ms| Duration::from_millis(u64::from(ms)).saturating_sub(passed))
+        .into_iter()
+        .chain(self.core.moments.until_next(self.clock))
+        .min()
     }
 
     /// Sets the deadline of the phase that a connection is in (connecting, opening, lingering).
@@ -191,9 +198,15 @@ impl<D: Driver> Reactor<D> {
             {
                 self.core.due(token, due);
             }
+            if self.core.slab.get(token).is_some_and(|connection| connection.flags.has(Flags::NAMED_TIMERS))
+                && let Some(due) = self.core.timers.next(token)
+            {
+                self.core.due(token, due);
+            }
         }
         self.fire_moments(&mut expired);
         self.expired = expired;
+        self.fire_service_timers();
     }
 
     /// Calls those whose exact moment has come. What they set meanwhile waits for the next turn.
@@ -308,6 +321,9 @@ impl<D: Driver> Reactor<D> {
                 // Where that ended a pause, what waited for it is delivered before the peer may count as silent.
                 self.settle(token);
             }
+        }
+        if self.core.slab.get(token).is_some_and(|connection| connection.flags.has(Flags::NAMED_TIMERS)) {
+            self.fire_named(token);
         }
         self.fire_idle(token, service, deadlines);
     }

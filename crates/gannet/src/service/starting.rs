@@ -1,5 +1,8 @@
 //! What an instance of a service learns when its engine starts. Used on the reactor's thread.
 
+use std::cell::Cell;
+use std::time::Duration;
+
 use crate::remote::Remote;
 
 /// Tells an instance of a service where it runs: see [`Service::start`](crate::Service::start).
@@ -8,11 +11,13 @@ pub struct Starting {
     reactor: usize,
     reactors: usize,
     remote: Remote,
+    /// When the instance that starts wants its timer.
+    pub(crate) timer: Cell<Option<Duration>>,
 }
 
 impl Starting {
     pub(crate) fn new(reactor: usize, reactors: usize, remote: Remote) -> Self {
-        Self { reactor, reactors, remote }
+        Self { reactor, reactors, remote, timer: Cell::new(None) }
     }
 
     /// Returns the number of the reactor that the instance belongs to, from 0.
@@ -25,6 +30,14 @@ impl Starting {
     #[must_use]
     pub fn reactors(&self) -> usize {
         self.reactors
+    }
+
+    /// Sets the one timer of the instance that starts. Its `service_timer` is called once, `after` the start.
+    ///
+    /// The timer is kept to the millisecond. The longest time is 24 days. A call after `start` has returned, on a clone,
+    /// changes nothing.
+    pub fn set_service_timer(&self, after: Duration) {
+        self.timer.set(Some(after));
     }
 
     /// Returns the way to all reactors, from any thread. What is posted is handled when all instances have started.

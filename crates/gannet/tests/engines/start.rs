@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use gannet::proto::Raw;
 use gannet::{
-    Connect, Context, DatagramContext, DatagramService, DriverChoice, Engine, Error, Outbound, Service, StartError,
-    Starting,
+    Connect, Context, DatagramContext, DatagramService, DriverChoice, Engine, Error, Outbound, Service, ServiceContext,
+    StartError, Starting,
 };
 
 /// Long enough for any machine.
@@ -136,6 +136,61 @@ fn a_service_that_starts_opens_connections_from_its_own_reactor() {
         let mut reactors = [0; 2].map(|_| connected.recv_timeout(PATIENCE).expect("both connect"));
         reactors.sort_unstable();
         assert_eq!(reactors, [0, 1]);
+        running.remote().stop();
+        running.join().expect("it ends");
+    }
+}
+
+/// Says when its timer fires.
+struct Ticking(mpsc::Sender<&'static str>);
+
+impl Service for Ticking {
+    type Codec = Raw;
+    type Session = ();
+
+    fn start(&mut self, starting: &Starting) -> Result<(), StartError> {
+        starting.set_service_timer(Duration::from_millis(5));
+        Ok(())
+    }
+
+    fn message(&mut self, (): &mut (), _: &[u8], _: &mut Context<'_, Self>) {}
+
+    fn service_timer(&mut self, _: &mut ServiceContext<'_, Self>) {
+        self.0.send("connections").expect("the test listens");
+    }
+}
+
+impl DatagramService for Ticking {
+    fn start(&mut self, starting: &Starting) -> Result<(), StartError> {
+        starting.set_service_timer(Duration::from_millis(1));
+        Ok(())
+    }
+
+    fn datagram(&mut self, _: &[u8], _: &mut DatagramContext<'_>) {}
+
+    fn service_timer(&mut self) -> Option<Duration> {
+        let _ = self.0.send("datagrams");
+        Some(Duration::from_millis(1))
+    }
+}
+
+#[test]
+fn a_service_that_starts_sets_its_timer_which_fires_on_each_reactor() {
+    for engine in engines().map(|engine| engine.reactors(2)) {
+        let (sender, fired) = mpsc::channel();
+        let of_datagrams = sender.clone();
+        let engine = engine.listen("tcp://127.0.0.1:0", move || Ticking(sender.clone())).expect("an address");
+        let engine = engine.listen_datagrams("udp://127.0.0.1:0", move || Ticking(of_datagrams.clone()));
+        let running = engine.expect("an address").start().expect("it starts");
+        let (mut of_connections, mut of_datagrams) = (0, 0);
+        // Once on each reactor for connections; again and again for datagrams, without a connection or a datagram.
+        while of_connections < 2 || of_datagrams < 10 {
+            match fired.recv_timeout(PATIENCE).expect("timers fire") {
+                "connections" => of_connections += 1,
+                _ => of_datagrams += 1,
+            }
+        }
+        assert_eq!(of_connections, 2);
         running.remote().stop();
         running.join().expect("it ends");
     }

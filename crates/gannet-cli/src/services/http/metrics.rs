@@ -29,7 +29,7 @@ static LISTENER: [Metric<OfListener>; 9] = [
     ("gannet_messages_dropped_total", "counter", "Messages dropped for slow readers.", |stats| stats.dropped),
 ];
 
-static REACTOR: [Metric<OfReactor>; 15] = [
+static REACTOR: [Metric<OfReactor>; 16] = [
     ("gannet_reactor_wakeups_total", "counter", "Times the reactor came back from waiting.", |stats| stats.wakeups),
     ("gannet_reactor_stalls_total", "counter", "Turns that took longer than 25 ms.", |stats| stats.stalls),
     ("gannet_reactor_starved_total", "counter", "Times that no receive buffer was free.", |stats| stats.starved),
@@ -38,6 +38,7 @@ static REACTOR: [Metric<OfReactor>; 15] = [
         stats.stale_handles
     }),
     ("gannet_reactor_timers", "gauge", "Connections with a deadline.", |stats| stats.timers),
+    ("gannet_reactor_named_timers", "gauge", "Timers of connections that have several.", |stats| stats.named_timers),
     ("gannet_reactor_groups", "gauge", "Groups with a member.", |stats| stats.groups),
     ("gannet_reactor_joins_refused_total", "counter", "Joins refused by a limit on groups.", |stats| {
         stats.joins_refused

@@ -470,6 +470,10 @@ impl Driver for UringDriver {
         chunk.buffer() == HOT
     }
 
+    fn lends_to_others(&self, _: &Chunk) -> bool {
+        true
+    }
+
     fn shutdown(&mut self, token: Token) {
         let Some(entry) = self.entries.get_mut(token) else { return };
         entry.pending += 1;

@@ -1,0 +1,142 @@
+//! What a service can do in a callback that belongs to no connection: that of its timer.
+
+use std::time::Duration;
+
+use crate::connect::Connect;
+use crate::connection::CloseMode;
+use crate::context::Context;
+use crate::core::SendStatus;
+use crate::group::Group;
+use crate::handle::{Handle, SendError};
+use crate::host::Outbound;
+use crate::ids::{ListenerId, Token};
+use crate::remote::{NotifyError, Remote};
+use crate::service::{Notice, Outgoing, Service};
+use crate::wheel::milliseconds;
+
+/// No connection: a token that no slot has.
+pub(crate) const NO_CONNECTION: Token = Token::MAX;
+
+/// Gives [`Service::service_timer`] access to its reactor, and to all connections. Lives for one callback.
+///
+/// Nothing here blocks. Orders for connections are carried out after the callback, in the order in which they were given.
+pub struct ServiceContext<'a, S: Service> {
+    /// One without a connection: [`NO_CONNECTION`].
+    pub(crate) cx: Context<'a, S>,
+    pub(crate) service: ListenerId,
+}
+
+impl<S: Service> ServiceContext<'_, S> {
+    /// Sets the one timer of this instance of the service again; [`Service::service_timer`] is called once, after `after`.
+    ///
+    /// The timer is kept to the millisecond. The longest time is 24 days.
+    pub fn set_service_timer(&mut self, after: Duration) {
+        let core = &mut *self.cx.core;
+        core.timers.set_service(self.service, core.now.after(milliseconds(after)));
+    }
+
+    /// Sends one message to a connection of any reactor, as [`Context::send_to`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Context::send_to`].
+    pub fn send_to(&mut self, handle: Handle, message: Outgoing<'_, S>) -> Result<SendStatus, SendError> {
+        self.cx.send_to(handle, message)
+    }
+
+    /// Sends one message to every member of a group, on all reactors, as [`Context::broadcast`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Context::broadcast`].
+    pub fn broadcast(&mut self, group: Group, message: Outgoing<'_, S>) -> Result<(), SendError> {
+        self.cx.broadcast(group, message)
+    }
+
+    /// Closes a connection of any reactor, as [`Context::close_other`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Context::close_other`].
+    pub fn close_other(&mut self, handle: Handle, mode: CloseMode) -> Result<(), SendError> {
+        self.cx.close_other(handle, mode)
+    }
+
+    /// Gives a value to the session of a connection of any reactor, as [`Context::notify_other`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Context::notify_other`].
+    pub fn notify_other<O: Notice<T>, T: Send + 'static>(
+        &mut self,
+        handle: Handle,
+        value: T,
+    ) -> Result<(), NotifyError<T>> {
+        self.cx.notify_other::<O, T>(handle, value)
+    }
+
+    /// Shuts down the sending direction of a connection of any reactor, as [`Context::shutdown_write_other`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Context::shutdown_write_other`].
+    pub fn shutdown_write_other(&mut self, handle: Handle) -> Result<(), SendError> {
+        self.cx.shutdown_write_other(handle)
+    }
+
+    /// Stops taking messages from a connection of any reactor, as [`Context::pause_other`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Context::pause_other`].
+    pub fn pause_other(&mut self, handle: Handle) -> Result<(), SendError> {
+        self.cx.pause_other(handle)
+    }
+
+    /// Takes messages from a connection of any reactor again, as [`Context::resume_other`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Context::resume_other`].
+    pub fn resume_other(&mut self, handle: Handle) -> Result<(), SendError> {
+        self.cx.resume_other(handle)
+    }
+
+    /// Opens an outbound connection on this reactor, as [`Context::connect`] does. `session` becomes its session.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Context::connect`].
+    pub fn connect<O: Service>(
+        &mut self,
+        outbound: Outbound<O>,
+        connect: &Connect,
+        session: O::Session,
+    ) -> Result<(), crate::Error> {
+        self.cx.connect(outbound, connect, session)
+    }
+
+    /// Returns the number of this reactor, from 0.
+    #[must_use]
+    pub fn reactor(&self) -> usize {
+        self.cx.reactor()
+    }
+
+    /// Returns the reactor's clock at the start of this turn, as [`Context::now`] does.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.cx.now()
+    }
+
+    /// Returns whether the engine is shutting down.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.cx.is_draining()
+    }
+
+    /// Returns a reference to the engine that works from any thread.
+    #[must_use]
+    pub fn remote(&self) -> Remote {
+        self.cx.remote()
+    }
+}
