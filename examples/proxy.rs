@@ -125,7 +125,8 @@ pub fn engine(arguments: &[&str]) -> Result<Engine, String> {
     };
     let connect = Connect::resolve(to).map_err(|error| format!("TO: {error}"))?;
     let idle = Duration::from_secs(idle);
-    let timeouts = Timeouts { idle: Some(idle), half_close: idle, ..Timeouts::default() };
+    let mut timeouts = Timeouts::default();
+    (timeouts.idle, timeouts.half_close) = (Some(idle), idle);
     let mut engine = Engine::new().reactors(1).driver(driver).timeouts(timeouts);
     let server = engine.outbound(|| Side { to: None }).map_err(|error| error.to_string())?;
     let clients = move || Side { to: Some((server, connect.clone())) };

@@ -80,7 +80,8 @@ fn a_pair_on_which_nothing_moves_is_closed_on_both_sides() {
     for driver in drivers() {
         let (upstream, to) = listener();
         let engine = proxy::engine(&["tcp://127.0.0.1:0", &to, "60", driver]).expect("it can be");
-        let short = Timeouts { idle: Some(Duration::from_millis(50)), ..Timeouts::default() };
+        let mut short = Timeouts::default();
+        short.idle = Some(Duration::from_millis(50));
         let running = engine.timeouts(short).start().expect("it starts");
         let mut client = connect(&running);
         let mut server = accept(&upstream);
