@@ -129,7 +129,9 @@ def main():
                 port = free_port()
                 addresses = [f"tcp://127.0.0.1:{port}", f"tcp://127.0.0.1:{upstream}"]
                 subjects[f"{name}-{driver}"] = port, start(PROXY_CPU, binary, *addresses, 300, driver)
-        for name, option in [("haproxy", ""), ("haproxy-splice", "option splice-auto")]:
+        # `splice-auto` decides by itself, and hardly ever splices here; the other two options always try.
+        always = "option splice-request\n  option splice-response"
+        for name, option in [("haproxy", ""), ("haproxy-auto", "option splice-auto"), ("haproxy-splice", always)]:
             port = free_port()
             (folder / f"{name}.cfg").write_text(HAPROXY.format(port=port, to=upstream, option=option))
             subjects[name] = port, start(PROXY_CPU, "haproxy", "-db", "-f", folder / f"{name}.cfg")
