@@ -127,6 +127,13 @@ impl<S: Service> Context<'_, S> {
         self.core.keep(bytes)
     }
 
+    /// Says whether [`keep`](Self::keep) may have an answer for bytes of this message: it has none for small messages.
+    #[inline]
+    #[must_use]
+    pub fn may_keep(&self) -> bool {
+        self.core.large.is_some()
+    }
+
     /// Sends one message to another connection, encoded by this service's codec.
     ///
     /// The other connection should speak the same protocol. Large parts of a received message that are sent on leave straight

@@ -23,6 +23,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use gannet::proto::resp::{self, Args, Commands, Version, Writer, upcoming_keys};
 use gannet::{CloseReason, Context, Idle, Prefetch, RefusalReason, Refused, Service, Shutdown};
 
@@ -194,7 +195,7 @@ impl Redis {
             Run::Subcommands(_) => return Err(Error::arity(command.name)),
         };
         let now_ms = self.now_ms(cx);
-        let received = args.iter().find_map(|word| if word.len() >= LARGE_BYTES { cx.keep(word) } else { None });
+        let received = if cx.may_keep() { kept(args, cx) } else { None };
         let Self { server, reply, parts, garbage, random, work, statistics, .. } = self;
         let (db, max_bulk) = (session.db, server.options.max_bulk);
         match locked {
@@ -350,6 +351,12 @@ impl Prefetch<Session> for Redis {
         }
         self.noted.clear();
     }
+}
+
+/// The large word that is most of a command, without a copy.
+#[cold]
+fn kept(args: &[&[u8]], cx: &Context<'_, Redis>) -> Option<Bytes> {
+    args.iter().filter(|word| word.len() >= LARGE_BYTES).find_map(|word| cx.keep(word))
 }
 
 impl Service for Redis {

@@ -21,7 +21,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
-use crate::buffer::Chunk;
+use crate::buffer::{Chunk, Destination};
 use crate::driver::outbound::open_outbound;
 use crate::listener::{ListenSocket, dismiss, reset_on_close};
 use crate::mailbox::Wake;
@@ -281,39 +281,21 @@ impl PollDriver {
         }
         self.visits += 1;
         debug_assert!(!self.chunk_out, "the last chunk was not given back");
-        let share = usize::from(READS + 1 - self.visits) * HOT_BYTES;
-        let mut destination = if entry.large {
-            destinations.destination(token).map(|destination| destination.first(share))
-        } else {
-            None
-        };
-        let (read, most) = match &mut destination {
-            Some(destination) => {
-                let read = rustix::net::recv(socket, destination.room(), RecvFlags::empty());
-                (read.map(|((filled, _), count)| (filled.len(), count)), destination.len())
-            }
-            None => (rustix::net::recv(socket, &mut *self.hot, RecvFlags::empty()), HOT_BYTES),
-        };
-        match read {
-            Ok((0, _)) => {
-                (entry.readable, entry.receiving) = (false, false);
-                self.pass();
-                Some(Event::Ended { token })
-            }
-            Ok((count, _)) => {
+        if std::mem::take(&mut entry.large)
+            && let Some(destination) = destinations.destination(token)
+        {
+            return self.receive_into(token, destination);
+        }
+        match rustix::net::recv(socket, &mut *self.hot, RecvFlags::empty()) {
+            Ok((count @ 1.., _)) => {
                 // A read that did not fill the buffer has emptied the socket (epoll(7), question 9), unless the end of
                 // the stream waits behind it.
-                entry.large = destination.is_some() || count == HOT_BYTES;
-                if count < most && !entry.ending {
+                if count < HOT_BYTES && !entry.ending {
                     // As `pass`, without another look for the entry: most connections go here.
                     (entry.readable, entry.listed) = (false, false);
                     (self.cursor, self.visits) = (self.cursor + 1, 0);
-                }
-                if let Some(destination) = destination {
-                    // SAFETY: the kernel has written `count` bytes of it.
-                    unsafe { destination.fill(count) };
-                    self.visits += ((count - 1) / HOT_BYTES) as u8;
-                    return Some(Event::ReceivedInto { token, count });
+                } else {
+                    entry.large = count == HOT_BYTES;
                 }
                 self.chunk_out = true;
                 let data = NonNull::from(&mut self.hot[0]);
@@ -321,17 +303,48 @@ impl PollDriver {
                 // not touched again before the chunk came back (`chunk_out`).
                 Some(Event::Received { token, chunk: unsafe { Chunk::new(data, count as u32, 0) } })
             }
-            Err(Errno::AGAIN) => {
-                entry.readable = false;
-                self.pass();
-                None
-            }
-            Err(Errno::INTR) => None,
-            Err(error) => {
-                (entry.readable, entry.receiving) = (false, false);
-                self.pass();
-                Some(Event::Failed { token, error: error.into() })
-            }
+            Ok(_) => self.brought_nothing(token, Ok(())),
+            Err(error) => self.brought_nothing(token, Err(error)),
+        }
+    }
+
+    /// Receives for the connection under the cursor to where its large message goes. Counts as a read for each 64 KiB.
+    #[cold]
+    fn receive_into(&mut self, token: Token, destination: Destination<'_>) -> Option<Event<OwnedFd>> {
+        let mut destination = destination.first(usize::from(READS + 1 - self.visits) * HOT_BYTES);
+        let entry = self.entries.get_mut(token)?;
+        let received = rustix::net::recv(entry.socket.as_ref()?, destination.room(), RecvFlags::empty());
+        let count = match received.map(|((received, _), _)| received.len()) {
+            Ok(0) => return self.brought_nothing(token, Ok(())),
+            Err(error) => return self.brought_nothing(token, Err(error)),
+            Ok(count) => count,
+        };
+        entry.large = true;
+        if count < destination.len() && !entry.ending {
+            entry.readable = false;
+            self.pass();
+        } else {
+            self.visits += ((count - 1) / HOT_BYTES) as u8;
+        }
+        // SAFETY: the kernel has written `count` bytes of it.
+        unsafe { destination.fill(count) };
+        Some(Event::ReceivedInto { token, count })
+    }
+
+    /// A read for the connection under the cursor has found the end of the stream, nothing, or an error.
+    #[cold]
+    fn brought_nothing(&mut self, token: Token, result: Result<(), Errno>) -> Option<Event<OwnedFd>> {
+        if result == Err(Errno::INTR) {
+            return None;
+        }
+        let entry = self.entries.get_mut(token)?;
+        entry.readable = false;
+        entry.receiving &= result == Err(Errno::AGAIN);
+        self.pass();
+        match result {
+            Ok(()) => Some(Event::Ended { token }),
+            Err(Errno::AGAIN) => None,
+            Err(error) => Some(Event::Failed { token, error: error.into() }),
         }
     }
 

@@ -234,19 +234,23 @@ impl<D: Driver> Reactor<D> {
         Ok(())
     }
 
+    /// Bytes of a large message came, and are where they belong.
+    #[cold]
+    fn received_into(&mut self, token: Token, count: usize) {
+        if let Some(connection) = self.core.slab.get_mut(token) {
+            connection.last_read = self.core.now;
+            connection.missed = 0;
+            let service = connection.service;
+            self.core.tally(service).bytes_in.add(count as u64);
+            let (host, core) = self.host(service);
+            host.received_into(core, token, count);
+        }
+        self.settle(token);
+    }
+
     fn handle(&mut self, event: Event<D::Incoming>) {
         match event {
-            Event::ReceivedInto { token, count } => {
-                if let Some(connection) = self.core.slab.get_mut(token) {
-                    connection.last_read = self.core.now;
-                    connection.missed = 0;
-                    let service = connection.service;
-                    self.core.tally(service).bytes_in.add(count as u64);
-                    let (host, core) = self.host(service);
-                    host.received_into(core, token, count);
-                }
-                self.settle_received(token, true);
-            }
+            Event::ReceivedInto { token, count } => self.received_into(token, count),
             Event::Received { token, mut chunk } => {
                 let lends = self.driver.lends(&chunk);
                 if let Some(connection) = self.core.slab.get_mut(token) {
