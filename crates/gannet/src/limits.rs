@@ -61,7 +61,7 @@ pub struct Limits {
     ///
     /// A message into an outbox that is not over `outbox_high` is always accepted, whatever its size. So an outbox holds at
     /// most `outbox_hard`, or `outbox_high` and one message. Replies sent with
-    /// [`Context::answer`](crate::Context::answer) are not bounded by it.
+    /// [`Context::answer`](crate::Context::answer) are not bounded by it, and do not count when messages come behind them.
     pub outbox_hard: usize,
     /// The response to an outbox over `outbox_hard` (default [`Overflow::Close`]).
     pub overflow: Overflow,

@@ -54,9 +54,17 @@ pub(crate) struct Outbox {
     front_begun: bool,
     /// Bytes that will be appended before the turn is over, because another connection sends them.
     pub(crate) promised: usize,
+    /// Bytes of answers in it, which their service bounds and not the hard limit. What leaves counts as an answer, as long as
+    /// there is any: so they may be fewer than there are, never more.
+    pub(crate) answers: usize,
 }
 
 impl Outbox {
+    /// Bytes in it that the hard limit bounds: those of answers do not count.
+    pub(crate) fn bounded_len(&self) -> usize {
+        self.bytes.saturating_sub(self.answers)
+    }
+
     /// Bytes in it, those in flight included.
     #[inline]
     pub(crate) fn len(&self) -> usize {
@@ -182,6 +190,7 @@ impl Outbox {
     pub(crate) fn consume(&mut self, mut count: usize, blocks: &mut Blocks) {
         debug_assert!(count <= self.bytes, "more left than there was");
         self.bytes -= count;
+        self.answers = self.answers.saturating_sub(count);
         while let Some(front) = self.segments.front_mut() {
             let length = front.bytes().len();
             if count < length {
@@ -232,7 +241,7 @@ impl Outbox {
         if self.segments.capacity() > KEPT_SEGMENTS {
             self.segments.shrink_to(KEPT_SEGMENTS);
         }
-        (self.bytes, self.in_flight, self.front_begun, self.promised) = (0, 0, false, 0);
+        (self.bytes, self.in_flight, self.front_begun, self.promised, self.answers) = (0, 0, false, 0, 0);
     }
 }
 

@@ -178,7 +178,56 @@ fn an_answer_may_be_larger_than_the_hard_limit<N: Net>(net: N) {
     assert_eq!(log.borrow().closed, [CloseReason::Peer]);
 }
 
+/// Asks for a reply of megabytes with small limits on its outbox, and does not read it. The reply is as much as the kernel
+/// takes and more.
+fn with_a_large_reply<N: Net>(net: N, log: &SharedLog) -> (Rig<N>, N::Client) {
+    let setup = Setup::new().limits(|limits| (limits.outbox_high, limits.outbox_hard) = (16 << 10, 64 << 10));
+    let mut rig = setup.listen(Script::new(log)).on(net);
+    let mut client = rig.connect();
+    rig.write(&mut client, format!("answer {}\n", reply_bytes::<N>()).as_bytes());
+    rig.until("the reply to wait", |rig| (rig.remote.stats()[0].outbox_high == 1).then_some(()));
+    (rig, client)
+}
+
+/// Bytes of each half of the reply in [`with_a_large_reply`]: more than a kernel takes, or a simulated one.
+const fn reply_bytes<N: Net>() -> usize {
+    if N::TIME_IS_FREE { 256 << 10 } else { 16 << 20 }
+}
+
+fn a_message_behind_a_large_answer_that_its_reader_has_begun_does_not_close_it<N: Net>(net: N) {
+    let log = SharedLog::default();
+    let (mut rig, mut client) = with_a_large_reply(net, &log);
+    let handle = log.borrow().opened[0];
+    rig.remote.send(handle, vec![b'x'; 30 << 10]).expect("it is open");
+    rig.remote.send(handle, vec![b'y'; 30 << 10]).expect("it is open");
+    client.shutdown();
+    let (read, ending) = rig.read_to_end(&mut client);
+    assert_eq!((ending, read.len()), (Ending::Finished, 2 * reply_bytes::<N>() + 2 * ((30 << 10) + 1)));
+    drop(client);
+    rig.finish();
+    assert_eq!(log.borrow().closed, [CloseReason::Peer]);
+}
+
+fn messages_behind_a_large_answer_are_bounded_by_themselves<N: Net>(net: N) {
+    let log = SharedLog::default();
+    let (mut rig, client) = with_a_large_reply(net, &log);
+    let handle = log.borrow().opened[0];
+    for _ in 0..3 {
+        // The last one is over the limit; the connection may be closed before.
+        let _ = rig.remote.send(handle, vec![b'x'; 30 << 10]);
+    }
+    rig.until("the connection to be closed", |_| {
+        log.borrow().closed.first().copied().map(|reason| {
+            assert_eq!(reason, CloseReason::Slow);
+        })
+    });
+    drop(client);
+    rig.finish();
+}
+
 on_every_driver!(
+    a_message_behind_a_large_answer_that_its_reader_has_begun_does_not_close_it,
+    messages_behind_a_large_answer_are_bounded_by_themselves,
     a_message_larger_than_the_hard_limit_reaches_a_reader_that_reads,
     the_newest_message_is_not_dropped_though_it_is_larger_than_the_hard_limit,
     the_latest_message_arrives_though_it_is_larger_than_the_hard_limit,

@@ -12,9 +12,6 @@ use crate::outbox::TOGETHER_BYTES;
 
 use super::Reactor;
 
-/// Payloads up to this size are copied where several leave together.
-const SMALL_BYTES: usize = 512;
-
 impl<D: Driver> Reactor<D> {
     /// Does what callbacks wanted done for others, until they want nothing more. Where what is done leads to more and more,
     /// as with a service that dials again whenever it failed, the rest waits for the next turn.
@@ -83,11 +80,10 @@ impl<D: Driver> Reactor<D> {
     /// connection is in the cache; where more is to come it leaves at the end of the turn, with that, or before its outbox
     /// gets long.
     fn pass_on(&mut self, token: Token, payload: Bytes, at_once: bool) {
-        if at_once || payload.len() > SMALL_BYTES {
+        if at_once {
             self.core.append_shared(token, payload);
         } else {
-            // One piece for the kernel, where each shared payload would be one of its own.
-            self.core.append(token, &[&payload]);
+            self.core.append_encoded(token, &payload);
         }
         let queued = self.core.slab.get(token).map_or(0, |connection| connection.outbox_len());
         if at_once || queued >= TOGETHER_BYTES {
