@@ -182,6 +182,20 @@ impl<S: Service> Context<'_, S> {
         }
     }
 
+    /// See [`ServiceContext::send_encoded`](crate::ServiceContext::send_encoded).
+    pub(crate) fn send_encoded(&mut self, handle: Handle, bytes: &Bytes) -> Result<SendStatus, SendError> {
+        let Some(place) = self.reachable(handle)? else {
+            self.remote().post(handle, Letter::Write { place: handle.place(), payload: bytes.clone() })?;
+            return Ok(SendStatus::Queued);
+        };
+        if !self.core.at(place).is_some_and(|connection| connection.takes_from_others()) {
+            return Err(SendError::Gone);
+        }
+        let status = self.core.append_encoded(place.token, bytes);
+        self.core.mark(place.token);
+        Ok(status)
+    }
+
     /// The place of a handle on this reactor, `None` where it is on another one.
     fn reachable(&mut self, handle: Handle) -> Result<Option<Place>, SendError> {
         if handle.engine != self.core.shared.id {

@@ -583,7 +583,7 @@ impl Start {
                 Socket::Datagram(socket) => driver.bind(id, socket)?,
             }
         }
-        let (sender, receiver) = mailbox(self.limits.mailbox, driver.waker());
+        let (sender, receiver) = mailbox(self.limits.mailbox, self.services.len(), driver.waker());
         let counters = Arc::new(ReactorCounters::new(self.services.len()));
         let per_reactor = self.limits.accepts_per_second.div_ceil(self.reactors as u32);
         let pace = Pace::new(per_reactor, tick(driver.now()));

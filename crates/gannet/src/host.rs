@@ -104,6 +104,8 @@ pub(crate) trait Host {
     fn named_timer(&mut self, core: &mut Core, token: Token, id: TimerId);
     /// The timer of the service, which has this number.
     fn service_timer(&mut self, core: &mut Core, service: ListenerId);
+    /// Another thread called the service, which has this number.
+    fn woken(&mut self, core: &mut Core, service: ListenerId);
     fn writable(&mut self, core: &mut Core, token: Token);
     fn shutdown(&mut self, core: &mut Core, token: Token) -> Shutdown;
     /// The connection ends; its session goes.
@@ -297,6 +299,22 @@ impl<S: Service> HostOf<S> {
         let (service, codec, state) = (&mut self.service, &self.codec, &mut state);
         let called = guard(|| call(service, session, &mut Context { core, codec, state, token }));
         self.rescued(core, token, called);
+    }
+
+    /// Calls the service for no connection. A panic is logged with what was `called`, and goes no further.
+    fn without_connection(
+        &mut self,
+        core: &mut Core,
+        service: ListenerId,
+        called: &str,
+        call: impl FnOnce(&mut S, &mut ServiceContext<'_, S>),
+    ) {
+        let (instance, codec, mut state) = (&mut self.service, &self.codec, Default::default());
+        let cx = Context { core, codec, state: &mut state, token: NO_CONNECTION };
+        if let Err(panic) = guard(|| call(instance, &mut ServiceContext { cx, service })) {
+            let panic = panic_message(&*panic);
+            tracing::error!(service = self.name(), called, panic, "a service panicked; it goes on");
+        }
     }
 
     /// What came of a call into the service. A panic closes the connection that it happened for and goes no further.
@@ -712,12 +730,11 @@ impl<S: Service> Host for HostOf<S> {
     }
 
     fn service_timer(&mut self, core: &mut Core, service: ListenerId) {
-        let (instance, codec, mut state) = (&mut self.service, &self.codec, Default::default());
-        let cx = Context { core, codec, state: &mut state, token: NO_CONNECTION };
-        if let Err(panic) = guard(|| instance.service_timer(&mut ServiceContext { cx, service })) {
-            let panic = panic_message(&*panic);
-            tracing::error!(service = self.name(), panic, "the timer of a service panicked; the service goes on");
-        }
+        self.without_connection(core, service, "service_timer", |instance, cx| instance.service_timer(cx));
+    }
+
+    fn woken(&mut self, core: &mut Core, service: ListenerId) {
+        self.without_connection(core, service, "woken", |instance, cx| instance.woken(cx));
     }
 
     fn writable(&mut self, core: &mut Core, token: Token) {

@@ -21,7 +21,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_queue::ArrayQueue;
 
@@ -36,10 +36,13 @@ pub(crate) trait Wake: Send + Sync {
     fn wake(&self);
 }
 
-/// Makes a mailbox for `capacity` letters, at least one, whose reactor is brought out of its sleep by `waker`.
-pub(crate) fn mailbox<T>(capacity: usize, waker: Arc<dyn Wake>) -> (Sender<T>, Receiver<T>) {
+/// Makes a mailbox for `capacity` letters, at least one, whose reactor is brought out of its sleep by `waker`. Each of the
+/// reactor's `services` can be called without a letter.
+pub(crate) fn mailbox<T>(capacity: usize, services: usize, waker: Arc<dyn Wake>) -> (Sender<T>, Receiver<T>) {
     let shared = Arc::new(Shared {
         letters: ArrayQueue::new(capacity.max(1)),
+        calls: (0..services).map(|_| AtomicBool::new(false)).collect(),
+        called: AtomicBool::new(false),
         refused: AtomicU64::new(0),
         sleep: Sleep::new(),
         waker,
@@ -50,6 +53,10 @@ pub(crate) fn mailbox<T>(capacity: usize, waker: Arc<dyn Wake>) -> (Sender<T>, R
 
 struct Shared<T> {
     letters: ArrayQueue<T>,
+    /// Services that were called, by index. They need no room, so a call is never refused and never lost.
+    calls: Box<[AtomicBool]>,
+    /// Whether any was, so that the reactor looks at one place in each turn.
+    called: AtomicBool,
     /// Posts that found no room.
     refused: AtomicU64,
     sleep: Sleep,
@@ -110,6 +117,22 @@ impl<T> Sender<T> {
         Ok(())
     }
 
+    /// Calls a service of the reactor, and rings if the reactor sleeps. Callable on any thread; never blocks, and never
+    /// fails while the reactor is there. Calls that come before the reactor has seen the first are one.
+    pub(crate) fn call(&self, service: usize) {
+        let shared = &*self.shared;
+        let Some(call) = shared.calls.get(service) else { return };
+        // Who finds it set has been overtaken by a caller who rings for both. What both wrote before they called is seen by
+        // the reactor: it takes the call back before it calls the service.
+        if call.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        shared.called.store(true, Ordering::Release);
+        if shared.sleep.posted() == AfterPost::Ring {
+            shared.waker.wake();
+        }
+    }
+
     /// Wakes the reactor whether it sleeps or not. Callable on any thread.
     pub(crate) fn ring(&self) {
         self.shared.waker.wake();
@@ -164,11 +187,27 @@ impl<T> Receiver<T> {
         self.shared.letters.is_empty()
     }
 
-    /// Announces that the reactor is about to block; from here on a post rings the waker.
+    /// Whether a service was called. Costs one load of memory that is seldom written.
+    pub(crate) fn is_called(&self) -> bool {
+        self.shared.called.load(Ordering::Relaxed)
+    }
+
+    /// Takes the calls back, and adds the services that were called to `called`.
+    pub(crate) fn take_calls(&mut self, called: &mut Vec<u16>) {
+        // Taken back first: a caller who comes meanwhile sets it again, and the reactor looks once more.
+        self.shared.called.swap(false, Ordering::AcqRel);
+        for (service, call) in self.shared.calls.iter().enumerate() {
+            if call.load(Ordering::Relaxed) && call.swap(false, Ordering::AcqRel) {
+                called.push(service as u16);
+            }
+        }
+    }
+
+    /// Announces that the reactor is about to block; from here on a post or a call rings the waker.
     ///
-    /// `false` if letters wait: the reactor counts as awake then, and must not block before it took them.
+    /// `false` if letters or calls wait: the reactor counts as awake then, and must not block before it took them.
     pub(crate) fn prepare_sleep(&self) -> bool {
-        self.shared.sleep.prepare(|| self.is_empty())
+        self.shared.sleep.prepare(|| self.is_empty() && !self.is_called())
     }
 
     /// Says that the reactor does not sleep any more. Without it senders would ring for nothing.

@@ -350,6 +350,26 @@ impl Remote {
         gate.sender.post(Letter::Dial(Box::new(dial))).map_err(|refused| ConnectError::Post(why(refused)))
     }
 
+    /// Calls an outbound service on a reactor: [`Service::woken`] of its instance there, in this turn or the next.
+    ///
+    /// `reactor` is the number of the reactor, modulo the number of reactors. A call needs no room in the mailbox, so a full
+    /// one refuses nothing. Several calls before the service runs are one. Put what the service shall find where it can
+    /// reach it, then call: everything that was written before is visible to it.
+    ///
+    /// # Errors
+    ///
+    /// - [`SendError::NotRunning`]: the engine has not started.
+    /// - [`SendError::OtherEngine`]: `outbound` belongs to another engine.
+    pub fn wake_service<S: Service>(&self, reactor: usize, outbound: Outbound<S>) -> Result<(), SendError> {
+        if outbound.engine != self.shared.id {
+            return Err(SendError::OtherEngine);
+        }
+        let gates = self.shared.gates();
+        let gate = gates.get(reactor % gates.len().max(1)).ok_or(SendError::NotRunning)?;
+        gate.sender.call(usize::from(outbound.index));
+        Ok(())
+    }
+
     /// Returns the number of reactors; 0 before the engine has started.
     #[must_use]
     pub fn reactors(&self) -> usize {

@@ -46,8 +46,8 @@ pub type CodecError<S> = <<S as Service>::Codec as Codec>::Error;
 /// # Panics
 ///
 /// A panic closes the connection it happened for, with [`CloseReason::Panicked`]. The instance lives on, so leave it fit
-/// for use. Three methods differ: a panic in [`refusal`](Self::refusal) refuses without a text, one in
-/// [`service_timer`](Self::service_timer) is only logged, and [`Prefetch`] has its own section.
+/// for use. Some methods differ: a panic in [`refusal`](Self::refusal) refuses without a text, one in
+/// [`service_timer`](Self::service_timer) or [`woken`](Self::woken) is only logged, and [`Prefetch`] has its own section.
 ///
 /// # Half-close
 ///
@@ -166,6 +166,14 @@ pub trait Service: Sized + 'static {
     /// panic here is logged, and closes no connection. During a shutdown the timer fires as long as the reactor has
     /// connections.
     fn service_timer(&mut self, cx: &mut ServiceContext<'_, Self>) {
+        let _ = cx;
+    }
+
+    /// Called after [`Remote::wake_service`](crate::Remote::wake_service), once for all calls since it last ran.
+    ///
+    /// It belongs to no connection. A panic here is logged, and closes no connection. During a shutdown it is called as long
+    /// as the reactor has connections.
+    fn woken(&mut self, cx: &mut ServiceContext<'_, Self>) {
         let _ = cx;
     }
 

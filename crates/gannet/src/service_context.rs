@@ -1,6 +1,8 @@
-//! What a service can do in a callback that belongs to no connection: that of its timer.
+//! What a service can do in a callback that belongs to no connection: that of its timer, and a call from another thread.
 
 use std::time::Duration;
+
+use bytes::Bytes;
 
 use crate::connect::Connect;
 use crate::connection::CloseMode;
@@ -17,7 +19,7 @@ use crate::wheel::milliseconds;
 /// No connection: a token that no slot has.
 pub(crate) const NO_CONNECTION: Token = Token::MAX;
 
-/// Gives [`Service::service_timer`] access to its reactor, and to all connections. Lives for one callback.
+/// Gives [`Service::service_timer`] and [`Service::woken`] access to its reactor, and to all connections. Lives for one callback.
 ///
 /// Nothing here blocks. Orders for connections are carried out after the callback, in the order in which they were given.
 pub struct ServiceContext<'a, S: Service> {
@@ -42,6 +44,30 @@ impl<S: Service> ServiceContext<'_, S> {
     /// Those of [`Context::send_to`].
     pub fn send_to(&mut self, handle: Handle, message: Outgoing<'_, S>) -> Result<SendStatus, SendError> {
         self.cx.send_to(handle, message)
+    }
+
+    /// Sends encoded bytes to a connection of any service, past its codec: they are what its peer receives.
+    ///
+    /// A filter (TLS) still transforms them. The bytes are in the outbox when this returns, before those of orders that
+    /// were given earlier in this callback, and leave at the end of the turn. Bytes up to 512 are copied, more are
+    /// shared. On a connection of another reactor they go through its mailbox, and the status is
+    /// [`SendStatus::Queued`].
+    ///
+    /// # Errors
+    ///
+    /// - [`SendError::Gone`]: the connection is gone, or takes nothing more.
+    /// - [`SendError::MailboxFull`]: the mailbox of its reactor is full.
+    /// - [`SendError::OtherEngine`]: the handle belongs to another engine.
+    pub fn send_encoded(&mut self, handle: Handle, bytes: &Bytes) -> Result<SendStatus, SendError> {
+        self.cx.send_encoded(handle, bytes)
+    }
+
+    /// Calls this instance again: [`Service::woken`] in the next turn, when connections had theirs.
+    pub fn wake_again(&mut self) {
+        let core = &*self.cx.core;
+        if let Some(gate) = core.shared.gates().get(usize::from(core.reactor)) {
+            gate.sender.call(usize::from(self.service));
+        }
     }
 
     /// Sends one message to every member of a group, on all reactors, as [`Context::broadcast`] does.

@@ -73,7 +73,7 @@ impl Simulation {
             let net = SimNet::new(random.next(), faults);
             let mut driver = net.driver();
             driver.listen_here(0);
-            let (sender, receiver) = mailbox(limits.mailbox, driver.waker());
+            let (sender, receiver) = mailbox(limits.mailbox, 1, driver.waker());
             let counters = Arc::new(ReactorCounters::new(1));
             let pace = Pace::new(limits.accepts_per_second, tick(driver.now()));
             let core =

@@ -34,6 +34,7 @@ mod simulated;
 mod sockets;
 mod timers;
 mod typed;
+mod waking;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

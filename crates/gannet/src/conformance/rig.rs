@@ -107,7 +107,7 @@ impl Setup {
             net.listen(&mut driver, *listener);
         }
         let shared = Arc::new(Shared::new(self.id, &self.limits, self.drain_timeout));
-        let (sender, receiver) = mailbox(self.limits.mailbox, driver.waker());
+        let (sender, receiver) = mailbox(self.limits.mailbox, self.services.len(), driver.waker());
         let counters = Arc::new(ReactorCounters::new(self.services.len()));
         let pace = Pace::new(self.limits.accepts_per_second, tick(driver.now()));
         let core = Core::new(0, self.slots, driver.now(), self.limits, counters.clone(), shared.clone());

@@ -42,7 +42,7 @@ impl Wake for Bell {
 
 fn with_bell<T>(capacity: usize) -> (Sender<T>, Receiver<T>, Arc<Bell>) {
     let bell = Arc::new(Bell::default());
-    let (sender, receiver) = mailbox(capacity, bell.clone());
+    let (sender, receiver) = mailbox(capacity, 2, bell.clone());
     (sender, receiver, bell)
 }
 
@@ -207,4 +207,54 @@ fn letters_posted_while_the_receiver_goes_are_all_dropped_though_senders_live_on
         }
         assert_eq!(Arc::strong_count(&letter), 1, "a letter lies in the mailbox of nobody");
     }
+}
+
+#[test]
+fn calls_need_no_room_and_several_before_the_reactor_looks_are_one() {
+    let (sender, mut receiver, bell) = with_bell(1);
+    sender.post("a letter that takes all the room").unwrap();
+    sender.call(1);
+    sender.call(1);
+    sender.call(7);
+    assert!(receiver.is_called() && !receiver.prepare_sleep(), "a call is waiting");
+    assert_eq!(bell.rings(), 0, "the reactor is awake");
+    let mut called = Vec::new();
+    receiver.take_calls(&mut called);
+    receiver.take();
+    assert_eq!(called, [1]);
+    assert!(!receiver.is_called() && receiver.prepare_sleep());
+    sender.call(0);
+    sender.call(1);
+    assert_eq!(bell.rings(), 1, "one ring for both");
+    called.clear();
+    receiver.take_calls(&mut called);
+    assert_eq!(called, [0, 1]);
+}
+
+#[test]
+fn a_reactor_that_falls_asleep_while_it_is_called_hears_every_last_call() {
+    const CALLS: usize = 20_000;
+    let (sender, mut receiver, bell) = with_bell::<()>(1);
+    let said = Arc::new(AtomicUsize::new(0));
+    let saying = said.clone();
+    let caller = thread::spawn(move || {
+        for number in 1..=CALLS {
+            saying.store(number, Ordering::Relaxed);
+            sender.call(number % 2);
+        }
+    });
+    let mut called = Vec::new();
+    // What was said before a call is seen behind it, so the last one is too.
+    while said.load(Ordering::Relaxed) < CALLS || !called.is_empty() {
+        called.clear();
+        if receiver.prepare_sleep() {
+            if said.load(Ordering::Relaxed) == CALLS && !receiver.is_called() {
+                break;
+            }
+            bell.block();
+            receiver.awake();
+        }
+        receiver.take_calls(&mut called);
+    }
+    caller.join().unwrap();
 }

@@ -96,6 +96,8 @@ pub(crate) struct Reactor<D: Driver> {
     expired: Vec<Token>,
     /// Services whose timers have come.
     services_come: Vec<(ListenerId, Tick)>,
+    /// Services that other threads called.
+    woken: Vec<ListenerId>,
     /// Whether any service wants to see what will come.
     looks_ahead: bool,
     /// When the pools were trimmed.
@@ -150,6 +152,7 @@ impl<D: Driver> Reactor<D> {
             drain_cursor: None,
             expired: Vec::new(),
             services_come: Vec::new(),
+            woken: Vec::new(),
             looks_ahead,
             trimmed: tick(clock),
             clock,
@@ -205,6 +208,9 @@ impl<D: Driver> Reactor<D> {
         }
         self.catch_up();
         self.take_letters();
+        if self.receiver.is_called() {
+            self.call_woken();
+        }
         self.fire_timers();
         if self.core.shared.is_draining() {
             self.start_drain(self.core.shared.drain_timeout);

@@ -1,4 +1,4 @@
-//! Fires the timers that have identifiers, and those of services.
+//! Fires the timers that have identifiers, and those of services; calls services that other threads called.
 
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -36,6 +36,21 @@ impl<D: Driver> Reactor<D> {
         {
             connection.flags.clear(Flags::NAMED_TIMERS);
         }
+    }
+
+    /// Calls the services that other threads called.
+    #[cold]
+    pub(super) fn call_woken(&mut self) {
+        let mut woken = mem::take(&mut self.woken);
+        self.receiver.take_calls(&mut woken);
+        for service in woken.drain(..) {
+            let (host, core) = self.host(service);
+            host.woken(core, service);
+            if !self.core.deferred.is_empty() {
+                self.run_deferred();
+            }
+        }
+        self.woken = woken;
     }
 
     /// Calls the services whose timers have come.

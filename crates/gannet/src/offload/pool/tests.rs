@@ -59,7 +59,7 @@ struct Connections {
 impl Connections {
     fn new() -> Self {
         let shared = Arc::new(Shared::new(0, &Limits::default(), LONG));
-        let (sender, letters) = mailbox(16, Arc::new(NoWake));
+        let (sender, letters) = mailbox(16, 0, Arc::new(NoWake));
         let live = Arc::new(Live::new());
         let gate = Gate { sender, counters: Arc::new(ReactorCounters::new(1)), live: live.clone() };
         assert!(shared.gates.set(vec![gate].into_boxed_slice()).is_ok(), "a new engine has no gates");
