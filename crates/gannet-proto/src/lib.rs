@@ -42,6 +42,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "centrifuge")]
+pub mod centrifuge;
 mod codec;
 mod error;
 pub mod http;
