@@ -1,6 +1,7 @@
-//! An allocator that counts.
+//! Allocators that count.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// The system's allocator, with counts: make it the `#[global_allocator]` of a test program.
@@ -52,5 +53,38 @@ unsafe impl GlobalAlloc for Counting {
         self.bytes.fetch_add(size as i64 - layout.size() as i64, Ordering::Relaxed);
         // SAFETY: the caller keeps to the contract of this method, which is the same.
         unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+thread_local! {
+    static ASKED_FOR: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The system's allocator, which counts for each thread: make it the `#[global_allocator]` of a test program.
+///
+/// The tests of the program may run at the same time.
+#[derive(Default)]
+pub struct CountingByThread;
+
+impl CountingByThread {
+    /// Gives the bytes that this thread asks for during `work`, those that it gives back included.
+    pub fn allocated(work: impl FnOnce()) -> usize {
+        let before = ASKED_FOR.get();
+        work();
+        ASKED_FOR.get() - before
+    }
+}
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for CountingByThread {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ASKED_FOR.set(ASKED_FOR.get() + layout.size());
+        // SAFETY: the caller keeps to the contract of this method, which is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps to the contract of this method, which is the same.
+        unsafe { System.dealloc(pointer, layout) }
     }
 }

@@ -8,7 +8,7 @@ mod patience;
 
 use std::fmt::{Debug, Display};
 
-pub use allocator::Counting;
+pub use allocator::{Counting, CountingByThread};
 pub use log::Log;
 pub use patience::{PATIENCE, until};
 

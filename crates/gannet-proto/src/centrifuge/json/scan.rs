@@ -171,19 +171,21 @@ impl<'a> Scanner<'a> {
         match self.peek() {
             Some(b'{') => {
                 self.at += 1;
+                open.push(Kind::Object, self.at)?;
                 if self.take(b'}') {
+                    open.pop();
                     return Ok(false);
                 }
-                open.push(Kind::Object, self.at)?;
                 self.name_skipped()?;
                 return Ok(true);
             }
             Some(b'[') => {
                 self.at += 1;
+                open.push(Kind::Array, self.at)?;
                 if self.take(b']') {
+                    open.pop();
                     return Ok(false);
                 }
-                open.push(Kind::Array, self.at)?;
                 return Ok(true);
             }
             Some(b'"') => {
@@ -322,4 +324,21 @@ fn unicode(text: &str) -> Option<(char, &str)> {
     let second = behind.strip_prefix("\\u")?;
     let low = unit(second)?.checked_sub(0xdc00).filter(|&low| low < 0x400)?;
     Some((char::from_u32(0x10000 + ((first - 0xd800) << 10) + low)?, &second[4..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::plain;
+
+    proptest! {
+        #[test]
+        fn the_plain_part_of_a_string_ends_at_the_first_special_byte(bytes in prop::collection::vec(prop_oneof![
+            Just(0x1f_u8), Just(0x20), Just(b'!'), Just(b'"'), Just(b'#'), Just(b'['), Just(b'\\'), Just(b']'), Just(0x80), any::<u8>(),
+        ], 0..40)) {
+            let simple = bytes.iter().take_while(|&&byte| byte >= 0x20 && byte != b'"' && byte != b'\\').count();
+            prop_assert_eq!(plain(&bytes), simple);
+        }
+    }
 }
