@@ -16,18 +16,44 @@ pub const MAX_ENTRIES: usize = 10_000;
 pub struct Field<'n> {
     pub number: u32,
     pub name: &'n str,
-    /// Whether JSON has the field even if it is zero or empty.
-    pub kept: bool,
+    /// What becomes of the field where it is zero or empty.
+    pub zero: Zero,
+}
+
+/// What becomes of a field that is zero or empty. Messages are always written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zero {
+    /// It is left out.
+    Omitted,
+    /// JSON has it, Protobuf has not.
+    KeptInJson,
+    /// It is written, as names and values in maps are.
+    Kept,
 }
 
 impl<'n> Field<'n> {
     pub const fn new(number: u32, name: &'n str) -> Self {
-        Self { number, name, kept: false }
+        Self { number, name, zero: Zero::Omitted }
     }
 
     /// The field is in JSON even if it is zero or empty.
     pub const fn kept(self) -> Self {
-        Self { kept: true, ..self }
+        Self { zero: Zero::KeptInJson, ..self }
+    }
+
+    /// A name or value of a map, which is always written.
+    pub const fn in_map(number: u32, name: &'n str) -> Self {
+        Self { number, name, zero: Zero::Kept }
+    }
+
+    /// Whether JSON leaves the field out if its value is zero or empty.
+    pub fn omitted_in_json(self) -> bool {
+        self.zero == Zero::Omitted
+    }
+
+    /// Whether Protobuf leaves the field out if its value is zero or empty.
+    pub fn omitted_in_protobuf(self) -> bool {
+        self.zero != Zero::Kept
     }
 }
 
@@ -80,7 +106,7 @@ pub trait FieldReader<'a>: Sized {
     fn skip(&mut self) -> Result<(), DecodeError>;
 }
 
-/// Writes fields in one format. Zero and empty values are left out.
+/// Writes fields in one format. Zero and empty values are left out if their field says so.
 pub trait FieldWriter: Sized {
     fn uint(&mut self, field: Field<'_>, value: u64);
     fn int(&mut self, field: Field<'_>, value: i64);

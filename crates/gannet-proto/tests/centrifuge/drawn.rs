@@ -9,6 +9,10 @@ pub struct Draw {
     state: u64,
     /// Whether the application's data may be bytes that are no JSON.
     binary: bool,
+    /// The most entries of a list or map.
+    longest: usize,
+    /// Whether filters on tags may be drawn, as data of any form.
+    free: bool,
 }
 
 /// A type that can be drawn.
@@ -19,12 +23,17 @@ pub trait Drawn {
 impl Draw {
     /// Draws messages that both formats can express.
     pub fn new(seed: u64) -> Self {
-        Self { state: seed, binary: false }
+        Self { state: seed, binary: false, longest: 3, free: true }
     }
 
     /// Draws messages for Protobuf alone.
     pub fn binary(seed: u64) -> Self {
-        Self { state: seed, binary: true }
+        Self { binary: true, ..Self::new(seed) }
+    }
+
+    /// Draws messages that mean the same to other programs: maps without repeated names, no filters.
+    pub fn for_others(seed: u64) -> Self {
+        Self { longest: 1, free: false, ..Self::new(seed) }
     }
 
     /// A number below `limit`.
@@ -119,7 +128,7 @@ impl<T: Drawn> Drawn for Option<T> {
 
 impl<T: Drawn> Drawn for Vec<T> {
     fn drawn(draw: &mut Draw) -> Self {
-        (0..draw.below(4)).map(|_| draw.one()).collect()
+        (0..draw.below(draw.longest + 1)).map(|_| draw.one()).collect()
     }
 }
 
@@ -143,9 +152,6 @@ macro_rules! drawn {
 drawn! {
     Command<'static> { id request }
     ConnectRequest<'static> { token data subs name version headers flag dict profile }
-    SubscribeRequest<'static> {
-        channel token recover epoch offset data positioned recoverable join_leave delta tag_filter flag kind
-    }
     UnsubscribeRequest<'static> { channel }
     PublishRequest<'static> { channel data }
     PresenceRequest<'static> { channel }
@@ -180,6 +186,26 @@ drawn! {
     RpcResult<'static> { data }
     RefreshResult<'static> { client version expires ttl }
     SubRefreshResult { expires ttl }
+}
+
+impl Drawn for SubscribeRequest<'static> {
+    fn drawn(draw: &mut Draw) -> Self {
+        Self {
+            channel: draw.one(),
+            token: draw.one(),
+            recover: draw.one(),
+            epoch: draw.one(),
+            offset: draw.one(),
+            data: draw.one(),
+            positioned: draw.one(),
+            recoverable: draw.one(),
+            join_leave: draw.one(),
+            delta: draw.one(),
+            tag_filter: if draw.free { draw.one() } else { b"" },
+            flag: draw.one(),
+            kind: draw.one(),
+        }
+    }
 }
 
 macro_rules! drawn_enum {

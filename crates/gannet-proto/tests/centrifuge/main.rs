@@ -4,6 +4,7 @@ mod codes;
 mod drawn;
 mod malformed;
 mod memory;
+mod oracle;
 mod properties;
 mod streams;
 mod vectors;

@@ -35,14 +35,14 @@ impl<S: Sink> Writer<'_, S> {
 
 impl<S: Sink> FieldWriter for Writer<'_, S> {
     fn uint(&mut self, field: Field<'_>, value: u64) {
-        if value != 0 || field.kept {
+        if value != 0 || !field.omitted_in_json() {
             self.name(field);
             decimal(value, self.out);
         }
     }
 
     fn int(&mut self, field: Field<'_>, value: i64) {
-        if value != 0 || field.kept {
+        if value != 0 || !field.omitted_in_json() {
             self.name(field);
             if value < 0 {
                 self.out.put(b"-");
@@ -52,14 +52,14 @@ impl<S: Sink> FieldWriter for Writer<'_, S> {
     }
 
     fn bool(&mut self, field: Field<'_>, value: bool) {
-        if value || field.kept {
+        if value || !field.omitted_in_json() {
             self.name(field);
             self.out.put(if value { b"true" } else { b"false" });
         }
     }
 
     fn text(&mut self, field: Field<'_>, value: &str) {
-        if !value.is_empty() || field.kept {
+        if !value.is_empty() || !field.omitted_in_json() {
             self.name(field);
             string(value, self.out);
         }
@@ -82,7 +82,7 @@ impl<S: Sink> FieldWriter for Writer<'_, S> {
     }
 
     fn list<'a, M: Message<'a>>(&mut self, field: Field<'_>, value: &[M]) {
-        if value.is_empty() && !field.kept {
+        if value.is_empty() && field.omitted_in_json() {
             return;
         }
         self.name(field);
@@ -97,14 +97,14 @@ impl<S: Sink> FieldWriter for Writer<'_, S> {
     }
 
     fn map<'a, V: Value<'a>>(&mut self, field: Field<'_>, value: &[(Cow<'a, str>, V)]) {
-        if value.is_empty() && !field.kept {
+        if value.is_empty() && field.omitted_in_json() {
             return;
         }
         self.name(field);
         self.out.put(b"{");
         let mut inside = Writer { out: &mut *self.out, first: true };
         for (name, value) in value {
-            value.write(Field { number: 0, name, kept: true }, &mut inside);
+            value.write(Field::in_map(0, name), &mut inside);
         }
         self.out.put(b"}");
     }

@@ -170,7 +170,7 @@ impl<'a> FieldReader<'a> for Reader<'a> {
         let (mut name, mut value) = (Cow::Borrowed(""), V::default());
         self.inside(|reader, key| match key {
             Key::Number(1) => name.read(reader),
-            Key::Number(super::write::MAP_VALUE) => value.read(reader),
+            Key::Number(2) => value.read(reader),
             _ => reader.skip(),
         })?;
         into.push((name, value));

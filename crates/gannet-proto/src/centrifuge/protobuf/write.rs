@@ -9,8 +9,8 @@ const VARINT: u32 = 0;
 const BYTES: u32 = 2;
 
 /// The entries of a map are messages with these fields.
-const MAP_KEY: Field<'static> = Field::new(1, "key");
-pub(super) const MAP_VALUE: u32 = 2;
+const MAP_KEY: Field<'static> = Field::in_map(1, "key");
+const MAP_VALUE: Field<'static> = Field::in_map(2, "value");
 
 /// Writes a message without its length.
 pub(super) fn bare<'a>(message: &impl Message<'a>, out: &mut impl Sink) {
@@ -36,7 +36,7 @@ fn size<'a>(message: &impl Message<'a>) -> usize {
 fn entry_size<'a>(key: &str, value: &impl Value<'a>) -> usize {
     let mut size = Size(0);
     size.text(MAP_KEY, key);
-    value.write(Field::new(MAP_VALUE, ""), &mut size);
+    value.write(MAP_VALUE, &mut size);
     size.0
 }
 
@@ -72,7 +72,7 @@ impl<S: Sink> Writer<'_, S> {
 
 impl<S: Sink> FieldWriter for Writer<'_, S> {
     fn uint(&mut self, field: Field<'_>, value: u64) {
-        if value != 0 {
+        if value != 0 || !field.omitted_in_protobuf() {
             self.key(field, VARINT);
             varint(value, self.0);
         }
@@ -92,7 +92,7 @@ impl<S: Sink> FieldWriter for Writer<'_, S> {
     }
 
     fn raw(&mut self, field: Field<'_>, value: &[u8]) {
-        if !value.is_empty() {
+        if !value.is_empty() || !field.omitted_in_protobuf() {
             self.length(field, value.len());
             self.0.put(value);
         }
@@ -117,7 +117,7 @@ impl<S: Sink> FieldWriter for Writer<'_, S> {
         for (key, value) in value {
             self.length(field, entry_size(key, value));
             self.text(MAP_KEY, key);
-            value.write(Field::new(MAP_VALUE, ""), self);
+            value.write(MAP_VALUE, self);
         }
     }
 }
@@ -137,7 +137,7 @@ impl Size {
 
 impl FieldWriter for Size {
     fn uint(&mut self, field: Field<'_>, value: u64) {
-        if value != 0 {
+        if value != 0 || !field.omitted_in_protobuf() {
             self.add(field, varint_size(value));
         }
     }
@@ -155,7 +155,7 @@ impl FieldWriter for Size {
     }
 
     fn raw(&mut self, field: Field<'_>, value: &[u8]) {
-        if !value.is_empty() {
+        if !value.is_empty() || !field.omitted_in_protobuf() {
             self.add_bytes(field, value.len());
         }
     }
