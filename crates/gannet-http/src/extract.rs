@@ -3,7 +3,9 @@
 use serde::Deserialize;
 
 use crate::cx::Cx;
+use crate::next::Next;
 use crate::pairs::{Fault, Pairs};
+use crate::receive::{Receive, Reception};
 use crate::rejection::Rejection;
 
 /// Values of your own types, by serde. Types that borrow (`&str`) borrow from the request: then nothing is allocated where
@@ -118,6 +120,21 @@ impl<'a> Cx<'a> {
     pub(crate) fn media_type(&self) -> Option<&'a str> {
         let value = std::str::from_utf8(self.request_header("content-type")?).ok()?;
         Some(value.split_once(';').map_or(value, |(media, _)| media).trim_ascii())
+    }
+}
+
+/// Bodies that are taken as they come.
+impl Cx<'_> {
+    /// Has the body taken piece by piece by `receiver`, which makes the response. At most `limit` bytes are taken; more is
+    /// answered with 413, before the body is sent where its length is known. See [`Receive`].
+    ///
+    /// In a route of [`Router::upload`](crate::Router::upload) the handler is called when the head has come, and the body
+    /// may be of any size. In another route the body has come already, and is delivered as one piece.
+    ///
+    /// What the handler and its layers have said of the response counts, as for one that
+    /// [is deferred](Self::is_deferred).
+    pub fn receive(&mut self, limit: u64, receiver: impl Receive) {
+        self.draft.next = Some(Next::Receive(Reception { receiver: Box::new(receiver), limit }));
     }
 }
 

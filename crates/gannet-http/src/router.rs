@@ -1,4 +1,6 @@
-//! Routes as they are added, and what is wrong with them.
+//! Takes routes and layers, and builds routes of them.
+
+mod handlers;
 
 use std::any::TypeId;
 use std::mem;
@@ -6,15 +8,15 @@ use std::sync::Arc;
 
 use matchit::InsertError;
 
-use crate::admission::{Endpoint, Layered, Nested};
+use crate::admission::{Endpoint, Layered, Nested, Route};
 use crate::cx::Cx;
 use crate::fallbacks::Fallbacks;
 use crate::files::{Files, redirect_to_directory};
 use crate::layer::Layer;
 use crate::pattern;
 use crate::places::Places;
-use crate::respond::{Respond, respond};
-use crate::routes::{Inner, Route, Routes, Tree, not_routed};
+use crate::route_error::RouteError;
+use crate::routes::{Inner, Routes, Tree, not_routed};
 
 /// Takes routes and layers, and makes [`Routes`] of them.
 ///
@@ -267,105 +269,6 @@ impl<L: Layer, S: Clone> Router<L, S> {
     }
 }
 
-/// The same methods for routers with a state and without one, which differ in what a handler takes.
-macro_rules! handler_methods {
-    ($state:ident: ($($argument:ty),*) => $call:expr) => {
-        /// Adds a route for `GET`, and for `HEAD` where that has none.
-        pub fn get<F, R: Respond>(self, path: &str, handler: F) -> Self
-        where
-            F: Fn(&mut Cx<'_>, $($argument),*) -> R + Send + Sync + 'static,
-        {
-            self.route("GET", path, handler)
-        }
-
-        /// Adds a route for `POST`.
-        pub fn post<F, R: Respond>(self, path: &str, handler: F) -> Self
-        where
-            F: Fn(&mut Cx<'_>, $($argument),*) -> R + Send + Sync + 'static,
-        {
-            self.route("POST", path, handler)
-        }
-
-        /// Adds a route for `PUT`.
-        pub fn put<F, R: Respond>(self, path: &str, handler: F) -> Self
-        where
-            F: Fn(&mut Cx<'_>, $($argument),*) -> R + Send + Sync + 'static,
-        {
-            self.route("PUT", path, handler)
-        }
-
-        /// Adds a route for `PATCH`.
-        pub fn patch<F, R: Respond>(self, path: &str, handler: F) -> Self
-        where
-            F: Fn(&mut Cx<'_>, $($argument),*) -> R + Send + Sync + 'static,
-        {
-            self.route("PATCH", path, handler)
-        }
-
-        /// Adds a route for `DELETE`.
-        pub fn delete<F, R: Respond>(self, path: &str, handler: F) -> Self
-        where
-            F: Fn(&mut Cx<'_>, $($argument),*) -> R + Send + Sync + 'static,
-        {
-            self.route("DELETE", path, handler)
-        }
-
-        /// Adds a route for any method, whose case matters. `CONNECT` never comes.
-        pub fn route<F, R: Respond>(self, method: &str, path: &str, handler: F) -> Self
-        where
-            F: Fn(&mut Cx<'_>, $($argument),*) -> R + Send + Sync + 'static,
-        {
-            let $state = self.state.clone();
-            self.add(method, path, false, move |cx| respond($call(&handler, cx, &$state), cx))
-        }
-
-        /// Adds a route whose handler is called when the head of a request has come, so that it can take the body as it
-        /// comes, by [`Cx::receive`]. Layers run at that time too. A handler that does not take the body answers without it.
-        pub fn upload<F, R: Respond>(self, method: &str, path: &str, handler: F) -> Self
-        where
-            F: Fn(&mut Cx<'_>, $($argument),*) -> R + Send + Sync + 'static,
-        {
-            let $state = self.state.clone();
-            self.add(method, path, true, move |cx| respond($call(&handler, cx, &$state), cx))
-        }
-
-        /// Sets what answers for paths that have no route, in place of a 404: the page of an application, or an error in
-        /// JSON. Inside of a group or a nested router it answers for the paths beneath its prefix only; of several the one
-        /// with the longest prefix counts. The layers that are there already are around it.
-        ///
-        /// It is called when the head of a request has come; a body that comes later is dropped, see
-        /// [`HttpService`](crate::HttpService#bodies). The status is 200 until it says otherwise. A path that has routes
-        /// for other methods is still answered with 405.
-        ///
-        /// ```
-        /// use gannet_http::{Json, Router};
-        ///
-        /// let routes = Router::new()
-        ///     .group("/api", |api| api.fallback(|_| (404, Json("no such endpoint"))))
-        ///     .fallback(|cx| cx.text("the page of the application\n"))
-        ///     .build()?;
-        /// # Ok::<(), gannet_http::RouteError>(())
-        /// ```
-        pub fn fallback<F, R: Respond>(self, handler: F) -> Self
-        where
-            F: Fn(&mut Cx<'_>, $($argument),*) -> R + Send + Sync + 'static,
-        {
-            let $state = self.state.clone();
-            self.add_fallback(move |cx| respond($call(&handler, cx, &$state), cx))
-        }
-    };
-}
-
-/// Handlers without a state.
-impl<L: Layer> Router<L> {
-    handler_methods!(state: () => |handler: &F, cx: &mut Cx<'_>, (): &()| handler(cx));
-}
-
-/// Handlers with a [state](Router::state), which they take as a second argument.
-impl<L: Layer, S: Send + Sync + ?Sized + 'static> Router<L, State<S>> {
-    handler_methods!(state: (&S) => |handler: &F, cx: &mut Cx<'_>, state: &State<S>| handler(cx, &state.0));
-}
-
 impl Made {
     fn refuse(&mut self, route: &str, why: impl Into<String>) {
         self.error.get_or_insert_with(|| RouteError::Pattern { route: route.to_owned(), why: why.into() });
@@ -423,36 +326,4 @@ fn conflict(one: &str, other: &str) -> bool {
 fn is_method(text: &str) -> bool {
     let is_in_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !text.is_empty() && text.bytes().all(is_in_token)
-}
-
-/// Why routes cannot be built.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RouteError {
-    /// Two routes for one method would match the same paths.
-    #[error("the route {method} {route} conflicts with {with}")]
-    Conflict {
-        /// Their method.
-        method: String,
-        /// The one that was added later.
-        route: String,
-        /// The one that was there.
-        with: String,
-    },
-
-    /// Two fallbacks are for the same paths.
-    #[error("there are two fallbacks for {prefix:?}")]
-    Fallbacks {
-        /// What these paths begin with.
-        prefix: String,
-    },
-
-    /// A path is no pattern, or its method none.
-    #[error("{route:?} cannot be a route: {why}")]
-    Pattern {
-        /// The path.
-        route: String,
-        /// What is wrong with it.
-        why: String,
-    },
 }

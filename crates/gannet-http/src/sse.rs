@@ -31,14 +31,8 @@ use gannet::proto::http::{SIZE_LINE, size_line};
 use gannet::{Group, Remote, SendError, SendStatus};
 
 use crate::cx::Cx;
+pub use crate::stream::COMMENT_EVERY;
 use crate::stream::{Source, Stream};
-
-/// How often a comment is sent on a stream of events, so that a client that has gone without a word is found, and what
-/// stands between does not take the connection for idle. [`Stream::comment_every`] sets another time.
-pub const COMMENT_EVERY: Duration = Duration::from_secs(15);
-
-/// The comment: a line that clients skip.
-pub(crate) const COMMENT: &[u8] = b":\n\n";
 
 /// One event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

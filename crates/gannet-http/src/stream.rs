@@ -1,6 +1,6 @@
 //! Responses whose body is written piece by piece, as fast as the client reads.
 
-mod run;
+mod state;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,8 +10,9 @@ use bytes::Bytes;
 use gannet::proto::http::SIZE_LINE;
 use gannet::{Context, Group, Handle, JoinError, OffloadFull, Pool, Remote, SendStatus, panic_message};
 
-pub(crate) use self::run::{Beginning, Length, Streaming};
-use self::run::{Fate, Pulse, State, is_stream};
+pub use self::state::COMMENT_EVERY;
+use self::state::is_stream;
+pub(crate) use self::state::{Beginning, Fate, Length, Pulse, State, Streaming};
 use crate::clock::Date;
 use crate::service::HttpService;
 use crate::wire::Outgoing;
@@ -74,9 +75,9 @@ pub enum Ended {
 
 /// What a [`Source`] writes to. Lives for one call.
 pub struct Stream<'a, 'c> {
-    cx: &'a mut Context<'c, HttpService>,
-    state: &'a mut State,
-    date: &'a mut Date,
+    pub(crate) cx: &'a mut Context<'c, HttpService>,
+    pub(crate) state: &'a mut State,
+    pub(crate) date: &'a mut Date,
     /// To put together what is not in one piece.
     pub(crate) scratch: &'a mut Vec<u8>,
 }

@@ -2,7 +2,8 @@
 
 use crate::cx::Cx;
 use crate::layer::Layer;
-use crate::respond::{Respond, respond};
+use crate::respond::respond;
+use crate::response::Respond;
 
 /// Calls a function before the handler, and answers with its error in place of the handler: the shortest way to find out who
 /// a client is. The function is given to `Guard` as it is, and may [insert](Cx::insert) what handlers need.

@@ -57,16 +57,15 @@ mod handler;
 mod remote;
 mod settings;
 mod socket;
-mod upgrade;
 
 #[cfg(feature = "deflate")]
 pub use gannet::proto::ws::deflate::Params;
 pub use gannet::proto::ws::{Close, CloseCode, Handshake, HandshakeError};
 
-pub(crate) use self::conversation::Conversation;
+pub(crate) use self::conversation::{Conversation, Phase, Plain, Speaking, Upgrade};
 pub use self::handler::Handler;
+pub(crate) use self::remote::Letter;
 pub use self::remote::RemoteExt;
 pub use self::settings::CLOSE_TIMEOUT;
 pub(crate) use self::settings::Settings;
 pub use self::socket::Socket;
-pub(crate) use self::upgrade::Upgrade;

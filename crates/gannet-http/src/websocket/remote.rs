@@ -9,7 +9,7 @@ use super::CloseCode;
 use crate::service::HttpService;
 
 /// What is given to a conversation from elsewhere.
-pub(super) enum Letter {
+pub(crate) enum Letter {
     Text(String),
     Binary(Vec<u8>),
     Close(CloseCode, String),

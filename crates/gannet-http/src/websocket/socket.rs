@@ -26,12 +26,12 @@ const KEPT_BYTES: usize = 64 << 10;
 /// The conversation that a callback is about, and the way to everything around it. Lives for one callback, on the
 /// reactor's thread. Nothing here waits: what is sent leaves when the callback has returned.
 pub struct Socket<'a> {
-    pub(super) cx: Context<'a, HttpService>,
-    pub(super) phase: &'a mut Phase,
-    pub(super) protocol: Option<&'a str>,
-    pub(super) window_bits: u8,
-    pub(super) settings: &'a mut Settings,
-    pub(super) out: &'a mut Vec<u8>,
+    pub(crate) cx: Context<'a, HttpService>,
+    pub(crate) phase: &'a mut Phase,
+    pub(crate) protocol: Option<&'a str>,
+    pub(crate) window_bits: u8,
+    pub(crate) settings: &'a mut Settings,
+    pub(crate) out: &'a mut Vec<u8>,
 }
 
 /// This conversation.
@@ -109,7 +109,7 @@ impl Socket<'_> {
     }
 
     /// Sends a close frame, the last frame on this connection.
-    pub(super) fn say_close(&mut self, close: Option<Close<'_>>) {
+    pub(crate) fn say_close(&mut self, close: Option<Close<'_>>) {
         *self.phase = Phase::Closing;
         self.cx.leave_all();
         self.out.clear();
