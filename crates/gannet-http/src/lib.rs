@@ -1,5 +1,5 @@
-//! HTTP/1.1 and WebSocket on the Gannet engine: a [`Router`], one context [`Cx`] for request and response, and middleware that is
-//! composed with a handler at compile time.
+//! HTTP/1.1 and WebSocket on the Gannet engine: a [`Router`], one context [`Cx`] for request and response, and middleware that
+//! the compiler composes with each handler.
 //!
 //! ```no_run
 //! use gannet::Engine;
@@ -22,20 +22,20 @@
 //!
 //! | type | what it does |
 //! |---|---|
-//! | [`Router`] | takes routes and layers, refuses what conflicts, makes [`Routes`] |
-//! | [`Routes`] | what was built: shared by all reactors, never changed |
+//! | [`Router`] | takes routes and layers, refuses conflicts, builds [`Routes`] |
+//! | [`Routes`] | the built routes: all reactors share them, and they never change |
+//! | [`HttpService`] | the service of a listener, with its limits and deadlines |
 //! | [`Cx`] | one request, and the response to it |
-//! | [`Respond`], [`Json`], [`Rejection`] | what handlers return, and what they read with types of their own |
-//! | [`Receive`], [`Receiving`], [`multipart`] | bodies that are taken as they come |
-//! | [`Reply`], [`Later`] | a response that comes later, and the right to make it |
-//! | [`Source`], [`Stream`] | a body that is written piece by piece; [`sse`] for events |
-//! | [`Layer`] | middleware; [`middleware`] has those that are ready |
+//! | [`Respond`], [`Json`], [`Rejection`] | responses that handlers return; errors in what they read |
+//! | [`Layer`] | middleware; [`middleware`] has ready-made layers |
+//! | [`Receive`], [`Receiving`], [`multipart`] | streamed request bodies |
+//! | [`Source`], [`Stream`] | streamed response bodies; [`sse`] for events |
+//! | [`Later`], [`Reply`] | deferred responses: the right to make one, and the response itself |
 //! | [`Files`] | the files of a directory |
 //! | [`websocket`] | WebSocket on a route |
-//! | [`HttpService`] | the service of a listener, with its limits and deadlines |
 //!
-//! A handler is a function of a [`Cx`]. It runs on the reactor's thread and must not block: nothing else of that
-//! reactor is served meanwhile: what takes long is [offloaded](Cx::offload). A response that is not large allocates nothing.
+//! A handler is a function of a [`Cx`]. It runs on the reactor's thread and must not block, because its reactor serves nobody
+//! else meanwhile. [Offload](Cx::offload) long work. A small response allocates nothing.
 #![forbid(unsafe_code)]
 
 /// What the README shows compiles.

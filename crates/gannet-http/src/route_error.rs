@@ -4,30 +4,30 @@
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RouteError {
-    /// Two routes for one method would match the same paths.
+    /// Two routes for one method match the same paths.
     #[error("the route {method} {route} conflicts with {with}")]
     Conflict {
         /// Their method.
         method: String,
-        /// The one that was added later.
+        /// The pattern that was added later.
         route: String,
-        /// The one that was there.
+        /// The pattern that was there before.
         with: String,
     },
 
     /// Two fallbacks are for the same paths.
     #[error("there are two fallbacks for {prefix:?}")]
     Fallbacks {
-        /// What these paths begin with.
+        /// The prefix of these paths.
         prefix: String,
     },
 
-    /// A path is no pattern, or its method none.
+    /// A path is no valid pattern, or its method is no token.
     #[error("{route:?} cannot be a route: {why}")]
     Pattern {
         /// The path.
         route: String,
-        /// What is wrong with it.
+        /// Says what is wrong with it.
         why: String,
     },
 }

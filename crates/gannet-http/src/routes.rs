@@ -14,7 +14,7 @@ use crate::fallbacks::Fallbacks;
 use crate::places::{Params, Places};
 use crate::service::{Dispatch, HttpService};
 
-/// What a [`Router`](crate::Router) built: shared by all reactors, never changed. A clone is the same routes.
+/// Holds the routes that a [`Router`](crate::Router) built. They never change, and all reactors share them: a clone is cheap.
 #[derive(Clone)]
 pub struct Routes(pub(crate) Arc<Inner>);
 

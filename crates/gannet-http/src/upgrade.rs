@@ -1,4 +1,4 @@
-//! Has a connection speak WebSocket: what a handler of a route calls.
+//! Upgrades a connection to WebSocket, from the handler of a route.
 
 use gannet::proto::http::{Method, Version};
 
@@ -8,14 +8,20 @@ use crate::websocket::{Handler, Handshake, HandshakeError, Plain, Speaking, Upgr
 
 /// WebSocket.
 impl Cx<'_> {
-    /// Answers with 101: from here on the connection speaks WebSocket, led by `handler`, and this service's HTTP
-    /// deadlines count no more for it. It happens when the handler and all layers have returned, unless one of them
-    /// has changed the status.
+    /// Upgrades the connection to WebSocket: answers with 101, and `handler` gets its messages.
     ///
-    /// A request that `handshake` does not accept (RFC 6455 §4.2.1) is answered with the status that says why: 405 where
-    /// it is no `GET`, 426 where it does not ask for WebSocket of version 13, 400 where it asks in a wrong way, 403 where
-    /// its origin is not allowed. `HEAD` is answered as a `GET` that does not ask for WebSocket: 426 (RFC 9110 §9.3.2).
-    /// While the server shuts down, the answer is 503.
+    /// This takes effect when the handler and all layers have returned, unless one of them has changed the status. From then
+    /// on the deadlines for HTTP do not apply to the connection.
+    ///
+    /// If `handshake` does not accept the request (RFC 6455 §4.2.1), the status says why:
+    ///
+    /// | status | reason |
+    /// |---|---|
+    /// | 405 | the method is neither `GET` nor `HEAD` |
+    /// | 426 | the request does not ask for WebSocket of version 13, or is a `HEAD` (RFC 9110 §9.3.2) |
+    /// | 400 | the request asks for it in a malformed way |
+    /// | 403 | the origin is not allowed |
+    /// | 503 | the server shuts down |
     pub fn websocket(&mut self, handshake: &Handshake, handler: impl Handler) {
         let version = match self.request.version {
             Version::Http10 => (1, 0),

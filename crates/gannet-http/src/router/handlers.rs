@@ -9,7 +9,7 @@ use crate::response::Respond;
 /// The same methods for routers with a state and without one, which differ in what a handler takes.
 macro_rules! handler_methods {
     ($state:ident: ($($argument:ty),*) => $call:expr) => {
-        /// Adds a route for `GET`, and for `HEAD` where that has none.
+        /// Adds a route for `GET`, which also answers `HEAD` unless that has a route of its own.
         pub fn get<F, R: Respond>(self, path: &str, handler: F) -> Self
         where
             F: Fn(&mut Cx<'_>, $($argument),*) -> R + Send + Sync + 'static,
@@ -49,7 +49,7 @@ macro_rules! handler_methods {
             self.route("DELETE", path, handler)
         }
 
-        /// Adds a route for any method, whose case matters. `CONNECT` never comes.
+        /// Adds a route for a method of any name; upper and lower case differ. Requests with `CONNECT` reach no route.
         pub fn route<F, R: Respond>(self, method: &str, path: &str, handler: F) -> Self
         where
             F: Fn(&mut Cx<'_>, $($argument),*) -> R + Send + Sync + 'static,
@@ -58,8 +58,10 @@ macro_rules! handler_methods {
             self.add(method, path, false, move |cx| respond($call(&handler, cx, &$state), cx))
         }
 
-        /// Adds a route whose handler is called when the head of a request has come, so that it can take the body as it
-        /// comes, by [`Cx::receive`]. Layers run at that time too. A handler that does not take the body answers without it.
+        /// Adds a route whose handler is called when the head of a request has come, before its body.
+        ///
+        /// The handler receives the body piece by piece with [`Cx::receive`], or answers without it. Layers also run when the
+        /// head has come.
         pub fn upload<F, R: Respond>(self, method: &str, path: &str, handler: F) -> Self
         where
             F: Fn(&mut Cx<'_>, $($argument),*) -> R + Send + Sync + 'static,
@@ -68,13 +70,14 @@ macro_rules! handler_methods {
             self.add(method, path, true, move |cx| respond($call(&handler, cx, &$state), cx))
         }
 
-        /// Sets what answers for paths that have no route, in place of a 404: the page of an application, or an error in
-        /// JSON. Inside of a group or a nested router it answers for the paths beneath its prefix only; of several the one
-        /// with the longest prefix counts. The layers that are there already are around it.
+        /// Sets the handler for paths without a route, in place of a 404: a single-page application, or an error in JSON.
         ///
-        /// It is called when the head of a request has come; a body that comes later is dropped, see
-        /// [`HttpService`](crate::HttpService#bodies). The status is 200 until it says otherwise. A path that has routes
-        /// for other methods is still answered with 405.
+        /// In a group or a nested router it answers for the paths beneath its prefix; of several fallbacks, the one with the
+        /// longest prefix answers. The layers that were added before are around it.
+        ///
+        /// It is called when the head of a request has come, and the body is dropped; see
+        /// [`HttpService`](crate::HttpService#bodies). The status is 200 unless the handler sets another one. A path that has
+        /// routes for other methods is still answered with 405.
         ///
         /// ```
         /// use gannet_http::{Json, Router};

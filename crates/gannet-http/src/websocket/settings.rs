@@ -1,4 +1,4 @@
-//! What is the same for all conversations of a service, and what they share.
+//! Settings of all conversations of a service, and the compressors that they share.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use gannet::Timeouts;
 #[cfg(feature = "deflate")]
 use gannet::proto::ws::deflate::{Deflater, Params};
 
-/// How long a client may take to answer a close frame, unless
-/// [`HttpService::websocket_close_timeout`](crate::HttpService::websocket_close_timeout) says otherwise.
+/// The default time that a client may take to answer a close frame: 5 s.
+/// [`HttpService::websocket_close_timeout`](crate::HttpService::websocket_close_timeout) sets another one.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Of 0 to 9: little work, since the reactor serves nobody else meanwhile, for most of what there is to gain.
