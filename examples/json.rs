@@ -36,7 +36,7 @@ impl Service for Api {
 
     fn timeouts(&self, defaults: Timeouts) -> Timeouts {
         let mut timeouts = defaults;
-        timeouts.opening = Some(Duration::from_secs(10));
+        timeouts.first_message = Some(Duration::from_secs(10));
         timeouts.heartbeat = Some(Duration::from_secs(30));
         timeouts
     }

@@ -5,7 +5,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use gannet::{ListenerStats, Remote};
+use gannet::{Remote, ServiceStats};
 
 /// The log target of these lines, which are not subject to the log level.
 pub(crate) const TARGET: &str = "gannet::stats";
@@ -57,7 +57,7 @@ pub(crate) struct Totals {
     pub(crate) accepted: u64,
     pub(crate) messages_in: u64,
     pub(crate) messages_out: u64,
-    listeners: ListenerStats,
+    listeners: ServiceStats,
     outbox_bytes: u64,
     starved: u64,
     wakeups: u64,
@@ -70,7 +70,7 @@ impl Totals {
         let mut totals = Self::default();
         remote.acceptor_stats().iter().flatten().for_each(|listener| totals.listeners.merge(listener));
         for reactor in remote.stats() {
-            reactor.listeners.iter().for_each(|listener| totals.listeners.merge(listener));
+            reactor.services.iter().for_each(|listener| totals.listeners.merge(listener));
             totals.outbox_bytes += reactor.outbox_bytes;
             totals.starved += reactor.starved;
             totals.wakeups += reactor.wakeups;

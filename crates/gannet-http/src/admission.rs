@@ -2,10 +2,9 @@
 //! outside of them add.
 
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::thread;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::cx::Cx;
+use crate::cx::{Cx, Refusal};
 use crate::draft::Draft;
 use crate::layer::Layer;
 
@@ -66,37 +65,10 @@ pub(crate) fn admit(endpoint: &dyn Endpoint, cx: &mut Cx<'_>) -> bool {
     false
 }
 
-/// What a layer has made of a request by its head.
-pub(crate) struct Refusal {
-    /// The layers outside of that one which were not called yet.
-    outside: usize,
-    /// The response, or the panic of the layer. That is continued where the layer is, so that the layers outside can
-    /// catch it.
-    answer: Option<thread::Result<Draft>>,
-}
-
-impl Cx<'_> {
-    /// Whether the next layer is to be called. Where it is the one that has refused the request, the draft gets its
-    /// answer instead.
-    #[inline]
-    pub(crate) fn reaches_layer(&mut self) -> bool {
-        match &mut self.refusal {
-            None => true,
-            Some(refusal) => match refusal.outside.checked_sub(1) {
-                Some(outside) => {
-                    refusal.outside = outside;
-                    true
-                }
-                None => {
-                    // A layer outside may come here again.
-                    match refusal.answer.take() {
-                        Some(Ok(answer)) => self.draft.put(answer),
-                        Some(Err(panic)) => resume_unwind(panic),
-                        None => {}
-                    }
-                    false
-                }
-            },
-        }
-    }
+/// A route as it was built; or a fallback, whose pattern is its prefix.
+pub(crate) struct Route {
+    pub(crate) pattern: String,
+    pub(crate) endpoint: Box<dyn Endpoint>,
+    /// Whether it is called when the head has come.
+    pub(crate) by_head: bool,
 }

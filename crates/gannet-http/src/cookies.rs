@@ -7,15 +7,16 @@ use crate::response::Reply;
 
 /// Cookies. Need the feature `cookies`.
 impl<'a> Cx<'a> {
-    /// All cookies of the request, as they were sent. What is no cookie is left out. A client may send several of one name,
-    /// in an order that says nothing (RFC 6265 §5.4).
+    /// Iterates over the cookies of the request, as they were sent. Malformed ones are left out.
+    ///
+    /// A client may send several cookies of one name; their order has no meaning (RFC 6265 §5.4).
     pub fn cookies(&self) -> impl Iterator<Item = Cookie<'a>> + use<'a> {
         let fields = self.request.headers().filter(|(name, _)| name.eq_ignore_ascii_case("cookie"));
         let texts = fields.filter_map(|(_, value)| std::str::from_utf8(value).ok());
         texts.flat_map(Cookie::split_parse).filter_map(Result::ok)
     }
 
-    /// The first cookie of this name. Its value is as it was sent.
+    /// Returns the first cookie of this name, with its value as it was sent.
     #[must_use]
     pub fn cookie(&self, name: &str) -> Option<Cookie<'a>> {
         self.cookies().find(|cookie| cookie.name() == name)
@@ -27,8 +28,9 @@ macro_rules! cookie_methods {
     ($($type:ident)*) => {$(
         /// Cookies. Need the feature `cookies`.
         impl $type<'_> {
-            /// Has the client keep a cookie. Set `HttpOnly`, `Secure` and `SameSite` for what proves who a client is. One that
-            /// cannot be sent, because it has control characters, makes the response a 500.
+            /// Sets a cookie. Give it `HttpOnly`, `Secure` and `SameSite` if it proves who a client is.
+            ///
+            /// If it has control characters, it cannot be sent, and the response becomes a 500.
             ///
             /// ```
             /// use gannet_http::{Cookie, Router, SameSite};
@@ -45,7 +47,7 @@ macro_rules! cookie_methods {
                 }
             }
 
-            /// Has the client forget a cookie. It has to have the path and the domain that it was set with.
+            /// Removes a cookie from the client. Give it the path and the domain that it was set with.
             pub fn remove_cookie<'c>(&mut self, cookie: impl Into<Cookie<'c>>) {
                 let mut cookie = cookie.into();
                 cookie.make_removal();

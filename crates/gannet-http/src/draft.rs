@@ -9,6 +9,7 @@ use crate::clock::{Date, TEXT};
 use crate::extensions::Extensions;
 use crate::next::Next;
 use crate::response::Reply;
+use crate::stream::Beginning;
 
 /// Memory over this is given back after the response that needed it, in bytes.
 const KEPT_BYTES: usize = 64 << 10;
@@ -93,6 +94,11 @@ impl Draft {
         self.finally.splice(..0, finally);
     }
 
+    /// Has the body written piece by piece when the handler has returned.
+    pub(crate) fn stream(&mut self, beginning: Beginning) {
+        self.next = Some(Next::Stream(beginning));
+    }
+
     /// Begins with another response to the same request.
     pub(crate) fn reset(&mut self) {
         self.status = 200;
@@ -159,6 +165,17 @@ impl Draft {
             response.close();
         }
         response
+    }
+
+    /// Writes the response that ends HTTP on a connection.
+    pub(crate) fn switch(&mut self, out: &mut Vec<u8>, answer: Answer, date: &Date) {
+        let mut response = Response::new(out, answer, 101);
+        if self.headers.get("date").is_none() {
+            response.headers(date.fields(false));
+        }
+        response.headers(&self.headers);
+        // It can be sent.
+        let _ = response.upgrade("websocket");
     }
 
     /// Writes the head of the response to `out`, and gives the body that follows it. Where `keep` is not set, the

@@ -1,13 +1,15 @@
-//! What handlers read from a request as values of their own types.
+//! Reads requests: as values of the application's types, or as a stream.
 
 use serde::Deserialize;
 
 use crate::cx::Cx;
+use crate::next::Next;
 use crate::pairs::{Fault, Pairs};
+use crate::receive::{Receive, Reception};
 use crate::rejection::Rejection;
 
-/// Values of your own types, by serde. Types that borrow (`&str`) borrow from the request: then nothing is allocated where
-/// nothing had to be decoded.
+/// Values of your own types, read with serde. Types that borrow (`&str`) borrow from the request, so that nothing is
+/// allocated unless something has to be decoded.
 impl<'a> Cx<'a> {
     /// Reads the body as JSON. `Content-Type` has to be `application/json` or end in `+json`.
     ///
@@ -30,8 +32,9 @@ impl<'a> Cx<'a> {
     ///
     /// # Errors
     ///
-    /// [`Rejection::ContentType`] for another type, [`Rejection::Malformed`] for what is no JSON, [`Rejection::Json`] for a
-    /// value that does not fit: it has the path of the value, line and column.
+    /// - [`Rejection::ContentType`]: the body has another type.
+    /// - [`Rejection::Malformed`]: it is no JSON.
+    /// - [`Rejection::Json`]: a value does not fit. The error has its path, line and column.
     pub fn json<T: Deserialize<'a>>(&self) -> Result<T, Rejection> {
         if !self.media_type().is_some_and(is_json) {
             return Err(Rejection::ContentType { expected: "application/json" });
@@ -40,13 +43,15 @@ impl<'a> Cx<'a> {
         serde_json::from_slice(body).map_err(|error| explain::<T>(body, error))
     }
 
-    /// Reads the body as a form (`application/x-www-form-urlencoded`), as browsers send it. A field that comes more than
-    /// once fills a `Vec`. Up to 1,000 fields are read.
+    /// Reads the body as a form (`application/x-www-form-urlencoded`).
+    ///
+    /// A field that comes more than once fills a `Vec`. Up to 1,000 fields are read.
     ///
     /// # Errors
     ///
-    /// [`Rejection::ContentType`] for another type, [`Rejection::Malformed`] for malformed percent-encoding or too many
-    /// fields, [`Rejection::Form`] for a field that does not fit or is missing.
+    /// - [`Rejection::ContentType`]: the body has another type.
+    /// - [`Rejection::Malformed`]: its percent-encoding is malformed, or it has too many fields.
+    /// - [`Rejection::Form`]: a field does not fit or is missing.
     pub fn form<T: Deserialize<'a>>(&self) -> Result<T, Rejection> {
         const FORM: &str = "application/x-www-form-urlencoded";
         if !self.media_type().is_some_and(|media| media.eq_ignore_ascii_case(FORM)) {
@@ -58,8 +63,10 @@ impl<'a> Cx<'a> {
         pairs.read().map_err(|Fault { field, why }| Rejection::Form { field, why })
     }
 
-    /// Reads the query (`?page=2&tag=a&tag=b`). A name that comes more than once fills a `Vec`; one that may be left out is
-    /// an `Option`, or has serde's `default`. Up to 1,000 values are read.
+    /// Reads the query (`?page=2&tag=a&tag=b`).
+    ///
+    /// A name that comes more than once fills a `Vec`. An optional value is an `Option`, or has serde's `default`. Up to 1,000
+    /// values are read.
     ///
     /// ```
     /// use gannet_http::{Cx, Rejection, Router};
@@ -82,16 +89,18 @@ impl<'a> Cx<'a> {
     ///
     /// # Errors
     ///
-    /// [`Rejection::Malformed`] for malformed percent-encoding or too many values, [`Rejection::Query`] for a value that
-    /// does not fit or is missing.
+    /// - [`Rejection::Malformed`]: the percent-encoding is malformed, or there are too many values.
+    /// - [`Rejection::Query`]: a value does not fit or is missing.
     pub fn query_as<T: Deserialize<'a>>(&self) -> Result<T, Rejection> {
         let malformed = |why: &str| Rejection::Malformed { what: "query", why: why.to_owned() };
         let pairs = Pairs::of_form(self.query().unwrap_or_default()).map_err(malformed)?;
         pairs.read().map_err(|Fault { field, why }| Rejection::Query { field, why })
     }
 
-    /// Reads the parameters of the path, decoded: a route with one of them gives one value, a route with more a tuple in the
-    /// pattern's order, or a struct by their names.
+    /// Reads the decoded parameters of the path.
+    ///
+    /// A route with one parameter gives one value. A route with several gives a tuple in the order of the pattern, or a struct
+    /// with fields of their names.
     ///
     /// ```
     /// use gannet_http::{Cx, Rejection, Router};
@@ -107,7 +116,8 @@ impl<'a> Cx<'a> {
     ///
     /// # Errors
     ///
-    /// [`Rejection::Malformed`] for malformed percent-encoding, [`Rejection::Params`] for a value that does not fit.
+    /// - [`Rejection::Malformed`]: the percent-encoding is malformed.
+    /// - [`Rejection::Params`]: a value does not fit.
     pub fn params<T: Deserialize<'a>>(&self) -> Result<T, Rejection> {
         let malformed = |why: &str| Rejection::Malformed { what: "path", why: why.to_owned() };
         let pairs = Pairs::of_params(self.params.as_ref()).map_err(malformed)?;
@@ -118,6 +128,23 @@ impl<'a> Cx<'a> {
     pub(crate) fn media_type(&self) -> Option<&'a str> {
         let value = std::str::from_utf8(self.request_header("content-type")?).ok()?;
         Some(value.split_once(';').map_or(value, |(media, _)| media).trim_ascii())
+    }
+}
+
+/// Streamed bodies.
+impl Cx<'_> {
+    /// Streams the body to `receiver` piece by piece, which makes the response; see [`Receive`].
+    ///
+    /// At most `limit` bytes are received; more is answered with 413. If the length is known, this is answered before the
+    /// client sends the body.
+    ///
+    /// In a route of [`Router::upload`](crate::Router::upload), the handler is called when the head has come, and the body may
+    /// have any size. In any other route the body is in memory already, and comes as one piece.
+    ///
+    /// Status and header fields that the handler and its layers set count for the response, as for one that
+    /// [is deferred](Self::is_deferred).
+    pub fn receive(&mut self, limit: u64, receiver: impl Receive) {
+        self.draft.next = Some(Next::Receive(Reception { receiver: Box::new(receiver), limit }));
     }
 }
 

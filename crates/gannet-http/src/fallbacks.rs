@@ -1,10 +1,9 @@
 //! What answers for paths that have no route, by the prefix that it is for.
 
-use crate::admission::Endpoint;
+use crate::admission::{Endpoint, Route};
 use crate::pattern;
 use crate::places::Params;
-use crate::router::RouteError;
-use crate::routes::Route;
+use crate::route_error::RouteError;
 
 /// The name of what follows the prefix.
 const REST: &str = "fallback";

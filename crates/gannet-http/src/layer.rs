@@ -1,13 +1,14 @@
-//! Middleware: what runs around a handler.
+//! The trait of middleware.
 
 use crate::cx::Cx;
 
-/// Middleware. It is given to [`Router::layer`](crate::Router::layer), and becomes one function with each handler that
-/// is added after it: there is no chain of boxes to walk for a request. [`middleware`](crate::middleware) has those
-/// that are ready.
+/// Middleware: runs around handlers. Add it with [`Router::layer`](crate::Router::layer).
 ///
-/// One of your own takes five lines. It may look at the request, answer in place of the handler by not calling `next`,
-/// and change the response after it:
+/// The compiler makes one function of a layer and each handler that is added after it: a request walks no chain of boxes.
+/// [`middleware`](crate::middleware) has ready-made layers.
+///
+/// A layer of your own takes five lines. It may look at the request, answer in place of the handler by not calling `next`,
+/// and change the response afterwards:
 ///
 /// ```
 /// use gannet_http::{Cx, Layer, Router};
@@ -26,14 +27,13 @@ use crate::cx::Cx;
 /// # Ok::<(), gannet_http::RouteError>(())
 /// ```
 ///
-/// Header fields are best set after `next`: [`Cx::reset`], which [`Recover`](crate::middleware::Recover) calls, takes
-/// out those that were set before. A layer is called on every reactor's thread, so what it counts or keeps has to be
-/// shared with care.
+/// Set header fields after `next`: [`Cx::reset`], which [`Recover`](crate::middleware::Recover) calls, removes those that
+/// were set before. A layer is called on the threads of all reactors; use atomics for what it counts.
 ///
 /// # Before the body comes
 ///
-/// A request is handled when its body is whole. To answer from its head alone, before the client sends the body, implement
-/// [`admit`](Self::admit) too:
+/// Layers and handlers are called when the body is whole. To refuse a request by its head, before the client sends the body,
+/// implement [`admit`](Self::admit) too:
 ///
 /// ```
 /// use gannet_http::{Cx, Layer};
@@ -62,23 +62,27 @@ use crate::cx::Cx;
 /// }
 /// ```
 pub trait Layer: Clone + Send + Sync + 'static {
-    /// Handles a request, by `next` or in place of it. Called once for each request.
+    /// Handles a request: calls `next`, or answers in place of it. It is called once for each request.
     fn call(&self, cx: &mut Cx<'_>, next: impl Fn(&mut Cx<'_>));
 
-    /// Decides by the head of a request, before its body is read and before a client with `Expect: 100-continue` is told
-    /// to send it. After `false` the response in `cx` is sent, and [`call`](Self::call) is called of the layers outside of
-    /// this one, but not of this one. After `true` what was written to `cx` is dropped, and `call` follows when the body
-    /// has come.
+    /// Decides by the head whether to accept a request, before its body is read.
     ///
-    /// Not called for requests that come whole, nor in routes of [`Router::upload`](crate::Router::upload): `call` decides on
-    /// those. The body is empty here. Accepts all by default.
+    /// A client with `Expect: 100-continue` is told to send its body after all layers have accepted. If you return `false`,
+    /// the response in `cx` is sent; [`call`](Self::call) is then called only on the layers outside of this one. If you
+    /// return `true`, anything that was written to `cx` is dropped, and `call` follows when the body has come.
+    ///
+    /// This is called only if the body comes after the head, and not for routes of
+    /// [`Router::upload`](crate::Router::upload); in all other cases `call` decides. The body in `cx` is empty. By default
+    /// all requests are accepted.
     fn admit(&self, cx: &mut Cx<'_>) -> bool {
         let _ = cx;
         true
     }
 
-    /// The layer as it is around one route: called when the routes are built. A clone, unless something is kept for each
-    /// route; the answers that no route gives have the layer itself around them.
+    /// Returns the layer for one route; it is called when the routes are built.
+    ///
+    /// By default that is a clone. Implement it to keep something for each route. Responses without a route, such as 404,
+    /// have the layer itself around them.
     #[must_use]
     fn around(&self, method: &str, pattern: &str) -> Self {
         let _ = (method, pattern);

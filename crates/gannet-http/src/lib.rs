@@ -1,5 +1,5 @@
-//! HTTP/1.1 and WebSocket on the Gannet engine: a [`Router`], one context [`Cx`] for request and response, and middleware that is
-//! composed with a handler at compile time.
+//! HTTP/1.1 and WebSocket on the Gannet engine: a [`Router`], one context [`Cx`] for request and response, and middleware that
+//! the compiler composes with each handler.
 //!
 //! ```no_run
 //! use gannet::Engine;
@@ -22,20 +22,20 @@
 //!
 //! | type | what it does |
 //! |---|---|
-//! | [`Router`] | takes routes and layers, refuses what conflicts, makes [`Routes`] |
-//! | [`Routes`] | what was built: shared by all reactors, never changed |
+//! | [`Router`] | takes routes and layers, refuses conflicts, builds [`Routes`] |
+//! | [`Routes`] | the built routes: all reactors share them, and they never change |
+//! | [`HttpService`] | the service of a listener, with its limits and deadlines |
 //! | [`Cx`] | one request, and the response to it |
-//! | [`Respond`], [`Json`], [`Rejection`] | what handlers return, and what they read with types of their own |
-//! | [`Receive`], [`Receiving`], [`multipart`] | bodies that are taken as they come |
-//! | [`Reply`], [`Later`] | a response that comes later, and the right to make it |
-//! | [`Source`], [`Stream`] | a body that is written piece by piece; [`sse`] for events |
-//! | [`Layer`] | middleware; [`middleware`] has those that are ready |
+//! | [`Respond`], [`Json`], [`Rejection`] | responses that handlers return; errors in what they read |
+//! | [`Layer`] | middleware; [`middleware`] has ready-made layers |
+//! | [`Receive`], [`Receiving`], [`multipart`] | streamed request bodies |
+//! | [`Source`], [`Stream`] | streamed response bodies; [`sse`] for events |
+//! | [`Later`], [`Reply`] | deferred responses: the right to make one, and the response itself |
 //! | [`Files`] | the files of a directory |
 //! | [`websocket`] | WebSocket on a route |
-//! | [`HttpService`] | the service of a listener, with its limits and deadlines |
 //!
-//! A handler is a function of a [`Cx`]. It runs on the reactor's thread and must not block: nothing else of that
-//! reactor is served meanwhile: what takes long is [offloaded](Cx::offload). A response that is not large allocates nothing.
+//! A handler is a function of a [`Cx`]. It runs on the reactor's thread and must not block, because its reactor serves nobody
+//! else meanwhile. [Offload](Cx::offload) long work. A small response allocates nothing.
 #![forbid(unsafe_code)]
 
 /// What the README shows compiles.
@@ -73,6 +73,7 @@ mod receive;
 mod rejection;
 mod respond;
 mod response;
+mod route_error;
 mod router;
 mod routes;
 mod service;
@@ -82,7 +83,7 @@ mod stream;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod trace;
-mod upload;
+mod upgrade;
 pub mod websocket;
 mod wire;
 
@@ -92,18 +93,18 @@ pub use gannet::proto::http::{HeaderError, Method, Request, Requests, Version};
 pub use cookie::{Cookie, SameSite};
 
 pub use crate::cx::Cx;
-pub use crate::deferred::{DEFERRED_TIMEOUT, Later};
+pub use crate::deferred::Later;
 pub use crate::files::Files;
 pub use crate::layer::Layer;
 pub use crate::percent::decode;
 pub use crate::receive::{Receive, Receiving};
 pub use crate::rejection::Rejection;
-pub use crate::respond::{Html, Json, Redirect, Respond};
-pub use crate::response::Reply;
-pub use crate::router::{RouteError, Router, State};
+pub use crate::respond::{Html, Json, Redirect};
+pub use crate::response::{Reply, Respond};
+pub use crate::route_error::RouteError;
+pub use crate::router::{Router, State};
 pub use crate::routes::Routes;
-pub use crate::service::{DRAIN_GRACE, HttpService, Session};
+pub use crate::service::{DEFERRED_TIMEOUT, DRAIN_GRACE, DROPPED_BODY, HttpService, Session};
 pub use crate::stream::{Ended, JoinStreamError, Source, Stream};
 pub use crate::trace::Trace;
-pub use crate::upload::DROPPED_BODY;
-pub use crate::wire::{Incoming, Outgoing, Spoken, Wire, WireError};
+pub use crate::wire::{Incoming, Outgoing, Protocol, Wire, WireError};

@@ -1,4 +1,4 @@
-//! Forms with files (`multipart/form-data`, RFC 7578): in memory with [`Cx::multipart`], or of any size as they come with
+//! Forms with files (`multipart/form-data`, RFC 7578): in memory with [`Cx::multipart`], or streamed, in any size, with
 //! [`Cx::receive_multipart`].
 
 use std::borrow::Cow;
@@ -13,22 +13,21 @@ use crate::cx::Cx;
 use crate::receive::{Receive, Receiving};
 use crate::rejection::Rejection;
 
-/// One field of a form, with all of its data.
+/// Holds one field of a form with all of its data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Part<'a> {
     /// The name of the field.
     pub name: Cow<'a, str>,
-    /// The name of the file on the client's machine, where the field is a file. Never use it as a path: it is whatever the
-    /// client says.
+    /// The name of the file on the client's machine, if the field is a file. Never use it as a path: the client chooses it.
     pub filename: Option<Cow<'a, str>>,
-    /// The type of the data, as the client says it.
+    /// The media type of the data, which the client chooses.
     pub content_type: Option<&'a str>,
     /// The data.
     pub bytes: &'a [u8],
 }
 
-/// The fields of a form that is in memory, in the order they were sent.
+/// Iterates over the fields of a form that is in memory, in the order in which they were sent.
 pub struct Parts<'a> {
     form: Multipart,
     state: MultipartState,
@@ -36,21 +35,23 @@ pub struct Parts<'a> {
     failed: bool,
 }
 
-/// Takes the parts of a form as they come: given to [`Cx::receive_multipart`]. What [`Receive`] says of blocking, offloaded
-/// work and dropping is so here too: while work is under way, nothing more of the form comes.
+/// Receives the parts of a form as they arrive; pass it to [`Cx::receive_multipart`].
+///
+/// The rules are those of [`Receive`]: no method may block; while offloaded work is under way, nothing more of the form
+/// comes; clean up in `Drop`.
 pub trait ReceiveParts: 'static {
-    /// A part begins.
+    /// Is called when a part begins.
     fn part(&mut self, head: &PartHead<'_>, body: &mut Receiving<'_, '_>);
 
-    /// Data of the part. Not empty.
+    /// Receives a piece of the part's data. It is not empty.
     fn data(&mut self, bytes: &[u8], body: &mut Receiving<'_, '_>);
 
-    /// The part ends.
+    /// Is called when the part ends.
     fn part_end(&mut self, body: &mut Receiving<'_, '_>) {
         let _ = body;
     }
 
-    /// The form is whole, and no work for it is under way: as [`Receive::whole`].
+    /// Is called when the form is whole and no work for it is under way. Make the response here, as in [`Receive::whole`].
     fn whole(&mut self, body: &mut Receiving<'_, '_>) {
         let _ = body;
     }
@@ -58,8 +59,9 @@ pub trait ReceiveParts: 'static {
 
 /// Forms with files.
 impl<'a> Cx<'a> {
-    /// Reads the body as a form with files. It is in memory as a whole, so it is bounded by
-    /// [`Requests::max_body`](crate::Requests::max_body); up to 1,000 parts are read. Nothing is copied.
+    /// Reads the body as a form with files; nothing is copied.
+    ///
+    /// The whole form is in memory, bounded by [`Requests::max_body`](crate::Requests::max_body). Up to 1,000 parts are read.
     ///
     /// ```
     /// use gannet_http::{Cx, Rejection, Router};
@@ -78,8 +80,8 @@ impl<'a> Cx<'a> {
     ///
     /// # Errors
     ///
-    /// [`Rejection::ContentType`] for another type or no boundary; [`Rejection::Malformed`] from the iterator for what is no
-    /// such form.
+    /// [`Rejection::ContentType`]: the body has another type, or no boundary. The iterator returns [`Rejection::Malformed`] if
+    /// the body is malformed.
     pub fn multipart(&self) -> Result<Parts<'a>, Rejection> {
         Ok(Parts {
             form: self.form_with_files()?,
@@ -89,12 +91,14 @@ impl<'a> Cx<'a> {
         })
     }
 
-    /// Has a form with files taken as it comes by `receiver`, which makes the response. At most `limit` bytes are taken; see
-    /// [`receive`](Self::receive). What is no such form is answered with 400.
+    /// Streams a form with files of up to `limit` bytes to `receiver`, which makes the response; see
+    /// [`receive`](Self::receive).
+    ///
+    /// A malformed form is answered with 400.
     ///
     /// # Errors
     ///
-    /// [`Rejection::ContentType`] for another type or no boundary.
+    /// [`Rejection::ContentType`]: the body has another type, or no boundary.
     pub fn receive_multipart(&mut self, limit: u64, receiver: impl ReceiveParts) -> Result<(), Rejection> {
         let (form, state) = (self.form_with_files()?, MultipartState::default());
         self.receive(limit, Driver { form, state, carry: Vec::new(), receiver });

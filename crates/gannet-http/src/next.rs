@@ -2,14 +2,15 @@
 
 use std::fmt;
 
-use gannet::Context;
-use gannet::proto::http::Answer;
+use gannet::{Context, OffloadFull};
 
-use crate::deferred::Start;
 use crate::receive::Reception;
-use crate::service::{HttpService, Session};
+use crate::service::HttpService;
 use crate::stream::Beginning;
 use crate::websocket::Upgrade;
+
+/// Begins the work for a response, for the request of this number.
+pub(crate) type Start = Box<dyn FnOnce(&mut Context<'_, HttpService>, u64) -> Result<(), OffloadFull>>;
 
 /// What a handler left to be done.
 pub(crate) enum Next {
@@ -21,20 +22,6 @@ pub(crate) enum Next {
     Stream(Beginning),
     /// The connection speaks WebSocket from here on.
     WebSocket(Upgrade),
-}
-
-impl HttpService {
-    /// Does what a handler left to be done, or what makes a response later.
-    #[cold]
-    pub(crate) fn follow(&mut self, next: Next, answer: Answer, session: &mut Session, cx: &mut Context<'_, Self>) {
-        match next {
-            Next::Deferred(start) => self.defer(start, answer, session, cx),
-            // It has none, or one that was dropped.
-            Next::Receive(reception) => self.receive_whole(reception, &[], answer, session, cx),
-            Next::Stream(beginning) => self.begin_stream(beginning, answer, session, cx),
-            Next::WebSocket(upgrade) => self.upgrade(upgrade, answer, session, cx),
-        }
-    }
 }
 
 impl fmt::Debug for Next {

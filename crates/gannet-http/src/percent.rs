@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-/// Decodes percent-encoding (RFC 3986 §2.1), in what [`Cx::param`](crate::Cx::param) gives for one. Nothing where the
-/// encoding is malformed or what was encoded is no UTF-8. Allocates only where something is encoded.
+/// Decodes percent-encoding (RFC 3986 §2.1), for example of [`Cx::param`](crate::Cx::param).
+///
+/// The answer is `None` if the encoding is malformed, or the result is not UTF-8. It allocates only if something is encoded.
 ///
 /// ```
 /// use gannet_http::decode;

@@ -1,6 +1,6 @@
-//! Bodies of requests that are taken as they come, as fast as the application can use them.
+//! Bodies that a handler receives piece by piece, as fast as it can use them.
 
-mod run;
+mod state;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,23 +8,21 @@ use std::time::Duration;
 
 use gannet::{Context, Handle, Peer, Pool, Remote, panic_message};
 
-pub(crate) use self::run::{Intake, Reception};
-use self::run::{State, is_reception};
-use crate::cx::Cx;
+use self::state::is_reception;
+pub(crate) use self::state::{Intake, Progress, Reception, State};
 use crate::draft::FAILED;
-use crate::next::Next;
-use crate::respond::Respond;
+use crate::response::Respond;
 use crate::service::HttpService;
 
-/// Takes the body of a request piece by piece: given to [`Cx::receive`]. Each method is called on the reactor's thread and
-/// must not block; what takes long goes through [`Receiving::offload`] and its like.
+/// Receives the body of a request piece by piece; pass it to [`Cx::receive`](crate::Cx::receive).
 ///
-/// While such work is under way, no further piece comes and nothing more is read from the connection. So a body of any
-/// size takes no more memory than what a connection reads at once, at most [`Limits::carry`](gannet::Limits), and what
-/// the application copies of a piece for its work.
+/// Its methods are called on the reactor's thread and must not block: give long work to [`Receiving::offload`] and its
+/// siblings. While such work is under way, no further piece comes and nothing is read from the connection.
 ///
-/// It is dropped when the response has been made, and when the client goes before: what has to be cleaned up belongs into
-/// its `Drop`.
+/// A body of any size therefore takes a bounded amount of memory: what a connection reads at once, at most
+/// [`Limits::carry`](gannet::Limits), and what you copy for your work.
+///
+/// The receiver is dropped when the response was made, and when the client disconnects before: clean up in its `Drop`.
 ///
 /// ```
 /// use std::fs::File;
@@ -60,45 +58,32 @@ use crate::service::HttpService;
 /// # Ok::<(), gannet_http::RouteError>(())
 /// ```
 pub trait Receive: 'static {
-    /// A piece of the body came, as large as it was read. Not empty.
+    /// Receives a piece of the body, as it was read from the connection. It is not empty.
     fn piece(&mut self, bytes: &[u8], body: &mut Receiving<'_, '_>);
 
-    /// Work for the body is done, and all of its results were delivered: called before the next piece, or the end.
+    /// Is called when all offloaded work is done and its results were delivered, before the next piece or the end.
     fn ready(&mut self, body: &mut Receiving<'_, '_>) {
         let _ = body;
     }
 
-    /// The body is whole, and no work for it is under way. Answer now, or from work that begins now; otherwise the
-    /// response is what the handler has said.
+    /// Is called when the body is whole and no work for it is under way.
+    ///
+    /// Answer now, or from work that begins now. Otherwise the response is what the handler has written.
     fn whole(&mut self, body: &mut Receiving<'_, '_>) {
         let _ = body;
     }
 }
 
-/// A body that is being received. Lives for one call.
+/// Gives a [`Receive`] access to the request whose body it receives. Lives for one call.
 pub struct Receiving<'a, 'c> {
-    cx: &'a mut Context<'c, HttpService>,
-    state: &'a mut State,
-}
-
-/// Bodies that are taken as they come.
-impl Cx<'_> {
-    /// Has the body taken piece by piece by `receiver`, which makes the response. At most `limit` bytes are taken; more is
-    /// answered with 413, before the body is sent where its length is known. See [`Receive`].
-    ///
-    /// In a route of [`Router::upload`](crate::Router::upload) the handler is called when the head has come, and the body
-    /// may be of any size. In another route the body has come already, and is delivered as one piece.
-    ///
-    /// What the handler and its layers have said of the response counts, as for one that
-    /// [is deferred](Self::is_deferred).
-    pub fn receive(&mut self, limit: u64, receiver: impl Receive) {
-        self.draft.next = Some(Next::Receive(Reception { receiver: Box::new(receiver), limit }));
-    }
+    pub(crate) cx: &'a mut Context<'c, HttpService>,
+    pub(crate) state: &'a mut State,
 }
 
 impl Receiving<'_, '_> {
-    /// Makes the response. Where the body is not whole, the rest of it is not taken, and the connection closes behind the
-    /// response. Of several the first one counts.
+    /// Makes the response. Only the first call counts.
+    ///
+    /// If the body is not whole yet, the rest is not received, and the connection closes after the response.
     pub fn answer<R: Respond + 'static>(&mut self, response: R) {
         if self.state.answer.is_none() {
             self.state.answer = Some(Box::new(|reply| response.respond(reply)));
@@ -127,10 +112,12 @@ impl Receiving<'_, '_> {
         self.offload_to(Pool::Blocking, work, done);
     }
 
-    /// Runs `work` on a pool of the engine's, then `done` with its result on this reactor. Until then nothing more of the
-    /// body is taken. Work that takes longer than a response may ([`Cx::deadline`]) is answered with 503.
+    /// Runs `work` on a pool of the engine, then `done` with its result on this reactor.
     ///
-    /// If as many jobs wait or run as [`Limits`](gannet::Limits) allows for the pool, the client gets a 503 with
+    /// Nothing more of the body is received meanwhile. If the work takes longer than the response may
+    /// ([`Cx::deadline`](crate::Cx::deadline)), the client gets a 503.
+    ///
+    /// If the pool already has as many jobs as [`Limits`](gannet::Limits) allows, the client gets a 503 with
     /// `Retry-After: 1`. A panic of `work` becomes a 500.
     pub fn offload_to<T, W, D>(&mut self, pool: Pool, work: W, done: D)
     where
@@ -168,43 +155,43 @@ impl Receiving<'_, '_> {
         }
     }
 
-    /// Whether work for the body is under way, or the response was made: then nothing more is to be done for now.
+    /// Returns true while offloaded work is under way, or once the response was made.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         self.state.jobs > 0 || self.state.answer.is_some()
     }
 
-    /// Bytes of the body so far, with the piece that is being delivered.
+    /// Returns how many bytes of the body have come, including the current piece.
     #[must_use]
     pub fn received(&self) -> u64 {
         self.state.received
     }
 
-    /// Who sends the body, or passes it on.
+    /// Returns the address of the client, or of the proxy in front of it.
     #[must_use]
     pub fn peer(&self) -> Peer {
         self.cx.peer()
     }
 
-    /// A reference to the connection.
+    /// Returns the handle of the connection.
     #[must_use]
     pub fn handle(&self) -> Handle {
         self.cx.handle()
     }
 
-    /// The reactor's clock when this turn began.
+    /// Returns the reactor's time, as of the start of this turn.
     #[must_use]
     pub fn now(&self) -> Duration {
         self.cx.now()
     }
 
-    /// Whether the server is shutting down.
+    /// Returns true if the server is shutting down.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.cx.is_draining()
     }
 
-    /// The way to all reactors.
+    /// Returns a [`Remote`], which reaches all reactors from any thread.
     #[must_use]
     pub fn remote(&self) -> Remote {
         self.cx.remote()

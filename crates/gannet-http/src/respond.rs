@@ -1,4 +1,4 @@
-//! What a handler may return: every type that is a response.
+//! Types that a handler may return: implementations of [`Respond`].
 
 use std::borrow::Cow;
 
@@ -6,77 +6,8 @@ use serde::Serialize;
 
 use crate::cx::Cx;
 use crate::draft::FAILED;
-use crate::response::Reply;
-
-/// Turns a value into a response. Handlers return such values; so do the closures that make a response later.
-///
-/// | value | response |
-/// |---|---|
-/// | `()` | what the handler wrote to its [`Cx`] |
-/// | `&str`, `String`, `Cow<str>` | a text |
-/// | `Vec<u8>`, `&[u8]`, `Bytes` | bytes, with `Content-Type: application/octet-stream` unless another was set |
-/// | [`Json`], [`Html`], [`Redirect`] | as their names say |
-/// | `u16` | this status, without a body |
-/// | `(u16, value)` | the value with this status |
-/// | `Option<value>` | the value, or 404 |
-/// | `Result<value, error>` | either of the two, both of which are responses |
-///
-/// A value replaces the body that the handler wrote before. Status and header fields stay as they were set, except for an
-/// error: it begins at status 500, without header fields that describe a body.
-///
-/// A returned value owns its data; what borrows from the request can be written to the [`Cx`] instead.
-///
-/// Implement it for the errors of your application, and handlers can use `?`:
-///
-/// ```
-/// use gannet_http::{Cx, Json, Rejection, Reply, Respond, Router};
-/// use serde::{Deserialize, Serialize};
-///
-/// enum Error {
-///     Rejected(Rejection),
-///     Taken(String),
-/// }
-///
-/// impl From<Rejection> for Error {
-///     fn from(rejection: Rejection) -> Self {
-///         Self::Rejected(rejection)
-///     }
-/// }
-///
-/// impl Respond for Error {
-///     fn respond(self, reply: &mut Reply<'_>) {
-///         match self {
-///             Self::Rejected(rejection) => rejection.respond(reply),
-///             Self::Taken(name) => (409, format!("{name} is taken\n")).respond(reply),
-///         }
-///     }
-/// }
-///
-/// #[derive(Deserialize, Serialize)]
-/// struct User {
-///     name: String,
-/// }
-///
-/// fn create(cx: &mut Cx<'_>) -> Result<(u16, Json<User>), Error> {
-///     let user: User = cx.json()?;
-///     if user.name == "root" {
-///         return Err(Error::Taken(user.name));
-///     }
-///     Ok((201, Json(user)))
-/// }
-///
-/// let routes = Router::new().post("/users", create).build()?;
-/// # Ok::<(), gannet_http::RouteError>(())
-/// ```
-#[diagnostic::on_unimplemented(
-    message = "a handler cannot return `{Self}`",
-    label = "is no response",
-    note = "return (), a text, Json(value), a status, (status, value), or a Result of these; or implement Respond"
-)]
-pub trait Respond {
-    /// Writes the response.
-    fn respond(self, reply: &mut Reply<'_>);
-}
+use crate::rejection::Rejection;
+use crate::response::{Reply, Respond};
 
 /// Makes the response of what a handler returned.
 #[inline]
@@ -141,7 +72,7 @@ impl<R: Respond> Respond for (u16, R) {
     #[inline]
     fn respond(self, reply: &mut Reply<'_>) {
         let (status, value) = self;
-        // First, since a value that cannot be written says so.
+        // First: a value that cannot be written sets another status.
         reply.status(status);
         value.respond(reply);
     }
@@ -170,6 +101,13 @@ impl<R: Respond, E: Respond> Respond for Result<R, E> {
     }
 }
 
+/// The status with a text that says what is wrong.
+impl Respond for Rejection {
+    fn respond(self, reply: &mut Reply<'_>) {
+        reply.reject(&self);
+    }
+}
+
 impl<R: Respond> Respond for Box<R> {
     #[inline]
     fn respond(self, reply: &mut Reply<'_>) {
@@ -177,8 +115,10 @@ impl<R: Respond> Respond for Box<R> {
     }
 }
 
-/// A response in JSON. Written straight into the response's memory: it allocates nothing unless the value's own
-/// `Serialize` does. A value that cannot be serialized becomes a 500, and the log says why.
+/// Responds with a value as JSON, and sets `Content-Type: application/json`.
+///
+/// It is written into the response's memory, and allocates only if the value's own `Serialize` does. If the value cannot
+/// be serialized, the response is a 500 and the log says why.
 ///
 /// To read JSON, see [`Cx::json`].
 ///
@@ -206,7 +146,7 @@ impl<T: Serialize> Respond for Json<T> {
     }
 }
 
-/// A response in HTML, in UTF-8. The text is sent as it is: what came from outside has to be escaped before.
+/// Responds with a document in HTML, in UTF-8. The text is sent as it is: escape anything that came from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Html<T>(
     /// The document.
@@ -220,8 +160,9 @@ impl<T: AsRef<str>> Respond for Html<T> {
     }
 }
 
-/// Sends the client elsewhere (RFC 9110 §15.4). The target is a path or a whole URI, percent-encoded; one with control
-/// characters becomes a 500.
+/// Redirects the client (RFC 9110 §15.4).
+///
+/// The target is a path or a whole URI, percent-encoded. If it has control characters, the response is a 500.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redirect<T> {
     status: u16,
@@ -229,17 +170,17 @@ pub struct Redirect<T> {
 }
 
 impl<T: AsRef<str>> Redirect<T> {
-    /// Has the client ask for the target with `GET` (303): the answer to a form that was accepted.
+    /// Redirects to the target with `GET` (303), as after a form was accepted.
     pub fn see_other(target: T) -> Self {
         Self { status: 303, target }
     }
 
-    /// Has the client send the same request to the target, this time only (307).
+    /// Redirects the same request to the target, this time only (307).
     pub fn temporary(target: T) -> Self {
         Self { status: 307, target }
     }
 
-    /// Has the client send the same request to the target from now on (308).
+    /// Redirects the same request to the target, now and in future (308).
     pub fn permanent(target: T) -> Self {
         Self { status: 308, target }
     }

@@ -1,62 +1,67 @@
-//! What is said of a response: by a handler through [`Cx`], and through [`Reply`] where it is made later.
+//! Methods that write a response, and the trait of values that are one.
 
 use std::fmt;
 use std::time::Duration;
 
-use gannet::proto::http::HeaderError;
-
-use crate::cx::Cx;
-use crate::draft::Draft;
-use crate::next::Next;
+use crate::draft::{Draft, FAILED};
 use crate::rejection::Rejection;
-use crate::stream::{Beginning, Length, Source};
 
-/// The same methods for both, which differ in what else they know.
+/// The methods that [`Cx`](crate::Cx) and [`Reply`] have in common. Both hold a draft.
 macro_rules! response_methods {
     () => {
-        /// Sets the status, from 200 to 999; 200 until then. Any other is sent as 500: what is below 200 does not end a
-        /// response, so that the client would wait for another one.
+        /// Sets the status, from 200 to 999 (default 200).
+        ///
+        /// Any other is sent as 500: a status below 200 does not end a response, so the client would wait for another one.
         pub fn status(&mut self, status: u16) {
             self.draft.status = status;
         }
 
-        /// The status as it is now.
+        /// Returns the status that is set now.
         #[must_use]
         pub fn response_status(&self) -> u16 {
             self.draft.status
         }
 
-        /// Sets a header field, in place of others of this name. `Content-Length`, `Connection` and `Transfer-Encoding`
-        /// are written by the server itself, `Date` and `Content-Type` (plain text) unless they are set here.
+        /// Sets a header field and replaces others of this name.
         ///
-        /// Where it cannot be sent, because its name is no token or its value has control characters, the whole response
-        /// becomes a 500 and the log says why: what comes from outside goes through
-        /// [`try_header`](Self::try_header).
+        /// The server itself writes `Content-Length`, `Connection` and `Transfer-Encoding`. It writes `Date` and
+        /// `Content-Type` (plain text) unless you set them.
+        ///
+        /// If the field cannot be sent, because its name is no token or its value has control characters, the whole response
+        /// becomes a 500 and the log says why. Use [`try_header`](Self::try_header) for names and values from outside.
         pub fn header(&mut self, name: &str, value: impl AsRef<[u8]>) {
             if let Err(error) = self.try_header(name, value) {
                 self.draft.fault = Some(error);
             }
         }
 
-        /// Sets a header field, in place of others of this name.
+        /// Sets a header field and replaces others of this name, or says why it cannot be sent.
         ///
         /// # Errors
         ///
-        /// It cannot be sent; nothing is changed.
-        pub fn try_header(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), HeaderError> {
+        /// The name is no token, or the value has control characters. Nothing is changed.
+        pub fn try_header(
+            &mut self,
+            name: &str,
+            value: impl AsRef<[u8]>,
+        ) -> Result<(), gannet::proto::http::HeaderError> {
             self.draft.headers.set(name, value.as_ref())
         }
 
-        /// Adds a header field behind others of this name: for `Set-Cookie`, `Vary` and the like.
+        /// Adds a header field after others of this name, as for `Set-Cookie` and `Vary`.
         ///
         /// # Errors
         ///
-        /// It cannot be sent; nothing is changed.
-        pub fn add_header(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), HeaderError> {
+        /// The name is no token, or the value has control characters. Nothing is changed.
+        pub fn add_header(
+            &mut self,
+            name: &str,
+            value: impl AsRef<[u8]>,
+        ) -> Result<(), gannet::proto::http::HeaderError> {
             self.draft.headers.add(name, value.as_ref())
         }
 
-        /// The value of the response's first header field called `name`, as it is now.
+        /// Returns the value of the response's first header field called `name`, as it is set now.
         #[must_use]
         pub fn response_header(&self, name: &str) -> Option<&[u8]> {
             self.draft.headers.get(name)
@@ -68,110 +73,183 @@ macro_rules! response_methods {
             self.bytes(text.as_bytes());
         }
 
-        /// Appends bytes to the body. What is no text needs its `Content-Type` set.
+        /// Appends bytes to the body. Set `Content-Type` if they are not plain text.
         #[inline]
         pub fn bytes(&mut self, bytes: &[u8]) {
             self.draft.body.extend_from_slice(bytes);
         }
 
-        /// Appends a text to the body: what `write!(cx, "hello {name}")` calls. Never fails, so there is nothing to check.
+        /// Appends a formatted text to the body: `write!(cx, "hello {name}")` calls it. It never fails.
         #[inline]
-        pub fn write_fmt(&mut self, text: fmt::Arguments<'_>) {
+        pub fn write_fmt(&mut self, text: std::fmt::Arguments<'_>) {
             // The body takes everything; what fails here is a `Display` of the caller's, half of which is then there.
             let _ = std::io::Write::write_fmt(&mut self.draft.body, text);
         }
 
-        /// The body as it is now.
+        /// Returns the body as it is now.
         #[must_use]
         pub fn response_body(&self) -> &[u8] {
             &self.draft.body
         }
 
-        /// Keeps a value for the layers and the handler of this request, in place of another one of its type: who the client
-        /// is, for one. It costs an allocation; a request without such values costs nothing.
+        /// Keeps a value for the layers and the handler of this request, such as the authenticated user.
+        ///
+        /// It replaces another value of the same type. It takes an allocation; a request without such values pays nothing.
         pub fn insert<T: 'static>(&mut self, value: T) {
             self.draft.extensions.insert(value);
         }
 
-        /// The value of this type that a layer has [inserted](Self::insert).
+        /// Returns the value of type `T` that a layer has [inserted](Self::insert).
         ///
         /// # Errors
         ///
-        /// [`Rejection::Missing`] where there is none: then a layer is missing, so that it is answered with 500.
-        pub fn extension<T: 'static>(&self) -> Result<&T, Rejection> {
+        /// [`Rejection::Missing`](crate::Rejection::Missing) if there is none. As a response it is a 500: a layer is missing in front of the handler.
+        pub fn extension<T: 'static>(&self) -> Result<&T, $crate::rejection::Rejection> {
             let of = std::any::type_name::<T>();
-            self.draft.extensions.get().ok_or(Rejection::Missing { of })
+            self.draft.extensions.get().ok_or($crate::rejection::Rejection::Missing { of })
         }
 
-        /// Has the body written piece by piece by `source`, when the handler has returned: in chunks (RFC 9112 §7.1), or
-        /// for a client of HTTP/1.0 until the connection closes. What was said of the status and the header fields
-        /// counts; a body that was written here is left out. See [`Source`].
+        /// Streams the body: `source` writes it piece by piece after the handler returned. See [`Source`](crate::Source).
         ///
-        /// The stream ends early where the client ends its side of the connection, or sends more than 64 KiB of further
-        /// requests before this one is answered: without the last chunk, or by a reset where the connection's end is that
-        /// of the body, so that it does not look whole.
-        pub fn stream(&mut self, source: impl Source) {
-            self.draft.next = Some(Next::Stream(Beginning::new(Length::Open, source)));
-        }
-
-        /// The same for a body of `length` bytes, which is said in `Content-Length`. Nothing is read from the client
-        /// meanwhile, so one that has ended its side gets it whole.
+        /// The body is sent in chunks (RFC 9112 §7.1), and to a client of HTTP/1.0 until the connection closes. Status and
+        /// header fields count as they were set; a body that was written here is left out.
         ///
-        /// A source that ends with fewer breaks the connection, since the client could not tell otherwise; what it
-        /// sends beyond that is left out, and logged.
-        pub fn stream_sized(&mut self, length: u64, source: impl Source) {
-            self.draft.next = Some(Next::Stream(Beginning::new(Length::Sized(length), source)));
+        /// The stream breaks off if the client disconnects, or sends more than 64 KiB of further requests. A body that
+        /// breaks off does not look whole: it lacks its last chunk, or the connection is reset.
+        pub fn stream(&mut self, source: impl $crate::stream::Source) {
+            self.draft.stream($crate::stream::Beginning::new($crate::stream::Length::Open, source));
         }
 
-        /// Has `source` send [events](crate::sse). Sets `Content-Type: text/event-stream`, and has nobody keep or collect
-        /// what is sent: `Cache-Control: no-store`, and `X-Accel-Buffering: no`, which nginx and others understand.
-        pub fn events(&mut self, source: impl Source) {
+        /// Streams a body of `length` bytes, which is sent as `Content-Length`. See [`Source`](crate::Source).
+        ///
+        /// Nothing is read from the client meanwhile, so a client that has half-closed gets the whole body.
+        ///
+        /// If the source ends early, the connection is broken, because the client could not tell otherwise. Bytes beyond
+        /// `length` are left out and logged.
+        pub fn stream_sized(&mut self, length: u64, source: impl $crate::stream::Source) {
+            self.draft.stream($crate::stream::Beginning::new($crate::stream::Length::Sized(length), source));
+        }
+
+        /// Streams [server-sent events](crate::sse), which `source` sends.
+        ///
+        /// This sets `Content-Type: text/event-stream`. It also sets `Cache-Control: no-store` and `X-Accel-Buffering: no`,
+        /// so that caches and proxies such as nginx pass each event on at once.
+        pub fn events(&mut self, source: impl $crate::stream::Source) {
             self.header("Content-Type", "text/event-stream");
             self.header("Cache-Control", "no-store");
             self.header("X-Accel-Buffering", "no");
-            self.draft.next = Some(Next::Stream(Beginning::events(source)));
+            self.draft.stream($crate::stream::Beginning::events(source));
         }
     };
 }
 
-impl Cx<'_> {
-    response_methods!();
-
-    /// Answers with this status and text, in place of everything that was said so far.
-    pub fn refuse(&mut self, status: u16, text: &str) {
-        self.reset();
-        self.status(status);
-        self.text(text);
-    }
-
-    /// Takes back everything that was said so far.
-    pub fn reset(&mut self) {
-        self.draft.reset();
-    }
-}
+pub(crate) use response_methods;
 
 impl Reply<'_> {
     response_methods!();
 
-    /// Answers with this status and text. Header fields that were set before stay, since they are of the layers around
-    /// the handler too, but for those about a body or how long it may be kept: `Content-Type`, `Content-Encoding`, `ETag`,
-    /// `Cache-Control` (unless it is `no-store`) and the like.
+    /// Answers with this status and text in place of the body.
+    ///
+    /// Header fields stay, because layers have set some of them. Those that describe a body are removed: `Content-Type`,
+    /// `Content-Encoding`, `ETag`, `Cache-Control` (unless it is `no-store`) and the like.
     pub fn refuse(&mut self, status: u16, text: &str) {
         self.draft.replace(status, text);
     }
 
-    /// The reactor's clock when this turn began, as [`Cx::now`].
+    /// Answers with the status and the text of a rejection.
+    pub(crate) fn reject(&mut self, rejection: &Rejection) {
+        self.refuse(rejection.status(), "");
+        if let Rejection::Missing { .. } = rejection {
+            tracing::error!(error = %rejection, "a handler asks for what is not there; answered with 500");
+            self.text(FAILED);
+        } else {
+            writeln!(self, "{rejection}");
+        }
+    }
+
+    /// Returns the reactor's time, as of the start of this turn.
     #[must_use]
     pub fn now(&self) -> Duration {
         self.now
     }
 }
 
-/// A response that is made after its handler has returned, with what the handler and its layers had said of it by then.
-/// Lives for one call, on the reactor's thread.
+/// Writes a response: the one that a value becomes ([`Respond`]), or one that is made after its handler returned.
+///
+/// It begins with what the handler and its layers have set. Lives for one call, on the reactor's thread.
 pub struct Reply<'a> {
     pub(crate) draft: &'a mut Draft,
     pub(crate) now: Duration,
+}
+
+/// Turns a value into a response. Handlers return such values, and so do closures that make a deferred response.
+///
+/// | value | response |
+/// |---|---|
+/// | `()` | the response that the handler wrote to its [`Cx`](crate::Cx) |
+/// | `&str`, `String`, `Cow<str>` | a text |
+/// | `Vec<u8>`, `&[u8]`, `Bytes` | bytes, with `Content-Type: application/octet-stream` unless another was set |
+/// | [`Json`](crate::Json), [`Html`](crate::Html), [`Redirect`](crate::Redirect) | JSON, HTML, a redirect |
+/// | `u16` | this status, without a body |
+/// | `(u16, value)` | the value with this status |
+/// | `Option<value>` | the value, or 404 |
+/// | `Result<value, error>` | either of the two, both of which are responses |
+///
+/// A value replaces the body that the handler wrote before. Status and header fields stay as they were set. An `Err`
+/// begins at status 500, without header fields that describe a body.
+///
+/// A returned value has to own its data. Write data that borrows from the request to the [`Cx`](crate::Cx) instead.
+///
+/// Implement this trait for the errors of your application; then handlers can use `?`:
+///
+/// ```
+/// use gannet_http::{Cx, Json, Rejection, Reply, Respond, Router};
+/// use serde::{Deserialize, Serialize};
+///
+/// enum Error {
+///     Rejected(Rejection),
+///     Taken(String),
+/// }
+///
+/// impl From<Rejection> for Error {
+///     fn from(rejection: Rejection) -> Self {
+///         Self::Rejected(rejection)
+///     }
+/// }
+///
+/// impl Respond for Error {
+///     fn respond(self, reply: &mut Reply<'_>) {
+///         match self {
+///             Self::Rejected(rejection) => rejection.respond(reply),
+///             Self::Taken(name) => (409, format!("{name} is taken\n")).respond(reply),
+///         }
+///     }
+/// }
+///
+/// #[derive(Deserialize, Serialize)]
+/// struct User {
+///     name: String,
+/// }
+///
+/// fn create(cx: &mut Cx<'_>) -> Result<(u16, Json<User>), Error> {
+///     let user: User = cx.json()?;
+///     if user.name == "root" {
+///         return Err(Error::Taken(user.name));
+///     }
+///     Ok((201, Json(user)))
+/// }
+///
+/// let routes = Router::new().post("/users", create).build()?;
+/// # Ok::<(), gannet_http::RouteError>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot return `{Self}`",
+    label = "is no response",
+    note = "return (), a text, Json(value), a status, (status, value), or a Result of these; or implement Respond"
+)]
+pub trait Respond {
+    /// Writes the response.
+    fn respond(self, reply: &mut Reply<'_>);
 }
 
 impl fmt::Debug for Reply<'_> {

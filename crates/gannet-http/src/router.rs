@@ -1,4 +1,6 @@
-//! Routes as they are added, and what is wrong with them.
+//! Takes routes and layers, and builds routes of them.
+
+mod handlers;
 
 use std::any::TypeId;
 use std::mem;
@@ -6,37 +8,38 @@ use std::sync::Arc;
 
 use matchit::InsertError;
 
-use crate::admission::{Endpoint, Layered, Nested};
+use crate::admission::{Endpoint, Layered, Nested, Route};
 use crate::cx::Cx;
 use crate::fallbacks::Fallbacks;
 use crate::files::{Files, redirect_to_directory};
 use crate::layer::Layer;
 use crate::pattern;
 use crate::places::Places;
-use crate::respond::{Respond, respond};
-use crate::routes::{Inner, Route, Routes, Tree, not_routed};
+use crate::route_error::RouteError;
+use crate::routes::{Inner, Routes, Tree, not_routed};
 
-/// Takes routes and layers, and makes [`Routes`] of them.
+/// Takes routes and layers, and builds [`Routes`] of them.
 ///
 /// | pattern | matches |
 /// |---|---|
 /// | `/about` | exactly that: not `/about/` |
 /// | `/users/{id}` | one segment, which is not empty: `/users/7`, not `/users/` nor `/users/7/posts` |
 /// | `/{name}.txt` | a part of a segment |
-/// | `/files/{*path}` | all that is left, which is not empty: `/files/a/b` |
-/// | `/{{braces}}` | braces as they are |
+/// | `/files/{*path}` | the rest, which is not empty: `/files/a/b` |
+/// | `/{{braces}}` | `/{braces}` |
 ///
-/// A segment has one parameter at most, a pattern 25, each with a name of its own: letters, digits, `-` and `_`.
+/// A segment may have one parameter, a pattern up to 25. Their names differ and consist of letters, digits, `-` and `_`.
 ///
-/// Segment by segment, what is fixed goes before `{name}.txt`, and that before `{name}` or `{*path}`, in whatever order
-/// they were added. Where one leads nowhere the next is tried, but not `/{name}/b` once `/{name}.txt/a` has been. What
-/// cannot be told apart is refused: `/{id}` beside `/{name}` or `/{*path}`, `/{name}.txt` beside `/v{number}`. The path
-/// is compared as it was sent: percent-encoding, `//`, `..` and all.
+/// If several patterns match, the order in which they were added does not matter. In each segment, fixed text comes first,
+/// then `{name}.txt`, then `{name}` and `{*path}`. If a choice leads nowhere, the next one is tried, except that `/{name}/b`
+/// is not tried after `/{name}.txt/a`. Patterns that could not be told apart are refused: `/{id}` beside `/{name}` or
+/// `/{*path}`, and `/{name}.txt` beside `/v{number}`. Paths are compared as they were sent: percent-encoding, `//` and `..`
+/// are not resolved.
 ///
-/// `HEAD` is served by the handler of `GET`, whose body is left out, unless it has a route of its own. `OPTIONS` is
-/// answered with `Allow` where it has none, `OPTIONS *` with the methods of all routes. A path that has routes for
-/// other methods only is answered with 405 and `Allow`, any other with 404; a method that is neither of RFC 9110 or RFC 5789
-/// nor of any route, with 501.
+/// `HEAD` is answered by the handler of `GET` without the body, unless it has a route of its own. `OPTIONS` is answered with
+/// `Allow`, unless it has a route; `OPTIONS *` names the methods of all routes. A path with routes for other methods only is
+/// answered with 405 and `Allow`, and any other path with 404. A method that is neither in RFC 9110 nor in RFC 5789, and has
+/// no route, is answered with 501.
 ///
 /// ```
 /// use gannet_http::Router;
@@ -114,7 +117,7 @@ impl Added {
 }
 
 impl Router {
-    /// No route and no layer.
+    /// Makes a router without routes and layers.
     pub fn new() -> Self {
         Self { layers: (), state: (), prefix: String::new(), made: Made::default() }
     }
@@ -127,14 +130,17 @@ impl Default for Router {
 }
 
 impl<L: Layer, S: Clone> Router<L, S> {
-    /// Puts a layer around all routes that are added from here on, inside the layers that are there already. Outside
-    /// of groups, layers are also around the answers that no route gives: 404, 405, and `OPTIONS`.
+    /// Puts a layer around all routes that are added after this call, inside of earlier layers.
+    ///
+    /// Outside of groups, layers are also around the responses of the router itself: 404, 405 and `OPTIONS`.
     pub fn layer<N: Layer>(self, layer: N) -> Router<(L, N), S> {
         Router { layers: (self.layers, layer), state: self.state, prefix: self.prefix, made: self.made }
     }
 
-    /// Gives all handlers that are added from here on a second argument: a reference to this state. All reactors share it,
-    /// so what changes in it needs a lock or atomics of its own. A handler that expects another state does not compile.
+    /// Gives all handlers that are added after this call a second argument: a reference to this state.
+    ///
+    /// All reactors share the state, so changes in it need a lock or atomics. A handler that expects a state of another type
+    /// does not compile.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -153,8 +159,10 @@ impl<L: Layer, S: Clone> Router<L, S> {
         Router { layers: self.layers, state: State(state), prefix: self.prefix, made: self.made }
     }
 
-    /// Adds routes whose paths begin with `prefix`, which begins with a slash and does not end with one. Layers that
-    /// are put around them there are around them only. In a group the path may be empty: then it is the prefix.
+    /// Adds routes whose paths begin with `prefix`, which begins with a slash and does not end with one.
+    ///
+    /// Layers that `routes` adds are around the routes of the group only. In a group a path may be empty; then it is the
+    /// prefix.
     pub fn group<M, T>(mut self, prefix: &str, routes: impl FnOnce(Self) -> Router<M, T>) -> Self {
         self.made.check_prefix(prefix);
         let (layers, state) = (self.layers.clone(), self.state.clone());
@@ -164,14 +172,16 @@ impl<L: Layer, S: Clone> Router<L, S> {
         self
     }
 
-    /// Adds the routes and fallbacks of another router, inside the layers that are there already. Its own layers and
-    /// its own state stay with its routes.
+    /// Adds the routes and fallbacks of another router, inside of the layers that this one has by now.
+    ///
+    /// The other router's own layers and state stay with its routes.
     pub fn merge<M, T>(self, other: Router<M, T>) -> Self {
         self.adopt("", other.made)
     }
 
-    /// Adds the routes and fallbacks of another router beneath `prefix`, inside the layers that are there already.
-    /// Its own layers and its own state stay with its routes. A path of it may be empty: then it is the prefix.
+    /// Adds the routes and fallbacks of another router beneath `prefix`, inside of the layers that this one has by now.
+    ///
+    /// The other router's own layers and state stay with its routes. A path of it may be empty; then it is the prefix.
     ///
     /// ```
     /// use gannet_http::Router;
@@ -202,8 +212,9 @@ impl<L: Layer, S: Clone> Router<L, S> {
         self
     }
 
-    /// Adds routes for the files of a directory, beneath `prefix`, which begins with a slash or is empty: `/static`
-    /// serves `/static/` and all that is beneath it, and sends `/static` there.
+    /// Adds routes for the files of a directory, beneath `prefix`, which begins with a slash or is empty.
+    ///
+    /// With the prefix `/static`, it serves `/static/` and all paths beneath it, and redirects `/static` there.
     pub fn files(self, prefix: &str, files: Files) -> Self {
         let prefix = prefix.trim_end_matches('/');
         let files = Arc::new(files);
@@ -242,11 +253,11 @@ impl<L: Layer, S: Clone> Router<L, S> {
         Box::new(move |method, pattern| Box::new(Layered { layers: layers.around(method, pattern), handler }))
     }
 
-    /// What was added, ready to be served.
+    /// Builds the routes.
     ///
     /// # Errors
     ///
-    /// The first mistake in what was added.
+    /// [`RouteError`] names the first mistake in the routes that were added.
     pub fn build(self) -> Result<Routes, RouteError> {
         let Self { layers, mut made, .. } = self;
         made.check_routes();
@@ -265,105 +276,6 @@ impl<L: Layer, S: Clone> Router<L, S> {
         let missing = Box::new(Layered { layers, handler: not_routed });
         Ok(Routes(Arc::new(Inner { trees, routes, missing, fallbacks })))
     }
-}
-
-/// The same methods for routers with a state and without one, which differ in what a handler takes.
-macro_rules! handler_methods {
-    ($state:ident: ($($argument:ty),*) => $call:expr) => {
-        /// Adds a route for `GET`, and for `HEAD` where that has none.
-        pub fn get<F, R: Respond>(self, path: &str, handler: F) -> Self
-        where
-            F: Fn(&mut Cx<'_>, $($argument),*) -> R + Send + Sync + 'static,
-        {
-            self.route("GET", path, handler)
-        }
-
-        /// Adds a route for `POST`.
-        pub fn post<F, R: Respond>(self, path: &str, handler: F) -> Self
-        where
-            F: Fn(&mut Cx<'_>, $($argument),*) -> R + Send + Sync + 'static,
-        {
-            self.route("POST", path, handler)
-        }
-
-        /// Adds a route for `PUT`.
-        pub fn put<F, R: Respond>(self, path: &str, handler: F) -> Self
-        where
-            F: Fn(&mut Cx<'_>, $($argument),*) -> R + Send + Sync + 'static,
-        {
-            self.route("PUT", path, handler)
-        }
-
-        /// Adds a route for `PATCH`.
-        pub fn patch<F, R: Respond>(self, path: &str, handler: F) -> Self
-        where
-            F: Fn(&mut Cx<'_>, $($argument),*) -> R + Send + Sync + 'static,
-        {
-            self.route("PATCH", path, handler)
-        }
-
-        /// Adds a route for `DELETE`.
-        pub fn delete<F, R: Respond>(self, path: &str, handler: F) -> Self
-        where
-            F: Fn(&mut Cx<'_>, $($argument),*) -> R + Send + Sync + 'static,
-        {
-            self.route("DELETE", path, handler)
-        }
-
-        /// Adds a route for any method, whose case matters. `CONNECT` never comes.
-        pub fn route<F, R: Respond>(self, method: &str, path: &str, handler: F) -> Self
-        where
-            F: Fn(&mut Cx<'_>, $($argument),*) -> R + Send + Sync + 'static,
-        {
-            let $state = self.state.clone();
-            self.add(method, path, false, move |cx| respond($call(&handler, cx, &$state), cx))
-        }
-
-        /// Adds a route whose handler is called when the head of a request has come, so that it can take the body as it
-        /// comes, by [`Cx::receive`]. Layers run at that time too. A handler that does not take the body answers without it.
-        pub fn upload<F, R: Respond>(self, method: &str, path: &str, handler: F) -> Self
-        where
-            F: Fn(&mut Cx<'_>, $($argument),*) -> R + Send + Sync + 'static,
-        {
-            let $state = self.state.clone();
-            self.add(method, path, true, move |cx| respond($call(&handler, cx, &$state), cx))
-        }
-
-        /// Sets what answers for paths that have no route, in place of a 404: the page of an application, or an error in
-        /// JSON. Inside of a group or a nested router it answers for the paths beneath its prefix only; of several the one
-        /// with the longest prefix counts. The layers that are there already are around it.
-        ///
-        /// It is called when the head of a request has come; a body that comes later is dropped, see
-        /// [`HttpService`](crate::HttpService#bodies). The status is 200 until it says otherwise. A path that has routes
-        /// for other methods is still answered with 405.
-        ///
-        /// ```
-        /// use gannet_http::{Json, Router};
-        ///
-        /// let routes = Router::new()
-        ///     .group("/api", |api| api.fallback(|_| (404, Json("no such endpoint"))))
-        ///     .fallback(|cx| cx.text("the page of the application\n"))
-        ///     .build()?;
-        /// # Ok::<(), gannet_http::RouteError>(())
-        /// ```
-        pub fn fallback<F, R: Respond>(self, handler: F) -> Self
-        where
-            F: Fn(&mut Cx<'_>, $($argument),*) -> R + Send + Sync + 'static,
-        {
-            let $state = self.state.clone();
-            self.add_fallback(move |cx| respond($call(&handler, cx, &$state), cx))
-        }
-    };
-}
-
-/// Handlers without a state.
-impl<L: Layer> Router<L> {
-    handler_methods!(state: () => |handler: &F, cx: &mut Cx<'_>, (): &()| handler(cx));
-}
-
-/// Handlers with a [state](Router::state), which they take as a second argument.
-impl<L: Layer, S: Send + Sync + ?Sized + 'static> Router<L, State<S>> {
-    handler_methods!(state: (&S) => |handler: &F, cx: &mut Cx<'_>, state: &State<S>| handler(cx, &state.0));
 }
 
 impl Made {
@@ -423,36 +335,4 @@ fn conflict(one: &str, other: &str) -> bool {
 fn is_method(text: &str) -> bool {
     let is_in_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !text.is_empty() && text.bytes().all(is_in_token)
-}
-
-/// Why routes cannot be built.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RouteError {
-    /// Two routes for one method would match the same paths.
-    #[error("the route {method} {route} conflicts with {with}")]
-    Conflict {
-        /// Their method.
-        method: String,
-        /// The one that was added later.
-        route: String,
-        /// The one that was there.
-        with: String,
-    },
-
-    /// Two fallbacks are for the same paths.
-    #[error("there are two fallbacks for {prefix:?}")]
-    Fallbacks {
-        /// What these paths begin with.
-        prefix: String,
-    },
-
-    /// A path is no pattern, or its method none.
-    #[error("{route:?} cannot be a route: {why}")]
-    Pattern {
-        /// The path.
-        route: String,
-        /// What is wrong with it.
-        why: String,
-    },
 }

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use gannet::Context;
 use gannet::proto::http::{Method, Request};
 
-use crate::admission::{Endpoint, admit};
-use crate::cx::Cx;
+use crate::admission::{Endpoint, Route, admit};
+use crate::cx::{Cx, Missing};
 use crate::draft::Draft;
 use crate::fallbacks::Fallbacks;
 use crate::places::{Params, Places};
-use crate::service::HttpService;
+use crate::service::{Dispatch, HttpService};
 
-/// What a [`Router`](crate::Router) built: shared by all reactors, never changed. A clone is the same routes.
+/// Holds the routes that a [`Router`](crate::Router) built. They never change, and all reactors share them: a clone is cheap.
 #[derive(Clone)]
 pub struct Routes(pub(crate) Arc<Inner>);
 
@@ -35,17 +35,18 @@ pub(crate) struct Tree {
     pub(crate) places: Places,
 }
 
-pub(crate) struct Route {
-    pub(crate) pattern: String,
-    pub(crate) endpoint: Box<dyn Endpoint>,
-    /// Whether it is called when the head has come.
-    pub(crate) by_head: bool,
+/// The part of the service that knows routes: it is here because the service is below them.
+impl HttpService {
+    /// Serves these routes with the default limits and deadlines.
+    #[must_use]
+    pub fn new(routes: &Routes) -> Self {
+        Self::dispatching(routes.0.clone())
+    }
 }
 
-impl Routes {
-    /// Answers a request that is whole.
+impl Dispatch for Inner {
     #[inline]
-    pub(crate) fn answer<'a>(
+    fn answer<'a>(
         &'a self,
         request: Request<'a>,
         draft: &'a mut Draft,
@@ -57,9 +58,7 @@ impl Routes {
         self.find(&mut cx).0.run(&mut cx);
     }
 
-    /// Answers a request by its head, where that says what the answer is: where there is no route for it, or one that takes
-    /// the body as it comes, or a layer does not accept it. Otherwise the body has to come.
-    pub(crate) fn answer_by_head<'a>(
+    fn answer_by_head<'a>(
         &'a self,
         request: Request<'a>,
         draft: &'a mut Draft,
@@ -75,7 +74,9 @@ impl Routes {
         }
         !admit(endpoint, &mut cx)
     }
+}
 
+impl Inner {
     /// What answers a request, for which `cx` is prepared, and whether that is called when the head has come.
     #[inline]
     fn find<'a>(&'a self, cx: &mut Cx<'a>) -> (&'a dyn Endpoint, bool) {
@@ -86,7 +87,7 @@ impl Routes {
         }
         match found {
             Some((place, params)) => {
-                let route = &self.0.routes[place as usize];
+                let route = &self.routes[place as usize];
                 cx.route = Some(&route.pattern);
                 cx.params = Some(params);
                 (&*route.endpoint, route.by_head)
@@ -100,30 +101,30 @@ impl Routes {
     fn missing<'a>(&'a self, cx: &mut Cx<'a>) -> &'a dyn Endpoint {
         let (method, path) = (cx.request.method, cx.request.path());
         cx.missing = if self.knows(method) { self.allowed(path) } else { Missing::Method };
-        match self.0.fallbacks.at(path).filter(|_| matches!(cx.missing, Missing::Path)) {
+        match self.fallbacks.at(path).filter(|_| matches!(cx.missing, Missing::Path)) {
             Some((fallback, params)) => {
                 cx.params = Some(params);
                 fallback
             }
-            None => &*self.0.missing,
+            None => &*self.missing,
         }
     }
 
     #[inline]
     fn at<'a>(&'a self, method: &str, path: &'a str) -> Option<(u32, Params<'a>)> {
-        self.0.trees.iter().find(|tree| tree.method == method)?.places.at(path)
+        self.trees.iter().find(|tree| tree.method == method)?.places.at(path)
     }
 
     /// Whether a method is one of RFC 9110 or RFC 5789, or has a route.
     #[cold]
     fn knows(&self, method: Method<'_>) -> bool {
-        !matches!(method, Method::Other(_)) || self.0.trees.iter().any(|tree| tree.method == method.as_str())
+        !matches!(method, Method::Other(_)) || self.trees.iter().any(|tree| tree.method == method.as_str())
     }
 
     /// What a path has, where it has no route for the method that was asked for.
     #[cold]
     fn allowed(&self, path: &str) -> Missing {
-        let trees = self.0.trees.iter().filter(|tree| path == "*" || tree.places.at(path).is_some());
+        let trees = self.trees.iter().filter(|tree| path == "*" || tree.places.at(path).is_some());
         let mut methods: Vec<&str> = trees.map(|tree| tree.method.as_str()).collect();
         if methods.is_empty() && path != "*" {
             return Missing::Path;
@@ -135,17 +136,6 @@ impl Routes {
         }
         Missing::Allowed(methods.join(", "))
     }
-}
-
-/// Why a request has no route.
-#[derive(Debug)]
-pub(crate) enum Missing {
-    /// Its path has none.
-    Path,
-    /// Its path has some for these methods only, as `Allow` lists them (RFC 9110 §10.2.1).
-    Allowed(String),
-    /// Nobody knows its method.
-    Method,
 }
 
 /// Answers where no route does.
@@ -166,7 +156,13 @@ pub(crate) fn not_routed(cx: &mut Cx<'_>) {
 
 impl fmt::Debug for Routes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let methods = self.0.trees.iter().map(|tree| &tree.method);
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let methods = self.trees.iter().map(|tree| &tree.method);
         f.debug_struct("Routes").field("methods", &methods.collect::<Vec<_>>()).finish_non_exhaustive()
     }
 }

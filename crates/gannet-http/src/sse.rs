@@ -1,8 +1,8 @@
-//! Server-sent events: a response that goes on, with an event now and then (WHATWG HTML §9.2).
+//! Server-sent events: a streamed response that sends an event now and then (WHATWG HTML §9.2).
 //!
-//! [`Cx::events`] makes a response one; its [`Source`] sends events with [`Stream::event`], or joins a group that
-//! others [`broadcast`] to. Clients connect again by themselves when a stream ends, and say which event was the last that
-//! they got: [`Cx::last_event_id`].
+//! [`Cx::events`] begins such a stream. Its [`Source`] sends events with [`Stream::event`], or joins a group
+//! ([`Stream::join`]) to which any thread can [`broadcast`]. When a stream ends, the client connects again by itself, and
+//! names the last event that it got: [`Cx::last_event_id`].
 //!
 //! ```
 //! use gannet::Group;
@@ -31,32 +31,26 @@ use gannet::proto::http::{SIZE_LINE, size_line};
 use gannet::{Group, Remote, SendError, SendStatus};
 
 use crate::cx::Cx;
+pub use crate::stream::COMMENT_EVERY;
 use crate::stream::{Source, Stream};
 
-/// How often a comment is sent on a stream of events, so that a client that has gone without a word is found, and what
-/// stands between does not take the connection for idle. [`Stream::comment_every`] sets another time.
-pub const COMMENT_EVERY: Duration = Duration::from_secs(15);
-
-/// The comment: a line that clients skip.
-pub(crate) const COMMENT: &[u8] = b":\n\n";
-
-/// One event.
+/// Describes one event of a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event<'a> {
-    /// What it says, in one line or several, however they end: the client gets them with `\n` between.
+    /// The text, in one line or several. The client gets the lines separated by `\n`, however they ended here.
     pub data: &'a str,
-    /// What kind of event it is; `message` where nothing is said. Line endings are taken out.
+    /// The kind of the event; a client takes `None` for `message`. Line endings are removed.
     pub event: Option<&'a str>,
-    /// What the client says as `Last-Event-ID` when it connects again. Line endings are taken out; an empty one
-    /// has the client forget the last.
+    /// The identifier that the client sends as `Last-Event-ID` when it connects again. Line endings are removed; with an
+    /// empty one the client forgets the last identifier.
     pub id: Option<&'a str>,
-    /// How long the client shall wait before it connects again, to the millisecond.
+    /// How long the client should wait before it connects again, in whole milliseconds.
     pub retry: Option<Duration>,
 }
 
 impl<'a> Event<'a> {
-    /// Makes an event that says this, in one line or several.
+    /// Makes an event with this text, of one line or several.
     #[must_use]
     pub const fn new(data: &'a str) -> Self {
         Self { data, event: None, id: None, retry: None }
@@ -69,14 +63,14 @@ impl<'a> Event<'a> {
         self
     }
 
-    /// Sets what the client says as `Last-Event-ID` when it connects again.
+    /// Sets the identifier that the client sends as `Last-Event-ID` when it connects again.
     #[must_use]
     pub const fn id(mut self, id: &'a str) -> Self {
         self.id = Some(id);
         self
     }
 
-    /// Sets how long the client shall wait before it connects again.
+    /// Sets how long the client should wait before it connects again.
     #[must_use]
     pub const fn retry(mut self, retry: Duration) -> Self {
         self.retry = Some(retry);
@@ -85,11 +79,11 @@ impl<'a> Event<'a> {
 }
 
 impl Event<'_> {
-    /// Appends the event as it is sent, with the empty line at its end.
+    /// Appends the encoded event, including the empty line at its end.
     ///
     /// # Errors
     ///
-    /// The id has a NUL, for which clients would ignore it. Nothing is appended then.
+    /// The identifier contains a NUL, so clients would ignore it. Nothing is appended.
     pub fn write(&self, out: &mut Vec<u8>) -> Result<(), EventError> {
         if self.id.is_some_and(|id| id.contains('\0')) {
             return Err(EventError::Id);
@@ -121,21 +115,22 @@ impl Event<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EventError {
-    /// Its id has a NUL.
+    /// Its identifier contains a NUL.
     #[error("the id of an event has a NUL")]
     Id,
-    /// It did not get to all reactors.
+    /// It did not reach all reactors.
     #[error(transparent)]
     Send(#[from] SendError),
 }
 
-/// Sends an event to all streams in a group, on all reactors. It is encoded once, and shared by all; a client that reads
-/// slowly meets its own outbox's limits and holds nobody up. May be called on any thread.
+/// Sends an event to all streams of a group, on all reactors. Call it on any thread.
+///
+/// The event is encoded once and shared. A client that reads slowly meets the limits of its own outbox and delays nobody.
 ///
 /// # Errors
 ///
-/// [`EventError::Id`]: nobody gets it. [`EventError::Send`]: where a reactor's mailbox was full, its clients do not get
-/// it, all others do.
+/// - [`EventError::Id`]: nobody gets the event.
+/// - [`EventError::Send`]: the mailbox of a reactor was full. Its clients do not get the event; all others do.
 pub fn broadcast(remote: &Remote, group: Group, event: &Event<'_>) -> Result<(), EventError> {
     let mut bytes = Vec::new();
     event.write(&mut bytes)?;
@@ -144,9 +139,9 @@ pub fn broadcast(remote: &Remote, group: Group, event: &Event<'_>) -> Result<(),
     Ok(())
 }
 
-/// A stream of what is [`broadcast`] to a group, and no more.
+/// Sends a client the events that are [`broadcast`] to a group, and nothing else.
 ///
-/// A client of HTTP/1.0 cannot join, nor one that would be over a limit on groups: its stream ends at once.
+/// A client of HTTP/1.0 cannot join, and neither can one over a limit on groups: its stream ends at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Feed(pub Group);
 
@@ -160,11 +155,11 @@ impl Source for Feed {
 }
 
 impl Stream<'_, '_> {
-    /// Sends an event, in one chunk, as [`send`](Self::send) does.
+    /// Sends an event in one chunk; [`send`](Self::send) explains the status.
     ///
     /// # Errors
     ///
-    /// [`EventError::Id`]; nothing is sent then.
+    /// [`EventError::Id`]: nothing is sent.
     pub fn event(&mut self, event: &Event<'_>) -> Result<SendStatus, EventError> {
         let mut bytes = std::mem::take(self.scratch);
         bytes.clear();
@@ -176,7 +171,7 @@ impl Stream<'_, '_> {
 }
 
 impl Cx<'_> {
-    /// The id of the last event that the client got before it connected again, where it says one (WHATWG HTML §9.2.4).
+    /// Returns the identifier of the last event that the client got before it connected again (WHATWG HTML §9.2.4).
     #[must_use]
     pub fn last_event_id(&self) -> Option<&str> {
         std::str::from_utf8(self.request_header("last-event-id")?).ok()

@@ -1,6 +1,6 @@
-//! Responses whose body is written piece by piece, as fast as the client reads.
+//! Streamed responses: a source writes the body piece by piece, as fast as the client reads.
 
-mod run;
+mod state;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,17 +10,19 @@ use bytes::Bytes;
 use gannet::proto::http::SIZE_LINE;
 use gannet::{Context, Group, Handle, JoinError, OffloadFull, Pool, Remote, SendStatus, panic_message};
 
-pub(crate) use self::run::{Beginning, Length, Streaming};
-use self::run::{Fate, Pulse, State, is_stream};
+pub use self::state::COMMENT_EVERY;
+use self::state::is_stream;
+pub(crate) use self::state::{Beginning, Fate, Length, Pulse, State, Streaming};
 use crate::clock::Date;
 use crate::service::HttpService;
 use crate::wire::Outgoing;
 
-/// Writes the body of a response piece by piece: given to [`Cx::stream`](crate::Cx::stream) and its like. Each method
-/// is called on the reactor's thread and must not block; what takes long goes through [`Stream::offload`].
+/// Writes the body of a streamed response piece by piece; pass it to [`Cx::stream`](crate::Cx::stream) or its siblings.
 ///
-/// A source sends for as long as [`Stream::send`] says `Queued`, and returns otherwise: it is called again when there is
-/// room. So what waits for a slow reader is bounded by [`Limits::outbox_high`](gannet::Limits) and one piece.
+/// Its methods are called on the reactor's thread and must not block: give long work to [`Stream::offload`].
+///
+/// Send pieces as long as [`Stream::send`] answers `Queued`, then return. `pull` is called again when there is room. So a
+/// slow reader keeps no more than [`Limits::outbox_high`](gannet::Limits) and one piece waiting.
 ///
 /// ```
 /// # use gannet::SendStatus;
@@ -42,18 +44,24 @@ use crate::wire::Outgoing;
 /// let routes = Router::new().get("/numbers", |cx| cx.stream(Numbers(0)));
 /// ```
 pub trait Source: 'static {
-    /// There is room to send: called when the head was written, when what was queued has drained after it was too much,
-    /// when the time set with [`Stream::again_in`] is over, and when work begun with [`Stream::offload`] is done. It
-    /// may be called once more than that. Not while such work is under way.
+    /// Sends more of the body. It is called when there is room:
+    ///
+    /// - after the head was written,
+    /// - when the outbox has drained after it was too full,
+    /// - when the time set with [`Stream::again_in`] is over,
+    /// - when work begun with [`Stream::offload`] is done.
+    ///
+    /// It may be called once more than that, and is not called while such work is under way.
     fn pull(&mut self, out: &mut Stream<'_, '_>);
 
-    /// The server shuts down, and waits for the end of this response for as long as the engine's drain timeout at most.
-    /// Does nothing by default: the response goes on. A stream of [events](crate::sse) ends after this call.
+    /// Is called when the server shuts down. It waits for the end of this response, up to the engine's drain timeout.
+    ///
+    /// By default the response goes on. A stream of [events](crate::sse) ends after this call.
     fn shutdown(&mut self, out: &mut Stream<'_, '_>) {
         let _ = out;
     }
 
-    /// The stream is over; nothing is called after this. The last that was sent may still be on its way.
+    /// Is called last, when the stream is over. The last piece may still be on its way to the client.
     fn ended(&mut self, how: Ended) {
         let _ = how;
     }
@@ -65,28 +73,27 @@ pub trait Source: 'static {
 pub enum Ended {
     /// The response is whole.
     Whole,
-    /// It is not, and the connection was broken for that: its deadline was over, or its source said so, or had fewer
-    /// bytes than were promised.
+    /// The response is incomplete, and the connection was broken to show it. The deadline was over, the source aborted, or
+    /// it sent fewer bytes than it had announced.
     Cut,
-    /// The connection ended before: the client has gone, or was too slow, or the server shut down.
+    /// The connection ended first: the client disconnected or was too slow, or the server shut down.
     Gone,
 }
 
-/// What a [`Source`] writes to. Lives for one call.
+/// Gives a [`Source`] access to the response that it writes. Lives for one call.
 pub struct Stream<'a, 'c> {
-    cx: &'a mut Context<'c, HttpService>,
-    state: &'a mut State,
-    date: &'a mut Date,
+    pub(crate) cx: &'a mut Context<'c, HttpService>,
+    pub(crate) state: &'a mut State,
+    pub(crate) date: &'a mut Date,
     /// To put together what is not in one piece.
     pub(crate) scratch: &'a mut Vec<u8>,
 }
 
 impl Stream<'_, '_> {
-    /// Sends a piece of the body; an empty one is nothing. The bytes are copied, and leave when the call has returned.
+    /// Sends a piece of the body. The bytes are copied, and leave after the call returned. An empty piece sends nothing.
     ///
-    /// [`OverHigh`](SendStatus::OverHigh) is the moment to stop: [`Source::pull`] is called when there is room. A source
-    /// of open length that goes on all the same meets [`Limits::overflow`](gannet::Limits) over
-    /// [`Limits::outbox_hard`](gannet::Limits).
+    /// Stop at [`OverHigh`](SendStatus::OverHigh); [`Source::pull`] is called when there is room. If a source of open
+    /// length goes on, [`Limits::overflow`](gannet::Limits) applies over [`Limits::outbox_hard`](gannet::Limits).
     pub fn send(&mut self, bytes: &[u8]) -> SendStatus {
         let bytes = &bytes[..self.state.admit(bytes.len())];
         if bytes.is_empty() {
@@ -103,7 +110,8 @@ impl Stream<'_, '_> {
         self.state.sent(status)
     }
 
-    /// The same without a copy where the length was said, see [`Cx::stream_sized`](crate::Cx::stream_sized).
+    /// Sends a piece of the body without a copy, if the length was announced
+    /// ([`Cx::stream_sized`](crate::Cx::stream_sized)). Otherwise it copies the bytes, as [`send`](Self::send) does.
     pub fn send_shared(&mut self, mut bytes: Bytes) -> SendStatus {
         if self.state.left.is_none() {
             return self.send(&bytes);
@@ -116,21 +124,22 @@ impl Stream<'_, '_> {
         self.state.sent(status)
     }
 
-    /// Ends the body. The connection goes on with the next request, where it may. A body whose length was said ends by
-    /// itself with its last byte.
+    /// Ends the body. The connection takes further requests, if it may stay open.
+    ///
+    /// A body of announced length ends by itself with its last byte.
     pub fn end(&mut self) {
         if self.state.fate == Fate::Going {
             self.state.fate = Fate::Ended;
         }
     }
 
-    /// Gives the response up, where it cannot become whole: the connection is broken, so that the client can tell.
+    /// Aborts a response that cannot become complete. The connection is broken, so that the client notices.
     pub fn abort(&mut self) {
         self.state.fate = Fate::Aborted;
     }
 
-    /// Sets how often a comment is sent on a stream of [events](crate::sse), [`COMMENT_EVERY`](crate::sse::COMMENT_EVERY)
-    /// until then. Does nothing on another stream.
+    /// Sets how often a comment is sent on a stream of [events](crate::sse)
+    /// (default [`COMMENT_EVERY`](crate::sse::COMMENT_EVERY)). It does nothing on another stream.
     pub fn comment_every(&mut self, every: Duration) {
         let due = self.cx.now().saturating_add(every);
         if let Some(pulse) = &mut self.state.pulse {
@@ -138,20 +147,20 @@ impl Stream<'_, '_> {
         }
     }
 
-    /// The time of day, as the field `Date` has it (RFC 9110 §5.6.7).
+    /// Returns the time of day in the format of the field `Date` (RFC 9110 §5.6.7).
     #[must_use]
     pub fn date(&mut self) -> &str {
         // It is made of ASCII only.
         std::str::from_utf8(self.date.at(self.cx.now()).text()).unwrap_or_default()
     }
 
-    /// Has [`Source::pull`] called after this time, in place of a time set before.
+    /// Calls [`Source::pull`] again after this time. It replaces a time that was set before.
     pub fn again_in(&mut self, after: Duration) {
         self.state.again = Some(self.cx.now().saturating_add(after));
     }
 
-    /// Runs work that keeps a processor busy on [`Pool::Compute`], then `done` with its result on this reactor, and then
-    /// [`Source::pull`], if there is room.
+    /// Runs work that keeps a processor busy on [`Pool::Compute`]. Then `done` gets its result on this reactor, and
+    /// [`Source::pull`] is called if there is room.
     ///
     /// # Errors
     ///
@@ -165,8 +174,8 @@ impl Stream<'_, '_> {
         self.offload_to(Pool::Compute, work, done)
     }
 
-    /// Runs work that blocks on [`Pool::Blocking`], then `done` with its result on this reactor, and then
-    /// [`Source::pull`], if there is room.
+    /// Runs work that blocks on [`Pool::Blocking`]. Then `done` gets its result on this reactor, and [`Source::pull`] is
+    /// called if there is room.
     ///
     /// # Errors
     ///
@@ -180,14 +189,16 @@ impl Stream<'_, '_> {
         self.offload_to(Pool::Blocking, work, done)
     }
 
-    /// Runs `work` on a pool of the engine's, then `done` with its result on this reactor, and then [`Source::pull`], if
-    /// there is room. If the stream is over by then, `done` is not called; work that has not begun when the client goes is
-    /// not started. A panic of `work` breaks the connection.
+    /// Runs `work` on a pool of the engine. Then `done` gets its result on this reactor, and [`Source::pull`] is called if
+    /// there is room.
+    ///
+    /// If the stream is over by then, `done` is not called. If the client disconnects, work that has not begun is not
+    /// started. A panic of `work` breaks the connection.
     ///
     /// # Errors
     ///
-    /// As many jobs wait or run as [`Limits`](gannet::Limits) allows for the pool; nothing was started. Try
-    /// [`again_in`](Self::again_in) a while.
+    /// The pool already has as many jobs as [`Limits`](gannet::Limits) allows; nothing was started. Try again after a
+    /// while, with [`again_in`](Self::again_in).
     pub fn offload_to<T, W, D>(&mut self, pool: Pool, work: W, done: D) -> Result<(), OffloadFull>
     where
         T: Send + 'static,
@@ -222,12 +233,13 @@ impl Stream<'_, '_> {
         Ok(())
     }
 
-    /// Has the stream get what is broadcast to a group, for as long as it goes on. What is broadcast has to be framed as
-    /// a chunk: [`sse::broadcast`](crate::sse::broadcast) does that.
+    /// Adds the stream to a group, until it ends.
+    ///
+    /// Broadcasts to the group have to be framed as chunks: use [`sse::broadcast`](crate::sse::broadcast).
     ///
     /// # Errors
     ///
-    /// [`JoinStreamError`] says why it cannot.
+    /// [`JoinStreamError`] says why the stream cannot join.
     pub fn join(&mut self, group: Group) -> Result<(), JoinStreamError> {
         if !self.state.body.is_chunked() {
             return Err(JoinStreamError::NotChunked);
@@ -239,43 +251,43 @@ impl Stream<'_, '_> {
         Ok(())
     }
 
-    /// Leaves a group; says whether the stream was in it.
+    /// Removes the stream from a group. Returns true if it was a member.
     pub fn leave(&mut self, group: Group) -> bool {
         self.state.groups.retain(|own| *own != group);
         self.cx.leave(group)
     }
 
-    /// Bytes that wait for the client to read, with what was sent before this response.
+    /// Returns how many bytes wait in the connection's outbox, including those of earlier responses.
     #[must_use]
     pub fn outbox_len(&self) -> usize {
         self.cx.outbox_len()
     }
 
-    /// Bytes that are left to send, where the length was said.
+    /// Returns how many bytes are left to send, if the length was announced.
     #[must_use]
     pub fn left(&self) -> Option<u64> {
         self.state.left
     }
 
-    /// The reactor's clock when this turn began.
+    /// Returns the reactor's time, as of the start of this turn.
     #[must_use]
     pub fn now(&self) -> Duration {
         self.cx.now()
     }
 
-    /// Whether the server is shutting down.
+    /// Returns true if the server is shutting down.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.cx.is_draining()
     }
 
-    /// A reference to the connection.
+    /// Returns the handle of the connection.
     #[must_use]
     pub fn handle(&self) -> Handle {
         self.cx.handle()
     }
 
-    /// The way to all reactors.
+    /// Returns a [`Remote`], which reaches all reactors from any thread.
     #[must_use]
     pub fn remote(&self) -> Remote {
         self.cx.remote()
@@ -288,15 +300,15 @@ impl fmt::Debug for Stream<'_, '_> {
     }
 }
 
-/// Why a stream could not join a group.
+/// Says why a stream could not join a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JoinStreamError {
-    /// Its body is not sent in chunks, because the client speaks HTTP/1.0 or the length was said: what is broadcast to
-    /// all would not be framed as it has to be for this one.
+    /// The body is not sent in chunks, because its length was announced or the client speaks HTTP/1.0. A broadcast, which is
+    /// framed once for all members, would not fit.
     #[error("the response is not sent in chunks")]
     NotChunked,
-    /// The engine refuses it.
+    /// A limit of the engine on groups was reached, or the connection is closing.
     #[error(transparent)]
     Engine(#[from] JoinError),
 }

@@ -2,21 +2,21 @@
 
 use std::fmt;
 
-/// Where a request belongs in a trace: found out by the layer [`TraceContext`](crate::middleware::TraceContext), and asked
-/// for with [`Cx::extension`](crate::Cx::extension).
+/// Identifies a request's place in a trace. The layer [`TraceContext`](crate::middleware::TraceContext) makes it; read it with
+/// [`Cx::extension`](crate::Cx::extension).
 ///
-/// As text it is the value of `traceparent` for the requests that a handler makes to other servers. Pass on `tracestate`
-/// as it came, with [`Cx::request_header`](crate::Cx::request_header).
+/// Its text is the value of `traceparent` for requests that a handler makes to other servers. Pass `tracestate` on
+/// unchanged, from [`Cx::request_header`](crate::Cx::request_header).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Trace {
-    /// The whole trace. Not 0.
+    /// The identifier of the whole trace. It is not 0.
     pub trace_id: u128,
-    /// What was done here for this request. Not 0.
+    /// The identifier of the work for this request. It is not 0.
     pub span_id: u64,
-    /// What it was done for: 0 where the trace begins here.
+    /// The identifier of the work that this request is a part of; 0 if the trace begins here.
     pub parent_id: u64,
-    /// Whether somebody before has recorded the trace.
+    /// Whether an earlier server records the trace.
     pub sampled: bool,
 }
 

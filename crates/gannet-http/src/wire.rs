@@ -1,21 +1,21 @@
-//! What is spoken on a connection: HTTP, nothing for as long as a response is being made, or WebSocket.
+//! The codec of a connection that begins with HTTP and may switch to WebSocket.
 
 use gannet::proto::http::{self, Event, Requests, RequestsState};
 use gannet::proto::ws::{self, WebSocket};
 use gannet::proto::{Codec, Decoded, FrameError, Sink};
 use thiserror::Error;
 
-/// Bytes that a client may send ahead while it waits for a response that takes its time.
+/// Bytes that a client may send ahead while it receives a stream.
 const MOST_AHEAD: usize = 64 << 10;
 
-/// The codec of a connection that begins with HTTP.
+/// Decodes HTTP requests, and WebSocket messages after an upgrade: the codec of [`HttpService`](crate::HttpService).
 #[derive(Clone, Debug, Default)]
 pub struct Wire {
     pub(crate) requests: Requests,
     pub(crate) websocket: WebSocket,
 }
 
-/// A message of what is spoken.
+/// A received message of a connection, in the protocol that it speaks now.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Incoming<'a> {
@@ -25,7 +25,7 @@ pub enum Incoming<'a> {
     WebSocket(ws::Message<'a>),
 }
 
-/// What the service sends through the codec. Responses, which the service bounds itself, go past it.
+/// A message that the service encodes with its codec. Whole responses bypass it: the service writes and bounds them.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Outgoing<'a> {
@@ -35,38 +35,38 @@ pub enum Outgoing<'a> {
     WebSocket(ws::Frame<'a>),
 }
 
-/// Says why what a client sent is not accepted, or what is to be sent is no frame.
+/// Says what is wrong with received bytes, or with a frame that cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum WireError {
-    /// The client sends too much, or its stream ended inside a message.
+    /// A message is too large, or the stream ended inside one.
     #[error("{0}")]
     Frame(#[from] FrameError),
-    /// The bytes are no request that is accepted.
+    /// The request is malformed or over a limit.
     #[error("{0}")]
     Http(#[from] http::Error),
-    /// The bytes are no frames that are accepted, or a frame cannot be sent.
+    /// A received frame is malformed or over a limit, or a frame cannot be sent.
     #[error("{0}")]
     WebSocket(#[from] ws::Error),
 }
 
-/// What is spoken, with what the codec knows of it. Set by the service.
+/// The protocol that a connection speaks now, with the codec's progress in it. The service switches it.
 #[derive(Debug)]
-pub enum Spoken {
+pub enum Protocol {
     /// Requests and responses.
     Http(RequestsState),
-    /// A response is under way that more requests have to wait for. The connection is read all the same, so that its
-    /// end is seen.
+    /// HTTP, while a response of open length is streamed. Further requests wait, up to 64 KiB; the connection is read so
+    /// that its end is noticed.
     Held(RequestsState),
-    /// A response comes later, and more requests wait for it, up to as much as the largest one takes. The connection is
-    /// read all the same, so that its end is seen.
+    /// HTTP, while a deferred response is awaited. Further requests wait, up to the size of the largest one; the
+    /// connection is read so that its end is noticed.
     Awaited(RequestsState),
     /// WebSocket, for the rest of the connection.
     WebSocket(ws::State),
 }
 
-impl Spoken {
-    /// Has the next request wait for a response that comes later.
+impl Protocol {
+    /// Has further requests wait for a deferred response.
     pub(crate) fn await_response(&mut self) {
         if let Self::Http(state) = self {
             *self = Self::Awaited(std::mem::take(state));
@@ -81,7 +81,7 @@ impl Spoken {
     }
 }
 
-impl Default for Spoken {
+impl Default for Protocol {
     fn default() -> Self {
         Self::Http(RequestsState::default())
     }
@@ -91,22 +91,22 @@ impl Codec for Wire {
     type Message<'a> = Incoming<'a>;
     type Outgoing<'a> = Outgoing<'a>;
     type Error = WireError;
-    type State = Spoken;
+    type State = Protocol;
 
     const TRANSPARENT: bool = true;
 
     #[inline]
-    fn decode<'a>(&self, state: &mut Spoken, input: &'a mut [u8]) -> Result<Decoded<Incoming<'a>>, WireError> {
+    fn decode<'a>(&self, state: &mut Protocol, input: &'a mut [u8]) -> Result<Decoded<Incoming<'a>>, WireError> {
         Ok(match state {
-            Spoken::Http(state) => self.requests.decode(state, input)?.map(Incoming::Http),
-            Spoken::Held(_) if input.len() > MOST_AHEAD => {
+            Protocol::Http(state) => self.requests.decode(state, input)?.map(Incoming::Http),
+            Protocol::Held(_) if input.len() > MOST_AHEAD => {
                 return Err(FrameError::TooLarge { length: input.len() as u64, limit: MOST_AHEAD }.into());
             }
-            Spoken::Awaited(_) if input.len() > self.requests.largest() => {
+            Protocol::Awaited(_) if input.len() > self.requests.largest() => {
                 return Err(FrameError::TooLarge { length: input.len() as u64, limit: self.requests.largest() }.into());
             }
-            Spoken::Held(_) | Spoken::Awaited(_) => Decoded::Partial { need: input.len() + 1 },
-            Spoken::WebSocket(state) => self.websocket.decode(state, input)?.map(Incoming::WebSocket),
+            Protocol::Held(_) | Protocol::Awaited(_) => Decoded::Partial { need: input.len() + 1 },
+            Protocol::WebSocket(state) => self.websocket.decode(state, input)?.map(Incoming::WebSocket),
         })
     }
 

@@ -399,7 +399,7 @@ impl<S: Scenario> Run<'_, S> {
     /// Bytes received and sent.
     fn traffic(&self) -> (u64, u64) {
         let stats = self.running.remote().stats();
-        let listeners = stats.iter().flat_map(|reactor| &reactor.listeners);
+        let listeners = stats.iter().flat_map(|reactor| &reactor.services);
         listeners.fold((0, 0), |(bytes_in, bytes_out), one| (bytes_in + one.bytes_in, bytes_out + one.bytes_out))
     }
 }

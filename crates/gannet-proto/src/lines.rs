@@ -36,7 +36,7 @@ impl Lines {
     /// and little enough to hold for every connection that is slow to finish one.
     pub const DEFAULT_LIMIT: usize = 64 * 1024;
 
-    /// Lines of up to [`DEFAULT_LIMIT`](Self::DEFAULT_LIMIT) bytes.
+    /// Makes a codec for lines of up to [`DEFAULT_LIMIT`](Self::DEFAULT_LIMIT) bytes.
     #[must_use]
     pub const fn new() -> Self {
         Self { limit: Self::DEFAULT_LIMIT }
@@ -69,7 +69,7 @@ impl Codec for Lines {
     type Error = Error;
     type State = LinesState;
 
-    /// Takes one line off `input`. Each byte is searched once, however slowly the line arrives.
+    /// Decodes one line at the start of `input`. Each byte is searched once, however slowly the line arrives.
     ///
     /// # Errors
     ///
@@ -141,11 +141,11 @@ impl Codec for Lines {
     }
 }
 
-/// Says why bytes are no line, or a payload cannot become one.
+/// Says what is wrong with a received line, or why a payload cannot be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The line is too long, or had no end when the stream ended.
+    /// The line exceeds the limit.
     #[error("{0}")]
     Frame(#[from] FrameError),
 
@@ -157,7 +157,7 @@ pub enum Error {
     },
 }
 
-/// How far a connection's unfinished line has been searched for its end.
+/// Holds how far a connection's unfinished line was searched for its end.
 #[derive(Debug, Clone, Default)]
 pub struct LinesState {
     /// So many bytes at the start of the input are known to hold no `\n`.

@@ -12,13 +12,14 @@ pub use head::Part;
 /// The longest boundary that is accepted, in bytes (RFC 2046 §5.1.1).
 const LONGEST_BOUNDARY: usize = 70;
 
-/// Takes the parts of a form off its body, as it comes. It holds nothing itself: the data of a part are delivered as they
-/// come, so a form may be of any size.
+/// Decodes the parts of a form with files from a body, as it arrives.
+///
+/// It buffers nothing: the data of a part are delivered as they arrive, so a form may have any size.
 ///
 /// # Strictness
 ///
-/// What two parsers may read in two ways is refused. A body begins with a boundary and ends behind the last one, with no
-/// text before or after. Lines end in `\r\n`. A boundary that goes on with other characters is no data but an error. Each
+/// A form that two parsers could read in two ways is refused. A body begins with a boundary and ends after the last
+/// one, with no text before or after. Lines end in `\r\n`. A boundary followed by other characters is an error. Each
 /// part has exactly one `Content-Disposition`, which is `form-data` with a `name`.
 ///
 /// # Limits
@@ -61,9 +62,9 @@ pub struct Multipart {
     max_head: usize,
 }
 
-/// What [`Multipart`] takes off a body.
+/// An event that [`Multipart`] decodes from a body.
 ///
-/// Whoever skipped one of these would lose a part of a form: so this enum is exhaustive.
+/// This enum is exhaustive: a caller that ignored a variant would lose a part of a form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event<'a> {
     /// A part begins.
@@ -74,7 +75,7 @@ pub enum Event<'a> {
     PartEnd,
 }
 
-/// How far a form has come.
+/// Holds the decoding progress of a form.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MultipartState {
     phase: Phase,
@@ -105,11 +106,11 @@ impl MultipartState {
 }
 
 impl Multipart {
-    /// Forms of a request with this `Content-Type`, with the default limits.
+    /// Makes a decoder for a request with this `Content-Type`, with the default limits.
     ///
     /// # Errors
     ///
-    /// [`Error::ContentType`] where it is another type, [`Error::Boundary`] where its boundary is missing or malformed.
+    /// [`Error::ContentType`]: it is another type. [`Error::Boundary`]: the boundary is missing or malformed.
     pub fn new(content_type: &str) -> Result<Self, Error> {
         let boundary = head::boundary_of(content_type)?;
         let mut delimiter = Vec::with_capacity(boundary.len() + 4);
@@ -118,24 +119,26 @@ impl Multipart {
         Ok(Self { delimiter: Finder::new(&delimiter).into_owned(), max_parts: 1_000, max_head: 8 << 10 })
     }
 
-    /// Sets how many parts a form may have. 1,000 by default.
+    /// Sets how many parts a form may have (default 1,000).
     #[must_use]
     pub fn max_parts(self, parts: u32) -> Self {
         Self { max_parts: parts, ..self }
     }
 
-    /// Sets the largest head of a part that is accepted, in bytes with the empty line at its end. 8 KiB by default.
+    /// Sets the limit of the head of a part, in bytes with the empty line at its end (default 8 KiB).
     #[must_use]
     pub fn max_head(self, bytes: usize) -> Self {
         Self { max_head: bytes, ..self }
     }
 
-    /// Takes the next event off `input`, which is not empty: what has come of the body, and was not taken yet. At most a
-    /// boundary or the head of a part is left for later.
+    /// Decodes the next event at the start of `input`: the bytes of the body that have come and were not consumed
+    /// yet. `input` must not be empty.
+    ///
+    /// At most a boundary or the head of a part is left for later.
     ///
     /// # Errors
     ///
-    /// [`enum@Error`] says what is wrong. Nothing more is to be decoded then.
+    /// [`enum@Error`] says what is wrong. Decode nothing more of this body.
     pub fn decode<'a>(&self, state: &mut MultipartState, input: &'a [u8]) -> Result<Decoded<Event<'a>>, Error> {
         match state.phase {
             // The first one has no line before it.
@@ -218,7 +221,7 @@ impl Multipart {
     }
 }
 
-/// Why a body is no form that is accepted.
+/// Says why a body is not accepted as a form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -239,7 +242,7 @@ pub enum Error {
     #[error("bytes behind the last boundary")]
     Behind,
 
-    /// The header fields of a part are larger than is accepted.
+    /// The header fields of a part are over their limit.
     #[error("header fields of a part exceed the limit of {limit} bytes")]
     HeadTooLarge {
         /// The limit in bytes.
@@ -254,7 +257,7 @@ pub enum Error {
     #[error("missing, doubled or malformed Content-Disposition of a part")]
     Disposition,
 
-    /// There are more parts than are accepted.
+    /// There are more parts than the limit.
     #[error("more than {limit} parts")]
     TooManyParts {
         /// The limit.

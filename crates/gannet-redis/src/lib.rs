@@ -1,7 +1,30 @@
 //! An in-memory store that speaks the Redis protocol, as a service on the Gannet engine.
 //!
-//! Strings, hashes, counters, expiry, transactions and publish/subscribe with the semantics, replies and error texts of
-//! Redis 7; memory only. [`Redis`] is the service, [`Server`] what all its instances share.
+//! It has strings, bits, hashes, counters, expiry, transactions and publish/subscribe, with the semantics, replies and error
+//! texts of Redis 7. Nothing is written to disk. The page `docs/differences.md` of the crate lists what differs from Redis.
+//!
+//! | type | what it does |
+//! |---|---|
+//! | [`Redis`] | the service; each reactor has an instance |
+//! | [`Server`] | the store and everything else that all instances share |
+//! | [`Options`] | password, limits, eviction |
+//! | [`Memory`], [`Policy`] | the memory limit, and the response when it is reached |
+//! | [`Expiry`] | keeps a thread running that removes expired keys |
+//!
+//! ```no_run
+//! use gannet::{Engine, Limits};
+//! use gannet_redis::{LARGEST_COMMAND_BYTES, Options, Redis, Server};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::new(Options::default());
+//! let _expiry = server.start_expiry()?;
+//!
+//! let mut limits = Limits::default();
+//! limits.carry = LARGEST_COMMAND_BYTES;
+//! Engine::new().limits(limits).listen("tcp://127.0.0.1:6380", move || Redis::new(server.clone()))?.run()?;
+//! # Ok(())
+//! # }
+//! ```
 
 #![forbid(unsafe_code)]
 

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::exhaustion::{EXHAUSTED, is_exhausted, is_process_full};
 use crate::ids::ListenerId;
 use crate::listener::{ListenSocket, Pace, reset_on_close};
-use crate::mailbox::{Refused, Wake};
+use crate::mailbox::{NotPosted, Wake};
 use crate::remote::{Letter, Shared};
 use crate::wheel::{Tick, tick};
 
@@ -197,7 +197,7 @@ impl Work {
             let Central { listener, ref socket, operational } = self.listeners[index];
             if !operational && self.is_full() {
                 // Connections that are not accepted wait in the kernel's backlog.
-                self.counters.listeners[usize::from(listener)].accept_pauses.add(1);
+                self.counters.services[usize::from(listener)].accept_pauses.add(1);
                 return self.pause(operational);
             }
             match socket.accept() {
@@ -209,14 +209,14 @@ impl Work {
                     // A health check must not wait for the pace of ordinary connections.
                     let now = self.now();
                     if !operational && let Some(again) = self.pace.spend(now) {
-                        self.counters.listeners[usize::from(listener)].accept_pauses.add(1);
+                        self.counters.services[usize::from(listener)].accept_pauses.add(1);
                         self.again[usize::from(operational)] = Some(again);
                         return;
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => {
-                    let tally = &self.counters.listeners[usize::from(listener)];
+                    let tally = &self.counters.services[usize::from(listener)];
                     tally.accept_errors.add(1);
                     // Else the connection was gone before it was accepted.
                     if is_exhausted(&error) {
@@ -255,8 +255,8 @@ impl Work {
         for offset in 0..others {
             letter = match gates[(chosen + offset) % gates.len()].sender.post(letter) {
                 Ok(()) => return true,
-                Err(Refused::Full(letter)) => letter,
-                Err(Refused::Closed(letter)) => {
+                Err(NotPosted::Full(letter)) => letter,
+                Err(NotPosted::Closed(letter)) => {
                     // The engine ends.
                     refuse(letter);
                     return false;
@@ -264,7 +264,7 @@ impl Work {
             };
         }
         let operational = self.listeners.iter().any(|central| central.listener == listener && central.operational);
-        self.counters.listeners[usize::from(listener)].accept_pauses.add(1);
+        self.counters.services[usize::from(listener)].accept_pauses.add(1);
         self.held.push(Held { letter, listener, peer });
         self.pause(operational);
         false
@@ -306,5 +306,5 @@ fn refuse(letter: Letter) {
 }
 
 fn connections(counters: &ReactorCounters) -> u64 {
-    counters.listeners.iter().map(|listener| listener.connections.get()).sum()
+    counters.services.iter().map(|listener| listener.connections.get()).sum()
 }

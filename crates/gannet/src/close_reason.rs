@@ -20,7 +20,7 @@ pub enum CloseReason {
     HeartbeatMissed,
     /// The handshake of the filter (TLS), or the first complete message, did not come in time.
     ///
-    /// See [`Timeouts::handshake`](crate::Timeouts) and [`Timeouts::opening`](crate::Timeouts).
+    /// See [`Timeouts::handshake`](crate::Timeouts) and [`Timeouts::first_message`](crate::Timeouts).
     OpeningTimeout,
     /// A message is larger than the codec or [`Limits::carry`](crate::Limits) allows.
     FrameTooLarge,

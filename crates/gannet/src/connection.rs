@@ -39,7 +39,7 @@ impl CloseMode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// An outbound connection that is not up yet.
-    Opening,
+    Connecting,
     /// Its filter is not ready yet.
     Handshaking,
     /// Messages go both ways.
@@ -55,7 +55,7 @@ impl State {
     fn may_become(self, next: Self) -> bool {
         matches!(
             (self, next),
-            (Self::Opening, Self::Handshaking | Self::Open | Self::Closed)
+            (Self::Connecting, Self::Handshaking | Self::Open | Self::Closed)
                 | (Self::Handshaking, Self::Open | Self::Draining | Self::Closed)
                 | (Self::Open, Self::Draining | Self::Closed)
                 | (Self::Draining, Self::Closed)
@@ -237,7 +237,7 @@ impl Connection {
     /// Whether what is sent now still goes out.
     #[inline]
     pub(crate) fn takes_output(&self) -> bool {
-        matches!(self.state, State::Open | State::Opening | State::Handshaking)
+        matches!(self.state, State::Open | State::Connecting | State::Handshaking)
             && !self.flags.has(Flags::CLOSE.or(Flags::CLOSE_FLUSHED).or(Flags::SHUT_WRITE))
     }
 
@@ -249,13 +249,13 @@ impl Connection {
 
     /// Whether a handle of it is still good: it is not about to close.
     pub(crate) fn is_reachable(&self) -> bool {
-        matches!(self.state, State::Open | State::Opening | State::Handshaking)
+        matches!(self.state, State::Open | State::Connecting | State::Handshaking)
             && !self.flags.has(Flags::CLOSE.or(Flags::CLOSE_FLUSHED))
     }
 
     /// Whether its outbox may be handed to the driver.
     pub(crate) fn may_flush(&self) -> bool {
-        !matches!(self.state, State::Opening | State::Closed) && !self.flags.has(Flags::CLOSE)
+        !matches!(self.state, State::Connecting | State::Closed) && !self.flags.has(Flags::CLOSE)
     }
 
     /// Whether decoding has to stop.
@@ -312,14 +312,14 @@ impl Connection {
                 !self.flags.has(Flags::ENDED) && self.filter.as_ref().is_none_or(|filter| !filter.is_full_in_line())
             }
             State::Draining => !self.flags.has(Flags::ENDED),
-            State::Opening | State::Closed => false,
+            State::Connecting | State::Closed => false,
         }
     }
 
     /// Whether it was asked for here, and is not up yet.
     pub(crate) fn is_dialling(&self) -> bool {
         match self.state {
-            State::Opening => true,
+            State::Connecting => true,
             State::Handshaking => self.filter.as_ref().is_some_and(|filter| filter.outbound),
             State::Open | State::Draining | State::Closed => false,
         }
@@ -379,8 +379,8 @@ mod tests {
 
     #[test]
     fn a_life_goes_only_forward() {
-        use State::{Closed, Draining, Handshaking, Open, Opening};
-        let all = [Opening, Handshaking, Open, Draining, Closed];
+        use State::{Closed, Connecting, Draining, Handshaking, Open};
+        let all = [Connecting, Handshaking, Open, Draining, Closed];
         for (place, from) in all.into_iter().enumerate() {
             for to in &all[..=place] {
                 assert!(!from.may_become(*to), "{from:?} to {to:?}");

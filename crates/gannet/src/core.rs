@@ -17,7 +17,7 @@ use crate::carry::Carry;
 use crate::cause::{Cause, Causes};
 use crate::close_reason::CloseReason;
 use crate::connection::{CloseMode, Connection, Flags, State};
-use crate::counters::{ListenerCounters, ReactorCounters};
+use crate::counters::{ReactorCounters, ServiceCounters};
 use crate::driver::Destinations;
 use crate::group::Group;
 use crate::handle::{Handle, Live, SendError};
@@ -166,8 +166,8 @@ impl Core {
 
     /// Counters of the service that a connection belongs to.
     #[inline]
-    pub(crate) fn tally(&self, service: u16) -> &ListenerCounters {
-        &self.counters.listeners[usize::from(service)]
+    pub(crate) fn tally(&self, service: u16) -> &ServiceCounters {
+        &self.counters.services[usize::from(service)]
     }
 
     /// The connection at a place, unless it is another one by now or is closed.
@@ -468,7 +468,7 @@ impl Core {
         };
         if let Some(outbox) = connection.outbox.as_mut() {
             let (messages, bytes) = outbox.drop_oldest(keep, newest);
-            self.counters.listeners[usize::from(connection.service)].dropped.add(messages as u64);
+            self.counters.services[usize::from(connection.service)].dropped.add(messages as u64);
             self.counters.outbox_bytes.sub(bytes as u64);
         }
         SendStatus::OverHard

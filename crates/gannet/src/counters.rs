@@ -40,7 +40,7 @@ impl RefusalReason {
 
 /// What one reactor counts for one listener, or for one outbound service.
 #[derive(Debug, Default)]
-pub(crate) struct ListenerCounters {
+pub(crate) struct ServiceCounters {
     pub(crate) connections: Counter,
     pub(crate) accepted: Counter,
     pub(crate) connected: Counter,
@@ -78,11 +78,11 @@ pub(crate) struct ReactorCounters {
     pub(crate) carry_waits: Counter,
     /// Accepted connections that wait for room. The acceptor looks at it too.
     pub(crate) waiting: Counter,
-    pub(crate) listeners: Box<[ListenerCounters]>,
+    pub(crate) services: Box<[ServiceCounters]>,
 }
 
 impl ReactorCounters {
-    pub(crate) fn new(listeners: usize) -> Self {
+    pub(crate) fn new(services: usize) -> Self {
         Self {
             wakeups: Counter::default(),
             turns: HistogramCounter::new(),
@@ -100,7 +100,7 @@ impl ReactorCounters {
             carry_bytes: Counter::default(),
             carry_waits: Counter::default(),
             waiting: Counter::default(),
-            listeners: (0..listeners).map(|_| ListenerCounters::default()).collect(),
+            services: (0..services).map(|_| ServiceCounters::default()).collect(),
         }
     }
 
@@ -124,12 +124,12 @@ impl ReactorCounters {
             carry_bytes: self.carry_bytes.get(),
             carry_waits: self.carry_waits.get(),
             waiting: self.waiting.get(),
-            listeners: self.listeners.iter().map(ListenerCounters::read).collect(),
+            services: self.services.iter().map(ServiceCounters::read).collect(),
         }
     }
 }
 
-impl ListenerCounters {
+impl ServiceCounters {
     /// Counts a connection that was closed.
     pub(crate) fn count_closed(&self, reason: CloseReason) {
         match (reason, reason.index()) {
@@ -138,8 +138,8 @@ impl ListenerCounters {
         }
     }
 
-    fn read(&self) -> ListenerStats {
-        ListenerStats {
+    fn read(&self) -> ServiceStats {
+        ServiceStats {
             connections: self.connections.get(),
             accepted: self.accepted.get(),
             connected: self.connected.get(),
@@ -202,7 +202,7 @@ pub struct ReactorStats {
     /// Gauge: accepted connections that wait for a slot or a descriptor.
     pub waiting: u64,
     /// The counters of each listener and outbound service, in the order in which they were added to the engine.
-    pub listeners: Vec<ListenerStats>,
+    pub services: Vec<ServiceStats>,
 }
 
 /// Holds the counters of one listener, or of one outbound service, on one reactor at a moment.
@@ -210,7 +210,7 @@ pub struct ReactorStats {
 /// [`merge`](Self::merge) adds those of other reactors.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub struct ListenerStats {
+pub struct ServiceStats {
     /// Gauge: connections now.
     pub connections: u64,
     /// Counter: connections accepted.
@@ -239,7 +239,7 @@ pub struct ListenerStats {
     pub dropped: u64,
 }
 
-impl ListenerStats {
+impl ServiceStats {
     /// Returns the number of connections that were refused for this reason.
     #[must_use]
     pub fn refused(&self, refusal: RefusalReason) -> u64 {

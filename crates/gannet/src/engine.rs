@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::filter::FilterFactory;
 use crate::handle::Live;
 use crate::host::{HostOf, Outbound};
-use crate::ids::ListenerId;
+use crate::ids::{ListenerId, ServiceId};
 use crate::keepalive;
 use crate::limits::{Limits, Timeouts};
 use crate::listen_options::{ListenOptions, UnixAccess};
@@ -34,7 +34,7 @@ use crate::wheel::tick;
 type Factory = Arc<dyn Fn(Timeouts) -> Served + Send + Sync>;
 
 /// One service of an engine: where it listens, if it does, and how its instances are made.
-struct Entry {
+struct ServicePlan {
     address: Option<Address>,
     keepalive: Option<Option<Duration>>,
     unix: UnixAccess,
@@ -70,7 +70,7 @@ struct Entry {
 #[must_use = "an engine does nothing until it is started or run"]
 pub struct Engine {
     id: u16,
-    entries: Vec<Entry>,
+    entries: Vec<ServicePlan>,
     reactors: usize,
     driver: DriverChoice,
     limits: Limits,
@@ -261,7 +261,7 @@ impl Engine {
     /// [`Context::connect`]: crate::Context::connect
     pub fn outbound<S: Service>(&mut self, factory: impl Fn() -> S + Send + Sync + 'static) -> Result<Outbound<S>> {
         let factory = connections(factory);
-        let index = self.add(Entry {
+        let index = self.add(ServicePlan {
             address: None,
             keepalive: None,
             unix: UnixAccess::default(),
@@ -282,7 +282,7 @@ impl Engine {
         let keepalive = options.keepalive.map(keepalive::checked).transpose()?;
         for address in addresses {
             let quota = Quota::new(options.operational, options.connections, options.connections_per_peer);
-            self.add(Entry {
+            self.add(ServicePlan {
                 address: Some(address),
                 keepalive,
                 unix: options.unix,
@@ -294,8 +294,8 @@ impl Engine {
         Ok(())
     }
 
-    fn add(&mut self, entry: Entry) -> Result<ListenerId> {
-        let index = ListenerId::try_from(self.entries.len()).map_err(|_| {
+    fn add(&mut self, entry: ServicePlan) -> Result<ServiceId> {
+        let index = ServiceId::try_from(self.entries.len()).map_err(|_| {
             Error::Setting("an engine can have at most 65,536 services, outbound ones included".to_owned())
         })?;
         self.entries.push(entry);
@@ -469,7 +469,7 @@ impl Bound {
             files: Vec::new(),
         };
         // Unix sockets come last: a signal that ends the process while another address is tried again leaves no file.
-        let is_unix = |entry: &Entry| matches!(entry.address, Some(Address::Unix(_)));
+        let is_unix = |entry: &ServicePlan| matches!(entry.address, Some(Address::Unix(_)));
         let entries = || engine.entries.iter().enumerate();
         let others = entries().filter(|(_, entry)| !is_unix(entry));
         for (index, entry) in others.chain(entries().filter(|(_, entry)| is_unix(entry))) {
@@ -601,9 +601,9 @@ impl Start {
         }
         let mut reactor = Reactor::new(driver, core, services, receiver, listening, pace);
         reactor.quotas(self.quotas);
-        for (listener, (_, filters)) in self.services.into_iter().enumerate() {
+        for (service, (_, filters)) in self.services.into_iter().enumerate() {
             if let Some(filters) = filters {
-                reactor.filter(listener as ListenerId, filters);
+                reactor.filter(service as ServiceId, filters);
             }
         }
         Ok((Gate { sender, counters, live }, reactor))

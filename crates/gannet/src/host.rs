@@ -393,7 +393,7 @@ impl<S: Service> HostOf<S> {
             Ok(0)
         }));
         let Some(connection) = core.slab.get_mut(token) else { return Progress { consumed, need: 0 } };
-        let tally = &core.counters.listeners[usize::from(connection.service)];
+        let tally = &core.counters.services[usize::from(connection.service)];
         tally.messages_in.add(messages);
         // The bytes of one that is completed from a carry were counted as they came.
         connection.share.spend(core.turn, if look == Look::AtOne { work.min(MESSAGE_BYTES) } else { work });

@@ -1,12 +1,15 @@
-//! Names of connections and listeners, as the parts of an engine call them between them.
+//! Numbers of connections, services and listeners inside an engine.
 
-/// A connection, as reactor and driver call it between them: the index of its slot in the reactor's slab.
+/// The number of a connection in its reactor and driver: the index of its slot in the reactor's slab.
 pub(crate) type Token = u32;
 
-/// A listener, as reactor and driver call it between them: its index among the engine's services.
-pub(crate) type ListenerId = u16;
+/// The number of a service: its index among all services of the engine, with a listener or outbound.
+pub(crate) type ServiceId = u16;
 
-/// A connection in a message to its reactor.
+/// The number of a service that has a listener.
+pub(crate) type ListenerId = ServiceId;
+
+/// Names a connection in a letter to its reactor.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     pub(crate) token: Token,

@@ -133,7 +133,7 @@ pub use crate::core::SendStatus;
 pub use crate::counters::histogram::Histogram;
 #[doc(hidden)] // For our own crates, which count as the engine does.
 pub use crate::counters::histogram::HistogramCounter;
-pub use crate::counters::{ListenerStats, ReactorStats, RefusalReason};
+pub use crate::counters::{ReactorStats, RefusalReason, ServiceStats};
 pub use crate::datagram::DatagramContext;
 pub use crate::driver::probe::DriverChoice;
 pub use crate::engine::{Engine, Running};

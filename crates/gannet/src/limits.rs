@@ -38,7 +38,7 @@ pub struct Limits {
     pub operational_reserve: u32,
     /// Connections that the whole engine accepts per second, operational listeners excepted; 0 is no limit (default).
     ///
-    /// Further ones wait in the kernel's backlog; `ListenerStats::accept_pauses` counts the pauses.
+    /// Further ones wait in the kernel's backlog; `ServiceStats::accept_pauses` counts the pauses.
     pub accepts_per_second: u32,
     /// Bytes of an incomplete message that one connection may hold (default 16 MiB).
     ///
@@ -180,12 +180,12 @@ pub enum Overflow {
     /// The oldest messages are dropped, whole, until the outbox is within the limit; the newest stays.
     ///
     /// A message that has begun to leave is not dropped. Each message has a buffer of its own, which costs an allocation.
-    /// `ListenerStats::dropped` counts the dropped messages.
+    /// `ServiceStats::dropped` counts the dropped messages.
     DropOldest,
     /// All messages but the newest are dropped.
     ///
     /// A message that has begun to leave is not dropped. Each message has a buffer of its own, which costs an allocation.
-    /// `ListenerStats::dropped` counts the dropped messages.
+    /// `ServiceStats::dropped` counts the dropped messages.
     LatestOnly,
 }
 
@@ -219,7 +219,7 @@ pub struct Timeouts {
     pub heartbeats_missed: u8,
     /// Time for the first complete message of a connection (default none). Over it, the connection is closed with
     /// [`CloseReason::OpeningTimeout`](crate::CloseReason::OpeningTimeout).
-    pub opening: Option<Duration>,
+    pub first_message: Option<Duration>,
     /// Time for the handshake of a filter (TLS) of an accepted connection, before the service knows of it (default 10 s).
     ///
     /// Over it, the connection is closed with [`CloseReason::OpeningTimeout`](crate::CloseReason::OpeningTimeout). For
@@ -246,7 +246,7 @@ impl Default for Timeouts {
             write_idle: None,
             heartbeat: Some(Duration::from_secs(30)),
             heartbeats_missed: 2,
-            opening: None,
+            first_message: None,
             handshake: Duration::from_secs(10),
             slow_write: Some(Duration::from_secs(30)),
             linger: Duration::from_secs(2),
@@ -267,7 +267,7 @@ impl Timeouts {
             ("read_idle", self.read_idle),
             ("write_idle", self.write_idle),
             ("heartbeat", self.heartbeat),
-            ("opening", self.opening),
+            ("first_message", self.first_message),
             ("handshake", Some(self.handshake)),
             ("slow_write", self.slow_write),
         ];
@@ -317,7 +317,7 @@ mod tests {
             ("read_idle", |timeouts, zero| timeouts.read_idle = zero),
             ("write_idle", |timeouts, zero| timeouts.write_idle = zero),
             ("heartbeat", |timeouts, zero| timeouts.heartbeat = zero),
-            ("opening", |timeouts, zero| timeouts.opening = zero),
+            ("first_message", |timeouts, zero| timeouts.first_message = zero),
             ("handshake", |timeouts, _| timeouts.handshake = Duration::ZERO),
             ("slow_write", |timeouts, zero| timeouts.slow_write = zero),
         ];

@@ -74,7 +74,7 @@ impl<T> Shared<T> {
 /// Why a letter was not taken, with the letter.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub(crate) enum Refused<T> {
+pub(crate) enum NotPosted<T> {
     /// As many letters wait as the mailbox can hold. The sender may try again later.
     Full(T),
     /// The reactor is gone and does not come back.
@@ -92,21 +92,21 @@ impl<T> Sender<T> {
     /// `Ok` means that the mailbox took the letter, not that the reactor will read it: when the reactor goes,
     /// the letters that it had not taken are dropped. A letter that is posted just then is dropped too, on the
     /// thread of the reactor or on this one.
-    pub(crate) fn post(&self, letter: T) -> Result<(), Refused<T>> {
+    pub(crate) fn post(&self, letter: T) -> Result<(), NotPosted<T>> {
         let posted = self.post_again(letter);
-        if matches!(posted, Err(Refused::Full(_))) {
+        if matches!(posted, Err(NotPosted::Full(_))) {
             self.shared.refused.fetch_add(1, Ordering::Relaxed);
         }
         posted
     }
 
     /// Posts a letter that [`post`](Self::post) refused, and was counted there.
-    pub(crate) fn post_again(&self, letter: T) -> Result<(), Refused<T>> {
+    pub(crate) fn post_again(&self, letter: T) -> Result<(), NotPosted<T>> {
         let shared = &*self.shared;
         if shared.sleep.is_closed() {
-            return Err(Refused::Closed(letter));
+            return Err(NotPosted::Closed(letter));
         }
-        shared.letters.push(letter).map_err(Refused::Full)?;
+        shared.letters.push(letter).map_err(NotPosted::Full)?;
         match shared.sleep.posted() {
             AfterPost::Done => {}
             AfterPost::Ring => shared.waker.wake(),
@@ -166,7 +166,7 @@ impl<T> fmt::Debug for Sender<T> {
 /// The end of a mailbox that belongs to the reactor, to be used on its thread alone.
 ///
 /// Dropping it closes the mailbox: the letters left are dropped here and now, and later posts are refused
-/// with [`Refused::Closed`].
+/// with [`NotPosted::Closed`].
 pub(crate) struct Receiver<T> {
     shared: Arc<Shared<T>>,
     /// Two threads that announce and end a sleep through one reference would undo each other: not `Sync`.

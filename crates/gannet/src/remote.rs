@@ -16,14 +16,14 @@ use crate::close_reason::CloseReason;
 use crate::connect::Connect;
 use crate::connection::{CloseMode, Flags, NO_SESSION, Payload};
 use crate::core::{Core, Outgoing, encode};
-use crate::counters::{ListenerStats, ReactorCounters, ReactorStats};
+use crate::counters::{ReactorCounters, ReactorStats, ServiceStats};
 use crate::error::Error;
 use crate::group::Group;
 use crate::handle::{Handle, Interest, Live, SendError};
 use crate::host::{Host, HostOf, Outbound};
 use crate::ids::{ListenerId, Place, Token};
 use crate::limits::Limits;
-use crate::mailbox::{Refused, Sender, Wake};
+use crate::mailbox::{NotPosted, Sender, Wake};
 use crate::offload::{Offload, OffloadStats, Owner, Pool};
 use crate::quota::Totals;
 use crate::route::Route;
@@ -209,10 +209,10 @@ impl Shared {
     }
 }
 
-fn why(refused: Refused<Letter>) -> SendError {
+fn why(refused: NotPosted<Letter>) -> SendError {
     match refused {
-        Refused::Full(_) => SendError::MailboxFull,
-        Refused::Closed(_) => SendError::NotRunning,
+        NotPosted::Full(_) => SendError::MailboxFull,
+        NotPosted::Closed(_) => SendError::NotRunning,
     }
 }
 
@@ -420,8 +420,8 @@ impl Remote {
     ///
     /// It counts failed accepts and pauses. The reactor that gets a connection counts everything else.
     #[must_use]
-    pub fn acceptor_stats(&self) -> Option<Vec<ListenerStats>> {
-        self.shared.acceptor_counters.get().map(|counters| counters.read().listeners)
+    pub fn acceptor_stats(&self) -> Option<Vec<ServiceStats>> {
+        self.shared.acceptor_counters.get().map(|counters| counters.read().services)
     }
 
     /// Returns the number of offloaded jobs that wait or run, in all pools.
@@ -464,8 +464,8 @@ impl Remote {
             return Err((SendError::Gone, letter));
         }
         gate.sender.post(letter).map_err(|refused| match refused {
-            Refused::Full(letter) => (SendError::MailboxFull, letter),
-            Refused::Closed(letter) => (SendError::NotRunning, letter),
+            NotPosted::Full(letter) => (SendError::MailboxFull, letter),
+            NotPosted::Closed(letter) => (SendError::NotRunning, letter),
         })
     }
 
@@ -476,8 +476,8 @@ impl Remote {
         while gate.live.holds(handle.place()) {
             let posted = if is_again { gate.sender.post_again(letter) } else { gate.sender.post(letter) };
             match posted {
-                Err(Refused::Full(back)) => (letter, is_again) = (back, true),
-                Ok(()) | Err(Refused::Closed(_)) => return,
+                Err(NotPosted::Full(back)) => (letter, is_again) = (back, true),
+                Ok(()) | Err(NotPosted::Closed(_)) => return,
             }
             std::thread::yield_now();
         }

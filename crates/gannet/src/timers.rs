@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use crate::ids::{ListenerId, Token};
+use crate::ids::{ServiceId, Token};
 use crate::wheel::Tick;
 
 /// Identifies one of a connection's timers: see [`Context::set_named_timer`](crate::Context::set_named_timer).
@@ -23,7 +23,7 @@ pub(crate) struct Timers {
     /// How many there are of all connections.
     count: usize,
     /// Those of services, which have one each.
-    services: Vec<(ListenerId, Tick)>,
+    services: Vec<(ServiceId, Tick)>,
 }
 
 impl Timers {
@@ -84,13 +84,13 @@ impl Timers {
     }
 
     /// Sets the timer of a service.
-    pub(crate) fn set_service(&mut self, service: ListenerId, due: Tick) {
+    pub(crate) fn set_service(&mut self, service: ServiceId, due: Tick) {
         self.cancel_service(service);
         self.services.push((service, due));
     }
 
     /// Removes the timer of a service.
-    pub(crate) fn cancel_service(&mut self, service: ListenerId) {
+    pub(crate) fn cancel_service(&mut self, service: ServiceId) {
         self.services.retain(|(other, _)| *other != service);
     }
 
@@ -100,7 +100,7 @@ impl Timers {
     }
 
     /// Removes the timers of services that are due, and adds those services to `come`, the longest overdue first.
-    pub(crate) fn take_services(&mut self, now: Tick, come: &mut Vec<(ListenerId, Tick)>) {
+    pub(crate) fn take_services(&mut self, now: Tick, come: &mut Vec<(ServiceId, Tick)>) {
         if self.services.is_empty() {
             return;
         }

@@ -105,7 +105,7 @@ fn a_client_whose_server_cannot_be_reached_is_closed() {
         assert!(matches!(client.read(&mut [0]), Ok(0) | Err(_)));
         assert!(client.read_timeout().expect("it has one").is_some());
         let stats = running.remote().stats();
-        assert_eq!(stats[0].listeners.iter().map(|service| service.connections).sum::<u64>(), 0);
+        assert_eq!(stats[0].services.iter().map(|service| service.connections).sum::<u64>(), 0);
         stop(running);
     }
 }

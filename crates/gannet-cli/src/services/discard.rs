@@ -3,10 +3,10 @@
 use gannet::proto::Raw;
 use gannet::{Context, DatagramContext, DatagramService, Service};
 
-use super::{Entry, listen, netcat};
+use super::{ServiceKind, listen, netcat};
 use crate::tls::Protocol;
 
-pub(super) static ENTRY: Entry = Entry {
+pub(super) static KIND: ServiceKind = ServiceKind {
     name: "discard",
     about: "takes everything and answers nothing (tcp, tls, unix, udp)",
     defaults: &[],
@@ -23,7 +23,7 @@ impl Service for Discard {
     type Session = ();
 
     fn name(&self) -> &str {
-        ENTRY.name
+        KIND.name
     }
 
     fn message(&mut self, (): &mut (), _: &[u8], _: &mut Context<'_, Self>) {}
@@ -31,7 +31,7 @@ impl Service for Discard {
 
 impl DatagramService for Discard {
     fn name(&self) -> &str {
-        ENTRY.name
+        KIND.name
     }
 
     fn datagram(&mut self, _: &[u8], _: &mut DatagramContext<'_>) {}

@@ -3,10 +3,10 @@
 use gannet::proto::Raw;
 use gannet::{Context, DatagramContext, DatagramService, Service};
 
-use super::{Entry, listen, netcat};
+use super::{ServiceKind, listen, netcat};
 use crate::tls::Protocol;
 
-pub(super) static ENTRY: Entry = Entry {
+pub(super) static KIND: ServiceKind = ServiceKind {
     name: "echo",
     about: "sends every byte back (tcp, tls, unix, udp)",
     defaults: &["tcp://127.0.0.1:7000", "udp://127.0.0.1:7000"],
@@ -23,7 +23,7 @@ impl Service for Echo {
     type Session = ();
 
     fn name(&self) -> &str {
-        ENTRY.name
+        KIND.name
     }
 
     fn message(&mut self, (): &mut (), bytes: &[u8], cx: &mut Context<'_, Self>) {
@@ -33,7 +33,7 @@ impl Service for Echo {
 
 impl DatagramService for Echo {
     fn name(&self) -> &str {
-        ENTRY.name
+        KIND.name
     }
 
     fn datagram(&mut self, payload: &[u8], cx: &mut DatagramContext<'_>) {

@@ -4,10 +4,10 @@
 use gannet::proto::LengthPrefixed;
 use gannet::{Context, Heartbeat, Service};
 
-use super::{Entry, brief_netcat, listen};
+use super::{ServiceKind, brief_netcat, listen};
 use crate::tls::Protocol;
 
-pub(super) static ENTRY: Entry = Entry {
+pub(super) static KIND: ServiceKind = ServiceKind {
     name: "frames",
     about: "sends each frame of a 4-byte length back; an empty one is a ping (tcp, tls, unix)",
     defaults: &["tcp://127.0.0.1:7002"],
@@ -35,7 +35,7 @@ impl Service for Frames {
     type Session = Pings;
 
     fn name(&self) -> &str {
-        ENTRY.name
+        KIND.name
     }
 
     fn codec(&self) -> LengthPrefixed {

@@ -3,10 +3,10 @@
 use gannet::proto::Lines;
 use gannet::{Context, Service};
 
-use super::{Entry, listen, netcat};
+use super::{ServiceKind, listen, netcat};
 use crate::tls::Protocol;
 
-pub(super) static ENTRY: Entry = Entry {
+pub(super) static KIND: ServiceKind = ServiceKind {
     name: "lines",
     about: "answers each line with 'echo: ' and the line (tcp, tls, unix)",
     defaults: &["tcp://127.0.0.1:7001"],
@@ -29,7 +29,7 @@ impl Service for EchoLines {
     type Session = ();
 
     fn name(&self) -> &str {
-        ENTRY.name
+        KIND.name
     }
 
     fn codec(&self) -> Lines {

@@ -2,7 +2,7 @@
 
 use gannet::{Engine, ListenOptions};
 
-use super::{Add, Entry, SERVICES, Settings, names, redis};
+use super::{Add, SERVICES, ServiceKind, Settings, names, redis};
 use crate::units::{Deadline, keepalive, whole};
 
 /// What the URL of a listener with TLS begins with.
@@ -22,7 +22,7 @@ Options of a listener, behind its URL, separated by commas:
 /// A service at a URL.
 #[derive(Clone, Debug)]
 pub(crate) struct Listener {
-    pub(crate) service: &'static Entry,
+    pub(crate) service: &'static ServiceKind,
     options: ListenOptions,
     add: Add,
 }
@@ -30,7 +30,7 @@ pub(crate) struct Listener {
 impl Listener {
     /// Whether it is for Redis clients.
     pub(crate) fn is_redis(&self) -> bool {
-        self.service.name == redis::ENTRY.name
+        self.service.name == redis::KIND.name
     }
 
     /// The host of its URL, where that is for TLS.

@@ -19,15 +19,15 @@ pub(crate) use self::listener::{Listener, Listeners, parse_listeners};
 use crate::tls::{Protocol, Tls};
 
 /// All services, in the order they are listed and started in.
-static SERVICES: [&Entry; 6] =
-    [&echo::ENTRY, &lines::ENTRY, &frames::ENTRY, &discard::ENTRY, &redis::ENTRY, &http::ENTRY];
+static SERVICES: [&ServiceKind; 6] =
+    [&echo::KIND, &lines::KIND, &frames::KIND, &discard::KIND, &redis::KIND, &http::KIND];
 
 /// Adds a service to an engine, where it shall listen.
 type Add = fn(Engine, ListenOptions, &Settings) -> gannet::Result<Engine>;
 
 /// A service as the command line knows it.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct ServiceKind {
     /// What it is called in `--listen`.
     pub(crate) name: &'static str,
     /// What it does, for the help.

@@ -3,10 +3,10 @@
 use gannet::Address;
 use gannet_redis::Redis;
 
-use super::{Entry, listen, quoted, reachable_host};
+use super::{ServiceKind, listen, quoted, reachable_host};
 use crate::tls::Protocol;
 
-pub(super) static ENTRY: Entry = Entry {
+pub(super) static KIND: ServiceKind = ServiceKind {
     name: "redis",
     about: "a store for Redis clients, in memory only (tcp, tls, unix)",
     defaults: &["tcp://127.0.0.1:6380"],

@@ -142,7 +142,7 @@ fn the_table_of_limits_has_the_engines_defaults() {
         ("threads of a pool", threads),
         ("groups of one connection", groups),
         ("TLS handshake", seconds(Some(times.handshake))),
-        ("first complete message", seconds(times.opening)),
+        ("first complete message", seconds(times.first_message)),
         ("silence of the peer", heartbeat),
         ("the kernel takes something", seconds(times.slow_write)),
         ("replies to a peer that half-closed", seconds(Some(times.half_close))),

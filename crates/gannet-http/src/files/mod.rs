@@ -1,4 +1,4 @@
-//! Static files: what a directory holds, served to `GET` and `HEAD`.
+//! Serves the files of a directory to `GET` and `HEAD`.
 
 mod conditions;
 mod kind;
@@ -19,7 +19,7 @@ use self::root::Root;
 use self::send::Permits;
 use crate::cx::Cx;
 
-/// Serves the files of a directory: given to [`Router::files`](crate::Router::files).
+/// Serves the files of a directory; pass it to [`Router::files`](crate::Router::files).
 ///
 /// ```no_run
 /// use gannet_http::{Files, Router};
@@ -31,35 +31,37 @@ use crate::cx::Cx;
 /// # }
 /// ```
 ///
-/// # What is a file
+/// # Which files are served
 ///
-/// Regular files only. A path is decoded once, segment by segment; one with an empty segment, `.`, `..`, a backslash, an
-/// encoded slash or a control character means no file, nor does one that is no UTF-8. Names that begin with a dot are not
-/// served unless [`hidden`](Self::hidden) lets them. The directory is opened when this is made, and everything is opened
-/// beneath it: on Linux the kernel resolves the whole path (`openat2` with `RESOLVE_BENEATH`), and symbolic links are
-/// followed where they stay inside and are relative; elsewhere, and on kernels before 5.6, no symbolic link is followed at
-/// all. What cannot be opened for want of rights is 404 as well. Who replaces the directory itself by another of its name
-/// has to start anew.
+/// Regular files only. A path is decoded once, segment by segment. It names no file if it is not UTF-8, or if a segment is
+/// empty, is `.` or `..`, or contains a backslash, an encoded slash or a control character. Names that begin with a dot are
+/// served only with [`hidden`](Self::hidden). Files without read permission are answered with 404.
 ///
-/// For a directory its [`index`](Self::index) is served; where the slash at the end of the path is missing, it is sent
-/// there with 301. Directories are not listed.
+/// The directory is opened once, when this is made, and all files are opened beneath it. On Linux the kernel resolves the
+/// whole path (`openat2` with `RESOLVE_BENEATH`): relative symbolic links are followed if they stay inside. On other
+/// systems, and on kernels before 5.6, no symbolic link is followed. If you replace the directory itself by another one,
+/// restart the server.
 ///
-/// # What is said of it
+/// For a directory, its [`index`](Self::index) is served; if the path lacks the slash at its end, the client is redirected
+/// with 301. Directories are not listed.
 ///
-/// `Content-Type` by the ending of the name, `Content-Length`, `Last-Modified`, `Accept-Ranges`, and a strong `ETag` of
-/// inode, size and the time of the last change in nanoseconds. Conditions are evaluated as RFC 9110 §13.2.2 says, and a
-/// single range is served (206, or 416); more ranges than one are answered with the whole (RFC 9110 §14.2).
+/// # Header fields
 ///
-/// Replace files by moving new ones over them. One that is written in place may be sent half old and half new; one that
-/// has become shorter while it was sent breaks the connection, so that the client can tell.
+/// `Content-Type` follows from the extension of the name. There are `Content-Length`, `Last-Modified`, `Accept-Ranges`, and a
+/// strong `ETag` of inode, size and the time of the last change in nanoseconds. Conditional requests are evaluated as RFC
+/// 9110 §13.2.2 says. A single range is answered with 206 or 416, several ranges with the whole file (RFC 9110 §14.2).
 ///
-/// # How it is read
+/// To replace a file, move a new one over it. A file that is written in place may be sent half old and half new. If a file
+/// gets shorter while it is sent, the connection is broken, so that the client notices.
 ///
-/// On [`Pool::Files`], whose threads do nothing else, and never on a reactor. Up to 256 KiB are read in one go and are an ordinary response,
-/// which [`Gzip`](crate::middleware::Gzip) compresses. More is streamed in pieces of 128 KiB as the client reads:
-/// [`Limits::outbox_high`](gannet::Limits) and one piece is what waits for it. As many jobs wait and run as
-/// [`Limits::file_offloads`](gannet::Limits) allows, and as many files are streamed at a time as [`streams`](Self::streams)
-/// allows: one more is answered with 503 and `Retry-After`.
+/// # Threads, memory and limits
+///
+/// Files are read on [`Pool::Files`], whose threads do nothing else, and never on a reactor. A file of up to 256 KiB is read
+/// at once and becomes an ordinary response, which [`Gzip`](crate::middleware::Gzip) compresses. A larger one is streamed in
+/// pieces of 128 KiB as the client reads; [`Limits::outbox_high`](gannet::Limits) and one piece are waiting at most.
+///
+/// A request over [`Limits::file_offloads`](gannet::Limits), or over the number of [`streams`](Self::streams), is answered
+/// with 503 and `Retry-After`.
 #[derive(Debug)]
 pub struct Files {
     root: Root,
@@ -73,11 +75,11 @@ pub struct Files {
 const STREAMS: usize = 1_024;
 
 impl Files {
-    /// Serves the files of this directory, with `index.html` for directories in it.
+    /// Opens a directory to serve its files, with `index.html` for directories in it.
     ///
     /// # Errors
     ///
-    /// It is no directory, or cannot be opened.
+    /// The path is no directory, or it cannot be opened.
     pub fn new(root: impl AsRef<Path>) -> io::Result<Self> {
         Ok(Self {
             root: Root::open(root.as_ref())?,
@@ -88,32 +90,32 @@ impl Files {
         })
     }
 
-    /// Sets the name of the file that is served for a directory it is in (default `index.html`); without one,
-    /// directories are 404.
+    /// Sets the name of the file that is served for its directory (default `index.html`).
+    ///
+    /// With `None`, directories are answered with 404.
     #[must_use]
     pub fn index<'n>(mut self, name: impl Into<Option<&'n str>>) -> Self {
         self.index = name.into().map(str::to_owned);
         self
     }
 
-    /// Sets whether files and directories whose names begin with a dot are served too (default not), `.well-known` for
-    /// one, but also `.git`.
+    /// Sets whether names that begin with a dot are served (default no): `.well-known`, for example, but also `.git`.
     #[must_use]
     pub fn hidden(mut self, served: bool) -> Self {
         self.hidden = served;
         self
     }
 
-    /// Sets `Cache-Control` of files, and of the answers that say that one has not changed (default none: then caches
-    /// guess by `Last-Modified`).
+    /// Sets `Cache-Control` for files and for the responses 304 (default none; caches then guess by `Last-Modified`).
     #[must_use]
     pub fn cache_control(mut self, value: impl Into<String>) -> Self {
         self.cache_control = Some(value.into());
         self
     }
 
-    /// Sets how many files over 256 KiB are sent at a time (default 1,024). Each takes a descriptor for as long as its
-    /// client reads.
+    /// Sets how many files over 256 KiB are streamed at a time (default 1,024).
+    ///
+    /// Each takes a descriptor as long as its client reads.
     #[must_use]
     pub fn streams(mut self, streams: usize) -> Self {
         self.permits = Permits::new(streams);

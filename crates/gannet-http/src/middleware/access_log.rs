@@ -1,4 +1,4 @@
-//! A line in the log for each request.
+//! Logs each request.
 
 use std::fmt;
 
@@ -10,15 +10,16 @@ use crate::draft::Draft;
 use crate::layer::Layer;
 use crate::trace::Trace;
 
-/// Logs each request when its response is there, at the level `info` with the target `gannet_http::access`: who sent
-/// it, what it was, the status, the size of the body, its name where [`RequestId`](super::RequestId) is outside, and its
-/// trace where [`TraceContext`](super::TraceContext) is. The
-/// path is logged as it was sent, without the query, which may have secrets in it.
+/// Logs each request when its response is made, at the level `info` with the target `gannet_http::access`.
 ///
-/// Where nobody listens for that level it costs a look at an atomic. How long a handler took is not said: no clock is
-/// read for a request ([`HandlerTime`](super::HandlerTime) measures a sample). How long a response took that came later
-/// ([`Cx::offload`], [`Cx::defer`]) is, in `took_ms`. A [stream](Cx::stream) is logged when it begins, with no size; a
-/// request whose client went before the response is not.
+/// A line has the peer, the method, the path, the status and the size of the body. It has the identifier if
+/// [`RequestId`](super::RequestId) is outside of this layer, and the trace if [`TraceContext`](super::TraceContext) is. The
+/// path is logged as it was sent, without the query, which may contain secrets.
+///
+/// If no subscriber listens at that level, a request costs one read of an atomic. The line does not say how long a handler
+/// took, because no clock is read for each request; [`HandlerTime`](super::HandlerTime) measures a sample. For a deferred
+/// response ([`Cx::offload`], [`Cx::defer`]) it has `took_ms`. A [stream](Cx::stream) is logged when it begins, without a
+/// size. A request whose client disconnects before the response is not logged.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AccessLog;
 

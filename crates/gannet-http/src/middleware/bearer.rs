@@ -1,22 +1,20 @@
-//! A token that a client has to show.
+//! Requires a token.
 
 use std::sync::Arc;
 
 use crate::cx::Cx;
 use crate::layer::Layer;
 
-/// Lets only those pass who send `Authorization: Bearer` with the right token (RFC 6750 §2.1); others get a 401, before
-/// they send a body. How long
-/// the comparison takes says nothing about the token but its length.
+/// Requires `Authorization: Bearer` with the right token (RFC 6750 §2.1). Other requests get a 401, before they send a body.
 ///
-/// Without TLS in front of it the token travels in the clear.
+/// The time of the comparison reveals nothing about the token but its length. Without TLS, the token is sent in plain text.
 #[derive(Clone)]
 pub struct Bearer {
     token: Arc<[u8]>,
 }
 
 impl Bearer {
-    /// Asks for this token. Nobody has an empty one: then nobody passes.
+    /// Requires this token. With an empty one, all requests are refused.
     #[must_use]
     pub fn new(token: impl AsRef<[u8]>) -> Self {
         Self { token: token.as_ref().into() }

@@ -1,4 +1,4 @@
-//! What lets pages of other origins read answers.
+//! Lets pages of other origins read responses.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use crate::layer::Layer;
 /// How long a browser may keep the answer to its check, in seconds.
 const MAX_AGE_S: &str = "600";
 
-/// Says which pages of other origins may read answers (CORS, the Fetch standard §3.2), and answers the check that browsers
-/// make before they send what a form could not. Cookies are not let through.
+/// Lets pages of other origins read responses (CORS, the Fetch standard §3.2), and answers browsers' preflight requests.
+/// Requests with cookies are not allowed.
 ///
-/// Put it outside of groups: checks come as `OPTIONS`, which seldom has a route of its own.
+/// Put it outside of groups: preflight requests use `OPTIONS`, which seldom has a route of its own.
 #[derive(Clone, Debug)]
 pub struct Cors {
     /// None is any.
@@ -22,14 +22,15 @@ pub struct Cors {
 }
 
 impl Cors {
-    /// Any origin.
+    /// Allows any origin.
     #[must_use]
     pub fn any() -> Self {
         Self { origins: None }
     }
 
-    /// These origins only, `https://example.org` for one: scheme, host in lower case, and port where it is not the
-    /// scheme's own, without a slash at the end.
+    /// Allows these origins only, such as `https://example.org`.
+    ///
+    /// Write the scheme, the host in lower case, and the port unless it is the scheme's default; no slash at the end.
     #[must_use]
     pub fn origins<O: Into<String>>(origins: impl IntoIterator<Item = O>) -> Self {
         Self { origins: Some(origins.into_iter().map(Into::into).collect()) }

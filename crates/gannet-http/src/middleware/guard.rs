@@ -1,14 +1,14 @@
-//! A function that decides who passes.
+//! Asks a function whether to accept a request.
 
 use crate::cx::Cx;
 use crate::layer::Layer;
-use crate::respond::{Respond, respond};
+use crate::respond::respond;
+use crate::response::Respond;
 
-/// Calls a function before the handler, and answers with its error in place of the handler: the shortest way to find out who
-/// a client is. The function is given to `Guard` as it is, and may [insert](Cx::insert) what handlers need.
+/// Calls a function before the handler; if it fails, the error is the response. It is the shortest way to authenticate.
 ///
-/// Where the body has not come, it is called twice: by the head alone, so that a client that does not pass need not send the
-/// body, and when the body is there.
+/// The function may [insert](Cx::insert) values for the handler. If the body comes after the head, the function is called
+/// twice: with the head, so that a refused client need not send its body, and again when the body is there.
 ///
 /// ```
 /// use gannet_http::middleware::Guard;

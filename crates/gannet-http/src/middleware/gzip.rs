@@ -1,4 +1,4 @@
-//! Responses that take less on their way.
+//! Compresses responses.
 
 use std::cell::RefCell;
 
@@ -25,28 +25,27 @@ const KEPT_BYTES: usize = 64 << 10;
 /// Most of what there is to gain, at a third of the time of level 6.
 const LEVEL: u32 = 2;
 
-/// Sends responses in gzip (RFC 9110 §8.4.1.3) to clients that [accept](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3)
-/// it, where that makes them smaller.
+/// Compresses responses with gzip (RFC 9110 §8.4.1.3), if the client accepts it (§12.5.3) and they get smaller.
 ///
-/// | a response is left as it is | because |
+/// | a response is not compressed | because |
 /// |---|---|
-/// | whose type is no text, JSON, XML, script, WebAssembly or the like | it is compressed already, or nobody knows |
-/// | under 1 KiB ([`smallest`](Self::smallest)) | there is nothing to gain; not where the client says `identity;q=0` |
+/// | if its type is not text, JSON, XML, script, WebAssembly or the like | it is probably compressed already |
+/// | under 1 KiB ([`smallest`](Self::smallest)) | there is little to gain; it is, if the client says `identity;q=0` |
 /// | over 256 KiB ([`largest`](Self::largest)) | compressing would hold up the reactor |
-/// | with a `Content-Encoding`, or `Cache-Control: no-transform` | the handler said so |
-/// | 206 | the range is one of what is not compressed |
-/// | that is streamed | it is never there as a whole |
+/// | with a `Content-Encoding`, or `Cache-Control: no-transform` | the handler asked for that |
+/// | with status 206 | its range counts uncompressed bytes |
+/// | if it is streamed | its body is never complete in memory |
 ///
-/// A strong `ETag` becomes a weak one, since the bytes are others, and `Accept-Ranges` goes; a 304 names the tag as the
-/// client has it. `Vary: Accept-Encoding` is added to every response that another client may get in gzip, to 206 and to
-/// 304, so that caches tell them apart. What `HEAD` says is what `GET` would say.
+/// A strong `ETag` becomes a weak one, because the bytes differ, and `Accept-Ranges` is removed; a 304 names the tag that the
+/// client has. `Vary: Accept-Encoding` is added to every response that another client might get compressed, and to 206 and
+/// 304. `HEAD` has the same header fields as `GET`.
 ///
-/// Compressing happens on the reactor's thread: with level 2, the default, 1 MiB of text takes 6 ms and comes down to
-/// 30%; with level 1 it is 3 ms and 40%, with level 6 15 ms and 27%. Each reactor has one compressor for all
-/// connections, some 300 KiB, from the first response that needs it.
+/// Compression runs on the reactor's thread. At level 2, the default, 1 MiB of text takes 6 ms and shrinks to 30 %; at level
+/// 1 it takes 3 ms (40 %), at level 6 it takes 15 ms (27 %). Each reactor has one compressor for all connections, which takes
+/// about 300 KiB from its first use on.
 ///
-/// Where a page has both a secret and something that an attacker can choose, its compressed length tells of the secret
-/// (BREACH): leave such pages out.
+/// If a page contains both a secret and text that an attacker can choose, its compressed length reveals something about the
+/// secret (BREACH): exclude such pages.
 ///
 /// Needs the feature `gzip`, which is on by default.
 #[derive(Clone, Debug)]
@@ -57,14 +56,15 @@ pub struct Gzip {
 }
 
 impl Gzip {
-    /// With the default level and sizes.
+    /// Makes the layer with the default level and sizes.
     #[must_use]
     pub const fn new() -> Self {
         Self { level: LEVEL, smallest: SMALLEST, largest: LARGEST }
     }
 
-    /// Sets the level, from 1 (fast) to 9 (small); 2 is the default. Layers of different levels on the same reactor
-    /// make its compressor anew each time one follows the other.
+    /// Sets the level, from 1 (fast) to 9 (small); the default is 2.
+    ///
+    /// Use one level in a service: a reactor makes its compressor anew each time the level changes.
     #[must_use]
     pub const fn level(mut self, level: u32) -> Self {
         self.level = if level < 1 {
@@ -77,14 +77,14 @@ impl Gzip {
         self
     }
 
-    /// Sets the size of a body from which on it is compressed, in bytes (default 1 KiB).
+    /// Sets the size of the smallest body that is compressed, in bytes (default 1 KiB).
     #[must_use]
     pub const fn smallest(mut self, bytes: usize) -> Self {
         self.smallest = bytes;
         self
     }
 
-    /// Sets the size of a body up to which it is compressed, in bytes (default 256 KiB, at most 1 MiB).
+    /// Sets the size of the largest body that is compressed, in bytes (default 256 KiB, at most 1 MiB).
     #[must_use]
     pub const fn largest(mut self, bytes: usize) -> Self {
         self.largest = if bytes < MOST { bytes } else { MOST };

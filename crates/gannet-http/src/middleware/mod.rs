@@ -1,22 +1,22 @@
-//! Layers that are ready: put them around routes with [`Router::layer`](crate::Router::layer), the outermost first.
+//! Ready-made layers. Put them around routes with [`Router::layer`](crate::Router::layer), the outermost first.
 //!
 //! | layer | what it does |
 //! |---|---|
-//! | [`RequestId`] | gives each request a name, in the response and for the log |
-//! | [`AccessLog`] | a line in the log for each request |
-//! | [`HandlerTime`] | how long handlers take, of a sample of requests |
-//! | [`TraceContext`] | follows traces through servers |
-//! | [`Recover`] | a panic of a handler becomes a 500 |
-//! | [`Cors`] | lets pages of other origins read answers |
-//! | [`RateLimit`] | bounds how many requests a client may make |
-//! | [`Bearer`] | asks for a token |
-//! | [`Guard`] | asks a function of yours who passes |
-//! | `Sessions` | keeps a value for each client, in a signed cookie; with the feature `sessions` |
+//! | [`RequestId`] | gives each request an identifier, for the response and the log |
+//! | [`AccessLog`] | logs each request |
+//! | [`HandlerTime`] | measures handlers, for a sample of requests |
+//! | [`TraceContext`] | continues traces through several servers |
+//! | [`Recover`] | answers with 500 when a handler panics |
+//! | [`Cors`] | lets pages of other origins read responses |
+//! | [`RateLimit`] | bounds the request rate of each client |
+//! | [`Bearer`] | requires a token |
+//! | [`Guard`] | asks a function of yours whether to accept a request |
+//! | `Sessions` | keeps a value for each client in a signed cookie; needs the feature `sessions` |
 //! | [`Gzip`] | compresses responses |
-//! | [`Timeout`] | sets how long responses may take that come later or piece by piece |
+//! | [`Timeout`] | sets how long deferred and streamed responses may take |
 //!
-//! In this order they do what one expects: an answer to a panic has its name and its line in the log, and the check of a
-//! browser that knows no token yet is answered; who tries tokens is held up.
+//! Use this order. The response to a panic then has an identifier and a line in the log. A browser's preflight request
+//! needs no token. Clients that try tokens meet the rate limit.
 //!
 //! ```
 //! use std::time::Duration;

@@ -1,4 +1,4 @@
-//! How many requests a client may make.
+//! Bounds the request rate of each client.
 
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
@@ -17,10 +17,10 @@ const KEYS: usize = 65_536;
 /// Gives what a request is counted by.
 type Key = dyn for<'a> Fn(&Cx<'a>) -> Option<&'a [u8]> + Send + Sync;
 
-/// Bounds how many requests a client may make: each has a bucket of tokens, a request takes one, and time fills it
-/// again. Over it the answer is 429 (RFC 6585 §4), with the seconds until there is a token in `Retry-After` (RFC 9110
-/// §10.2.3); such a request takes none. A request takes its token when its head has come: over the limit, its body is not
-/// asked for.
+/// Bounds the request rate of each client with a token bucket: a request takes a token, and time refills the bucket.
+///
+/// Without a token, the response is 429 (RFC 6585 §4), with the seconds until the next token in `Retry-After` (RFC 9110
+/// §10.2.3). A request takes its token when its head has come: over the limit, the client need not send the body.
 ///
 /// ```
 /// use gannet_http::Router;
@@ -33,24 +33,22 @@ type Key = dyn for<'a> Fn(&Cx<'a>) -> Option<&'a [u8]> + Send + Sync;
 /// # Ok::<(), gannet_http::RouteError>(())
 /// ```
 ///
-/// # Who is a client
+/// # What counts as a client
 ///
-/// The IP address at the other end of the connection; for IPv6 the /64 that it is in, since that is what one customer
-/// gets. All that comes over Unix sockets is one client. Behind a proxy this is the proxy: count
-/// [`by`](Self::by) something else there.
+/// The IP address of the peer; for IPv6 its /64, because that is what one customer gets. All connections over Unix sockets
+/// are one client. Behind a proxy, the peer is the proxy: count [`by`](Self::by) something else there.
 ///
-/// # One limit on all reactors
+/// # One limit for all reactors
 ///
-/// The buckets are shared by all reactors, and by the clones of a limit: it holds for the server, on whichever
-/// connections the requests come. Taking a token is a look at two cache lines and one compare-and-swap, 30 to 50 ns with
-/// the hash, without a lock or an allocation. Time is that of the reactors' turns, brought to one beginning when a
-/// reactor first needs it: they agree to within the time that a turn takes.
+/// All reactors, and all clones of a limit, share the buckets: the limit holds for the server, on whichever connections
+/// requests come. Taking a token takes 30 to 50 ns: a hash, two cache lines and one compare-and-swap, without a lock or an
+/// allocation. Time is that of the reactors' turns; reactors agree on it to within the length of a turn.
 ///
-/// # How many are known
+/// # How many clients are known
 ///
-/// [`keys`](Self::keys) at a time, 65,536 unless it is set, at 16 bytes each. A new one takes the place of one whose
-/// bucket is full, which loses nothing. Where all its places have buckets that are not full, it takes over the fullest of
-/// them as it is: so many clients at a time share what they have, and nobody gets more by coming under ever new names.
+/// [`keys`](Self::keys) at a time (default 65,536), at 16 bytes each. A new client takes the place of one whose bucket is
+/// full, which loses nothing. If no bucket in its set is full, the new client takes over the fullest one as it is. So a
+/// client gains nothing by coming under new names.
 #[derive(Clone)]
 pub struct RateLimit {
     rate: Rate,
@@ -60,14 +58,13 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
-    /// So many requests a second, from 1 to a billion, and as many at once where nothing else is
-    /// [said](Self::burst).
+    /// Allows this many requests a second, from 1 to a billion, and as many at once unless [`burst`](Self::burst) is set.
     #[must_use]
     pub fn per_second(requests: u32) -> Self {
         Self::new(requests, 1_000_000_000)
     }
 
-    /// So many requests a minute, at least 1, and as many at once where nothing else is [said](Self::burst).
+    /// Allows this many requests a minute, at least 1, and as many at once unless [`burst`](Self::burst) is set.
     #[must_use]
     pub fn per_minute(requests: u32) -> Self {
         Self::new(requests, 60_000_000_000)
@@ -83,7 +80,7 @@ impl RateLimit {
         }
     }
 
-    /// Sets how many requests may come at once, at least 1: what a full bucket holds.
+    /// Sets how many requests may come at once, at least 1: the size of a bucket.
     #[must_use]
     pub fn burst(mut self, requests: u32) -> Self {
         self.rate.burst = requests.max(1);
@@ -97,8 +94,10 @@ impl RateLimit {
         self
     }
 
-    /// Counts by what `key` finds in a request, a token or an address that a proxy wrote; by the address of the peer
-    /// where it finds nothing. What clients choose freely is no limit to them: take what was verified.
+    /// Counts by a key of the request, such as a token, or an address that a proxy wrote.
+    ///
+    /// If `key` returns `None`, the address of the peer counts. Use verified values only: a client that chooses its key
+    /// freely has no limit.
     ///
     /// ```
     /// use gannet_http::middleware::{Bearer, RateLimit};

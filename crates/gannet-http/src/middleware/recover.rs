@@ -1,4 +1,4 @@
-//! A panic of a handler becomes an answer.
+//! Answers when a handler panics.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -8,10 +8,11 @@ use crate::cx::Cx;
 use crate::draft::FAILED;
 use crate::layer::Layer;
 
-/// Answers with 500 where a handler, or a layer inside, panics. The connection stays. Without it the engine closes the
-/// connection without an answer; others notice nothing either way.
+/// Answers with 500 if a handler or an inner layer panics; the connection stays open.
 ///
-/// What the handler had changed half is as it was left. A program built with `panic = "abort"` ends all the same.
+/// Without this layer, the engine closes the connection without a response. Other connections go on in both cases.
+///
+/// Data that the handler had changed in part stays as it is. A program built with `panic = "abort"` ends nevertheless.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Recover;
 

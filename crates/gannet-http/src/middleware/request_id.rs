@@ -1,4 +1,4 @@
-//! Names of requests.
+//! Gives requests identifiers.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -12,16 +12,17 @@ const FIELD: &str = "X-Request-Id";
 /// A longer name that a client gives is not taken over, in bytes.
 const LONGEST: usize = 64;
 
-/// Gives each request a name: [`Cx::request_id`], and the field `X-Request-Id` of the response. One that came in that
-/// field is taken over where it is up to 64 letters, digits, `-`, `_` and `.`; otherwise it is 16 hexadecimal digits
-/// that no other request of this process has. It is no secret.
+/// Gives each request an identifier: [`Cx::request_id`], and the field `X-Request-Id` of the response.
+///
+/// An identifier in that field of the request is kept, if it has up to 64 letters, digits, `-`, `_` and `.`. Otherwise it is
+/// 16 hexadecimal digits that differ from those of all other requests of this process. It is not secret.
 #[derive(Clone, Debug)]
 pub struct RequestId {
     seed: u64,
 }
 
 impl RequestId {
-    /// With names that differ from those of any other process, very likely.
+    /// Makes the layer. Its identifiers very likely differ from those of other processes.
     #[must_use]
     pub fn new() -> Self {
         Self { seed: seed() }

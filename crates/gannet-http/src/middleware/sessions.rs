@@ -16,20 +16,21 @@ use crate::response::Reply;
 /// Cookies over this are not kept by browsers (RFC 6265 §6.1), in bytes with name and attributes.
 const LARGEST_COOKIE: usize = 4_096;
 
-/// Keeps a value of the application's for each client, in a cookie that is signed (HMAC with SHA-256): nobody but the server
-/// can change it, on any number of servers that have the same key, and it takes no memory. The client can read it, so it is
-/// no place for secrets.
+/// Keeps a value of the application for each client in a signed cookie (HMAC with SHA-256).
 ///
-/// Handlers read it with [`Cx::session`], and set it with [`Cx::set_session`]. The cookie has `HttpOnly`, `SameSite=Lax`,
-/// `Path=/` and, unless [`insecure`](Self::insecure) says otherwise, `Secure`.
+/// Only a server with the key can change the value; several servers may share a key. The server needs no memory for it. The
+/// client can read the value, so do not put secrets into it.
 ///
-/// A session ends after its time, which is signed with it. It cannot be ended before on the server's side: a client that
-/// kept a copy of the cookie may show it again. Keep what has to be revoked (a login) short, or put a number into it that the
-/// server knows.
+/// Handlers read it with [`Cx::session`] and set it with [`Cx::set_session`]. The cookie has `HttpOnly`, `SameSite=Lax`,
+/// `Path=/` and, unless [`insecure`](Self::insecure) is set, `Secure`.
+///
+/// A session ends after its time, which is signed too. The server cannot end it earlier: a client may keep a copy of the
+/// cookie and send it again. If you have to revoke sessions, keep them short, or store a number in them that the server
+/// checks.
 ///
 /// # Limits
 ///
-/// A session is as large as a cookie may be: 4 KiB, about 2.9 KiB of JSON. Over it [`Cx::set_session`] is an error.
+/// A session has to fit into a cookie of 4 KiB: about 2.9 KiB of JSON. For a larger one, [`Cx::set_session`] fails.
 ///
 /// ```
 /// use std::time::Duration;
@@ -43,7 +44,7 @@ const LARGEST_COOKIE: usize = 4_096;
 ///     Ok(format!("visit {visits}\n"))
 /// }
 ///
-/// // From a file that only the server reads; 64 bytes by chance.
+/// // In a real program: 64 random bytes, from a file that only the server can read.
 /// let key = [7; 64];
 /// let sessions = Sessions::new(&key).lasting(Duration::from_secs(3600));
 /// let routes = Router::new().layer(sessions).get("/", count).build()?;
@@ -61,8 +62,7 @@ struct Settings {
 }
 
 impl Sessions {
-    /// Signs with this key, which is made by chance and kept from everybody else. Sessions last 24 h, in a cookie called
-    /// `session`.
+    /// Signs with this key, which has to be random and secret. Sessions last 24 h, in a cookie called `session`.
     ///
     /// # Panics
     ///
@@ -73,7 +73,7 @@ impl Sessions {
         Self(Arc::new(Settings { key: Key::from(key), name, lasts, secure: true }))
     }
 
-    /// Sets how long a session lasts after it was set last (default 24 h).
+    /// Sets how long a session lasts after it was last set (default 24 h).
     #[must_use]
     pub fn lasting(self, time: Duration) -> Self {
         self.set(|settings| settings.lasts = time)
@@ -85,7 +85,7 @@ impl Sessions {
         self.set(|settings| name.clone_into(&mut settings.name))
     }
 
-    /// Has clients send the cookie without TLS too: for development.
+    /// Lets clients send the cookie without TLS too, for development.
     #[must_use]
     pub fn insecure(self) -> Self {
         self.set(|settings| settings.secure = false)
@@ -150,8 +150,10 @@ impl Layer for Sessions {
 
 /// Sessions. Need the feature `sessions`, and the layer [`Sessions`] around the handler.
 impl Cx<'_> {
-    /// The session of this client. Nothing where there is none, or it is over, was changed by somebody else, or is of another
-    /// type. Of several cookies with the right name, the first that is right counts.
+    /// Returns the session of this client.
+    ///
+    /// The answer is `None` if there is none, or it is expired, forged or of another type. Of several cookies with the right
+    /// name, the first valid one counts.
     #[must_use]
     pub fn session<T: DeserializeOwned>(&self) -> Option<T> {
         let Sessions(settings) = self.extension::<Sessions>().ok()?;
@@ -164,11 +166,11 @@ macro_rules! session_methods {
     ($($type:ident)*) => {$(
         /// Sessions. Need the feature `sessions`, and the layer [`Sessions`] around the handler.
         impl $type<'_> {
-            /// Sets the session of this client. It lasts from now on.
+            /// Sets the session of this client. Its time begins now.
             ///
             /// # Errors
             ///
-            /// [`SessionError`] says why it cannot; nothing is changed.
+            /// [`SessionError`] says why the session cannot be set; nothing is changed.
             pub fn set_session<T: Serialize>(&mut self, value: &T) -> Result<(), SessionError> {
                 let Sessions(settings) = self.extension::<Sessions>().map_err(|_| SessionError::NoLayer)?;
                 let cookie = settings.sign(value)?;
@@ -176,7 +178,7 @@ macro_rules! session_methods {
                 Ok(())
             }
 
-            /// Has the client forget its session.
+            /// Removes the session from the client.
             pub fn end_session(&mut self) {
                 if let Ok(Sessions(settings)) = self.extension::<Sessions>() {
                     let cookie = settings.cookie(String::new());
@@ -189,7 +191,7 @@ macro_rules! session_methods {
 
 session_methods!(Cx Reply);
 
-/// Why a session cannot be set. As a response it is a 500, and the log says why.
+/// Says why a session cannot be set. As a response it is a 500, and the log has the reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionError {

@@ -1,15 +1,17 @@
-//! How long responses may take.
+//! Sets how long responses may take.
 
 use std::time::Duration;
 
 use crate::cx::Cx;
 use crate::layer::Layer;
 
-/// Sets how long responses may take that come later ([`Cx::offload`], [`Cx::defer`]), which become a 503 over it, and
-/// those that are [streams](Cx::stream), which are broken off. Of several such times the shortest counts.
+/// Sets how long deferred and streamed responses may take.
 ///
-/// It does not interrupt a handler: that runs on the reactor's thread, and nothing can until it returns. The engine logs
-/// those that take too long as stalls.
+/// When the time is over, a deferred response ([`Cx::offload`], [`Cx::defer`]) becomes a 503, and a [stream](Cx::stream) is
+/// broken off. Of several such times the shortest one counts.
+///
+/// It does not interrupt a handler, which runs on the reactor's thread until it returns. The engine logs handlers that take
+/// too long as stalls.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeout(pub Duration);
 

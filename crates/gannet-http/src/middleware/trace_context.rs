@@ -1,15 +1,17 @@
-//! The place of requests in traces.
+//! Continues traces through several servers.
 
 use crate::cx::Cx;
 use crate::layer::Layer;
 use crate::middleware::request_id::{mix, seed};
 use crate::trace::Trace;
 
-/// Follows traces through servers (W3C Trace Context): takes over the `traceparent` of a request, or begins a trace where
-/// there is none or a malformed one. Handlers get the [`Trace`] by [`Cx::extension`], to pass it on to other servers. The
-/// response says it in `traceresponse`, and the line of [`AccessLog`](super::AccessLog) in `trace_id`.
+/// Continues traces through several servers (W3C Trace Context).
 ///
-/// A trace that begins here is not sampled: nothing here records it. Its numbers are no secret.
+/// It continues the trace in a request's `traceparent`, or begins one if the field is missing or malformed. Handlers read the
+/// [`Trace`] with [`Cx::extension`] and pass it on to other servers. The response carries it in `traceresponse`, and the line
+/// of [`AccessLog`](super::AccessLog) in `trace_id`.
+///
+/// A trace that begins here is not sampled, because nothing here records it. Its identifiers are not secret.
 ///
 /// ```
 /// use gannet_http::middleware::{AccessLog, TraceContext};
@@ -29,7 +31,7 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// With numbers that differ from those of any other process, very likely.
+    /// Makes the layer. Its identifiers very likely differ from those of other processes.
     #[must_use]
     pub fn new() -> Self {
         Self { seed: seed() }

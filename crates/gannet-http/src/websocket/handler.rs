@@ -1,44 +1,50 @@
-//! What leads a conversation.
+//! The trait that WebSocket applications implement.
 
 use std::any::Any;
 
 use super::{Close, Socket};
 
-/// Leads one WebSocket conversation: made for it by the handler of a route, and called on its reactor's thread only, so
-/// it needs no locks and need not be `Send`. No method may block. One without size takes no memory.
+/// Handles one WebSocket conversation. The handler of a route makes it and passes it to
+/// [`Cx::websocket`](crate::Cx::websocket).
 ///
-/// A panic closes the connection it happened for.
+/// It is called on its reactor's thread only, so it needs no locks and need not be `Send`. No method may block. A type
+/// without fields takes no memory.
+///
+/// The order of calls: `open` first, then messages and other events, `close` last. A panic closes the connection that it
+/// happened for.
 pub trait Handler: 'static {
-    /// The client was told that the conversation begins; what is sent from here on reaches it.
+    /// Is called first, when the upgrade was answered. From now on messages can be sent.
     fn open(&mut self, socket: &mut Socket<'_>) {
         let _ = socket;
     }
 
-    /// A text came. It borrows from the receive buffer where it came in one frame.
+    /// Receives a text. If it came in one frame, it borrows from the receive buffer.
     fn text(&mut self, text: &str, socket: &mut Socket<'_>);
 
-    /// Bytes came. They borrow from the receive buffer where they came in one frame.
+    /// Receives bytes. If they came in one frame, they borrow from the receive buffer.
     fn binary(&mut self, bytes: &[u8], socket: &mut Socket<'_>);
 
-    /// The outbox was over its high mark ([`SendStatus::OverHigh`](gannet::SendStatus)) and now has room again.
+    /// Is called when the outbox has room again, after it was over its high mark
+    /// ([`SendStatus::OverHigh`](gannet::SendStatus)).
     fn writable(&mut self, socket: &mut Socket<'_>) {
         let _ = socket;
     }
 
-    /// The timer set with [`Socket::set_timer`] fired.
+    /// Is called when the timer fires that was set with [`Socket::set_timer`].
     fn timer(&mut self, socket: &mut Socket<'_>) {
         let _ = socket;
     }
 
-    /// A value came from another thread by [`RemoteExt::notify_socket`](super::RemoteExt::notify_socket), or from
-    /// [`Socket::offload`].
+    /// Receives a value from another thread ([`RemoteExt::notify_socket`](super::RemoteExt::notify_socket)), or the result
+    /// of [`Socket::offload`].
     fn notice(&mut self, value: Box<dyn Any + Send>, socket: &mut Socket<'_>) {
         let _ = (value, socket);
     }
 
-    /// The conversation is over, whoever ended it and how. `close` is what the client's close frame said: nothing where
-    /// none came, or one without a code. Called once, last; nothing can be sent to this client any more, to groups it can,
-    /// which this connection has left.
+    /// Is called once, last, when the conversation is over, no matter which side ended it.
+    ///
+    /// `close` is the client's close frame; it is `None` if none came, or one without a code. Nothing can be sent to this
+    /// client any more. The connection has left its groups; broadcasts to them are possible.
     fn close(&mut self, close: Option<Close<'_>>, socket: &mut Socket<'_>) {
         let _ = (close, socket);
     }

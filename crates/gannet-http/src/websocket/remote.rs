@@ -1,4 +1,4 @@
-//! The way into conversations from other threads.
+//! Reaches WebSocket conversations from other threads.
 
 use std::any::Any;
 
@@ -9,58 +9,61 @@ use super::CloseCode;
 use crate::service::HttpService;
 
 /// What is given to a conversation from elsewhere.
-pub(super) enum Letter {
+pub(crate) enum Letter {
     Text(String),
     Binary(Vec<u8>),
     Close(CloseCode, String),
     Notice(Box<dyn Any + Send>),
 }
 
-/// What any thread can do with conversations, by the engine's [`Remote`]. Nothing here blocks. What one thread sends to
-/// one conversation arrives in that order; what is for a connection that does not speak WebSocket, or has said that it
-/// closes, is dropped.
+/// Reaches WebSocket conversations from any thread, with the engine's [`Remote`]. No method blocks.
+///
+/// Messages of one thread to one conversation arrive in order. They are dropped if the connection does not speak WebSocket,
+/// or has sent its close frame.
 pub trait RemoteExt {
     /// Sends a text to one conversation.
     ///
     /// # Errors
     ///
-    /// As [`Remote::send`].
+    /// [`SendError`] says why the connection cannot be reached.
     fn send_text(&self, handle: Handle, text: impl Into<String>) -> Result<(), SendError>;
 
     /// Sends bytes to one conversation.
     ///
     /// # Errors
     ///
-    /// As [`Remote::send`].
+    /// [`SendError`] says why the connection cannot be reached.
     fn send_binary(&self, handle: Handle, bytes: impl Into<Vec<u8>>) -> Result<(), SendError>;
 
-    /// Sends a text to every member of a group, made into a frame once, here. All members have to be WebSocket
-    /// conversations: it goes to each connection of the group as it is.
+    /// Sends a text to every member of a group, on all reactors.
+    ///
+    /// The frame is encoded once, here. All members have to be WebSocket conversations, because each connection gets the
+    /// frame as it is.
     ///
     /// # Errors
     ///
-    /// As [`Remote::broadcast`].
+    /// [`SendError::MailboxFull`]: the mailbox of a reactor was full. Its members do not get the text; all others do.
     fn broadcast_text(&self, group: Group, text: &str) -> Result<(), SendError>;
 
-    /// Sends bytes to every member of a group: see [`broadcast_text`](Self::broadcast_text).
+    /// Sends bytes to every member of a group, on all reactors; see [`broadcast_text`](Self::broadcast_text).
     ///
     /// # Errors
     ///
-    /// As [`Remote::broadcast`].
+    /// [`SendError::MailboxFull`]: the mailbox of a reactor was full. Its members do not get the bytes; all others do.
     fn broadcast_binary(&self, group: Group, bytes: &[u8]) -> Result<(), SendError>;
 
-    /// Closes a conversation as [`Socket::close`](super::Socket::close) does.
+    /// Begins the close handshake of a conversation, as [`Socket::close`](super::Socket::close) does.
     ///
     /// # Errors
     ///
-    /// As [`Remote::send`].
+    /// [`SendError`] says why the connection cannot be reached.
     fn close_socket(&self, handle: Handle, code: CloseCode, reason: impl Into<String>) -> Result<(), SendError>;
 
     /// Gives a value to a conversation: its [`Handler::notice`](super::Handler::notice) is called on its reactor.
     ///
     /// # Errors
     ///
-    /// As [`Remote::send`]; the error gives the value back.
+    /// [`NotifyError`] says why the connection cannot be reached, and gives the value back.
     fn notify_socket<T: Any + Send>(&self, handle: Handle, value: T) -> Result<(), NotifyError<T>>;
 }
 

@@ -1,4 +1,4 @@
-//! What a handler works with.
+//! The context of a WebSocket handler.
 
 use std::any::Any;
 use std::fmt;
@@ -23,18 +23,19 @@ const PACKED_WORK: usize = 16;
 #[cfg(feature = "deflate")]
 const KEPT_BYTES: usize = 64 << 10;
 
-/// The conversation that a callback is about, and the way to everything around it. Lives for one callback, on the
-/// reactor's thread. Nothing here waits: what is sent leaves when the callback has returned.
+/// Gives a [`Handler`](super::Handler) access to its WebSocket connection. Lives for one callback, on the reactor's thread.
+///
+/// No method blocks. Messages leave after the callback returned.
 pub struct Socket<'a> {
-    pub(super) cx: Context<'a, HttpService>,
-    pub(super) phase: &'a mut Phase,
-    pub(super) protocol: Option<&'a str>,
-    pub(super) window_bits: u8,
-    pub(super) settings: &'a mut Settings,
-    pub(super) out: &'a mut Vec<u8>,
+    pub(crate) cx: Context<'a, HttpService>,
+    pub(crate) phase: &'a mut Phase,
+    pub(crate) protocol: Option<&'a str>,
+    pub(crate) window_bits: u8,
+    pub(crate) settings: &'a mut Settings,
+    pub(crate) out: &'a mut Vec<u8>,
 }
 
-/// This conversation.
+/// The conversation.
 impl Socket<'_> {
     /// Sends a text in one frame.
     #[inline]
@@ -56,15 +57,18 @@ impl Socket<'_> {
         self.cx.send(Outgoing::WebSocket(frame))
     }
 
-    /// Sends a text compressed where that was agreed on and makes it shorter, otherwise as [`text`](Self::text) does.
-    /// Secrets should not go into one message with what a stranger chose: its length would tell of them.
+    /// Sends a text compressed, if that was agreed on and makes it shorter; otherwise as [`text`](Self::text) does.
+    ///
+    /// Do not put secrets into one message with text that somebody else chose: the length of the message would reveal
+    /// something about them.
     #[cfg(feature = "deflate")]
     pub fn compressed_text(&mut self, text: &str) -> SendStatus {
         let packed = self.send_packed(text.len(), |deflater, out| deflater.text(out, text, None));
         packed.unwrap_or_else(|| self.text(text))
     }
 
-    /// Sends bytes compressed: see [`compressed_text`](Self::compressed_text).
+    /// Sends bytes compressed, if that was agreed on and makes them shorter; see
+    /// [`compressed_text`](Self::compressed_text).
     #[cfg(feature = "deflate")]
     pub fn compressed_binary(&mut self, bytes: &[u8]) -> SendStatus {
         let packed = self.send_packed(bytes.len(), |deflater, out| deflater.binary(out, bytes, None));
@@ -94,9 +98,10 @@ impl Socket<'_> {
         status
     }
 
-    /// Says that the conversation is over, and why; of the reason the first 123 bytes at most. Nothing is heard or sent
-    /// any more, and the connection has left its groups. It ends when the client has answered, or after
-    /// [`CLOSE_TIMEOUT`](super::CLOSE_TIMEOUT); then the handler's `close` is called.
+    /// Begins the close handshake with this code and the first 123 bytes of the reason.
+    ///
+    /// From now on no message is received or sent, and the connection has left its groups. It ends when the client has
+    /// answered, or after [`CLOSE_TIMEOUT`](super::CLOSE_TIMEOUT); then the handler's `close` is called.
     pub fn close(&mut self, code: CloseCode, reason: &str) {
         if *self.phase != Phase::Open {
             return;
@@ -109,7 +114,7 @@ impl Socket<'_> {
     }
 
     /// Sends a close frame, the last frame on this connection.
-    pub(super) fn say_close(&mut self, close: Option<Close<'_>>) {
+    pub(crate) fn say_close(&mut self, close: Option<Close<'_>>) {
         *self.phase = Phase::Closing;
         self.cx.leave_all();
         self.out.clear();
@@ -119,78 +124,78 @@ impl Socket<'_> {
         }
     }
 
-    /// Whether messages can be sent: neither side has said that the conversation is over.
+    /// Returns true if messages can be sent: neither side has sent a close frame.
     #[must_use]
     pub fn is_open(&self) -> bool {
         *self.phase == Phase::Open
     }
 
-    /// The subprotocol that was chosen.
+    /// Returns the subprotocol that the handshake chose.
     #[must_use]
     pub fn protocol(&self) -> Option<&str> {
         self.protocol
     }
 
-    /// Who is at the other end, or passes on what it says.
+    /// Returns the address of the client, or of the proxy in front of it.
     #[must_use]
     pub fn peer(&self) -> Peer {
         self.cx.peer()
     }
 
-    /// A reference to this conversation that may be kept and used on any thread, by
-    /// [`RemoteExt`](super::RemoteExt).
+    /// Returns the handle of this connection. Keep it and use it on any thread, with [`RemoteExt`](super::RemoteExt).
     #[must_use]
     pub fn handle(&self) -> Handle {
         self.cx.handle()
     }
 
-    /// Bytes that the connection still has to send.
+    /// Returns how many bytes wait in the connection's outbox.
     #[must_use]
     pub fn outbox_len(&self) -> usize {
         self.cx.outbox_len()
     }
 
-    /// Hears nothing until [`resume`](Self::resume): what the client sends waits, its pings and its end too.
+    /// Pauses reading until [`resume`](Self::resume). Everything from the client waits, including pings and its end.
     pub fn pause(&mut self) {
         if self.is_open() {
             self.cx.pause();
         }
     }
 
-    /// Hears the client again.
+    /// Resumes reading after [`pause`](Self::pause).
     pub fn resume(&mut self) {
         self.cx.resume();
     }
 
-    /// Sets the timer, in place of one set before: the handler's `timer` is called once when `after` has passed. Kept
-    /// to the millisecond; at most 24 days.
+    /// Sets the timer of the connection: the handler's `timer` is called once, after this time.
+    ///
+    /// It replaces a timer that was set before. The resolution is a millisecond, the longest time 24 days.
     pub fn set_timer(&mut self, after: Duration) {
         if self.is_open() {
             self.cx.set_timer(after);
         }
     }
 
-    /// Takes the timer back.
+    /// Cancels the timer.
     pub fn cancel_timer(&mut self) {
         if self.is_open() {
             self.cx.cancel_timer();
         }
     }
 
-    /// Runs work that keeps a processor busy on [`Pool::Compute`]; its result comes to the handler's `notice`.
+    /// Runs work that keeps a processor busy on [`Pool::Compute`]; the handler's `notice` gets its result.
     ///
     /// # Errors
     ///
-    /// As [`offload_to`](Self::offload_to).
+    /// The pool already has as many jobs as [`Limits`](gannet::Limits) allows; nothing was started.
     pub fn offload<T: Any + Send>(&mut self, work: impl FnOnce() -> T + Send + 'static) -> Result<(), OffloadFull> {
         self.offload_to(Pool::Compute, work)
     }
 
-    /// Runs work that blocks on [`Pool::Blocking`]; its result comes to the handler's `notice`.
+    /// Runs work that blocks on [`Pool::Blocking`]; the handler's `notice` gets its result.
     ///
     /// # Errors
     ///
-    /// As [`offload_to`](Self::offload_to).
+    /// The pool already has as many jobs as [`Limits`](gannet::Limits) allows; nothing was started.
     pub fn offload_blocking<T: Any + Send>(
         &mut self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -198,13 +203,14 @@ impl Socket<'_> {
         self.offload_to(Pool::Blocking, work)
     }
 
-    /// Runs work on a pool of the engine's; its result comes to the handler's `notice`, on this reactor. If the
-    /// connection ends before, work that has not begun is not started, and a result is dropped. A panic of the work
+    /// Runs work on a pool of the engine; the handler's `notice` gets its result, on this reactor.
+    ///
+    /// If the connection ends before, work that has not begun is not started, and a result is dropped. A panic of the work
     /// closes the connection.
     ///
     /// # Errors
     ///
-    /// As many jobs wait or run as [`Limits`](gannet::Limits) allows for the pool; nothing was started.
+    /// The pool already has as many jobs as [`Limits`](gannet::Limits) allows; nothing was started.
     pub fn offload_to<T: Any + Send>(
         &mut self,
         pool: Pool,
@@ -218,9 +224,10 @@ impl Socket<'_> {
 
 /// Groups.
 impl Socket<'_> {
-    /// Adds this conversation to a group; joining twice is joining once. All members of a group have to be WebSocket
-    /// conversations, as they are where only this method is used for it: what is sent to a group goes to each connection
-    /// as it is.
+    /// Adds this conversation to a group. Joining twice is the same as joining once.
+    ///
+    /// All members of the group have to be WebSocket conversations, because a broadcast goes to each connection as it is
+    /// encoded. They are if the group is joined with this method only.
     ///
     /// # Errors
     ///
@@ -229,27 +236,27 @@ impl Socket<'_> {
         if self.is_open() { self.cx.join(group) } else { Err(JoinError::Closed) }
     }
 
-    /// Removes this conversation from a group; says whether it was in it.
+    /// Removes this conversation from a group. Returns true if it was a member.
     pub fn leave(&mut self, group: Group) -> bool {
         self.cx.leave(group)
     }
 
-    /// Sends a text to every member of a group, on all reactors, this one included if it is a member. The frame is made
-    /// once and shared. A slow member meets its own outbox's limits and holds nobody up.
+    /// Sends a text to every member of a group, on all reactors; to this conversation too, if it is a member.
+    ///
+    /// The frame is encoded once and shared. A slow member meets the limits of its own outbox and delays nobody.
     ///
     /// # Errors
     ///
-    /// [`SendError::MailboxFull`] where another reactor's mailbox was full: then its members do not get it, all others
-    /// do.
+    /// [`SendError::MailboxFull`]: the mailbox of another reactor was full. Its members do not get the text; all others do.
     pub fn broadcast_text(&mut self, group: Group, text: &str) -> Result<(), SendError> {
         self.broadcast(group, Frame::text(text))
     }
 
-    /// Sends bytes to every member of a group: see [`broadcast_text`](Self::broadcast_text).
+    /// Sends bytes to every member of a group, on all reactors; see [`broadcast_text`](Self::broadcast_text).
     ///
     /// # Errors
     ///
-    /// As [`broadcast_text`](Self::broadcast_text).
+    /// [`SendError::MailboxFull`]: the mailbox of another reactor was full. Its members do not get the bytes; all others do.
     pub fn broadcast_binary(&mut self, group: Group, bytes: &[u8]) -> Result<(), SendError> {
         self.broadcast(group, Frame::binary(bytes))
     }
@@ -258,35 +265,37 @@ impl Socket<'_> {
         self.cx.broadcast(group, Outgoing::WebSocket(frame))
     }
 
-    /// Whether the mailbox of another reactor is more than half full. Who broadcasts as fast as the client asks for it
-    /// should [`pause`](Self::pause) while this holds: over the limit messages are lost.
+    /// Returns true if the mailbox of another reactor is more than half full.
+    ///
+    /// While it does, [`pause`](Self::pause) the connections that drive your broadcasts: beyond the mailbox's limit,
+    /// messages are dropped.
     #[must_use]
     pub fn is_crowded(&self) -> bool {
         self.cx.is_crowded()
     }
 }
 
-/// What is around.
+/// The reactor and the engine.
 impl Socket<'_> {
-    /// The number of this reactor, from 0.
+    /// Returns the number of this reactor, from 0.
     #[must_use]
     pub fn reactor(&self) -> usize {
         self.cx.reactor()
     }
 
-    /// The reactor's clock when this turn began: for durations between callbacks.
+    /// Returns the reactor's time, as of the start of this turn. It suits durations between callbacks, and is no time of day.
     #[must_use]
     pub fn now(&self) -> Duration {
         self.cx.now()
     }
 
-    /// Whether the server is shutting down.
+    /// Returns true if the server is shutting down.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.cx.is_draining()
     }
 
-    /// The way to all reactors, from any thread.
+    /// Returns a [`Remote`], which reaches all reactors from any thread.
     #[must_use]
     pub fn remote(&self) -> Remote {
         self.cx.remote()

@@ -12,7 +12,7 @@ use crate::rig::{Rig, drivers};
 
 /// Bytes that the server has received.
 fn received(rig: &Rig) -> u64 {
-    rig.running.remote().stats().iter().flat_map(|reactor| &reactor.listeners).map(|one| one.bytes_in).sum()
+    rig.running.remote().stats().iter().flat_map(|reactor| &reactor.services).map(|one| one.bytes_in).sum()
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn most_in_a_turn(routes: &Routes, first: &[u8], then: &[u8]) -> u64 {
         let (limits, timeouts) = (Limits::default(), Timeouts::default());
         let mut simulation = Simulation::new(seed, 1, &limits, timeouts, || HttpService::new(routes));
         let mut client = simulation.connect(0);
-        let messages = |simulation: &Simulation| simulation.remote().stats()[0].listeners[0].messages_in;
+        let messages = |simulation: &Simulation| simulation.remote().stats()[0].services[0].messages_in;
         let (mut to_send, mut buffer, mut most) = (first.to_vec(), vec![0; 64 << 10], 0);
         for _ in 0..TURNS {
             while let Ok(count) = client.write(&to_send) {

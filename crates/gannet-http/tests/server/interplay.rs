@@ -287,7 +287,7 @@ fn nothing_is_left_of_clients_that_vanish_at_any_moment() {
         }
         let left = || {
             let reactors = rig.running.remote().stats();
-            let listeners = reactors.iter().flat_map(|reactor| &reactor.listeners);
+            let listeners = reactors.iter().flat_map(|reactor| &reactor.services);
             let connections: u64 = listeners.map(|listener| listener.connections).sum();
             (connections, rig.running.remote().offloads(), under_way.0.load(Ordering::SeqCst))
         };

@@ -184,7 +184,7 @@ impl Rig {
 
     fn closed(&self, reason: gannet::CloseReason) -> u64 {
         let stats = self.running.remote().stats();
-        stats.iter().map(|reactor| reactor.listeners[0].closed(reason)).sum()
+        stats.iter().map(|reactor| reactor.services[0].closed(reason)).sum()
     }
 }
 

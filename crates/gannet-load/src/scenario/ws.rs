@@ -8,7 +8,7 @@ use std::fmt;
 use gannet::proto::ws::{ClientHandshake, Close, CloseCode, Frame, Message, ResponseError, WebSocket};
 use gannet::{Context, Service};
 
-pub use self::codec::{Conversation, Incoming, Spoken};
+pub use self::codec::{Conversation, ConversationState, Incoming};
 use super::http::{Header, Path, RequestError};
 use super::{Aside, Expected, Scenario, Wrong};
 use crate::draw::Draws;

@@ -22,12 +22,12 @@ struct Wire {
     websocket: WebSocket,
 }
 
-enum Spoken {
+enum Protocol {
     Http(RequestsState),
     WebSocket(ws::State),
 }
 
-impl Default for Spoken {
+impl Default for Protocol {
     fn default() -> Self {
         Self::Http(RequestsState::default())
     }
@@ -52,12 +52,12 @@ impl Codec for Wire {
     type Message<'a> = Incoming<'a>;
     type Outgoing<'a> = std::convert::Infallible;
     type Error = WireError;
-    type State = Spoken;
+    type State = Protocol;
 
-    fn decode<'a>(&self, state: &mut Spoken, input: &'a mut [u8]) -> Result<Decoded<Incoming<'a>>, WireError> {
+    fn decode<'a>(&self, state: &mut Protocol, input: &'a mut [u8]) -> Result<Decoded<Incoming<'a>>, WireError> {
         match state {
-            Spoken::Http(state) => Ok(self.requests.decode(state, input)?.map(Incoming::Http)),
-            Spoken::WebSocket(state) => Ok(self.websocket.decode(state, input)?.map(Incoming::WebSocket)),
+            Protocol::Http(state) => Ok(self.requests.decode(state, input)?.map(Incoming::Http)),
+            Protocol::WebSocket(state) => Ok(self.websocket.decode(state, input)?.map(Incoming::WebSocket)),
         }
     }
 
@@ -118,7 +118,7 @@ impl Paths {
                 // What the server says first may come in one piece with its answer.
                 ws::ping(&mut response, b"hello?", None).expect("it is short");
                 cx.write(&response);
-                *cx.codec_state() = Spoken::WebSocket(ws::State::default());
+                *cx.codec_state() = Protocol::WebSocket(ws::State::default());
                 cx.set_timer(Duration::from_millis(10));
             }
         }

@@ -1,17 +1,17 @@
-//! Why bytes are no message that is accepted, or a header field cannot be written.
+//! Errors of the HTTP codecs.
 
 use thiserror::Error;
 
 use crate::FrameError;
 
-/// Says why bytes are no HTTP message that is accepted, or why a message cannot be sent.
+/// Says what is wrong with a received HTTP message, or why a message cannot be sent.
 ///
-/// A server answers with [`status`](Self::status) and closes the connection: where the next request would begin is
-/// not known any more (RFC 9112 §9.3, §11.2). The text says the reason in a few words that may be shown to the peer.
+/// A server answers with [`status`](Self::status) and closes the connection, because it cannot know where the next
+/// request begins (RFC 9112 §9.3, §11.2). The text is short, and may be shown to the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The message is over a limit of the caller's, or not whole when the stream ended.
+    /// The message exceeds a limit of the caller, or the stream ended inside it.
     #[error("{0}")]
     Frame(#[from] FrameError),
 
@@ -66,46 +66,46 @@ pub enum Error {
     #[error("malformed chunk")]
     Chunk,
 
-    /// The body is larger than is accepted (RFC 9110 §15.5.14).
+    /// The body is over its limit (RFC 9110 §15.5.14).
     #[error("body exceeds the limit of {limit} bytes")]
     BodyTooLarge {
         /// The limit in bytes.
         limit: usize,
     },
 
-    /// The sizes and extensions of a body's chunks together are larger than is accepted.
+    /// The sizes and extensions of a body's chunks are together over their limit.
     #[error("framing of the body exceeds the limit of {limit} bytes")]
     FramingTooLarge {
         /// The limit in bytes.
         limit: usize,
     },
 
-    /// The request line is longer than is accepted (RFC 9110 §15.5.15).
+    /// The request line is over its limit (RFC 9110 §15.5.15).
     #[error("request line exceeds the limit of {limit} bytes")]
     RequestLineTooLong {
         /// The limit in bytes, line ending not counted.
         limit: usize,
     },
 
-    /// The client expects what is not known (RFC 9110 §10.1.1).
+    /// The client sent an unknown expectation (RFC 9110 §10.1.1).
     #[error("unknown expectation")]
     Expectation,
 
-    /// The head, or the trailer section, is larger than is accepted (RFC 6585 §5).
+    /// The head or the trailer section is over its limit (RFC 6585 §5).
     #[error("header fields exceed the limit of {limit} bytes")]
     HeadTooLarge {
         /// The limit in bytes.
         limit: usize,
     },
 
-    /// There are more header or trailer fields than are accepted (RFC 6585 §5).
+    /// There are more header or trailer fields than the limit (RFC 6585 §5).
     #[error("more than {limit} header fields")]
     TooManyHeaders {
         /// The limit.
         limit: usize,
     },
 
-    /// `CONNECT`, which only proxies have a use for (RFC 9110 §9.3.6).
+    /// The method is `CONNECT`, which is for proxies only (RFC 9110 §9.3.6).
     #[error("CONNECT is for proxies, and not answered here")]
     Connect,
 
@@ -113,13 +113,13 @@ pub enum Error {
     #[error("unknown transfer coding")]
     UnknownCoding,
 
-    /// A major version other than 1 (RFC 9110 §15.6.6).
+    /// The major version is not 1 (RFC 9110 §15.6.6).
     #[error("HTTP version not supported")]
     UnsupportedVersion,
 }
 
 impl Error {
-    /// Returns the status code to answer with, if this is about a request.
+    /// Returns the status code to answer a request with.
     #[must_use]
     pub const fn status(&self) -> u16 {
         match self {
@@ -134,7 +134,7 @@ impl Error {
     }
 }
 
-/// Says why a header field cannot be written; nothing of it was.
+/// Says why a header field cannot be written. Nothing of it was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum HeaderError {
@@ -145,11 +145,11 @@ pub enum HeaderError {
     /// The value has a control character other than a tab, so that it could end the field (RFC 9110 §5.5).
     #[error("the value of a header field has a control character at byte {position}")]
     Value {
-        /// Where that character is, counted from 0.
+        /// The position of that character, counted from 0.
         position: usize,
     },
 
-    /// `Connection`, `Content-Length` and `Transfer-Encoding` are written by the message itself, and so is a request's
+    /// The message writes this field itself: `Connection`, `Content-Length`, `Transfer-Encoding`, and a request's
     /// `Host`.
     #[error("a header field that the message writes itself")]
     Reserved,

@@ -1,14 +1,14 @@
-//! Header fields of a response that are collected before its status is known.
+//! Collects the header fields of a response.
 
 use memchr::memchr;
 
 use super::{HeaderError, Headers, grammar};
 use crate::Sink;
 
-/// Header fields to be sent, in order, for a server that fills in a response in whatever order suits it:
-/// [`Response::headers`](super::Response::headers) writes them all.
+/// Collects header fields to send, for a server that does not know the status of its response yet.
+/// [`Response::headers`](super::Response::headers) writes them, in order.
 ///
-/// They keep their memory when they are cleared.
+/// It keeps its memory when it is cleared.
 #[derive(Clone, Debug, Default)]
 pub struct HeaderLines {
     /// Lines with their endings.
@@ -22,21 +22,21 @@ impl HeaderLines {
         Self { bytes: Vec::new() }
     }
 
-    /// Adds a field behind the others, also where there is one of this name.
+    /// Adds a field after the others, even if there is one of this name.
     ///
     /// # Errors
     ///
-    /// As [`Response::header`](super::Response::header). Nothing is changed then.
+    /// [`HeaderError`] says why the field cannot be sent. Nothing is changed.
     #[inline]
     pub fn add(&mut self, name: &str, value: &[u8]) -> Result<(), HeaderError> {
         put_field(&mut self.bytes, name, value)
     }
 
-    /// Adds a field in place of all others of this name.
+    /// Sets a field: adds it, and removes all others of this name.
     ///
     /// # Errors
     ///
-    /// As [`Response::header`](super::Response::header). Nothing is changed then.
+    /// [`HeaderError`] says why the field cannot be sent. Nothing is changed.
     pub fn set(&mut self, name: &str, value: &[u8]) -> Result<(), HeaderError> {
         let before = self.bytes.len();
         self.add(name, value)?;
@@ -60,12 +60,12 @@ impl HeaderLines {
         std::iter::from_fn(move || headers.find(name))
     }
 
-    /// Takes all fields called `name`, ignoring case, out again.
+    /// Removes all fields called `name`, ignoring case.
     pub fn remove(&mut self, name: &str) {
         self.remove_before(name, self.bytes.len());
     }
 
-    /// Takes everything out.
+    /// Removes all fields.
     pub fn clear(&mut self) {
         self.bytes.clear();
     }

@@ -1,12 +1,12 @@
-//! Header fields, found again in the bytes of a head that was checked before.
+//! Iterates over header fields in the bytes of a head that was checked before.
 
 use memchr::memchr;
 
 use super::grammar;
 
-/// The header fields of a request, in the order in which they came: names and values, without the blanks around them.
+/// Iterates over the header fields of a message in order: names, and values without the blanks around them.
 ///
-/// They are found in the head as the iterator goes on; no table of them is kept.
+/// It finds them in the head as it goes on; no table is kept.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Headers<'a> {
     /// Lines with their endings.

@@ -5,20 +5,20 @@ use std::fmt;
 use super::head::{Framing, Head};
 use super::{Answer, Error, Headers, grammar};
 
-/// A request (RFC 9110 §3.4).
+/// Holds one request, borrowed from the received bytes (RFC 9110 §3.4).
 ///
-/// It borrows from the received bytes: copy what has to stay. [`head`](Self::head) and [`from_head`](Self::from_head)
-/// are the way to keep a request as a whole.
+/// Copy what has to stay. To keep a whole request, copy [`head`](Self::head) and the body, and use
+/// [`from_head`](Self::from_head) later.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
-    /// What is to be done.
+    /// The method.
     pub method: Method<'a>,
-    /// What it is to be done with, as it was sent: a path and query (`/where?q=now`, "origin-form"), a whole URI
+    /// The target, as it was sent: a path and query (`/where?q=now`, "origin-form"), a whole URI
     /// (`http://host/where?q=now`, "absolute-form"), or `*` for `OPTIONS` (RFC 9112 §3.2).
     pub target: &'a str,
     /// The version that the client speaks.
     pub version: Version,
-    /// The body, without any framing. Empty where there is none.
+    /// The body, without any framing. It is empty if there is none.
     pub body: &'a [u8],
     head: &'a [u8],
     fields: usize,
@@ -28,14 +28,13 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Returns the request of `head`, which is what [`head`](Self::head) gave before, with this
-    /// body.
+    /// Makes a request of a head that [`head`](Self::head) returned before, and a body.
     ///
-    /// For a service that kept the head of [`Event::Head`](super::Event::Head) until its body came.
+    /// Use it if you kept the head of [`Event::Head`](super::Event::Head) until its body came.
     ///
     /// # Errors
     ///
-    /// The [`Error`] that says why `head` is no head of a request.
+    /// [`Error`] says why `head` is not the head of a request.
     pub fn from_head(head: &'a [u8], body: &'a [u8]) -> Result<Self, Error> {
         Ok(Self::new(Head::parse(head, super::head::MOST_HEADERS)?, body))
     }
@@ -56,9 +55,10 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Returns the target's path, as it was sent: percent-encoded, and not made free of `..`. It is `/` where a whole
-    /// URI has no path. It is `*` for `OPTIONS *`, and for `OPTIONS` with a whole URI that has neither path nor query
-    /// (RFC 9112 §3.2.4).
+    /// Returns the target's path as it was sent: percent-encoded, and with any `..` segments.
+    ///
+    /// It is `/` if a whole URI has no path. It is `*` for `OPTIONS *`, and for `OPTIONS` with a whole URI that has
+    /// neither path nor query (RFC 9112 §3.2.4).
     #[inline]
     #[must_use]
     pub fn path(&self) -> &'a str {
@@ -71,14 +71,16 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Returns what follows the first `?` of the target, as it was sent.
+    /// Returns the query, which follows the first `?` of the target, as it was sent.
     #[must_use]
     pub fn query(&self) -> Option<&'a str> {
         self.target.split_once('?').map(|(_, query)| query)
     }
 
-    /// Returns the host, with a port where one was sent: that of the target where it is a whole URI, otherwise that of
-    /// `Host` (RFC 9112 §3.2.2). Empty where HTTP/1.0 gave none.
+    /// Returns the host, and the port if one was sent (RFC 9112 §3.2.2).
+    ///
+    /// It comes from the target if that is a whole URI, and from `Host` otherwise. It is empty if a request of
+    /// HTTP/1.0 has none.
     #[must_use]
     pub fn host(&self) -> &'a str {
         match self.absolute() {
@@ -112,29 +114,30 @@ impl<'a> Request<'a> {
         std::iter::from_fn(move || headers.find(name))
     }
 
-    /// Returns whether a header field called `name` is a list that has `token`, both ignoring case (RFC 9110
-    /// §5.6.1): for `Connection`, `Upgrade` and the like.
+    /// Returns true if a header field called `name` is a list that contains `token`, both ignoring case (RFC 9110
+    /// §5.6.1). Use it for `Connection`, `Upgrade` and the like.
     #[must_use]
     pub fn header_contains_token(&self, name: &str, token: &str) -> bool {
         self.header_all(name).any(|value| grammar::has_token(value, token))
     }
 
-    /// Returns whether the client wants to send more requests on this connection (RFC 9112 §9.3). Where it does not,
-    /// close the connection when the response was sent, and take no more requests from it.
+    /// Returns true if the client may send more requests on this connection (RFC 9112 §9.3).
+    ///
+    /// If not, take no more requests from it, and close it when the response was sent.
     #[inline]
     #[must_use]
     pub fn keep_alive(&self) -> bool {
         self.keep_alive
     }
 
-    /// Returns whether the client waits for "100 Continue" before it sends the body (RFC 9110 §10.1.1). Never so
-    /// without a body, nor in HTTP/1.0.
+    /// Returns true if the client waits for "100 Continue" before it sends the body (RFC 9110 §10.1.1). It is false
+    /// without a body, and in HTTP/1.0.
     #[must_use]
     pub fn expects_continue(&self) -> bool {
         self.expects
     }
 
-    /// Returns the length of the body as the head says it: 0 where there is none, nothing where it comes in chunks.
+    /// Returns the length of the body as the head announces it: 0 without a body, and `None` for one in chunks.
     #[must_use]
     pub fn body_length(&self) -> Option<u64> {
         match self.framing {
@@ -143,7 +146,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Returns what a [`Response`](super::Response) has to know of this request.
+    /// Returns the part of the request that a [`Response`](super::Response) needs.
     #[inline]
     #[must_use]
     pub fn answer(&self) -> Answer {
@@ -178,7 +181,7 @@ pub(super) fn split_absolute(target: &str) -> Option<(&str, &str)> {
     Some(rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len())))
 }
 
-/// A method (RFC 9110 §9). Its case matters: `get` is not `GET`.
+/// Names the method of a request (RFC 9110 §9). Its case matters: `get` is not `GET`.
 ///
 /// `CONNECT` is not among them: it is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -237,7 +240,7 @@ impl<'a> Method<'a> {
     }
 }
 
-/// A version of HTTP that is spoken here (RFC 9110 §2.5).
+/// Names a supported version of HTTP (RFC 9110 §2.5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Version {
     /// HTTP/1.0 (RFC 1945): one request for each connection unless the client asks for more; no chunks.

@@ -1,4 +1,4 @@
-//! The server's side: requests as clients send them.
+//! Decodes requests, on the server's side.
 
 use super::chunked::{self, Chunks, Joined, Limits, Next};
 use super::head::{self, Framing, Head, MOST_HEADERS};
@@ -9,18 +9,18 @@ use crate::{Codec, Decoded, FrameError, Sink};
 
 /// Decodes requests with their bodies (RFC 9112).
 ///
-/// A message is a whole request: its body is delivered in one piece, whether it came with `Content-Length` or in
-/// chunks, which are joined in place. A head that arrives in pieces is searched once for its end, and parsed when that
-/// was found and again when the body is complete. Requests may be pipelined. Up to [`BLANK_LINES`](Self::BLANK_LINES)
-/// empty lines before a request are skipped (RFC 9112 §2.2).
+/// A message is a whole request. Its body is delivered in one piece, whether it came with `Content-Length` or in
+/// chunks; chunks are joined in place. A head that arrives in pieces is searched for its end once. It is parsed when
+/// the end was found, and again when the body is complete. Requests may be pipelined. Up to
+/// [`BLANK_LINES`](Self::BLANK_LINES) empty lines before a request are skipped (RFC 9112 §2.2).
 ///
-/// What it sends is a [`WholeResponse`]. A response whose body comes piece by piece is written by a
-/// [`Response`](super::Response), past the codec.
+/// It encodes a [`WholeResponse`]. To write a body piece by piece, use a [`Response`](super::Response) and bypass the
+/// codec.
 ///
 /// # Strictness
 ///
-/// What two parsers may read in two ways is refused, so that nobody can smuggle a request past a proxy (RFC 9112
-/// §11.2): every line ends in `\r\n`; there is no whitespace before a colon and no folded line; at most one
+/// A request that two parsers could read in two ways is refused, so that no request can be smuggled past a proxy (RFC
+/// 9112 §11.2): every line ends in `\r\n`; there is no whitespace before a colon and no folded line; at most one
 /// `Content-Length`, of digits alone; at most one `Transfer-Encoding`, which is exactly `chunked`; never both; exactly
 /// one valid `Host` in HTTP/1.1. Chunk extensions and trailers are checked as strictly, then ignored.
 ///
@@ -41,7 +41,7 @@ use crate::{Codec, Decoded, FrameError, Sink};
 /// | the lines between a body's chunks, together | 1 MiB | the body's | [`Error::FramingTooLarge`] |
 /// | one such line | 256 bytes | | [`Error::Chunk`] |
 ///
-/// What the caller has to hold for one request is at most [`largest`](Self::largest).
+/// A caller has to hold at most [`largest`](Self::largest) bytes for one request.
 #[derive(Clone, Debug)]
 pub struct Requests {
     max_request_line: u32,
@@ -55,37 +55,40 @@ pub struct Requests {
 const MOST_BYTES: usize = 512 << 20;
 
 impl Requests {
-    /// So many empty lines before a request are skipped.
+    /// The number of empty lines before a request that are skipped.
     pub const BLANK_LINES: usize = 4;
 
-    /// Requests with the default limits.
+    /// Makes a codec with the default limits.
     #[must_use]
     pub const fn new() -> Self {
         Self { max_request_line: 8 << 10, max_head: 16 << 10, max_headers: 64, heads_first: false, max_body: 1 << 20 }
     }
 
-    /// Sets the longest request line that is accepted, in bytes without its ending. 8 KiB by default. It is part of the
-    /// head, so more than [`max_head`](Self::max_head) has no effect.
+    /// Sets the limit of the request line, in bytes without its ending (default 8 KiB).
+    ///
+    /// The line is part of the head, so more than [`max_head`](Self::max_head) has no effect.
     #[must_use]
     pub const fn max_request_line(self, bytes: usize) -> Self {
         Self { max_request_line: at_most(bytes, MOST_BYTES), ..self }
     }
 
-    /// Sets the largest head that is accepted, in bytes with the request line and the empty line at its end, and the
-    /// largest trailer section. 16 KiB by default. More than 512 MiB cannot be set.
+    /// Sets the limit of a head and of a trailer section, in bytes (default 16 KiB, at most 512 MiB).
+    ///
+    /// A head includes the request line and the empty line at its end.
     #[must_use]
     pub const fn max_head(self, bytes: usize) -> Self {
         Self { max_head: at_most(bytes, MOST_BYTES), ..self }
     }
 
-    /// Sets how many header fields a request may have. 64 by default. More than 128 cannot be set.
+    /// Sets how many header fields a request may have (default 64, at most 128).
     #[must_use]
     pub const fn max_headers(self, fields: usize) -> Self {
         Self { max_headers: at_most(fields, MOST_HEADERS) as u8, ..self }
     }
 
-    /// Sets the largest body that is accepted, in bytes. 1 MiB by default. More than 512 MiB cannot be set. A body in
-    /// chunks may take as many bytes again for the lines between them.
+    /// Sets the limit of a body, in bytes (default 1 MiB, at most 512 MiB).
+    ///
+    /// The lines between the chunks of a body may take as many bytes again.
     #[must_use]
     pub const fn max_body(self, bytes: usize) -> Self {
         Self { max_body: at_most(bytes, MOST_BYTES), ..self }
@@ -100,8 +103,9 @@ impl Requests {
         Self { heads_first: true, ..self }
     }
 
-    /// Returns the most bytes that [`Decoded::Partial`] ever asks for, by which a caller's own limit may be set: a body
-    /// in chunks with everything around it.
+    /// Returns the size of the largest request, in bytes: a body in chunks with everything around it.
+    ///
+    /// [`Decoded::Partial`] never asks for more. Set the limit of your buffers to at least this size.
     #[must_use]
     pub const fn largest(&self) -> usize {
         let (head, body) = (self.max_head as usize, self.max_body as usize);
@@ -253,12 +257,12 @@ impl Default for Requests {
     }
 }
 
-/// What [`Requests`] takes off a connection.
+/// A message that [`Requests`] decodes: a whole request, or a part of one.
 ///
-/// A server that skipped one of these would lose a part of a request: so this enum is exhaustive.
+/// This enum is exhaustive: a server that ignored a variant would lose a part of a request.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
-    /// A request with its whole body.
+    /// Holds a request with its whole body.
     Request(Request<'a>),
 
     /// The head of a request whose body follows in [`Event::Body`]. Its client may wait for permission to send the body:
@@ -272,11 +276,11 @@ pub enum Event<'a> {
     /// The whole body of the request that [`Event::Head`] announced. No other message comes between the two.
     Body(&'a [u8]),
 
-    /// What has come of the body that [`Event::Head`] announced, after [`RequestsState::stream_body`].
+    /// A piece of the body that [`Event::Head`] announced, after [`RequestsState::stream_body`].
     Piece {
-        /// The bytes, without any framing. Empty only where `last` is set.
+        /// The bytes, without any framing. They are empty only if `last` is set.
         bytes: &'a [u8],
-        /// Whether the body ends with them.
+        /// Whether this is the last piece.
         last: bool,
     },
 }
@@ -287,7 +291,7 @@ impl Codec for Requests {
     type Error = Error;
     type State = RequestsState;
 
-    /// Takes one request off `input`.
+    /// Decodes one request at the start of `input`.
     ///
     /// # Errors
     ///
@@ -411,7 +415,7 @@ fn check_first(input: &[u8]) -> Result<(), Error> {
     }
 }
 
-/// How far a connection's unfinished request has come.
+/// Holds the decoding progress of a connection's unfinished request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RequestsState {
     /// Fewer bytes than these are not looked at.
@@ -422,7 +426,7 @@ pub struct RequestsState {
 }
 
 impl RequestsState {
-    /// Returns whether the head of a request has come, and its body has not, or not whole.
+    /// Returns true if the head of a request has come, and its body is not whole yet.
     #[must_use]
     pub const fn is_in_body(&self) -> bool {
         !matches!(self.phase, Phase::Head(_))

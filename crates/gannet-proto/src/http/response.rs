@@ -1,15 +1,15 @@
-//! The server's side: responses.
+//! Writes responses, on the server's side.
 
 use super::{Error, HeaderError, HeaderLines, Version, header_lines, status};
 use crate::Sink;
 
-/// Tells a client that asked with `Expect: 100-continue` that it may send the body (RFC 9110
-/// §15.2.1). It is no response: that follows when the body came.
+/// Tells a client that sent `Expect: 100-continue` to send the body (RFC 9110 §15.2.1). The response follows when the
+/// body has come.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// What a [`Response`] has to know of the request that it answers: [`Request::answer`](super::Request::answer).
+/// Holds the part of a request that a [`Response`] needs: see [`Request::answer`](super::Request::answer).
 ///
-/// A service that answers later keeps this and not the request.
+/// A service that answers later keeps this instead of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
     pub(super) version: Version,
@@ -18,10 +18,10 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// For a request that was not understood or is not read to its end: the connection closes after the response.
+    /// Answers a request that is malformed, or that is not read to its end: the connection closes after the response.
     pub const CLOSE: Self = Self { version: Version::Http11, head: false, keep_alive: false };
 
-    /// Makes the connection close after the response, which tells the client so.
+    /// Makes the connection close after the response; the response announces it.
     #[must_use]
     pub const fn last(self) -> Self {
         Self { keep_alive: false, ..self }
@@ -31,7 +31,7 @@ impl Answer {
 /// The status that has no content, but the framing of a body (RFC 9110 §15.3.6).
 const RESET_CONTENT: u16 = 205;
 
-/// Says whether the connection can take another request after a response (RFC 9112 §9.3).
+/// Says whether a connection stays open after a response (RFC 9112 §9.3).
 #[must_use = "a connection that does not stay has to be closed when the response was sent"]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Persistence {
@@ -42,7 +42,7 @@ pub enum Persistence {
 }
 
 impl Persistence {
-    /// Returns whether the connection stays open.
+    /// Returns true if the connection stays open.
     #[must_use]
     pub const fn is_keep(self) -> bool {
         matches!(self, Self::Keep)
@@ -53,12 +53,13 @@ impl Persistence {
     }
 }
 
-/// Writes a response to a [`Sink`]: the status line when it is made, then header fields, then a body of one of three
-/// kinds, without which it is not complete: [`body`](Self::body), [`chunked`](Self::chunked) or
-/// [`upgrade`](Self::upgrade).
+/// Writes a response to a [`Sink`].
 ///
-/// `Content-Length`, `Transfer-Encoding` and `Connection` are written by it. `Date` is not, since no clock is known
-/// here; a server that has one should send it (RFC 9110 §6.6.1). Nothing allocates here.
+/// It writes the status line when it is made, then header fields. One of these methods completes it:
+/// [`body`](Self::body), [`chunked`](Self::chunked), [`sized`](Self::sized) or [`upgrade`](Self::upgrade).
+///
+/// It writes `Content-Length`, `Transfer-Encoding` and `Connection` itself. It has no clock, so set `Date` yourself
+/// (RFC 9110 §6.6.1). It allocates nothing.
 ///
 /// ```
 /// use gannet_proto::http::{Answer, Response};
@@ -82,9 +83,9 @@ pub struct Response<S> {
 }
 
 impl<S: Sink> Response<S> {
-    /// Writes the status line to `out`, which may be `&mut` something.
+    /// Writes the status line to `out`, which may be a `&mut` reference to a sink.
     ///
-    /// A status below 101 or over 999 is a mistake of the caller: 500 is sent in its place.
+    /// A status below 101 or over 999 is a mistake of the caller, and 500 is sent instead.
     #[inline]
     pub fn new(mut out: S, answer: Answer, status: u16) -> Self {
         let status = if (101..=999).contains(&status) { status } else { 500 };
@@ -99,8 +100,8 @@ impl<S: Sink> Response<S> {
         Self { out, answer, status }
     }
 
-    /// Writes the whole answer to a request that was refused: its status, and the reason as a text. The connection has
-    /// to close when it was sent.
+    /// Writes a whole response to a request that was refused: the status, and the reason as text. Close the
+    /// connection when it was sent.
     pub fn refuse(out: S, error: &Error) -> Persistence {
         let mut response = Self::new(out, Answer::CLOSE, error.status());
         response.out.put(b"Content-Type: text/plain\r\n");
@@ -110,18 +111,18 @@ impl<S: Sink> Response<S> {
         response.body(&text.bytes[..text.len])
     }
 
-    /// Writes a header field. After an error the response goes on without it.
+    /// Writes a header field. If it fails, go on without the field.
     ///
     /// # Errors
     ///
-    /// [`HeaderError`] for a name that is no token, a value with control characters, and fields that the response
-    /// writes itself. Nothing is written then.
+    /// [`HeaderError`]: the name is no token, the value has control characters, or the response writes this field
+    /// itself. Nothing is written.
     #[inline]
     pub fn header(&mut self, name: &str, value: &[u8]) -> Result<(), HeaderError> {
         header_lines::put_field(&mut self.out, name, value)
     }
 
-    /// Writes header fields that were collected before.
+    /// Writes all header fields of a [`HeaderLines`].
     #[inline]
     pub fn headers(&mut self, lines: &HeaderLines) {
         self.out.put(lines.as_bytes());
@@ -133,9 +134,10 @@ impl<S: Sink> Response<S> {
         self.answer.keep_alive = false;
     }
 
-    /// Ends the response with this body. Where there may be none, because the request was `HEAD` or the status is 1xx,
-    /// 204, 205 or 304, it is left out (RFC 9112 §6.3); its length is said to `HEAD` only (RFC 9110 §8.6), and to be 0
-    /// with 205.
+    /// Completes the response with this body.
+    ///
+    /// The body is left out if the request was `HEAD`, or the status is 1xx, 204, 205 or 304 (RFC 9112 §6.3). Its
+    /// length is then announced only for `HEAD` (RFC 9110 §8.6), and as 0 for 205.
     #[inline]
     pub fn body(mut self, bytes: &[u8]) -> Persistence {
         let bytes = if self.status == RESET_CONTENT { &[] } else { bytes };
@@ -151,8 +153,9 @@ impl<S: Sink> Response<S> {
         Persistence::new(self.answer.keep_alive)
     }
 
-    /// Ends the head of a response whose body is written piece by piece: in chunks (RFC 9112 §7.1), or, for a client of
-    /// HTTP/1.0, until the connection closes.
+    /// Completes the head of a response whose body is written piece by piece.
+    ///
+    /// The body is sent in chunks (RFC 9112 §7.1), and to a client of HTTP/1.0 until the connection closes.
     #[inline]
     pub fn chunked(mut self) -> Chunks {
         if self.status == RESET_CONTENT {
@@ -176,8 +179,9 @@ impl<S: Sink> Response<S> {
         Chunks { kind, keep_alive: self.answer.keep_alive }
     }
 
-    /// Ends the head of a response whose body of `length` bytes is written piece by piece, as it is. The caller has to
-    /// write as many, or break the connection.
+    /// Completes the head of a response whose body of `length` bytes is written piece by piece, without framing.
+    ///
+    /// Write exactly as many bytes, or break the connection.
     #[inline]
     pub fn sized(mut self, length: u64) -> Chunks {
         let (none, length) = match self.status {
@@ -193,13 +197,12 @@ impl<S: Sink> Response<S> {
         Chunks { kind: if none { Kind::None } else { Kind::Plain }, keep_alive: self.answer.keep_alive }
     }
 
-    /// Ends a response of status 101: from here on the connection speaks `protocol`, `websocket` for one (RFC 9110
-    /// §7.8).
+    /// Completes a response of status 101: from here on the connection speaks `protocol`, such as `websocket` (RFC
+    /// 9110 §7.8).
     ///
     /// # Errors
     ///
-    /// [`HeaderError::Value`] where `protocol` has control characters. Nothing is written then, and the response is
-    /// lost.
+    /// [`HeaderError::Value`]: `protocol` has control characters. Nothing is written, and the response is lost.
     pub fn upgrade(mut self, protocol: &str) -> Result<(), HeaderError> {
         self.header("Upgrade", protocol.as_bytes())?;
         self.out.put(b"Connection: upgrade\r\n\r\n");
@@ -226,7 +229,7 @@ impl<S: Sink> Response<S> {
     }
 }
 
-/// A response's body that is written piece by piece. It holds no sink, so it may be kept until there is more.
+/// Writes the body of a response piece by piece. It holds no sink, so you may keep it between pieces.
 #[must_use = "a body has to be finished"]
 #[derive(Debug)]
 pub struct Chunks {
@@ -242,7 +245,7 @@ enum Kind {
 }
 
 impl Chunks {
-    /// Writes a piece of the body. An empty one is nothing: it does not end the body.
+    /// Writes a piece of the body. An empty piece writes nothing, and does not end the body.
     #[inline]
     pub fn chunk(&mut self, bytes: &[u8], mut out: impl Sink) {
         match self.kind {
@@ -256,8 +259,9 @@ impl Chunks {
         }
     }
 
-    /// Returns what goes before a piece of `length` bytes and behind it, for those who write all three at once. `line`
-    /// is for what goes before. An empty piece must not be written: it would end the body.
+    /// Returns the framing before and after a piece of `length` bytes, for callers that write all three at once.
+    ///
+    /// `line` is memory for the framing before it. Do not write an empty piece this way: it would end the body.
     #[inline]
     pub fn around<'l>(&self, length: usize, line: &'l mut [u8; SIZE_LINE]) -> [&'l [u8]; 2] {
         match self.kind {
@@ -266,13 +270,13 @@ impl Chunks {
         }
     }
 
-    /// Returns whether pieces are written as chunks, whoever reads them.
+    /// Returns true if pieces are written as chunks.
     #[must_use]
     pub fn is_chunked(&self) -> bool {
         self.kind == Kind::Chunked
     }
 
-    /// Returns whether there is no body to write, because of the request or the status.
+    /// Returns true if the request or the status allows no body.
     #[must_use]
     pub fn is_none(&self) -> bool {
         self.kind == Kind::None
@@ -328,11 +332,12 @@ fn put_digits(space: &mut [u8], mut number: u64) -> usize {
     }
 }
 
-/// The longest line with a chunk's size, in bytes with its ending.
+/// The size of the longest line that [`size_line`] writes, in bytes with its ending.
 pub const SIZE_LINE: usize = 18;
 
-/// A chunk's size in hexadecimal, with the line's ending: what goes before the chunk, behind which goes `\\r\\n` (RFC 9112
-/// §7.1). For those who send the same chunk to many.
+/// Writes the line with a chunk's size, which precedes the chunk; `\r\n` follows it (RFC 9112 §7.1).
+///
+/// Use it to frame one chunk for many connections.
 #[inline]
 pub fn size_line(mut number: usize, line: &mut [u8; SIZE_LINE]) -> &[u8] {
     let mut at = line.len() - 2;

@@ -1,4 +1,4 @@
-//! The client's side: responses as servers send them.
+//! Decodes responses, on the client's side.
 
 use std::fmt;
 use std::mem::MaybeUninit;
@@ -14,13 +14,13 @@ use crate::{Codec, Decoded, FrameError, Sink};
 
 /// Decodes responses with their bodies (RFC 9112), for a client.
 ///
-/// A message is a whole response: its body is delivered in one piece, whether it came with `Content-Length`, in chunks,
-/// or until the end of the connection. An interim response, of status 1xx, is a message too. It is as strict about
-/// what ends a message as [`Requests`](super::Requests).
+/// A message is a whole response. Its body is delivered in one piece, whether it came with `Content-Length`, in
+/// chunks, or until the end of the connection. An interim response (1xx) is a message too. About the end of a message
+/// it is as strict as [`Requests`](super::Requests).
 ///
-/// A response to `HEAD` has no body, whatever its fields say, and cannot be told by itself: see [`to_head`].
+/// A response to `HEAD` has no body, whatever its fields say. The codec cannot recognise it: see [`to_head`].
 ///
-/// What it sends is a [`WholeRequest`].
+/// It encodes a [`WholeRequest`].
 ///
 /// # Limits
 ///
@@ -54,33 +54,37 @@ pub struct Responses {
 const MOST_BYTES: usize = 512 << 20;
 
 impl Responses {
-    /// Responses with the default limits.
+    /// Makes a codec with the default limits.
     #[must_use]
     pub const fn new() -> Self {
         Self { max_head: 16 << 10, max_body: 16 << 20, to_head: false }
     }
 
-    /// Sets the largest head that is accepted, in bytes with the empty line at its end, and the largest trailer section.
-    /// 16 KiB by default. More than 512 MiB cannot be set.
+    /// Sets the limit of a head and of a trailer section, in bytes (default 16 KiB, at most 512 MiB).
+    ///
+    /// A head includes the empty line at its end.
     #[must_use]
     pub const fn max_head(self, bytes: usize) -> Self {
         Self { max_head: if bytes < MOST_BYTES { bytes } else { MOST_BYTES } as u32, ..self }
     }
 
-    /// Sets the largest body that is accepted, in bytes. 16 MiB by default. More than 512 MiB cannot be set. A body in
-    /// chunks may take as many bytes again for the lines between them.
+    /// Sets the limit of a body, in bytes (default 16 MiB, at most 512 MiB).
+    ///
+    /// The lines between the chunks of a body may take as many bytes again.
     #[must_use]
     pub const fn max_body(self, bytes: usize) -> Self {
         Self { max_body: if bytes < MOST_BYTES { bytes } else { MOST_BYTES } as u32, ..self }
     }
 
-    /// Takes all responses for answers to `HEAD`, which have no body.
+    /// Treats all responses as answers to `HEAD`, which have no body.
     #[must_use]
     pub const fn to_head(self) -> Self {
         Self { to_head: true, ..self }
     }
 
-    /// Returns the most bytes that [`Decoded::Partial`] ever asks for, by which a caller's own limit may be set.
+    /// Returns the size of the largest response, in bytes.
+    ///
+    /// [`Decoded::Partial`] never asks for more. Set the limit of your buffers to at least this size.
     #[must_use]
     pub const fn largest(&self) -> usize {
         2 * self.max_head as usize + 2 * self.max_body as usize + 2 * chunked::LONGEST_LINE
@@ -115,7 +119,7 @@ impl Codec for Responses {
     type Error = Error;
     type State = ResponsesState;
 
-    /// Takes one response off `input`.
+    /// Decodes one response at the start of `input`.
     ///
     /// # Errors
     ///
@@ -203,14 +207,14 @@ impl Codec for Responses {
     }
 }
 
-/// A response, as a client sees it. It borrows from the received bytes.
+/// Holds one response, borrowed from the received bytes.
 #[derive(Clone, Copy)]
 pub struct Reply<'a> {
-    /// The status code (RFC 9110 §15). Below 200 the response is an interim one: another follows, unless it is 101.
+    /// The status code (RFC 9110 §15). A response below 200 is an interim one: another follows, unless it is 101.
     pub status: u16,
-    /// The version that the server speaks.
+    /// The version of HTTP that the server speaks.
     pub version: Version,
-    /// The body, without any framing. Empty where there is none.
+    /// The body, without any framing. It is empty if there is none.
     pub body: &'a [u8],
     fields: &'a [u8],
     keep_alive: bool,
@@ -240,7 +244,7 @@ impl<'a> Reply<'a> {
         self.headers().find(name)
     }
 
-    /// Returns whether the server takes another request on this connection (RFC 9112 §9.3).
+    /// Returns true if the server takes another request on this connection (RFC 9112 §9.3).
     #[inline]
     #[must_use]
     pub fn keep_alive(&self) -> bool {
@@ -323,7 +327,7 @@ impl Head {
     }
 }
 
-/// How far a connection's unfinished response has come.
+/// Holds the decoding progress of a connection's unfinished response.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ResponsesState {
     /// Fewer bytes than these are not looked at.
@@ -334,7 +338,8 @@ pub struct ResponsesState {
 }
 
 impl ResponsesState {
-    /// Returns whether the bytes that came so far end with a whole response: a connection that ends here cuts none off.
+    /// Returns true if the received bytes end with a whole response, so that a connection that ends here cuts none
+    /// off.
     #[must_use]
     pub fn is_between_responses(&self) -> bool {
         self.need == 0 && matches!(self.phase, Phase::Head(_))

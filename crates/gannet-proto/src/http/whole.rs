@@ -1,4 +1,4 @@
-//! Messages that are sent with their whole bodies, through the codecs.
+//! Messages with their whole bodies, for the codecs to encode.
 
 use super::head::check_target;
 use super::header_lines::{check_field, put_field};
@@ -6,11 +6,11 @@ use super::response::put_length;
 use super::{Answer, Error, HeaderError, Method, Response, grammar};
 use crate::Sink;
 
-/// A response with its whole body, to send through [`Requests`](super::Requests).
+/// Describes a response with its whole body, for [`Requests`](super::Requests) to encode.
 ///
-/// `Content-Length` and `Connection` are written by it, and a body that the request or the status has no place for is left
-/// out, as [`Response::body`] does. If the request was the client's last one ([`Request::keep_alive`] is false), close the
-/// connection when the response was sent.
+/// The codec writes `Content-Length` and `Connection`. It leaves the body out if the request or the status allows
+/// none, as [`Response::body`] does. If the request was the client's last one ([`Request::keep_alive`] is false),
+/// close the connection when the response was sent.
 ///
 /// [`Request::keep_alive`]: super::Request::keep_alive
 ///
@@ -27,9 +27,9 @@ use crate::Sink;
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct WholeResponse<'a> {
-    /// What it has to know of the request: [`Request::answer`](super::Request::answer).
+    /// The request that it answers: [`Request::answer`](super::Request::answer).
     pub answer: Answer,
-    /// The status code. Below 101 or over 999, 500 is sent in its place.
+    /// The status code. If it is below 101 or over 999, 500 is sent instead.
     pub status: u16,
     /// Header fields, names and values, in order.
     pub fields: &'a [(&'a str, &'a [u8])],
@@ -53,10 +53,9 @@ impl WholeResponse<'_> {
     }
 }
 
-/// A request with its whole body, to send through [`Responses`](super::Responses).
+/// Describes a request with its whole body, for [`Responses`](super::Responses) to encode.
 ///
-/// `Host` and `Content-Length` are written by it. The connection stays open, as HTTP/1.1 does unless one side says
-/// otherwise.
+/// The codec writes `Host` and `Content-Length`. The connection stays open, as in HTTP/1.1 unless one side closes it.
 ///
 /// ```
 /// use gannet_proto::http::{Method, Responses, WholeRequest};
@@ -73,13 +72,13 @@ impl WholeResponse<'_> {
 pub struct WholeRequest<'a> {
     /// The method.
     pub method: Method<'a>,
-    /// What it is about: a path and query, a whole URI, or `*` for `OPTIONS` (RFC 9112 §3.2).
+    /// The target: a path and query, a whole URI, or `*` for `OPTIONS` (RFC 9112 §3.2).
     pub target: &'a str,
-    /// The host, with a port unless it is the scheme's own (RFC 9110 §7.2).
+    /// The host, with a port unless it is the scheme's default (RFC 9110 §7.2).
     pub host: &'a str,
     /// Header fields, names and values, in order.
     pub fields: &'a [(&'a str, &'a [u8])],
-    /// The body. An empty one has its length said only where the method makes one expect a body (RFC 9110 §8.6).
+    /// The body. The length of an empty one is sent only with methods that usually have a body (RFC 9110 §8.6).
     pub body: &'a [u8],
 }
 

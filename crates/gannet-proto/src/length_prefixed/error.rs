@@ -1,14 +1,14 @@
-//! What can be wrong with a frame.
+//! Errors of the codec.
 
 use thiserror::Error;
 
 use crate::FrameError;
 
-/// Says why bytes are no frame with its length in front, or a payload cannot become one.
+/// Says what is wrong with a received frame, or why a payload cannot be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The payload is over the limit, or not whole when the stream ended.
+    /// The payload exceeds the limit, or the stream ended inside it.
     #[error("{0}")]
     Frame(#[from] FrameError),
 

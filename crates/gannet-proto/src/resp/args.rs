@@ -4,10 +4,10 @@ use std::ops::Deref;
 
 use smallvec::SmallVec;
 
-/// The words of a command, its name first, borrowed from the received bytes.
+/// Holds the words of a command, its name first, borrowed from the received bytes.
 ///
-/// It has no words where the client sent an empty line, `*0` or `*-1`: such a command is to be ignored, and gets no
-/// reply. Up to 8 words are held without allocating.
+/// It is empty if the client sent an empty line, `*0` or `*-1`: ignore such a command, and send no reply. Up to 8
+/// words are held without an allocation.
 ///
 /// ```
 /// use gannet_proto::resp::Args;

@@ -1,4 +1,4 @@
-//! The server's side: commands as clients send them.
+//! Decodes commands, on the server's side.
 
 use super::{Args, Error, ProtocolError, Reply, header, inline};
 use crate::{Codec, Decoded, FrameError, Sink};
@@ -6,15 +6,15 @@ use crate::{Codec, Decoded, FrameError, Sink};
 /// Decodes commands: arrays of bulk strings (section "Sending commands to a Redis server") and inline commands
 /// (section "Inline commands").
 ///
-/// A command that does not begin with `*` is inline: a line, split at blanks. A word in double quotes may have the
-/// escapes `\xHH`, `\n`, `\r`, `\t`, `\b`, `\a`, and `\` before any other byte stands for that byte; a word in single
-/// quotes may have `\'`. They are taken out in place.
+/// A command that does not begin with `*` is inline: a line, split at blanks. In double quotes, a word may have the
+/// escapes `\xHH`, `\n`, `\r`, `\t`, `\b` and `\a`; `\` before any other byte stands for that byte. In single quotes,
+/// a word may have `\'`. Escapes are decoded in place.
 ///
-/// A whole command is walked through once. One that arrives in pieces is walked through twice, however many the
-/// pieces are.
+/// A command that arrives whole is scanned once. One that arrives in pieces is scanned twice, however many pieces
+/// there are.
 ///
-/// What it sends is a [`Reply`]: a value, or what a [`Writer`](super::Writer) wrote before. Plain bytes from elsewhere are
-/// taken for the latter.
+/// It encodes a [`Reply`]: a value, or replies that a [`Writer`](super::Writer) wrote before. Plain bytes
+/// ([`Codec::encode_payload`]) are taken for written replies.
 ///
 /// # Limits
 ///
@@ -30,14 +30,15 @@ use crate::{Codec, Decoded, FrameError, Sink};
 ///
 /// # As Redis does it
 ///
-/// What is accepted is what Redis 7.0 accepts, with the same errors. So numbers are strict: no `+`, no superfluous
-/// zero. The `\r` that ends a count or a word is followed by one byte that nobody looks at, though it should be `\n`;
-/// so are the two bytes behind a word. A count of 0 or less is a command without words.
+/// It accepts what Redis 7.0 accepts, with the same errors. Numbers are strict: no `+`, no superfluous zero. The byte
+/// after the `\r` of a count or a length is not checked, though it should be `\n`, and neither are the two bytes
+/// after a word. A count of 0 or less is a command without words.
 ///
-/// It differs in two points. A NUL is a byte like others, where Redis does not see the rest of a line with one and
-/// waits for more. And a command of more than 1,048,576 words is refused, as in Redis up to 6.2. A client that has not
-/// authenticated may send 10 words of 16 KiB only, once the service has said so by
-/// [`set_unauthenticated`](CommandsState::set_unauthenticated).
+/// It differs in two points. A NUL is an ordinary byte; Redis ignores the rest of a line with one, and waits for
+/// more. A command of more than 1,048,576 words is refused, as in Redis up to 6.2.
+///
+/// After the service has called [`set_unauthenticated`](CommandsState::set_unauthenticated), a client may send only
+/// 10 words of 16 KiB.
 ///
 /// ```
 /// use gannet_proto::resp::Commands;
@@ -68,35 +69,33 @@ const UNAUTHENTICATED_WORDS: i64 = 10;
 const UNAUTHENTICATED_BYTES: usize = 16 * 1024;
 
 impl Commands {
-    /// Commands with the default limits.
+    /// Makes a codec with the default limits.
     #[must_use]
     pub const fn new() -> Self {
         Self { max_bulk: 512 << 20, max_args: 1 << 20, max_inline: 64 * 1024, max_total: 1 << 30 }
     }
 
-    /// Sets the longest word that is accepted in an array, in bytes. 512 MiB by default, as Redis's
-    /// `proto-max-bulk-len`.
+    /// Sets the limit of a word in an array, in bytes (default 512 MiB, as Redis's `proto-max-bulk-len`).
     #[must_use]
     pub const fn max_bulk(self, bytes: usize) -> Self {
         Self { max_bulk: bytes, ..self }
     }
 
-    /// Sets how many words a command may have that is an array. 1,048,576 by default. More than 2,147,483,647 cannot
-    /// be set.
+    /// Sets how many words a command in an array may have (default 1,048,576, at most 2,147,483,647).
     #[must_use]
     pub const fn max_args(self, words: usize) -> Self {
         let most = i32::MAX as usize;
         Self { max_args: if words < most { words } else { most } as u32, ..self }
     }
 
-    /// Sets the longest inline command that is accepted, in bytes without its `\n`. 64 KiB by default.
+    /// Sets the limit of an inline command, in bytes without its `\n` (default 64 KiB).
     #[must_use]
     pub const fn max_inline(self, bytes: usize) -> Self {
         Self { max_inline: bytes, ..self }
     }
 
-    /// Sets the longest command that is accepted as an array, in bytes with everything. 1 GiB by default, as Redis's
-    /// `client-query-buffer-limit`.
+    /// Sets the limit of a command in an array, in bytes including everything (default 1 GiB, as Redis's
+    /// `client-query-buffer-limit`).
     #[must_use]
     pub const fn max_total(self, bytes: usize) -> Self {
         Self { max_total: bytes, ..self }
@@ -235,7 +234,7 @@ impl Codec for Commands {
 
     const TRANSPARENT: bool = true;
 
-    /// Takes one command off `input`.
+    /// Decodes one command at the start of `input`.
     ///
     /// # Errors
     ///

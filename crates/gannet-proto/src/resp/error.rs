@@ -1,26 +1,27 @@
-//! What makes bytes no RESP.
+//! Errors of the RESP codecs.
 
 use thiserror::Error;
 
 use crate::FrameError;
 
-/// Says why bytes are no command and no reply.
+/// Says what is wrong with a received command or reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A command or reply is over a limit, or not whole when the stream ended.
+    /// The message exceeds a limit, or the stream ended inside it.
     #[error("{0}")]
     Frame(#[from] FrameError),
 
-    /// The bytes are no RESP.
+    /// The bytes are malformed.
     #[error("{0}")]
     Protocol(#[from] ProtocolError),
 }
 
-/// The peer's bytes are no RESP, or break a limit that has an error of its own.
+/// Says what is malformed in received bytes, or which limit with an error of its own they exceed.
 ///
-/// Those up to [`UnauthenticatedLength`](Self::UnauthenticatedLength) are about what a client sends: their text is what Redis answers, without the `ERR ` in front: a server
-/// sends it with [`Writer::error`](super::Writer::error) and closes the connection.
+/// The variants up to [`UnauthenticatedLength`](Self::UnauthenticatedLength) are about commands. Their text is
+/// Redis's, without the leading `ERR `. A server sends it with [`Writer::error`](super::Writer::error) and closes the
+/// connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ProtocolError {

@@ -6,11 +6,11 @@
 //! | [`Writer`] | a server | writes replies in the [`Version`] that the client asked for |
 //! | [`Replies`] | a client | encodes commands and decodes replies to a [`Value`] |
 //!
-//! A connection starts in RESP2; with `HELLO 3` the client asks for RESP3, which changes replies only. That is up to
-//! the service: it calls [`Writer::set_version`], or makes the writer with the version that its session remembers.
+//! A connection starts in RESP2. With `HELLO 3` the client asks for RESP3, which changes replies only. The service
+//! then calls [`Writer::set_version`], or makes the writer with the version that its session remembers.
 //!
 //! The protocol is specified at <https://redis.io/docs/latest/develop/reference/protocol-spec/>; sections that are
-//! named here are of that page. What it leaves open, limits and errors above all, is as in Redis 7.0.
+//! named here are sections of that page. It leaves limits and errors open; they are as in Redis 7.0.
 //!
 //! ```
 //! use gannet_proto::resp::{Commands, Version, Writer};
@@ -51,12 +51,12 @@ pub use upcoming::upcoming_keys;
 pub use value::Value;
 pub use writer::Writer;
 
-/// Which replies a client understands.
+/// Names the version of the protocol that a client understands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Version {
-    /// Simple strings, errors, integers, bulk strings and arrays. What every connection starts with.
+    /// RESP2: simple strings, errors, integers, bulk strings and arrays. Every connection starts with it.
     #[default]
     Resp2,
-    /// Also maps, sets, pushes, doubles, booleans and more. Asked for with `HELLO 3`.
+    /// RESP3: also maps, sets, pushes, doubles, booleans and more. A client asks for it with `HELLO 3`.
     Resp3,
 }

@@ -1,4 +1,4 @@
-//! The client's side: replies as servers send them.
+//! Decodes replies, on the client's side.
 
 use super::token::{Head, Limits, Step, Token};
 use super::{Error, ProtocolError, Value, header};
@@ -6,11 +6,11 @@ use crate::{Codec, Decoded, FrameError, Sink};
 
 /// Decodes replies of RESP2 and RESP3, and encodes commands.
 ///
-/// A server that was not asked for RESP3 answers in RESP2; every type is understood at any time. A push is a reply of
-/// its own, which answers no command.
+/// A server answers in RESP2 unless it was asked for RESP3; the codec understands every type at any time. A push is a
+/// reply by itself, which answers no command.
 ///
-/// A reply with others inside is walked through twice, however many pieces it arrives in: once to find its end, once
-/// to build it. Others are read once and do not allocate.
+/// A nested reply is scanned twice, however many pieces it arrives in: once to find its end, and once to build it.
+/// Others are read once, without an allocation.
 ///
 /// Lines end with `\r\n`; a number may have a sign, but a length may not, nor a superfluous zero.
 ///
@@ -50,30 +50,29 @@ pub struct Replies {
 }
 
 impl Replies {
-    /// Replies with the default limits.
+    /// Makes a codec with the default limits.
     #[must_use]
     pub const fn new() -> Self {
         let limits = Limits { max_bulk: 512 << 20, max_line: 64 * 1024, max_total: 1 << 30 };
         Self { limits, max_elements: 1 << 20, max_depth: 32 }
     }
 
-    /// Sets the longest string that is accepted, in bytes. 512 MiB by default.
+    /// Sets the limit of a string, in bytes (default 512 MiB).
     #[must_use]
     pub const fn max_bulk(mut self, bytes: usize) -> Self {
         self.limits.max_bulk = bytes;
         self
     }
 
-    /// Sets the longest line that is accepted, in bytes without its type and its ending. 64 KiB by default.
-    /// Lines with a length have a limit of their own, 20 bytes.
+    /// Sets the limit of a line, in bytes without its type and its ending (default 64 KiB). Lines with a length have
+    /// a limit of 20 bytes.
     #[must_use]
     pub const fn max_line(mut self, bytes: usize) -> Self {
         self.limits.max_line = bytes;
         self
     }
 
-    /// Sets how many values a reply may have inside, on all levels together. 1,048,576 by default. More than
-    /// 2,147,483,647 cannot be set.
+    /// Sets how many values a reply may contain, on all levels together (default 1,048,576, at most 2,147,483,647).
     #[must_use]
     pub const fn max_elements(mut self, values: usize) -> Self {
         let most = i32::MAX as usize;
@@ -81,14 +80,14 @@ impl Replies {
         self
     }
 
-    /// Sets how many levels of values may be inside others. 32 by default; with 0 a reply has no others inside.
+    /// Sets how many levels of nesting a reply may have (default 32). With 0, no reply may be nested.
     #[must_use]
     pub const fn max_depth(mut self, levels: u8) -> Self {
         self.max_depth = levels;
         self
     }
 
-    /// Sets the longest reply that is accepted, in bytes with everything. 1 GiB by default.
+    /// Sets the limit of a reply, in bytes including everything (default 1 GiB).
     #[must_use]
     pub const fn max_total(mut self, bytes: usize) -> Self {
         self.limits.max_total = bytes;
@@ -163,7 +162,7 @@ impl Codec for Replies {
     type Error = Error;
     type State = RepliesState;
 
-    /// Takes one reply off `input`.
+    /// Decodes one reply at the start of `input`.
     ///
     /// # Errors
     ///
@@ -228,7 +227,7 @@ impl Codec for Replies {
     }
 }
 
-/// How far a connection's unfinished reply has been walked through.
+/// Holds the decoding progress of a connection's unfinished reply.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RepliesState {
     /// Where the first value without an end begins.

@@ -1,12 +1,12 @@
-//! What a server sends.
+//! A message that a server sends.
 
 use super::{Value, Version, Writer};
 use crate::Sink;
 
-/// A reply to send through [`Commands`](super::Commands).
+/// Describes a reply for [`Commands`](super::Commands) to encode.
 ///
-/// A [`Value`] becomes a reply of RESP2 by `into()`; [`Reply::Value`] names another version. Nothing is copied before it is
-/// written.
+/// `into()` makes a reply of RESP2 of a [`Value`]; [`Reply::Value`] names another version. Nothing is copied before
+/// it is encoded.
 ///
 /// ```
 /// use gannet_proto::resp::{Commands, Reply, Value, Version};
@@ -23,7 +23,7 @@ use crate::Sink;
 pub enum Reply<'a> {
     /// One value, written in a version that the client understands.
     Value(Version, Value<'a>),
-    /// Whole replies that a [`Writer`] wrote before: their bytes in parts, which are sent joined.
+    /// Whole replies that a [`Writer`] wrote before, in parts that are sent joined.
     Written(&'a [&'a [u8]]),
 }
 

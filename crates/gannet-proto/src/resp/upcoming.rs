@@ -1,13 +1,11 @@
-//! A look at commands before it is their turn.
+//! Looks at received commands before they are decoded.
 
 use super::header;
 
-/// Returns the second words of the whole commands at the start of `input`: what most commands are about, a key above
-/// all.
+/// Returns the second words, usually keys, of the whole commands at the start of `input`.
 ///
-/// For a server that wants to fetch into its processor's caches what the next commands will need. It is a look and no
-/// decoding: it neither checks limits nor says why it ends, which it does at the first thing that is unusual or not
-/// whole. Commands of one word are passed over.
+/// A server uses it to prefetch the memory of keys. It does not decode: it checks no limits, and ends at the first
+/// command that is unusual or not whole. Commands of one word are skipped.
 pub fn upcoming_keys(mut input: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         loop {

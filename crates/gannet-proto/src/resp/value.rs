@@ -1,8 +1,8 @@
-//! What a server answers.
+//! The values of replies.
 
-/// One reply, or one value inside of it. Text and bytes borrow from what was received.
+/// Holds one reply, or one value inside of it. Text and bytes borrow from the received bytes.
 ///
-/// Values without others inside of them are decoded without allocating.
+/// Values that are not nested are decoded without an allocation.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Value<'a> {
@@ -18,17 +18,17 @@ pub enum Value<'a> {
     Null,
     /// Values in order (`*`).
     Array(Vec<Value<'a>>),
-    /// Keys and their values in the order they came in (`%`). Whether a key comes twice is not looked at.
+    /// Keys and their values, in the order in which they came (`%`). Keys may repeat.
     Map(Vec<(Value<'a>, Value<'a>)>),
-    /// Values in the order they came in (`~`). Whether a value comes twice is not looked at.
+    /// Values in the order in which they came (`~`). Values may repeat.
     Set(Vec<Value<'a>>),
-    /// Something that is no answer to a command, its kind first (`>`). May come before any reply.
+    /// A push, its kind first (`>`). It answers no command, and may come before any reply.
     Push(Vec<Value<'a>>),
-    /// A value and what the server adds about it, which a client may ignore (`|`).
+    /// A value with attributes, which a client may ignore (`|`).
     Attribute {
         /// Keys and their values.
         pairs: Vec<(Value<'a>, Value<'a>)>,
-        /// The value that they are about.
+        /// The value that has the attributes.
         value: Box<Value<'a>>,
     },
     /// A double (`,`); may be infinite or not a number.

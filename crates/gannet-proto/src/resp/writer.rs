@@ -1,4 +1,4 @@
-//! The server's side: replies.
+//! Writes replies, on the server's side.
 
 use std::fmt::{self, Write as _};
 
@@ -12,8 +12,8 @@ use crate::Sink;
 /// Each method writes one value, or the head of an aggregate whose elements the caller writes next: `array(2)` and two
 /// values make one reply. The writer does not check that they follow. Nothing allocates here, and nothing fails.
 ///
-/// What RESP2 cannot express is written as Redis writes it: maps, sets and pushes as arrays, doubles, big numbers and
-/// verbatim strings as bulk strings, booleans as 1 and 0.
+/// For RESP2, other types are written as Redis does: maps, sets and pushes as arrays; doubles, big numbers and
+/// verbatim strings as bulk strings; booleans as 1 and 0.
 ///
 /// ```
 /// use gannet_proto::resp::{Version, Writer};
@@ -35,7 +35,7 @@ pub struct Writer<S> {
 }
 
 impl<S: Sink> Writer<S> {
-    /// Writes to `out`, which may be `&mut` something.
+    /// Writes to `out`, which may be a `&mut` reference to a sink.
     #[inline]
     pub fn new(out: S, version: Version) -> Self {
         Self { out, version }
@@ -47,7 +47,7 @@ impl<S: Sink> Writer<S> {
         self.version
     }
 
-    /// Writes what follows in this version.
+    /// Sets the version for the replies that follow.
     #[inline]
     pub fn set_version(&mut self, version: Version) {
         self.version = version;
@@ -59,7 +59,7 @@ impl<S: Sink> Writer<S> {
         &self.out
     }
 
-    /// Returns the destination of replies, to append pre-encoded ones. What is appended must be whole values.
+    /// Returns the destination of replies, to append pre-encoded whole values.
     #[inline]
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.out
@@ -148,7 +148,7 @@ impl<S: Sink> Writer<S> {
     /// Writes the head of attributes for the value behind them; `pairs` times a key and a value follow, then that
     /// value.
     ///
-    /// RESP2 has none: then nothing is written, and the answer is `false`: leave the pairs out.
+    /// RESP2 has no attributes: nothing is written, and the answer is `false`. Leave the pairs out.
     #[inline]
     #[must_use = "the pairs must be left out where this is false"]
     pub fn attribute(&mut self, pairs: usize) -> bool {
@@ -206,8 +206,10 @@ impl<S: Sink> Writer<S> {
         }
     }
 
-    /// A value with all that is inside of it. Line breaks in lines become blanks, as with [`simple`](Self::simple) and
-    /// [`error`](Self::error). Where the version has no attributes, the value is written without them.
+    /// Writes a value with everything inside of it.
+    ///
+    /// Line breaks in lines become blanks, as with [`simple`](Self::simple) and [`error`](Self::error). In RESP2 a
+    /// value is written without its attributes.
     pub fn value(&mut self, value: &Value<'_>) {
         match value {
             Value::Simple(text) => self.line(b"+", text),

@@ -1,11 +1,11 @@
-//! Why a connection is closed.
+//! Close codes and close frames.
 
 use std::fmt;
 
 use super::Error;
 
-/// A close code that may stand in a close frame (RFC 6455 §7.4 and the registry that it founded): 1000 to 1003, 1007 to
-/// 1014, 3000 to 4999.
+/// A code that may be sent in a close frame (RFC 6455 §7.4 and its registry): 1000 to 1003, 1007 to 1014, 3000 to
+/// 4999.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CloseCode(u16);
 
@@ -16,9 +16,9 @@ impl CloseCode {
     pub const GOING_AWAY: Self = Self(1001);
     /// 1002: a protocol error.
     pub const PROTOCOL: Self = Self(1002);
-    /// 1003: data of a kind that is not accepted, as binary where text is wanted.
+    /// 1003: data of a kind that is not accepted, such as binary instead of text.
     pub const UNSUPPORTED: Self = Self(1003);
-    /// 1007: data that is not what its type says, as text that is not UTF-8.
+    /// 1007: data that does not fit its type, such as text that is not UTF-8.
     pub const INVALID_DATA: Self = Self(1007);
     /// 1008: a message against the receiver's policy.
     pub const POLICY: Self = Self(1008);
@@ -35,8 +35,7 @@ impl CloseCode {
     /// 1014: a gateway got a bad answer.
     pub const BAD_GATEWAY: Self = Self(1014);
 
-    /// Returns the code of this number, where it may be sent. 1004 to 1006 and 1015, for example,
-    /// may not.
+    /// Returns the code with this number if it may be sent. 1004 to 1006 and 1015, for example, may not.
     #[must_use]
     pub const fn new(code: u16) -> Option<Self> {
         match code {
@@ -45,7 +44,7 @@ impl CloseCode {
         }
     }
 
-    /// Its number.
+    /// Returns the number of the code.
     #[must_use]
     pub const fn get(self) -> u16 {
         self.0
@@ -58,12 +57,12 @@ impl fmt::Display for CloseCode {
     }
 }
 
-/// What a close frame says (RFC 6455 §5.5.1).
+/// Holds the content of a close frame (RFC 6455 §5.5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Close<'a> {
-    /// Why.
+    /// The reason as a code.
     pub code: CloseCode,
-    /// Why, for people. At most 123 bytes.
+    /// The reason, for people. At most 123 bytes.
     pub reason: &'a str,
 }
 

@@ -1,4 +1,4 @@
-//! Frames into messages, and back.
+//! Decodes frames into messages, and encodes frames.
 
 use std::borrow::Cow;
 
@@ -11,13 +11,12 @@ use crate::{Codec, Decoded, FrameError, Sink};
 
 /// Decodes the frames of a connection whose handshake is done (RFC 6455 §5).
 ///
-/// A message in one frame is unmasked where it lies, and borrows from the received bytes. Fragments are collected in
-/// the connection's state, which owns memory only while a fragmented message is under way; the message is whole when
-/// it is handed out, and the receiver's own. Control frames between its fragments come at once. After a close frame
-/// everything else is dropped.
+/// A message in one frame is unmasked in place, and borrows from the received bytes. Fragments are collected in the
+/// connection's state, which owns memory only while a fragmented message is under way; the joined message is owned.
+/// Control frames between fragments are delivered at once. After a close frame everything is dropped.
 ///
-/// It answers nothing by itself: pings, close frames and errors are the service's
-/// ([`Error::close_code`] says how to close after an error).
+/// It answers nothing by itself. The service answers pings and close frames, and closes after an error
+/// ([`Error::close_code`]).
 ///
 /// # Limits
 ///
@@ -27,7 +26,7 @@ use crate::{Codec, Decoded, FrameError, Sink};
 /// | a message, unpacked | 1 MiB | [`max_message`](Self::max_message) | [`FrameError::TooLarge`] |
 /// | a control frame's payload | 125 | | [`Error::LongControl`] |
 ///
-/// A connection can make its peer hold as much as a message and a frame.
+/// A connection takes at most as much memory as a message and a frame.
 ///
 /// ```
 /// use gannet_proto::ws::{Message, WebSocket};
@@ -50,10 +49,10 @@ pub struct WebSocket {
 }
 
 impl WebSocket {
-    /// The limit of frames and of messages unless others are set: 1 MiB.
+    /// The default limit of a frame and of a message: 1 MiB.
     pub const DEFAULT_LIMIT: usize = 1024 * 1024;
 
-    /// Reads what a client sends.
+    /// Makes the codec of a server, which reads a client's frames.
     #[must_use]
     pub const fn server() -> Self {
         Self {
@@ -64,32 +63,32 @@ impl WebSocket {
         }
     }
 
-    /// Reads what a server sends.
+    /// Makes the codec of a client, which reads a server's frames.
     #[must_use]
     pub const fn client() -> Self {
         Self { role: Role::Client, ..Self::server() }
     }
 
-    /// Sets the largest payload of a frame that is accepted, in bytes as they are sent.
+    /// Sets the limit of a frame's payload, in bytes as they are sent.
     #[must_use]
     pub const fn max_frame(self, bytes: usize) -> Self {
         Self { max_frame: bytes, ..self }
     }
 
-    /// Sets the largest message that is accepted, in bytes, fragments joined and unpacked.
+    /// Sets the limit of a message, in bytes after fragments were joined and decompressed.
     #[must_use]
     pub const fn max_message(self, bytes: usize) -> Self {
         Self { max_message: bytes, ..self }
     }
 
-    /// Makes [`encode_payload`](Codec::encode_payload) write plain bytes from elsewhere as text, not as a binary message.
+    /// Makes [`encode_payload`](Codec::encode_payload) write plain bytes as a text message, instead of a binary one.
     #[must_use]
     pub const fn encoding_text(self) -> Self {
         Self { encodes_text: true, ..self }
     }
 
-    /// Returns the state of a connection that has agreed on permessage-deflate (RFC 7692). Without an agreement the
-    /// state is made with `Default`.
+    /// Makes the state of a connection that has agreed on permessage-deflate (RFC 7692). For any other connection,
+    /// use `Default`.
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn compressed_state(&self, params: Params) -> State {
@@ -144,7 +143,7 @@ impl Codec for WebSocket {
     type Error = Error;
     type State = State;
 
-    /// Takes one message, or one fragment, off `input`.
+    /// Decodes one message, or one fragment, at the start of `input`.
     ///
     /// # Errors
     ///
@@ -238,26 +237,28 @@ impl Codec for WebSocket {
     }
 }
 
-/// A message, or a control frame. What came in one frame is borrowed; what was put together or unpacked is owned.
+/// Holds a received message or control frame. The payload of one frame is borrowed; a joined or decompressed payload
+/// is owned.
 ///
-/// RFC 6455 has no other kinds, and each of them has to be handled: so this enum is exhaustive.
+/// This enum is exhaustive: RFC 6455 has no other kinds, and each of them has to be handled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message<'a> {
     /// Text.
     Text(Cow<'a, str>),
     /// Bytes.
     Binary(Cow<'a, [u8]>),
-    /// To be answered with a pong of the same payload (RFC 6455 §5.5.2). At most 125 bytes.
+    /// A ping: answer it with a pong of the same payload (RFC 6455 §5.5.2). At most 125 bytes.
     Ping(&'a [u8]),
-    /// The answer to a ping, or an unasked sign of life. At most 125 bytes.
+    /// A pong: the answer to a ping, or an unsolicited one. At most 125 bytes.
     Pong(&'a [u8]),
-    /// The peer sends no more. To be answered with a close frame, unless one was sent already; then the connection
-    /// ends (RFC 6455 §5.5.1).
+    /// A close frame: the peer sends no more. Answer it with a close frame unless you have sent one; then the
+    /// connection ends (RFC 6455 §5.5.1).
     Close(Option<Close<'a>>),
 }
 
-/// What is known of a connection between two frames: 24 bytes at most, and memory of its own only while a fragmented
-/// message is under way or where compression was agreed on.
+/// Holds the decoding progress of a connection, in at most 24 bytes.
+///
+/// It owns further memory only while a fragmented message is under way, or if compression was agreed on.
 #[derive(Debug, Default)]
 pub struct State {
     /// A message of more than one frame, or a compressed one.

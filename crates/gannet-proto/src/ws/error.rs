@@ -1,15 +1,15 @@
-//! What makes bytes no WebSocket frames.
+//! Errors of the WebSocket codec.
 
 use thiserror::Error;
 
 use super::{CloseCode, Opcode};
 use crate::FrameError;
 
-/// Says why bytes are no frames that the peer may send, or why a frame cannot be sent.
+/// Says what is wrong with a received frame, or why a frame cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A frame or a message is over a limit, or not whole when the stream ended.
+    /// A frame or a message exceeds a limit, or the stream ended inside it.
     #[error("{0}")]
     Frame(#[from] FrameError),
 
@@ -63,11 +63,11 @@ pub enum Error {
         opcode: Opcode,
     },
 
-    /// A continuation where no message is under way (RFC 6455 §5.4).
+    /// A continuation came while no message was under way (RFC 6455 §5.4).
     #[error("continuation frame without a message to continue")]
     NothingToContinue,
 
-    /// A new message inside of a fragmented one (RFC 6455 §5.4).
+    /// A new message began inside of a fragmented one (RFC 6455 §5.4).
     #[error("{opcode} frame where a fragmented message has to be continued")]
     Interleaved {
         /// The frame's opcode.
@@ -108,8 +108,10 @@ pub enum Error {
 }
 
 impl Error {
-    /// Returns the code to close a connection with whose peer sent what is not accepted: 1009 for what is over a limit, 1007 for
-    /// text that is not UTF-8 and compressed data that is damaged, 1002 for the rest.
+    /// Returns the code to close the connection with.
+    ///
+    /// It is 1009 for a message over a limit, 1007 for text that is not UTF-8 and for damaged compressed data, and
+    /// 1002 otherwise.
     #[must_use]
     pub const fn close_code(&self) -> CloseCode {
         match self {

@@ -1,13 +1,13 @@
-//! What is sent through the codec.
+//! A frame for the codec to encode.
 
 use super::write::{Kind, put};
 use super::{Close, CloseCode, Error, Message, Opcode};
 use crate::Sink;
 
-/// One frame to send: a whole message, or a control frame.
+/// Describes one frame to send: a whole message, or a control frame.
 ///
-/// A server sends it as it is. A client gives each frame a [mask](Self::masked). Its payload is borrowed, and copied once:
-/// to where it is sent from.
+/// A server sends it as it is; a client [masks](Self::masked) each frame. The payload is borrowed, and copied once
+/// when it is encoded.
 ///
 /// ```
 /// use gannet_proto::ws::{Frame, WebSocket};
@@ -32,31 +32,33 @@ impl<'a> Frame<'a> {
         Self { opcode, code: None, payload, mask: None }
     }
 
-    /// A text message.
+    /// Makes a text message.
     #[must_use]
     pub const fn text(text: &'a str) -> Self {
         Self::new(Opcode::Text, text.as_bytes())
     }
 
-    /// A binary message.
+    /// Makes a binary message.
     #[must_use]
     pub const fn binary(bytes: &'a [u8]) -> Self {
         Self::new(Opcode::Binary, bytes)
     }
 
-    /// A ping, which the peer answers with a pong of the same payload (RFC 6455 §5.5.2). At most 125 bytes can be sent.
+    /// Makes a ping, which the peer answers with a pong of the same payload (RFC 6455 §5.5.2). At most 125 bytes can
+    /// be sent.
     #[must_use]
     pub const fn ping(payload: &'a [u8]) -> Self {
         Self::new(Opcode::Ping, payload)
     }
 
-    /// A pong, the answer to a ping, with the ping's payload. At most 125 bytes can be sent.
+    /// Makes a pong, the answer to a ping, with the ping's payload. At most 125 bytes can be sent.
     #[must_use]
     pub const fn pong(payload: &'a [u8]) -> Self {
         Self::new(Opcode::Pong, payload)
     }
 
-    /// A close frame, the last frame that may be sent (RFC 6455 §5.5.1). At most 123 bytes of a reason can be sent.
+    /// Makes a close frame, the last frame that may be sent (RFC 6455 §5.5.1). At most 123 bytes of a reason can be
+    /// sent.
     #[must_use]
     pub const fn close(close: Option<Close<'a>>) -> Self {
         match close {
@@ -65,8 +67,7 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// Masks the frame, as a client must do with each frame: with a fresh key from a source of randomness that cannot be
-    /// foreseen (RFC 6455 §5.3).
+    /// Masks the frame. A client must mask each frame with a fresh key that cannot be predicted (RFC 6455 §5.3).
     #[must_use]
     pub const fn masked(self, key: [u8; 4]) -> Self {
         Self { mask: Some(key), ..self }

@@ -10,13 +10,13 @@ const MASKED_AT_ONCE: usize = 256;
 
 /// Writes a message, or a control frame, as one frame whose payload is `parts` joined (RFC 6455 §5.2).
 ///
-/// A server gives no `mask`. A client must give each frame a fresh one from a source of randomness that cannot be
-/// foreseen (RFC 6455 §5.3).
+/// A server passes no `mask`. A client must pass a fresh one for each frame, which cannot be predicted (RFC 6455
+/// §5.3).
 ///
 /// # Errors
 ///
-/// [`Error::PayloadTooLarge`] for a control frame of more than 125 bytes, [`Error::NotUtf8`] for text that is
-/// none. What a close frame or a continuation says is not checked.
+/// [`Error::PayloadTooLarge`]: a control frame has more than 125 bytes. [`Error::NotUtf8`]: a text is not UTF-8. The
+/// content of a close frame or a continuation is not checked.
 ///
 /// ```
 /// use gannet_proto::ws::{Opcode, write_frame};
@@ -51,7 +51,7 @@ pub fn write_fragment(
     put(out, Kind { last, compressed: false, opcode }, parts, mask)
 }
 
-/// The header of a server's frame, for those who put it before a payload that they do not want to copy.
+/// Holds the header of a server's frame. Use it to send a payload without copying it behind the header.
 #[derive(Clone, Copy, Debug)]
 pub struct FrameHeader {
     bytes: [u8; 10],

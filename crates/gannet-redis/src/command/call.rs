@@ -187,11 +187,11 @@ impl<'a> Call<'_, '_, 'a> {
         found
     }
 
-    /// Where a key is, whatever it holds; looking does not count as a use.
+    /// Finds a key, whatever it holds, without counting this as a use. A key that has expired is removed, and not found.
     #[inline]
-    pub fn peek(&mut self, key: Key<'_>) -> Option<Slot> {
+    pub fn live(&mut self, key: Key<'_>) -> Option<Slot> {
         let now_ms = self.now_ms;
-        self.space(key).peek(key, now_ms)
+        self.space(key).live(key, now_ms)
     }
 
     /// Takes a reply back that has become too large: the same value can be asked for any number of times in one command.

@@ -217,7 +217,7 @@ mod tests {
 
     fn has(server: &Server, name: &str) -> bool {
         let key = Key::new(name.as_bytes());
-        server.store.lock_one(key).space(0, key).peek(key, NOW_MS).is_some()
+        server.store.lock_one(key).space(0, key).live(key, NOW_MS).is_some()
     }
 
     /// Makes room until there is some, as one command after the other does.

@@ -50,7 +50,9 @@ impl Disposal {
     }
 }
 
-/// Keys are removed when their time has come until this is dropped, or the server is.
+/// Keeps the thread running that removes expired keys. The thread ends when this or the server is dropped.
+///
+/// Without the thread, an expired key is invisible to clients too, but takes memory until a command looks at it.
 #[derive(Debug)]
 pub struct Expiry {
     server: Weak<Server>,
@@ -72,11 +74,11 @@ impl Drop for Expiry {
 }
 
 impl Server {
-    /// Starts the thread that removes keys whose time has come. It ends when the guard is dropped.
+    /// Starts the thread that removes expired keys. It ends when the returned guard is dropped.
     ///
     /// # Errors
     ///
-    /// It runs already, or there can be no more threads.
+    /// The thread runs already, or the system allows no further thread.
     pub fn start_expiry(self: &Arc<Self>) -> io::Result<Expiry> {
         let mut sender = self.disposal.sender();
         if sender.is_some() {

@@ -5,24 +5,24 @@ use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use crate::store::Store;
 use crate::store::held::left_behind;
 
-/// What is done when the store takes more memory than it may.
+/// Says what happens when the store reaches its memory limit. The names are Redis's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Policy {
-    /// Commands that may need memory are refused.
+    /// Refuses commands that may need memory: `noeviction`.
     #[default]
     NoEviction,
-    /// Keys that were not used for a long time go.
+    /// Removes keys that were not used for a long time: `allkeys-lru`.
     AllKeysLru,
-    /// Keys that expire go, soonest first.
+    /// Removes keys with an expiry time, the soonest first: `volatile-ttl`.
     VolatileTtl,
 }
 
 impl Policy {
-    /// All of them.
+    /// All policies.
     pub const ALL: &'static [Self] = &[Self::NoEviction, Self::AllKeysLru, Self::VolatileTtl];
 
-    /// What Redis calls it.
+    /// Returns the name that Redis uses for the policy.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -32,14 +32,15 @@ impl Policy {
         }
     }
 
-    /// The one with a name, in whatever case.
+    /// Returns the policy with this name, in whatever case.
     #[must_use]
     pub fn named(name: &[u8]) -> Option<Self> {
         Self::ALL.iter().copied().find(|policy| policy.name().as_bytes().eq_ignore_ascii_case(name))
     }
 }
 
-/// How much memory the store may take. It can change while the server runs, from any thread.
+/// Holds the memory limit of a store, its policy and counters. They can be read and changed while the server runs, from any
+/// thread.
 #[derive(Debug, Default)]
 pub struct Memory {
     limit: AtomicUsize,
@@ -59,14 +60,14 @@ impl Memory {
         memory
     }
 
-    /// Bytes that all entries may take together; 0 is no limit.
+    /// Returns the limit in bytes; 0 means no limit.
     #[must_use]
     #[inline]
     pub fn limit(&self) -> usize {
         self.limit.load(Ordering::Relaxed)
     }
 
-    /// Sets the limit in bytes; 0 is none.
+    /// Sets the limit in bytes; 0 means no limit.
     pub fn set_limit(&self, bytes: usize) {
         self.limit.store(bytes, Ordering::Relaxed);
     }
@@ -95,7 +96,7 @@ impl Memory {
         limit != 0 && self.used(store) > limit
     }
 
-    /// Bytes of the commands that transactions have queued; each may be off by 4 KiB.
+    /// Returns the bytes of commands that transactions have queued. For each transaction it may be off by 4 KiB.
     #[must_use]
     #[inline]
     pub fn queued(&self) -> usize {
@@ -108,7 +109,7 @@ impl Memory {
         self.queued.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
     }
 
-    /// What is done at the limit.
+    /// Returns the policy.
     #[must_use]
     pub fn policy(&self) -> Policy {
         match self.policy.load(Ordering::Relaxed) {
@@ -118,18 +119,18 @@ impl Memory {
         }
     }
 
-    /// Sets what is done at the limit.
+    /// Sets the policy.
     pub fn set_policy(&self, policy: Policy) {
         self.policy.store(policy as u8, Ordering::Relaxed);
     }
 
-    /// Keys that had to go.
+    /// Returns how many keys were evicted.
     #[must_use]
     pub fn evicted(&self) -> u64 {
         self.evicted.load(Ordering::Relaxed)
     }
 
-    /// Times that a reply had to wait until its client had taken a part of it.
+    /// Returns how often a reply waited until its client had read a part of it.
     #[must_use]
     pub fn pieces(&self) -> u64 {
         self.pieces.load(Ordering::Relaxed)
@@ -139,7 +140,7 @@ impl Memory {
         self.pieces.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Times that a client had to wait behind a command until there was room.
+    /// Returns how often a client waited until keys were evicted for its command.
     #[must_use]
     pub fn waits(&self) -> u64 {
         self.waits.load(Ordering::Relaxed)

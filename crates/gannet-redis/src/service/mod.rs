@@ -53,11 +53,13 @@ const COMPOSED_BYTES: usize = 1 << 10;
 /// What a byte of such a reply counts as, in bytes of work: INFO takes some 15 µs for 4 KiB.
 const COMPOSED_WORK: usize = 8;
 
-/// A larger command, with all its words, closes its connection; Redis's client-query-buffer-limit. The engine's limit on
-/// carried bytes has to allow it.
+/// The size of the largest command with all its words, in bytes: 1 GiB. A larger one closes its connection.
+///
+/// It corresponds to Redis's `client-query-buffer-limit`. Set the engine's [`Limits::carry`](gannet::Limits) to at least this
+/// size, or large commands are refused earlier.
 pub const LARGEST_COMMAND_BYTES: usize = 1 << 30;
 
-/// The instance of one reactor.
+/// Serves a [`Server`] to Redis clients: the service of a listener. Each reactor has an instance.
 #[derive(Debug)]
 pub struct Redis {
     pub(crate) server: Arc<Server>,
@@ -83,7 +85,7 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// An instance on the store of a server.
+    /// Makes an instance that works on the store of `server`.
     #[must_use]
     pub fn new(server: Arc<Server>) -> Self {
         Self {
@@ -103,7 +105,9 @@ impl Redis {
         }
     }
 
-    /// An instance for the listener with this number, which [`Server::add_listener`] gave.
+    /// Tells the instance which listener it serves, by the number from [`Server::add_listener`].
+    ///
+    /// `INFO`, `CONFIG GET` and `CLIENT LIST` then name the address.
     #[must_use]
     pub fn at(self, listener: usize) -> Self {
         Self { listener, ..self }

@@ -18,23 +18,25 @@ use super::pubsub::registry::Registry;
 use super::statistics::Instances;
 use crate::store::Store;
 
-/// What can be asked for.
+/// Describes a store; pass it to [`Server::new`].
+///
+/// Begin with `Options::default()` and set fields.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Options {
-    /// What clients have to say with AUTH before anything else.
+    /// The password that clients have to send with AUTH first (default none).
     pub password: Option<String>,
-    /// Whether clients of other machines are refused as long as there is no password, as Redis does it.
+    /// Whether clients of other machines are refused while there is no password, as in Redis.
     pub protected_mode: bool,
-    /// The largest string, and the largest word of a command, in bytes.
+    /// The size of the largest string, and of the largest word of a command, in bytes.
     pub max_bulk: usize,
-    /// Bytes that all keys with their values may take; 0 is no limit.
+    /// The memory limit of all keys with their values, in bytes; 0 means no limit.
     pub max_memory: usize,
-    /// What is done when they take more.
+    /// What happens at that limit.
     pub policy: Policy,
-    /// Connections that the engine takes at a time, to be told to who asks.
+    /// The engine's limit on connections, which `CONFIG GET maxclients` and `INFO` report. It limits nothing here.
     pub max_clients: u32,
-    /// Where the choice of keys by chance begins: the same for the same seed.
+    /// The seed for random choices of keys; the same seed makes the same choices.
     pub seed: u64,
     /// The name of the program's allocator, for `INFO memory`.
     pub allocator: &'static str,
@@ -55,7 +57,7 @@ impl Default for Options {
     }
 }
 
-/// A store with all that its connections share.
+/// Holds a store, and everything else that its connections share. [`Redis`](crate::Redis) serves it.
 #[derive(Debug)]
 pub struct Server {
     pub(crate) store: Store,
@@ -83,18 +85,18 @@ pub struct Server {
     bound: OnceLock<Vec<Bound>>,
 }
 
-/// A listener that listens.
+/// Tells a [`Server`] where one of its listeners listens.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Bound {
-    /// Where.
+    /// The address.
     pub address: Address,
-    /// Its place among all listeners of the engine.
+    /// The listener's index among all listeners of the engine.
     pub index: usize,
 }
 
 impl Bound {
-    /// Makes what [`Server::listening`] is told of a listener at this place among all of the engine.
+    /// Describes the listener with this index among all listeners of the engine, for [`Server::listening`].
     #[must_use]
     pub fn new(address: Address, index: usize) -> Self {
         Self { address, index }
@@ -102,7 +104,7 @@ impl Bound {
 }
 
 impl Server {
-    /// An empty store.
+    /// Makes an empty store.
     #[must_use]
     pub fn new(options: Options) -> Arc<Self> {
         Arc::new(Self {
@@ -124,20 +126,22 @@ impl Server {
         })
     }
 
-    /// The number of one more listener, for [`Redis::at`](crate::Redis::at).
+    /// Registers one more listener and returns its number, for [`Redis::at`](crate::Redis::at).
     #[must_use]
     pub fn add_listener(&self) -> usize {
         self.listeners.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Says where its listeners listen, in the order in which they were added, once the engine has started: for INFO,
-    /// CONFIG GET and CLIENT LIST.
+    /// Tells the server the addresses of its listeners, in the order in which they were added. Call it when the engine has
+    /// started.
+    ///
+    /// `INFO`, `CONFIG GET` and `CLIENT LIST` report them.
     pub fn listening(&self, bound: Vec<Bound>) {
         // It is told once.
         let _ = self.bound.set(bound);
     }
 
-    /// Whether clients have to say a password.
+    /// Returns true if clients have to send a password.
     #[must_use]
     pub fn has_password(&self) -> bool {
         self.password.is_set()
@@ -148,14 +152,16 @@ impl Server {
         self.bound.get().map_or(&[], |bound| bound)
     }
 
-    /// How much memory its keys may take.
+    /// Returns the memory limit with its policy and counters.
     #[must_use]
     pub fn memory(&self) -> &Memory {
         &self.memory
     }
 
-    /// Bytes that count toward the limit of the memory: what the keys take, what replies still read of values that were
-    /// changed or removed since, and what transactions have queued.
+    /// Returns the bytes that count toward the memory limit.
+    ///
+    /// They are the keys and values, values that were changed or removed while replies still read them, and commands that
+    /// transactions have queued.
     #[must_use]
     pub fn memory_used(&self) -> usize {
         self.memory.used(&self.store)

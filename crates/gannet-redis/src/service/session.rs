@@ -11,7 +11,7 @@ use super::pubsub::subscriptions::Subscriptions;
 use super::transaction::Transaction;
 use crate::command::parts::Parts;
 
-/// See the module.
+/// Holds the state of one connection: the selected database, subscriptions, a transaction.
 #[derive(Debug, Default)]
 pub struct Session {
     /// The protocol that it asked for with HELLO.

@@ -103,9 +103,9 @@ impl Entry {
         self.block.is_empty()
     }
 
-    /// Reads its first byte and its last.
+    /// Reads the first and the last byte, so that the processor fetches their cache lines.
     #[inline]
-    pub(super) fn touch(&self) -> u8 {
+    pub(super) fn fetch(&self) -> u8 {
         self.block.first().copied().unwrap_or(0) ^ self.block.last().copied().unwrap_or(0)
     }
 

@@ -222,7 +222,7 @@ impl Store {
                 found.push((space, place));
             }
         }
-        let sum = found.iter().fold(0, |sum: u8, (space, place)| sum.wrapping_add(space.touch_place(*place)));
+        let sum = found.iter().fold(0, |sum: u8, (space, place)| sum.wrapping_add(space.fetch_place(*place)));
         // Nobody wants to know; but it has to be read.
         std::hint::black_box(sum);
     }
@@ -355,7 +355,7 @@ mod tests {
         store.warm(&all(0));
         drop(held);
         for key in keys() {
-            assert!(store.lock_one(key).space(0, key).peek(key, 1_000).is_some());
+            assert!(store.lock_one(key).space(0, key).live(key, 1_000).is_some());
         }
         assert_eq!((store.counts().keys(0), store.counts().keys(7)), (1_000, 0));
     }

@@ -70,17 +70,17 @@ impl Default for Space {
 }
 
 impl Space {
-    /// The place of a key. A key that has expired is removed, and not found.
+    /// Finds a key and counts this as a use. A key that has expired is removed, and not found.
     #[inline]
     pub fn find(&mut self, key: Key<'_>, now_ms: u64) -> Option<Slot> {
-        let slot = self.peek(key, now_ms)?;
+        let slot = self.live(key, now_ms)?;
         self.places[slot.0 as usize].set_used((now_ms / 1000) as u32);
         Some(slot)
     }
 
-    /// The same, but looking does not count as a use.
+    /// Finds a key without counting this as a use. A key that has expired is removed, and not found.
     #[inline]
-    pub fn peek(&mut self, key: Key<'_>, now_ms: u64) -> Option<Slot> {
+    pub fn live(&mut self, key: Key<'_>, now_ms: u64) -> Option<Slot> {
         let slot = self.locate(key)?;
         if self.entry(slot).deadline_ms().is_some_and(|deadline_ms| deadline_ms <= now_ms) {
             self.take_out(slot, key.hash);
@@ -98,8 +98,8 @@ impl Space {
 
     /// Reads something of what is at a place, from each cache line that a look at a small string needs.
     #[inline]
-    pub(super) fn touch_place(&self, place: u32) -> u8 {
-        self.places[place as usize].touch()
+    pub(super) fn fetch_place(&self, place: u32) -> u8 {
+        self.places[place as usize].fetch()
     }
 
     /// The place of a key, whether it has expired or not.
@@ -134,7 +134,7 @@ impl Space {
         let after = entry.cost();
         self.bytes = self.bytes - before + after;
         if is_different {
-            self.touch_slot(slot);
+            self.tell_watchers_of(slot);
         }
         result
     }
@@ -181,7 +181,7 @@ impl Space {
         if let Some(deadline_ms) = deadline_ms {
             self.deadlines.insert((deadline_ms, slot.0));
         }
-        self.touch_slot(slot);
+        self.tell_watchers_of(slot);
     }
 
     /// Removes a key, for its value to be dropped or put elsewhere.
@@ -235,12 +235,12 @@ impl Space {
         };
         let places = &self.places;
         self.table.insert_unique(hash, place, |place| super::hash_of(places[*place as usize].key()));
-        self.touch_slot(Slot(place));
+        self.tell_watchers_of(Slot(place));
         Slot(place)
     }
 
     fn take_out(&mut self, slot: Slot, hash: u64) -> Entry {
-        self.touch_slot(slot);
+        self.tell_watchers_of(slot);
         if let Ok(found) = self.table.find_entry(hash, |place| *place == slot.0) {
             found.remove();
         }
@@ -383,25 +383,25 @@ impl Space {
         }
     }
 
-    /// Tells all who watch a key that is there: for what changes them all.
-    pub fn touch_all(&mut self, now_ms: u64) {
+    /// Tells the watchers of all keys that are there, for a command that changes them all.
+    pub fn tell_watchers_of_all(&mut self, now_ms: u64) {
         let watched: Vec<Box<[u8]>> = self.watchers.keys().cloned().collect();
         for bytes in watched {
             if self.find(Key::new(&bytes), now_ms).is_some() {
-                self.touch(&bytes);
+                self.tell_watchers(&bytes);
             }
         }
     }
 
     /// Tells all who watch a key that is there, when this space has taken the place of another one whose watchers were told.
     /// A key that has expired is removed, and nobody is told: it was not there for them before, and is not now.
-    pub fn touch_all_brought_in(&mut self, now_ms: u64) {
+    pub fn tell_watchers_of_all_brought_in(&mut self, now_ms: u64) {
         let watchers = mem::take(&mut self.watchers);
         for bytes in watchers.keys() {
-            self.peek(Key::new(bytes), now_ms);
+            self.live(Key::new(bytes), now_ms);
         }
         self.watchers = watchers;
-        self.touch_all(now_ms);
+        self.tell_watchers_of_all(now_ms);
     }
 
     /// Takes the watchers out, to be put into the space that takes this one's place.
@@ -447,13 +447,13 @@ impl Space {
     }
 
     #[inline]
-    fn touch_slot(&mut self, slot: Slot) {
+    fn tell_watchers_of(&mut self, slot: Slot) {
         if !self.watchers.is_empty() {
-            self.touch(self.entry(slot).key());
+            self.tell_watchers(self.entry(slot).key());
         }
     }
 
-    fn touch(&self, key: &[u8]) {
+    fn tell_watchers(&self, key: &[u8]) {
         for flag in self.watchers.get(key).into_iter().flatten() {
             flag.store(true, Ordering::Relaxed);
         }

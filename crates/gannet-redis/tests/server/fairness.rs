@@ -31,7 +31,7 @@ fn most_in_a_turn(prepare: &str, command: &str) -> u64 {
         let mut simulation = Simulation::new(seed, 1, &limits, timeouts, || Redis::new(server.clone()));
         let mut client = simulation.connect(0);
         let text = format!("{command}\r\n").repeat(40);
-        let messages = |simulation: &Simulation| simulation.remote().stats()[0].listeners[0].messages_in;
+        let messages = |simulation: &Simulation| simulation.remote().stats()[0].services[0].messages_in;
         let (mut to_send, mut buffer) = (format!("{prepare}\r\n").into_bytes(), vec![0; 64 << 10]);
         let mut most = 0;
         for turn in 0..TURNS {

@@ -340,7 +340,7 @@ fn a_slow_subscriber_is_closed_and_stalls_nobody() {
         }
         let text = "x".repeat(100_000);
         let closed = || {
-            let listeners = rig.running.remote().stats().into_iter().flat_map(|reactor| reactor.listeners);
+            let listeners = rig.running.remote().stats().into_iter().flat_map(|reactor| reactor.services);
             listeners.map(|listener| listener.closed(gannet::CloseReason::Slow)).sum::<u64>()
         };
         thread::scope(|scope| {

@@ -382,7 +382,7 @@ fn run(seed: u64, met: &mut Met) -> String {
 
 fn closed(simulation: &Simulation, reason: CloseReason) -> u64 {
     let stats = simulation.remote().stats();
-    stats.iter().flat_map(|reactor| &reactor.listeners).map(|listener| listener.closed(reason)).sum()
+    stats.iter().flat_map(|reactor| &reactor.services).map(|listener| listener.closed(reason)).sum()
 }
 
 /// Whoever was there before a message was published, and stayed, has got it.

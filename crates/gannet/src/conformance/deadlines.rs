@@ -129,7 +129,7 @@ fn a_connection_may_come_to_have_a_heartbeat<N: Net>(net: N) {
 
 fn the_first_message_has_to_come_in_time<N: Net>(net: N) {
     let log = SharedLog::default();
-    let setup = Setup::new().timeouts(|timeouts| timeouts.opening = Some(limit::<N>()));
+    let setup = Setup::new().timeouts(|timeouts| timeouts.first_message = Some(limit::<N>()));
     let mut rig = setup.listen(Script::new(&log)).on(net);
     let (mut slow, mut quick) = (rig.connect(), rig.connect());
     // Half a message does not count.
@@ -271,7 +271,7 @@ impl Service for Late {
 }
 
 fn a_first_message_that_waits_for_the_end_of_a_pause_is_in_time<N: Net>(net: N) {
-    let setup = Setup::new().timeouts(|timeouts| timeouts.opening = Some(SHORT));
+    let setup = Setup::new().timeouts(|timeouts| timeouts.first_message = Some(SHORT));
     let mut rig = setup.listen(Late).on(net);
     let (mut speaks, mut silent) = (rig.connect(), rig.connect());
     rig.write(&mut speaks, b"first\n");
@@ -291,7 +291,7 @@ fn while_no_buffer_is_free_for_what_a_peer_has_sent_it_is_not_idle() {
         let faults = Faults { buffers: 1, batch, latency: Duration::ZERO, spurious_wakeups: 0, ..gentle };
         let log = SharedLog::default();
         let setup = Setup::new().timeouts(|timeouts| {
-            (timeouts.idle, timeouts.read_idle, timeouts.opening) = (Some(SHORT), Some(SHORT), Some(SHORT));
+            (timeouts.idle, timeouts.read_idle, timeouts.first_message) = (Some(SHORT), Some(SHORT), Some(SHORT));
         });
         let mut rig = setup.listen(Script::new(&log)).on(on_network(seed, faults));
         let (mut asking, mut floods) = (rig.connect(), (0..90).map(|_| rig.connect()).collect::<Vec<_>>());

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::{Client, Net};
 use crate::close_reason::CloseReason;
 use crate::core::Core;
-use crate::counters::{ListenerStats, ReactorCounters};
+use crate::counters::{ReactorCounters, ServiceStats};
 use crate::driver::Driver;
 use crate::filter::FilterFactory;
 use crate::handle::Live;
@@ -258,8 +258,8 @@ impl<N: Net> Rig<N> {
     }
 
     /// The counters of a service.
-    pub(crate) fn stats(&self, service: usize) -> ListenerStats {
-        self.remote.stats()[0].listeners[service].clone()
+    pub(crate) fn stats(&self, service: usize) -> ServiceStats {
+        self.remote.stats()[0].services[service].clone()
     }
 
     /// Turns until the first service has closed so many for a reason.
@@ -294,7 +294,7 @@ impl<N: Net> Rig<N> {
         assert!(self.shared.totals.peers.is_empty(), "peers counted in");
         assert_eq!(self.reactor.sessions(), 0, "sessions");
         assert_eq!(self.reactor.driver().buffers_out(), 0, "receive buffers");
-        for (service, stats) in self.remote.stats()[0].listeners.iter().enumerate() {
+        for (service, stats) in self.remote.stats()[0].services.iter().enumerate() {
             let closed: u64 = stats.closings().map(|(_, count)| count).sum();
             let failed = stats.closed(CloseReason::ConnectFailed(io::ErrorKind::Other));
             assert_eq!(stats.connections, 0, "connections of service {service}");

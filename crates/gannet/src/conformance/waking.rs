@@ -104,7 +104,7 @@ fn encoded_bytes_for_a_connection_that_is_gone_are_an_error_and_reach_nobody<N: 
     assert_eq!(rig.ask(&mut gone, "there"), "there");
     let stale = handles.recv().expect("the first");
     drop(gone);
-    rig.until("the first to be gone", |rig| (rig.remote.stats()[0].listeners[0].connections == 0).then_some(()));
+    rig.until("the first to be gone", |rig| (rig.remote.stats()[0].services[0].connections == 0).then_some(()));
     let mut other = rig.connect();
     assert_eq!(rig.ask(&mut other, "there"), "there");
     let handle = handles.recv().expect("the second");

@@ -80,7 +80,7 @@ struct Happened {
 }
 
 #[derive(Default)]
-struct Entry {
+struct PollConnection {
     socket: Option<OwnedFd>,
     /// On the list of this turn or the next. It stays so when the connection is closed, until the list was looked
     /// through: whoever comes in its place is on it already.
@@ -130,7 +130,7 @@ pub(crate) struct PollDriver {
     events: Events,
     bell: Arc<Bell>,
     began: Instant,
-    entries: Table<Entry>,
+    entries: Table<PollConnection>,
     listeners: Vec<Option<Listener>>,
     datagrams: Datagrams,
     /// Whether each datagram socket is listed, as for a connection.
@@ -198,7 +198,8 @@ impl PollDriver {
     fn open_entry(&mut self, token: Token, socket: OwnedFd, connecting: bool) {
         // The list may still hold the connection that had this token before.
         let listed = self.entries.get_mut(token).is_some_and(|entry| entry.listed);
-        self.entries.set(token, Entry { socket: Some(socket), connecting, listed, ..Entry::default() });
+        self.entries
+            .set(token, PollConnection { socket: Some(socket), connecting, listed, ..PollConnection::default() });
     }
 
     /// Whether something is on a list, to change.
@@ -518,7 +519,7 @@ impl Driver for PollDriver {
         let Some(entry) = self.entries.get_mut(token) else {
             return Sent::Failed(io::ErrorKind::NotConnected.into());
         };
-        let Entry { socket: Some(socket), blocked, waiting, .. } = entry else {
+        let PollConnection { socket: Some(socket), blocked, waiting, .. } = entry else {
             return Sent::Failed(io::ErrorKind::NotConnected.into());
         };
         if *blocked {
@@ -563,7 +564,7 @@ impl Driver for PollDriver {
 
     fn close(&mut self, token: Token, reset: bool) {
         if let Some(entry) = self.entries.get_mut(token)
-            && let Entry { socket: Some(socket), listed, .. } = std::mem::take(entry)
+            && let PollConnection { socket: Some(socket), listed, .. } = std::mem::take(entry)
         {
             entry.listed = listed;
             if reset {

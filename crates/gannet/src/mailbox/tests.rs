@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use super::{Receiver, Refused, Sender, Wake, mailbox};
+use super::{NotPosted, Receiver, Sender, Wake, mailbox};
 
 /// Far beyond any delay of a busy machine: who waits this long was never woken.
 const LOST: Duration = Duration::from_secs(20);
@@ -72,7 +72,7 @@ fn letters_of_one_sender_arrive_in_order() {
 fn a_full_mailbox_gives_the_letter_back_and_takes_letters_again_after_one_was_taken() {
     let (sender, mut receiver, _) = with_bell(1);
     sender.post("first").unwrap();
-    assert_eq!(sender.post("second"), Err(Refused::Full("second")));
+    assert_eq!(sender.post("second"), Err(NotPosted::Full("second")));
     assert_eq!(receiver.take(), Some("first"));
     assert_eq!(sender.post("third"), Ok(()));
 }
@@ -81,7 +81,7 @@ fn a_full_mailbox_gives_the_letter_back_and_takes_letters_again_after_one_was_ta
 fn a_capacity_of_nothing_still_holds_one_letter() {
     let (sender, mut receiver, _) = with_bell(0);
     sender.post(1).unwrap();
-    assert_eq!(sender.post(2), Err(Refused::Full(2)));
+    assert_eq!(sender.post(2), Err(NotPosted::Full(2)));
     assert_eq!(receiver.take(), Some(1));
 }
 
@@ -136,7 +136,7 @@ fn dropping_the_receiver_drops_the_letters_left_and_refuses_later_ones() {
     assert!(!receiver.prepare_sleep());
     drop(receiver);
     assert_eq!(Arc::strong_count(&letter), 1);
-    assert_eq!(sender.post(letter.clone()), Err(Refused::Closed(letter.clone())));
+    assert_eq!(sender.post(letter.clone()), Err(NotPosted::Closed(letter.clone())));
     assert_eq!(bell.rings(), 0);
 }
 
@@ -154,9 +154,9 @@ fn every_letter_of_many_senders_is_received_by_a_reactor_that_sleeps_between_the
                 loop {
                     match sender.post(letter) {
                         Ok(()) => break,
-                        Err(Refused::Full(back)) => letter = back,
+                        Err(NotPosted::Full(back)) => letter = back,
                         // The receiver failed, and says why by itself.
-                        Err(Refused::Closed(_)) => return,
+                        Err(NotPosted::Closed(_)) => return,
                     }
                     thread::yield_now();
                 }
@@ -194,7 +194,7 @@ fn letters_posted_while_the_receiver_goes_are_all_dropped_though_senders_live_on
                 started.wait();
                 // Bounded, and enough to be still at it when the receiver goes.
                 for _ in 0..64 {
-                    if let Err(Refused::Closed(_)) = sender.post(letter.clone()) {
+                    if let Err(NotPosted::Closed(_)) = sender.post(letter.clone()) {
                         break;
                     }
                 }

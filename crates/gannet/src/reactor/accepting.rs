@@ -244,7 +244,7 @@ impl<D: Driver> Reactor<D> {
     pub(super) fn open(&mut self, token: Token, service: u16) {
         let (host, core) = self.host(service);
         if host.open(core, token) {
-            self.schedule_opening(token);
+            self.schedule_first_message(token);
         } else {
             core.tally(service).refused[RefusalReason::Service.index()].add(1);
             core.ask_close(token, Flags::CLOSE, CloseReason::Refused);

@@ -24,7 +24,7 @@ impl<D: Driver> Reactor<D> {
             crate::address::Target::Unix(_) => Peer::UNIX,
         };
         self.core.shared.totals.connections.enter(0);
-        let Some(token) = self.core.insert(service, peer, State::Opening) else {
+        let Some(token) = self.core.insert(service, peer, State::Connecting) else {
             // Without a slot there is no context to report the failure in: count it as what it is.
             self.core.shared.totals.connections.leave();
             self.core.tally(service).refused[RefusalReason::Room.index()].add(1);
@@ -64,7 +64,7 @@ impl<D: Driver> Reactor<D> {
 
     pub(super) fn connected(&mut self, token: Token, result: io::Result<()>) {
         let Some(connection) = self.core.slab.get_mut(token) else { return };
-        if connection.state() != State::Opening {
+        if connection.state() != State::Connecting {
             return;
         }
         if let Err(error) = result.and_then(|()| self.attempt_connected(token)) {
@@ -94,7 +94,7 @@ impl<D: Driver> Reactor<D> {
         tally.connections.add(1);
         let (host, core) = self.host(service);
         host.connected(core, token);
-        self.schedule_opening(token);
+        self.schedule_first_message(token);
     }
 
     /// Tells the service that an outbound connection will not be; the slot stays for the driver's last event.

@@ -86,7 +86,7 @@ impl<D: Driver> Reactor<D> {
                 self.filtered(token, result);
             }
             // What comes while it drains is dropped.
-            State::Opening | State::Draining | State::Closed => {}
+            State::Connecting | State::Draining | State::Closed => {}
         }
     }
 

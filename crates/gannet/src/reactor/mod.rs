@@ -33,7 +33,7 @@ use crate::driver::{Driver, Event};
 use crate::error::Error;
 use crate::filter::{FilterFactory, Scratch};
 use crate::host::Host;
-use crate::ids::{ListenerId, Place, Token};
+use crate::ids::{ListenerId, Place, ServiceId, Token};
 use crate::listener::Pace;
 use crate::mailbox::Receiver;
 use crate::outbox::LARGE_BYTES;
@@ -95,9 +95,9 @@ pub(crate) struct Reactor<D: Driver> {
     drain_cursor: Option<u32>,
     expired: Vec<Token>,
     /// Services whose timers have come.
-    services_come: Vec<(ListenerId, Tick)>,
+    services_come: Vec<(ServiceId, Tick)>,
     /// Services that other threads called.
-    woken: Vec<ListenerId>,
+    woken: Vec<ServiceId>,
     /// Whether any service wants to see what will come.
     looks_ahead: bool,
     /// When the pools were trimmed.
@@ -163,9 +163,9 @@ impl<D: Driver> Reactor<D> {
         }
     }
 
-    /// Puts filters between the connections that a listener accepts and their codec.
-    pub(crate) fn filter(&mut self, listener: ListenerId, filters: Arc<dyn FilterFactory>) {
-        self.filters[usize::from(listener)] = Some(filters);
+    /// Puts filters between the connections of a service and their codec.
+    pub(crate) fn filter(&mut self, service: ServiceId, filters: Arc<dyn FilterFactory>) {
+        self.filters[usize::from(service)] = Some(filters);
     }
 
     /// Turns until the engine has shut down.
@@ -330,7 +330,7 @@ impl<D: Driver> Reactor<D> {
 
     /// The host of a service of connections, and the core to call it with.
     #[inline]
-    fn host(&mut self, service: u16) -> (&mut dyn Host, &mut Core) {
+    fn host(&mut self, service: ServiceId) -> (&mut dyn Host, &mut Core) {
         self.called |= 1 << (service % 64);
         match &mut self.services[usize::from(service)] {
             Served::Connections(host) => (host.as_mut(), &mut self.core),
@@ -412,7 +412,7 @@ impl<D: Driver> Reactor<D> {
                 },
             )?;
             if let Some(after) = starting.timer.take() {
-                self.core.timers.set_service(index as ListenerId, self.core.now.after(milliseconds(after)));
+                self.core.timers.set_service(index as ServiceId, self.core.now.after(milliseconds(after)));
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Connecting to a host with several addresses: attempts side by side, of which the first that is up wins (RFC 8305 §5).
 //!
-//! Each attempt is a connection that is opening, without a session. The winner gets the session; the others end without a
+//! Each attempt is a connection that is being established, without a session. The winner gets the session; the others end without a
 //! word to the service.
 
 use std::collections::{HashMap, VecDeque};
@@ -108,7 +108,7 @@ impl<D: Driver> Reactor<D> {
             }
             let Some(address) = race.untried.pop_front() else { return false };
             let (service, route) = (race.service, Route { to: Target::Tcp(address), ..race.route.clone() });
-            let Some(token) = self.core.insert(service, address.into(), State::Opening) else { return false };
+            let Some(token) = self.core.insert(service, address.into(), State::Connecting) else { return false };
             self.core.shared.totals.connections.enter(0);
             match self.driver.connect(token, &route) {
                 Ok(()) => {

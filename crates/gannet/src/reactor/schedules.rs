@@ -310,7 +310,7 @@ impl Met {
     fn add(&mut self, stats: &ReactorStats) {
         let mut add = |name, count| *self.0.entry(name).or_default() += count;
         add("starved", stats.starved);
-        for listener in &stats.listeners {
+        for listener in &stats.services {
             add("connected", listener.connected);
             add("accept error", listener.accept_errors);
             add("accept pause", listener.accept_pauses);

@@ -90,7 +90,7 @@ impl<D: Driver> Reactor<D> {
                 return self.begin_close(token);
             }
             let sends = connection.outbox.is_some() || connection.filter.is_some();
-            if sends && connection.state() != State::Opening && !self.flush(token) {
+            if sends && connection.state() != State::Connecting && !self.flush(token) {
                 return;
             }
             if self.core.slab.get(token).is_some_and(Connection::is_at_rest) {
@@ -109,7 +109,7 @@ impl<D: Driver> Reactor<D> {
         let Some(connection) = self.core.slab.get_mut(token) else { return false };
         let service = connection.service;
         match connection.state() {
-            State::Opening => {
+            State::Connecting => {
                 if connection.flags.has(Flags::CLOSE_FLUSHED) {
                     connection.flags.set(Flags::CLOSE);
                     return true;

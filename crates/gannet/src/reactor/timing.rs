@@ -37,7 +37,7 @@ pub(super) struct Deadlines {
     write_idle_ms: u32,
     heartbeat_ms: u32,
     heartbeats_missed: u8,
-    opening_ms: u32,
+    first_message_ms: u32,
     pub(super) handshake_ms: u32,
     pub(super) slow_write_ms: u32,
     pub(super) linger_ms: u32,
@@ -56,7 +56,7 @@ impl Deadlines {
             write_idle_ms: ms(timeouts.write_idle),
             heartbeat_ms: ms(timeouts.heartbeat),
             heartbeats_missed: timeouts.heartbeats_missed,
-            opening_ms: ms(timeouts.opening),
+            first_message_ms: ms(timeouts.first_message),
             handshake_ms: ms(Some(timeouts.handshake)),
             slow_write_ms: ms(timeouts.slow_write),
             linger_ms: ms(Some(timeouts.linger)),
@@ -141,7 +141,7 @@ impl<D: Driver> Reactor<D> {
         .min()
     }
 
-    /// Sets the deadline of the phase that a connection is in (connecting, opening, lingering).
+    /// Sets the deadline of the phase that a connection is in (handshake or first message, connecting, lingering).
     pub(super) fn set_phase(&mut self, token: Token, after_ms: u32) {
         let due = self.core.now.after(after_ms);
         if let Some(connection) = self.core.slab.get_mut(token) {
@@ -152,12 +152,12 @@ impl<D: Driver> Reactor<D> {
     }
 
     /// Sets the deadlines of a connection that has just opened.
-    pub(super) fn schedule_opening(&mut self, token: Token) {
+    pub(super) fn schedule_first_message(&mut self, token: Token) {
         let Some(connection) = self.core.slab.get_mut(token) else { return };
         let deadlines = self.deadlines[usize::from(connection.service)];
-        if deadlines.opening_ms != 0 {
+        if deadlines.first_message_ms != 0 {
             connection.flags.set(Flags::PHASE);
-            connection.phase_deadline = self.core.now.after(deadlines.opening_ms);
+            connection.phase_deadline = self.core.now.after(deadlines.first_message_ms);
         }
         if let Some(due) = deadlines.next(connection, self.core.now) {
             self.core.due(token, due);
@@ -266,7 +266,7 @@ impl<D: Driver> Reactor<D> {
         let Some(connection) = self.core.slab.get_mut(token) else { return };
         let (service, state) = (connection.service, connection.state());
         let deadlines = self.deadlines[usize::from(service)];
-        if state == State::Opening
+        if state == State::Connecting
             && connection.flags.has(Flags::PHASE)
             && !now.is_before(connection.phase_deadline)
             && self.begin_next_attempt(token)
@@ -277,7 +277,7 @@ impl<D: Driver> Reactor<D> {
         if connection.flags.has(Flags::PHASE) && !now.is_before(connection.phase_deadline) {
             connection.flags.clear(Flags::PHASE);
             match state {
-                State::Opening | State::Handshaking if connection.is_dialling() => {
+                State::Connecting | State::Handshaking if connection.is_dialling() => {
                     let error = io::Error::new(io::ErrorKind::TimedOut, "the connection was not up in time");
                     self.connect_failed(token, &error);
                     return self.driver.close(token, true);
@@ -286,7 +286,7 @@ impl<D: Driver> Reactor<D> {
                     // The first message may wait for the end of the pause: it has its time again.
                     if !connection.flags.has(Flags::SPOKE) {
                         connection.flags.set(Flags::PHASE);
-                        connection.phase_deadline = self.core.now.after(deadlines.opening_ms);
+                        connection.phase_deadline = self.core.now.after(deadlines.first_message_ms);
                     }
                 }
                 State::Open if !connection.flags.has(Flags::SPOKE.or(Flags::WATCHED)) => {
@@ -296,7 +296,7 @@ impl<D: Driver> Reactor<D> {
                     return self.half_close_over(token, deadlines);
                 }
                 State::Draining => connection.flags.set(Flags::CLOSE),
-                State::Opening | State::Handshaking => {
+                State::Connecting | State::Handshaking => {
                     return self.core.ask_close(token, Flags::CLOSE, CloseReason::OpeningTimeout);
                 }
                 State::Open | State::Closed => {}
@@ -439,7 +439,7 @@ impl<D: Driver> Reactor<D> {
         let Some(connection) = self.core.slab.get_mut(token) else { return };
         let service = connection.service;
         match connection.state() {
-            State::Opening | State::Handshaking => connection.ask_close(Flags::CLOSE, CloseReason::Shutdown),
+            State::Connecting | State::Handshaking => connection.ask_close(Flags::CLOSE, CloseReason::Shutdown),
             State::Open if !connection.flags.has(Flags::SHUTDOWN_CALLED) => {
                 connection.flags.set(Flags::SHUTDOWN_CALLED);
                 let (host, core) = self.host(service);

@@ -263,7 +263,7 @@ fn there_may_be_more_reactors_than_processors() {
         }
         let stats = rig.running.remote().stats();
         assert_eq!(stats.len(), 16);
-        assert_eq!(stats.iter().flat_map(|reactor| &reactor.listeners).map(|one| one.connections).sum::<u64>(), 100);
+        assert_eq!(stats.iter().flat_map(|reactor| &reactor.services).map(|one| one.connections).sum::<u64>(), 100);
     }
 }
 

@@ -120,7 +120,7 @@ fn work_for_clients_that_are_gone_neither_runs_nor_takes_the_place_of_other_work
                 client.ask("for nobody", "taken");
                 client.reset();
                 let io = CloseReason::Io(std::io::ErrorKind::ConnectionReset);
-                until("the reset", || running.remote().stats()[0].listeners[0].closed(io) == gone);
+                until("the reset", || running.remote().stats()[0].services[0].closed(io) == gone);
             }
             let mut client = Client::new(address);
             client.ask("for me", "taken");

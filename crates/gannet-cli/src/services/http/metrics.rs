@@ -2,14 +2,14 @@
 
 use std::fmt::{self, Write as _};
 
-use gannet::{Histogram, ListenerStats, OffloadStats, ReactorStats, Remote};
+use gannet::{Histogram, OffloadStats, ReactorStats, Remote, ServiceStats};
 use gannet_http::Cx;
 use gannet_http::middleware::HandlerTime;
 use gannet_redis::Server;
 
 use super::site::Site;
 
-type OfListener = fn(&ListenerStats) -> u64;
+type OfListener = fn(&ServiceStats) -> u64;
 type OfReactor = fn(&ReactorStats) -> u64;
 type OfPool = fn(&OffloadStats) -> u64;
 type OfStore = fn(&Server) -> u64;
@@ -164,7 +164,7 @@ fn histogram(out: &mut String, name: &str, label: &str, histogram: &Histogram) -
     writeln!(out, "{name}_count{{{label}}} {count}")
 }
 
-fn of_listeners(out: &mut String, listeners: &[ListenerStats], labels: &[String]) -> fmt::Result {
+fn of_listeners(out: &mut String, listeners: &[ServiceStats], labels: &[String]) -> fmt::Result {
     for (name, kind, help, read) in &LISTENER {
         head(out, name, kind, help)?;
         for (stats, label) in listeners.iter().zip(labels) {
@@ -188,10 +188,10 @@ fn of_listeners(out: &mut String, listeners: &[ListenerStats], labels: &[String]
 }
 
 /// What all reactors and the acceptor counted, by listener.
-fn sums(reactors: &[ReactorStats], acceptor: &[ListenerStats]) -> Vec<ListenerStats> {
-    let mut sums: Vec<ListenerStats> = Vec::new();
-    for listeners in reactors.iter().map(|reactor| &reactor.listeners[..]).chain([acceptor]) {
-        sums.resize_with(sums.len().max(listeners.len()), ListenerStats::default);
+fn sums(reactors: &[ReactorStats], acceptor: &[ServiceStats]) -> Vec<ServiceStats> {
+    let mut sums: Vec<ServiceStats> = Vec::new();
+    for listeners in reactors.iter().map(|reactor| &reactor.services[..]).chain([acceptor]) {
+        sums.resize_with(sums.len().max(listeners.len()), ServiceStats::default);
         sums.iter_mut().zip(listeners).for_each(|(sum, more)| sum.merge(more));
     }
     sums

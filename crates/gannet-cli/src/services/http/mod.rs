@@ -12,10 +12,10 @@ use gannet_http::websocket::{Handler, Handshake, Params, Socket};
 use gannet_http::{Cx, HttpService, RouteError, Router, Routes, decode};
 
 pub(crate) use self::site::Site;
-use super::{Entry, Settings, abstract_name, is_abstract, listen, quoted, reachable_socket};
+use super::{ServiceKind, Settings, abstract_name, is_abstract, listen, quoted, reachable_socket};
 use crate::tls::Protocol;
 
-pub(super) static ENTRY: Entry = Entry {
+pub(super) static KIND: ServiceKind = ServiceKind {
     name: "http",
     about: "a page that says what runs, its health and counters (tcp, tls, unix)",
     defaults: &["tcp://127.0.0.1:8080"],

@@ -43,14 +43,14 @@ pub enum Incoming<'a> {
 
 /// What is spoken, with what the codec knows of it.
 #[derive(Debug)]
-pub enum Spoken {
+pub enum ConversationState {
     /// The handshake is not done.
     Http(ResponsesState),
     /// The server has switched.
     WebSocket(ws::State),
 }
 
-impl Default for Spoken {
+impl Default for ConversationState {
     fn default() -> Self {
         Self::Http(ResponsesState::default())
     }
@@ -74,25 +74,25 @@ impl Codec for Conversation {
     type Message<'a> = Incoming<'a>;
     type Outgoing<'a> = Frame<'a>;
     type Error = Error;
-    type State = Spoken;
+    type State = ConversationState;
 
-    fn decode<'a>(&self, state: &mut Spoken, input: &'a mut [u8]) -> Result<Decoded<Incoming<'a>>, Error> {
+    fn decode<'a>(&self, state: &mut ConversationState, input: &'a mut [u8]) -> Result<Decoded<Incoming<'a>>, Error> {
         Ok(match state {
-            Spoken::Http(responses) => self.responses.decode(responses, input)?.map(|message| {
+            ConversationState::Http(responses) => self.responses.decode(responses, input)?.map(|message| {
                 if message.status == 101 {
-                    *state = Spoken::WebSocket(ws::State::default());
+                    *state = ConversationState::WebSocket(ws::State::default());
                 }
                 Incoming::Http(message)
             }),
-            Spoken::WebSocket(state) => self.websocket.decode(state, input)?.map(Incoming::WebSocket),
+            ConversationState::WebSocket(state) => self.websocket.decode(state, input)?.map(Incoming::WebSocket),
         })
     }
 
     /// The answer without a length that was ended by the end of the connection.
-    fn finish<'a>(&self, state: &mut Spoken, rest: &'a mut [u8]) -> Result<Option<Incoming<'a>>, Error> {
+    fn finish<'a>(&self, state: &mut ConversationState, rest: &'a mut [u8]) -> Result<Option<Incoming<'a>>, Error> {
         match state {
-            Spoken::Http(state) => Ok(self.responses.finish(state, rest)?.map(Incoming::Http)),
-            Spoken::WebSocket(_) => Err(FrameError::Truncated { have: rest.len() }.into()),
+            ConversationState::Http(state) => Ok(self.responses.finish(state, rest)?.map(Incoming::Http)),
+            ConversationState::WebSocket(_) => Err(FrameError::Truncated { have: rest.len() }.into()),
         }
     }
 

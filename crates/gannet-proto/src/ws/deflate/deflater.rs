@@ -1,4 +1,4 @@
-//! Packing what is sent.
+//! Compresses outgoing messages.
 
 use std::fmt;
 
@@ -11,12 +11,12 @@ use crate::ws::{Error, Opcode};
 /// A message's memory is kept for the next one if it is no larger than this, in bytes.
 const SPARE: usize = 64 * 1024;
 
-/// Packs messages (RFC 7692 §7.2.1). Made by [`Params::server_deflater`](super::Params::server_deflater) or
-/// [`Params::client_deflater`](super::Params::client_deflater).
+/// Compresses messages (RFC 7692 §7.2.1). [`Params::server_deflater`](super::Params::server_deflater) and
+/// [`Params::client_deflater`](super::Params::client_deflater) make one.
 ///
-/// Where context is taken over, each connection needs one of its own, and every compressed message of the connection
-/// goes through it; messages without compression may stand between. Without takeover one serves any number of
-/// connections that agreed on a window no smaller than its own. Control frames are never compressed.
+/// With context takeover, each connection needs one of its own for all its compressed messages; it may send
+/// uncompressed ones too. Without takeover, one compressor serves all connections that agreed on a window at least as
+/// large as its own. Control frames are never compressed.
 pub struct Deflater {
     stream: Compress,
     takeover: bool,
@@ -33,8 +33,7 @@ impl Deflater {
     ///
     /// # Errors
     ///
-    /// [`Error::Damaged`] where the compressor fails, which it has no reason to; the connection should be closed then.
-    /// Nothing has been written.
+    /// [`Error::Damaged`]: the compressor failed, which should not happen. Nothing was written; close the connection.
     pub fn text(&mut self, out: &mut impl Sink, text: &str, mask: Option<[u8; 4]>) -> Result<(), Error> {
         self.write(out, Opcode::Text, text.as_bytes(), mask)
     }

@@ -1,20 +1,21 @@
-//! What is agreed on (RFC 7692 §7.1).
+//! Parameters of compression (RFC 7692 §7.1).
 
 use super::{Deflater, Inflater};
 use crate::ws::Role;
 
-/// What a side demands of a connection before the handshake, and what both agreed on after it.
+/// Holds the parameters of compression: what a side asks for before the handshake, and what both agreed on after it.
 ///
-/// A window of 2^bits bytes is what a compressor may refer back to, and what its peer has to remember. Without context
-/// takeover nothing is remembered from one message to the next, so an idle connection holds no window.
+/// A compressor may refer back to a window of 2^bits bytes, which its peer has to keep. Without context takeover,
+/// nothing is kept between messages, so an idle connection holds no window.
 ///
 /// The default is the most compression: windows of 32 KiB, kept from message to message.
 ///
 /// # Memory
 ///
-/// To unpack takes about 48 KiB a connection, whatever the window; without takeover only while a message is under way.
-/// To pack takes about 320 KiB with a window of 15 bits, 165 KiB with one of 9 bits; without takeover only once, as one
-/// [`Deflater`] serves all connections. A side with very many connections should not let contexts be taken over.
+/// Decompression takes about 48 KiB for each connection, whatever the window; without takeover, only while a message
+/// is under way. Compression takes about 320 KiB with a window of 15 bits, and 165 KiB with one of 9 bits; without
+/// takeover only once, because one [`Deflater`] serves all connections. With very many connections, turn takeover
+/// off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Params {
     server_no_context_takeover: bool,
@@ -24,7 +25,7 @@ pub struct Params {
 }
 
 impl Params {
-    /// Windows of 32 KiB, kept from message to message.
+    /// Makes parameters with windows of 32 KiB that are kept between messages.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -41,13 +42,13 @@ impl Params {
         Self::new().server_no_context_takeover().client_no_context_takeover()
     }
 
-    /// Makes the server begin each message anew.
+    /// Turns off context takeover for messages of the server.
     #[must_use]
     pub const fn server_no_context_takeover(self) -> Self {
         Self { server_no_context_takeover: true, ..self }
     }
 
-    /// Makes the client begin each message anew.
+    /// Turns off context takeover for messages of the client.
     #[must_use]
     pub const fn client_no_context_takeover(self) -> Self {
         Self { client_no_context_takeover: true, ..self }

@@ -1,4 +1,4 @@
-//! The client's side: a request is made, and its answer checked.
+//! Makes a client's request, and checks the answer.
 
 use base64::Engine as _;
 use thiserror::Error;
@@ -8,7 +8,7 @@ use crate::Sink;
 #[cfg(feature = "deflate")]
 use crate::ws::deflate::Params;
 
-/// A request for a WebSocket connection.
+/// Makes a client's request for a WebSocket connection, and checks the answer.
 ///
 /// ```
 /// use gannet_proto::ws::{ClientHandshake, ResponseError};
@@ -36,8 +36,7 @@ pub struct ClientHandshake {
 }
 
 impl ClientHandshake {
-    /// Makes a request whose key is made of 16 random bytes, fresh for each connection (RFC 6455
-    /// §4.1).
+    /// Makes a request. Pass 16 random bytes, fresh for each connection, for its key (RFC 6455 §4.1).
     #[must_use]
     pub fn new(random: [u8; 16]) -> Self {
         Self {
@@ -93,7 +92,7 @@ impl ClientHandshake {
     ///
     /// # Errors
     ///
-    /// [`ResponseError`]: the connection is of no use then.
+    /// [`ResponseError`] says why the connection cannot be used.
     pub fn check<'r>(
         &self,
         status: u16,
@@ -142,19 +141,19 @@ impl ClientHandshake {
     }
 }
 
-/// What client and server agreed on.
+/// Holds what client and server agreed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Agreed<'h> {
     /// The subprotocol that the server chose.
     pub protocol: Option<&'h str>,
-    /// What was agreed on about compression. Then the connection's state is made with
+    /// The compression that was agreed on. If there is one, make the connection's state with
     /// [`WebSocket::compressed_state`](crate::ws::WebSocket::compressed_state).
     #[cfg(feature = "deflate")]
     pub deflate: Option<Params>,
 }
 
-/// Why an answer does not make a WebSocket connection.
+/// Says why a server's answer does not make a WebSocket connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ResponseError {

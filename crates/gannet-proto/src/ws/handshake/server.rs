@@ -1,4 +1,4 @@
-//! The server's side: a request is checked, and answered.
+//! Checks a client's request, and answers it.
 
 use std::borrow::Cow;
 
@@ -10,9 +10,9 @@ use crate::Sink;
 #[cfg(feature = "deflate")]
 use crate::ws::deflate::Params;
 
-/// What a server accepts: its subprotocols, the origins of pages that may connect, compression.
+/// Checks requests for WebSocket connections. It knows the server's subprotocols, allowed origins and compression.
 ///
-/// By default it knows no subprotocol, asks for no origin, and does not compress.
+/// By default there is no subprotocol, every origin is allowed, and nothing is compressed.
 ///
 /// ```
 /// use gannet_proto::ws::{Handshake, HandshakeError};
@@ -43,25 +43,28 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// Accepts every client, without a subprotocol and without compression.
+    /// Makes a handshake that accepts every client, without a subprotocol and without compression.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets the subprotocols that the server speaks (RFC 6455 §1.9). Of those that a client names, the first one that is
-    /// among them is chosen; where none is, the connection has none, and the client decides what that means.
+    /// Sets the subprotocols that the server speaks (RFC 6455 §1.9).
+    ///
+    /// The first one that the client names and the server speaks is chosen. If there is none, the connection has no
+    /// subprotocol, and the client decides what to do.
     #[must_use]
     pub fn protocols<T: Into<String>>(self, names: impl IntoIterator<Item = T>) -> Self {
         Self { protocols: names.into_iter().map(Into::into).collect(), ..self }
     }
 
-    /// Sets the origins of pages that may connect, as `https://example.com`; others are refused (RFC 6455 §10.2). An origin
-    /// is compared byte for byte with what browsers send: scheme, host in lower case, and port where it is not the
-    /// scheme's own, without a slash at the end.
+    /// Sets the origins whose pages may connect, such as `https://example.com`; others are refused (RFC 6455 §10.2).
     ///
-    /// Browsers always tell the origin of the page. A request that has none is from another program, which could tell
-    /// any, and is accepted.
+    /// An origin is compared byte for byte with the browser's: scheme, host in lower case, port unless it is the
+    /// scheme's default, and no slash at the end.
+    ///
+    /// Browsers always send the origin of the page. A request without one is accepted: it comes from another program,
+    /// which could send any origin.
     #[must_use]
     pub fn origins<T: Into<String>>(self, origins: impl IntoIterator<Item = T>) -> Self {
         Self { origins: Some(origins.into_iter().map(Into::into).collect()), ..self }
@@ -74,12 +77,14 @@ impl Handshake {
         Self { deflate: Some(params), ..self }
     }
 
-    /// Checks a request (RFC 6455 §4.2.1), its HTTP `version` as major and minor number. Names of headers may be in any
-    /// case. Looks at nothing but the headers that are WebSocket's; whether the path has a service is for the caller.
+    /// Checks a request (RFC 6455 §4.2.1). `version` is the major and minor version of HTTP; names of headers may be
+    /// in any case.
+    ///
+    /// It looks at WebSocket's headers only; the caller checks the path.
     ///
     /// # Errors
     ///
-    /// [`HandshakeError`], which knows the status to answer with.
+    /// [`HandshakeError`] says why, and knows the status to answer with.
     pub fn check<'r>(
         &self,
         method: &str,
@@ -153,13 +158,13 @@ fn is_key(key: &[u8]) -> bool {
     key.len() == 24 && BASE64.decode_slice(key, &mut bytes) == Ok(16)
 }
 
-/// A request that was accepted, and how to answer it.
+/// Answers a request that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accept<'h> {
     answer: String,
     /// The subprotocol that was chosen.
     pub protocol: Option<&'h str>,
-    /// What was agreed on about compression. Then the connection's state is made with
+    /// The compression that was agreed on. If there is one, make the connection's state with
     /// [`WebSocket::compressed_state`](crate::ws::WebSocket::compressed_state).
     #[cfg(feature = "deflate")]
     pub deflate: Option<Params>,
@@ -193,7 +198,7 @@ impl Accept<'_> {
     }
 }
 
-/// Why a request does not become a WebSocket connection. It is answered as HTTP, with [`status`](Self::status) and
+/// Says why a request does not become a WebSocket connection. Answer it with [`status`](Self::status) and
 /// [`headers`](Self::headers).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -213,7 +218,7 @@ pub enum HandshakeError {
     /// There is not exactly one `Sec-WebSocket-Key`, or it does not stand for 16 bytes.
     #[error("Sec-WebSocket-Key is not one key of 16 bytes")]
     Key,
-    /// The page that connects is of an origin that is not allowed.
+    /// The origin of the page is not allowed.
     #[error("origin is not allowed")]
     Origin,
 }

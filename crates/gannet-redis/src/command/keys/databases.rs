@@ -34,7 +34,7 @@ fn flush(call: &mut Call<'_, '_, '_>, databases: std::ops::Range<u8>) -> Outcome
     for shard in call.keys.shards() {
         for db in databases.clone() {
             let Some(space) = shard.existing(db).filter(|space| !space.is_empty()) else { continue };
-            space.touch_all(call.now_ms);
+            space.tell_watchers_of_all(call.now_ms);
             call.garbage.extend(shard.take(db).map(Garbage::Space));
         }
     }
@@ -53,11 +53,11 @@ pub(super) fn swapdb(call: &mut Call<'_, '_, '_>) -> Outcome {
         for shard in call.keys.shards() {
             // Whoever watches a key that is there before or after.
             for db in [one, other] {
-                shard.space(db).touch_all(call.now_ms);
+                shard.space(db).tell_watchers_of_all(call.now_ms);
             }
             shard.swap(one, other);
             for db in [one, other] {
-                shard.space(db).touch_all_brought_in(call.now_ms);
+                shard.space(db).tell_watchers_of_all_brought_in(call.now_ms);
             }
         }
     }

@@ -105,7 +105,7 @@ fn seconds(ms: u64) -> u64 {
 
 fn reply_deadline(call: &mut Call<'_, '_, '_>, show: impl Fn(u64) -> u64) -> Outcome {
     let key = call.key(1);
-    let number = match call.peek(key) {
+    let number = match call.live(key) {
         Some(slot) => call.space(key).entry(slot).deadline_ms().map_or(-1, |deadline_ms| show(deadline_ms) as i64),
         None => -2,
     };

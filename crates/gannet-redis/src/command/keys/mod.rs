@@ -70,7 +70,7 @@ fn remove(call: &mut Call<'_, '_, '_>) -> Outcome {
 }
 
 fn exists(call: &mut Call<'_, '_, '_>) -> Outcome {
-    count(call, |call, key| call.peek(key).is_some())
+    count(call, |call, key| call.live(key).is_some())
 }
 
 fn touch(call: &mut Call<'_, '_, '_>) -> Outcome {
@@ -79,7 +79,7 @@ fn touch(call: &mut Call<'_, '_, '_>) -> Outcome {
 
 fn type_of(call: &mut Call<'_, '_, '_>) -> Outcome {
     let key = call.key(1);
-    let name = match call.peek(key) {
+    let name = match call.live(key) {
         Some(slot) => type_name(call.space(key).entry(slot)),
         None => "none",
     };

@@ -34,7 +34,7 @@ pub(super) static MEMORY: &[KeyCommand] = &[
 /// Where the key is; where there is none, that is the reply.
 fn find_or_reply<'a>(call: &mut Call<'_, '_, 'a>) -> Option<(Key<'a>, Slot)> {
     let key = call.key(2);
-    let found = call.peek(key);
+    let found = call.live(key);
     if found.is_none() {
         call.reply.null();
     }

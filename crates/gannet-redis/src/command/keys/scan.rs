@@ -157,7 +157,7 @@ pub(super) fn randomkey(call: &mut Call<'_, '_, '_>) -> Outcome {
         });
         let Some(space) = space else { break };
         let Some(key) = space.sample(call.random, usize::MAX).map(|entry| entry.key().to_vec()) else { break };
-        if space.peek(Key::new(&key), now_ms).is_some() {
+        if space.live(Key::new(&key), now_ms).is_some() {
             call.reply.bulk(&key);
             return Ok(());
         }

@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use gannet::{ListenerStats, RefusalReason};
+use gannet::{RefusalReason, ServiceStats};
 
 use super::config::{port, tls_port};
 use super::connection::REDIS_VERSION;
@@ -62,9 +62,9 @@ pub(super) fn info(turn: &mut Turn<'_, '_, '_>) -> Outcome {
 
 /// What all instances and the engine have counted since the start.
 pub(super) fn totals(turn: &Turn<'_, '_, '_>) -> Totals {
-    let mut engine = ListenerStats::default();
+    let mut engine = ServiceStats::default();
     for reactor in turn.cx.remote().stats() {
-        for (index, listener) in reactor.listeners.iter().enumerate() {
+        for (index, listener) in reactor.services.iter().enumerate() {
             let bound = turn.server().bound();
             // Where nobody said which listeners are ours, all are.
             if bound.is_empty() || bound.iter().any(|bound| bound.index == index) {

@@ -10,8 +10,8 @@ use crate::ids::{ListenerId, Token};
 use crate::listener::ListenSocket;
 
 use super::UringDriver;
-use super::entry::{Closing, Entry, Outward};
 use super::name::{Op, read_user_data};
+use super::ring_connection::{Closing, Outward, RingConnection};
 
 impl UringDriver {
     /// What a completion means to the reactor.
@@ -58,7 +58,7 @@ impl UringDriver {
                 let entry = self.entries.get_mut(whom).filter(|entry| entry.generation == generation)?;
                 if op == Op::Close {
                     let slot = entry.slot;
-                    *entry = Entry { generation, ..Entry::default() };
+                    *entry = RingConnection { generation, ..RingConnection::default() };
                     self.free_slots.push(slot);
                     return Some(Event::Closed { token: whom });
                 }

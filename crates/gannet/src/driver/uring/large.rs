@@ -20,8 +20,8 @@ use crate::ids::Token;
 use crate::share::SHARE_BYTES;
 
 use super::UringDriver;
-use super::entry::Closing;
 use super::name::{Op, user_data};
+use super::ring_connection::Closing;
 
 /// Bytes of the hot buffer, as of the poll driver's.
 const HOT_BYTES: usize = 64 * 1024;
@@ -305,7 +305,11 @@ mod tests {
     #[test]
     fn one_byte_says_how_a_connection_is_received_for() {
         assert_eq!(size_of::<Large>(), 1);
-        assert_eq!(size_of::<super::super::entry::Entry>(), 16, "what an idle connection costs in the driver");
+        assert_eq!(
+            size_of::<super::super::ring_connection::RingConnection>(),
+            16,
+            "what an idle connection costs in the driver"
+        );
     }
 
     #[test]

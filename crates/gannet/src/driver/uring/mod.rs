@@ -9,13 +9,13 @@ mod accept;
 mod buffers;
 mod completion;
 mod entrance;
-mod entry;
 mod large;
 mod limit;
 mod name;
 mod order;
 mod receiving;
 mod rest;
+mod ring_connection;
 mod sending;
 mod setup;
 
@@ -45,10 +45,10 @@ use crate::route::Route;
 use self::accept::Accepts;
 use self::buffers::{Buffers, GROUP, Kind};
 use self::entrance::Entrance;
-use self::entry::{Closing, Entry, Outward};
 use self::large::{HOT, Hot};
 use self::name::{GENERATION_MASK, Op, read_user_data, user_data};
 use self::order::Order;
+use self::ring_connection::{Closing, Outward, RingConnection};
 use self::sending::Gather;
 pub(crate) use self::setup::probe;
 
@@ -95,7 +95,7 @@ pub(crate) struct UringDriver {
     /// Where the read of the bell goes.
     rung: Box<u64>,
     began: Instant,
-    entries: Table<Entry>,
+    entries: Table<RingConnection>,
     listeners: Vec<Option<Accepts>>,
     /// Listeners with an accept that completed; armed again with the next wait, when the reactor had its say.
     rearm: Vec<ListenerId>,
@@ -318,7 +318,7 @@ impl UringDriver {
     fn open_entry(&mut self, token: Token, slot: u32) {
         let generation =
             self.entries.get_mut(token).map_or(0, |entry| entry.generation).wrapping_add(1) & GENERATION_MASK;
-        self.entries.set(token, Entry { slot, generation, ..Entry::default() });
+        self.entries.set(token, RingConnection { slot, generation, ..RingConnection::default() });
     }
 
     /// Puts a socket from elsewhere into the table of direct descriptors.

@@ -12,10 +12,10 @@ use crate::ids::Token;
 
 use super::UringDriver;
 use super::buffers::GROUP;
-use super::entry::Closing;
 use super::large::{POLLED, is_large};
 use super::limit;
 use super::name::{Op, user_data};
+use super::ring_connection::Closing;
 
 impl UringDriver {
     /// Receives for a connection, or stops that.

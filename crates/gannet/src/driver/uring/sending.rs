@@ -11,8 +11,8 @@ use crate::ids::Token;
 use crate::outbox::{Outbox, SLICES};
 
 use super::UringDriver;
-use super::entry::{NO_SLOT, Outward};
 use super::name::{Op, user_data};
+use super::ring_connection::{NO_SLOT, Outward};
 
 /// A gathered send's description; read by the kernel when the request is submitted (IORING_FEAT_SUBMIT_STABLE).
 pub(super) struct Gather {

@@ -1,145 +1,13 @@
-//! A stream while it is under way: when its source is called, and what follows from what that wants.
+//! Runs streams: calls a response's source, and does what the source asked for.
 
-use std::fmt;
 use std::mem;
-use std::time::Duration;
 
-use gannet::proto::http::{Answer, Chunks, Persistence};
-use gannet::{Context, Group, SendStatus};
+use gannet::proto::http::{Answer, Persistence};
+use gannet::{Context, SendStatus};
 
-use super::{Ended, Source, Stream};
-use crate::service::{HttpService, Mode, Session};
-use crate::sse::{COMMENT, COMMENT_EVERY};
-use crate::wire::Spoken;
-
-/// How long a body is.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Length {
-    /// Nobody knows.
-    Open,
-    /// So many bytes.
-    Sized(u64),
-}
-
-/// A stream that is to begin when its handler has returned.
-pub(crate) struct Beginning {
-    source: Box<dyn Source>,
-    length: Length,
-    /// How often a sign of life is sent, and what it is.
-    pulse: Option<(Duration, &'static [u8])>,
-}
-
-impl Beginning {
-    pub(crate) fn new(length: Length, source: impl Source) -> Self {
-        Self { source: Box::new(source), length, pulse: None }
-    }
-
-    /// For events.
-    pub(crate) fn events(source: impl Source) -> Self {
-        Self { pulse: Some((COMMENT_EVERY, COMMENT)), ..Self::new(Length::Open, source) }
-    }
-}
-
-/// A stream that is under way.
-pub(crate) struct Streaming {
-    source: Box<dyn Source>,
-    state: State,
-}
-
-pub(super) struct State {
-    pub(super) body: Chunks,
-    /// Bytes that are still to come, where the length was said.
-    pub(super) left: Option<u64>,
-    pub(super) serial: u64,
-    /// Work on the offload pool.
-    pub(super) jobs: u32,
-    pub(super) fate: Fate,
-    /// More was queued than is good.
-    pub(super) full: bool,
-    /// The connection took something of it no more, since it ends.
-    pub(super) lost: bool,
-    /// When the source is to be called.
-    pub(super) again: Option<Duration>,
-    /// When it has to be over.
-    pub(super) until: Option<Duration>,
-    pub(super) pulse: Option<Pulse>,
-    pub(super) groups: Vec<Group>,
-    /// The client has ended its side.
-    pub(super) half_closed: bool,
-}
-
-/// A sign of life for those who watch, by which a client that has gone without a word is found.
-pub(super) struct Pulse {
-    pub(super) every: Duration,
-    pub(super) piece: &'static [u8],
-    pub(super) due: Duration,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    Going,
-    Ended,
-    Aborted,
-}
-
-impl State {
-    /// How many of so many bytes may be sent.
-    pub(super) fn admit(&mut self, length: usize) -> usize {
-        if self.fate != Fate::Going || self.body.is_none() {
-            return 0;
-        }
-        let Some(left) = &mut self.left else { return length };
-        if length as u64 > *left {
-            tracing::error!(left, length, "a source sends more than was said; the rest is left out");
-        }
-        let admitted = (*left).min(length as u64);
-        *left -= admitted;
-        // It is at most what fitted before.
-        admitted as usize
-    }
-
-    /// What is said of a piece of which nothing was sent.
-    pub(super) fn nothing(&self) -> SendStatus {
-        match (self.fate, self.full) {
-            (Fate::Going, false) if self.left != Some(0) => SendStatus::Queued,
-            (Fate::Going, true) => SendStatus::OverHigh,
-            _ => SendStatus::Closed,
-        }
-    }
-
-    pub(super) fn sent(&mut self, status: SendStatus) -> SendStatus {
-        self.full |= status != SendStatus::Queued;
-        self.lost |= status == SendStatus::Closed;
-        status
-    }
-
-    pub(super) fn has_room(&self) -> bool {
-        self.fate == Fate::Going && !self.full && self.jobs == 0
-    }
-}
-
-impl Streaming {
-    /// The connection has ended.
-    pub(crate) fn gone(mut self) {
-        self.source.ended(Ended::Gone);
-    }
-
-    /// Whether the end of the connection is the end of the body (RFC 9112 §6.3), so that a client takes what came until
-    /// then for all of it.
-    pub(crate) fn ends_with_connection(&self) -> bool {
-        self.state.left.is_none() && !self.state.body.is_chunked()
-    }
-}
-
-impl fmt::Debug for Streaming {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Streaming").field("left", &self.state.left).finish_non_exhaustive()
-    }
-}
-
-pub(super) fn is_stream(session: &Session, serial: u64) -> bool {
-    matches!(&session.mode, Mode::Stream(streaming) if streaming.state.serial == serial)
-}
+use super::{HttpService, Mode, Session};
+use crate::stream::{Beginning, Ended, Fate, Length, Pulse, Source, State, Stream, Streaming};
+use crate::wire::Protocol;
 
 impl HttpService {
     /// Sends the head of the response that was drafted, and begins with its body.
@@ -243,7 +111,7 @@ impl HttpService {
     }
 
     /// Calls the source, and does what follows from what it wants.
-    pub(super) fn with_stream(
+    pub(crate) fn with_stream(
         &mut self,
         session: &mut Session,
         cx: &mut Context<'_, Self>,
@@ -306,15 +174,15 @@ fn pull(source: &mut dyn Source, out: &mut Stream<'_, '_>) {
 }
 
 /// Has the next request wait.
-fn hold(spoken: &mut Spoken) {
-    if let Spoken::Http(state) = spoken {
-        *spoken = Spoken::Held(mem::take(state));
+fn hold(protocol: &mut Protocol) {
+    if let Protocol::Http(state) = protocol {
+        *protocol = Protocol::Held(mem::take(state));
     }
 }
 
 /// Lets the next request come.
-fn release(spoken: &mut Spoken) {
-    if let Spoken::Held(state) = spoken {
-        *spoken = Spoken::Http(mem::take(state));
+fn release(protocol: &mut Protocol) {
+    if let Protocol::Held(state) = protocol {
+        *protocol = Protocol::Http(mem::take(state));
     }
 }

@@ -6,12 +6,13 @@ use std::mem;
 use gannet::Context;
 use gannet::proto::http::{CONTINUE, Request};
 
+use super::{HttpService, Mode, Session};
 use crate::next::Next;
-use crate::service::{HttpService, Mode, Session};
-use crate::wire::Spoken;
+use crate::wire::Protocol;
 
-/// After an answer that did not wait for the body, a body of up to this size is read and dropped, so that the connection
-/// takes more requests. Before a larger one, or one of unknown size, the connection closes. In bytes.
+/// The largest body, in bytes, that is read and dropped after a response that did not wait for it: 64 KiB.
+///
+/// The connection then takes further requests. It closes if the body is larger, or its size is unknown.
 pub const DROPPED_BODY: u64 = 64 << 10;
 
 /// Memory for heads that a reactor keeps for the next ones, so that none of them allocates.
@@ -120,6 +121,6 @@ impl HttpService {
     /// delivered, because its body is wrong from the first bytes on, was answered by nobody.
     pub(crate) fn is_dropping(session: &Session, cx: &mut Context<'_, Self>) -> bool {
         matches!(session.mode, Mode::Idle)
-            && matches!(cx.codec_state(), Spoken::Http(state) if state.is_head_delivered())
+            && matches!(cx.codec_state(), Protocol::Http(state) if state.is_head_delivered())
     }
 }

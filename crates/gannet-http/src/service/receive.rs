@@ -1,87 +1,13 @@
-//! A body while it is received: when its receiver is called, and what follows from what that wants.
+//! Runs receivers of bodies: calls them with each piece, and does what they asked for.
 
-use std::fmt;
 use std::mem;
 
 use gannet::Context;
 use gannet::proto::http::{Answer, CONTINUE, Request};
 
-use super::{Receive, Receiving};
-use crate::deferred::{DEFERRED_TIMEOUT, Pending};
-use crate::rejection::Rejection;
-use crate::respond::Respond as _;
-use crate::response::Reply;
-use crate::service::{HttpService, Mode, Session};
-use crate::wire::Spoken;
-
-/// What a handler wants done with the body.
-pub(crate) struct Reception {
-    pub(super) receiver: Box<dyn Receive>,
-    pub(super) limit: u64,
-}
-
-/// A body that is being received.
-pub(crate) struct Intake {
-    receiver: Box<dyn Receive>,
-    state: State,
-    /// The response that was begun.
-    pending: Box<Pending>,
-}
-
-/// Makes the response.
-type Answering = Box<dyn FnOnce(&mut Reply<'_>)>;
-
-pub(super) struct State {
-    pub(super) serial: u64,
-    /// Bytes so far.
-    pub(super) received: u64,
-    limit: u64,
-    /// Bytes when a deadline was over last.
-    seen: u64,
-    /// Work on the offload pools.
-    pub(super) jobs: u32,
-    progress: Progress,
-    /// Whether nothing is read because of work.
-    paused: bool,
-    pub(super) answer: Option<Answering>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
-    Coming,
-    /// All has come, which the receiver has not heard yet.
-    Whole,
-    /// It has.
-    Told,
-}
-
-impl State {
-    /// Answers that there is too much to do.
-    #[cold]
-    pub(super) fn refuse_for_now(&mut self) {
-        self.answer.get_or_insert_with(|| {
-            Box::new(|reply| {
-                reply.refuse(503, "too much to do\n");
-                reply.header("Retry-After", "1");
-            })
-        });
-    }
-
-    fn refuse_for_size(&mut self) {
-        let limit = self.limit;
-        self.answer.get_or_insert_with(|| Box::new(move |reply| Rejection::TooLarge { limit }.respond(reply)));
-    }
-}
-
-impl fmt::Debug for Intake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Intake").field("received", &self.state.received).finish_non_exhaustive()
-    }
-}
-
-pub(super) fn is_reception(session: &Session, serial: u64) -> bool {
-    matches!(&session.mode, Mode::Receive(intake) if intake.state.serial == serial)
-}
+use super::{DEFERRED_TIMEOUT, HttpService, Mode, Pending, Session};
+use crate::receive::{Intake, Progress, Receive, Receiving, Reception, State};
+use crate::wire::Protocol;
 
 /// Calls the receiver with a piece, unless it is too much.
 fn take(receiver: &mut dyn Receive, bytes: &[u8], body: &mut Receiving<'_, '_>) {
@@ -102,7 +28,7 @@ impl HttpService {
         session: &mut Session,
         cx: &mut Context<'_, Self>,
     ) {
-        if let Spoken::Http(state) = cx.codec_state() {
+        if let Protocol::Http(state) = cx.codec_state() {
             state.stream_body();
         }
         let is_too_large = request.body_length().is_some_and(|length| length > reception.limit);
@@ -178,7 +104,7 @@ impl HttpService {
     }
 
     /// Calls the receiver, and does what follows from what it wants.
-    pub(super) fn with_reception(
+    pub(crate) fn with_reception(
         &mut self,
         session: &mut Session,
         cx: &mut Context<'_, Self>,

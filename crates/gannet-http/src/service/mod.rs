@@ -1,7 +1,18 @@
-//! The service of a listener: takes requests from connections, has them answered, and sends the responses.
+//! The service of a listener: takes requests from connections, has routes answer them, and sends the responses.
+//!
+//! A connection's [`Mode`] says what it is doing; each mode has a file here with what the service does in it. The types
+//! that handlers see ([`Stream`](crate::Stream), [`Receiving`](crate::Receiving), [`Socket`](crate::websocket::Socket)) are
+//! in files of their own.
+
+mod deferred;
+mod receive;
+mod stream;
+mod upload;
+mod websocket;
 
 use std::fmt;
 use std::mem;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gannet::proto::FrameError;
@@ -9,79 +20,106 @@ use gannet::proto::http::{Answer, Event, Persistence, Request, Requests};
 use gannet::proto::ws::WebSocket;
 use gannet::{CloseReason, Context, HalfClose, Heartbeat, Refused, Service, Shutdown, Timeouts};
 
+pub use self::deferred::DEFERRED_TIMEOUT;
+pub(crate) use self::deferred::{Completion, Pending};
+pub use self::upload::DROPPED_BODY;
+use self::upload::{Upload, Uploads};
 use crate::clock::Date;
-use crate::deferred::Pending;
 use crate::draft::Draft;
 use crate::next::Next;
 use crate::receive::Intake;
-use crate::routes::Routes;
 use crate::stream::Streaming;
-use crate::upload::{Upload, Uploads};
 use crate::websocket::{Conversation, Settings};
-use crate::wire::{Incoming, Spoken, Wire, WireError};
+use crate::wire::{Incoming, Protocol, Wire, WireError};
 
-/// Bounds the wait for requests that are on their way when the server shuts down. Each is answered as the last of its
-/// connection.
+/// Bounds how long a shutdown waits for requests that are on their way: 1 s.
+///
+/// Each of them is answered as the last request of its connection.
 pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
 /// What a byte of a body that is not sent counts as, in bytes of work: pages are often made up of small pieces.
 const DROPPED_WORK: usize = 4;
 
-/// Serves [`Routes`] over HTTP/1.1 and HTTP/1.0: connections stay open for more requests where the client allows it,
-/// and requests that come before the last one was answered (pipelining) are answered in order. The instance of one
-/// reactor.
+/// Has requests answered: what the service needs of the routes.
 ///
-/// What is no request, or over a limit, is answered with the status that says so, and closes the connection; the limits
-/// are those of [`Requests`].
+/// It is a trait so that routes, handlers and layers are above the service, and the service does not know them.
+pub(crate) trait Dispatch: fmt::Debug + Send + Sync {
+    /// Answers a request that is whole.
+    fn answer<'a>(
+        &'a self,
+        request: Request<'a>,
+        draft: &'a mut Draft,
+        engine: &'a Context<'a, HttpService>,
+        serial: u64,
+    );
+
+    /// Answers a request if its head is enough for that: there is no route for it, its route takes the body as it comes,
+    /// or a layer refuses it. Returns false if the body has to come first.
+    fn answer_by_head<'a>(
+        &'a self,
+        request: Request<'a>,
+        draft: &'a mut Draft,
+        engine: &'a Context<'a, HttpService>,
+        serial: u64,
+    ) -> bool;
+}
+
+/// Serves [`Routes`](crate::Routes) over HTTP/1.1 and HTTP/1.0: the service of a listener. Each reactor has an instance.
+///
+/// A connection stays open for further requests if the client allows it. Pipelined requests are answered in order.
+///
+/// Malformed requests, and those over a limit of [`Requests`], are answered with the matching status; then the connection
+/// closes.
 ///
 /// # Bodies
 ///
-/// A handler is called when the body is whole. What the head says alone is answered before the body is read, and before
-/// a client with `Expect: 100-continue` is told to send it (RFC 9110 §10.1.1): that there is no such route or method, or
-/// that a [layer](crate::Layer::admit) does not accept the request. After such an answer a body of up to
-/// 64 KiB is read and dropped. Before a larger one, one in chunks, or one that the client waits to send, the
-/// connection closes.
+/// A handler is called when the body is whole. If the head alone decides the response, it is sent before the body is
+/// read, and before a client with `Expect: 100-continue` is told to send it (RFC 9110 §10.1.1). That is so if no route
+/// has this path or method, or if a [layer](crate::Layer::admit) refuses the request. After such a response, a body of up
+/// to 64 KiB ([`DROPPED_BODY`](crate::DROPPED_BODY)) is read and dropped. The connection closes if the body is larger,
+/// comes in chunks, or if the client waits before it sends it.
 ///
-/// A route of [`Router::upload`](crate::Router::upload) and a [fallback](crate::Router::fallback) are called when the head has
-/// come. The former may take a body of any size, [as it comes](crate::Receive).
+/// Handlers of [`Router::upload`](crate::Router::upload) and [fallbacks](crate::Router::fallback) are called when the head
+/// has come. The former may take a body of any size, [piece by piece](crate::Receive).
 ///
 /// # Deadlines
 ///
-/// | what | default | over it |
+/// | what | default | when it is over |
 /// |---|---|---|
-/// | the head of the first request, from the moment the connection is there | 10 s | 408 where a part of it came; closed |
-/// | the next request, from the last response until its first bytes | 60 s | closed |
-/// | its head, where bytes of it have come by then | 10 s more | 408, closed |
-/// | the body: bytes that have to come in each 10 s, once one of these times is over | 5,000 | 408, closed |
-/// | the same after "100 Continue", from then on | 5,000 | 408, closed |
-/// | a response that [comes later](crate::Cx::offload) | 30 s | 503 |
-/// | a [stream](crate::Cx::stream) | none, [`Timeout`](crate::middleware::Timeout) sets one | broken off |
-/// | the kernel takes something of a response | the engine's, 30 s | closed |
+/// | the head of the first request, from the start of the connection | 10 s | closes; 408 first, if a part of it has come |
+/// | the first bytes of the next request, from the last response | 60 s | closes |
+/// | the rest of its head, if some bytes came in those 60 s | 10 s more | 408, closes |
+/// | a body: bytes in each 10 s, once one of the times above is over | 5,000 | 408, closes |
+/// | a body after "100 Continue": bytes in each 10 s from then on | 5,000 | 408, closes |
+/// | a [deferred](crate::Cx::offload) response | 30 s | 503 |
+/// | a [stream](crate::Cx::stream) | none; [`Timeout`](crate::middleware::Timeout) sets one | breaks off |
+/// | the kernel takes a part of the waiting response | the engine's, 30 s | closes |
 ///
-/// Of these only the last is for a connection that came to speak [WebSocket](crate::websocket), which has its own.
+/// Only the last one applies to a connection that speaks [WebSocket](crate::websocket), which has deadlines of its own.
 ///
-/// So who sends a head byte by byte (slow loris) holds a connection for 70 s after a response at most. A body may take
-/// as long as it needs at 500 bytes a second, as it is looked at whenever a deadline is over and not when bytes come: one
-/// of 1 MiB holds a connection for 35 minutes at most. Who reads slowly, but reads, is not hurried: over
-/// [`Limits::outbox_high`](gannet::Limits) nothing more is answered on that connection until it has read.
-/// [`Limits::connections_per_peer`](gannet::Limits) is what bounds how many connections one peer holds.
+/// A client that sends its head byte by byte (slow loris) therefore holds a connection for at most 70 s after a response.
+/// The pace of a body is checked when a deadline fires and not as bytes come: at 500 bytes a second, a body of 1 MiB
+/// holds a connection for 35 minutes. A client that reads slowly is not closed: over
+/// [`Limits::outbox_high`](gannet::Limits), its next request is answered only after it has read.
+/// [`Limits::connections_per_peer`](gannet::Limits) bounds the connections of one peer.
 ///
-/// # Clients that half-close
+/// # Half-close
 ///
-/// A client may end its side of the connection after its last request, as `nc -N` does. It gets every response, also those
-/// that come later or piece by piece. A stream of [events](crate::sse) goes on as well: a comment that is sent at once
-/// finds out whether the client has gone. [`Timeouts::half_close`](gannet::Timeouts) breaks off a stream that sends nothing
-/// for so long.
+/// A client may end its sending direction after its last request, as `nc -N` does. It gets every response, including
+/// deferred and streamed ones. A stream of [events](crate::sse) goes on too; a comment, sent at once, finds out whether the
+/// client is gone. [`Timeouts::half_close`](gannet::Timeouts) breaks off a stream that sends nothing for so long.
 ///
-/// # When the server shuts down
+/// # Shutdown
 ///
-/// Requests that are on their way are answered for [`DRAIN_GRACE`], each as the last of its connection; then
-/// connections close. Responses that come later, or piece by piece, have the engine's drain timeout to become whole.
-/// New connections are refused at once: who watches by a connection for each look sees that, and who keeps one sees what
-/// a handler makes of [`Cx::is_draining`](crate::Cx::is_draining). With [`Engine::drain_delay`](gannet::Engine::drain_delay)
-/// both can be told before, by what a handler makes of [`Remote::is_stopping`](gannet::Remote::is_stopping).
+/// Requests that are on their way are answered for [`DRAIN_GRACE`], each as the last one of its connection; then
+/// connections close. Deferred and streamed responses may take as long as the engine's drain timeout. New connections are
+/// refused at once.
+///
+/// Health checks that open a connection each time notice that. To tell others, answer by
+/// [`Cx::is_draining`](crate::Cx::is_draining). With [`Engine::drain_delay`](gannet::Engine::drain_delay), a handler can
+/// announce the shutdown before it begins: see [`Remote::is_stopping`](gannet::Remote::is_stopping).
 pub struct HttpService {
-    pub(crate) routes: Routes,
+    routes: Arc<dyn Dispatch>,
     pub(crate) codec: Wire,
     pub(crate) keep_alive: Duration,
     request_timeout: Duration,
@@ -98,11 +136,10 @@ pub struct HttpService {
 }
 
 impl HttpService {
-    /// Serves these routes with the default limits and deadlines.
-    #[must_use]
-    pub fn new(routes: &Routes) -> Self {
+    /// Serves what `routes` answers, with the default limits and deadlines.
+    pub(crate) fn dispatching(routes: Arc<dyn Dispatch>) -> Self {
         Self {
-            routes: routes.clone(),
+            routes,
             codec: Wire { requests: Requests::new().heads_first(), websocket: WebSocket::server() },
             keep_alive: Duration::from_secs(60),
             request_timeout: Duration::from_secs(10),
@@ -116,32 +153,33 @@ impl HttpService {
         }
     }
 
-    /// Sets the limits of requests. Where they are larger than [`Limits::carry`](gannet::Limits), that has to be raised
-    /// to [`Requests::largest`].
+    /// Sets the limits of requests.
+    ///
+    /// The engine's [`Limits::carry`](gannet::Limits) has to be at least [`Requests::largest`].
     #[must_use]
     pub fn limits(self, requests: Requests) -> Self {
         Self { codec: Wire { requests: requests.heads_first(), ..self.codec }, ..self }
     }
 
-    /// Sets how long a connection may be without a request (default 60 s).
+    /// Sets how long a connection may wait for its next request (default 60 s).
     #[must_use]
     pub fn keep_alive(self, time: Duration) -> Self {
         Self { keep_alive: time, ..self }
     }
 
-    /// Sets how long the head of a request may take to come whole (default 10 s); see [deadlines](Self#deadlines).
+    /// Sets how long the head of a request may take to arrive (default 10 s); see [deadlines](Self#deadlines).
     #[must_use]
     pub fn request_timeout(self, time: Duration) -> Self {
         Self { request_timeout: time, ..self }
     }
 
-    /// Sets how slow a body may come: in each `time` at least so many bytes (default 5,000 in 10 s), or the rest of it.
+    /// Sets the slowest pace of a body: at least `bytes` in each `time`, or its rest (default 5,000 bytes in 10 s).
     #[must_use]
     pub fn body_pace(self, bytes: u32, time: Duration) -> Self {
         Self { body_pace: (bytes, time), ..self }
     }
 
-    /// Has a request answered, for which the draft was cleared, and sends the response.
+    /// Answers a request and sends the response. The draft was cleared before.
     #[inline]
     pub(crate) fn serve(&mut self, request: Request<'_>, session: &mut Session, cx: &mut Context<'_, Self>) {
         self.routes.answer(request, &mut self.draft, cx, self.serial);
@@ -154,12 +192,12 @@ impl HttpService {
         }
     }
 
-    /// A deadline of a request is over: sees what came of it by now, and whether to wait on.
+    /// Handles a deadline of a request: waits on, or closes, by what has come of it.
     fn wait_on(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
         let came = u32::try_from(cx.waiting_len()).unwrap_or(u32::MAX);
         let (pace, time) = self.body_pace;
         let is_dropping = Self::is_dropping(session, cx);
-        if matches!(cx.codec_state(), Spoken::Http(state) if state.is_in_body()) {
+        if matches!(cx.codec_state(), Protocol::Http(state) if state.is_in_body()) {
             if session.seen == 0 || came.saturating_sub(session.seen) >= pace {
                 session.seen = came.max(1);
                 return cx.set_timer(time);
@@ -186,7 +224,7 @@ impl HttpService {
         self.send(Answer::CLOSE, cx);
     }
 
-    /// Sends the response that was drafted.
+    /// Sends the drafted response.
     #[inline]
     pub(crate) fn send(&mut self, answer: Answer, cx: &mut Context<'_, Self>) {
         let Self { draft, out, date, .. } = self;
@@ -210,6 +248,18 @@ impl HttpService {
             cx.set_timer(self.keep_alive);
         } else {
             cx.close_flushed();
+        }
+    }
+
+    /// Does what a handler left to be done, or what makes a response later.
+    #[cold]
+    pub(crate) fn follow(&mut self, next: Next, answer: Answer, session: &mut Session, cx: &mut Context<'_, Self>) {
+        match next {
+            Next::Deferred(start) => self.defer(start, answer, session, cx),
+            // It has none, or one that was dropped.
+            Next::Receive(reception) => self.receive_whole(reception, &[], answer, session, cx),
+            Next::Stream(beginning) => self.begin_stream(beginning, answer, session, cx),
+            Next::WebSocket(upgrade) => self.upgrade(upgrade, answer, session, cx),
         }
     }
 }
@@ -339,13 +389,13 @@ impl fmt::Debug for HttpService {
     }
 }
 
-/// What is kept for each connection.
+/// The session of an HTTP connection: what it is doing.
 #[derive(Debug, Default)]
 pub struct Session {
     pub(crate) mode: Mode,
     /// Bytes of the request that had come when its body was last looked at; 0 where it was not.
     pub(crate) seen: u32,
-    /// Whether the time that is running is the last for a head.
+    /// Whether the running deadline is the last one for a head.
     last_call: bool,
 }
 
@@ -376,12 +426,12 @@ impl Mode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Spoken;
+    use crate::wire::Protocol;
 
     #[test]
     fn what_is_kept_for_a_connection_leaves_room_in_the_budget() {
         // 256 bytes an idle WebSocket connection, of which the engine takes 136.
-        let (session, spoken) = (size_of::<Session>(), size_of::<Spoken>());
-        assert!(session <= 32 && session + spoken <= 96, "{session} bytes and {spoken} bytes");
+        let (session, protocol) = (size_of::<Session>(), size_of::<Protocol>());
+        assert!(session <= 32 && session + protocol <= 96, "{session} bytes and {protocol} bytes");
     }
 }

@@ -6,7 +6,7 @@ use super::large::Large;
 pub(super) const NO_SLOT: u32 = u32::MAX;
 
 /// A connection, as this driver knows it.
-pub(super) struct Entry {
+pub(super) struct RingConnection {
     /// Its direct descriptor.
     pub(super) slot: u32,
     pub(super) generation: u32,
@@ -26,7 +26,7 @@ pub(super) struct Entry {
     pub(super) closing: Closing,
 }
 
-impl Default for Entry {
+impl Default for RingConnection {
     fn default() -> Self {
         Self {
             slot: NO_SLOT,
