@@ -29,6 +29,12 @@ pub(crate) enum Failure {
     /// The results of a load cannot be trusted.
     #[error("the run is not valid: {0}")]
     Invalid(String),
+    /// A gateway was called, and there is no answer.
+    #[error("{0}")]
+    Call(String),
+    /// A gateway was called, and has answered with an error.
+    #[error("{0}")]
+    Refused(String),
     /// A certificate, a key or another file of TLS cannot be used.
     #[error(transparent)]
     Tls(#[from] gannet_tls::TlsError),
@@ -61,12 +67,14 @@ impl Failure {
         self.to_string().replace(|character: char| character.is_control(), " ")
     }
 
-    /// 2 for wrong usage, 3 and 4 for what came of a load, 1 for the rest.
+    /// 2 for wrong usage, 3 and 4 for what came of a load, 3 for an error that was answered, 1 for the rest.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage(_) | Self::Engine { error: gannet::Error::Address { .. } } => ExitCode::from(2),
-            Self::Engine { .. } | Self::Tls(_) | Self::Output(_) | Self::Unconnected { .. } => ExitCode::FAILURE,
-            Self::Unmet(_) => ExitCode::from(3),
+            Self::Engine { .. } | Self::Tls(_) | Self::Output(_) | Self::Unconnected { .. } | Self::Call(_) => {
+                ExitCode::FAILURE
+            }
+            Self::Unmet(_) | Self::Refused(_) => ExitCode::from(3),
             Self::Invalid(_) => ExitCode::from(4),
         }
     }

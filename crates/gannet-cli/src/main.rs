@@ -5,6 +5,7 @@
 #[cfg(all(feature = "jemalloc", target_os = "linux"))]
 mod allocator;
 mod banner;
+mod call;
 mod ending;
 mod failure;
 mod load;
@@ -16,6 +17,7 @@ mod serve;
 mod services;
 mod stats;
 mod tls;
+mod token;
 mod units;
 
 use std::io::Write as _;
@@ -23,9 +25,11 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use crate::call::CallOptions;
 use crate::failure::{Failure, condense};
 use crate::load::LoadOptions;
 use crate::options::{LogFormat, ServeOptions, with_environment};
+use crate::token::TokenOptions;
 
 /// What the program takes its memory from.
 const ALLOCATOR: &str = if cfg!(all(feature = "jemalloc", target_os = "linux")) { "jemalloc" } else { "libc" };
@@ -46,6 +50,10 @@ enum Command {
     Serve(Box<ServeOptions>),
     /// Simulates clients and reports what they saw.
     Load(Box<LoadOptions>),
+    /// Makes a token for a client of the push gateway, and prints it.
+    Token(Box<TokenOptions>),
+    /// Calls a method of the server API of a push gateway, and prints the result.
+    Call(Box<CallOptions>),
 }
 
 fn main() -> ExitCode {
@@ -69,14 +77,21 @@ fn run() -> (LogFormat, Result<(), Failure>) {
             return (LogFormat::Text, output::written(printed));
         }
         Err(error) => {
-            let is_load = std::env::args_os().nth(1).is_some_and(|command| command == "load");
-            let command = if is_load { "gannet load" } else { "gannet serve" };
+            let command = std::env::args_os().nth(1);
+            let command = match command.as_deref().and_then(std::ffi::OsStr::to_str) {
+                Some("load") => "gannet load",
+                Some("token") => "gannet token",
+                Some("call") => "gannet call",
+                _ => "gannet serve",
+            };
             return (LogFormat::Text, Err(Failure::Usage(condense(&error, command))));
         }
     };
     match arguments.command {
         Some(Command::Serve(options)) => (options.log, serve::serve(&options)),
         Some(Command::Load(options)) => (LogFormat::Text, load::load(&options)),
+        Some(Command::Token(options)) => (LogFormat::Text, token::token(&options)),
+        Some(Command::Call(options)) => (LogFormat::Text, call::call(&options)),
         None => (LogFormat::Text, ServeOptions::by_default().and_then(|options| serve::serve(&options))),
     }
 }

@@ -6,6 +6,7 @@ mod frames;
 mod http;
 mod lines;
 mod listener;
+pub(crate) mod push;
 mod redis;
 
 use std::net::SocketAddr;

@@ -16,6 +16,7 @@ mod load_verdicts;
 mod logs;
 #[cfg(all(feature = "jemalloc", target_os = "linux"))]
 mod memory;
+mod push_commands;
 mod redis;
 mod server;
 mod services;
