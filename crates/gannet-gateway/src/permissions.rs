@@ -72,14 +72,14 @@ impl Denial {
 /// `personal` tells whether channels of the form `#user` belong to that user.
 #[must_use]
 pub fn subscribe(options: Option<&Options>, channel: &str, who: Who<'_>, has_token: bool, personal: bool) -> Decision {
+    let Some(options) = options else { return Decision::Deny(Denial::UnknownChannel) };
     if !channel.is_ascii() {
         return Decision::Deny(Denial::BadRequest);
     }
-    // A personal channel needs no namespace; it has the options of channels without one, where there are any.
     let is_own = personal && is_personal(channel, who.user);
-    let Some(options) = options else {
-        return if is_own { Decision::Allow } else { Decision::Deny(Denial::UnknownChannel) };
-    };
+    if !is_own && !fits(options, channel) {
+        return Decision::Deny(Denial::BadRequest);
+    }
     if has_token {
         return Decision::VerifyToken;
     }
@@ -88,9 +88,6 @@ pub fn subscribe(options: Option<&Options>, channel: &str, who: Who<'_>, has_tok
     }
     if is_own {
         return Decision::Allow;
-    }
-    if !fits(options, channel) {
-        return Decision::Deny(Denial::BadRequest);
     }
     let is_limited = options.allow_user_limited_channels && channel.contains(USERS);
     if is_limited {
@@ -244,6 +241,8 @@ mod tests {
             ("allow_subscribe_for_client,channel_regex=^[a-z]+$", "ns:abc", "ann", false, Allow),
             ("allow_subscribe_for_client,channel_regex=^[a-z]+$", "ns:a1", "ann", false, BAD),
             ("subscribe_proxy_enabled,channel_regex=^[a-z]+$", "ns:a1", "ann", false, BAD),
+            ("channel_regex=^[a-z]+$", "ns:a1", "ann", true, BAD),
+            ("channel_regex=^[a-z]+$", "$ns:abc", "ann", true, VerifyToken),
         ] {
             let decided = subscribe(Some(&options(words)), channel, user(who), has_token, false);
             assert_eq!(decided, expected, "{words} {channel} {who:?} token: {has_token}");
@@ -287,7 +286,10 @@ mod tests {
             let decided = subscribe(Some(&options("")), channel, user(who), false, personal);
             assert_eq!(decided, expected, "{channel} {who:?} {personal}");
         }
-        assert_eq!(subscribe(None, "#ann", user("ann"), false, true), Allow);
+        assert_eq!(subscribe(None, "#ann", user("ann"), false, true), UNKNOWN);
+        let letters = options("channel_regex=^[a-z]+$");
+        assert_eq!(subscribe(Some(&letters), "#ann", user("ann"), false, true), Allow);
+        assert_eq!(subscribe(Some(&letters), "#ann", user("ann"), true, true), VerifyToken);
         assert_eq!(subscribe(None, "#ann", user("bob"), false, true), UNKNOWN);
         assert_eq!(personal_channel("ann").as_deref(), Some("#ann"));
         assert_eq!((personal_channel(""), personal_channel("a,b")), (None, None));

@@ -14,10 +14,10 @@ use crate::outgoing::{OutgoingError, Trust};
 use crate::test_server::{Say, Server};
 
 fn application(server: &Server, change: impl FnOnce(&mut ApplicationSettings)) -> Arc<Application> {
-    let mut settings = ApplicationSettings::default();
+    let endpoints = EventKind::ALL.map(|event| (event, server.url(&format!("/{event}")))).to_vec();
     // Other tests may have the processors for a while.
-    settings.timeout = Duration::from_secs(20);
-    settings.endpoints = EventKind::ALL.map(|event| (event, server.url(&format!("/{event}")))).to_vec();
+    let timeout = Duration::from_secs(20);
+    let mut settings = ApplicationSettings { timeout, endpoints, ..ApplicationSettings::default() };
     change(&mut settings);
     Application::new(settings)
 }
@@ -230,9 +230,8 @@ fn an_application_that_is_slow_is_given_up_and_one_that_is_down_is_unreachable()
     let slow = application(&server, |settings| settings.timeout = Duration::from_millis(30));
     assert_eq!(call(&slow, &publish()), Err(OutgoingError::Timeout));
     let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
-    let mut settings = ApplicationSettings::default();
-    settings.endpoints = vec![(EventKind::Publish, format!("http://{port}/").parse().expect("a URL"))];
-    let down = Application::new(settings);
+    let endpoints = vec![(EventKind::Publish, format!("http://{port}/").parse().expect("a URL"))];
+    let down = Application::new(ApplicationSettings { endpoints, ..ApplicationSettings::default() });
     assert!(matches!(call(&down, &publish()), Err(OutgoingError::Unreachable(_))));
     assert_eq!(count(&down, EventKind::Publish, CallResult::Unreachable), 1);
 }
@@ -313,11 +312,9 @@ fn an_application_over_tls_has_to_show_a_certificate_of_a_trusted_authority() {
     let file = folder.join("ca.pem");
     std::fs::write(&file, authority.pem()).expect("written");
     let ask = |trust: Trust, host: &str| {
-        let mut settings = ApplicationSettings::default();
-        settings.timeout = Duration::from_secs(20);
-        settings.trust = trust;
         let url = format!("https://{host}:{}/hook", address.port()).parse().expect("a URL");
-        settings.endpoints = vec![(EventKind::Publish, url)];
+        let (timeout, endpoints) = (Duration::from_secs(20), vec![(EventKind::Publish, url)]);
+        let settings = ApplicationSettings { timeout, endpoints, trust, ..ApplicationSettings::default() };
         call(&Application::new(settings), &publish())
     };
     let trusted = Trust::file(&file).expect("an authority");

@@ -188,6 +188,11 @@ pub enum SettingsError {
         /// The event.
         event: EventKind,
     },
+    /// Personal channels are on, and nothing says how channels without a namespace are.
+    #[error(
+        "personal channels (#user) have no namespace: configure those, as ':history_size=100,history_ttl=5m' or ':' alone"
+    )]
+    NoPersonal,
     /// An answer to a ping may take longer than the time between two pings.
     #[error("the time for an answer to a ping ({pong:?}) has to be shorter than the time between pings ({ping:?})")]
     Pong {
@@ -249,6 +254,9 @@ impl Settings {
             if let Some((_, option, event)) = missing {
                 return Err(SettingsError::NoApplication { namespace: name.clone(), option, event });
             }
+        }
+        if self.client.personal_channel && !names.contains("") {
+            return Err(SettingsError::NoPersonal);
         }
         let empty = |secrets: &[Secret]| secrets.iter().any(Secret::is_empty);
         if empty(&self.api.keys) {
@@ -338,6 +346,15 @@ mod tests {
         let error = settings.check().expect_err("no URL").to_string();
         assert!(error.contains("'chat'") && error.contains("event publish"), "{error}");
         settings.application.endpoints = vec![(EventKind::Publish, "http://127.0.0.1:9/".parse().expect("a URL"))];
+        settings.check().expect("consistent");
+    }
+
+    #[test]
+    fn personal_channels_need_options_for_channels_without_a_namespace() {
+        let mut settings = Settings::demo();
+        settings.client.personal_channel = true;
+        assert!(matches!(settings.check(), Err(SettingsError::NoPersonal)));
+        settings.channels.namespaces.push(Namespace::new("", Options::default()));
         settings.check().expect("consistent");
     }
 

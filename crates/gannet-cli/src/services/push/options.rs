@@ -332,6 +332,7 @@ mod tests {
             (&["--push-proxy-header=Host"], "'host' cannot go along"),
             (&["--push-proxy-timeout=off"], "an application may be down"),
             (&["--push-namespace=ab:subscribe_proxy_enabled"], "no URL for the event subscribe"),
+            (&["--push-personal-channels"], "personal channels (#user) have no namespace"),
             (&["--push-pong=25s"], "shorter than the time between pings"),
             (&["--push-api-key="], "--push-api-key: it is empty"),
             (&["--push-token-secret=short"], "has 5 bytes"),
