@@ -1,4 +1,4 @@
-"""Speaks HTTP, WebSocket and TLS to `gannet serve` by clients that nobody here wrote.
+"""Speaks HTTP, WebSocket and TLS to `gannet serve`, and to the example `api`, by clients that nobody here wrote.
 
 Needs curl, wrk, nginx, openssl, node with `ws` in target/node, chromium, and Python's `requests` and `websockets`; prints
 one line a test and ends with `N passed, N failed`.
@@ -169,6 +169,53 @@ def curl_keeps_its_connection_and_is_told_what_is_wrong():
             sent = tool(*status, "-X", "GET", "--data-binary", "@-", hello, given=b"x" * (2 << 20), status=None)
             assert "413" in sent, sent
             assert site.stop() == 0
+
+
+def curl_uses_every_endpoint_of_the_api_example():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    example = subprocess.Popen(["target/release/examples/api", f"tcp://127.0.0.1:{port}"])
+    try:
+        wait_for("the example", lambda: listens(port))
+        ann, as_json = ("-H", "Authorization: Bearer ann"), ("-H", "Content-Type: application/json")
+
+        def ask(path, *more, given=b""):
+            asked = tool("curl", "-sS", "-w", " %{http_code}", *more, f"http://127.0.0.1:{port}{path}", given=given)
+            body, _, status = asked.rpartition(" ")
+            return int(status), body
+
+        emma, book = '{"title":"Emma","price":9.5}', '{"title":"Emma","price":9.5,"sold":0}'
+        no_user = '{"error":"send Authorization: Bearer and your name"}'
+        field = '{"error":"price: invalid type: string \\"x\\", expected f64 at line 1 column 27"}'
+        number = '{"error":"path: id: invalid value: string \\"me2\\", expected u32"}'
+        text = b"one\ntwo\n" * 200_000
+        expected = [
+            (ask("/health"), (200, "up\n")),
+            (ask("/nowhere"), (404, '{"error":"no such endpoint"}')),
+            (ask("/books/me"), (401, no_user)),
+            (ask("/books", *as_json, "-d", emma), (401, no_user)),
+            (ask("/books/me", *ann), (200, '"ann"')),
+            (ask("/books", *ann, *as_json, "-d", emma), (201, "1")),
+            (ask("/books", *ann, *as_json, "-d", '{"title":"Emma","price":"x"}'), (422, field)),
+            (ask("/books/1"), (200, book)),
+            (ask("/books/me2"), (400, number)),
+            (ask("/books?limit=5"), (200, '{"1":' + book + "}")),
+            (ask("/books?after=1"), (200, "{}")),
+            (ask("/books/search", "-d", "title=mm"), (200, "[1]")),
+            (ask("/books/1/buy", *ann, "-X", "POST"), (200, "1")),
+            (ask("/books/1", *ann, *as_json, "-X", "PUT", "-d", emma), (204, "")),
+            (ask("/books/1/text", *ann, "-T", "-", given=text), (200, "400000")),
+            (ask("/books/1", *ann, "-X", "DELETE"), (204, "")),
+            (ask("/books/1"), (404, '{"error":"there is no book 1"}')),
+        ]
+        for answer, right in expected:
+            assert answer == right, (answer, right)
+        example.send_signal(signal.SIGTERM)
+        assert example.wait(DEADLINE_S) == 0
+    finally:
+        example.kill()
+        example.wait(DEADLINE_S)
 
 
 def wrk_meets_no_error_on_either_driver():
@@ -568,6 +615,7 @@ if __name__ == "__main__":
     run_all(
         [
             curl_keeps_its_connection_and_is_told_what_is_wrong,
+            curl_uses_every_endpoint_of_the_api_example,
             wrk_meets_no_error_on_either_driver,
             python_requests_reads_pages_counters_and_a_stream_of_events,
             slow_clients_do_not_slow_down_others,

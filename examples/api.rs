@@ -163,5 +163,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .nest("/books", books(Arc::default()))
         .fallback(|_| (404, Json(BTreeMap::from([("error", "no such endpoint")]))))
         .build()?;
-    Ok(Engine::new().listen("tcp://127.0.0.1:8080", move || HttpService::new(&routes))?.run()?)
+    let address = std::env::args().nth(1).unwrap_or_else(|| "tcp://127.0.0.1:8080".to_owned());
+    Ok(Engine::new().listen(&address, move || HttpService::new(&routes))?.run()?)
 }
