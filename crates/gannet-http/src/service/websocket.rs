@@ -177,7 +177,7 @@ impl HttpService {
 
     /// The server shuts down: the client is told, and has as long to answer as for any close frame.
     pub(crate) fn websocket_shutdown(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) -> Shutdown {
-        self.with_handler(session, cx, |_, socket| socket.close(CloseCode::GOING_AWAY, "shutting down"));
+        self.with_handler(session, cx, |handler, socket| handler.shutdown(socket));
         Shutdown::GoOn
     }
 

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 
-use super::{Close, Socket};
+use super::{Close, CloseCode, Socket};
 
 /// Handles one WebSocket conversation. The handler of a route makes it and passes it to
 /// [`Cx::websocket`](crate::Cx::websocket).
@@ -39,6 +39,14 @@ pub trait Handler: 'static {
     /// of [`Socket::offload`].
     fn notice(&mut self, value: Box<dyn Any + Send>, socket: &mut Socket<'_>) {
         let _ = (value, socket);
+    }
+
+    /// Is called when the server shuts down; by default it closes with 1001.
+    ///
+    /// A handler whose protocol has a close code of its own closes with that. A conversation that stays open ends when the
+    /// engine's drain timeout is over.
+    fn shutdown(&mut self, socket: &mut Socket<'_>) {
+        socket.close(CloseCode::GOING_AWAY, "shutting down");
     }
 
     /// Is called once, last, when the conversation is over, no matter which side ended it.
