@@ -9,7 +9,7 @@ use crate::name::Identity;
 use crate::publication::Publication;
 
 /// Wire formats that a process may have. A client's format is a number below it.
-pub const WIRES: usize = 8;
+pub const WIRES: usize = 10;
 
 /// Something that happened in a channel.
 #[derive(Debug)]
@@ -50,6 +50,12 @@ impl Delivery {
     #[must_use]
     pub fn channel(&self) -> &str {
         self.channel.name()
+    }
+
+    /// Returns the epoch of the channel's stream, to which the offsets of publications belong.
+    #[must_use]
+    pub fn epoch(&self) -> crate::position::Epoch {
+        self.channel.epoch()
     }
 
     /// Returns what happened.
