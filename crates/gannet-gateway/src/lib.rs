@@ -1,10 +1,22 @@
 //! The push gateway: clients connect and stay, applications publish to channels, all subscribers receive at once.
 #![forbid(unsafe_code)]
 
+mod api;
+mod clock;
+mod gateway;
+mod hub;
+mod metrics;
 mod outgoing;
+mod page;
+mod pump;
+mod random;
+mod rules;
 mod secret;
+mod session;
 #[cfg(test)]
 mod test_server;
+mod transport;
+mod wire;
 
 pub mod application;
 pub mod origin;
@@ -12,5 +24,8 @@ pub mod permissions;
 pub mod settings;
 pub mod token;
 
+pub use api::METHODS;
+pub use gateway::{Gateway, GatewayError};
 pub use outgoing::{Endpoint, Outgoing, OutgoingError, Response, Trust};
 pub use secret::Secret;
+pub use transport::device::Devices;

@@ -1,0 +1,186 @@
+//! The server API: what applications call with `POST /api/<method>`.
+
+mod clients;
+mod channels;
+mod node;
+mod value;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use gannet_http::{Cx, Router};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::gateway::Gateway;
+use crate::session::codes::ErrorReply;
+
+/// The methods, for the help and for an answer to an unknown one.
+pub const METHODS: [&str; 14] = [
+    "publish",
+    "broadcast",
+    "subscribe",
+    "unsubscribe",
+    "disconnect",
+    "refresh",
+    "presence",
+    "presence_stats",
+    "history",
+    "history_remove",
+    "channels",
+    "info",
+    "rpc",
+    "batch",
+];
+
+/// Commands of one `batch`, channels of one `broadcast`.
+const MOST_COMMANDS: usize = 10_000;
+
+/// Says why a call was not carried out.
+#[derive(Debug)]
+enum Failure {
+    /// The body is not what the method takes.
+    Malformed(String),
+    /// It cannot be done.
+    Refused(ErrorReply),
+}
+
+impl From<ErrorReply> for Failure {
+    fn from(error: ErrorReply) -> Self {
+        Self::Refused(error)
+    }
+}
+
+/// Returns the routes of the API.
+pub(crate) fn routes(gateway: &Arc<Gateway>) -> Router {
+    let gateway = gateway.clone();
+    Router::new().post("/api/{method}", move |cx| answer(cx, &gateway))
+}
+
+/// Answers a call.
+fn answer(cx: &mut Cx<'_>, gateway: &Arc<Gateway>) {
+    // A page could send a plain form to this machine: without a key, nothing else would tell it from a program.
+    if gateway.settings().api.keys.is_empty() && !gateway.allows_origin(cx) {
+        return cx.refuse(403, "the origin of this page is not allowed\n");
+    }
+    if !gateway.settings().api.allows(key(cx).as_deref(), peer(cx)) {
+        cx.refuse(401, "the server API needs its key, in X-API-Key\n");
+        return;
+    }
+    let by_status = cx.request_header("x-centrifugo-error-mode").is_some_and(|mode| mode == b"transport");
+    let time = now();
+    let (status, body) = match call(gateway, cx.param("method"), cx.request_body(), time) {
+        Ok(result) => (200, json!({ "result": result })),
+        Err(Failure::Malformed(why)) => return cx.refuse(400, &format!("{why}\n")),
+        Err(Failure::Refused(error)) => {
+            let status = if by_status { status(error.code) } else { 200 };
+            (status, json!({ "error": error_value(&error) }))
+        }
+    };
+    cx.status(status);
+    cx.header("Content-Type", "application/json");
+    match serde_json::to_vec(&body) {
+        Ok(body) => cx.bytes(&body),
+        Err(error) => {
+            tracing::error!(%error, "an answer of the server API cannot be written");
+            cx.refuse(500, "the answer cannot be written\n");
+        }
+    }
+}
+
+fn now() -> gannet_channels::Time {
+    crate::clock::time_of_day()
+}
+
+/// The key that came with a call.
+fn key(cx: &Cx<'_>) -> Option<Vec<u8>> {
+    if let Some(key) = cx.request_header("x-api-key") {
+        return Some(key.to_vec());
+    }
+    if let Some(value) = cx.request_header("authorization") {
+        let (scheme, key) = value.split_at_checked(7)?;
+        return scheme.eq_ignore_ascii_case(b"apikey ").then(|| key.trim_ascii().to_vec());
+    }
+    Some(cx.query_value("api_key")?.into_owned().into_bytes())
+}
+
+/// Where a call comes from; `None` is this machine, by a Unix socket.
+fn peer(cx: &Cx<'_>) -> Option<IpAddr> {
+    cx.peer().ip()
+}
+
+fn status(code: u32) -> u16 {
+    match code {
+        102 | 104 => 404,
+        107 | 108 => 400,
+        112 => 416,
+        _ => 500,
+    }
+}
+
+fn error_value(error: &ErrorReply) -> Value {
+    json!({ "code": error.code, "message": error.message })
+}
+
+/// Carries out one call.
+fn call(gateway: &Gateway, method: &str, body: &[u8], now: gannet_channels::Time) -> Result<Value, Failure> {
+    let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
+    match method {
+        "publish" => channels::publish(gateway, read(body)?, now),
+        "broadcast" => channels::broadcast(gateway, read(body)?, now),
+        "presence" => channels::presence(gateway, read(body)?),
+        "presence_stats" => channels::presence_stats(gateway, read(body)?),
+        "history" => channels::history(gateway, read(body)?, now),
+        "history_remove" => channels::history_remove(gateway, read(body)?, now),
+        "channels" => channels::list(gateway, read(body)?),
+        "subscribe" => clients::subscribe(gateway, read(body)?),
+        "unsubscribe" => clients::unsubscribe(gateway, read(body)?),
+        "disconnect" => clients::disconnect(gateway, read(body)?),
+        "refresh" => clients::refresh(gateway, read(body)?),
+        "info" => Ok(node::info(gateway, now)),
+        "batch" => batch(gateway, body, now),
+        // No handler of calls between servers can be configured.
+        _ => Err(ErrorReply::METHOD_NOT_FOUND.into()),
+    }
+}
+
+fn read<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, Failure> {
+    serde_json::from_slice(body).map_err(|error| Failure::Malformed(format!("malformed request: {error}")))
+}
+
+#[derive(serde::Deserialize)]
+struct Batch<'a> {
+    #[serde(borrow, default)]
+    commands: Vec<&'a RawValue>,
+    /// Whether commands may be carried out at the same time. They are quick, so they never are.
+    #[serde(default, rename = "parallel")]
+    _parallel: bool,
+}
+
+/// Carries out several calls, in order. One that fails does not stop the others.
+fn batch(gateway: &Gateway, body: &[u8], now: gannet_channels::Time) -> Result<Value, Failure> {
+    let Batch { commands, .. } = read(body)?;
+    if commands.len() > MOST_COMMANDS {
+        return Err(ErrorReply::LIMIT_EXCEEDED.into());
+    }
+    let replies: Vec<Value> = commands.iter().map(|command| one_of_batch(gateway, command, now)).collect();
+    Ok(json!({ "replies": replies }))
+}
+
+fn one_of_batch(gateway: &Gateway, command: &RawValue, now: gannet_channels::Time) -> Value {
+    let bad = || json!({ "error": error_value(&ErrorReply::BAD_REQUEST) });
+    let Ok(fields) = serde_json::from_str::<std::collections::BTreeMap<String, &RawValue>>(command.get()) else {
+        return bad();
+    };
+    let mut fields = fields.into_iter();
+    let (Some((method, params)), None) = (fields.next(), fields.next()) else { return bad() };
+    // A batch inside of a batch would have no bound.
+    if method == "batch" || params.get() == "null" {
+        return bad();
+    }
+    match call(gateway, &method, params.get().as_bytes(), now) {
+        Ok(result) => json!({ method: result }),
+        Err(Failure::Refused(error)) => json!({ "error": error_value(&error) }),
+        Err(Failure::Malformed(_)) => bad(),
+    }
+}

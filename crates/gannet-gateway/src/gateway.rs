@@ -1,0 +1,251 @@
+//! The gateway of a process: what all reactors share, and how it becomes a part of an engine.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use gannet::{Engine, Outbound, Remote};
+use gannet_channels::{Space, Time};
+use gannet_http::{Cx, Router};
+
+use crate::application::Application;
+use crate::clock::time_of_day;
+use crate::metrics::Metrics;
+use crate::pump::{Post, Pump};
+use crate::rules::{Answer, Purpose, Question};
+use crate::session::Place;
+use crate::settings::{Settings, SettingsError};
+use crate::token::{Jwks, Tokens};
+
+/// Bytes that are sent to a client after its outbox has gone over its high mark. Over it, the namespace's policy for
+/// slow clients decides.
+const SLOW_BYTES: u32 = 1 << 20;
+
+/// What all reactors share of the gateway. Every method may be called on every thread.
+pub struct Gateway {
+    pub(crate) settings: Settings,
+    tokens: Tokens,
+    application: Arc<Application>,
+    space: Arc<Space>,
+    seed: u64,
+    node: String,
+    began: Time,
+    pub(crate) metrics: Metrics,
+    posts: Box<[Mutex<VecDeque<Post>>]>,
+    /// Said when the engine starts.
+    remote: OnceLock<Remote>,
+    /// Where a Redis client reaches the same channels, if it does.
+    redis: OnceLock<SocketAddr>,
+    /// Said when the gateway becomes part of an engine.
+    pump: OnceLock<Outbound<Pump>>,
+}
+
+impl Gateway {
+    /// Makes the gateway of an engine with so many reactors. `seed` is drawn anew for each process.
+    ///
+    /// # Errors
+    ///
+    /// A setting cannot work.
+    pub fn new(settings: Settings, reactors: usize, seed: u64) -> Result<Arc<Self>, GatewayError> {
+        settings.check()?;
+        let space = Space::new(settings.channels.clone(), reactors, seed)?;
+        let mut tokens = Tokens::new(settings.tokens.keys().map_err(SettingsError::from)?)
+            .audiences(settings.tokens.audiences.clone())
+            .issuers(settings.tokens.issuers.clone());
+        if let Some(jwks) = &settings.tokens.jwks {
+            tokens = tokens.jwks(Arc::new(Jwks::start(jwks.clone()).map_err(GatewayError::Keys)?));
+        }
+        Ok(Arc::new(Self {
+            space,
+            seed,
+            node: format!("{:016x}", seed.rotate_left(17) ^ 0x6761_6e6e_6574),
+            began: time_of_day(),
+            metrics: Metrics::new(reactors),
+            posts: (0..reactors).map(|_| Mutex::default()).collect(),
+            remote: OnceLock::new(),
+            redis: OnceLock::new(),
+            pump: OnceLock::new(),
+            tokens,
+            application: Application::new(settings.application.clone()),
+            settings,
+        }))
+    }
+
+    /// Makes the gateway a part of an engine, which has to have as many reactors as were said. Listeners that serve its
+    /// routes or its devices come to the same engine.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Engine::outbound`].
+    pub fn install(self: &Arc<Self>, mut engine: Engine) -> gannet::Result<Engine> {
+        let gateway = self.clone();
+        let pump = engine.outbound(move || Pump::new(&gateway))?;
+        // It is a part of one engine.
+        let _ = self.pump.set(pump);
+        Ok(engine)
+    }
+
+    /// Returns the channels.
+    #[must_use]
+    pub fn space(&self) -> &Arc<Space> {
+        &self.space
+    }
+
+    /// Returns the name of this node, which clients repeat where their commands come by requests.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// Returns what verifies tokens.
+    #[must_use]
+    pub fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
+    /// Returns the application that is asked about clients.
+    #[must_use]
+    pub fn application(&self) -> &Arc<Application> {
+        &self.application
+    }
+
+    /// Returns what the gateway was made from.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn ping_ms(&self) -> u32 {
+        milliseconds(self.settings.client.ping).max(1)
+    }
+
+    pub(crate) fn pong_ms(&self) -> u32 {
+        milliseconds(self.settings.client.pong)
+    }
+
+    pub(crate) fn grace_s(&self) -> u32 {
+        milliseconds(self.settings.client.refresh_grace).div_ceil(1_000)
+    }
+
+    pub(crate) fn slow_bytes(&self) -> u32 {
+        SLOW_BYTES
+    }
+
+    /// Returns whether the page that a request comes from may use the gateway.
+    pub(crate) fn allows_origin(&self, cx: &Cx<'_>) -> bool {
+        let mut origins = cx.request().headers().filter(|(name, _)| name.eq_ignore_ascii_case("origin"));
+        let origin = origins.next().map(|(_, value)| value);
+        origins.next().is_none() && self.settings.origins.allows(origin)
+    }
+
+    /// Has somebody asked on a thread of its own; the answer comes to the pump of the reactor. As many are asked at a time
+    /// as have got a permit.
+    pub(crate) fn ask(self: &Arc<Self>, reactor: usize, place: Place, question: Question) {
+        let gateway = self.clone();
+        let asked = std::thread::Builder::new().name("gannet-ask".to_owned()).spawn(move || {
+            let answer = question.ask(&gateway);
+            gateway.post(reactor, Post::Answer { place, answer });
+        });
+        if let Err(error) = asked {
+            tracing::error!(%error, "nobody can be asked: no thread can start");
+            self.post(reactor, Post::Answer { place, answer: Answer { purpose: Purpose::Command, what: None } });
+        }
+    }
+
+    /// Returns the routes of all transports, of the server API, and of the page. To be served on the engine that the gateway is
+    /// installed in.
+    #[must_use]
+    pub fn routes(self: &Arc<Self>) -> Router {
+        crate::transport::routes(self).merge(crate::api::routes(self)).merge(crate::page::routes(self))
+    }
+
+    /// Writes what the gateway counts, in Prometheus's text format.
+    ///
+    /// # Errors
+    ///
+    /// Those of `out`.
+    pub fn write_metrics(&self, out: &mut String) -> std::fmt::Result {
+        self.metrics.write(out, &self.space)
+    }
+
+    /// Says where Redis clients reach the same channels, for the page to show. Only the first call counts.
+    pub fn set_redis_address(&self, address: SocketAddr) {
+        let _ = self.redis.set(address);
+    }
+
+    pub(crate) fn redis_address(&self) -> Option<SocketAddr> {
+        self.redis.get().copied()
+    }
+
+    pub(crate) fn began(&self) -> Time {
+        self.began
+    }
+
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Notes how the engine is reached, and has the channel space wake the pump of a reactor.
+    pub(crate) fn started(&self, reactor: usize, remote: &Remote) {
+        let _ = self.remote.set(remote.clone());
+        let Some(pump) = self.pump.get().copied() else { return };
+        let remote = remote.clone();
+        self.space.set_waker(reactor, Box::new(move || {
+            // It runs, or there is nobody to be told.
+            let _ = remote.wake_service(reactor, pump);
+        }));
+    }
+
+    /// Has something done on a reactor, for a client there.
+    pub(crate) fn post(&self, reactor: usize, post: Post) {
+        let Some(posts) = self.posts.get(reactor) else { return };
+        let was_empty = {
+            let mut posts = posts.lock().unwrap_or_else(PoisonError::into_inner);
+            posts.push_back(post);
+            posts.len() == 1
+        };
+        if was_empty {
+            self.wake(reactor);
+        }
+    }
+
+    /// Has the pump of a reactor look at what waits.
+    pub(crate) fn wake(&self, reactor: usize) {
+        if let (Some(remote), Some(pump)) = (self.remote.get(), self.pump.get()) {
+            // It runs, or there is nobody to be told.
+            let _ = remote.wake_service(reactor, *pump);
+        }
+    }
+
+    /// Takes what was posted for a reactor.
+    pub(crate) fn take_posts(&self, reactor: usize) -> VecDeque<Post> {
+        let posts = self.posts.get(reactor).map(|posts| posts.lock().unwrap_or_else(PoisonError::into_inner));
+        posts.map(|mut posts| std::mem::take(&mut *posts)).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway").field("node", &self.node).finish_non_exhaustive()
+    }
+}
+
+fn milliseconds(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
+}
+
+/// Says why a gateway cannot be.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GatewayError {
+    /// A setting cannot work.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// A setting of the channel space cannot work.
+    #[error(transparent)]
+    Channels(#[from] gannet_channels::SettingsError),
+    /// The thread that fetches keys for tokens cannot start.
+    #[error("the thread that fetches keys for tokens cannot start: {0}")]
+    Keys(#[source] std::io::Error),
+}

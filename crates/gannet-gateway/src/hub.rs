@@ -1,0 +1,240 @@
+//! What one reactor has of the gateway: its clients, and what it needs to serve them.
+//!
+//! A hub belongs to its reactor's thread. The pump makes it when the engine starts; the transports reach it by [`with`].
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use gannet::Handle;
+use gannet_channels::{ClientKey, Roster, Time};
+use gannet_proto::centrifuge::{ConnectResult, Disconnect as DisconnectPush, Error, Push, PushEvent, Reply, ReplyBody};
+
+use crate::gateway::Gateway;
+use crate::metrics::ReactorMetrics;
+use crate::random::Random;
+use crate::session::codes::{Disconnect, ErrorReply};
+use crate::session::{Client, Link, Place, Waiting};
+use crate::wire::Wire;
+
+/// Memory of replies over this is given back, in bytes.
+const KEPT_BYTES: usize = 256 << 10;
+
+thread_local! {
+    static HUB: RefCell<Option<Hub>> = const { RefCell::new(None) };
+}
+
+/// What one reactor has of the gateway.
+pub struct Hub {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) reactor: usize,
+    pub(crate) roster: Roster<Client>,
+    /// Replies of the call under way: JSON texts with line breaks between, or Protobuf messages with their lengths.
+    pub(crate) out: Vec<u8>,
+    /// The time of the call under way.
+    pub(crate) now: Time,
+    /// The same by the reactor's clock, in milliseconds; it wraps.
+    pub(crate) clock_ms: u32,
+    pub(crate) random: Random,
+    /// Frames that wait until the application has answered.
+    pub(crate) waiting: HashMap<Handle, Waiting>,
+    /// Links of clients that wait for the application, until their transports take them back.
+    pub(crate) away: HashMap<Handle, Link>,
+    /// Headers of clients' requests that go along to the application.
+    pub(crate) headers: HashMap<Handle, Vec<(Box<str>, Box<str>)>>,
+    /// For bodies of responses.
+    pub(crate) scratch: Vec<u8>,
+    /// Clients that can take more again.
+    pub(crate) flushes: Vec<ClientKey>,
+    /// What is to be done for clients when all deliveries were made.
+    pub(crate) tasks: Vec<(ClientKey, crate::pump::Task)>,
+    /// The time of day at which the reactor's clock was at its beginning.
+    began: Time,
+}
+
+impl Hub {
+    /// Makes the hub of a reactor; `now` is the time of day, and `clock` the reactor's clock.
+    #[must_use]
+    pub fn new(gateway: &Arc<Gateway>, reactor: usize, now: Time, clock: Duration) -> Self {
+        let mut hub = Self {
+            gateway: gateway.clone(),
+            reactor,
+            roster: Roster::new(gateway.space(), reactor),
+            out: Vec::new(),
+            now,
+            clock_ms: 0,
+            random: Random::new(gateway.seed() ^ (reactor as u64 + 1)),
+            waiting: HashMap::new(),
+            away: HashMap::new(),
+            headers: HashMap::new(),
+            scratch: Vec::new(),
+            flushes: Vec::new(),
+            tasks: Vec::new(),
+            began: now,
+        };
+        hub.set_time(now, clock);
+        hub
+    }
+
+    /// Says what time of day it is by the reactor's clock. The pump does so once a second.
+    pub fn set_time(&mut self, now: Time, clock: Duration) {
+        self.began = Time(now.0.saturating_sub(milliseconds(clock)));
+        self.turn(clock);
+    }
+
+    /// Takes the time of a turn from the reactor's clock.
+    #[inline]
+    pub fn turn(&mut self, clock: Duration) {
+        let clock_ms = milliseconds(clock);
+        self.now = Time(self.began.0 + clock_ms);
+        // It wraps.
+        self.clock_ms = clock_ms as u32;
+    }
+
+    pub(crate) fn now_s(&self) -> u32 {
+        // Until 2106.
+        (self.now.0 / 1_000) as u32
+    }
+
+    pub(crate) fn metrics(&self) -> &ReactorMetrics {
+        self.gateway.metrics.reactor(self.reactor)
+    }
+
+    /// Returns the user of a client; empty for an anonymous one.
+    pub(crate) fn user(&self, key: ClientKey) -> Arc<str> {
+        self.roster.user(key).unwrap_or_default().into()
+    }
+
+    /// Returns what the application wants to be told of a client.
+    pub(crate) fn meta(&mut self, key: ClientKey) -> Option<Bytes> {
+        self.roster.value(key)?.extra.as_ref()?.meta.clone()
+    }
+
+    /// Returns the connection that a client is on.
+    pub(crate) fn place(&mut self, key: ClientKey) -> Option<Place> {
+        let client = self.roster.value(key)?;
+        Some(Place { handle: client.handle, wire: client.wire })
+    }
+
+    /// Gives back what a large reply has needed.
+    pub(crate) fn trim(&mut self) {
+        if self.out.capacity() > KEPT_BYTES {
+            self.out = Vec::new();
+        }
+    }
+}
+
+/// Replies.
+impl Hub {
+    /// Adds a reply.
+    pub(crate) fn put(&mut self, wire: Wire, id: u32, body: ReplyBody<'_>) {
+        write_reply(&mut self.out, wire, &Reply { id, body });
+    }
+
+    pub(crate) fn put_error(&mut self, wire: Wire, id: u32, error: &ErrorReply) {
+        let error = Error { code: error.code, message: (&*error.message).into(), temporary: error.temporary };
+        self.put(wire, id, ReplyBody::Error(error));
+    }
+
+    /// Adds a push.
+    pub(crate) fn put_push(&mut self, wire: Wire, channel: &str, event: PushEvent<'_>) {
+        write_push(&mut self.out, wire, channel, event);
+    }
+
+    pub(crate) fn put_ping(&mut self, wire: Wire) {
+        match wire {
+            Wire::EventSource => self.out.extend_from_slice(b":\n\n"),
+            wire => {
+                separate(&mut self.out, wire);
+                self.out.extend_from_slice(wire.format().ping());
+            }
+        }
+    }
+
+    pub(crate) fn put_disconnect(&mut self, wire: Wire, why: &Disconnect) {
+        let code = u32::from(why.code);
+        let reconnect = gannet_proto::centrifuge::reconnects(code);
+        let push = DisconnectPush { code, reason: (&*why.reason).into(), reconnect };
+        self.put_push(wire, "", PushEvent::Disconnect(push));
+    }
+
+    /// Adds the answer to connect: a push where the client only listens.
+    pub(crate) fn put_connect(&mut self, wire: Wire, id: u32, result: ConnectResult<'_>) {
+        if !wire.is_one_way() {
+            return self.put(wire, id, ReplyBody::Connect(result));
+        }
+        let push = gannet_proto::centrifuge::Connect {
+            client: result.client,
+            version: result.version,
+            data: result.data,
+            subs: result.subs,
+            expires: result.expires,
+            ttl: result.ttl,
+            ping: result.ping,
+            pong: result.pong,
+            session: result.session,
+            node: result.node,
+            time: result.time,
+        };
+        self.put_push(wire, "", PushEvent::Connect(push));
+    }
+}
+
+/// Puts between two messages what stands there.
+fn separate(out: &mut Vec<u8>, wire: Wire) {
+    if !out.is_empty() {
+        out.extend_from_slice(wire.format().separator());
+    }
+}
+
+pub(crate) fn write_reply(out: &mut Vec<u8>, wire: Wire, reply: &Reply<'_>) {
+    wire.format().join_reply(out, reply);
+}
+
+pub(crate) fn write_push(out: &mut Vec<u8>, wire: Wire, channel: &str, event: PushEvent<'_>) {
+    // An EventSource knows publications only.
+    if wire == Wire::EventSource {
+        return;
+    }
+    let push = Push { id: 0, channel: channel.into(), event };
+    if wire.is_one_way() {
+        separate(out, wire);
+        wire.format().write_push(out, &push);
+    } else {
+        write_reply(out, wire, &Reply::push(push));
+    }
+}
+
+/// Makes the hub of this thread, in place of one before.
+pub(crate) fn install(hub: Hub) {
+    HUB.with_borrow_mut(|own| *own = Some(hub));
+}
+
+/// Calls a function with the hub of this thread's reactor. `None` where there is none: then no engine runs here.
+///
+/// The function must not call this again.
+pub(crate) fn with<R>(clock: Duration, call: impl FnOnce(&mut Hub) -> R) -> Option<R> {
+    HUB.with_borrow_mut(|hub| {
+        hub.as_mut().map(|hub| {
+            hub.turn(clock);
+            call(hub)
+        })
+    })
+}
+
+/// Calls a function with the hub of this thread, if there is one and nobody has it, at the time of its last turn.
+pub(crate) fn with_last(call: impl FnOnce(&mut Hub)) {
+    HUB.with(|hub| {
+        if let Ok(mut hub) = hub.try_borrow_mut()
+            && let Some(hub) = hub.as_mut()
+        {
+            call(hub);
+        }
+    });
+}
+
+fn milliseconds(clock: Duration) -> u64 {
+    u64::try_from(clock.as_millis()).unwrap_or(u64::MAX)
+}

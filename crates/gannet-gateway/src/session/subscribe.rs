@@ -1,0 +1,217 @@
+//! Subscriptions: those that clients ask for, and the common part of those that the server makes.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use gannet_channels::{ChannelError, ClientKey, Publication, Since, Subscribe, SubscribeError, Subscribed};
+use gannet_proto::centrifuge::{self, ReplyBody, SubscribeRequest, SubscribeResult};
+
+use super::codes::{Disconnect, ErrorReply};
+use super::{Expiring, Flow};
+use crate::hub::Hub;
+use crate::rules::{Answer, Grant, Verdict};
+use crate::wire::{Wire, publication};
+
+/// Bytes of missed publications that one reply may bring. A client that missed more has to begin anew.
+const MOST_RECOVERED_BYTES: usize = 1 << 20;
+
+/// What is asked for with a subscription.
+pub(super) struct Wanted<'a> {
+    /// The position that the client has, if it wants what it missed: offset and epoch.
+    pub(super) recover: Option<(u64, &'a str)>,
+    pub(super) positioned: bool,
+    pub(super) recoverable: bool,
+    pub(super) join_leave: bool,
+    pub(super) server_side: bool,
+}
+
+/// A subscription that was made, and what is told of it.
+pub(super) struct Held {
+    subscribed: Subscribed,
+    /// The offset that the client has asked to recover from, if it has.
+    asked: Option<u64>,
+    grant: Grant,
+    ttl: u32,
+}
+
+impl Held {
+    pub(super) fn is_recovered(&self) -> bool {
+        self.subscribed.recovered == Some(true)
+    }
+
+    /// Returns what the client is told.
+    pub(super) fn result(&self) -> SubscribeResult<'_> {
+        let Subscribed { position, recovered, publications, positioned, recoverable, .. } = &self.subscribed;
+        let recovered = *recovered == Some(true);
+        let epoch = position.as_ref().map_or(Cow::Borrowed(""), |position| position.epoch.to_string().into());
+        let top = position.as_ref().map_or(0, |position| position.offset);
+        SubscribeResult {
+            expires: self.grant.expire_at != 0 && !self.grant.server_refresh,
+            ttl: self.ttl,
+            recoverable: *recoverable,
+            epoch,
+            publications: publications.iter().map(|own| publication(own)).collect(),
+            recovered,
+            offset: top,
+            positioned: *positioned,
+            data: self.grant.data.as_deref().unwrap_or_default(),
+            was_recovering: self.asked.is_some(),
+            ..SubscribeResult::default()
+        }
+    }
+
+    /// Returns the publications that the client had missed, as clients get them.
+    pub(super) fn missed(&self) -> impl Iterator<Item = centrifuge::Publication<'_>> {
+        self.publications().map(publication)
+    }
+
+    /// Returns the publications that the client had missed.
+    pub(super) fn publications(&self) -> impl Iterator<Item = &Publication> {
+        self.subscribed.publications.iter().map(|own| &**own)
+    }
+
+    /// Returns what is told of a subscription that the server has made.
+    pub(super) fn push(&self) -> centrifuge::Subscribe<'_> {
+        let result = self.result();
+        centrifuge::Subscribe {
+            recoverable: result.recoverable,
+            epoch: result.epoch,
+            offset: result.offset,
+            positioned: result.positioned,
+            data: result.data,
+        }
+    }
+}
+
+impl Hub {
+    pub(super) fn subscribe(
+        &mut self,
+        wire: Wire,
+        key: ClientKey,
+        id: u32,
+        request: &SubscribeRequest<'_>,
+        answer: Option<Answer>,
+    ) -> Flow {
+        let channel = &*request.channel;
+        if channel.is_empty() {
+            return Flow::Close(Disconnect::BAD_REQUEST);
+        }
+        if self.roster.is_subscribed(key, channel) {
+            return self.refuse(wire, id, &ErrorReply::ALREADY_SUBSCRIBED);
+        }
+        // Map subscriptions and shared polling are of no use to anybody here.
+        if request.kind != 0 {
+            return self.refuse(wire, id, &ErrorReply::NOT_AVAILABLE);
+        }
+        if let Err(error) = self.known(channel) {
+            return self.refuse(wire, id, &error);
+        }
+        let gateway = self.gateway.clone();
+        let grant = match gateway.may_subscribe(self, key, wire, request, answer) {
+            Verdict::Yes(grant) => grant,
+            Verdict::No(error) => return self.refuse(wire, id, &error),
+            Verdict::Close(why) => return Flow::Close(why),
+            Verdict::Ask(question) => return Flow::Ask(question),
+        };
+        let wanted = Wanted {
+            recover: request.recover.then_some((request.offset, &*request.epoch)),
+            positioned: request.positioned,
+            recoverable: request.recoverable,
+            join_leave: request.join_leave,
+            server_side: false,
+        };
+        let held = match self.enter(key, channel, &wanted, &grant) {
+            Ok(held) => held,
+            Err(error) => return self.refuse(wire, id, &error),
+        };
+        let is_strict = request.flag & SubscribeRequest::STRICT != 0;
+        if is_strict && request.recover && !held.is_recovered() {
+            self.exit(key, channel);
+            return self.refuse(wire, id, &ErrorReply::UNRECOVERABLE_POSITION);
+        }
+        self.put(wire, id, ReplyBody::Subscribe(held.result()));
+        if grant.expire_at != 0
+            && let Some(client) = self.roster.value(key)
+        {
+            let expiring = Expiring { channel: channel.into(), at_s: grant.expire_at, server_side: false, server_refresh: grant.server_refresh };
+            client.extra().expiring.push(expiring);
+        }
+        Flow::Next
+    }
+
+    /// Checks that a channel can exist.
+    pub(super) fn known(&self, channel: &str) -> Result<(), ErrorReply> {
+        match self.gateway.space().options(channel) {
+            Ok(_) => Ok(()),
+            Err(ChannelError::UnknownNamespace { .. }) => Err(ErrorReply::UNKNOWN_CHANNEL),
+            Err(_) => Err(ErrorReply::BAD_REQUEST),
+        }
+    }
+
+    /// Subscribes a client, whoever wants that. The client may be told what comes of it, and is sent nothing before that.
+    pub(super) fn enter(
+        &mut self,
+        key: ClientKey,
+        channel: &str,
+        wanted: &Wanted<'_>,
+        grant: &Grant,
+    ) -> Result<Held, ErrorReply> {
+        let now_s = self.now_s();
+        if grant.expire_at != 0 && grant.expire_at <= now_s {
+            return Err(ErrorReply::EXPIRED);
+        }
+        let subscribe = Subscribe {
+            recover: wanted.recover.map(|(offset, epoch)| Since::new(offset, epoch)),
+            positioned: wanted.positioned,
+            recoverable: wanted.recoverable,
+            join_leave: wanted.join_leave,
+            chan_info: grant.info.clone(),
+            server_side: wanted.server_side,
+            overrides: grant.overrides,
+        };
+        let mut subscribed = self.roster.subscribe(key, channel, &subscribe, self.now).map_err(|error| match error {
+            SubscribeError::AlreadySubscribed => ErrorReply::ALREADY_SUBSCRIBED,
+            SubscribeError::Channel(ChannelError::UnknownNamespace { .. }) => ErrorReply::UNKNOWN_CHANNEL,
+            SubscribeError::Channel(_) => ErrorReply::BAD_REQUEST,
+            _ => ErrorReply::LIMIT_EXCEEDED,
+        })?;
+        let bytes: usize = subscribed.publications.iter().map(size).sum();
+        if bytes > MOST_RECOVERED_BYTES {
+            subscribed.publications = Vec::new();
+            subscribed.recovered = Some(false);
+        }
+        if let Some(recovered) = subscribed.recovered {
+            self.metrics().recoveries[usize::from(recovered)].add(1);
+        }
+        let ttl = if grant.server_refresh { 0 } else { grant.expire_at.saturating_sub(now_s) };
+        Ok(Held { subscribed, asked: wanted.recover.map(|(offset, _)| offset), grant: grant.clone(), ttl })
+    }
+
+    /// Ends a subscription; says whether there was one.
+    pub(super) fn exit(&mut self, key: ClientKey, channel: &str) -> bool {
+        self.forget_expiry(key, channel);
+        self.roster.unsubscribe(key, channel, self.now)
+    }
+
+    /// Forgets when a subscription ends, because it has ended.
+    pub(crate) fn forget_expiry(&mut self, key: ClientKey, channel: &str) {
+        if let Some(client) = self.roster.value(key)
+            && let Some(extra) = &mut client.extra
+        {
+            extra.expiring.retain(|expiring| &*expiring.channel != channel);
+        }
+    }
+
+    pub(super) fn unsubscribe(&mut self, wire: Wire, key: ClientKey, id: u32, channel: &str) -> Flow {
+        if channel.is_empty() {
+            return Flow::Close(Disconnect::BAD_REQUEST);
+        }
+        self.exit(key, channel);
+        self.put(wire, id, ReplyBody::Unsubscribe);
+        Flow::Next
+    }
+}
+
+fn size(publication: &Arc<Publication>) -> usize {
+    publication.data.len() + 64
+}

@@ -1,0 +1,126 @@
+//! What happens to a session because time passes: pings, missing pongs, and ends that nobody has put off.
+
+use std::time::Duration;
+
+use gannet_proto::centrifuge::{PushEvent, Unsubscribe, UnsubscribeCode};
+
+use super::codes::Disconnect;
+use super::{Effects, Flags, Link, Place, Waiting};
+use crate::hub::Hub;
+use crate::rules::Question;
+use crate::wire::Wire;
+
+/// The longest time until a session is looked at again.
+const LONGEST: Duration = Duration::from_secs(60);
+
+impl Hub {
+    /// Does what is due.
+    pub fn due(&mut self, place: Place, link: &mut Link) -> Effects {
+        self.out.clear();
+        let (now_ms, now_s) = (self.clock_ms, self.now_s());
+        let gateway = self.gateway.clone();
+        let (pong_ms, interval_ms, grace_s) = (gateway.pong_ms(), gateway.ping_ms(), gateway.grace_s());
+        let key = match link {
+            Link::Fresh => return self.end(place, link, Disconnect::STALE),
+            // The application has not answered. What is due is looked at when it has.
+            Link::Away => return Effects { next: Some(gateway.settings.client.stale), ..Effects::default() },
+            Link::Gone => return Effects::default(),
+            Link::Up(key) => *key,
+        };
+        let Some(client) = self.roster.value(key) else { return Effects::default() };
+        let passed_ms = now_ms.wrapping_sub(client.ping_ms).cast_signed();
+        let mut ping = false;
+        if client.flags.has(Flags::AWAITS_PONG) {
+            if passed_ms >= pong_ms.cast_signed() {
+                return self.end(place, link, Disconnect::NO_PONG);
+            }
+        } else if passed_ms >= 0 {
+            ping = true;
+            if client.flags.has(Flags::ONE_WAY) {
+                client.ping_ms = now_ms.wrapping_add(interval_ms);
+            } else {
+                client.ping_ms = now_ms;
+                client.flags.set(Flags::AWAITS_PONG);
+            }
+        }
+        let server_refresh = client.flags.has(Flags::SERVER_REFRESH);
+        if client.expires_s != 0 {
+            if client.expires_s.saturating_add(grace_s) <= now_s {
+                return self.end(place, link, Disconnect::EXPIRED);
+            }
+            if server_refresh && client.expires_s <= now_s {
+                let ask = gateway.question_refresh(self, key, place.wire);
+                return self.asks(place, ask);
+            }
+        }
+        let asks_now = self.roster.value(key).and_then(|client| {
+            let mut expiring = client.extra.as_ref()?.expiring.iter();
+            expiring.find(|expiring| expiring.server_refresh && expiring.at_s <= now_s).map(|own| own.channel.clone())
+        });
+        let over = self.roster.value(key).and_then(|client| {
+            let extra = client.extra.as_ref()?;
+            extra.expiring.iter().find(|expiring| expiring.at_s.saturating_add(grace_s) <= now_s)
+        });
+        if let Some(over) = over {
+            let channel = over.channel.clone();
+            let effects = self.expire_subscription(place, link, &channel);
+            if effects.close.is_some() {
+                return effects;
+            }
+        }
+        if ping {
+            self.put_ping(place.wire);
+        }
+        if let Some(channel) = asks_now {
+            let ask = gateway.question_sub_refresh(self, key, place.wire, &channel);
+            return self.asks(place, ask);
+        }
+        Effects { next: self.next_look(link), ..Effects::default() }
+    }
+
+    /// Waits for an answer of the application, if it can be asked; otherwise tries again soon.
+    fn asks(&mut self, place: Place, ask: Option<Box<Question>>) -> Effects {
+        if ask.is_some() {
+            self.waiting.insert(place.handle, Waiting::default());
+        }
+        Effects { ask, next: Some(Duration::from_secs(1)), ..Effects::default() }
+    }
+
+    /// A subscription has expired: the client subscribes again; of one that the server made, it connects again.
+    pub(super) fn expire_subscription(&mut self, place: Place, link: &mut Link, channel: &str) -> Effects {
+        let Link::Up(key) = *link else { return Effects::default() };
+        let server_side = self.roster.value(key).and_then(|client| client.extra.as_ref()).is_some_and(|extra| {
+            extra.expiring.iter().any(|expiring| &*expiring.channel == channel && expiring.server_side)
+        });
+        if server_side || place.wire == Wire::EventSource {
+            return self.end(place, link, Disconnect::SUBSCRIPTION_EXPIRED);
+        }
+        self.exit(key, channel);
+        let why = Unsubscribe::from(UnsubscribeCode::Expired);
+        self.put_push(place.wire, channel, PushEvent::Unsubscribe(why));
+        Effects { next: self.next_look(link), ..Effects::default() }
+    }
+
+    /// Tells when something may be due next.
+    pub(super) fn next_look(&mut self, link: &Link) -> Option<Duration> {
+        let (now_ms, now) = (self.clock_ms, self.now);
+        let (pong_ms, grace_s) = (self.gateway.pong_ms(), self.gateway.grace_s());
+        let client = self.client(link)?;
+        let ping_ms = if client.flags.has(Flags::AWAITS_PONG) {
+            client.ping_ms.wrapping_add(pong_ms)
+        } else {
+            client.ping_ms
+        };
+        let mut next = Duration::from_millis(u64::try_from(ping_ms.wrapping_sub(now_ms).cast_signed()).unwrap_or(0));
+        let until = |at_s: u32| Duration::from_millis((u64::from(at_s) * 1_000).saturating_sub(now.0));
+        if client.expires_s != 0 {
+            let asks = client.flags.has(Flags::SERVER_REFRESH) && client.expires_s > (now.0 / 1_000) as u32;
+            next = next.min(until(if asks { client.expires_s } else { client.expires_s.saturating_add(grace_s) }));
+        }
+        for expiring in client.extra.iter().flat_map(|extra| &extra.expiring) {
+            let asks = expiring.server_refresh && u64::from(expiring.at_s) > now.0 / 1_000;
+            next = next.min(until(if asks { expiring.at_s } else { expiring.at_s.saturating_add(grace_s) }));
+        }
+        Some(next.clamp(Duration::from_millis(1), LONGEST))
+    }
+}

@@ -1,0 +1,259 @@
+//! Sessions over responses that go on, with commands by `/emulation`; and those that only listen.
+
+mod rig;
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use rig::{Rig, drivers};
+use serde_json::{Value, json};
+
+/// A response that goes on.
+struct Feed {
+    stream: TcpStream,
+    head: String,
+    /// What came and was not taken, without the framing of chunks.
+    rest: String,
+}
+
+impl Feed {
+    fn get(rig: &Rig, path: &str, fields: &str) -> Self {
+        Self::open(rig, &format!("GET {path} HTTP/1.1\r\nHost: h\r\n{fields}\r\n"))
+    }
+
+    fn post(rig: &Rig, path: &str, body: &str) -> Self {
+        Self::open(rig, &format!("POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
+    }
+
+    fn open(rig: &Rig, request: &str) -> Self {
+        let mut stream = rig.tcp();
+        stream.write_all(request.as_bytes()).expect("it is taken");
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).expect("a head");
+            head.push(byte[0] as char);
+        }
+        Self { stream, head, rest: String::new() }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        while !line.ends_with("\r\n") {
+            let mut byte = [0];
+            self.stream.read_exact(&mut byte).expect("a chunk's size");
+            line.push(byte[0] as char);
+        }
+        line
+    }
+
+    /// Takes another chunk; says whether it was not the last.
+    fn chunk(&mut self) -> bool {
+        let size = usize::from_str_radix(self.line().trim_end(), 16).expect("a chunk's size");
+        let mut bytes = vec![0; size + 2];
+        self.stream.read_exact(&mut bytes).expect("a chunk");
+        bytes.truncate(size);
+        self.rest.push_str(std::str::from_utf8(&bytes).expect("text"));
+        size > 0
+    }
+
+    /// The text up to an ending, which is taken too.
+    fn until(&mut self, ending: &str) -> String {
+        loop {
+            if let Some((text, rest)) = self.rest.split_once(ending) {
+                let (text, rest) = (text.to_owned(), rest.to_owned());
+                self.rest = rest;
+                return text;
+            }
+            assert!(self.chunk(), "it ends with {:?}", self.rest);
+        }
+    }
+
+    /// The next event, as lines.
+    fn event(&mut self) -> String {
+        self.until("\n\n")
+    }
+
+    /// The next message of an event.
+    fn message(&mut self) -> Value {
+        let event = self.event();
+        serde_json::from_str(event.trim_start().strip_prefix("data: ").expect("data")).expect("JSON")
+    }
+
+    /// The next message of a line.
+    fn line_message(&mut self) -> Value {
+        serde_json::from_str(&self.until("\n")).expect("JSON")
+    }
+
+    /// Everything until the response is whole.
+    fn to_end(&mut self) -> String {
+        while self.chunk() {}
+        std::mem::take(&mut self.rest)
+    }
+}
+
+fn emulate(rig: &Rig, connect: &Value, commands: &str) -> u16 {
+    let body = json!({"node": connect["node"], "session": connect["session"], "data": commands}).to_string();
+    rig.post("/emulation", "", &body).0
+}
+
+#[test]
+fn a_session_over_events_takes_its_commands_by_requests() {
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        // Several, so that requests come to other reactors than the sessions'.
+        for _ in 0..4 {
+            let mut feed =
+                Feed::get(&rig, "/connection/sse?cf_connect=%7B%22id%22%3A1%2C%22connect%22%3A%7B%7D%7D", "");
+            assert!(feed.head.starts_with("HTTP/1.1 200 "), "{}", feed.head);
+            assert!(feed.head.contains("text/event-stream"), "{}", feed.head);
+            assert!(feed.chunk() && feed.rest.starts_with("\r\n"), "{:?}", feed.rest);
+            let connect = feed.message()["connect"].clone();
+            assert_eq!(emulate(&rig, &connect, "{\"id\":2,\"subscribe\":{\"channel\":\"demo:a\"}}"), 204);
+            assert_eq!(feed.message()["id"], 2);
+            let commands = "{\"id\":3,\"publish\":{\"channel\":\"demo:a\",\"data\":5}}\n{\"id\":4,\"unsubscribe\":{\"channel\":\"demo:b\"}}";
+            assert_eq!(emulate(&rig, &connect, commands), 204);
+            let mut messages = [feed.message(), feed.message(), feed.message()];
+            messages.sort_by_key(|message| message["id"].as_u64());
+            assert_eq!(messages[0]["push"]["pub"]["data"], 5);
+            assert_eq!((&messages[1]["id"], &messages[2]["id"]), (&json!(3), &json!(4)));
+            let other = json!({"node": "elsewhere", "session": connect["session"]});
+            assert_eq!(emulate(&rig, &other, "{}"), 404);
+        }
+    }
+}
+
+#[test]
+fn a_session_over_lines_ends_with_a_push_that_says_why() {
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        let mut feed = Feed::post(&rig, "/connection/http_stream", "{\"id\":1,\"connect\":{}}");
+        let connect = feed.line_message()["connect"].clone();
+        assert!(connect["session"].is_string(), "{connect}");
+        assert_eq!(emulate(&rig, &connect, "{\"id\":2,\"connect\":{}}"), 204);
+        let push = feed.line_message();
+        assert_eq!(push["push"]["disconnect"], json!({"code": 3501, "reason": "bad request"}));
+        assert_eq!(feed.to_end(), "");
+    }
+}
+
+#[test]
+fn a_secret_is_needed_to_speak_for_a_session() {
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        let mut feed = Feed::post(&rig, "/connection/http_stream", "{\"id\":1,\"connect\":{}}");
+        let connect = feed.line_message()["connect"].clone();
+        let session = connect["session"].as_str().expect("a session");
+        let (public, secret) = session.rsplit_once('.').expect("a secret");
+        let forged = format!("{public}.{}", secret.chars().rev().collect::<String>());
+        assert_eq!(
+            emulate(&rig, &json!({"node": connect["node"], "session": forged}), "{\"id\":9,\"connect\":{}}"),
+            204
+        );
+        assert_eq!(emulate(&rig, &connect, "{\"id\":2,\"subscribe\":{\"channel\":\"demo:a\"}}"), 204);
+        assert_eq!(feed.line_message()["id"], 2);
+    }
+}
+
+#[test]
+fn one_way_transports_bring_bare_pushes() {
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        let mut lines = Feed::post(&rig, "/connection/uni_http_stream", "{}");
+        assert!(lines.line_message()["connect"]["client"].is_string());
+        let mut events = Feed::get(&rig, "/connection/uni_sse", "");
+        assert!(events.message()["connect"]["client"].is_string());
+        let mut socket = rig.websocket_at("/connection/uni_websocket");
+        socket.send("{}");
+        let connect = &socket.frame()[0]["connect"];
+        let client = connect["client"].as_str().expect("a client").to_owned();
+        assert_eq!(
+            rig.api("subscribe", &format!(r#"{{"client":"{client}","channel":"demo:a"}}"#))["result"],
+            json!({})
+        );
+        let subscribed = &socket.frame()[0];
+        assert_eq!((&subscribed["channel"], subscribed["subscribe"].is_object()), (&json!("demo:a"), true));
+        rig.publish("demo:a", "7");
+        assert_eq!(socket.frame()[0], json!({"channel": "demo:a", "pub": {"data": 7, "offset": 1}}));
+        socket.send("{}");
+        assert_eq!(socket.closed().0, 3501);
+        let mut null = rig.websocket_at("/connection/uni_websocket");
+        null.send("null");
+        assert_eq!(null.closed().0, 3501);
+    }
+}
+
+#[test]
+fn an_event_source_recovers_by_the_id_of_its_last_event() {
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        let mut feed = Feed::get(&rig, "/events?channel=demo:a", "");
+        assert!(feed.head.starts_with("HTTP/1.1 200 "), "{}", feed.head);
+        let first = feed.event();
+        let id = first.strip_prefix("retry: 2000\nid: ").unwrap_or_else(|| panic!("{first:?}")).to_owned();
+        rig.publish("demo:a", "{\"n\":1}");
+        let event = feed.event();
+        let (epoch, _) = id.split_once(':').expect("a position");
+        assert_eq!(event, format!("id: {epoch}:1\ndata: {{\"n\":1}}"));
+        drop(feed);
+        rig.publish("demo:a", "2");
+        rig.publish("demo:a", "3");
+        let mut feed = Feed::get(&rig, "/events?channel=demo:a", &format!("Last-Event-ID: {epoch}:1\r\n"));
+        assert_eq!(feed.event(), format!("retry: 2000\nid: {epoch}:2\ndata: 2"));
+        assert_eq!(feed.event(), format!("id: {epoch}:3\ndata: 3"));
+        rig.publish("demo:a", "4");
+        assert_eq!(feed.event(), format!("id: {epoch}:4\ndata: 4"));
+        let mut feed = Feed::get(&rig, "/events?channel=demo:a", "Last-Event-ID: other:1\r\n");
+        assert_eq!(feed.event(), "retry: 2000\nevent: unrecovered\ndata: {}");
+        assert_eq!(feed.event(), format!("id: {epoch}:4"));
+    }
+}
+
+#[test]
+fn an_event_source_is_refused_before_anything_else_is_said() {
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        let get = |path: &str, fields: &str| {
+            rig.request(&format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{fields}\r\n"))
+        };
+        let (status, head, _) = get("/events?channel=demo:a", "Origin: http://localhost:1\r\nLast-Event-ID: x\r\n");
+        assert_eq!(status, 400);
+        assert!(!head.contains("Access-Control"), "{head}");
+        assert_eq!(get("/events", "").0, 400);
+        assert_eq!(get("/events?channel=nowhere:a", "").0, 404);
+        assert_eq!(get("/events?channel=$demo:a", "").0, 403);
+        assert_eq!(get("/events?channel=demo:a", "Origin: https://evil.example\r\n").0, 403);
+        assert_eq!(get("/events?channel=demo:a&token=x", "").0, 401);
+    }
+}
+
+#[test]
+fn a_page_of_an_allowed_origin_may_read_the_answer_and_another_may_not() {
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        let options = |path: &str, origin: &str| {
+            let fields = format!("Origin: {origin}\r\nAccess-Control-Request-Method: POST\r\n");
+            rig.request(&format!("OPTIONS {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{fields}\r\n"))
+        };
+        for path in ["/emulation", "/connection/http_stream", "/connection/sse"] {
+            let (status, head, _) = options(path, "http://localhost:3000");
+            assert_eq!(status, 204, "{head}");
+            assert!(head.contains("Access-Control-Allow-Origin: http://localhost:3000"), "{head}");
+            assert_eq!(options(path, "https://evil.example").0, 403);
+        }
+    }
+}
+
+#[test]
+fn a_shutdown_ends_streams_with_a_push_and_whole() {
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        let mut feed = Feed::post(&rig, "/connection/http_stream", "{\"id\":1,\"connect\":{}}");
+        feed.line_message();
+        rig.running.remote().stop();
+        assert_eq!(feed.line_message()["push"]["disconnect"]["code"], 3001);
+        assert_eq!(feed.to_end(), "");
+        drop(feed);
+        rig.running.join().expect("it ends");
+    }
+}

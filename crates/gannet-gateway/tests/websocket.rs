@@ -1,0 +1,153 @@
+//! Sessions over WebSocket, by a client that nobody here wrote.
+
+mod rig;
+
+use gannet_proto::centrifuge::{Command, ConnectRequest, Format, PushEvent, ReplyBody, Request, SubscribeRequest};
+use rig::{Rig, drivers};
+use serde_json::json;
+
+#[test]
+fn what_one_client_publishes_another_receives() {
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        let mut listeners: Vec<_> = (0..4).map(|_| rig.subscribed("demo:chat")).collect();
+        let mut speaker = rig.subscribed("demo:chat");
+        let reply = speaker.ask(r#""publish":{"channel":"demo:chat","data":{"text":"hello"}}"#);
+        assert_eq!(reply, json!({"id": 3, "publish": {}}));
+        for listener in &mut listeners {
+            let push = listener.push();
+            assert_eq!(push["channel"], "demo:chat");
+            assert_eq!(push["pub"]["data"], json!({"text": "hello"}));
+            assert_eq!(push["pub"]["offset"], 1);
+        }
+    }
+}
+
+#[test]
+fn a_client_that_was_away_receives_what_it_missed() {
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        let mut client = rig.connected();
+        let reply = client.ask(r#""subscribe":{"channel":"demo:chat"}"#);
+        let epoch = reply["subscribe"]["epoch"].as_str().expect("an epoch").to_owned();
+        assert_eq!(reply["subscribe"]["recoverable"], true);
+        rig.publish("demo:chat", "1");
+        assert_eq!(client.push()["pub"]["offset"], 1);
+        drop(client);
+        for number in 2..=3 {
+            rig.publish("demo:chat", &number.to_string());
+        }
+        let mut client = rig.connected();
+        let recover = format!(r#""subscribe":{{"channel":"demo:chat","recover":true,"offset":1,"epoch":"{epoch}"}}"#);
+        let reply = client.ask(&recover);
+        assert_eq!(reply["subscribe"]["recovered"], true, "{reply}");
+        assert_eq!(reply["subscribe"]["was_recovering"], true, "{reply}");
+        let missed = reply["subscribe"]["publications"].as_array().expect("publications");
+        let missed: Vec<_> = missed.iter().map(|own| (own["data"].as_u64(), own["offset"].as_u64())).collect();
+        assert_eq!(missed, [(Some(2), Some(2)), (Some(3), Some(3))]);
+        rig.publish("demo:chat", "4");
+        assert_eq!(client.push()["pub"], json!({"data": 4, "offset": 4}));
+        // Another life of the channel: everything is unknown.
+        let mut stranger = rig.connected();
+        let reply = stranger.ask(r#""subscribe":{"channel":"demo:chat","recover":true,"offset":1,"epoch":"xyz"}"#);
+        assert_eq!(reply["subscribe"]["recovered"], json!(null), "{reply}");
+        assert_eq!((&reply["subscribe"]["offset"], &reply["subscribe"]["was_recovering"]), (&json!(4), &json!(true)));
+    }
+}
+
+#[test]
+fn replies_to_the_commands_of_one_frame_come_in_one_frame() {
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        let mut client = rig.websocket();
+        client.send(
+            "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":\"demo:a\"}}\n\
+             {\"id\":3,\"unsubscribe\":{\"channel\":\"demo:a\"}}\n{\"id\":4,\"subscribe\":{\"channel\":\"demo:a\"}}\n",
+        );
+        let frame = client.frame();
+        let ids: Vec<_> = frame.iter().map(|reply| reply["id"].as_u64()).collect();
+        assert_eq!(ids, [Some(1), Some(2), Some(3), Some(4)]);
+        assert!(frame[3]["subscribe"].is_object(), "{frame:?}");
+        rig.publish("demo:a", "1");
+        assert_eq!(client.push()["pub"]["data"], 1);
+    }
+}
+
+#[test]
+fn a_client_in_protobuf_and_one_in_json_hear_each_other() {
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        let mut json = rig.subscribed("demo:a");
+        for path in ["/connection/websocket?format=protobuf", "/connection/websocket?cf_protocol=protobuf"] {
+            let mut protobuf = rig.websocket_at(path);
+            let mut frame = Vec::new();
+            let format = Format::Protobuf;
+            format.write_command(&mut frame, &Command { id: 1, request: Request::Connect(ConnectRequest::default()) });
+            let subscribe = SubscribeRequest { channel: "demo:a".into(), ..SubscribeRequest::default() };
+            format.write_command(&mut frame, &Command { id: 2, request: Request::Subscribe(subscribe) });
+            protobuf.send_bytes(&frame);
+            let bytes = protobuf.bytes();
+            let replies: Vec<_> = format.replies(&bytes).map(|reply| reply.expect("a reply")).collect();
+            assert!(matches!(&replies[0].body, ReplyBody::Connect(result) if result.ping == 25 && result.pong));
+            assert!(matches!(&replies[1].body, ReplyBody::Subscribe(result) if result.recoverable), "{replies:?}");
+            json.command(r#""publish":{"channel":"demo:a","data":{"a":[1,2]}}"#);
+            let bytes = protobuf.bytes();
+            let push = format.replies(&bytes).next().expect("one").expect("a push");
+            let ReplyBody::Push(push) = push.body else { panic!("{push:?}") };
+            let PushEvent::Publication(publication) = push.event else { panic!("{push:?}") };
+            assert_eq!((&*push.channel, publication.data), ("demo:a", &br#"{"a":[1,2]}"#[..]));
+        }
+    }
+}
+
+#[test]
+fn a_shutdown_closes_with_3001() {
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        let mut client = rig.subscribed("demo:a");
+        let mut fresh = rig.websocket();
+        rig.running.remote().stop();
+        assert_eq!(client.closed(), (3001, "shutdown".to_owned()));
+        assert_eq!(fresh.closed(), (3001, "shutdown".to_owned()));
+        drop((client, fresh));
+        rig.running.join().expect("it ends");
+    }
+}
+
+#[test]
+fn what_breaks_the_protocol_is_closed_with_its_code() {
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        for first in [
+            "{}",
+            "",
+            "null",
+            "{\"id\":1}",
+            "{\"id\":1,\"connect\":null}",
+            "{\"connect\":{}}",
+            "{\"id\":1,\"ping\":{}}",
+            "[",
+            "{\"id\":1,\"subscribe\":{\"channel\":\"demo:a\"}}",
+        ] {
+            let mut client = rig.websocket();
+            client.send(first);
+            assert_eq!(client.closed(), (3501, "bad request".to_owned()), "{first:?}");
+        }
+        for (second, code) in [
+            (r#"{"id":2,"connect":{}}"#, 3501),
+            ("{}", 3501),
+            (r#"{"subscribe":{"channel":"demo:a"}}"#, 3501),
+            (r#"{"id":2,"subscribe":{}}"#, 3501),
+            (r#"{"id":2,"publish":{"data":{}}}"#, 3501),
+            (r#"{"send":{"data":{}}}"#, 3508),
+        ] {
+            let mut client = rig.connected();
+            client.send(second);
+            assert_eq!(client.closed().0, code, "{second:?}");
+        }
+        let mut client = rig.websocket();
+        let reply_then_close = "{\"id\":1,\"connect\":{\"token\":\"x\"}}";
+        client.send(reply_then_close);
+        assert_eq!(client.closed().0, 3500);
+    }
+}
