@@ -16,14 +16,16 @@
 //! | [`http::Responses`] | an HTTP/1.1 response with its body |
 //! | [`multipart::Multipart`] | a part of a form with files; no [`Codec`], since it reads bodies and no connections |
 //! | [`WebSocket`](ws::WebSocket) | a WebSocket message of one frame or many, or a control frame |
+//! | `centrifuge::Commands` | a command of a client that subscribes to channels; with the feature `centrifuge` |
 //!
 //! Everything that a peer can make grow has a limit. A codec checks the limit before it asks for
 //! more bytes, so a caller may reserve what [`Decoded::Partial`] names without checking again.
 //!
 //! A protocol that is not among them is a [`Codec`] of your own: the guide `docs/codec.md` of the repository writes one.
 //!
-//! The feature `deflate`, off by default, adds compression to WebSocket. The feature `testing`, off by default, adds the
-//! module `testing`, which checks a codec with streams that are cut in every way.
+//! Features are off by default. `deflate` adds compression to WebSocket. `centrifuge` adds the client protocol of
+//! Centrifuge servers, in JSON and Protobuf. `testing` adds the module `testing`, which checks a codec with streams
+//! that are cut in every way.
 //!
 //! ```
 //! use gannet_proto::{Codec, Decoded, Lines};

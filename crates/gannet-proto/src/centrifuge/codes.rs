@@ -193,7 +193,8 @@ impl From<DisconnectCode> for Disconnect<'_> {
 
 /// Whether clients connect again by themselves after a session that ended with this number.
 ///
-/// They do below 3500, from 4000 to 4499 and from 5000 on. That 1009 is final for the SDK in JavaScript is a rule of that SDK.
+/// They do below 3500, from 4000 to 4499 and from 5000 on. That 1009 is final for the SDK in JavaScript is a rule of
+/// that SDK.
 #[must_use]
 pub const fn reconnects(number: u32) -> bool {
     !matches!(number, 3500..=3999 | 4500..=4999)

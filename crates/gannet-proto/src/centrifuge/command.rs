@@ -118,10 +118,11 @@ message! {
         join_leave: bool = 11, "join_leave";
         /// The kind of delta compression that the client asks for; empty without.
         delta: Cow<'a, str> = 12, "delta";
-        /// A filter on tags, not decoded: the text of an object in JSON, a message in Protobuf. Empty, or `null` in JSON,
-        /// without one.
+        /// A filter on tags, not decoded: the text of an object in JSON, a message in Protobuf. Empty, or `null` in
+        /// JSON, without one.
         tag_filter: &'a [u8] = 13, "tf";
-        /// Features of the subscription that the client knows: [`SubscribeRequest::COMPACT`], [`SubscribeRequest::STRICT`].
+        /// Features of the subscription that the client knows: [`SubscribeRequest::COMPACT`],
+        /// [`SubscribeRequest::STRICT`].
         flag: i64 = 14, "flag";
         /// The kind of subscription: 0 for the usual one.
         kind: i32 = 15, "type";
@@ -215,7 +216,7 @@ message! {
 impl SubscribeRequest<'_> {
     /// The bit of [`flag`](Self::flag) that asks for a number in place of the channel in pushes.
     pub const COMPACT: i64 = 1;
-    /// The bit of [`flag`](Self::flag) that asks for [`ErrorCode::UnrecoverablePosition`](super::ErrorCode) in place of a
-    /// subscription that could not recover.
+    /// The bit of [`flag`](Self::flag) that asks for [`ErrorCode::UnrecoverablePosition`](super::ErrorCode) in place of
+    /// a subscription that could not recover.
     pub const STRICT: i64 = 2;
 }

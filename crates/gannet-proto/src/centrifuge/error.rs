@@ -6,8 +6,8 @@ use crate::{FrameError, length_prefixed};
 
 /// Says why bytes are no message of the protocol.
 ///
-/// A server closes the connection with [`DisconnectCode::BadRequest`](super::DisconnectCode::BadRequest) after any of them.
-/// Positions count from the start of the message, not of the frame.
+/// A server closes the connection with [`DisconnectCode::BadRequest`](super::DisconnectCode::BadRequest) after any of
+/// them. Positions count from the start of the message, not of the frame.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DecodeError {

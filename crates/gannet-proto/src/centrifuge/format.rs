@@ -110,7 +110,8 @@ impl Format {
         }
     }
 
-    /// Writes a reply to the end of a frame, behind the [`separator`](Self::separator) if the frame has messages already.
+    /// Writes a reply to the end of a frame, behind the [`separator`](Self::separator) if the frame has messages
+    /// already.
     pub fn join_reply(self, frame: &mut Vec<u8>, reply: &Reply<'_>) {
         if !frame.is_empty() {
             frame.extend_from_slice(self.separator());

@@ -1,10 +1,10 @@
 //! The Centrifuge client protocol, version 2: sessions in which clients subscribe to channels, for both ends of a
 //! connection. With the feature `centrifuge`.
 //!
-//! A client sends each [`Command`] with one [`Request`]; the server answers with a [`Reply`] of the same id. Without being
-//! asked, the server sends replies whose body is a [`Push`]. One-way transports have no commands and replies: a bare
-//! [`ConnectRequest`] goes in, and bare pushes come out. The first command of a session is [`Request::Connect`]. In which
-//! order the rest may come is up to the session, not to the modules here.
+//! A client sends each [`Command`] with one [`Request`]; the server answers with a [`Reply`] of the same id. Without
+//! being asked, the server sends replies whose body is a [`Push`]. One-way transports have no commands and replies: a
+//! bare [`ConnectRequest`] goes in, and bare pushes come out. The first command of a session is [`Request::Connect`].
+//! In which order the rest may come is up to the session, not to the modules here.
 //!
 //! Every message has two formats. [`Format`] chooses between them at run time:
 //!
@@ -18,14 +18,14 @@
 //! Over a stream of bytes, without frames, messages are Protobuf: [`Commands`] is a server's codec, and [`Replies`] a
 //! client's.
 //!
-//! Messages borrow what they were decoded from, and are encoded from what they borrow. Decoding allocates for maps and lists,
-//! and for JSON strings with escapes; encoding allocates nothing but what the destination needs. Empty strings, empty bytes
-//! and zeros stand for fields that are missing. Maps are lists of pairs, in the order in which they came; a name may be there
-//! twice. A command may have 10,000 entries in its maps. Replies may have any number, because a client trusts its server:
-//! each may take 150 times the memory of its two bytes.
+//! Messages borrow what they were decoded from, and are encoded from what they borrow. Decoding allocates for maps and
+//! lists, and for JSON strings with escapes; encoding allocates nothing but what the destination needs. Empty strings,
+//! empty bytes and zeros stand for fields that are missing. Maps are lists of pairs, in the order in which they came; a
+//! name may be there twice. A command may have 10,000 entries in its maps, which take up to 176 bytes each. Replies may
+//! have any number, because a client trusts its server: an entry of two bytes takes up to 176.
 //!
-//! [`ErrorCode`], [`UnsubscribeCode`] and [`DisconnectCode`] are the numbers that say why. Not decoded are dictionaries for
-//! compression and map subscriptions; a filter on tags is passed on undecoded.
+//! [`ErrorCode`], [`UnsubscribeCode`] and [`DisconnectCode`] are the numbers that say why. Not decoded are dictionaries
+//! for compression and map subscriptions; a filter on tags is passed on undecoded.
 //!
 //! ```
 //! use gannet_proto::centrifuge::{Format, Push, PushEvent, Publication, Reply, Request, SubscribeResult, ReplyBody};

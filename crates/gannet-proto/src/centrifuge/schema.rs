@@ -8,7 +8,7 @@ use super::DecodeError;
 
 /// The most entries that maps and lists of a command may have together.
 ///
-/// An entry takes up to 250 bytes of memory, but two on the wire.
+/// An entry takes up to 176 bytes of memory, and may have two on the wire.
 pub const MAX_ENTRIES: usize = 10_000;
 
 /// Names a field that is written.

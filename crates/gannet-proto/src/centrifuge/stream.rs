@@ -16,8 +16,8 @@ const REPLY_LIMIT: usize = LengthPrefixed::<Varint>::DEFAULT_LIMIT;
 /// Decodes what clients send over a stream, and encodes what a server answers.
 ///
 /// A message is Protobuf with its length in front, as a varint. A length over the limit is refused when it is read,
-/// before anything is reserved for the message. Plain bytes from elsewhere are taken for messages that were encoded before,
-/// so that an engine may send them by reference.
+/// before anything is reserved for the message. Plain bytes from elsewhere are taken for messages that were encoded
+/// before, so that an engine may send them by reference.
 ///
 /// ```
 /// use gannet_proto::centrifuge::{Commands, DisconnectCode, Reply, Request};
@@ -94,8 +94,8 @@ impl Codec for Commands {
 
 /// Decodes what a server sends over a stream, and encodes a client's commands: the other end of [`Commands`].
 ///
-/// A reply may have 1 MiB unless [`limit`](Self::limit) says otherwise. Plain bytes from elsewhere are taken for commands that
-/// were encoded before.
+/// A reply may have 1 MiB unless [`limit`](Self::limit) says otherwise. Plain bytes from elsewhere are taken for
+/// commands that were encoded before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Replies {
     frames: LengthPrefixed<Varint>,

@@ -2,19 +2,19 @@
 //!
 //! # What is read
 //!
-//! Members that the protocol does not have are skipped. A member that comes again in the same object counts as the last one;
-//! maps keep all their entries. `null` reads as if the member were missing, with two exceptions: it is an error as a message
-//! (so is `null` in place of a command or of a request), and it is a value where the application's data is. Strings are
-//! borrowed unless they have escapes; half a pair of surrogates is an error. Up to 512 arrays and objects may be inside each
-//! other.
+//! Members that the protocol does not have are skipped. A member that comes again in the same object counts as the last
+//! one; maps keep all their entries. `null` reads as if the member were missing, with two exceptions: it is an error as
+//! a message (so is `null` in place of a command or of a request), and it is a value where the application's data is.
+//! Strings are borrowed unless they have escapes; half a pair of surrogates is an error. Up to 512 arrays and objects
+//! may be inside each other.
 //!
 //! # What is written
 //!
 //! Zero and empty values are left out, except those that clients count on: the user and client of a
 //! [`ClientInfo`](super::ClientInfo), and what [`PresenceResult`](super::PresenceResult),
 //! [`PresenceStatsResult`](super::PresenceStatsResult) and [`HistoryResult`](super::HistoryResult) have. Data of the
-//! application is JSON text, and is embedded as it is but for its line breaks, CR and LF. The writer does not check that it
-//! is JSON: see [`check`].
+//! application is JSON text, and is embedded as it is but for its line breaks, CR and LF. The writer does not check
+//! that it is JSON: see [`check`].
 
 mod read;
 mod scan;
@@ -105,7 +105,8 @@ pub fn write_connect_request(out: &mut impl Sink, request: &ConnectRequest<'_>) 
     write::object(request, out);
 }
 
-/// Writes a request to pass commands on to a session. Commands that are not UTF-8 are written with replacement characters.
+/// Writes a request to pass commands on to a session. Commands that are not UTF-8 are written with replacement
+/// characters.
 pub fn write_emulation_request(out: &mut impl Sink, request: &EmulationRequest<'_>) {
     write::object(request, out);
 }

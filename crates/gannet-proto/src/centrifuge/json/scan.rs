@@ -255,7 +255,8 @@ impl Open {
     }
 }
 
-/// How many bytes at the front of a string stand for themselves in JSON: up to a quote, a backslash or a control character.
+/// How many bytes at the front of a string stand for themselves in JSON: up to a quote, a backslash or a control
+/// character.
 pub(super) fn plain(bytes: &[u8]) -> usize {
     let mut words = bytes.chunks_exact(8);
     let mut at = 0;

@@ -1,7 +1,7 @@
 //! Messages as Protobuf, each with its length in front as a varint.
 //!
-//! Fields that the protocol does not have are skipped; groups are refused. A field that comes again counts as the last one,
-//! and a message in it adds to the first, as the format has it. Bytes of the application are sent as they are.
+//! Fields that the protocol does not have are skipped; groups are refused. A field that comes again counts as the last
+//! one, and a message in it adds to the first, as the format has it. Bytes of the application are sent as they are.
 
 mod read;
 mod write;
