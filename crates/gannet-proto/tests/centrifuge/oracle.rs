@@ -39,7 +39,7 @@ fn digits(bytes: &[u8]) -> String {
 }
 
 fn from_digits(digits: &str) -> Vec<u8> {
-    digits.as_bytes().chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).expect("digits")).collect()
 }
 
 /// Whether two values are the same; a list or map without entries is null where Go has none.
