@@ -194,7 +194,7 @@ impl PushOptions {
         if let Some(file) = &self.push_ca {
             settings.set_trust(&Trust::file(file).map_err(|error| wrong("--push-ca", &error))?);
         }
-        let password = self.push_admin_password.as_ref().map(std::slice::from_ref).unwrap_or_default();
+        let password = self.push_admin_password.as_slice();
         settings.admin.password = all("--push-admin-password", password)?.into_iter().next();
         settings.client.ping = self.push_ping.0.unwrap_or(Duration::ZERO);
         settings.client.pong = self.push_pong.0.unwrap_or(Duration::ZERO);
