@@ -18,6 +18,7 @@ mod judge;
 pub mod letters;
 pub mod login;
 pub mod plan;
+pub mod push;
 pub mod record;
 pub mod report;
 pub mod results;
