@@ -158,7 +158,7 @@ pub(super) struct Need {
 impl Need {
     /// What a run needs, where both ends of its connections are on this machine or one is.
     pub(super) fn of(config: &Config, both_ends: bool) -> Self {
-        let connections = u64::from(config.connections);
+        let connections = u64::from(config.clients());
         let requests = match config.mode() {
             Mode::Closed { depth } => connections.saturating_mul(depth.into()),
             Mode::Churn => connections,

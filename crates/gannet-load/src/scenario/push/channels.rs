@@ -88,8 +88,9 @@ impl Pattern {
         self.parts.iter().find_map(|part| if let Part::Client(term) = part { Some(*term) } else { None })
     }
 
-    /// How many channels it stands for, for each client.
-    fn each(&self) -> u32 {
+    /// Returns how many channels of each client it stands for.
+    #[must_use]
+    pub fn each(&self) -> u32 {
         let lengths = self.parts.iter();
         lengths.map(|part| if let Part::Range { from, end } = part { end - from } else { 1 }).max().unwrap_or(1)
     }
