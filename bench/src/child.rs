@@ -6,6 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use crate::http;
+use crate::push;
 use crate::redis;
 use crate::socket::check;
 use crate::subject::Subject;
@@ -74,7 +75,9 @@ impl Server {
         let ready = format!("ready {}", self.port);
         let mut line = String::new();
         while self.output.read_line(&mut line)? > 0 {
-            if line.trim_end() == ready || [redis::READY, http::NGINX_READY].iter().any(|said| line.contains(said)) {
+            if line.trim_end() == ready
+                || [redis::READY, http::NGINX_READY, push::CENTRIFUGO_READY].iter().any(|said| line.contains(said))
+            {
                 return Ok(true);
             }
             line.clear();
@@ -99,6 +102,7 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
         http::remove_nginx_home(self.pid());
+        push::remove_centrifugo_home(self.pid());
     }
 }
 

@@ -11,6 +11,7 @@ use crate::engine;
 use crate::floor;
 use crate::floor::uring::{self, Sends, TaskRun, Tuning};
 use crate::http::{self, ROUTES};
+use crate::push;
 use crate::redis;
 use crate::tls::{self, Key};
 use crate::websocket;
@@ -49,6 +50,8 @@ pub enum Role {
     Https,
     /// Measured by `redis`: a store that speaks the Redis protocol.
     Redis,
+    /// Measured by `push`: a gateway that speaks the Centrifuge protocol.
+    Push,
 }
 
 /// A server that can be started and measured.
@@ -196,6 +199,7 @@ pub static SUBJECTS: &[Subject] = &[
     handshakes("tls-rsa2048-uring", |port, ready| tls::count(port, ready, DriverChoice::Uring, Key::Rsa2048)),
     handshakes("tls-rsa4096-poll", |port, ready| tls::count(port, ready, DriverChoice::Poll, Key::Rsa4096)),
     handshakes("tls-rsa4096-uring", |port, ready| tls::count(port, ready, DriverChoice::Uring, Key::Rsa4096)),
+    http("centrifugo", Role::Push, &[], push::centrifugo),
     http("nginx-tls", Role::Https, &[], http::nginx_tls),
     http("https-poll", Role::Https, &["nginx-tls"], |port, ready| tls::home(port, ready, DriverChoice::Poll)),
     http("https-uring", Role::Https, &["nginx-tls"], |port, ready| tls::home(port, ready, DriverChoice::Uring)),

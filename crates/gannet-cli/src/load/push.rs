@@ -44,7 +44,13 @@ pub(super) struct PushOptions {
     protobuf: bool,
 
     /// Connect with a token (JWT, HS256) for --user, made with this secret
-    #[arg(long, value_name = "SECRET", env = "GANNET_PUSH_TOKEN_SECRET", hide_env_values = true, help_heading = "Push")]
+    #[arg(
+        long,
+        value_name = "SECRET",
+        env = "GANNET_PUSH_TOKEN_SECRET",
+        hide_env_values = true,
+        help_heading = "Push"
+    )]
     #[arg(hide_short_help = true)]
     token_secret: Option<String>,
 
@@ -112,7 +118,9 @@ impl PushOptions {
             )));
         }
         if self.channels.iter().enumerate().any(|(at, pattern)| self.channels[..at].contains(pattern)) {
-            return Err(usage("--channels is there twice with the same pattern; a client subscribes to a channel once"));
+            return Err(usage(
+                "--channels is there twice with the same pattern; a client subscribes to a channel once",
+            ));
         }
         if let Some(user) = self.user.as_ref().filter(|user| user.has_range()) {
             return Err(usage(&format!("--user {user}: a client has one user, so no range")));
@@ -127,7 +135,9 @@ impl PushOptions {
         let channels = if self.channels.is_empty() { workload.channels } else { self.channels.clone() };
         let each: usize = channels.iter().map(|pattern| pattern.each() as usize).sum();
         if each > MOST_CHANNELS {
-            return Err(usage(&format!("--channels: a client would have {each} channels; {MOST_CHANNELS} are the most")));
+            return Err(usage(&format!(
+                "--channels: a client would have {each} channels; {MOST_CHANNELS} are the most"
+            )));
         }
         // A key with a line break would be another header.
         if self.api_key.as_deref().is_some_and(|key| Header::new("X-API-Key", key).is_err()) {
