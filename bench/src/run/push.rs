@@ -244,7 +244,7 @@ fn joined(options: &Options, subjects: &[&'static Subject]) -> io::Result<Table>
         audience.open_until(clients)?;
         let mut publish_for = |time: Duration| -> io::Result<u64> {
             let (started, before) = (Instant::now(), audience.received());
-            let mut published = 0;
+            let mut published = 0_u32;
             while started.elapsed() < time {
                 while f64::from(published) < started.elapsed().as_secs_f64() * rate {
                     audience.publish(&channel(JOINED))?;

@@ -201,11 +201,11 @@ fn connections(results: &Results) -> Section {
     if connections.reopened > 0 {
         let why = match results.deliveries {
             Some(Deliveries { cuts, .. }) => {
-                format!("of {} that clients had cut, or that were lost", units::count(cuts))
+                format!(": {} that clients had cut, others that were lost", units::count(cuts))
             }
-            None => "after the server had ended them or one request was done".to_owned(),
+            None => ", after the server had ended them or one request was done".to_owned(),
         };
-        let reopened = format!("{}, {why}", units::count(connections.reopened));
+        let reopened = format!("{}{why}", units::count(connections.reopened));
         section.rows.push(("reopened", reopened));
     }
     if let Some(hold) = results.hold {
