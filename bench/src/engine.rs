@@ -89,7 +89,7 @@ pub fn broadcast(port: u16, ready: Ready, driver: DriverChoice) -> io::Result<()
 
 /// Reactors of a server for a million connections where a ring holds 20,000: more than are needed, because the kernel
 /// spreads connections by a hash, and not evenly.
-const MANY_REACTORS: usize = 60;
+pub const MANY_REACTORS: usize = 60;
 
 /// Frames on many reactors.
 pub fn many_frames(port: u16, ready: Ready) -> io::Result<()> {

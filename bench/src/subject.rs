@@ -165,6 +165,7 @@ pub static SUBJECTS: &[Subject] = &[
         serve: engine::many_frames,
         program: None,
     },
+    http("many-sends-uring", Role::Many, &[], floor::many_sends::serve),
     redis("redis-server", &[], redis::serve),
     redis("gannet-redis-poll", &["redis-server"], |port, ready| engine::redis(port, ready, DriverChoice::Poll)),
     redis("gannet-redis-uring", &["redis-server"], |port, ready| engine::redis(port, ready, DriverChoice::Uring)),

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::deliveries::Deliveries;
 use crate::histograms::Histograms;
-use crate::record::{Counts, Deliveries};
+use crate::record::Counts;
 use crate::units::{count, span, things};
 
 /// Lateness of the 99th percentile from which on the schedule was not kept.

@@ -10,6 +10,7 @@
 
 pub mod client;
 pub mod config;
+mod deliveries;
 pub mod draw;
 pub mod expect;
 mod figures;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+pub use crate::deliveries::Deliveries;
 pub use crate::histograms::Histograms;
-pub use crate::record::Deliveries;
 
 /// The settings of a run, as a report shows them.
 #[derive(Clone, Debug, Default)]
