@@ -137,7 +137,8 @@ pub fn start_filtered<S: Service>(
     start(engine.listen_filtered(format!("tcp://127.0.0.1:{port}"), filters, factory).map_err(io::Error::other)?)
 }
 
-fn start(engine: Engine) -> io::Result<Running> {
+/// Starts an engine; a port that is taken is the error that says so.
+pub fn start(engine: Engine) -> io::Result<Running> {
     engine.start().map_err(|error| match error {
         gannet::Error::Listen { error, .. } => error,
         error => io::Error::other(error),

@@ -1,13 +1,20 @@
-//! Gateways of the Centrifuge protocol as subjects: Centrifugo, configured as Gannet's gateway is.
+//! Gateways of the Centrifuge protocol as subjects: Gannet's, and Centrifugo with the same namespaces.
 
 use std::fs;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use gannet::{DriverChoice, Engine};
+use gannet_channels::{Namespace, Options};
+use gannet_gateway::settings::{Rate, Settings};
+use gannet_gateway::{Gateway, Secret};
+use gannet_http::HttpService;
 use serde_json::json;
 
+use crate::engine::{self, MANY_REACTORS};
 use crate::socket::{self, Blocking};
 use crate::subject::Ready;
 
@@ -31,6 +38,53 @@ pub const JOINED: &str = "joined";
 
 /// Publications that a channel with history keeps.
 const HISTORY: usize = 100;
+
+/// For how long it keeps them.
+const HISTORY_TTL: Duration = Duration::from_secs(300);
+
+/// How long publications wait for others in [`JOINED`].
+const JOINED_FOR: Duration = Duration::from_millis(20);
+
+/// Gannet's gateway on one reactor.
+pub fn gateway(port: u16, ready: Ready, driver: DriverChoice) -> io::Result<()> {
+    gateway_on(1, port, ready, driver)
+}
+
+/// Gannet's gateway on as many reactors as a million connections need.
+pub fn many(port: u16, ready: Ready) -> io::Result<()> {
+    gateway_on(MANY_REACTORS, port, ready, DriverChoice::Uring)
+}
+
+fn gateway_on(reactors: usize, port: u16, ready: Ready, driver: DriverChoice) -> io::Result<()> {
+    let gateway = Gateway::new(settings(), reactors, u64::from(std::process::id())).map_err(io::Error::other)?;
+    let routes = gateway.routes().build().map_err(io::Error::other)?;
+    let engine = Engine::new().reactors(reactors).driver(driver);
+    let listened = engine.listen(format!("tcp://127.0.0.1:{port}"), move || HttpService::new(&routes));
+    let engine = gateway.install(listened.map_err(io::Error::other)?).map_err(io::Error::other)?;
+    let running = engine::start(engine)?;
+    ready.announce(port)?;
+    running.join().map_err(io::Error::other)
+}
+
+fn settings() -> Settings {
+    let plain = Options { allow_subscribe_for_client: true, allow_publish_for_client: true, ..Options::default() };
+    let full = Options {
+        presence: true,
+        history_size: HISTORY,
+        history_ttl: HISTORY_TTL,
+        force_recovery: true,
+        ..plain.clone()
+    };
+    let joined = Options { coalesce: Some(JOINED_FOR), ..full.clone() };
+    let mut settings = Settings::default();
+    settings.channels.namespaces =
+        vec![Namespace::new(FULL, full), Namespace::new(JOINED, joined), Namespace::new(PLAIN, plain)];
+    settings.tokens.secrets = vec![Secret::new(TOKEN_SECRET)];
+    // The publisher publishes as fast as deliveries come.
+    settings.client.commands = Rate { per_second: 0, burst: 0 };
+    settings.client.publications = Rate { per_second: 0, burst: 0 };
+    settings
+}
 
 /// Becomes Centrifugo: the process stays the same, so that it is pinned and ends as every other subject. Its runtime takes as
 /// many threads as it has processors, which is one.
@@ -61,7 +115,7 @@ fn centrifugo_home(pid: u32) -> PathBuf {
 fn centrifugo_config(port: u16) -> serde_json::Value {
     let full = |name: &str| {
         json!({
-            "name": name, "presence": true, "history_size": HISTORY, "history_ttl": "300s", "force_recovery": true,
+            "name": name, "presence": true, "history_size": HISTORY, "history_ttl": format!("{}s", HISTORY_TTL.as_secs()), "force_recovery": true,
             "allow_subscribe_for_client": true, "allow_publish_for_client": true,
         })
     };

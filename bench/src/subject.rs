@@ -201,6 +201,13 @@ pub static SUBJECTS: &[Subject] = &[
     handshakes("tls-rsa4096-poll", |port, ready| tls::count(port, ready, DriverChoice::Poll, Key::Rsa4096)),
     handshakes("tls-rsa4096-uring", |port, ready| tls::count(port, ready, DriverChoice::Uring, Key::Rsa4096)),
     http("centrifugo", Role::Push, &[], push::centrifugo),
+    http("gannet-push-poll", Role::Push, &["centrifugo", "sends-epoll"], |port, ready| {
+        push::gateway(port, ready, DriverChoice::Poll)
+    }),
+    http("gannet-push-uring", Role::Push, &["centrifugo", "sends-uring"], |port, ready| {
+        push::gateway(port, ready, DriverChoice::Uring)
+    }),
+    http("many-push-uring", Role::Many, &[], push::many),
     http("nginx-tls", Role::Https, &[], http::nginx_tls),
     http("https-poll", Role::Https, &["nginx-tls"], |port, ready| tls::home(port, ready, DriverChoice::Poll)),
     http("https-uring", Role::Https, &["nginx-tls"], |port, ready| tls::home(port, ready, DriverChoice::Uring)),

@@ -19,7 +19,7 @@ use rustix::fd::OwnedFd;
 
 use super::uring::{Buffers, Kind, Queue, Tuning, accept, close, flush, receive, send_now, untag};
 use crate::engine::MANY_REACTORS;
-use crate::socket::{self, Blocking};
+use crate::socket;
 use crate::subject::Ready;
 
 /// Bytes of a receive buffer: a handshake is shorter.
