@@ -1,11 +1,14 @@
 //! Starts a subject as a child process, waits until it listens, and ends it on every way out.
 
 use std::io::{self, BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
 
 use crate::http;
+use crate::push;
 use crate::redis;
 use crate::socket::check;
 use crate::subject::Subject;
@@ -14,7 +17,9 @@ use crate::subject::Subject;
 const FIRST_PORT: u16 = 20_000;
 /// One past the last port.
 const END_PORT: u16 = 30_000;
-/// How many ports are tried before giving up.
+/// How often it is looked whether a listener is there.
+const LOOK: Duration = Duration::from_millis(20);
+/// How many ports are tried before giving up, and how often a listener is waited for.
 const ATTEMPTS: u32 = 100;
 /// Exit status of the hidden subcommand when its port is taken.
 pub const PORT_TAKEN: u8 = 3;
@@ -77,9 +82,23 @@ impl Server {
             if line.trim_end() == ready || [redis::READY, http::NGINX_READY].iter().any(|said| line.contains(said)) {
                 return Ok(true);
             }
+            if line.contains(push::CENTRIFUGO_READY) {
+                return self.accepts().map(|()| true);
+            }
             line.clear();
         }
         Ok(false)
+    }
+
+    /// Waits for the listener of a server that says a little before that it listens.
+    fn accepts(&self) -> io::Result<()> {
+        for _ in 0..ATTEMPTS {
+            match TcpStream::connect(("127.0.0.1", self.port)) {
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::thread::sleep(LOOK),
+                result => return result.map(drop),
+            }
+        }
+        Err(io::Error::from(io::ErrorKind::ConnectionRefused))
     }
 
     fn line(&mut self) -> io::Result<String> {
@@ -99,6 +118,7 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
         http::remove_nginx_home(self.pid());
+        push::remove_centrifugo_home(self.pid());
     }
 }
 

@@ -1,6 +1,7 @@
 //! The client: one thread, its own bare epoll loop, every byte verified.
 
 pub mod broadcast;
+pub mod channels;
 pub mod closed_loop;
 pub mod commands;
 pub mod handshakes;

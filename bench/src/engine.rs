@@ -89,7 +89,7 @@ pub fn broadcast(port: u16, ready: Ready, driver: DriverChoice) -> io::Result<()
 
 /// Reactors of a server for a million connections where a ring holds 20,000: more than are needed, because the kernel
 /// spreads connections by a hash, and not evenly.
-const MANY_REACTORS: usize = 60;
+pub const MANY_REACTORS: usize = 60;
 
 /// Frames on many reactors.
 pub fn many_frames(port: u16, ready: Ready) -> io::Result<()> {
@@ -137,7 +137,8 @@ pub fn start_filtered<S: Service>(
     start(engine.listen_filtered(format!("tcp://127.0.0.1:{port}"), filters, factory).map_err(io::Error::other)?)
 }
 
-fn start(engine: Engine) -> io::Result<Running> {
+/// Starts an engine; a port that is taken is the error that says so.
+pub fn start(engine: Engine) -> io::Result<Running> {
     engine.start().map_err(|error| match error {
         gannet::Error::Listen { error, .. } => error,
         error => io::Error::other(error),

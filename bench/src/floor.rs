@@ -3,4 +3,5 @@
 pub mod broadcast;
 pub mod broadcast_uring;
 pub mod epoll;
+pub mod many_sends;
 pub mod uring;

@@ -73,6 +73,15 @@ pub enum Blocking {
 
 /// Listens on a loopback port. Accepted sockets inherit `TCP_NODELAY`.
 pub fn listen(port: u16, blocking: Blocking) -> io::Result<OwnedFd> {
+    listen_with(port, blocking, &[])
+}
+
+/// The same for one of several listeners of the port (SO_REUSEPORT), whose calls wait.
+pub fn listen_shared(port: u16) -> io::Result<OwnedFd> {
+    listen_with(port, Blocking::Yes, &[libc::SO_REUSEPORT])
+}
+
+fn listen_with(port: u16, blocking: Blocking, options: &[libc::c_int]) -> io::Result<OwnedFd> {
     /// Longer than any burst of connects of the client.
     const BACKLOG: libc::c_int = 4096;
     let fd = stream(match blocking {
@@ -80,6 +89,9 @@ pub fn listen(port: u16, blocking: Blocking) -> io::Result<OwnedFd> {
         Blocking::No => libc::SOCK_NONBLOCK,
     })?;
     option(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, &1i32)?;
+    for name in options {
+        option(fd.as_raw_fd(), libc::SOL_SOCKET, *name, &1i32)?;
+    }
     option(fd.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_NODELAY, &1i32)?;
     let address = loopback(port);
     // SAFETY: `address` is alive for the call and its size is given.

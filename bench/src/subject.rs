@@ -11,6 +11,7 @@ use crate::engine;
 use crate::floor;
 use crate::floor::uring::{self, Sends, TaskRun, Tuning};
 use crate::http::{self, ROUTES};
+use crate::push;
 use crate::redis;
 use crate::tls::{self, Key};
 use crate::websocket;
@@ -49,6 +50,8 @@ pub enum Role {
     Https,
     /// Measured by `redis`: a store that speaks the Redis protocol.
     Redis,
+    /// Measured by `push`: a gateway that speaks the Centrifuge protocol.
+    Push,
 }
 
 /// A server that can be started and measured.
@@ -162,6 +165,7 @@ pub static SUBJECTS: &[Subject] = &[
         serve: engine::many_frames,
         program: None,
     },
+    http("many-sends-uring", Role::Many, &[], floor::many_sends::serve),
     redis("redis-server", &[], redis::serve),
     redis("gannet-redis-poll", &["redis-server"], |port, ready| engine::redis(port, ready, DriverChoice::Poll)),
     redis("gannet-redis-uring", &["redis-server"], |port, ready| engine::redis(port, ready, DriverChoice::Uring)),
@@ -196,6 +200,14 @@ pub static SUBJECTS: &[Subject] = &[
     handshakes("tls-rsa2048-uring", |port, ready| tls::count(port, ready, DriverChoice::Uring, Key::Rsa2048)),
     handshakes("tls-rsa4096-poll", |port, ready| tls::count(port, ready, DriverChoice::Poll, Key::Rsa4096)),
     handshakes("tls-rsa4096-uring", |port, ready| tls::count(port, ready, DriverChoice::Uring, Key::Rsa4096)),
+    http("centrifugo", Role::Push, &[], push::centrifugo),
+    http("gannet-push-poll", Role::Push, &["centrifugo", "sends-epoll"], |port, ready| {
+        push::gateway(port, ready, DriverChoice::Poll)
+    }),
+    http("gannet-push-uring", Role::Push, &["centrifugo", "sends-uring"], |port, ready| {
+        push::gateway(port, ready, DriverChoice::Uring)
+    }),
+    http("many-push-uring", Role::Many, &[], push::many),
     http("nginx-tls", Role::Https, &[], http::nginx_tls),
     http("https-poll", Role::Https, &["nginx-tls"], |port, ready| tls::home(port, ready, DriverChoice::Poll)),
     http("https-uring", Role::Https, &["nginx-tls"], |port, ready| tls::home(port, ready, DriverChoice::Uring)),

@@ -24,6 +24,8 @@ const ROUTES: [&str; 2] = ["routes-poll", "routes-uring"];
 const CONVERSATIONS: [&str; 2] = ["ws-echo-poll", "ws-echo-uring"];
 const TLS: [&str; 2] = ["tls-echo-poll", "tls-echo-uring"];
 const HTTPS: [&str; 2] = ["https-poll", "https-uring"];
+/// Centrifugo is not among them.
+const GATEWAYS: [&str; 3] = ["gannet-push-poll", "gannet-push-uring", "many-push-uring"];
 const HANDSHAKES: [&str; 4] = ["tls-p256-poll", "tls-p256-uring", "tls-rsa2048-poll", "tls-rsa2048-uring"];
 
 struct Server {
@@ -243,6 +245,91 @@ fn a_conversation_begins_with_the_handshake_and_echoes_a_masked_text() {
         let mut frame = [0; 7];
         stream.read_exact(&mut frame).expect("an echo");
         assert_eq!(&frame, b"\x81\x05Hello", "{subject}");
+    }
+}
+
+/// A WebSocket over a blocking stream, whose handshake is done.
+struct Talk(TcpStream);
+
+impl Talk {
+    fn begin(server: &Server, path: &str) -> Self {
+        let mut stream = server.connect();
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).expect("the server reads");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).expect("a head");
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8_lossy(&head);
+        assert!(head.starts_with("HTTP/1.1 101 ") && head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
+        Self(stream)
+    }
+
+    fn say(&mut self, text: &str) {
+        let mut frame = vec![0x81, 0xfe];
+        frame.extend_from_slice(&u16::try_from(text.len()).expect("it is short").to_be_bytes());
+        frame.extend_from_slice(&[0; 4]);
+        frame.extend_from_slice(text.as_bytes());
+        self.0.write_all(&frame).expect("the server reads");
+    }
+
+    fn hear(&mut self) -> String {
+        let mut head = [0; 2];
+        self.0.read_exact(&mut head).expect("a frame");
+        let mut len = usize::from(head[1]);
+        if len == 126 {
+            self.0.read_exact(&mut head).expect("its length");
+            len = u16::from_be_bytes(head).into();
+        }
+        let mut text = vec![0; len];
+        self.0.read_exact(&mut text).expect("its text");
+        String::from_utf8(text).expect("a text")
+    }
+
+    /// Says a command, and hears the reply.
+    fn ask(&mut self, command: &str, reply: &str) {
+        self.say(command);
+        let heard = self.hear();
+        assert!(heard.contains(reply), "{command}: {heard}");
+    }
+}
+
+#[test]
+fn a_gateway_lets_clients_in_by_their_token_and_delivers_publications_with_an_offset() {
+    let secret = gannet_load::scenario::push::Secret::new(b"a secret of benchmarks, which guards nothing");
+    for subject in GATEWAYS {
+        let server = Server::start(subject);
+        let mut clients: Vec<Talk> = (0..2).map(|_| Talk::begin(&server, "/connection/websocket")).collect();
+        for (number, client) in clients.iter_mut().enumerate() {
+            let token = secret.token(&number.to_string());
+            client.ask(&format!(r#"{{"id":1,"connect":{{"token":"{token}"}}}}"#), r#""connect":"#);
+            client.ask(r#"{"id":2,"subscribe":{"channel":"full:one"}}"#, r#""recoverable":true"#);
+        }
+        clients[0].say(r#"{"id":3,"publish":{"channel":"full:one","data":{"number":"00000001"}}}"#);
+        let heard = clients[1].hear();
+        assert!(heard.contains(r#""number":"00000001""#) && heard.contains(r#""offset":1"#), "{subject}: {heard}");
+    }
+}
+
+#[test]
+fn the_loop_of_a_million_sends_reaches_every_member_and_says_when_it_began() {
+    let mut server = Server::start("many-sends-uring");
+    let mut members: Vec<Talk> = (0..200).map(|_| Talk::begin(&server, "/")).collect();
+    for _ in 0..2 {
+        server.child.stdin.as_mut().expect("piped").write_all(b"\n").expect("it reads");
+        assert_eq!(server.line(), "sent\n");
+        for member in &mut members {
+            let text = member.hear();
+            assert!(
+                text.trim_end().len() == 19 && text.trim_end().bytes().all(|byte| byte.is_ascii_digit()),
+                "{text:?}"
+            );
+        }
     }
 }
 

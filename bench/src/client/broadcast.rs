@@ -44,20 +44,7 @@ impl Form {
 
 /// Opens `connections`, waits for the greeting on each, then triggers one broadcast after the other.
 pub fn run(port: u16, pid: u32, form: Form, connections: usize, broadcasts: u32) -> io::Result<Outcome> {
-    /// Joins are greeted in portions, so that no backlog overflows.
-    const PORTION: usize = 1_000;
-    let Form { opening, trigger, payload } = form;
-    let mut members = Members { epoll: Epoll::new()?, trigger, payload, members: Vec::with_capacity(connections) };
-    let mut opened = Idle::new(port, opening);
-    while members.members.len() < connections {
-        let first = members.members.len();
-        opened.open_until(PORTION.min(connections - first))?;
-        for (index, fd) in (first..).zip(opened.take()) {
-            members.epoll.add(fd.as_raw_fd(), READ, index as u64)?;
-            members.members.push((fd, 0));
-        }
-        members.receive((members.members.len() - first) * members.payload.len())?;
-    }
+    let mut members = Members::join(port, form, connections)?;
     for _ in 0..WARM_UP {
         members.broadcast()?;
     }
@@ -75,7 +62,8 @@ pub fn run(port: u16, pid: u32, form: Form, connections: usize, broadcasts: u32)
     })
 }
 
-struct Members {
+/// Connections that were greeted.
+pub struct Members {
     epoll: Epoll,
     trigger: Vec<u8>,
     payload: Vec<u8>,
@@ -84,7 +72,27 @@ struct Members {
 }
 
 impl Members {
-    fn broadcast(&mut self) -> io::Result<Duration> {
+    /// Opens so many, and waits for the greeting on each.
+    pub fn join(port: u16, form: Form, connections: usize) -> io::Result<Self> {
+        /// Joins are greeted in portions, so that no backlog overflows.
+        const PORTION: usize = 1_000;
+        let Form { opening, trigger, payload } = form;
+        let mut members = Self { epoll: Epoll::new()?, trigger, payload, members: Vec::with_capacity(connections) };
+        let mut opened = Idle::new(port, opening);
+        while members.members.len() < connections {
+            let first = members.members.len();
+            opened.open_until(PORTION.min(connections - first))?;
+            for (index, fd) in (first..).zip(opened.take()) {
+                members.epoll.add(fd.as_raw_fd(), READ, index as u64)?;
+                members.members.push((fd, 0));
+            }
+            members.receive((members.members.len() - first) * members.payload.len())?;
+        }
+        Ok(members)
+    }
+
+    /// Has one broadcast made; returns how long it took until everybody had it.
+    pub fn broadcast(&mut self) -> io::Result<Duration> {
         let started = Instant::now();
         let Some((first, _)) = self.members.first() else {
             return Ok(Duration::ZERO);

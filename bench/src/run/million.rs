@@ -1,5 +1,7 @@
 //! `million`: how many connections one process holds, opened and held by one load process on the same machine.
 
+mod push;
+
 use std::io;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -35,6 +37,9 @@ pub struct Options {
     /// CPU of the clients.
     #[arg(long, default_value_t = 1)]
     client_cpu: usize,
+    /// Measure one message to all of them in place of frames: of a bare loop of sends, and of the gateway.
+    #[arg(long, conflicts_with = "hold")]
+    push: bool,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -58,8 +63,10 @@ struct Report {
 
 /// Runs and prints.
 pub fn run(options: &Options) -> io::Result<()> {
-    let files = getrlimit(Resource::Nofile).current.unwrap_or(1 << 20).saturating_sub(RESERVED).max(1);
-    let reactors = u64::from(options.connections).div_ceil(files) as usize;
+    if options.push {
+        return push::run(options);
+    }
+    let reactors = client_reactors(options.connections);
     let server = Server::start(known("many-frames-uring")?, options.server_cpu)?;
     socket::pin(options.client_cpu)?;
     let target: Address = format!("tcp://127.0.0.1:{}", server.port).parse().map_err(io::Error::other)?;
@@ -141,6 +148,12 @@ pub fn run(options: &Options) -> io::Result<()> {
         report.server_bytes_per_connection, report.client_bytes_per_connection, report.kernel_bytes_per_connection
     );
     Ok(())
+}
+
+/// How many reactors hold so many connections: each as many as the process may have descriptors.
+fn client_reactors(connections: u32) -> usize {
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(1 << 20).saturating_sub(RESERVED).max(1);
+    u64::from(connections).div_ceil(files) as usize
 }
 
 /// Bytes at a moment.

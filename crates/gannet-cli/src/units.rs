@@ -86,6 +86,9 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     deadline(text).map(|Deadline(time)| time.unwrap_or_default())
 }
 
+/// The smallest share of a second, in percent: once in 28 hours.
+const LOWEST_PERCENT: f64 = 0.001;
+
 /// The lowest rate a second: one in a thousand seconds.
 const LOWEST_RATE: f64 = 0.001;
 
@@ -104,6 +107,19 @@ pub(crate) fn rate(text: &str) -> Result<f64, String> {
         rate if rate < LOWEST_RATE => Err(format!("a rate is at least {LOWEST_RATE}/s")),
         rate if rate > f64::from(u32::MAX) => Err(format!("a rate is at most {}/s", u32::MAX)),
         rate => Ok(rate),
+    }
+}
+
+/// Reads a share for each second, above 0: `10%/s` or `10%`.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    let percent = text.strip_suffix("/s").unwrap_or(text).strip_suffix('%').unwrap_or_default();
+    // Neither signs nor exponents, infinities and the like.
+    let is_number = percent.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let percent = percent.parse::<f64>().ok().filter(|_| is_number);
+    match percent.ok_or("not a share: write 10%/s or 0.5%/s")? {
+        percent if percent < LOWEST_PERCENT => Err(format!("a share is at least {LOWEST_PERCENT}%/s")),
+        percent if percent > 100.0 => Err("a share is at most 100%/s".to_owned()),
+        percent => Ok(percent / 100.0),
     }
 }
 

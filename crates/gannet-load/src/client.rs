@@ -11,6 +11,7 @@ use std::time::Duration;
 use gannet::proto::{Codec, FrameError, http};
 use gannet::{CloseReason, Context, Message, Service, Shutdown, Timeouts};
 
+pub(crate) use self::ending::count_unconnected;
 use self::exchange::Wanted;
 pub use self::session::Session;
 use self::session::Stage;
@@ -52,14 +53,14 @@ impl<S: Scenario> Client<S> {
         settle(session, &mut record);
         session.attempts = 1;
         record.counts.up += 1;
-        if is_first || self.plan.mode == Mode::Churn {
+        if is_first || self.plan.course.mode == Mode::Churn {
             record.counts.opened += 1;
         } else {
             record.counts.reopened += 1;
             drop(record);
             return self.go_on(session, cx);
         }
-        match self.plan.mode {
+        match self.plan.course.mode {
             Mode::Closed { depth } => self.request(session, Wanted::now(depth, cx), &mut record, cx),
             Mode::Churn => self.request(session, Wanted::now(1, cx), &mut record, cx),
             Mode::Listen => {}
@@ -79,8 +80,8 @@ impl<S: Scenario> Client<S> {
         for number in first..first + u64::from(session.outstanding) {
             self.plan.scenario.ask(&self.plan.letters, session.number, number, cx);
         }
-        match self.plan.mode {
-            Mode::Closed { depth } if self.plan.phase() < Phase::Finish => {
+        match self.plan.course.mode {
+            Mode::Closed { depth } if self.plan.course.phase() < Phase::Finish => {
                 let wanted = depth.saturating_sub(u32::from(session.outstanding));
                 self.request(session, Wanted::now(wanted, cx), &mut self.record(), cx);
             }
@@ -94,7 +95,7 @@ impl<S: Scenario> Client<S> {
         let Some(login) = &self.plan.login else { return self.begin(session, cx) };
         session.stage = Stage::LoggingIn;
         self.plan.scenario.request(&login.of(session.number), cx);
-        cx.set_timer(self.plan.patience);
+        cx.set_timer(self.plan.course.patience);
     }
 
     /// Takes what came before the upgrade was done.
@@ -103,7 +104,7 @@ impl<S: Scenario> Client<S> {
             Ok(false) => {}
             Ok(true) => {
                 cx.cancel_timer();
-                let took_ns = (self.plan.elapsed().as_nanos() as u64).saturating_sub(session.began_ns);
+                let took_ns = (self.plan.course.elapsed().as_nanos() as u64).saturating_sub(session.began_ns);
                 self.record().times.upgrade_ns.saturating_record(took_ns);
                 self.log_in(session, cx);
             }
@@ -123,7 +124,7 @@ impl<S: Scenario> Client<S> {
         let mut record = self.record();
         settle(session, &mut record);
         session.attempts = 1;
-        if self.plan.phase() < Phase::Finish {
+        if self.plan.course.phase() < Phase::Finish {
             record.counts.failed.count(reason);
         }
     }
@@ -136,7 +137,7 @@ impl<S: Scenario> Client<S> {
         let mut record = self.record();
         record.counts.answered_ever += 1;
         took_ns.into_iter().for_each(|took_ns| record.interval_ns.saturating_record(took_ns));
-        if self.plan.phase() == Phase::Measure {
+        if self.plan.course.phase() == Phase::Measure {
             record.counts.answered += 1;
             record.counts.in_time += 1;
             took_ns.into_iter().for_each(|took_ns| record.times.service_ns.saturating_record(took_ns));
@@ -175,7 +176,7 @@ impl<S: Scenario> Client<S> {
 /// Has the kernel wake this thread when its time has come, and not up to 50 µs later, which is what it takes for a
 /// schedule's timers by default so that it can wake several threads at once. Where it does not, the report says how late
 /// requests were.
-fn keep_time() {
+pub(crate) fn keep_time() {
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
 }
@@ -210,7 +211,7 @@ impl<S: Scenario> Service for Client<S> {
     }
 
     fn connected(&mut self, session: &mut Session<S>, cx: &mut Context<'_, Self>) {
-        let now_ns = self.plan.elapsed().as_nanos() as u64;
+        let now_ns = self.plan.course.elapsed().as_nanos() as u64;
         let mut record = self.record();
         let mut connected_ns = now_ns;
         if let Some(handshake) = cx.filter_info::<Handshake>() {
@@ -225,14 +226,14 @@ impl<S: Scenario> Service for Client<S> {
             self.record().counts.reopened += 1;
             return self.go_on(session, cx);
         }
-        let zero_unix_ns = self.plan.unix_ns().saturating_sub(cx.now().as_nanos() as u64);
+        let zero_unix_ns = self.plan.course.unix_ns().saturating_sub(cx.now().as_nanos() as u64);
         self.zero_unix_ns = self.zero_unix_ns.min(zero_unix_ns);
         if !self.plan.scenario.upgrade(session.number, cx) {
             return self.log_in(session, cx);
         }
         session.stage = Stage::Upgrading;
         session.began_ns = now_ns;
-        cx.set_timer(self.plan.patience);
+        cx.set_timer(self.plan.course.patience);
     }
 
     fn connect_failed(&mut self, session: Session<S>, error: &io::Error, _: &mut Context<'_, Self>) {
@@ -255,7 +256,7 @@ impl<S: Scenario> Service for Client<S> {
             return self.logging_in(session, message, cx);
         }
         // Asked once, so that all that is counted of this message belongs to the same time.
-        let phase = self.plan.phase();
+        let phase = self.plan.course.phase();
         if let Some(status) = self.plan.scenario.status(&mut session.progress, &message) {
             let counts = session.oldest_counts() || phase >= Phase::Measure;
             self.record().counts.status(status, counts);
@@ -321,7 +322,7 @@ impl<S: Scenario> Service for Client<S> {
             Stage::LoggingIn => return cx.reset(),
             _ => {}
         }
-        if let Mode::Open { interval_ns } = self.plan.mode {
+        if let Mode::Open { interval_ns } = self.plan.course.mode {
             self.keep_schedule(session, interval_ns, false, cx);
         }
     }

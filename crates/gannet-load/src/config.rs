@@ -10,6 +10,7 @@ use crate::login::Login;
 use crate::plan::Mode;
 use crate::results::Asked;
 use crate::scenario::http::Request;
+use crate::scenario::push;
 use crate::scenario::redis::Workload;
 use crate::scenario::ws;
 
@@ -33,6 +34,8 @@ pub enum Kind {
     Ws,
     /// Commands of the Redis protocol.
     Redis,
+    /// Channels of a Centrifuge-protocol server.
+    Push,
 }
 
 impl Kind {
@@ -48,6 +51,7 @@ impl Kind {
             Self::Http => "http",
             Self::Ws => "ws",
             Self::Redis => "redis",
+            Self::Push => "push",
         }
     }
 }
@@ -91,6 +95,8 @@ pub struct Config {
     pub size: usize,
     /// The request of the HTTP scenario.
     pub http: Request,
+    /// The channels and publishers of the scenario `push`.
+    pub push: push::Workload,
     /// The behaviour of WebSocket clients.
     pub ws: ws::Workload,
     /// The commands and keys of the Redis scenario.
@@ -116,6 +122,7 @@ impl Config {
             kind,
             http: Request::new(host(&target)),
             ws: ws::Workload::new(host(&target)),
+            push: push::Workload::new(host(&target)),
             target,
             other_addresses: Vec::new(),
             sources: Vec::new(),
@@ -148,6 +155,10 @@ impl Config {
         match (self.kind, self.rate_per_second) {
             (Kind::Connect, _) => Mode::Churn,
             (Kind::Idle, _) => every(self.heartbeat),
+            (Kind::Push, Some(rate)) if self.push.publishers > 0 => {
+                every(Duration::from_secs_f64(f64::from(self.push.publishers) / rate))
+            }
+            (Kind::Push, _) => Mode::Listen,
             (Kind::Ws, _) if self.ws.mode == ws::Mode::Receive => Mode::Listen,
             (Kind::Ws, _) if self.ws.mode == ws::Mode::Hold && self.heartbeat.is_zero() => Mode::Listen,
             (Kind::Ws, _) if self.ws.mode == ws::Mode::Hold => every(self.heartbeat),
@@ -158,7 +169,14 @@ impl Config {
 
     /// Whether clients hear something that is counted, where the server does what it is there for.
     pub(crate) fn hears(&self) -> bool {
-        self.mode() != Mode::Listen || self.ws.mode == ws::Mode::Receive
+        self.mode() != Mode::Listen || self.kind == Kind::Ws && self.ws.mode == ws::Mode::Receive
+    }
+
+    /// Returns the number of clients, publishers included: each has a connection.
+    #[must_use]
+    pub fn clients(&self) -> u32 {
+        let publishers = if self.kind == Kind::Push { self.push.publishers } else { 0 };
+        self.connections.saturating_add(publishers)
     }
 
     /// Returns the size of a request's payload, in bytes.
@@ -168,6 +186,7 @@ impl Config {
             Kind::Http => self.http.body.len(),
             Kind::Ws if self.ws.mode == ws::Mode::Hold => 8,
             Kind::Ws if self.ws.mode == ws::Mode::Receive => 0,
+            Kind::Push if self.push.publishers == 0 => 0,
             _ => self.size,
         }
     }
@@ -181,6 +200,7 @@ impl Config {
             sources: self.sources.len() as u64,
             login: self.login.is_some(),
             rate_per_second: match self.mode() {
+                Mode::Open { .. } if self.kind == Kind::Push => self.rate_per_second,
                 Mode::Open { interval_ns } => Some(f64::from(self.connections) * 1e9 / interval_ns as f64),
                 Mode::Closed { .. } | Mode::Listen | Mode::Churn => None,
             },
@@ -191,6 +211,7 @@ impl Config {
                 Kind::Http => Some(self.http.to_string()),
                 Kind::Ws => Some(self.ws.to_string()),
                 Kind::Redis => Some(self.redis.to_string()),
+                Kind::Push => Some(self.push.to_string()),
                 _ => None,
             },
             duration: self.duration,

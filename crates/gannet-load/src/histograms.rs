@@ -33,6 +33,10 @@ pub struct Histograms {
     pub handshake_ns: Histogram<u64>,
     /// From the connection to the end of its upgrade, of scenarios that begin with one, ns.
     pub upgrade_ns: Histogram<u64>,
+    /// From the start of a connect until the client is subscribed to all its channels and has what it missed, ns.
+    pub ready_ns: Histogram<u64>,
+    /// From the moment a publication was due to the server's answer, ns.
+    pub publish_ns: Histogram<u64>,
 }
 
 impl Default for Histograms {
@@ -44,6 +48,8 @@ impl Default for Histograms {
             connect_ns: empty(),
             handshake_ns: empty(),
             upgrade_ns: empty(),
+            ready_ns: empty(),
+            publish_ns: empty(),
         }
     }
 }
@@ -58,6 +64,8 @@ impl Histograms {
             (&mut self.connect_ns, &other.connect_ns),
             (&mut self.handshake_ns, &other.handshake_ns),
             (&mut self.upgrade_ns, &other.upgrade_ns),
+            (&mut self.ready_ns, &other.ready_ns),
+            (&mut self.publish_ns, &other.publish_ns),
         ] {
             // All have the same bounds: nothing can be left out.
             let _ = mine.add(others);

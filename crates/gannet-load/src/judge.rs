@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::deliveries::Deliveries;
 use crate::histograms::Histograms;
 use crate::record::Counts;
 use crate::units::{count, span, things};
@@ -29,6 +30,8 @@ pub(crate) struct Circumstances {
     pub(crate) keeps_time: bool,
     /// Whether clients hear something that is counted.
     pub(crate) hears: bool,
+    /// What was delivered, where clients publish and others subscribe.
+    pub(crate) deliveries: Option<Deliveries>,
 }
 
 /// Why the figures cannot be trusted, a sentence each.
@@ -38,6 +41,9 @@ pub(crate) fn judge(counts: &Counts, times: &Histograms, run: &Circumstances) ->
     if counts.opened > 0 {
         invalid.extend(nothing_heard(counts, run));
         invalid.extend(ended_early(run));
+        if counts.answered > 0 && run.deliveries.is_some_and(|deliveries| deliveries.received == 0) {
+            invalid.push(format!("nothing was delivered: {} published", things(counts.answered, "message")));
+        }
     }
     let late_ns = times.late_ns.value_at_quantile(0.99);
     if run.keeps_time && late_ns > LATE_NS {

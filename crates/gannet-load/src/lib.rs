@@ -10,6 +10,7 @@
 
 pub mod client;
 pub mod config;
+mod deliveries;
 pub mod draw;
 pub mod expect;
 mod figures;
@@ -18,6 +19,7 @@ mod judge;
 pub mod letters;
 pub mod login;
 pub mod plan;
+pub mod push;
 pub mod record;
 pub mod report;
 pub mod results;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 
 pub use self::reasons::Reasons;
+use crate::deliveries::Deliveries;
 use crate::histograms::{Histograms, empty};
 
 /// What was counted.
@@ -50,6 +51,8 @@ pub struct Counts {
     pub statuses: BTreeMap<u16, u64>,
     /// The same of any time by class: 2xx to 5xx.
     pub classes_ever: [u64; 4],
+    /// What clients of channels have received.
+    pub deliveries: Deliveries,
 }
 
 /// See the module.
@@ -94,6 +97,7 @@ impl Counts {
         }
         other.statuses.iter().for_each(|(status, count)| *self.statuses.entry(*status).or_default() += count);
         self.classes_ever.iter_mut().zip(other.classes_ever).for_each(|(mine, others)| *mine += others);
+        self.deliveries.merge(&other.deliveries);
     }
 
     /// Counts what waits no longer, because nothing is waited for, as requests without an answer.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+pub use crate::deliveries::Deliveries;
 pub use crate::histograms::Histograms;
 
 /// The settings of a run, as a report shows them.
@@ -147,6 +148,8 @@ pub struct Results {
     pub requests: Requests,
     /// Histograms of response times, service times and the others.
     pub times: Histograms,
+    /// Publications by what became of them, if clients subscribe to channels.
+    pub deliveries: Option<Deliveries>,
     /// The time in which connections were held afterwards, if that was asked for.
     pub hold: Option<Hold>,
     /// The run second by second.

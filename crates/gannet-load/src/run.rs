@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use gannet::{Engine, Limits, Remote, Running};
 
-use crate::client::{Client, Session};
 pub use crate::config::{Config, Kind};
 use crate::judge::{Circumstances, judge};
 use crate::login::Login;
-use crate::plan::{Mode, Phase, Plan};
+use crate::plan::{Crowd, Mode, Phase, Plan, Simulated as _};
+use crate::push;
 use crate::record::{Counts, Reasons, Record};
 use crate::results::{Connections, Hold, Requests, Results, Second, ServerUsage};
 use crate::scenario::{Echo, Frames, Http, Lines, Redis, Scenario, Ws};
@@ -61,14 +61,18 @@ pub fn run(config: &Config, stop: &AtomicBool, watch: &mut dyn FnMut(&Moment)) -
         Kind::Http => run_scenario(Http::new(&config.http), config, stop, watch),
         Kind::Ws => run_scenario(Ws::new(&config.ws, size), config, stop, watch),
         Kind::Redis => run_scenario(Redis::new(&config.redis, config.size), config, stop, watch),
+        Kind::Push => {
+            let many = || gannet::Error::Setting("the clients have more than 2^32 channels".to_owned());
+            run_crowd(push::Plan::new(config).ok_or_else(many)?, config, stop, watch)
+        }
     }
 }
 
-struct Run<'a, S: Scenario> {
+struct Run<'a, C: Crowd> {
     config: &'a Config,
     stop: &'a AtomicBool,
     watch: &'a mut dyn FnMut(&Moment),
-    plan: Arc<Plan<S>>,
+    crowd: Arc<C>,
     records: Arc<Vec<Arc<Mutex<Record>>>>,
     running: Running,
     seconds: Vec<Second>,
@@ -99,13 +103,22 @@ fn run_scenario<S: Scenario>(
     stop: &AtomicBool,
     watch: &mut dyn FnMut(&Moment),
 ) -> gannet::Result<Results> {
-    let plan = Arc::new(Plan::new(scenario, config));
+    run_crowd(Plan::new(scenario, config), config, stop, watch)
+}
+
+fn run_crowd<C: Crowd>(
+    crowd: C,
+    config: &Config,
+    stop: &AtomicBool,
+    watch: &mut dyn FnMut(&Moment),
+) -> gannet::Result<Results> {
+    let crowd = Arc::new(crowd);
     let records: Vec<Arc<Mutex<Record>>> = (0..config.reactors).map(|_| Arc::default()).collect();
     let records = Arc::new(records);
     let mut limits = Limits::default();
     // What the schedule wants is written, whether the server reads it or not: that is what an open loop is.
     (limits.outbox_high, limits.outbox_hard) = (64 << 20, QUEUED_BYTES);
-    limits.carry = limits.carry.max(plan.scenario.largest_message());
+    limits.carry = limits.carry.max(crowd.largest_message());
     let mut engine = Engine::new()
         .reactors(config.reactors)
         .driver(config.driver)
@@ -113,19 +126,19 @@ fn run_scenario<S: Scenario>(
         .limits(limits)
         .drain_timeout(Duration::from_secs(10));
     let next = AtomicUsize::new(0);
-    let (plans, all) = (plan.clone(), records.clone());
+    let (crowds, all) = (crowd.clone(), records.clone());
     let outbound = engine.outbound(move || {
         let record = &all[next.fetch_add(1, Ordering::Relaxed) % all.len()];
-        Client::new(plans.clone(), record.clone())
+        crowds.clients(record.clone())
     })?;
     // The cell is new: nobody else sets it.
-    let _ = plan.outbound.set(outbound);
+    let _ = crowd.course().outbound.set(outbound);
     let running = engine.start()?;
     let run = Run {
         config,
         stop,
         watch,
-        plan,
+        crowd,
         records,
         running,
         seconds: Vec::new(),
@@ -134,17 +147,17 @@ fn run_scenario<S: Scenario>(
         classes: [0; 4],
         second: (Duration::ZERO, SECOND),
         phase_end: config.ramp_per_second.map_or(Duration::ZERO, |rate| {
-            Duration::try_from_secs_f64(f64::from(config.connections) / rate).unwrap_or(Duration::MAX)
+            Duration::try_from_secs_f64(f64::from(config.clients()) / rate).unwrap_or(Duration::MAX)
         }),
         rest: config.warmup + config.duration + config.hold,
     };
     Ok(run.drive())
 }
 
-impl<S: Scenario> Run<'_, S> {
+impl<C: Crowd> Run<'_, C> {
     fn drive(mut self) -> Results {
         self.ramp();
-        let ramped = self.plan.elapsed();
+        let ramped = self.crowd.course().elapsed();
         self.pass(Phase::Warmup, self.config.warmup);
         let measured = self.measure();
         self.finish();
@@ -153,15 +166,22 @@ impl<S: Scenario> Run<'_, S> {
         record.counts.stop_waiting();
         let hold = self.hold(&mut record);
         let interrupted = self.is_stopped();
-        self.plan.set_phase(Phase::Over);
+        self.crowd.course().set_phase(Phase::Over);
         self.running.remote().stop();
-        let is_open = matches!(self.plan.mode, Mode::Open { .. });
-        // A request that waits for its own connection is late by what the server takes for that.
-        let keeps_time = is_open && !self.plan.scenario.takes_one_request();
+        let keeps_time = self.crowd.keeps_time();
         let asked = self.config.asked(self.running.driver().0);
         let ended = self.running.join();
         // Clients whose connections were not free to the end have said so when they went.
-        record.counts.never_sent = total(&self.records).never_sent;
+        let at_end = total(&self.records);
+        record.counts.never_sent = at_end.never_sent;
+        let deliveries = (self.config.kind == Kind::Push).then_some(&mut record.counts.deliveries);
+        let deliveries = deliveries.map(|deliveries| {
+            deliveries.missing = at_end.deliveries.missing;
+            *deliveries
+        });
+        if let Some(missing) = deliveries.map(|deliveries| deliveries.missing).filter(|missing| *missing > 0) {
+            record.counts.errors.add("missing", missing);
+        }
         let mut invalid = judge(
             &record.counts,
             &record.times,
@@ -172,6 +192,7 @@ impl<S: Scenario> Run<'_, S> {
                 interrupted,
                 keeps_time,
                 hears: self.config.hears(),
+                deliveries: deliveries.filter(|_| self.config.push.publishers > 0 && self.config.connections > 0),
             },
         );
         if let Err(error) = ended {
@@ -203,6 +224,7 @@ impl<S: Scenario> Run<'_, S> {
                 bytes_in: measured.bytes_in,
             },
             times: record.times,
+            deliveries,
             hold,
             seconds: self.seconds,
             server: measured.server,
@@ -214,7 +236,7 @@ impl<S: Scenario> Run<'_, S> {
     /// Opens all connections, at the ramp's pace and with a bound on what is under way.
     fn ramp(&mut self) {
         let remote = self.running.remote();
-        let wanted = u64::from(self.config.connections);
+        let wanted = u64::from(self.config.clients());
         let mut dialed = 0u32;
         loop {
             let settled = self.total().settled;
@@ -224,7 +246,7 @@ impl<S: Scenario> Run<'_, S> {
             let by_pace = self
                 .config
                 .ramp_per_second
-                .map_or(wanted, |rate| (self.plan.elapsed().as_secs_f64() * rate).ceil() as u64);
+                .map_or(wanted, |rate| (self.crowd.course().elapsed().as_secs_f64() * rate).ceil() as u64);
             let until = by_pace.min(settled + CONNECTS_UNDER_WAY).min(wanted);
             while u64::from(dialed) < until && self.dial(&remote, dialed) {
                 dialed += 1;
@@ -234,18 +256,18 @@ impl<S: Scenario> Run<'_, S> {
     }
 
     fn dial(&self, remote: &Remote, number: u32) -> bool {
-        let Some(outbound) = self.plan.outbound.get() else { return false };
-        let session = Session::new(number, self.plan.elapsed());
+        let Some(outbound) = self.crowd.course().outbound.get() else { return false };
+        let session = self.crowd.client(number);
         // A full mailbox has room again soon.
-        remote.connect(number as usize, *outbound, &self.plan.connect(number), session).is_ok()
+        remote.connect(number as usize, *outbound, &self.crowd.course().connect(number), session).is_ok()
     }
 
     /// Connects clients that lost their connection, or had none.
     fn dial_due(&self) {
-        let Some(outbound) = self.plan.outbound.get() else { return };
+        let Some(outbound) = self.crowd.course().outbound.get() else { return };
         let remote = self.running.remote();
-        for session in self.plan.due() {
-            let (number, connect) = (session.number(), self.plan.connect(session.number()));
+        for session in self.crowd.course().due() {
+            let (number, connect) = (session.number(), self.crowd.course().connect(session.number()));
             // Each client is one letter at the most, and mailboxes have room for more than that.
             let _ = remote.connect(number as usize, *outbound, &connect, session);
         }
@@ -257,12 +279,12 @@ impl<S: Scenario> Run<'_, S> {
         let threads = Threads::now();
         let server_before = self.config.server_pid.and_then(server_usage);
         let (in_before, out_before) = self.traffic();
-        let from = self.plan.elapsed();
+        let from = self.crowd.course().elapsed();
         self.pass(Phase::Measure, self.config.duration);
         self.end_second();
-        self.plan.set_phase(Phase::Finish);
+        self.crowd.course().set_phase(Phase::Finish);
         let (bytes_in, bytes_out) = self.traffic();
-        let lasted = self.plan.elapsed().saturating_sub(from);
+        let lasted = self.crowd.course().elapsed().saturating_sub(from);
         let busy = threads.busy_since(lasted);
         let server_after = self.config.server_pid.and_then(server_usage);
         let server = server_before.zip(server_after).map(|(before, after)| ServerUsage {
@@ -275,9 +297,14 @@ impl<S: Scenario> Run<'_, S> {
 
     /// Waits for the answers that are still to come.
     fn finish(&mut self) {
-        let last = self.plan.elapsed();
-        let is_waiting = |counts: Counts| counts.waiting + counts.early > 0;
-        while is_waiting(self.total()) && self.plan.elapsed().saturating_sub(last) < self.config.answer_patience {
+        let last = self.crowd.course().elapsed();
+        let is_push = self.config.kind == Kind::Push;
+        let is_waiting = |counts: Counts| {
+            counts.waiting + counts.early > 0 || is_push && counts.returning + counts.deliveries.awaited() > 0
+        };
+        while is_waiting(self.total())
+            && self.crowd.course().elapsed().saturating_sub(last) < self.config.answer_patience
+        {
             self.wait();
         }
     }
@@ -288,9 +315,9 @@ impl<S: Scenario> Run<'_, S> {
             return None;
         }
         self.end_second();
-        let from = self.plan.elapsed();
+        let from = self.crowd.course().elapsed();
         self.pass(Phase::Hold, self.config.hold);
-        let lasted = self.plan.elapsed().saturating_sub(from);
+        let lasted = self.crowd.course().elapsed().saturating_sub(from);
         let counts = self.total();
         record.counts.lost = counts.lost;
         (record.counts.failed, record.counts.reopened) = (counts.failed, counts.reopened);
@@ -303,10 +330,10 @@ impl<S: Scenario> Run<'_, S> {
     }
 
     fn pass(&mut self, phase: Phase, time: Duration) {
-        self.plan.set_phase(phase);
-        self.phase_end = self.plan.elapsed() + time;
+        self.crowd.course().set_phase(phase);
+        self.phase_end = self.crowd.course().elapsed() + time;
         self.rest = self.rest.saturating_sub(time);
-        while self.plan.elapsed() < self.phase_end && !self.is_stopped() && !self.is_dead() {
+        while self.crowd.course().elapsed() < self.phase_end && !self.is_stopped() && !self.is_dead() {
             self.wait();
         }
     }
@@ -318,7 +345,7 @@ impl<S: Scenario> Run<'_, S> {
     /// Whether nobody is left who could send or receive anything, nor will be.
     fn is_dead(&self) -> bool {
         let counts = self.total();
-        let is_between = self.plan.mode == Mode::Churn && counts.opened > 0;
+        let is_between = self.crowd.course().mode == Mode::Churn && counts.opened > 0;
         counts.up == 0 && counts.returning == 0 && !is_between
     }
 
@@ -326,7 +353,7 @@ impl<S: Scenario> Run<'_, S> {
     fn wait(&mut self) {
         std::thread::park_timeout(LOOK);
         self.dial_due();
-        let now = self.plan.elapsed();
+        let now = self.crowd.course().elapsed();
         let (_, mut end) = self.second;
         if now < end {
             return;
@@ -340,7 +367,7 @@ impl<S: Scenario> Run<'_, S> {
 
     /// Ends the second that has begun, unless it has hardly, and begins another.
     fn end_second(&mut self) {
-        let now = self.plan.elapsed();
+        let now = self.crowd.course().elapsed();
         let (began, _) = self.second;
         if now.saturating_sub(began) > LOOK * 4 {
             self.look(now);
@@ -372,7 +399,7 @@ impl<S: Scenario> Run<'_, S> {
         };
         (self.answered, self.errors, self.classes) = (total.answered_ever, total.all_errors(), total.classes_ever);
         (self.watch)(&Moment {
-            phase: self.plan.phase(),
+            phase: self.crowd.course().phase(),
             second: second.clone(),
             failed: total.all_failed(),
             first_failure: total.first_failure,

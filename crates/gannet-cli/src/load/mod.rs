@@ -4,6 +4,7 @@ mod destination;
 mod http;
 mod live;
 mod options;
+mod push;
 mod room;
 mod signals;
 mod sources;
@@ -36,8 +37,8 @@ pub(crate) fn load(options: &LoadOptions) -> Result<(), Failure> {
     let mut config = options.config()?;
     let _open_files = OpenFiles::raise();
     let room = Room::now();
-    config.sources = sources::resolve(&options.sources, &config.target, config.connections, room.ports)?;
-    config.reactors = room.reactors(config.connections, options.reactors, config.driver)?;
+    config.sources = sources::resolve(&options.sources, &config.target, config.clients(), room.ports)?;
+    config.reactors = room.reactors(config.clients(), options.reactors, config.driver)?;
     let need = Need::of(&config, sources::is_here(&config.target));
     room.check_memory(&need)?;
     // A run of an hour is not to end with a folder that is not there.
@@ -98,6 +99,11 @@ fn why_unconnected(connections: &Connections) -> String {
 fn announcement(config: &Config, room: &Room, need: &Need) -> String {
     let connections = units::things(config.connections.into(), "connection");
     let what = match (config.mode(), config.rate_per_second) {
+        (Mode::Open { .. }, Some(rate)) if config.kind == Kind::Push => {
+            let publishers = units::things(config.push.publishers.into(), "publisher");
+            format!("and {publishers} with {} publications a second by schedule", units::rate(rate))
+        }
+        (Mode::Listen, _) if config.kind == Kind::Push => "which take what comes in their channels".to_owned(),
         (Mode::Open { .. }, Some(rate)) => format!("{} requests a second by schedule", units::rate(rate)),
         (Mode::Open { .. }, None) => format!("heard from every {} on each", units::span(config.heartbeat)),
         (Mode::Listen, _) => "which say nothing".to_owned(),

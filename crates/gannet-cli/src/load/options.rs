@@ -17,18 +17,22 @@ use gannet_load::sources::Sources;
 use gannet_load::units::bytes;
 
 use super::http::{self, HttpOptions};
+use super::push::{Common, PushOptions};
 use super::target::Target;
 use super::tls::TlsOptions;
 use super::ws::WsOptions;
 use crate::failure::Failure;
 use crate::options::DriverName;
-use crate::units::{duration, rate, size, whole};
+use crate::units::{duration, rate, share, size, whole};
 
 /// Room for what is around the payload of a request: a frame's header, or the words of a command. In bytes.
 const REQUEST_BYTES: u64 = 256;
 
+/// Bytes of the data of a publication, unless told otherwise.
+const PUBLICATION_BYTES: usize = 100;
+
 /// What the help says after the options, and what it says there where all of it is asked for.
-const MORE: &str = "'gannet load --help' says more, with the options of http, ws, redis and TLS, and examples.";
+const MORE: &str = "'gannet load --help' says more, with the options of http, ws, redis, push and TLS, and examples.";
 const MANUAL: &str = include_str!("manual.txt");
 const LOGIN: &str = "First message of each client: the bytes of a file, or a text with {n} for the client's number";
 const MORE_OF_LOGIN: &str = "\
@@ -55,8 +59,8 @@ pub(crate) struct LoadOptions {
     #[arg(value_enum)]
     pub(super) scenario: ScenarioName,
 
-    /// Target: tcp://host:port, tls://host:port or unix:///path; for http and ws also http://host/path, https://, ws://
-    /// and wss://
+    /// Target: tcp://host:port, tls://host:port or unix:///path; for http, ws and push also http://host/path, https://,
+    /// ws:// and wss://
     pub(super) url: String,
 
     /// Number of clients, each with one connection
@@ -70,9 +74,10 @@ pub(crate) struct LoadOptions {
 
     /// Open a new connection in place of one that was lost or not established, after 100ms, and up to 3.2s while it fails
     ///
-    /// Each still counts as lost or failed. http and connect open new connections by themselves, see below.
-    #[arg(long, help_heading = "Connections")]
-    reconnect: bool,
+    /// Each still counts as lost or failed. http and connect open new connections by themselves, see below. With push a share
+    /// may follow, as 10%/s: so many of the clients cut their connection each second, and come back at once.
+    #[arg(long, value_name = "SHARE", num_args = 0..=1, value_parser = share, help_heading = "Connections")]
+    reconnect: Option<Option<f64>>,
 
     /// Addresses to connect from: auto, or a list as 127.0.0.0/16 or 10.0.0.5,10.0.0.6
     ///
@@ -110,11 +115,11 @@ pub(crate) struct LoadOptions {
     #[arg(help_heading = "Schedule")]
     depth: Option<u32>,
 
-    /// Path and query that http and ws request [default: /]
+    /// Path and query that http, ws and push request [default: /, of push /connection/websocket]
     #[arg(long, value_name = "PATH", help_heading = "HTTP", hide_short_help = true)]
     path: Option<HttpPath>,
 
-    /// Header field of http and ws, as 'Name: value'; may be given many times
+    /// Header field of http, ws and push, as 'Name: value'; may be given many times
     ///
     /// Host is the target's by default. Connection, Content-Length and Transfer-Encoding are written by the load generator
     /// itself.
@@ -126,6 +131,9 @@ pub(crate) struct LoadOptions {
 
     #[command(flatten)]
     ws: WsOptions,
+
+    #[command(flatten)]
+    push: PushOptions,
 
     #[command(flatten)]
     tls: TlsOptions,
@@ -169,8 +177,8 @@ pub(crate) struct LoadOptions {
     /// Condition that the results must meet, as p99<5ms; may be given many times
     ///
     /// It is a figure, one of < <= > >= =, and a value. Figures are p50, p99.9 and the like, max, mean (each also after
-    /// response., service., late., connect., handshake. or upgrade.), rate, errors, lost, failed, opened, up, sent,
-    /// answered, unanswered and never_sent.
+    /// response., service., late., connect., handshake., upgrade., ready. or publish.), rate, errors, lost, gaps, duplicates,
+    /// delivered, failed, opened, up, sent, answered, unanswered and never_sent.
     #[arg(long, value_name = "EXPECTATION", help_heading = "Report")]
     pub(super) expect: Vec<Expectation>,
 
@@ -213,6 +221,8 @@ pub(super) enum ScenarioName {
     Http,
     /// Commands on keys, by --mix; against redis, and Redis itself
     Redis,
+    /// Subscribe to --channels, and publish at --rate; against push, and any server of the Centrifuge protocol
+    Push,
 }
 
 /// `--distribution`.
@@ -244,6 +254,7 @@ impl From<ScenarioName> for Kind {
             ScenarioName::Ws => Self::Ws,
             ScenarioName::Http => Self::Http,
             ScenarioName::Redis => Self::Redis,
+            ScenarioName::Push => Self::Push,
         }
     }
 }
@@ -263,10 +274,22 @@ impl LoadOptions {
         let mut config = Config::new(kind, target.address);
         config.other_addresses = target.others;
         if let Some(host) = target.host {
-            (config.http.host, config.ws.host) = (host.clone(), host);
+            (config.http.host, config.ws.host, config.push.host) = (host.clone(), host.clone(), host);
         }
         config.http = self.http.request(config.http, path.clone(), &self.header);
-        config.ws = self.ws.workload(config.ws, path, &self.header)?;
+        if kind == Kind::Push {
+            let common = Common {
+                path,
+                headers: &self.header,
+                origin: self.ws.origin(),
+                rate: self.rate,
+                size: self.size,
+                storm_per_second: self.reconnect.flatten().unwrap_or_default(),
+            };
+            config.push = self.push.workload(config.push, &common)?;
+        } else {
+            config.ws = self.ws.workload(config.ws, path, &self.header)?;
+        }
         let login = match (kind, self.login.clone()) {
             (Kind::Lines, Some(login)) => Some(login.line().map_err(|error| usage(&format!("--login: {error}")))?),
             (_, login) => login,
@@ -280,13 +303,13 @@ impl LoadOptions {
         config.connections = self.connections;
         config.ramp_per_second = self.ramp;
         config.login = login;
-        config.reconnect = self.reconnect;
+        config.reconnect = self.reconnect.is_some();
         config.warmup = self.warmup;
         config.duration = duration.unwrap_or(config.duration);
         config.hold = hold;
         config.rate_per_second = self.rate;
         config.depth = self.depth.unwrap_or(config.depth);
-        config.size = self.size.unwrap_or(config.size);
+        config.size = self.size.unwrap_or(if kind == Kind::Push { PUBLICATION_BYTES } else { config.size });
         let redis = config.redis;
         config.redis = Workload {
             mix: self.mix.clone().unwrap_or(redis.mix),
@@ -328,14 +351,14 @@ impl LoadOptions {
     fn check(&self, kind: Kind) -> Result<(), Failure> {
         self.check_report()?;
         let is_loop = match kind {
-            Kind::Connect | Kind::Idle => false,
+            Kind::Connect | Kind::Idle | Kind::Push => false,
             Kind::Ws => self.ws.mode() == Mode::Echo,
             _ => true,
         };
         let name = kind.name();
         let loops = "echo, lines, frames, http, ws --mode echo and redis";
-        if !is_loop && self.rate.is_some() {
-            return Err(usage(&format!("--rate is for {loops}; {name} has a pace of its own")));
+        if !is_loop && self.rate.is_some() && kind != Kind::Push {
+            return Err(usage(&format!("--rate is for {loops} and for push; {name} has a pace of its own")));
         }
         if !is_loop && self.depth.is_some() {
             return Err(usage(&format!("--depth is for {loops}; {name} has one request at a time")));
@@ -349,14 +372,23 @@ impl LoadOptions {
             return Err(usage(&format!("{option} is for redis; {name} has no keys")));
         }
         let both = if self.path.is_some() { Some("--path") } else { (!self.header.is_empty()).then_some("--header") };
-        if let Some(option) = both.filter(|_| !matches!(kind, Kind::Http | Kind::Ws)) {
-            return Err(usage(&format!("{option} is for http and ws; {name} sends no HTTP requests")));
+        if let Some(option) = both.filter(|_| !matches!(kind, Kind::Http | Kind::Ws | Kind::Push)) {
+            return Err(usage(&format!("{option} is for http, ws and push; {name} sends no HTTP requests")));
         }
         if let Some(option) = self.http.given().filter(|_| kind != Kind::Http) {
             return Err(usage(&format!("{option} is for http; {name} sends no HTTP requests")));
         }
-        if let Some(option) = self.ws.given().filter(|_| kind != Kind::Ws) {
-            return Err(usage(&format!("{option} is for ws; {name} does not speak WebSocket")));
+        if let Some(option) = self.ws.given(kind == Kind::Push).filter(|_| kind != Kind::Ws) {
+            return Err(usage(&format!("{option} is for ws; {name} does not have it")));
+        }
+        if let Some(option) = self.push.given().filter(|_| kind != Kind::Push) {
+            return Err(usage(&format!("{option} is for push; {name} knows no channels")));
+        }
+        if self.reconnect.flatten().is_some() && kind != Kind::Push {
+            return Err(usage(&format!("--reconnect with a share is for push; {name} takes it without one")));
+        }
+        if kind == Kind::Push && self.login.is_some() {
+            return Err(usage("--login is not for push; use --token-secret or --token"));
         }
         if kind == Kind::Ws && !is_loop && self.size.is_some() {
             return Err(usage("--size is for --mode echo; other modes send no messages"));

@@ -3,7 +3,7 @@
 
 use gannet::DriverChoice;
 use gannet_load::plan::Mode;
-use gannet_load::run::Config;
+use gannet_load::run::{Config, Kind};
 use gannet_load::sources::DEFAULT_PORTS;
 use gannet_load::units::{bytes, count, things};
 use rustix::process::{Resource, getrlimit};
@@ -27,6 +27,9 @@ const OWN_BYTES_A_CONNECTION: u64 = 256;
 
 /// This process's memory for the TLS of a connection, while it waits: below 6 KiB were measured, and there is room above.
 const TLS_BYTES_A_CONNECTION: u64 = 6 << 10;
+
+/// This process's memory for a channel of a client: its position, where it has one publisher.
+const BYTES_A_CHANNEL: u64 = 16;
 
 /// This process's memory for a request that waits, beside its payload.
 const BYTES_A_REQUEST: u64 = 32;
@@ -158,7 +161,7 @@ pub(super) struct Need {
 impl Need {
     /// What a run needs, where both ends of its connections are on this machine or one is.
     pub(super) fn of(config: &Config, both_ends: bool) -> Self {
-        let connections = u64::from(config.connections);
+        let connections = u64::from(config.clients());
         let requests = match config.mode() {
             Mode::Closed { depth } => connections.saturating_mul(depth.into()),
             Mode::Churn => connections,
@@ -167,7 +170,9 @@ impl Need {
         };
         let request_bytes = requests.saturating_mul(BYTES_A_REQUEST + config.payload_bytes() as u64);
         let tls_bytes = if config.tls.is_some() { TLS_BYTES_A_CONNECTION } else { 0 };
-        let bytes_a_connection = OWN_BYTES_A_CONNECTION + tls_bytes;
+        let channels: u64 = config.push.channels.iter().map(|pattern| u64::from(pattern.each())).sum();
+        let channel_bytes = if config.kind == Kind::Push { channels * BYTES_A_CHANNEL } else { 0 };
+        let bytes_a_connection = OWN_BYTES_A_CONNECTION + tls_bytes + channel_bytes;
         Self {
             kernel_bytes: connections * KERNEL_BYTES_AN_END * if both_ends { 2 } else { 1 },
             own_bytes: (connections * bytes_a_connection).saturating_add(request_bytes),
@@ -197,7 +202,6 @@ fn available_bytes(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use gannet_load::run::Kind;
 
     use super::*;
 

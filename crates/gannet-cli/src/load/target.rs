@@ -21,7 +21,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Reads `tcp://host:port`, `tls://host:port` and `unix:///path` for any scenario; for http and ws also
+    /// Reads `tcp://host:port`, `tls://host:port` and `unix:///path` for any scenario; for http, ws and push also
     /// `http://host[:port][/path]` and `ws://…`, which are the same there, and `https://…` and `wss://…`.
     ///
     /// # Errors
@@ -29,14 +29,14 @@ impl Target {
     /// It is none of these.
     pub(super) fn parse(url: &str, kind: Kind) -> Result<Self, Failure> {
         let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-        let has_paths = matches!(kind, Kind::Http | Kind::Ws);
+        let has_paths = matches!(kind, Kind::Http | Kind::Ws | Kind::Push);
         let (address, host, path) = match scheme {
             "http" | "ws" if has_paths => browsers("tcp", rest, "80"),
             "https" | "wss" if has_paths => browsers("tls", rest, "443"),
             "http" | "ws" | "https" | "wss" => {
                 let instead = if scheme.ends_with("ps") || scheme == "wss" { "tls" } else { "tcp" };
                 return Err(usage(&format!(
-                    "{scheme}:// is for the scenarios http and ws; {} takes {instead}://host:port",
+                    "{scheme}:// is for the scenarios http, ws and push; {} takes {instead}://host:port",
                     kind.name()
                 )));
             }
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn what_is_no_target_is_said() {
         for (url, kind, why) in [
-            ("http://127.0.0.1:80/", Kind::Echo, "for the scenarios http and ws; echo takes tcp://host:port"),
+            ("http://127.0.0.1:80/", Kind::Echo, "for the scenarios http, ws and push; echo takes tcp://host:port"),
             ("ws://127.0.0.1:80/", Kind::Redis, "redis takes tcp://"),
             ("https://127.0.0.1:80/", Kind::Lines, "lines takes tls://"),
             ("wss://127.0.0.1:80/", Kind::Idle, "idle takes tls://"),

@@ -63,7 +63,7 @@ impl TlsOptions {
         if self.no_resumption {
             config = config.sessions(0);
         }
-        if matches!(kind, Kind::Http | Kind::Ws) {
+        if matches!(kind, Kind::Http | Kind::Ws | Kind::Push) {
             config = config.alpn(["http/1.1"]);
         }
         let name = self.tls_server_name.as_deref().unwrap_or_else(|| target.host_name());

@@ -39,13 +39,18 @@ pub(super) enum ModeName {
 }
 
 impl WsOptions {
-    /// The first option that was given, if any was.
-    pub(super) fn given(&self) -> Option<&'static str> {
+    /// `--origin`, which push has too.
+    pub(super) fn origin(&self) -> Option<&str> {
+        self.origin.as_deref()
+    }
+
+    /// The first option that was given, if any was, apart from the one that push has too.
+    pub(super) fn given(&self, is_push: bool) -> Option<&'static str> {
         let all = [
             ("--mode", self.mode.is_some()),
             ("--text", self.text),
             ("--subprotocol", !self.subprotocol.is_empty()),
-            ("--origin", self.origin.is_some()),
+            ("--origin", self.origin.is_some() && !is_push),
         ];
         all.into_iter().find_map(|(option, given)| given.then_some(option))
     }

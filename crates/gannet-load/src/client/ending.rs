@@ -23,7 +23,7 @@ impl<S: Scenario> Client<S> {
 
     /// Counts the end of a connection, and opens another one where a client goes on.
     pub(super) fn ended(&self, mut session: Session<S>, reason: CloseReason, cx: &mut Context<'_, Self>) {
-        let phase = self.plan.phase();
+        let phase = self.plan.course.phase();
         match session.stage {
             _ if phase == Phase::Over => return,
             Stage::Counted => return self.try_again(session, phase),
@@ -33,25 +33,25 @@ impl<S: Scenario> Client<S> {
                 self.count_failed(&mut session, failed);
                 return self.try_again(session, phase);
             }
-            Stage::Spent => return self.dial(session.again(self.plan.elapsed()), cx),
+            Stage::Spent => return self.dial(session.again(self.plan.course.elapsed()), cx),
             Stage::Up if is_by_peer(reason) && self.plan.scenario.may_end(&session.progress, cx.codec_state()) => {
                 if !self.plan.scenario.may_repeat() {
                     self.give_up(&mut session, &mut self.record());
                 }
-                return self.dial(session.again(self.plan.elapsed()), cx);
+                return self.dial(session.again(self.plan.course.elapsed()), cx);
             }
             Stage::Up | Stage::Dialing | Stage::Redialing => {}
         }
         let mut record = self.record();
         self.left_behind(&mut session, &mut record);
-        let is_exchanged = reason == CloseReason::Service && self.plan.mode == Mode::Churn;
+        let is_exchanged = reason == CloseReason::Service && self.plan.course.mode == Mode::Churn;
         if reason != CloseReason::Service {
             // The engine knows filters, and here they are TLS.
             record.counts.lost.count(if reason == CloseReason::Filter { "tls" } else { reason.name() });
         }
         drop(record);
         match is_exchanged {
-            true if phase < Phase::Finish => self.dial(session.anew(self.plan.elapsed()), cx),
+            true if phase < Phase::Finish => self.dial(session.anew(self.plan.course.elapsed()), cx),
             true => {}
             false => self.try_again(session, phase),
         }
@@ -59,7 +59,7 @@ impl<S: Scenario> Client<S> {
 
     /// Counts a connect that failed.
     pub(super) fn unconnected(&self, mut session: Session<S>, error: &io::Error) {
-        let phase = self.plan.phase();
+        let phase = self.plan.course.phase();
         let is_redialing = session.stage == Stage::Redialing;
         if phase == Phase::Over || phase >= Phase::Finish && !is_redialing {
             return;
@@ -69,11 +69,7 @@ impl<S: Scenario> Client<S> {
             self.left_behind(&mut session, &mut record);
         }
         settle(&session, &mut record);
-        let reason = kind_name(error.kind());
-        record.counts.failed.count(reason);
-        if matches!(reason, "tls" | "other") && record.counts.first_failure.is_none() {
-            record.counts.first_failure = Some(words(error));
-        }
+        count_unconnected(&mut record, error);
         drop(record);
         match is_redialing || session.attempts > 0 {
             true => self.come_back(session),
@@ -83,8 +79,8 @@ impl<S: Scenario> Client<S> {
 
     /// Opens a connection once more after a pause, where that is what clients do.
     fn try_again(&self, session: Session<S>, phase: Phase) {
-        let asked_for = self.plan.reconnect && phase < Phase::Over;
-        if asked_for || self.plan.mode == Mode::Churn && phase < Phase::Finish {
+        let asked_for = self.plan.course.reconnect && phase < Phase::Over;
+        if asked_for || self.plan.course.mode == Mode::Churn && phase < Phase::Finish {
             self.come_back(session);
         }
     }
@@ -92,16 +88,25 @@ impl<S: Scenario> Client<S> {
     /// Opens a connection once more after a pause.
     fn come_back(&self, session: Session<S>) {
         self.record().counts.returning += 1;
-        self.plan.dial_later(session.later());
+        self.plan.course.dial_later(session.later());
     }
 
     /// Opens the next connection of a client.
     fn dial(&self, session: Session<S>, cx: &mut Context<'_, Self>) {
-        if let Some(outbound) = self.plan.outbound.get() {
-            let connect = self.plan.connect(session.number);
+        if let Some(outbound) = self.plan.course.outbound.get() {
+            let connect = self.plan.course.connect(session.number);
             // The address was good for the first connect.
             let _ = cx.connect(*outbound, &connect, session);
         }
+    }
+}
+
+/// Counts a connect that failed, by its reason.
+pub(crate) fn count_unconnected(record: &mut Record, error: &io::Error) {
+    let reason = kind_name(error.kind());
+    record.counts.failed.count(reason);
+    if matches!(reason, "tls" | "other") && record.counts.first_failure.is_none() {
+        record.counts.first_failure = Some(words(error));
     }
 }
 

@@ -41,7 +41,7 @@ impl<S: Scenario> Client<S> {
     ) {
         let Wanted { count: wanted, intended_ns, waited } = requests;
         let now_ns = cx.now().as_nanos() as u64;
-        let counts = self.plan.phase() == Phase::Measure;
+        let counts = self.plan.course.phase() == Phase::Measure;
         let requests = wanted.min(u32::from(MOST_PENDING - session.outstanding));
         if counts {
             record.counts.never_sent += u64::from(wanted - requests);
@@ -69,7 +69,7 @@ impl<S: Scenario> Client<S> {
     fn count_sent(&self, pending: &Pending, record: &mut Record) {
         let requests = u64::from(pending.requests);
         record.counts.sent += requests;
-        if matches!(self.plan.mode, Mode::Open { .. }) && !pending.waited {
+        if matches!(self.plan.course.mode, Mode::Open { .. }) && !pending.waited {
             let late_ns = pending.sent_ns.saturating_sub(pending.intended_ns);
             record.times.late_ns.saturating_record_n(late_ns, requests);
         }
@@ -94,7 +94,7 @@ impl<S: Scenario> Client<S> {
     /// Counts what came as an error, in place of an answer to the oldest request where there is one.
     pub(super) fn spoil(&self, session: &mut Session<S>, kind: &str, record: &mut Record) {
         if let Some(oldest) = session.take_oldest()
-            && !self.count_done(&oldest, self.plan.phase(), record)
+            && !self.count_done(&oldest, self.plan.course.phase(), record)
         {
             self.count_sent(&oldest, record);
         }
@@ -103,7 +103,7 @@ impl<S: Scenario> Client<S> {
 
     /// Counts requests to which no answer can come any more. That is an error whenever they were sent.
     pub(super) fn give_up(&self, session: &mut Session<S>, record: &mut Record) {
-        let phase = self.plan.phase();
+        let phase = self.plan.course.phase();
         for pending in session.take_all() {
             if !self.count_done(&pending, phase, record) {
                 self.count_sent(&pending, record);
@@ -142,7 +142,7 @@ impl<S: Scenario> Client<S> {
         let answers = u64::from(pending.requests);
         let service_ns = now_ns.saturating_sub(pending.sent_ns);
         let response_ns = now_ns.saturating_sub(pending.intended_ns);
-        let is_open = matches!(self.plan.mode, Mode::Open { .. });
+        let is_open = matches!(self.plan.course.mode, Mode::Open { .. });
         record.counts.answered_ever += answers;
         record.interval_ns.saturating_record_n(if is_open { response_ns } else { service_ns }, answers);
         if !self.count_done(pending, phase, record) {
@@ -170,7 +170,7 @@ impl<S: Scenario> Client<S> {
         let now_ns = cx.now().as_nanos() as u64;
         let takes_one = self.plan.scenario.takes_one_request();
         let mut record = self.record();
-        if self.plan.phase() >= Phase::Finish {
+        if self.plan.course.phase() >= Phase::Finish {
             return self.count_never_sent(session, now_ns, &mut record);
         }
         let mut sent = 0;
@@ -185,7 +185,7 @@ impl<S: Scenario> Client<S> {
             if session.outstanding == MOST_PENDING {
                 let missed = (now_ns - session.due_ns) / interval_ns + 1;
                 session.due_ns += missed * interval_ns;
-                if self.plan.phase() == Phase::Measure {
+                if self.plan.course.phase() == Phase::Measure {
                     record.counts.never_sent += missed;
                 }
                 break;
@@ -201,8 +201,8 @@ impl<S: Scenario> Client<S> {
     /// Counts requests that were overdue when the measured time ended: nobody sends them any more. A few that are late by as
     /// much as a valid run may be are not missed, unless they wait for connections of their own.
     pub(super) fn count_never_sent(&self, session: &mut Session<S>, now_ns: u64, record: &mut Record) {
-        let Mode::Open { interval_ns } = self.plan.mode else { return };
-        let overdue_ns = now_ns.saturating_sub(session.due_ns).saturating_sub(self.plan.since_finish_ns());
+        let Mode::Open { interval_ns } = self.plan.course.mode else { return };
+        let overdue_ns = now_ns.saturating_sub(session.due_ns).saturating_sub(self.plan.course.since_finish_ns());
         let tolerated_ns = if self.plan.scenario.takes_one_request() { 0 } else { LATE_NS };
         if overdue_ns > tolerated_ns {
             record.counts.never_sent += overdue_ns.div_ceil(interval_ns);
@@ -226,8 +226,8 @@ impl<S: Scenario> Client<S> {
     /// Does what follows so many answers, of whatever kind.
     pub(super) fn next(&self, session: &mut Session<S>, answers: u32, record: &mut Record, cx: &mut Context<'_, Self>) {
         let is_spent = self.plan.scenario.is_spent(&session.progress);
-        match self.plan.mode {
-            Mode::Closed { .. } if self.plan.phase() < Phase::Finish && !is_spent => {
+        match self.plan.course.mode {
+            Mode::Closed { .. } if self.plan.course.phase() < Phase::Finish && !is_spent => {
                 self.request(session, Wanted::now(answers, cx), record, cx);
             }
             Mode::Churn if answers > 0 => cx.reset(),

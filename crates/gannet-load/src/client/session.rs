@@ -3,16 +3,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::plan::{Simulated, pause};
 use crate::scenario::Scenario;
 
 /// Requests without an answer on one connection, at the most; the schedule's further ones are counted as never sent.
 pub(super) const MOST_PENDING: u16 = u16::MAX;
-
-/// How long a client waits after a connection that was lost or not established, before it tries again.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-
-/// How often that time is doubled while one connect after the other fails: up to 3.2 s.
-const MOST_DOUBLINGS: u8 = 5;
 
 /// Requests that were sent together and wait for their answers. What a closed loop sends in one turn is one of these,
 /// however deep it is.
@@ -90,11 +85,6 @@ impl<S: Scenario> Session<S> {
         }
     }
 
-    /// The client's number.
-    pub(crate) fn number(&self) -> u32 {
-        self.number
-    }
-
     /// The same client on its next connection, whose connect begins now: what waits for answers goes along.
     pub(super) fn again(self, now: Duration) -> Self {
         Self { stage: Stage::Redialing, progress: S::Progress::default(), began_ns: now.as_nanos() as u64, ..self }
@@ -115,16 +105,6 @@ impl<S: Scenario> Session<S> {
     /// Whether its connection is to be opened once more after a pause, and has not come to anything yet.
     pub(super) fn is_returning(&self) -> bool {
         self.attempts >= 2
-    }
-
-    /// The same client, whose connect begins now.
-    pub(crate) fn started(self, now: Duration) -> Self {
-        Self { began_ns: now.as_nanos() as u64, ..self }
-    }
-
-    /// How long it waits before its next connect.
-    pub(crate) fn pause(&self) -> Duration {
-        FIRST_PAUSE * (1 << self.attempts.saturating_sub(2).min(MOST_DOUBLINGS))
     }
 
     /// Takes the oldest request as done, whatever came of it; nothing where there is none.
@@ -156,5 +136,19 @@ impl<S: Scenario> Session<S> {
     /// Whether the oldest request without an answer was sent in the measured time.
     pub(super) fn oldest_counts(&self) -> bool {
         self.pending.as_ref().and_then(|pending| pending.front()).is_some_and(|oldest| oldest.counts)
+    }
+}
+
+impl<S: Scenario> Simulated for Session<S> {
+    fn number(&self) -> u32 {
+        self.number
+    }
+
+    fn pause(&self) -> Duration {
+        pause(self.attempts)
+    }
+
+    fn started(self, now: Duration) -> Self {
+        Self { began_ns: now.as_nanos() as u64, ..self }
     }
 }

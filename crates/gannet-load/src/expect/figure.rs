@@ -40,6 +40,10 @@ pub enum Times {
     Handshake,
     /// From the connection to the end of its upgrade.
     Upgrade,
+    /// From the start of a connect until all channels are subscribed to.
+    Ready,
+    /// From the moment a publication was due to the server's answer.
+    Publish,
 }
 
 /// A point of a distribution.
@@ -60,8 +64,14 @@ pub enum Point {
 pub enum Count {
     /// Requests that went wrong.
     Errors,
-    /// Connections that ended before the run did.
+    /// Connections that ended before the run did, and publications that never came.
     Lost,
+    /// Publications that later ones have overtaken.
+    Gaps,
+    /// Publications that came again.
+    Duplicates,
+    /// Publications that came to a subscriber.
+    Delivered,
     /// Connections that could not be established.
     Failed,
     /// Connections that came up.
@@ -126,8 +136,16 @@ impl fmt::Display for Figure {
 }
 
 impl Times {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Response, Self::Service, Self::Late, Self::Connect, Self::Handshake, Self::Upgrade];
+    pub(super) const ALL: [Self; 8] = [
+        Self::Response,
+        Self::Service,
+        Self::Late,
+        Self::Connect,
+        Self::Handshake,
+        Self::Upgrade,
+        Self::Ready,
+        Self::Publish,
+    ];
 
     /// Returns the name in an expectation, before the dot.
     pub fn name(self) -> &'static str {
@@ -138,6 +156,8 @@ impl Times {
             Self::Connect => "connect",
             Self::Handshake => "handshake",
             Self::Upgrade => "upgrade",
+            Self::Ready => "ready",
+            Self::Publish => "publish",
         }
     }
 
@@ -149,6 +169,8 @@ impl Times {
             Self::Connect => &results.times.connect_ns,
             Self::Handshake => &results.times.handshake_ns,
             Self::Upgrade => &results.times.upgrade_ns,
+            Self::Ready => &results.times.ready_ns,
+            Self::Publish => &results.times.publish_ns,
         }
     }
 
@@ -163,6 +185,8 @@ impl Times {
             Self::Connect => "no connection came up",
             Self::Handshake => "there was no TLS handshake",
             Self::Upgrade => "no connection was upgraded",
+            Self::Ready => "no client subscribed to channels",
+            Self::Publish => "nothing was published",
         }
     }
 }
@@ -176,6 +200,8 @@ impl fmt::Display for Times {
             Self::Connect => "time to connect",
             Self::Handshake => "tls handshake",
             Self::Upgrade => "time to upgrade",
+            Self::Ready => "time until subscribed",
+            Self::Publish => "time to publish",
         })
     }
 }
@@ -191,9 +217,12 @@ impl fmt::Display for Point {
 }
 
 impl Count {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Errors,
         Self::Lost,
+        Self::Gaps,
+        Self::Duplicates,
+        Self::Delivered,
         Self::Failed,
         Self::Opened,
         Self::Up,
@@ -208,6 +237,9 @@ impl Count {
         match self {
             Self::Errors => "errors",
             Self::Lost => "lost",
+            Self::Gaps => "gaps",
+            Self::Duplicates => "duplicates",
+            Self::Delivered => "delivered",
             Self::Failed => "failed",
             Self::Opened => "opened",
             Self::Up => "up",
@@ -219,9 +251,17 @@ impl Count {
     }
 
     fn measure(self, results: &Results) -> Measured {
+        let deliveries = results.deliveries;
+        if deliveries.is_none() && matches!(self, Self::Gaps | Self::Duplicates | Self::Delivered) {
+            return Measured::Nothing("only the scenario push has deliveries");
+        }
+        let deliveries = deliveries.unwrap_or_default();
         let value = match self {
             Self::Errors => results.errors(),
-            Self::Lost => results.lost(),
+            Self::Lost => results.lost().saturating_add(deliveries.never_came()),
+            Self::Gaps => deliveries.gaps,
+            Self::Duplicates => deliveries.duplicates,
+            Self::Delivered => deliveries.measured,
             Self::Failed => results.failed(),
             Self::Opened => results.connections.opened,
             Self::Up => results.connections.up,
@@ -231,7 +271,8 @@ impl Count {
             Self::NeverSent => results.requests.never_sent,
         };
         // Without a connection nothing could be lost or go wrong: a server that is down must not pass `errors=0`.
-        let needs_connections = matches!(self, Self::Errors | Self::Lost | Self::Unanswered);
+        let needs_connections =
+            matches!(self, Self::Errors | Self::Lost | Self::Gaps | Self::Duplicates | Self::Unanswered);
         if value == 0 && needs_connections && results.connections.opened == 0 {
             return Measured::Nothing("no connection came up");
         }

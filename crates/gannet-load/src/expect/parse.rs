@@ -17,7 +17,8 @@ pub enum ParseError {
     /// What is before the operator is not the name of a figure.
     #[error(
         "`{name}` is not a figure: there are p50, p99.9 and the like, max, mean (each also after response., service., \
-         late., connect., handshake. or upgrade.), rate, errors, lost, failed, opened, up, sent, answered, unanswered and never_sent"
+         late., connect., handshake., upgrade., ready. or publish.), rate, errors, lost, gaps, duplicates, delivered, failed, opened, up, \
+         sent, answered, unanswered and never_sent"
     )]
     UnknownFigure {
         /// The name as it was written.

@@ -135,7 +135,8 @@ fn percentiles(times: &Histogram<u64>, nines: f64) -> Vec<Option<(f64, f64)>> {
 
 fn throughput(results: &Results, moments: &[Moment], span: f64) -> Plot {
     let highest = moments.iter().filter_map(|m| m.rates).flatten();
-    let asked = results.asked.rate_per_second;
+    // Of publications; what comes of each is as many deliveries as it has subscribers.
+    let asked = results.asked.rate_per_second.filter(|_| results.deliveries.is_none());
     let highest = highest.chain(asked).fold(0.0, f64::max);
     let mut lines = Vec::new();
     if let Some(asked) = asked {

@@ -60,6 +60,10 @@ fn tiles(out: &mut String, results: &Results) {
     let rate = format!("{}/s", units::rate(results.rate_per_second()));
     out.push_str("<dl class=\"tiles\">\n");
     tile(out, "answered", &rate, false);
+    if let Some(deliveries) = results.deliveries {
+        let delivered = format!("{}/s", units::rate(results.per_second(deliveries.measured)));
+        tile(out, "delivered", &delivered, false);
+    }
     for (name, quantile) in [("p50", 0.5), ("p99", 0.99)] {
         let value = time(times.value_at_quantile(quantile));
         tile(out, &format!("{kind} {name}"), &value, false);

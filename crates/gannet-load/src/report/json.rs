@@ -64,6 +64,12 @@ pub struct Document {
     pub handshake_ns: Option<Times>,
     /// From the connection to the end of its upgrade; null where nothing was upgraded.
     pub upgrade_ns: Option<Times>,
+    /// From the start of a connect until all channels are subscribed to; null where clients subscribe to none.
+    pub ready_ns: Option<Times>,
+    /// From the moment a publication was due to the server's answer; null where nothing was published.
+    pub publish_ns: Option<Times>,
+    /// Publications, each counted for each subscriber; null where clients subscribe to no channels.
+    pub deliveries: Option<Deliveries>,
     /// What came of holding connections afterwards; null where that was not asked for.
     pub hold: Option<Hold>,
     /// The server's process; null where it was not watched.
@@ -170,6 +176,38 @@ pub struct Requests {
     pub out_bytes: u64,
     /// Received.
     pub in_bytes: u64,
+}
+
+/// Publications by what became of them, each counted for each subscriber.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Deliveries {
+    /// Publications of the run that the server has accepted, for each client that has the channel.
+    pub expected: u64,
+    /// Those that have come, of any time.
+    pub received: u64,
+    /// Those of them that were due in the measured time.
+    pub measured: u64,
+    /// Those of them that came by recovery.
+    pub recovered: u64,
+    /// Publications of others.
+    pub others: u64,
+    /// Publications that later ones have overtaken.
+    pub gaps: u64,
+    /// Publications that came again.
+    pub duplicates: u64,
+    /// New publications with an offset that is not new.
+    pub wrong_offsets: u64,
+    /// Publications that had not come when the run ended.
+    pub missing: u64,
+    /// Subscriptions at the end of the measurement.
+    pub subscriptions: u64,
+    /// Subscriptions that were recovered.
+    pub recoveries: u64,
+    /// Subscriptions that the server could not recover.
+    pub not_recovered: u64,
+    /// Connections that clients have cut by themselves.
+    pub cuts: u64,
 }
 
 /// What was reached.
@@ -300,6 +338,9 @@ impl From<&Results> for Document {
             connect_ns: Times::from(&results.times.connect_ns),
             handshake_ns: (!results.times.handshake_ns.is_empty()).then(|| Times::from(&results.times.handshake_ns)),
             upgrade_ns: (!results.times.upgrade_ns.is_empty()).then(|| Times::from(&results.times.upgrade_ns)),
+            ready_ns: (!results.times.ready_ns.is_empty()).then(|| Times::from(&results.times.ready_ns)),
+            publish_ns: (!results.times.publish_ns.is_empty()).then(|| Times::from(&results.times.publish_ns)),
+            deliveries: results.deliveries.as_ref().map(Deliveries::from),
             hold: results.hold.map(|hold| Hold { lasted_s: hold.lasted.as_secs_f64(), up: hold.up, lost: hold.lost }),
             server: results
                 .server
@@ -329,6 +370,26 @@ impl From<&Results> for Asked {
             ramp_per_second: asked.ramp_per_second,
             reactors: asked.reactors as u64,
             driver: asked.driver.clone(),
+        }
+    }
+}
+
+impl From<&crate::results::Deliveries> for Deliveries {
+    fn from(deliveries: &crate::results::Deliveries) -> Self {
+        Self {
+            expected: deliveries.expected,
+            received: deliveries.received,
+            measured: deliveries.measured,
+            recovered: deliveries.recovered,
+            others: deliveries.others,
+            gaps: deliveries.gaps,
+            duplicates: deliveries.duplicates,
+            wrong_offsets: deliveries.misplaced,
+            missing: deliveries.missing,
+            subscriptions: deliveries.subscriptions,
+            recoveries: deliveries.recoveries,
+            not_recovered: deliveries.not_recovered,
+            cuts: deliveries.cuts,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use crate::figures::{PERCENTILES, by_class, by_name};
-use crate::results::Results;
+use crate::results::{Deliveries, Results};
 use crate::units;
 
 /// What is shown where a time was not measured.
@@ -46,6 +46,7 @@ pub(super) fn one_column(results: &Results) -> &'static str {
 /// All that is said in lines, in the order in which it is read.
 pub(super) fn sections(results: &Results) -> Vec<Section> {
     let mut sections = vec![run(results), connections(results), requests(results)];
+    sections.extend(deliveries(results));
     if let Some(server) = results.server {
         let share = if results.measured < SHORTEST {
             NOT_MEASURED.to_owned()
@@ -194,9 +195,17 @@ fn connections(results: &Results) -> Section {
     if !results.times.upgrade_ns.is_empty() {
         section.rows.push(("time to upgrade", took(&results.times.upgrade_ns)));
     }
+    if !results.times.ready_ns.is_empty() {
+        section.rows.push(("until subscribed", took(&results.times.ready_ns)));
+    }
     if connections.reopened > 0 {
-        let reopened =
-            format!("{}, after the server had ended them or one request was done", units::count(connections.reopened));
+        let why = match results.deliveries {
+            Some(Deliveries { cuts, .. }) => {
+                format!(": {} that clients had cut, others that were lost", units::count(cuts))
+            }
+            None => ", after the server had ended them or one request was done".to_owned(),
+        };
+        let reopened = format!("{}{why}", units::count(connections.reopened));
         section.rows.push(("reopened", reopened));
     }
     if let Some(hold) = results.hold {
@@ -258,6 +267,33 @@ fn requests(results: &Results) -> Section {
         rows.push(("never sent", units::count(requests.never_sent)));
     }
     Section { title: "Requests", rows }
+}
+
+/// What became of publications, where clients subscribe to channels.
+fn deliveries(results: &Results) -> Option<Section> {
+    let deliveries = results.deliveries?;
+    let measured = deliveries.measured;
+    let mut rows = vec![
+        ("subscriptions", units::count(deliveries.subscriptions)),
+        ("delivered", format!("{} ({}/s)", units::count(measured), units::rate(results.per_second(measured)))),
+        ("gaps", units::count(deliveries.gaps)),
+        ("duplicates", units::count(deliveries.duplicates)),
+        ("wrong offsets", units::count(deliveries.misplaced)),
+        ("missing", units::count(deliveries.missing)),
+    ];
+    if deliveries.recoveries + deliveries.not_recovered > 0 {
+        let recovered = units::things(deliveries.recovered, "publication");
+        let all = units::count(deliveries.recoveries);
+        let refused = units::count(deliveries.not_recovered);
+        rows.push(("recovered", format!("{all} subscriptions with {recovered}, {refused} not")));
+    }
+    if deliveries.others > 0 {
+        rows.push(("of others", units::things(deliveries.others, "publication")));
+    }
+    if !results.times.publish_ns.is_empty() {
+        rows.push(("time to publish", took(&results.times.publish_ns)));
+    }
+    Some(Section { title: "Deliveries", rows })
 }
 
 /// Classes of statuses, and the codes in each, as `9 2xx (9 200), 3 4xx (2 404, 1 429)`.

@@ -7,6 +7,7 @@ mod echo;
 mod frames;
 pub mod http;
 mod lines;
+pub mod push;
 pub mod redis;
 pub mod ws;
 

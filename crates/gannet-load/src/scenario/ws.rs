@@ -123,8 +123,8 @@ fn key(connection: u32, frame: u64) -> [u8; 4] {
     (Draws::of(connection, frame).number() as u32).to_le_bytes()
 }
 
-/// The same for a frame that no request has the number of.
-fn key_of_now<S: Service>(connection: u32, cx: &Context<'_, S>) -> [u8; 4] {
+/// Returns the key of a frame that no request has the number of.
+pub(crate) fn key_of_now<S: Service>(connection: u32, cx: &Context<'_, S>) -> [u8; 4] {
     key(!connection, (cx.now().as_nanos() as u64).wrapping_add(cx.outbox_len() as u64))
 }
 

@@ -132,3 +132,23 @@ fn an_expectation_on_what_was_not_measured_fails_with_that_as_its_reason() {
     unmeasured.measured = std::time::Duration::ZERO;
     assert!(said("rate>=1", &unmeasured).contains("ended before anything was measured"));
 }
+
+#[test]
+fn what_was_delivered_can_be_expected() {
+    let results = sample::pushed();
+    for (expectation, measured) in [
+        ("gaps=0", "gaps were 6"),
+        ("duplicates=0", "duplicates were 3"),
+        ("lost=0", "lost were 13"),
+        ("delivered>=50000", "delivered were 40,000"),
+        ("ready.p99<20ms", "ready.p99 was 40"),
+        ("publish.max<2ms", "publish.max was 3"),
+    ] {
+        let failed = expectation.parse::<Expectation>().expect(expectation).check(&results).expect_err(expectation);
+        assert!(failed.to_string().contains(measured), "{expectation}: {failed}");
+    }
+    for other in ["gaps=0", "ready.p99<20ms"] {
+        let expectation = other.parse::<Expectation>().expect(other);
+        assert!(expectation.check(&sample::stalled()).is_err(), "a run without channels does not meet {other}");
+    }
+}

@@ -118,3 +118,19 @@ fn field_names(value: &Value, names: &mut Vec<String>) {
         }
     }
 }
+
+#[test]
+fn deliveries_are_there_where_clients_subscribe_to_channels() {
+    let value = parsed(&sample::pushed());
+    let deliveries = serde_json::json!({
+        "expected": 50_000, "received": 49_990, "measured": 40_000, "recovered": 70, "others": 5, "gaps": 6, "duplicates": 3,
+        "wrong_offsets": 1, "missing": 4, "subscriptions": 2_000, "recoveries": 20, "not_recovered": 1, "cuts": 20,
+    });
+    assert_eq!(value["deliveries"], deliveries);
+    assert_eq!((&value["ready_ns"]["count"], &value["publish_ns"]["count"]), (&2.into(), &2.into()));
+    let value = parsed(&sample::stalled());
+    assert_eq!(
+        (&value["deliveries"], &value["ready_ns"], &value["publish_ns"]),
+        (&Value::Null, &Value::Null, &Value::Null)
+    );
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gannet_load::results::{Asked, Connections, Histograms, Hold, Requests, Results, Second, ServerUsage};
+use gannet_load::results::{Asked, Connections, Deliveries, Histograms, Hold, Requests, Results, Second, ServerUsage};
 use hdrhistogram::Histogram;
 
 pub const MS: u64 = 1_000_000;
@@ -35,6 +35,7 @@ pub fn nothing() -> Results {
         connections: Connections::default(),
         requests: Requests::default(),
         times: Histograms::default(),
+        deliveries: None,
         hold: None,
         seconds: Vec::new(),
         server: None,
@@ -117,5 +118,30 @@ pub fn statuses() -> Results {
     for second in &mut results.seconds {
         second.classes = [second.answered, 0, 2, 1];
     }
+    results
+}
+
+/// An open loop of publications, of which some came twice, and others never.
+pub fn pushed() -> Results {
+    let mut results = stalled();
+    results.asked.scenario = "push".to_owned();
+    results.connections.reopened = 21;
+    results.times.ready_ns = times([30 * MS, 40 * MS]);
+    results.times.publish_ns = times([MS, 3 * MS]);
+    results.deliveries = Some(Deliveries {
+        subscriptions: 2_000,
+        expected: 50_000,
+        received: 49_990,
+        measured: 40_000,
+        recovered: 70,
+        others: 5,
+        gaps: 6,
+        duplicates: 3,
+        misplaced: 1,
+        missing: 4,
+        recoveries: 20,
+        not_recovered: 1,
+        cuts: 20,
+    });
     results
 }

@@ -117,3 +117,21 @@ fn what_came_from_outside_cannot_steer_the_terminal() {
     let text = text(&results);
     assert!(!text.contains(|c: char| c.is_control() && c != '\n'));
 }
+
+#[test]
+fn deliveries_have_a_section_of_their_own() {
+    let said = text(&sample::pushed());
+    for part in [
+        "  delivered        40,000 (4,000/s)",
+        "  gaps             6",
+        "  duplicates       3",
+        "  missing          4",
+        "  recovered        20 subscriptions with 70 publications, 1 not",
+        "  of others        5 publications",
+        "  until subscribed p50 30 ms",
+        "  reopened         21: 20 that clients had cut, others that were lost",
+    ] {
+        assert!(said.contains(part), "{part:?} is missing: {said}");
+    }
+    assert!(!text(&sample::stalled()).contains("Deliveries"));
+}

@@ -2,9 +2,11 @@
 
 mod ends;
 mod http;
+mod push;
 mod rig;
 mod silence;
 mod tls;
+mod wire;
 mod ws;
 
 use std::collections::BTreeSet;

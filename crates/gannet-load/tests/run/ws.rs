@@ -4,9 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use gannet::proto::http::{self, Event, Requests, RequestsState};
-use gannet::proto::ws::{self, Close, CloseCode, Handshake, Message, WebSocket};
-use gannet::proto::{Codec, Decoded, FrameError, Sink};
+use gannet::proto::http::Event;
+use gannet::proto::ws::{self, Close, CloseCode, Handshake, Message};
 use gannet::{Address, Context, DriverChoice, Running, Service};
 use gannet_load::login::Login;
 use gannet_load::results::Results;
@@ -14,58 +13,7 @@ use gannet_load::run::{Config, Kind};
 use gannet_load::scenario::ws::Mode;
 
 use crate::rig::{assert_clean, config, drivers, go, serve};
-
-/// HTTP, then WebSocket.
-#[derive(Default)]
-struct Wire {
-    requests: Requests,
-    websocket: WebSocket,
-}
-
-enum Protocol {
-    Http(RequestsState),
-    WebSocket(ws::State),
-}
-
-impl Default for Protocol {
-    fn default() -> Self {
-        Self::Http(RequestsState::default())
-    }
-}
-
-enum Incoming<'a> {
-    Http(Event<'a>),
-    WebSocket(Message<'a>),
-}
-
-#[derive(Debug, thiserror::Error)]
-enum WireError {
-    #[error("{0}")]
-    Frame(#[from] FrameError),
-    #[error("{0}")]
-    Http(#[from] http::Error),
-    #[error("{0}")]
-    WebSocket(#[from] ws::Error),
-}
-
-impl Codec for Wire {
-    type Message<'a> = Incoming<'a>;
-    type Outgoing<'a> = std::convert::Infallible;
-    type Error = WireError;
-    type State = Protocol;
-
-    fn decode<'a>(&self, state: &mut Protocol, input: &'a mut [u8]) -> Result<Decoded<Incoming<'a>>, WireError> {
-        match state {
-            Protocol::Http(state) => Ok(self.requests.decode(state, input)?.map(Incoming::Http)),
-            Protocol::WebSocket(state) => Ok(self.websocket.decode(state, input)?.map(Incoming::WebSocket)),
-        }
-    }
-
-    /// The service writes past it.
-    fn encode(&self, nothing: std::convert::Infallible, _: &mut impl Sink) -> Result<(), WireError> {
-        match nothing {}
-    }
-}
+use crate::wire::{Incoming, Protocol, Wire};
 
 /// Does what a path says.
 struct Paths {
