@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use gannet::Running;
 
-use crate::services::Listener;
+use crate::services::{Listener, Settings};
 use crate::tls::Tls;
 
 /// Prints what listens where, which driver was chosen and why, and a command to try for each listener.
@@ -16,8 +16,9 @@ pub(crate) fn print(
     out: &mut impl Write,
     listeners: &[Listener],
     running: &Running,
-    tls: Option<&Tls>,
+    settings: &Settings,
 ) -> io::Result<()> {
+    let tls = settings.tls.as_ref();
     let (driver, why) = running.driver();
     let rows: Vec<Row> = listeners.iter().zip(running.addresses()).map(Row::new).collect();
     let widest = |cell: fn(&Row) -> &String| rows.iter().map(|row| cell(row).chars().count()).max().unwrap_or(0);
@@ -38,6 +39,12 @@ pub(crate) fn print(
     if listeners.iter().any(Listener::is_redis) {
         writeln!(out)?;
         writeln!(out, "redis keeps everything in memory only: all keys are lost when this process ends")?;
+    }
+    if settings.push.as_ref().is_some_and(|push| push.settings().client.anonymous) {
+        writeln!(out)?;
+        let is_local = listeners.iter().filter(|listener| listener.is_push()).all(Listener::is_local);
+        let why = if is_local { "because its listener is on loopback" } else { "as --push-anonymous asks" };
+        writeln!(out, "push accepts anonymous clients, {why}; open its address in two tabs of a browser")?;
     }
     writeln!(out)?;
     writeln!(out, "stop with Ctrl-C; all options: gannet serve --help")?;

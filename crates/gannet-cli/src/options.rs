@@ -12,6 +12,7 @@ use gannet_redis::LARGEST_COMMAND_BYTES;
 use self::names::{BalanceName, OverflowName, PolicyName};
 pub(crate) use self::names::{DriverName, LogFormat, LogLevel, YesNo};
 use crate::failure::{Failure, condense, is_from_environment, variable};
+use crate::services::push::PushOptions;
 use crate::services::{self, Listener, Listeners};
 use crate::tls::TlsOptions;
 use crate::units::{Deadline, deadline, keepalive, per_second, size, size_or_none, whole};
@@ -147,6 +148,9 @@ pub(crate) struct ServeOptions {
     /// takes 320KiB of a reactor for each of the seven window sizes that clients ask for.
     #[arg(long, env = "GANNET_WEBSOCKET_DEFLATE", help_heading = "HTTP")]
     pub(crate) websocket_deflate: bool,
+
+    #[command(flatten)]
+    pub(crate) push: PushOptions,
 
     #[command(flatten)]
     pub(crate) tls: TlsOptions,

@@ -1,10 +1,13 @@
 //! `gannet serve`: starts an engine with the services that were asked for, and waits for its end.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gannet::{Address, Engine, Limits, Running};
+use gannet_gateway::Gateway;
 use gannet_redis::{Bound, Server};
 
 use crate::ending::Ending;
@@ -15,6 +18,9 @@ use crate::services::{Listener, Settings, Site};
 use crate::stats::StatsLines;
 use crate::tls::{Reloads, Tls};
 use crate::{banner, ending, logs};
+
+/// The longest header of a WebSocket frame from a client, in bytes.
+const FRAME_HEADER_BYTES: usize = 14;
 
 /// Serves until a signal ends it.
 ///
@@ -33,14 +39,21 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
     for listener in &asked {
         listeners.extend(listener.resolve()?);
     }
+    let push = push(options, &listeners)?;
     let site = Arc::new(Site::default());
     let settings = Settings {
+        push: push.clone(),
         max_frame: options.max_frame,
         redis: redis.clone(),
         site,
         websocket_deflate: options.websocket_deflate,
         tls: tls.clone(),
     };
+    let mut limits = limits;
+    if let Some(push) = &push {
+        // A frame of commands has to fit, with its header.
+        limits.carry = limits.carry.max(push.settings().client.frame + FRAME_HEADER_BYTES);
+    }
     let running = engine(options, limits, &listeners, &settings)?.start()?;
     redis.listening(bound(&listeners, &running));
     settings.site.started(&listeners, &running);
@@ -66,7 +79,7 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
         let started = StatsLines::start(remote.clone(), interval);
         started.inspect_err(|error| tracing::warn!(%error, "the counters cannot be logged")).ok()
     });
-    if let Err(error) = banner::print(&mut std::io::stdout().lock(), &listeners, &running, tls.as_ref()) {
+    if let Err(error) = banner::print(&mut std::io::stdout().lock(), &listeners, &running, &settings) {
         // With port 0 nothing else says where it listens.
         let listening = banner::listening(&listeners, &running);
         match error.kind() {
@@ -83,6 +96,25 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
     drop((stats, reloads));
     asked_to_end.log(&remote);
     Ok(ended?)
+}
+
+/// The gateway, where something listens for its clients.
+fn push(options: &ServeOptions, listeners: &[Listener]) -> Result<Option<Arc<Gateway>>, Failure> {
+    let mut all = listeners.iter().filter(|listener| listener.is_push()).peekable();
+    if all.peek().is_none() {
+        return Ok(None);
+    }
+    let settings = options.push.settings(all.all(Listener::is_local))?;
+    // The standard library seeds its hashers from the system.
+    let seed = RandomState::new().hash_one("push");
+    let gateway = Gateway::new(settings, reactors(options), seed);
+    gateway.map(Some).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+/// As many as the engine has where nothing else is asked for.
+fn reactors(options: &ServeOptions) -> usize {
+    let own = || std::thread::available_parallelism().map_or(1, Into::into);
+    options.reactors.map_or_else(own, usize::from)
 }
 
 /// Where the Redis listeners listen.
@@ -133,8 +165,9 @@ fn engine(
         .keepalive(options.tcp_keepalive.0)
         .drain_delay(options.drain_delay.0.unwrap_or(Duration::ZERO))
         .drain_timeout(options.drain_timeout.0.unwrap_or(Duration::ZERO));
-    if let Some(reactors) = options.reactors {
-        engine = engine.reactors(reactors.into());
+    engine = engine.reactors(reactors(options));
+    if let Some(push) = &settings.push {
+        engine = push.install(engine)?;
     }
     for listener in listeners {
         engine = listener.add(engine, settings)?;

@@ -2,7 +2,7 @@
 
 use gannet::{Engine, ListenOptions};
 
-use super::{Add, SERVICES, ServiceKind, Settings, names, redis};
+use super::{Add, SERVICES, ServiceKind, Settings, names, push, redis};
 use crate::units::{Deadline, keepalive, whole};
 
 /// What the URL of a listener with TLS begins with.
@@ -31,6 +31,20 @@ impl Listener {
     /// Whether it is for Redis clients.
     pub(crate) fn is_redis(&self) -> bool {
         self.service.name == redis::KIND.name
+    }
+
+    /// Whether it is of the push gateway.
+    pub(crate) fn is_push(&self) -> bool {
+        [push::KIND.name, push::STREAM.name].contains(&self.service.name)
+    }
+
+    /// Whether only this machine can reach it.
+    pub(crate) fn is_local(&self) -> bool {
+        match self.options.url().parse() {
+            Ok(gannet::Address::Tcp(address) | gannet::Address::Tls(address)) => address.ip().to_canonical().is_loopback(),
+            Ok(gannet::Address::Unix(_)) => true,
+            _ => false,
+        }
     }
 
     /// The host of its URL, where that is for TLS.
@@ -204,7 +218,7 @@ mod tests {
     fn a_listener_that_cannot_be_is_refused_with_what_there_is() {
         for (text, why) in [
             ("echo", "SERVICE=URL"),
-            ("mail=tcp://127.0.0.1:25", "echo, lines, frames, discard, redis and http"),
+            ("mail=tcp://127.0.0.1:25", "echo, lines, frames, discard, redis, push, push-stream and http"),
             ("lines=udp://127.0.0.1:1", "lines is served on tcp://, tls:// and unix:// only"),
             ("frames=udp://127.0.0.1:1", "frames is served on tcp://, tls:// and unix:// only"),
             ("echo=127.0.0.1:7000", "tcp://host:port"),

@@ -20,8 +20,16 @@ pub(crate) use self::listener::{Listener, Listeners, parse_listeners};
 use crate::tls::{Protocol, Tls};
 
 /// All services, in the order they are listed and started in.
-static SERVICES: [&ServiceKind; 6] =
-    [&echo::KIND, &lines::KIND, &frames::KIND, &discard::KIND, &redis::KIND, &http::KIND];
+static SERVICES: [&ServiceKind; 8] = [
+    &echo::KIND,
+    &lines::KIND,
+    &frames::KIND,
+    &discard::KIND,
+    &redis::KIND,
+    &push::KIND,
+    &push::STREAM,
+    &http::KIND,
+];
 
 /// Adds a service to an engine, where it shall listen.
 type Add = fn(Engine, ListenOptions, &Settings) -> gannet::Result<Engine>;
@@ -52,6 +60,8 @@ pub(crate) struct Settings {
     pub(crate) max_frame: usize,
     /// The store of all `redis` listeners.
     pub(crate) redis: Arc<gannet_redis::Server>,
+    /// The gateway of all `push` and `push-stream` listeners; there where there is one.
+    pub(crate) push: Option<Arc<gannet_gateway::Gateway>>,
     /// What all `http` listeners show.
     pub(crate) site: Arc<Site>,
     /// Whether WebSocket messages are compressed with clients that ask for it.
@@ -90,7 +100,7 @@ fn names() -> String {
 pub(crate) fn help() -> String {
     let mut text = "Services:\n".to_owned();
     for service in SERVICES {
-        text += &format!("  {:8} {}\n", service.name, service.about);
+        text += &format!("  {:11} {}\n", service.name, service.about);
     }
     text += "\nWithout --listen, on this machine only:\n";
     for service in SERVICES {

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use gannet::{Histogram, OffloadStats, ReactorStats, Remote, ServiceStats};
+use gannet_gateway::Gateway;
 use gannet_http::Cx;
 use gannet_http::middleware::HandlerTime;
 use gannet_redis::Server;
@@ -98,7 +99,7 @@ static STORE: [Metric<OfStore>; 6] = [
 ];
 
 /// Answers with all counters.
-pub(super) fn write(cx: &mut Cx<'_>, site: &Site, store: &Server) {
+pub(super) fn write(cx: &mut Cx<'_>, site: &Site, store: &Server, push: Option<&Gateway>) {
     let labels: Vec<String> = site.what().map_or_else(Vec::new, |what| {
         let label = |service: &str, address: &str| format!("service=\"{service}\",listener=\"{}\"", Escaped(address));
         what.listeners.iter().map(|place| label(place.service, &place.address)).collect()
@@ -107,6 +108,9 @@ pub(super) fn write(cx: &mut Cx<'_>, site: &Site, store: &Server) {
     // A string takes everything.
     let mut text = String::new();
     let _ = page(&mut text, &cx.remote(), &labels, &site.times, store);
+    if let Some(push) = push {
+        let _ = push.write_metrics(&mut text);
+    }
     cx.text(&text);
 }
 

@@ -33,7 +33,7 @@ pub(super) static KIND: ServiceKind = ServiceKind {
 
 fn routes(settings: &Settings) -> Result<Routes, RouteError> {
     let (site, shown, counted) = (&settings.site, settings.site.clone(), settings.site.clone());
-    let store = settings.redis.clone();
+    let (store, push) = (settings.redis.clone(), settings.push.clone());
     let mut handshake = Handshake::new();
     if settings.websocket_deflate {
         // An idle connection keeps no window.
@@ -51,7 +51,7 @@ fn routes(settings: &Settings) -> Result<Routes, RouteError> {
             let clock = clock::Clock::after(cx.last_event_id());
             cx.events(clock);
         })
-        .get("/metrics", move |cx| metrics::write(cx, &counted, &store))
+        .get("/metrics", move |cx| metrics::write(cx, &counted, &store, push.as_deref()))
         .build()
 }
 

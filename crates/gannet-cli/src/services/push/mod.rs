@@ -1,6 +1,68 @@
-//! The push gateway as a service.
+//! `push` and `push-stream`: the push gateway, for browsers and SDKs, and for devices.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "`serve` takes them over with the service"))]
 mod options;
 
-pub(crate) use self::options::{Secrets, secrets};
+use std::sync::Arc;
+
+use gannet::Address;
+use gannet_gateway::{Devices, Gateway};
+use gannet_http::HttpService;
+use gannet_http::middleware::Recover;
+
+pub(crate) use self::options::{PushOptions, Secrets, secrets};
+use super::{ServiceKind, Settings, abstract_name, is_abstract, listen, quoted, reachable_socket};
+use crate::tls::Protocol;
+
+pub(super) static KIND: ServiceKind = ServiceKind {
+    name: "push",
+    about: "channels for Centrifuge SDKs, EventSource and curl (tcp, tls, unix)",
+    defaults: &["tcp://127.0.0.1:8000"],
+    streams: Some(|engine, at, settings| {
+        let gateway = gateway(settings)?;
+        let routes = gannet_http::Router::new().layer(Recover).merge(gateway.routes()).build();
+        let routes = routes.map_err(|error| gannet::Error::Setting(error.to_string()))?;
+        let frame = gateway.settings().client.frame;
+        listen(engine, at, settings, Protocol::Http, move || HttpService::new(&routes).websocket_limits(frame, frame))
+    }),
+    datagrams: None,
+    try_it: publish,
+    answer: "epoch and offset",
+};
+
+pub(super) static STREAM: ServiceKind = ServiceKind {
+    name: "push-stream",
+    about: "the same channels for devices: Protobuf messages with their lengths (tcp, tls, unix)",
+    defaults: &[],
+    streams: Some(|engine, at, settings| {
+        let gateway = gateway(settings)?;
+        listen(engine, at, settings, Protocol::Unnamed, move || Devices::new(&gateway))
+    }),
+    datagrams: None,
+    try_it: connect,
+    answer: "a reply in Protobuf",
+};
+
+/// The gateway, which is there where one of these services is.
+fn gateway(settings: &Settings) -> gannet::Result<Arc<Gateway>> {
+    let missing = || gannet::Error::Setting("the push gateway is not there".to_owned());
+    settings.push.clone().ok_or_else(missing)
+}
+
+/// Publishes to the channel that the page shows.
+fn publish(address: &Address) -> String {
+    let curl = match address {
+        Address::Tcp(address) => format!("curl http://{}", reachable_socket(*address)),
+        Address::Tls(address) => format!("curl -k https://{}", reachable_socket(*address)),
+        Address::Unix(path) if is_abstract(path) => {
+            format!("curl --abstract-unix-socket {} http://localhost", quoted(&abstract_name(path)))
+        }
+        Address::Unix(path) => format!("curl --unix-socket {} http://localhost", quoted(&path.to_string_lossy())),
+        _ => "curl http://localhost".to_owned(),
+    };
+    format!(r#"{curl}/api/publish -d '{{"channel":"demo:chat","data":{{"text":"hello"}}}}'"#)
+}
+
+/// Connects: command 1 with an empty request.
+fn connect(address: &Address) -> String {
+    format!(r"printf '\4\10\1\42\0' | {} | xxd", super::brief_netcat(address))
+}
