@@ -53,6 +53,8 @@ pub(crate) enum Task {
     Gap { channel: Box<str>, server_side: bool },
     /// It reads too slowly.
     Slow,
+    /// Its format cannot carry what was published.
+    Unfit,
 }
 
 /// Moves what the channel space has for the clients of a reactor into their outboxes.
@@ -221,6 +223,7 @@ fn carry_out(hub: &mut Hub, key: ClientKey, task: Task, cx: &mut ServiceContext<
     let mut link = Link::Up(key);
     let effects = match task {
         Task::Slow => hub.end(place, &mut link, Disconnect::SLOW),
+        Task::Unfit => hub.end(place, &mut link, Disconnect::INAPPROPRIATE_PROTOCOL),
         Task::Gap { server_side: true, .. } => hub.end(place, &mut link, Disconnect::INSUFFICIENT_STATE),
         // An EventSource that connects again says where it was.
         Task::Gap { .. } if place.wire == Wire::EventSource => hub.end(place, &mut link, Disconnect::INSUFFICIENT_STATE),
@@ -254,11 +257,17 @@ struct Outboxes<'a, 'c, 'p> {
 
 impl Sink<Client> for Outboxes<'_, '_, '_> {
     #[inline]
-    fn push(&mut self, _: ClientKey, client: &mut Client, format: u8, delivery: &Arc<Delivery>) -> Pushed {
+    fn push(&mut self, key: ClientKey, client: &mut Client, format: u8, delivery: &Arc<Delivery>) -> Pushed {
         if client.flags.has(Flags::FULL) && client.over_bytes > self.limit {
             return Pushed::Full;
         }
         let bytes = delivery.wire(format, |delivery| Wire::of(format).encode(delivery));
+        if bytes.is_empty() {
+            if client.wire != Wire::EventSource {
+                self.tasks.push((key, Task::Unfit));
+            }
+            return Pushed::Taken;
+        }
         match self.cx.send_encoded(client.handle, bytes) {
             Ok(SendStatus::Queued) => Pushed::Taken,
             Ok(SendStatus::OverHigh | SendStatus::OverHard) => {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use gannet::proto::http::{SIZE_LINE, size_line};
 use gannet::proto::ws::{FrameHeader, Opcode};
 use gannet_channels::{Delivery, Event};
-use gannet_proto::centrifuge::{self, Format, Join, Leave, PushEvent};
+use gannet_proto::centrifuge::{self, Format, Join, Leave, PushEvent, json};
 
 use crate::hub::write_push;
 
@@ -146,38 +146,41 @@ impl Wire {
     }
 
     /// Makes the bytes that a connection sends for an event of a channel.
+    ///
+    /// The answer is empty if the format cannot carry it: data that is not JSON has no place in a message in JSON. It is
+    /// also empty if there is nothing to be told.
     #[must_use]
     pub fn encode(self, delivery: &Delivery) -> Bytes {
         let mut payload = Vec::with_capacity(256);
-        self.put_event(delivery, &mut payload);
-        self.framed(&payload)
+        if self.put_event(delivery, &mut payload) && !payload.is_empty() {
+            self.framed(&payload)
+        } else {
+            Bytes::new()
+        }
     }
 
-    /// Appends an event of a channel to a payload.
-    fn put_event(self, delivery: &Delivery, payload: &mut Vec<u8>) {
-        match delivery.event() {
-            Event::Batch(deliveries) => {
-                for delivery in deliveries {
-                    self.put_event(delivery, payload);
-                }
-            }
+    /// Returns whether the format can carry data of an application.
+    #[must_use]
+    pub(crate) fn carries(self, data: &[u8]) -> bool {
+        self.is_protobuf() || self == Self::EventSource || json::check(data).is_ok()
+    }
+
+    /// Appends an event of a channel to a payload. Returns whether the format can carry it.
+    fn put_event(self, delivery: &Delivery, payload: &mut Vec<u8>) -> bool {
+        let event = match delivery.event() {
+            Event::Batch(deliveries) => return deliveries.iter().all(|delivery| self.put_event(delivery, payload)),
             Event::Publication(own) if self == Self::EventSource => {
                 event_with_id(&delivery.epoch().to_string(), own, payload);
+                return true;
             }
-            _ if self == Self::EventSource => {}
-            Event::Publication(own) => {
-                write_push(payload, self, delivery.channel(), PushEvent::Publication(publication(own)));
-            }
-            Event::Join(info) => {
-                let join = Join { info: Some(client_info(info)) };
-                write_push(payload, self, delivery.channel(), PushEvent::Join(join));
-            }
-            Event::Leave(info) => {
-                let leave = Leave { info: Some(client_info(info)) };
-                write_push(payload, self, delivery.channel(), PushEvent::Leave(leave));
-            }
-            _ => {}
-        }
+            Event::Publication(own) if !self.carries(&own.data) => return false,
+            Event::Publication(own) => PushEvent::Publication(publication(self, own)),
+            Event::Join(info) => PushEvent::Join(Join { info: Some(client_info(self, info)) }),
+            Event::Leave(info) => PushEvent::Leave(Leave { info: Some(client_info(self, info)) }),
+            _ => return true,
+        };
+        write_push(payload, self, delivery.channel(), event);
+        true
     }
 
     /// Makes the bytes that the connection sends for a payload, complete with the framing of the transport.
@@ -212,23 +215,23 @@ pub(crate) fn event_with_id(epoch: &str, own: &gannet_channels::Publication, out
 }
 
 /// Returns a publication as clients get it.
-pub(crate) fn publication(own: &gannet_channels::Publication) -> centrifuge::Publication<'_> {
+pub(crate) fn publication(wire: Wire, own: &gannet_channels::Publication) -> centrifuge::Publication<'_> {
     centrifuge::Publication {
         data: &own.data,
-        info: own.info.as_deref().map(client_info),
+        info: own.info.as_deref().map(|info| client_info(wire, info)),
         offset: own.offset,
         tags: own.tags.iter().map(|(name, value)| (name.into(), value.into())).collect(),
         ..centrifuge::Publication::default()
     }
 }
 
-/// Returns what clients are told of another one.
-pub(crate) fn client_info(own: &gannet_channels::ClientInfo) -> centrifuge::ClientInfo<'_> {
+/// Returns what clients are told of another one. What the format cannot carry is left out.
+pub(crate) fn client_info(wire: Wire, own: &gannet_channels::ClientInfo) -> centrifuge::ClientInfo<'_> {
     centrifuge::ClientInfo {
         user: own.user().into(),
         client: own.client().to_string().into(),
-        conn_info: own.conn_info().map(|info| &info[..]).unwrap_or_default(),
-        chan_info: own.chan_info().map(|info| &info[..]).unwrap_or_default(),
+        conn_info: own.conn_info().map(|info| &info[..]).filter(|info| wire.carries(info)).unwrap_or_default(),
+        chan_info: own.chan_info().map(|info| &info[..]).filter(|info| wire.carries(info)).unwrap_or_default(),
     }
 }
 

@@ -109,6 +109,7 @@ impl Hub {
                 server_side: true,
             };
             match self.enter(key, channel, &wanted, grant) {
+                Ok(entered) if !entered.fits(place.wire) => return Err(Disconnect::INAPPROPRIATE_PROTOCOL),
                 Ok(entered) => held.push((channel, entered)),
                 // Named twice.
                 Err(error) if error == ErrorReply::ALREADY_SUBSCRIBED => {}
@@ -129,7 +130,7 @@ impl Hub {
             }
         }
 
-        let subs = held.iter().map(|(channel, held)| (Cow::Borrowed(*channel), held.result()));
+        let subs = held.iter().map(|(channel, held)| (Cow::Borrowed(*channel), held.result(place.wire)));
         let subs: Vec<(Cow<'_, str>, SubscribeResult<'_>)> = subs.collect();
         let client = client_id.to_string();
         let (session, node) = match secret {

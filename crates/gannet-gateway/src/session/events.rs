@@ -66,7 +66,7 @@ impl Hub {
             server_side: false,
         };
         let held = self.enter(key, channel, &wanted, &grant)?;
-        let result = held.result();
+        let result = held.result(place.wire);
         let mut events = Vec::new();
         if since.is_some() && !result.recovered {
             events.extend_from_slice(b"event: unrecovered\ndata: {}\n\n");

@@ -84,8 +84,8 @@ impl Hub {
     ) {
         match self.enter(key, channel, wanted, grant) {
             Ok(held) => {
-                self.put_push(place.wire, channel, PushEvent::Subscribe(held.push()));
-                for missed in held.missed() {
+                self.put_push(place.wire, channel, PushEvent::Subscribe(held.push(place.wire)));
+                for missed in held.missed(place.wire).filter(|missed| place.wire.carries(missed.data)) {
                     self.put_push(place.wire, channel, PushEvent::Publication(missed));
                 }
                 if grant.expire_at != 0

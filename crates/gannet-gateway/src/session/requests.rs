@@ -78,7 +78,7 @@ impl Hub {
         }
         match self.gateway.space().presence(channel) {
             Ok(clients) => {
-                let presence = clients.iter().map(|info| (Cow::Owned(info.client().to_string()), client_info(info)));
+                let presence = clients.iter().map(|info| (Cow::Owned(info.client().to_string()), client_info(wire, info)));
                 let presence = presence.collect();
                 self.put(wire, id, ReplyBody::Presence(PresenceResult { presence }));
                 Flow::Next
@@ -119,6 +119,9 @@ impl Hub {
             reverse: request.reverse,
         };
         match self.gateway.space().history(&request.channel, &asked, self.now) {
+            Ok(history) if !history.publications.iter().all(|own| wire.carries(&own.data)) => {
+                Flow::Close(Disconnect::INAPPROPRIATE_PROTOCOL)
+            }
             Ok(history) => {
                 let mut bytes = 0;
                 let fitting = history.publications.iter().take_while(|own| {
@@ -126,7 +129,7 @@ impl Hub {
                     bytes <= MOST_HISTORY_BYTES || bytes == own.data.len()
                 });
                 let result = HistoryResult {
-                    publications: fitting.map(|own| publication(own)).collect(),
+                    publications: fitting.map(|own| publication(wire, own)).collect(),
                     epoch: history.position.epoch.to_string().into(),
                     offset: history.position.offset,
                 };

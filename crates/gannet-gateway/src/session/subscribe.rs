@@ -40,7 +40,7 @@ impl Held {
     }
 
     /// Returns what the client is told.
-    pub(super) fn result(&self) -> SubscribeResult<'_> {
+    pub(super) fn result(&self, wire: Wire) -> SubscribeResult<'_> {
         let Subscribed { position, recovered, publications, positioned, recoverable, .. } = &self.subscribed;
         let recovered = *recovered == Some(true);
         let epoch = position.as_ref().map_or(Cow::Borrowed(""), |position| position.epoch.to_string().into());
@@ -50,7 +50,7 @@ impl Held {
             ttl: self.ttl,
             recoverable: *recoverable,
             epoch,
-            publications: publications.iter().map(|own| publication(own)).collect(),
+            publications: publications.iter().map(|own| publication(wire, own)).collect(),
             recovered,
             offset: top,
             positioned: *positioned,
@@ -60,9 +60,14 @@ impl Held {
         }
     }
 
+    /// Returns whether the client's format can carry what it had missed.
+    pub(super) fn fits(&self, wire: Wire) -> bool {
+        self.publications().all(|own| wire.carries(&own.data))
+    }
+
     /// Returns the publications that the client had missed, as clients get them.
-    pub(super) fn missed(&self) -> impl Iterator<Item = centrifuge::Publication<'_>> {
-        self.publications().map(publication)
+    pub(super) fn missed(&self, wire: Wire) -> impl Iterator<Item = centrifuge::Publication<'_>> {
+        self.publications().map(move |own| publication(wire, own))
     }
 
     /// Returns the publications that the client had missed.
@@ -71,8 +76,8 @@ impl Held {
     }
 
     /// Returns what is told of a subscription that the server has made.
-    pub(super) fn push(&self) -> centrifuge::Subscribe<'_> {
-        let result = self.result();
+    pub(super) fn push(&self, wire: Wire) -> centrifuge::Subscribe<'_> {
+        let result = self.result(wire);
         centrifuge::Subscribe {
             recoverable: result.recoverable,
             epoch: result.epoch,
@@ -124,12 +129,15 @@ impl Hub {
             Ok(held) => held,
             Err(error) => return self.refuse(wire, id, &error),
         };
+        if !held.fits(wire) {
+            return Flow::Close(Disconnect::INAPPROPRIATE_PROTOCOL);
+        }
         let is_strict = request.flag & SubscribeRequest::STRICT != 0;
         if is_strict && request.recover && !held.is_recovered() {
             self.exit(key, channel);
             return self.refuse(wire, id, &ErrorReply::UNRECOVERABLE_POSITION);
         }
-        self.put(wire, id, ReplyBody::Subscribe(held.result()));
+        self.put(wire, id, ReplyBody::Subscribe(held.result(wire)));
         if grant.expire_at != 0
             && let Some(client) = self.roster.value(key)
         {
