@@ -271,8 +271,14 @@ impl Talk {
     }
 
     fn say(&mut self, text: &str) {
-        let mut frame = vec![0x81, 0xfe];
-        frame.extend_from_slice(&u16::try_from(text.len()).expect("it is short").to_be_bytes());
+        let mut frame = vec![0x81];
+        match u16::try_from(text.len()).expect("it is short") {
+            len @ 0..126 => frame.push(0x80 | len as u8),
+            len => {
+                frame.push(0xfe);
+                frame.extend_from_slice(&len.to_be_bytes());
+            }
+        }
         frame.extend_from_slice(&[0; 4]);
         frame.extend_from_slice(text.as_bytes());
         self.0.write_all(&frame).expect("the server reads");

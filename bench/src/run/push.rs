@@ -312,7 +312,7 @@ fn history(options: &Options, subjects: &[&'static Subject]) -> io::Result<Table
     };
     // Both in one run of a server, so that what is compared is as near in time as can be.
     let outcomes = options.plan.setup.side_by_side(subjects, options.plan.rounds, |_, server| {
-        Ok((measure(FULL, server)?, measure(PLAIN, server)?))
+        Ok([measure(FULL, server)?, measure(PLAIN, server)?])
     })?;
     Ok(Table {
         title: format!(

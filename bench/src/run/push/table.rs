@@ -89,24 +89,20 @@ pub fn rows(subjects: &[&'static Subject], outcomes: &[Vec<Figures>]) -> Vec<Row
     (0..subjects.len()).map(row).collect()
 }
 
+/// What came of one subject in one round, in which it did something in two ways.
+pub type Pair = [Figures; 2];
+
 /// The rows of all subjects where each did something in two ways, with the ratio of the first to the second.
-pub fn pairs(
-    subjects: &[&'static Subject],
-    outcomes: &[Vec<(Figures, Figures)>],
-    names: [&'static str; 2],
-) -> Vec<Row> {
+pub fn pairs(subjects: &[&'static Subject], outcomes: &[Vec<Pair>], names: [&'static str; 2]) -> Vec<Row> {
     let mut all = Vec::new();
     for (subject, outcomes) in subjects.iter().zip(outcomes) {
-        let cpu = |of: fn(&(Figures, Figures)) -> &Figures| -> Vec<f64> {
-            outcomes.iter().map(|one| of(one).cpu_ns_each()).collect()
-        };
-        let both: [fn(&(Figures, Figures)) -> &Figures; 2] = [|one| &one.0, |one| &one.1];
-        for (index, (name, of)) in names.iter().zip(both).enumerate() {
-            let ratio = Spread::of_ratios(&cpu(both[0]), &cpu(both[1])).filter(|_| index == 0);
+        let cpu = |way: usize| -> Vec<f64> { outcomes.iter().map(|pair| pair[way].cpu_ns_each()).collect() };
+        for (way, name) in names.iter().enumerate() {
+            let ratio = Spread::of_ratios(&cpu(0), &cpu(1)).filter(|_| way == 0);
             all.push(Row {
                 subject: format!("{}, {name}", subject.name),
-                operations_per_second: median(outcomes, |one| of(one).per_second()),
-                cpu_ns_per_operation: median(outcomes, |one| of(one).cpu_ns_each()),
+                operations_per_second: median(outcomes, |pair| pair[way].per_second()),
+                cpu_ns_per_operation: median(outcomes, |pair| pair[way].cpu_ns_each()),
                 p50_ms: None,
                 p99_ms: None,
                 cpu_ratios: ratio.map(|spread| Ratio { floor: names[1], spread }).into_iter().collect(),
