@@ -18,14 +18,14 @@ const LONGEST_TEXT_BYTES: usize = 4 << 10;
 /// The most bytes of a key's name: its kind, two numbers and what is between them.
 const LONGEST_NAME_BYTES: usize = 48;
 
-/// Which commands, and of which keys.
+/// Describes the commands and their keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workload {
-    /// Which commands, how often.
+    /// The share of each command.
     pub mix: Mix,
-    /// How many keys there are, at least 1.
+    /// The number of keys, at least 1.
     pub keys: u64,
-    /// How often each is asked for.
+    /// How requests are spread over the keys.
     pub distribution: Distribution,
 }
 

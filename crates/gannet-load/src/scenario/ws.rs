@@ -14,7 +14,7 @@ use super::{Aside, Expected, Scenario, Wrong};
 use crate::draw::Draws;
 use crate::letters::Letters;
 
-/// What clients do once they are upgraded.
+/// Says what clients do after the upgrade.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mode {
@@ -30,13 +30,13 @@ pub enum Mode {
 /// The handshake, and what follows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workload {
-    /// What clients do.
+    /// What clients do after the upgrade.
     pub mode: Mode,
-    /// Whether they send text in place of binary messages.
+    /// True if they send text instead of binary messages.
     pub text: bool,
-    /// What is asked for.
+    /// The path of the request.
     pub path: Path,
-    /// What `Host` says.
+    /// The value of `Host`.
     pub host: String,
     /// Subprotocols to ask for, the preferred one first. Where there are any, the server has to choose one.
     pub protocols: Vec<Protocol>,
