@@ -11,7 +11,7 @@ use crate::core::SendStatus;
 use crate::group::Group;
 use crate::handle::{Handle, SendError};
 use crate::host::Outbound;
-use crate::ids::{ListenerId, Token};
+use crate::ids::{ServiceId, Token};
 use crate::remote::{NotifyError, Remote};
 use crate::service::{Notice, Outgoing, Service};
 use crate::wheel::milliseconds;
@@ -25,7 +25,7 @@ pub(crate) const NO_CONNECTION: Token = Token::MAX;
 pub struct ServiceContext<'a, S: Service> {
     /// One without a connection: [`NO_CONNECTION`].
     pub(crate) cx: Context<'a, S>,
-    pub(crate) service: ListenerId,
+    pub(crate) service: ServiceId,
 }
 
 impl<S: Service> ServiceContext<'_, S> {

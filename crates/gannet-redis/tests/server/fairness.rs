@@ -45,7 +45,8 @@ fn most_in_a_turn(prepare: &str, command: &str) -> u64 {
 fn most_among_others(others: usize, line: &str, prepare: &str, command: &str) -> u64 {
     let most = (0..SEEDS).map(|seed| {
         let server = Server::new(Options::default());
-        let (limits, timeouts) = (Limits::default(), Timeouts::default());
+        let (mut limits, timeouts) = (Limits::default(), Timeouts::default());
+        limits.groups_per_connection = 1_000;
         let mut simulation = Simulation::new(seed, 1, &limits, timeouts, || Redis::new(server.clone()));
         let others: Vec<_> = (0..others).map(|_| join(&mut simulation, line)).collect();
         let mut client = simulation.connect(0);
@@ -83,11 +84,13 @@ fn join(simulation: &mut Simulation, line: &str) -> SimulatedClient {
             rest = &rest[count..];
         }
         simulation.turn();
-        if client.read(&mut buffer).is_ok_and(|count| count > 0) {
-            return client;
+        match client.read(&mut buffer) {
+            Ok(0) => panic!("the connection ended, with {} bytes left to send", rest.len()),
+            Ok(_) => return client,
+            Err(_) => {}
         }
     }
-    panic!("no answer to {line}");
+    panic!("no answer, with {} bytes left to send", rest.len());
 }
 
 #[test]
