@@ -43,17 +43,17 @@ impl fmt::Display for Workload {
     }
 }
 
-/// A command.
+/// Names a command that clients send, and the reply that they expect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verb {
-    /// GET: nothing, or the value that every client gives this key.
+    /// `GET`; expects nothing, or the value that every client sets for this key.
     Get,
-    /// SET to that value: OK.
+    /// `SET` of that value; expects `OK`.
     Set,
-    /// INCR of a counter, which is another key: a number from 1 on.
+    /// `INCR` of a counter under another key; expects a number from 1 on.
     Incr,
-    /// PING: PONG.
+    /// `PING`; expects `PONG`.
     Ping,
 }
 

@@ -127,12 +127,12 @@ pub enum RequestError {
     Statuses(String),
 }
 
-/// A method.
+/// Holds the method of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Method(String);
 
 impl Method {
-    /// Returns the method of a request that nothing is said of: `GET`.
+    /// Returns the default method: `GET`.
     #[must_use]
     pub fn get() -> Self {
         Self("GET".to_owned())
