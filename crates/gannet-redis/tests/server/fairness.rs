@@ -1,6 +1,8 @@
 //! What one client gets of a turn of its reactor, on a simulated network: commands that cost much are few in a turn,
 //! however short they are.
 
+use std::time::Duration;
+
 use gannet::sim::{SimulatedClient, Simulation};
 use gannet::{Limits, Timeouts};
 use gannet_redis::{Options, Redis, Server};
@@ -83,7 +85,7 @@ fn join(simulation: &mut Simulation, line: &str) -> SimulatedClient {
         if let Ok(count) = client.write(rest) {
             rest = &rest[count..];
         }
-        simulation.turn();
+        simulation.turn_within(Duration::from_millis(10));
         match client.read(&mut buffer) {
             Ok(0) => panic!("the connection ended, with {} bytes left to send", rest.len()),
             Ok(_) => return client,
