@@ -17,9 +17,9 @@ use crate::subject::Subject;
 const FIRST_PORT: u16 = 20_000;
 /// One past the last port.
 const END_PORT: u16 = 30_000;
-/// How often it is looked whether a listener is there.
+/// The time between two looks for a listener.
 const LOOK: Duration = Duration::from_millis(20);
-/// How many ports are tried before giving up, and how often a listener is waited for.
+/// The number of ports that are tried, and of looks for a listener.
 const ATTEMPTS: u32 = 100;
 /// Exit status of the hidden subcommand when its port is taken.
 pub const PORT_TAKEN: u8 = 3;
@@ -29,7 +29,7 @@ pub struct Server {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
-    /// Where it listens on loopback.
+    /// The port on which it listens on loopback.
     pub port: u16,
 }
 
@@ -68,7 +68,7 @@ impl Server {
         self.ask()?.parse().map_err(io::Error::other)
     }
 
-    /// What it says when it is asked, where it is one that answers.
+    /// Asks a server that answers questions, and returns its answer.
     pub fn ask(&mut self) -> io::Result<String> {
         writeln!(self.input)?;
         self.line()

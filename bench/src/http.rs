@@ -15,12 +15,12 @@ use crate::socket::{self, Blocking};
 use crate::subject::Ready;
 use crate::tls::{self, Key, Pem};
 
-/// What `GET /` is answered with.
+/// The body of the response to `GET /`.
 pub const BODY: &str = "hello, world\n";
 /// Routes with parameters, where there are many.
 pub const ROUTES: usize = 300;
 
-/// What nginx's log says when its listeners are open.
+/// The text in nginx's log when its listeners are open.
 pub const NGINX_READY: &str = "event method";
 const NGINX: &str = "nginx";
 
@@ -35,7 +35,7 @@ pub fn home_routes() -> io::Result<Routes> {
     Router::new().get("/", |cx| cx.text(BODY)).build().map_err(io::Error::other)
 }
 
-/// So many routes with two parameters, one of which is in the response.
+/// Serves this many routes with two parameters, one of which is in the response.
 pub fn parameters(port: u16, ready: Ready, driver: DriverChoice, routes: usize) -> io::Result<()> {
     let mut router = Router::new();
     for route in 0..routes {
@@ -140,7 +140,7 @@ http {{
     )
 }
 
-/// What it calls itself, as `nginx version: nginx/1.22.1`.
+/// Returns the name and version that it reports, such as `nginx version: nginx/1.22.1`.
 pub fn nginx_version() -> io::Result<String> {
     machine::version(NGINX, "-v", "nginx-light")
 }

@@ -1,4 +1,4 @@
-//! What the machine and the programs on it are, since figures without that mean nothing.
+//! Describes the machine and the programs on it: figures mean nothing without that.
 
 use std::fs;
 use std::io;
@@ -28,7 +28,7 @@ pub fn describe() -> String {
     format!("{cpu}, {cores} cores, Linux {kernel}, {rustc}")
 }
 
-/// What a program answers when it is asked for its version, or from which package it would come.
+/// Returns the version that a program reports, or the package that has it.
 pub fn version(program: &str, flag: &str, package: &str) -> io::Result<String> {
     let output = Command::new(program).arg(flag).output().map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {

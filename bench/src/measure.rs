@@ -1,4 +1,4 @@
-//! What a process has used, read from /proc, and the statistics of paired ratios.
+//! Reads a process's usage from /proc, and computes the statistics of paired ratios.
 
 use std::fs;
 use std::io;
@@ -13,7 +13,7 @@ pub struct Usage {
     pub cpu_ns: u64,
     /// Time ready to run while something else had the CPU, in nanoseconds.
     pub delayed_ns: u64,
-    /// How often a thread gave up the CPU to wait.
+    /// The number of times that a thread gave up the CPU to wait.
     pub voluntary_switches: u64,
 }
 

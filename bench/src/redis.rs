@@ -8,7 +8,7 @@ use crate::machine;
 use crate::socket::{self, Blocking};
 use crate::subject::Ready;
 
-/// What its log says once it listens.
+/// The text in its log once it listens.
 pub const READY: &str = "Ready to accept connections";
 
 const PROGRAM: &str = "redis-server";
@@ -23,7 +23,7 @@ pub fn serve(port: u16, _ready: Ready) -> io::Result<()> {
     Err(Command::new(PROGRAM).arg("--port").arg(port.to_string()).args(fixed).exec())
 }
 
-/// What it calls itself, as `Redis server v=7.0.15`.
+/// Returns the name and version that it reports, such as `Redis server v=7.0.15`.
 pub fn version() -> io::Result<String> {
     let version = machine::version(PROGRAM, "--version", "redis-server")?;
     Ok(version.split_whitespace().take(3).collect::<Vec<_>>().join(" "))

@@ -59,7 +59,7 @@ pub fn known(name: &str) -> io::Result<&'static Subject> {
     })
 }
 
-/// What a subject costs in proportion to one of its floors, over pairs of runs in the same round.
+/// The ratio of a subject's cost to that of one of its floors, over pairs of runs in the same round.
 #[derive(Serialize)]
 pub struct Ratio {
     floor: &'static str,

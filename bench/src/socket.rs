@@ -31,7 +31,7 @@ pub fn pin(cpu: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// How many descriptors this process may open (the soft limit).
+/// Returns how many descriptors this process may open (the soft limit).
 pub fn descriptor_limit() -> io::Result<u32> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` outlives the call, which fills it in.

@@ -1,4 +1,4 @@
-//! What is measured: each subject is one entry of [`SUBJECTS`] and one function that serves.
+//! The subjects that are measured. Each is one entry of [`SUBJECTS`] and one function that serves.
 //!
 //! A subject runs in a child process, started by `child.rs` through the hidden subcommand `server`.
 
@@ -20,7 +20,7 @@ use crate::wire::Wire;
 /// Serves on a loopback port until the process is ended. It calls [`Ready::announce`] once it listens.
 pub type Serve = fn(port: u16, ready: Ready) -> io::Result<()>;
 
-/// What a subject is for.
+/// The role of a subject.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Role {
     /// Measured by default by `echo` and `memory`.
@@ -36,7 +36,7 @@ pub enum Role {
     Http,
     /// Measured by `http`: answers where a path has parameters, by many routes.
     Routes,
-    /// What [`Role::Routes`] is compared with: the same by one route.
+    /// The floor of [`Role::Routes`]: the same response by one route.
     OneRoute,
     /// Measured by `ws`: answers each WebSocket message with the same.
     WebSocket,
@@ -58,9 +58,9 @@ pub enum Role {
 pub struct Subject {
     /// Its name on the command line and in the tables.
     pub name: &'static str,
-    /// What it is measured for.
+    /// The role in which it is measured.
     pub role: Role,
-    /// What it speaks.
+    /// Its protocol.
     pub wire: Wire,
     /// The subjects it is compared with.
     pub floors: &'static [&'static str],
@@ -85,7 +85,7 @@ impl Subject {
         Box::leak(Box::new(Self { floors: Box::leak(Box::new([floor])), ..*self }))
     }
 
-    /// What the program that serves it calls it.
+    /// Its name in the program that serves it.
     pub fn served_name(&self) -> &'static str {
         self.name.strip_suffix(OTHER_BUILD).unwrap_or(self.name)
     }

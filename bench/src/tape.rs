@@ -6,7 +6,7 @@ use std::ops::Range;
 pub struct Tape {
     bytes: Vec<u8>,
     piece: usize,
-    /// What is not compared within a piece.
+    /// The part of a piece that is not compared.
     varying: Range<usize>,
 }
 
@@ -44,14 +44,14 @@ impl Tape {
         self.piece as u64
     }
 
-    /// So many bytes that begin at a position, or fewer where the tape's end comes first.
+    /// Returns up to this many bytes from a position on, up to the tape's end.
     pub fn at(&self, position: u64, len: u64) -> &[u8] {
         let start = (position % self.bytes.len() as u64) as usize;
         let len = len.min((self.bytes.len() - start) as u64) as usize;
         &self.bytes[start..start + len]
     }
 
-    /// Whether these are the bytes at a position.
+    /// Returns true if these are the bytes at a position.
     pub fn has(&self, mut position: u64, mut bytes: &[u8]) -> bool {
         while !bytes.is_empty() {
             let (run, matters) = self.run(position);
@@ -66,7 +66,7 @@ impl Tape {
         true
     }
 
-    /// How many bytes from here on are all compared, or all not, and which of both.
+    /// Returns how many bytes from here on are all compared, or all skipped, and which of the two.
     fn run(&self, position: u64) -> (usize, bool) {
         let Range { start, end } = self.varying;
         if start == end {

@@ -1,4 +1,4 @@
-//! What a subject speaks: how a request is built, and what reply to it is right, byte for byte.
+//! Builds requests in each protocol, and knows the right reply to each, byte for byte.
 
 /// Length of the stream of letters before it repeats; a prime, so that messages do not line up with it.
 const PERIOD: usize = 65_521;
@@ -46,7 +46,7 @@ impl Letters {
         &self.table[start..start + len]
     }
 
-    /// What a store keeps under the key with this number.
+    /// Returns the value that the store keeps under the key with this number.
     pub fn value(&self, key: usize, size: usize) -> &[u8] {
         self.cut(key, 0, size)
     }

@@ -13,7 +13,7 @@ use crate::socket;
 /// Broadcasts before counting starts.
 const WARM_UP: u32 = 3;
 
-/// What came of the broadcasts that counted.
+/// The result of the broadcasts that counted.
 pub struct Outcome {
     /// Payloads received and verified.
     pub deliveries: u64,
@@ -21,17 +21,17 @@ pub struct Outcome {
     pub elapsed: Duration,
     /// Each broadcast from its trigger to its last byte.
     pub each: Vec<Duration>,
-    /// What the server used.
+    /// The server's usage.
     pub server: Usage,
 }
 
-/// What is said in a broadcast.
+/// The messages of a broadcast benchmark.
 pub struct Form {
-    /// What each member exchanges before the greeting.
+    /// The exchanges of each member before the greeting.
     pub opening: Vec<Exchange>,
-    /// What has one broadcast made.
+    /// The request that triggers one broadcast.
     pub trigger: Vec<u8>,
-    /// What everybody gets, as the greeting too.
+    /// The message that every member gets; the greeting is the same.
     pub payload: Vec<u8>,
 }
 

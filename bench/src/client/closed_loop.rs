@@ -15,7 +15,7 @@ use crate::wire::{Letters, Wire};
 /// One read takes at most this much.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// What the client does.
+/// Describes the client's load.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
     /// Connections, all opened before the first request.
@@ -32,7 +32,7 @@ pub struct Load {
     pub measured: Duration,
 }
 
-/// What came of it in the measured time.
+/// The result in the measured time.
 pub struct Outcome {
     /// Verified replies.
     pub messages: u64,
@@ -40,9 +40,9 @@ pub struct Outcome {
     pub elapsed: Duration,
     /// Round trips in nanoseconds.
     pub round_trips: Histogram<u64>,
-    /// What the server used.
+    /// The server's usage.
     pub server: Usage,
-    /// What this process used.
+    /// This process's usage.
     pub client: Usage,
 }
 
@@ -86,7 +86,7 @@ struct Client {
     /// When each request under way was sent, in nanoseconds since `epoch`: `depth` places for each
     /// connection.
     sent_at: Vec<u64>,
-    /// What a full socket did not take.
+    /// The bytes that a full socket did not take.
     unsent: HashMap<usize, Vec<u8>>,
     buffer: Vec<u8>,
     scratch: Vec<u8>,

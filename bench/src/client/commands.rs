@@ -14,14 +14,14 @@ const DRAWS_PER_KEY: usize = 4;
 
 /// Keys by their number, each with its value.
 pub struct Keys {
-    /// How many there are.
+    /// Their number.
     pub count: usize,
     /// Bytes of a value.
     pub size: usize,
     letters: Letters,
 }
 
-/// Which commands.
+/// The kind of commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
     /// Answered with the key's value.
@@ -31,7 +31,7 @@ pub enum Verb {
 }
 
 impl Keys {
-    /// So many keys with values of so many bytes.
+    /// Makes this many keys with values of this size.
     pub fn new(count: usize, size: usize) -> Self {
         Self { count, size, letters: Letters::new() }
     }

@@ -8,7 +8,7 @@ use super::stream::{Scratch, Stream, Tls};
 use crate::epoll::{Epoll, READ_WRITE};
 use crate::tls::NAME;
 
-/// What was done so far.
+/// Counts of the handshakes so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Done {
     /// Handshakes that were completed.
@@ -17,7 +17,7 @@ pub struct Done {
     pub resumed: u64,
 }
 
-/// What kind of handshake is made.
+/// The kind of handshake.
 #[derive(Clone, Copy, Debug)]
 pub struct Kind {
     /// The version.
@@ -69,7 +69,7 @@ impl Handshakes {
         Ok(Self { port, kind, epoll, slots, scratch, done: Done::default() })
     }
 
-    /// What was done so far.
+    /// Counts of the handshakes so far.
     pub fn done(&self) -> Done {
         self.done
     }

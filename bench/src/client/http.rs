@@ -45,11 +45,11 @@ fn request(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").into_bytes()
 }
 
-/// What comes before the body in every response of a server.
+/// The head that every response of a server has before the body.
 pub struct Head {
     /// Its bytes, with the empty line.
     pub bytes: Vec<u8>,
-    /// Where the date is.
+    /// The position of the date.
     pub date: Range<usize>,
 }
 
@@ -73,7 +73,7 @@ impl Head {
         }
     }
 
-    /// That of a page with this body, whose length it has to say.
+    /// Makes the head of a page with this body, whose length it has to announce.
     fn of_page(stream: &mut (impl Read + Write), path: &str, body: &str) -> io::Result<Self> {
         let head = Self::learn(stream, &request(path), 200)?;
         let length = format!("\r\nContent-Length: {}\r\n", body.len());

@@ -9,14 +9,14 @@ use crate::socket;
 use crate::tape::Tape;
 use crate::wire::{Letters, Wire};
 
-/// How many connections make their exchanges at once: fewer than any backlog.
+/// The number of connections that make their exchanges at once: fewer than any backlog.
 const AT_ONCE: usize = 256;
 
 /// Requests, and the right reply to each; the first connection takes the first.
 pub struct Exchange {
-    /// What is sent.
+    /// The request.
     pub requests: Tape,
-    /// What has to come back.
+    /// The reply that has to come back.
     pub replies: Tape,
 }
 

@@ -16,7 +16,7 @@ use crate::wire::Letters;
 const MESSAGES: usize = 256;
 const CHANNEL: &[u8] = b"channel";
 
-/// What is published, and what everybody has to receive.
+/// The message that is published, and that every subscriber has to receive.
 pub struct Messages {
     commands: Tape,
     deliveries: Tape,
@@ -44,7 +44,7 @@ pub struct Client<'m> {
     /// Each with the bytes it has received.
     subscribers: Vec<(OwnedFd, u64)>,
     publisher: OwnedFd,
-    /// What a PUBLISH is answered with.
+    /// The reply to a PUBLISH.
     replies: Tape,
     published: u64,
     replied_bytes: u64,
@@ -141,7 +141,7 @@ impl<'m> Client<'m> {
     }
 }
 
-/// What is there. A read is never full here: less is under way than the buffer holds.
+/// Reads what has come. A read is never full: less is under way than the buffer holds.
 fn receive<'b>(fd: &OwnedFd, buffer: &'b mut [u8]) -> io::Result<Option<&'b [u8]>> {
     match socket::receive(fd.as_raw_fd(), buffer)? {
         Some(0) => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),

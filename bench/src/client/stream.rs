@@ -25,7 +25,7 @@ impl Default for Scratch {
     }
 }
 
-/// What one read brought.
+/// The result of one read.
 pub struct Received<'s> {
     /// Bytes of replies; there may be none although bytes came.
     pub plain: &'s [u8],
@@ -97,9 +97,9 @@ pub struct Tls {
     state: FilterProgress,
     /// The beginning of a record.
     held: Vec<u8>,
-    /// What a full socket did not take.
+    /// The bytes that a full socket did not take.
     unsent: Vec<u8>,
-    /// What [`Read`] has not been asked for yet.
+    /// Decrypted bytes that [`Read`] has not returned yet.
     unread: Vec<u8>,
     /// The server has answered the end of the handshake: with a ticket, or with data.
     heard: bool,
@@ -139,7 +139,7 @@ impl Tls {
         self.heard
     }
 
-    /// What was agreed, once the handshake is done.
+    /// Returns what was agreed on, once the handshake is done.
     pub fn info(&self) -> Option<&TlsInfo> {
         self.filter.info()?.downcast_ref()
     }

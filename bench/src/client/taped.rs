@@ -11,7 +11,7 @@ use crate::measure::Usage;
 use crate::socket;
 use crate::tape::Tape;
 
-/// What a client has done.
+/// Counts what a client has done.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Done {
     /// Requests with verified replies, or verified deliveries.
@@ -20,15 +20,15 @@ pub struct Done {
     pub reads: u64,
 }
 
-/// What came of a run in the measured time.
+/// The result of a run in the measured time.
 pub struct Outcome {
-    /// What was done in it.
+    /// The client's counts in that time.
     pub done: Done,
     /// The measured time as it turned out.
     pub elapsed: Duration,
-    /// What the server used.
+    /// The server's usage.
     pub server: Usage,
-    /// What this process used.
+    /// This process's usage.
     pub client: Usage,
 }
 
@@ -54,7 +54,7 @@ impl Outcome {
 
 struct Connection {
     stream: Stream,
-    /// Where on the tapes this connection is: each has begun at another place.
+    /// The position of this connection on the tapes; each begins at another one.
     sent: u64,
     received: u64,
     /// Bytes of requests that may be sent.
@@ -71,7 +71,7 @@ pub struct Client<'t> {
     replies: &'t Tape,
     epoll: Epoll,
     connections: Vec<Connection>,
-    /// So many requests are sent together.
+    /// The number of requests that are sent together.
     batch: u64,
     scratch: Scratch,
     done: Done,

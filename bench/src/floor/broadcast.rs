@@ -7,7 +7,7 @@ use crate::epoll::{Epoll, READ_WRITE};
 use crate::socket::{self, Blocking};
 use crate::subject::Ready;
 
-/// What everybody gets; the client knows it.
+/// The message that every member gets; the client expects it.
 pub const PAYLOAD: &[u8; 64] = b"gannet-bench broadcast payload: sixty-four bytes for everybody.\n";
 const LISTENER: u64 = u64::MAX;
 

@@ -54,7 +54,7 @@ fn accept_all(epoll: &Epoll, listener: RawFd) -> io::Result<()> {
     Ok(())
 }
 
-/// What becomes of a connection after an attempt.
+/// The state of a connection after an attempt to read and write.
 #[derive(PartialEq, Eq)]
 enum Next {
     /// Nothing more to do until the next event.

@@ -74,7 +74,7 @@ pub fn serve(port: u16, ready: Ready, tuning: Tuning) -> io::Result<()> {
     }
 }
 
-/// What is known of a connection, by its place in the table of direct descriptors.
+/// The state of a connection, by its index in the table of direct descriptors.
 #[derive(Clone, Copy, Default)]
 struct Connection {
     /// The turn in which its last send was queued; 0 when that is known to be over.
@@ -130,7 +130,7 @@ struct Echo<'ring> {
 }
 
 impl Echo<'_> {
-    /// How many completions end the wait.
+    /// The number of completions that end the wait.
     fn want(&self) -> usize {
         // Sends of this turn may be silent, so what waits for their end must not wait for anything else.
         if !self.starved.is_empty() || !self.unsettled.is_empty() {
@@ -213,7 +213,7 @@ impl Echo<'_> {
         }
     }
 
-    /// Whether the end of the last send of a connection is not known yet.
+    /// True while the end of a connection's last send is not known.
     fn is_sending(&self, connection: u32) -> bool {
         let send_turn = self.connections[connection as usize].send_turn;
         match self.tuning.sends {

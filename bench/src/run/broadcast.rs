@@ -13,7 +13,7 @@ use crate::subject::{Role, Subject};
 /// Options of `broadcast`.
 #[derive(clap::Args, Debug)]
 pub struct Options {
-    /// How often each subject is measured.
+    /// The number of times that each subject is measured.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Members. Each takes a descriptor in both processes.

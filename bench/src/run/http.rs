@@ -18,7 +18,7 @@ use crate::subject::{Role, Subject};
 #[derive(clap::Args, Debug)]
 #[command(mut_arg("rounds", |rounds| rounds.default_value("7")))]
 pub struct Options {
-    /// What is measured.
+    /// The measurements to make.
     #[arg(long, value_enum, num_args = 1.., default_values = ["get", "routes", "memory"])]
     case: Vec<Case>,
     /// Connections × requests under way on each, of `GET /`.
@@ -34,7 +34,7 @@ pub struct Options {
     plan: Plan,
 }
 
-/// What is measured.
+/// The measurements to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Case {
     Get,

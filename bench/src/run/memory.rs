@@ -25,7 +25,7 @@ pub struct Options {
     setup: Setup,
 }
 
-/// What came of one subject.
+/// The result of one subject.
 #[derive(Serialize)]
 pub struct Row {
     /// Its name.

@@ -12,7 +12,7 @@ use crate::machine;
 use crate::socket;
 use crate::subject::{Role, SUBJECTS, Subject};
 
-/// Which subjects, where both ends run, and how the figures are printed.
+/// Chooses the subjects, the processors of both ends, and the form of the figures.
 #[derive(clap::Args, Debug)]
 pub struct Setup {
     /// Measure these subjects (and their floors) only.
@@ -35,7 +35,7 @@ pub struct Setup {
 /// The same, and how long and how often. A benchmark with other defaults says so beside its own options.
 #[derive(clap::Args, Debug)]
 pub struct Plan {
-    /// How often each subject is measured.
+    /// The number of times that each subject is measured.
     #[arg(long, default_value_t = 5)]
     pub rounds: usize,
     /// Measured seconds of each run.
@@ -48,7 +48,7 @@ pub struct Plan {
     pub setup: Setup,
 }
 
-/// What a report begins with.
+/// Holds the beginning of a report.
 #[derive(Serialize)]
 pub struct Head {
     machine: String,

@@ -18,7 +18,7 @@ use crate::redis;
 use crate::subject::{Role, Subject};
 use crate::tape::Tape;
 
-/// How long a server is left alone before its memory is read: what it does after the last key is over then.
+/// The time that a server is left alone before its memory is read, so that its work after the last key is over.
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// Options of `redis`.
@@ -26,7 +26,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 #[command(mut_arg("seconds", |seconds| seconds.default_value("2")))]
 #[command(mut_arg("warm_up", |seconds| seconds.default_value("0.5")))]
 pub struct Options {
-    /// What is measured.
+    /// The measurements to make.
     #[arg(long, value_enum, num_args = 1.., default_values = ["get", "set", "publish", "memory"])]
     case: Vec<Case>,
     /// Connections of GET and SET.
@@ -54,7 +54,7 @@ pub struct Options {
     plan: Plan,
 }
 
-/// What is measured.
+/// The measurements to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Case {
     Get,

@@ -19,7 +19,7 @@ use crate::wire::Wire;
 #[derive(clap::Args, Debug)]
 #[command(mut_arg("rounds", |rounds| rounds.default_value("7")))]
 pub struct Options {
-    /// What is measured.
+    /// The measurements to make.
     #[arg(long, value_enum, num_args = 1.., default_values = ["echo", "broadcast", "memory"])]
     case: Vec<Case>,
     /// Connections × messages under way on each.
@@ -41,7 +41,7 @@ pub struct Options {
     plan: Plan,
 }
 
-/// What is measured.
+/// The measurements to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Case {
     Echo,

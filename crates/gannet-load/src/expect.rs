@@ -1,4 +1,4 @@
-//! What is expected of a run (`p99<5ms`), read from a text and held against the results.
+//! Reads expectations of a run (`p99<5ms`) from a text, and compares them with the results.
 
 mod figure;
 mod parse;
@@ -33,15 +33,15 @@ use figure::Measured;
 /// `<`, `<=`, `>`, `>=` and `=`; a rate is rounded to a whole number before `=` compares it. `_` may separate digits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Expectation {
-    /// What is measured.
+    /// The figure.
     pub figure: Figure,
-    /// How it is compared.
+    /// The comparison.
     pub operator: Operator,
     /// With what, in the figure's unit: ns, a number, or a number a second.
     pub limit: f64,
 }
 
-/// How a figure is compared with its limit.
+/// Compares a figure with its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Operator {
@@ -64,7 +64,7 @@ pub enum Failed {
     /// The figure is on the wrong side of its limit.
     #[error("{}", missed(expectation, *measured, *times))]
     Missed {
-        /// What was expected.
+        /// The expectation.
         expectation: Expectation,
         /// What was measured, in the figure's unit.
         measured: f64,
@@ -74,7 +74,7 @@ pub enum Failed {
     /// There is no such figure in this run.
     #[error("{} {} not measured, expected {} {}: {reason}", expectation.figure, verb(expectation.figure), expectation.operator, expectation.shown_limit())]
     NotMeasured {
-        /// What was expected.
+        /// The expectation.
         expectation: Expectation,
         /// Why there is none.
         reason: &'static str,

@@ -1,4 +1,4 @@
-//! How long things took: what each reactor records, and what a report is made of.
+//! Records latencies: on each reactor, and merged for the report.
 
 use hdrhistogram::Histogram;
 
@@ -17,7 +17,7 @@ fn without_bounds() -> Histogram<u64> {
     Histogram::new(3).unwrap()
 }
 
-/// How long things took in a run, in ns.
+/// Holds the latencies of a run, in ns.
 #[derive(Clone, Debug)]
 pub struct Histograms {
     /// From the moment a request was intended to its answer, ns. Empty for a closed loop, which has no intended moments.
@@ -25,7 +25,7 @@ pub struct Histograms {
     /// From the moment a request was written to its answer, ns; where clients only receive, from the moment that a message
     /// says it was sent at to its receipt.
     pub service_ns: Histogram<u64>,
-    /// How late requests were written after the moment they were intended, ns. Empty for a closed loop.
+    /// The lateness of writes: the time from the intended moment to the write, in ns. Empty for a closed loop.
     pub late_ns: Histogram<u64>,
     /// From the start of a connect to the connection, ns.
     pub connect_ns: Histogram<u64>,

@@ -1,4 +1,5 @@
-//! What one reactor's clients have done and seen. The reactor writes it, the run's thread reads it once a second.
+//! Records what the clients of one reactor have done and seen. The reactor writes it; the run's thread reads it once
+//! a second.
 
 mod reasons;
 
@@ -10,7 +11,7 @@ pub use self::reasons::Reasons;
 use crate::deliveries::Deliveries;
 use crate::histograms::{Histograms, empty};
 
-/// What was counted.
+/// The counters.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
     /// Connections that came up.
@@ -57,9 +58,9 @@ pub struct Counts {
 
 /// See the module.
 pub struct Record {
-    /// What was counted.
+    /// The counters.
     pub counts: Counts,
-    /// How long things took.
+    /// The latencies.
     pub times: Histograms,
     /// Response times (service times of a closed loop) since somebody last looked.
     pub interval_ns: Histogram<u64>,

@@ -19,7 +19,7 @@ pub const DEFAULT_PORTS: u32 = 28_232;
 /// The most addresses that are used: far more than 4 million connections need.
 const MOST_ADDRESSES: usize = 65_536;
 
-/// Which source addresses to use.
+/// Chooses the source addresses of connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sources {
     /// As many loopback addresses as are needed, or the machine's own.

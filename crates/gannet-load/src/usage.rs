@@ -1,4 +1,5 @@
-//! What the load generator's own threads and the server's process have used, from Linux's /proc; elsewhere nothing is
+//! Reads the CPU time and memory of the load generator's threads and of the server's process from Linux's /proc;
+//! elsewhere nothing is
 //! known.
 
 use std::collections::HashMap;

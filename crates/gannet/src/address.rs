@@ -26,7 +26,7 @@ pub enum Address {
     Unix(PathBuf),
     /// A UDP address.
     Udp(SocketAddr),
-    /// A TCP address where TLS is spoken.
+    /// The TCP address of a TLS server.
     Tls(SocketAddr),
 }
 

@@ -92,9 +92,9 @@ impl<S: Service> Context<'_, S> {
 
     /// Sends a reply that is encoded already; the service bounds it, not [`Limits::outbox_hard`](crate::Limits).
     ///
-    /// The codec does not see the bytes. The reply is neither dropped nor does its size close the connection, so the service has to bound it: never reply without end to one message. Over
-    /// [`Limits::outbox_high`](crate::Limits) no further message is taken that would be answered. The bytes are copied,
-    /// and count as one message.
+    /// The codec does not see the bytes. A reply is never dropped, and its size never closes the connection, so the service
+    /// has to bound it: do not answer one message without end. Over [`Limits::outbox_high`](crate::Limits) no further message
+    /// is decoded. The bytes are copied, and count as one message.
     #[inline]
     pub fn answer(&mut self, bytes: &[u8]) -> SendStatus {
         self.core.append_answer(self.token, &[bytes])
@@ -115,19 +115,23 @@ impl<S: Service> Context<'_, S> {
         self.core.append_shared_answer(self.token, bytes)
     }
 
-    /// Keeps received bytes beyond this call without a copy, where the engine can give their memory away; `None` elsewhere,
-    /// and then the service copies them.
+    /// Keeps received bytes beyond this call without a copy, if the engine can give their memory away.
     ///
-    /// `bytes` are of the message that [`Service::message`] was called with. The memory is given away if the message has
-    /// 64 KiB or more, came in several pieces, the bytes are at least 7/8 of it, and the codec decodes it unchanged
-    /// ([`Codec::decode_shared`]). The rest of the message stays in memory as long as the value does. It is no part of
-    /// [`Limits::carries`](crate::Limits) any more: the service bounds what it keeps.
+    /// `bytes` have to be a part of the message that [`Service::message`] was called with. If the answer is `None`, copy
+    /// them. The memory is given away if all of this holds:
+    ///
+    /// - the message has 64 KiB or more and came in several pieces,
+    /// - the bytes are at least 7/8 of it,
+    /// - the codec decodes it without changing bytes ([`Codec::decode_shared`]).
+    ///
+    /// The whole message stays in memory as long as the value does. It no longer counts toward
+    /// [`Limits::carries`](crate::Limits): bound what you keep.
     #[must_use]
     pub fn keep(&self, bytes: &[u8]) -> Option<Bytes> {
         self.core.keep(bytes)
     }
 
-    /// Says whether [`keep`](Self::keep) may have an answer for bytes of this message: it has none for small messages.
+    /// Returns false if [`keep`](Self::keep) certainly answers `None`, as it does for small messages.
     #[inline]
     #[must_use]
     pub fn may_keep(&self) -> bool {
@@ -136,9 +140,9 @@ impl<S: Service> Context<'_, S> {
 
     /// Sends one message to another connection, encoded by this service's codec.
     ///
-    /// The other connection should speak the same protocol. Large parts of a received message that are sent on leave straight
-    /// from the receive buffer if the other outbox is empty; everything else is copied. The answer says how full that
-    /// outbox will be:
+    /// The other connection should speak the same protocol. Large parts of a received message leave straight from the
+    /// receive buffer if the other outbox is empty and its connection has no filter (TLS). Everything else is copied. The
+    /// answer says how full that outbox will be:
     ///
     /// - [`SendStatus::OverHigh`]: its service hears [`Service::writable`] when there is room again. A proxy pauses the
     ///   connection that it reads from until then.
@@ -255,6 +259,7 @@ impl<S: Service> Context<'_, S> {
     /// | reason | error |
     /// |---|---|
     /// | [`Protocol`](CloseReason::Protocol), [`FrameTooLarge`](CloseReason::FrameTooLarge) | that of the codec: [`CodecError`](crate::CodecError) |
+    /// | [`Peer`](CloseReason::Peer) | that of [`Codec::finish`], if the peer ended its stream inside a message |
     /// | [`Filter`](CloseReason::Filter) | that of the filter: [`FilterError`](crate::FilterError) |
     /// | [`Io`](CloseReason::Io) | the system's: [`io::Error`](std::io::Error), with its number |
     /// | [`Panicked`](CloseReason::Panicked) | one whose text is the panic's |

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use gannet_proto::{Codec, Raw, Sink};
 
 use crate::address::Peer;
-use crate::buffer::Destination;
+use crate::buffer::{Blocks, Destination};
 use crate::carry::Carry;
 use crate::cause::{Cause, Causes};
 use crate::close_reason::CloseReason;
@@ -26,7 +26,7 @@ use crate::ids::{Place, Token};
 use crate::limits::{Limits, Overflow};
 use crate::membership::Groups;
 use crate::moments::{Exact, Moments};
-use crate::outbox::{OutboxSink, TOGETHER_BYTES};
+use crate::outbox::{Outbox, OutboxSink, TOGETHER_BYTES};
 use crate::pools::Pools;
 use crate::remote::{Errand, Shared};
 use crate::route::Route;
@@ -253,6 +253,28 @@ impl Core {
         true
     }
 
+    /// Finds the outbox of a connection that takes output, or makes it; with the pool of its blocks, and its service.
+    #[inline]
+    fn open_outbox(&mut self, token: Token) -> Option<(&mut Outbox, &mut Blocks, u16)> {
+        let connection = self.slab.get_mut(token).filter(|connection| connection.takes_output())?;
+        let (pools, service) = (&mut self.pools, connection.service);
+        let outbox = connection.outbox.get_or_insert_with(|| pools.outbox());
+        Some((outbox, &mut pools.blocks, service))
+    }
+
+    /// Gives an outbox back that goes with what it holds.
+    pub(crate) fn discard_outbox(&mut self, outbox: Box<Outbox>) {
+        self.counters.outboxes_shrank(outbox.len());
+        self.pools.return_outbox(outbox);
+    }
+
+    /// Counts bytes that the kernel has taken from a connection of this service.
+    #[inline]
+    pub(crate) fn count_sent(&self, service: u16, bytes: usize) {
+        self.tally(service).bytes_out.add(bytes as u64);
+        self.counters.outboxes_shrank(bytes);
+    }
+
     /// Encodes one message, or a plain payload, into the outbox of a connection.
     #[inline]
     pub(crate) fn send<C: Codec>(&mut self, token: Token, codec: &C, what: impl Encode<C>) -> SendStatus {
@@ -262,13 +284,9 @@ impl Core {
                 Err(error) => unencodable(&error),
             };
         }
-        let Some(connection) = self.slab.get_mut(token).filter(|connection| connection.takes_output()) else {
-            return SendStatus::Closed;
-        };
-        let (pools, service) = (&mut self.pools, connection.service);
-        let outbox = connection.outbox.get_or_insert_with(|| pools.outbox());
+        let Some((outbox, blocks, service)) = self.open_outbox(token) else { return SendStatus::Closed };
         let before = outbox.len();
-        let encoded = what.encode(codec, &mut OutboxSink { outbox, blocks: &mut pools.blocks });
+        let encoded = what.encode(codec, &mut OutboxSink { outbox, blocks });
         let after = outbox.len();
         if let Err(error) = encoded {
             debug_assert_eq!(before, after, "a codec that fails to encode writes nothing");
@@ -285,11 +303,7 @@ impl Core {
     /// Appends bytes as they are to the outbox of a connection, by reference.
     #[inline]
     pub(crate) fn append_shared(&mut self, token: Token, payload: Bytes) -> SendStatus {
-        let Some(connection) = self.slab.get_mut(token).filter(|connection| connection.takes_output()) else {
-            return SendStatus::Closed;
-        };
-        let (pools, service) = (&mut self.pools, connection.service);
-        let outbox = connection.outbox.get_or_insert_with(|| pools.outbox());
+        let Some((outbox, _, service)) = self.open_outbox(token) else { return SendStatus::Closed };
         let added = payload.len();
         outbox.append_shared(payload);
         let after = outbox.len();
@@ -306,14 +320,10 @@ impl Core {
     /// large the outbox gets: over the high mark nothing more is taken from the connection that would be answered.
     #[inline]
     pub(crate) fn append_answer(&mut self, token: Token, parts: &[&[u8]]) -> SendStatus {
-        let Some(connection) = self.slab.get_mut(token).filter(|connection| connection.takes_output()) else {
-            return SendStatus::Closed;
-        };
-        let (pools, service) = (&mut self.pools, connection.service);
-        let outbox = connection.outbox.get_or_insert_with(|| pools.outbox());
+        let Some((outbox, blocks, service)) = self.open_outbox(token) else { return SendStatus::Closed };
         let before = outbox.len();
         for part in parts {
-            outbox.append(part, &mut pools.blocks);
+            outbox.append(part, blocks);
         }
         let after = outbox.len();
         outbox.answers += after - before;
@@ -322,11 +332,8 @@ impl Core {
 
     /// The same, by reference.
     pub(crate) fn append_shared_answer(&mut self, token: Token, bytes: Bytes) -> SendStatus {
-        let Some(connection) = self.slab.get_mut(token).filter(|connection| connection.takes_output()) else {
-            return SendStatus::Closed;
-        };
-        let (pools, service, added) = (&mut self.pools, connection.service, bytes.len());
-        let outbox = connection.outbox.get_or_insert_with(|| pools.outbox());
+        let added = bytes.len();
+        let Some((outbox, _, service)) = self.open_outbox(token) else { return SendStatus::Closed };
         outbox.append_kept(bytes);
         outbox.answers += added;
         let after = outbox.len();
@@ -335,7 +342,7 @@ impl Core {
 
     #[inline]
     fn answered(&mut self, token: Token, service: u16, added: usize, length: usize) -> SendStatus {
-        self.counters.outbox_bytes.add(added as u64);
+        self.counters.outboxes_grew(added);
         self.tally(service).messages_out.add(1);
         if length <= self.limits.outbox_high {
             return SendStatus::Queued;
@@ -436,7 +443,7 @@ impl Core {
     /// What follows when an outbox has grown by a message.
     #[inline]
     fn appended(&mut self, token: Token, service: u16, added: usize, length: usize) -> SendStatus {
-        self.counters.outbox_bytes.add(added as u64);
+        self.counters.outboxes_grew(added);
         self.tally(service).messages_out.add(1);
         if length <= self.limits.outbox_high {
             return SendStatus::Queued;
@@ -469,7 +476,7 @@ impl Core {
         if let Some(outbox) = connection.outbox.as_mut() {
             let (messages, bytes) = outbox.drop_oldest(keep, newest);
             self.counters.services[usize::from(connection.service)].dropped.add(messages as u64);
-            self.counters.outbox_bytes.sub(bytes as u64);
+            self.counters.outboxes_shrank(bytes);
         }
         SendStatus::OverHard
     }

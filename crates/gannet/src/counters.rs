@@ -127,6 +127,18 @@ impl ReactorCounters {
             services: self.services.iter().map(ServiceCounters::read).collect(),
         }
     }
+
+    /// Counts bytes that came into outboxes, those of filters included.
+    #[inline]
+    pub(crate) fn outboxes_grew(&self, bytes: usize) {
+        self.outbox_bytes.add(bytes as u64);
+    }
+
+    /// Counts bytes that left outboxes: sent, dropped, or gone with their connection.
+    #[inline]
+    pub(crate) fn outboxes_shrank(&self, bytes: usize) {
+        self.outbox_bytes.sub(bytes as u64);
+    }
 }
 
 impl ServiceCounters {

@@ -20,7 +20,7 @@ use crate::context::Context;
 use crate::core::{Core, Plain, SendStatus};
 use crate::counters::RefusalReason;
 use crate::error::StartError;
-use crate::ids::{ListenerId, Token};
+use crate::ids::{ServiceId, Token};
 use crate::limits::Timeouts;
 use crate::panics::{Panicked, panic_message};
 use crate::service::{CodecError, HalfClose, Heartbeat, Idle, Service, Shutdown, Starting};
@@ -103,9 +103,9 @@ pub(crate) trait Host {
     fn timer(&mut self, core: &mut Core, token: Token);
     fn named_timer(&mut self, core: &mut Core, token: Token, id: TimerId);
     /// The timer of the service, which has this number.
-    fn service_timer(&mut self, core: &mut Core, service: ListenerId);
+    fn service_timer(&mut self, core: &mut Core, service: ServiceId);
     /// Another thread called the service, which has this number.
-    fn woken(&mut self, core: &mut Core, service: ListenerId);
+    fn woken(&mut self, core: &mut Core, service: ServiceId);
     fn writable(&mut self, core: &mut Core, token: Token);
     fn shutdown(&mut self, core: &mut Core, token: Token) -> Shutdown;
     /// The connection ends; its session goes.
@@ -116,26 +116,26 @@ pub(crate) trait Host {
     fn as_any_mut(&mut self) -> &mut dyn Any;
 }
 
-struct Entry<S: Service> {
+struct SessionAndState<S: Service> {
     session: S::Session,
     state: <S::Codec as Codec>::State,
 }
 
 /// The sessions of a host. Where neither session nor codec state has a size, they have no places of their own.
 struct Sessions<S: Service> {
-    slab: Slab<Entry<S>>,
+    slab: Slab<SessionAndState<S>>,
     /// Entries without a size: all are alike, and the last one stands for each. They take no memory.
-    alike: Vec<Entry<S>>,
+    alike: Vec<SessionAndState<S>>,
 }
 
 impl<S: Service> Sessions<S> {
-    const ALIKE: bool = size_of::<Entry<S>>() == 0 && !mem::needs_drop::<Entry<S>>();
+    const ALIKE: bool = size_of::<SessionAndState<S>>() == 0 && !mem::needs_drop::<SessionAndState<S>>();
 
     fn new() -> Self {
         Self { slab: Slab::new(), alike: Vec::new() }
     }
 
-    fn insert(&mut self, entry: Entry<S>) -> u32 {
+    fn insert(&mut self, entry: SessionAndState<S>) -> u32 {
         if Self::ALIKE {
             self.alike.push(entry);
             return 0;
@@ -144,7 +144,7 @@ impl<S: Service> Sessions<S> {
     }
 
     #[inline]
-    fn get_mut(&mut self, index: u32) -> Option<&mut Entry<S>> {
+    fn get_mut(&mut self, index: u32) -> Option<&mut SessionAndState<S>> {
         if Self::ALIKE {
             if index == NO_SESSION { None } else { self.alike.last_mut() }
         } else {
@@ -152,7 +152,7 @@ impl<S: Service> Sessions<S> {
         }
     }
 
-    fn remove(&mut self, index: u32) -> Option<Entry<S>> {
+    fn remove(&mut self, index: u32) -> Option<SessionAndState<S>> {
         if index == NO_SESSION {
             return None;
         }
@@ -263,7 +263,7 @@ impl<S: Service> HostOf<S> {
 
     /// Stores a session and says its place.
     pub(crate) fn add_session(&mut self, session: S::Session) -> u32 {
-        self.sessions.insert(Entry { session, state: Default::default() })
+        self.sessions.insert(SessionAndState { session, state: Default::default() })
     }
 
     fn session_of(core: &Core, token: Token) -> u32 {
@@ -279,7 +279,7 @@ impl<S: Service> HostOf<S> {
     ) -> Option<R> {
         let entry = self.sessions.get_mut(Self::session_of(core, token))?;
         let (service, codec) = (&mut self.service, &self.codec);
-        let Entry { session, state } = entry;
+        let SessionAndState { session, state } = entry;
         let called = guard(|| call(service, session, &mut Context { core, codec, state, token }));
         self.rescued(core, token, called)
     }
@@ -295,7 +295,7 @@ impl<S: Service> HostOf<S> {
         if let Some(connection) = core.slab.get_mut(token) {
             connection.session = NO_SESSION;
         }
-        let Some(Entry { session, mut state }) = self.sessions.remove(index) else { return };
+        let Some(SessionAndState { session, mut state }) = self.sessions.remove(index) else { return };
         let (service, codec, state) = (&mut self.service, &self.codec, &mut state);
         let called = guard(|| call(service, session, &mut Context { core, codec, state, token }));
         self.rescued(core, token, called);
@@ -305,7 +305,7 @@ impl<S: Service> HostOf<S> {
     fn without_connection(
         &mut self,
         core: &mut Core,
-        service: ListenerId,
+        service: ServiceId,
         called: &str,
         call: impl FnOnce(&mut S, &mut ServiceContext<'_, S>),
     ) {
@@ -344,7 +344,7 @@ impl<S: Service> HostOf<S> {
         input: &mut (impl Input + ?Sized),
         (look, most): (Look, usize),
     ) -> Progress {
-        let Some(Entry { session, state }) = self.sessions.get_mut(session) else {
+        let Some(SessionAndState { session, state }) = self.sessions.get_mut(session) else {
             return Progress { consumed: input.bytes().len(), need: 0 };
         };
         let (service, codec) = (&mut self.service, &self.codec);
@@ -542,7 +542,7 @@ impl<S: Service> Host for HostOf<S> {
         let state = &mut new;
         let opened = guard(|| service.open(&mut Context { core, codec, state, token }));
         let Some(Ok(session)) = self.rescued(core, token, opened) else { return false };
-        let index = self.sessions.insert(Entry { session, state: new });
+        let index = self.sessions.insert(SessionAndState { session, state: new });
         if let Some(connection) = core.slab.get_mut(token) {
             connection.session = index;
         }
@@ -678,20 +678,27 @@ impl<S: Service> Host for HostOf<S> {
         let Some(connection) = core.slab.get_mut(token) else { return false };
         let (index, service_index) = (connection.session, connection.service);
         let Some(mut carry) = connection.carry.take() else { return false };
-        let Some(Entry { session, state }) = self.sessions.get_mut(index) else {
+        let Some(SessionAndState { session, state }) = self.sessions.get_mut(index) else {
             core.pools.return_carry(carry);
             return false;
         };
-        let (service, codec) = (&mut self.service, &self.codec);
+        let (service, codec, mut cut_off) = (&mut self.service, &self.codec, None);
         let finished = guard(|| match codec.finish(state, &mut carry) {
             Ok(Some(message)) => {
                 core.tally(service_index).messages_in.add(1);
                 service.message(session, message, &mut Context { core, codec, state, token });
                 true
             }
-            Ok(None) | Err(_) => false,
+            Ok(None) => false,
+            Err(error) => {
+                cut_off = Some(error);
+                false
+            }
         });
         let finished = self.rescued(core, token, finished);
+        if let Some(error) = cut_off {
+            core.causes.note(token, CloseReason::Peer, error.into());
+        }
         // What is no message now may be one when the service lets the codec look again.
         match core.slab.get_mut(token).filter(|_| finished == Some(false)) {
             Some(connection) => connection.carry = Some(carry),
@@ -729,11 +736,11 @@ impl<S: Service> Host for HostOf<S> {
         self.with_session(core, token, |service, session, cx| service.named_timer(session, id, cx));
     }
 
-    fn service_timer(&mut self, core: &mut Core, service: ListenerId) {
+    fn service_timer(&mut self, core: &mut Core, service: ServiceId) {
         self.without_connection(core, service, "service_timer", |instance, cx| instance.service_timer(cx));
     }
 
-    fn woken(&mut self, core: &mut Core, service: ListenerId) {
+    fn woken(&mut self, core: &mut Core, service: ServiceId) {
         self.without_connection(core, service, "woken", |instance, cx| instance.woken(cx));
     }
 

@@ -114,8 +114,7 @@ pub trait Service: Sized + 'static {
     /// Takes back the session of a connection that has ended.
     ///
     /// Called once for each session that `open` made, or that came with an established outbound connection. If the reason is
-    /// an error, [`Context::close_cause`] has it. Nothing sent
-    /// to the connection now is delivered. If the output is incomplete and the peer could not tell, call
+    /// an error, [`Context::close_cause`] has it. Nothing sent to the connection now is delivered. If the output is incomplete and the peer could not tell, call
     /// [`Context::reset`] here: the connection then ends by a reset.
     fn close(&mut self, session: Self::Session, reason: CloseReason, cx: &mut Context<'_, Self>) {
         let _ = (session, reason, cx);
@@ -126,6 +125,9 @@ pub trait Service: Sized + 'static {
     /// The error is the codec's own. The connection then closes when everything was sent: with
     /// [`CloseReason::FrameTooLarge`] if the error is [`FrameError::TooLarge`](gannet_proto::FrameError::TooLarge) or has it
     /// as a source, and with [`CloseReason::Protocol`] otherwise. No message comes any more.
+    ///
+    /// It is not called if the peer ends its stream inside a message, because such a peer has usually gone. The connection
+    /// then closes with [`CloseReason::Peer`], and [`Context::close_cause`] has the error of [`Codec::finish`](gannet_proto::Codec::finish).
     fn malformed(&mut self, session: &mut Self::Session, error: &CodecError<Self>, cx: &mut Context<'_, Self>) {
         let _ = (session, error, cx);
     }

@@ -11,7 +11,7 @@ use crate::core::SendStatus;
 use crate::group::Group;
 use crate::handle::{Handle, SendError};
 use crate::host::Outbound;
-use crate::ids::{ListenerId, Token};
+use crate::ids::{ServiceId, Token};
 use crate::remote::{NotifyError, Remote};
 use crate::service::{Notice, Outgoing, Service};
 use crate::wheel::milliseconds;
@@ -25,7 +25,7 @@ pub(crate) const NO_CONNECTION: Token = Token::MAX;
 pub struct ServiceContext<'a, S: Service> {
     /// One without a connection: [`NO_CONNECTION`].
     pub(crate) cx: Context<'a, S>,
-    pub(crate) service: ListenerId,
+    pub(crate) service: ServiceId,
 }
 
 impl<S: Service> ServiceContext<'_, S> {
@@ -41,7 +41,7 @@ impl<S: Service> ServiceContext<'_, S> {
     ///
     /// # Errors
     ///
-    /// Those of [`Context::send_to`].
+    /// [`SendError`] says why; [`Context::send_to`] explains each variant.
     pub fn send_to(&mut self, handle: Handle, message: Outgoing<'_, S>) -> Result<SendStatus, SendError> {
         self.cx.send_to(handle, message)
     }
@@ -74,7 +74,7 @@ impl<S: Service> ServiceContext<'_, S> {
     ///
     /// # Errors
     ///
-    /// Those of [`Context::broadcast`].
+    /// [`SendError`] says why; [`Context::broadcast`] explains each variant.
     pub fn broadcast(&mut self, group: Group, message: Outgoing<'_, S>) -> Result<(), SendError> {
         self.cx.broadcast(group, message)
     }
@@ -83,7 +83,7 @@ impl<S: Service> ServiceContext<'_, S> {
     ///
     /// # Errors
     ///
-    /// Those of [`Context::close_other`].
+    /// [`SendError`] says why; [`Context::close_other`] explains each variant.
     pub fn close_other(&mut self, handle: Handle, mode: CloseMode) -> Result<(), SendError> {
         self.cx.close_other(handle, mode)
     }
@@ -92,7 +92,7 @@ impl<S: Service> ServiceContext<'_, S> {
     ///
     /// # Errors
     ///
-    /// Those of [`Context::notify_other`].
+    /// [`NotifyError`] says why, and gives the value back; [`Context::notify_other`] explains it.
     pub fn notify_other<O: Notice<T>, T: Send + 'static>(
         &mut self,
         handle: Handle,
@@ -105,7 +105,7 @@ impl<S: Service> ServiceContext<'_, S> {
     ///
     /// # Errors
     ///
-    /// Those of [`Context::shutdown_write_other`].
+    /// [`SendError`] says why; [`Context::shutdown_write_other`] explains each variant.
     pub fn shutdown_write_other(&mut self, handle: Handle) -> Result<(), SendError> {
         self.cx.shutdown_write_other(handle)
     }
@@ -114,7 +114,7 @@ impl<S: Service> ServiceContext<'_, S> {
     ///
     /// # Errors
     ///
-    /// Those of [`Context::pause_other`].
+    /// [`SendError`] says why; [`Context::pause_other`] explains each variant.
     pub fn pause_other(&mut self, handle: Handle) -> Result<(), SendError> {
         self.cx.pause_other(handle)
     }
@@ -123,7 +123,7 @@ impl<S: Service> ServiceContext<'_, S> {
     ///
     /// # Errors
     ///
-    /// Those of [`Context::resume_other`].
+    /// [`SendError`] says why; [`Context::resume_other`] explains each variant.
     pub fn resume_other(&mut self, handle: Handle) -> Result<(), SendError> {
         self.cx.resume_other(handle)
     }
@@ -132,7 +132,7 @@ impl<S: Service> ServiceContext<'_, S> {
     ///
     /// # Errors
     ///
-    /// Those of [`Context::connect`].
+    /// [`Context::connect`] explains the error.
     pub fn connect<O: Service>(
         &mut self,
         outbound: Outbound<O>,

@@ -10,7 +10,7 @@ use io_uring::types::BufRingEntry;
 
 /// The only group in use.
 pub const GROUP: u16 = 0;
-/// What the kernel asks of the ring's address.
+/// The alignment that the kernel requires of the ring's address.
 const PAGE_BYTES: usize = 4096;
 /// IOU_PBUF_RING_INC, which the crate does not export.
 const INCREMENTAL: u16 = 2;

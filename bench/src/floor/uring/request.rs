@@ -11,7 +11,7 @@ const POLL_FIRST: u16 = 1;
 /// Receive option: one request, many completions (IORING_RECV_MULTISHOT).
 const MULTISHOT: u16 = 2;
 
-/// What a request was.
+/// The kind of a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {

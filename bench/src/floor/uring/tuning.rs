@@ -65,7 +65,7 @@ pub struct Tuning {
 }
 
 impl Tuning {
-    /// What was measured best.
+    /// The settings that were measured to be best.
     pub const FLOOR: Self = Self {
         task_run: TaskRun::Deferred,
         sends: Sends::Silent,

@@ -1,4 +1,4 @@
-//! Whether what `gannet load` reports is true: held against the server's own count, and against an independent client.
+//! Compares what `gannet load` reports with the server's own count, and with an independent client.
 //!
 //! In a closed loop a client's own cost is part of the rate, so that two clients that both tell the truth need not agree.
 //! The server's count has no such part: it is what the reported rate has to be equal to.

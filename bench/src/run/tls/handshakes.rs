@@ -15,7 +15,7 @@ use crate::run::plan::in_turn;
 use crate::tls::Counted;
 
 const SUBJECTS: [&str; 2] = ["tls-p256-uring", "tls-rsa2048-uring"];
-/// How far apart the counts of both sides may be, for what was under way when they were read, in connections.
+/// The largest difference between the counts of both sides, in connections: some were under way when they were read.
 const UNDER_WAY: u64 = 2;
 
 /// What came of one server and one kind of handshake; medians over the rounds.

@@ -39,7 +39,7 @@ impl Http {
     }
 }
 
-/// What is known of a connection.
+/// Holds the state of a connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Progress {
     /// It has answered, so that it may end without anybody wondering.

@@ -1,4 +1,4 @@
-//! What a simulated client says and what it must hear, one file for each scenario.
+//! The requests that a simulated client sends, and the answers that it must get; one file for each scenario.
 //!
 //! A new scenario is a file here, and is named in four places: in this file, in `config.rs` and `run.rs`, and in the
 //! options of the command line (`gannet-cli`, `load/options.rs`).
@@ -83,7 +83,7 @@ pub trait Scenario: Clone + Send + Sync + 'static {
         false
     }
 
-    /// Whether a connection carries one request only, and another one takes its place.
+    /// Returns true if a connection carries one request only, and another one takes its place.
     fn takes_one_request(&self) -> bool {
         false
     }
@@ -106,7 +106,7 @@ pub trait Scenario: Clone + Send + Sync + 'static {
         None
     }
 
-    /// Whether no further request is answered on a connection, so that another one has to take its place.
+    /// Returns true if no further request is answered on a connection, so that another one has to take its place.
     fn is_spent(&self, progress: &Self::Progress) -> bool {
         let _ = progress;
         false
@@ -119,7 +119,7 @@ pub trait Scenario: Clone + Send + Sync + 'static {
         false
     }
 
-    /// Whether a request that has no answer when the server ends its connection may be sent on another one.
+    /// Returns true if a request without an answer may be sent again on another connection when the server ends its own.
     fn may_repeat(&self) -> bool {
         false
     }
@@ -150,7 +150,7 @@ pub trait Scenario: Clone + Send + Sync + 'static {
     ) -> Result<bool, Wrong>;
 }
 
-/// What came beside answers.
+/// An event other than an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aside {
     /// Nothing that would have to be counted: a heartbeat, or an interim response.
@@ -169,10 +169,10 @@ pub enum Aside {
     },
 }
 
-/// What a connection waits for.
+/// Describes the answer that a connection waits for.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected<'a> {
-    /// Where payloads come from.
+    /// The source of payloads.
     pub letters: &'a Letters,
     /// The connection's number.
     pub connection: u32,

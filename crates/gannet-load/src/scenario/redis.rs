@@ -18,14 +18,14 @@ const LONGEST_TEXT_BYTES: usize = 4 << 10;
 /// The most bytes of a key's name: its kind, two numbers and what is between them.
 const LONGEST_NAME_BYTES: usize = 48;
 
-/// Which commands, and of which keys.
+/// Describes the commands and their keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workload {
-    /// Which commands, how often.
+    /// The share of each command.
     pub mix: Mix,
-    /// How many keys there are, at least 1.
+    /// The number of keys, at least 1.
     pub keys: u64,
-    /// How often each is asked for.
+    /// How requests are spread over the keys.
     pub distribution: Distribution,
 }
 
@@ -43,17 +43,17 @@ impl fmt::Display for Workload {
     }
 }
 
-/// A command.
+/// Names a command that clients send, and the reply that they expect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verb {
-    /// GET: nothing, or the value that every client gives this key.
+    /// `GET`; expects nothing, or the value that every client sets for this key.
     Get,
-    /// SET to that value: OK.
+    /// `SET` of that value; expects `OK`.
     Set,
-    /// INCR of a counter, which is another key: a number from 1 on.
+    /// `INCR` of a counter under another key; expects a number from 1 on.
     Incr,
-    /// PING: PONG.
+    /// `PING`; expects `PONG`.
     Ping,
 }
 

@@ -14,38 +14,38 @@ use super::{Aside, Expected, Scenario, Wrong};
 use crate::draw::Draws;
 use crate::letters::Letters;
 
-/// What clients do once they are upgraded.
+/// Says what clients do after the upgrade.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mode {
-    /// Send messages, each of which the server sends back.
+    /// Clients send messages, and the server sends each of them back.
     #[default]
     Echo,
-    /// Stay, with a ping at each heartbeat, and answer the server's.
+    /// Clients hold the connection, with a ping at each heartbeat, and answer the server's pings.
     Hold,
-    /// Take what the server sends.
+    /// Clients receive messages and send none.
     Receive,
 }
 
-/// The handshake, and what follows it.
+/// Describes the handshake of clients, and what they do afterwards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workload {
-    /// What clients do.
+    /// What clients do after the upgrade.
     pub mode: Mode,
-    /// Whether they send text in place of binary messages.
+    /// True if they send text instead of binary messages.
     pub text: bool,
-    /// What is asked for.
+    /// The path of the request.
     pub path: Path,
-    /// What `Host` says.
+    /// The value of `Host`.
     pub host: String,
-    /// Subprotocols to ask for, the preferred one first. Where there are any, the server has to choose one.
+    /// Subprotocols to ask for, the preferred one first. If there are any, the server has to choose one.
     pub protocols: Vec<Protocol>,
-    /// Further headers of the handshake, as `Origin`.
+    /// Further headers of the handshake, such as `Origin`.
     pub headers: Vec<Header>,
 }
 
 impl Workload {
-    /// Binary messages, echoed, at `/` of this host.
+    /// Makes the workload of binary messages that are echoed, at `/` of this host.
     #[must_use]
     pub fn new(host: String) -> Self {
         Self { mode: Mode::Echo, text: false, path: Path::default(), host, protocols: Vec::new(), headers: Vec::new() }

@@ -1,6 +1,8 @@
 //! What one client gets of a turn of its reactor, on a simulated network: commands that cost much are few in a turn,
 //! however short they are.
 
+use std::time::Duration;
+
 use gannet::sim::{SimulatedClient, Simulation};
 use gannet::{Limits, Timeouts};
 use gannet_redis::{Options, Redis, Server};
@@ -45,7 +47,8 @@ fn most_in_a_turn(prepare: &str, command: &str) -> u64 {
 fn most_among_others(others: usize, line: &str, prepare: &str, command: &str) -> u64 {
     let most = (0..SEEDS).map(|seed| {
         let server = Server::new(Options::default());
-        let (limits, timeouts) = (Limits::default(), Timeouts::default());
+        let (mut limits, timeouts) = (Limits::default(), Timeouts::default());
+        limits.groups_per_connection = 1_000;
         let mut simulation = Simulation::new(seed, 1, &limits, timeouts, || Redis::new(server.clone()));
         let others: Vec<_> = (0..others).map(|_| join(&mut simulation, line)).collect();
         let mut client = simulation.connect(0);
@@ -82,12 +85,14 @@ fn join(simulation: &mut Simulation, line: &str) -> SimulatedClient {
         if let Ok(count) = client.write(rest) {
             rest = &rest[count..];
         }
-        simulation.turn();
-        if client.read(&mut buffer).is_ok_and(|count| count > 0) {
-            return client;
+        simulation.turn_within(Duration::from_millis(10));
+        match client.read(&mut buffer) {
+            Ok(0) => panic!("the connection ended, with {} bytes left to send", rest.len()),
+            Ok(_) => return client,
+            Err(_) => {}
         }
     }
-    panic!("no answer to {line}");
+    panic!("no answer, with {} bytes left to send", rest.len());
 }
 
 #[test]

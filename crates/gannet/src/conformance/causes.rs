@@ -8,9 +8,9 @@ use std::sync::Arc;
 use super::filters::{Units, greeted};
 use super::rig::{Rig, Setup};
 use super::{Client, Net, on_every_driver};
-use crate::proto::Lines;
 use crate::proto::lines::Error as LinesError;
-use crate::{CloseMode, CloseReason, Context, FilterError, Service};
+use crate::proto::{LengthPrefixed, Lines};
+use crate::{CloseMode, CloseReason, CodecError, Context, FilterError, Service};
 
 /// Why a connection closed, and what the error behind it says.
 type Why = (CloseReason, Option<String>);
@@ -52,6 +52,25 @@ impl Service for Notes {
             _ => {}
         }
         self.0.borrow_mut().push((reason, cause.map(ToString::to_string)));
+    }
+}
+
+/// Takes frames, and notes why each connection closed.
+#[derive(Clone, Default)]
+struct Frames(Notes);
+
+impl Service for Frames {
+    type Codec = LengthPrefixed;
+    type Session = ();
+
+    fn message(&mut self, (): &mut (), _: &[u8], _: &mut Context<'_, Self>) {}
+
+    fn malformed(&mut self, (): &mut (), _: &CodecError<Self>, _: &mut Context<'_, Self>) {
+        panic!("the peer has gone");
+    }
+
+    fn close(&mut self, (): (), reason: CloseReason, cx: &mut Context<'_, Self>) {
+        self.0.0.borrow_mut().push((reason, cx.close_cause().map(ToString::to_string)));
     }
 }
 
@@ -106,7 +125,25 @@ fn a_service_learns_why_a_filter_failed<N: Net>(net: N) {
     rig.finish();
 }
 
+fn a_service_learns_that_a_stream_ended_inside_a_message<N: Net>(net: N) {
+    let frames = Frames::default();
+    let mut rig = Setup::new().listen(frames.clone()).on(net);
+    for (sent, cause) in
+        [(&b"\0\0\0\x05hel"[..], Some("stream ended inside a message, 7 bytes after its start")), (b"", None)]
+    {
+        let mut client = rig.connect();
+        rig.write(&mut client, b"\0\0\0\x02hi");
+        rig.write(&mut client, sent);
+        client.shutdown();
+        let (reason, said) = closed(&mut rig, &frames.0);
+        assert_eq!(reason, CloseReason::Peer);
+        assert_eq!(said.as_deref(), cause);
+    }
+    rig.finish();
+}
+
 on_every_driver!(
+    a_service_learns_that_a_stream_ended_inside_a_message,
     a_service_learns_the_error_for_which_a_connection_closes,
     a_service_learns_what_the_kernel_says_of_a_connection_that_breaks,
     a_service_learns_why_a_filter_failed,

@@ -61,12 +61,11 @@ impl<D: Driver> Reactor<D> {
         let Some(connection) = self.core.slab.remove(token) else { return };
         self.core.causes.forget(token);
         if let Some(outbox) = connection.outbox {
-            self.core.counters.outbox_bytes.sub(outbox.len() as u64);
-            self.core.pools.return_outbox(outbox);
+            self.core.discard_outbox(outbox);
         }
         if let Some(filter) = connection.filter {
             let left = filter.dissolve(&mut self.core.pools);
-            self.core.counters.outbox_bytes.sub(left as u64);
+            self.core.counters.outboxes_shrank(left);
         }
         match self.accepting.quota(connection.service) {
             Some(quota) => quota.leave(&self.core.shared.totals, &self.core.limits, connection.peer),

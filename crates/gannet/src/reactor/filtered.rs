@@ -70,7 +70,7 @@ impl<D: Driver> Reactor<D> {
         let Self { core, scratch, .. } = self;
         let Some(filter) = core.slab.get_mut(token).and_then(|connection| connection.filter.as_mut()) else { return };
         let (started, added) = filter.start(scratch, &mut core.pools);
-        core.counters.outbox_bytes.add(added as u64);
+        core.counters.outboxes_grew(added);
         if let Err(error) = started {
             self.filter_failed(token, error);
         }
@@ -136,7 +136,7 @@ impl<D: Driver> Reactor<D> {
             return Ok(FilterProgress::default());
         };
         let (result, added) = filter.receive(received, scratch, &mut core.pools);
-        core.counters.outbox_bytes.add(added as u64);
+        core.counters.outboxes_grew(added);
         result
     }
 
@@ -207,8 +207,7 @@ impl<D: Driver> Reactor<D> {
         }
         // Nothing can be sent to the peer any more that it would understand.
         if let Some(outbox) = connection.outbox.take() {
-            self.core.counters.outbox_bytes.sub(outbox.len() as u64);
-            self.core.pools.return_outbox(outbox);
+            self.core.discard_outbox(outbox);
         }
         self.core.ask_close_for(token, Flags::CLOSE_FLUSHED, CloseReason::Filter, error.into());
     }
@@ -244,10 +243,10 @@ impl<D: Driver> Reactor<D> {
             return true;
         };
         let (sealed, added) = filter.seal(outbox, scratch, &mut core.pools);
-        core.counters.outbox_bytes.add(added as u64);
+        core.counters.outboxes_grew(added);
         match sealed {
             Ok(taken) => {
-                core.counters.outbox_bytes.sub(taken as u64);
+                core.counters.outboxes_shrank(taken);
                 if outbox.is_empty()
                     && let Some(outbox) = connection.outbox.take()
                 {
@@ -286,7 +285,7 @@ impl<D: Driver> Reactor<D> {
             return false;
         };
         let (ended, added) = filter.end(scratch, &mut core.pools);
-        core.counters.outbox_bytes.add(added as u64);
+        core.counters.outboxes_grew(added);
         if let Err(error) = ended {
             self.log_panic_of_filter(token, &error);
         }

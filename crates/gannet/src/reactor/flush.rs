@@ -79,8 +79,7 @@ impl<D: Driver> Reactor<D> {
                     connection.flags.clear(Flags::STUCK);
                     let (service, is_filtered) = (connection.service, connection.filter.is_some());
                     let sent = if is_whole { connection.wire().take() } else { None };
-                    self.core.tally(service).bytes_out.add(count as u64);
-                    self.core.counters.outbox_bytes.sub(count as u64);
+                    self.core.count_sent(service, count);
                     if let Some(outbox) = sent {
                         self.core.pools.return_outbox(outbox);
                         if !is_filtered {
@@ -123,8 +122,7 @@ impl<D: Driver> Reactor<D> {
                     connection.last_write = self.core.now;
                     connection.flags.clear(Flags::STUCK);
                     let service = connection.service;
-                    self.core.tally(service).bytes_out.add(count as u64);
-                    self.core.counters.outbox_bytes.sub(count as u64);
+                    self.core.count_sent(service, count);
                 }
             }
             Err(error) => {

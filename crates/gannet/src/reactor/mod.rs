@@ -67,7 +67,27 @@ pub(crate) enum Served {
     Datagrams(Box<dyn DatagramService>),
 }
 
-/// See the module. Made, used and dropped on one thread.
+/// Runs the connections of one thread on a driver. It is made, used and dropped on that thread.
+///
+/// # The order of calls
+///
+/// [`new`](Self::new) makes it; [`filter`](Self::filter) and [`quotas`](Self::quotas) complete it before the first turn.
+/// [`run`](Self::run) then calls [`turn`](Self::turn) until the shutdown is over; tests and the simulator call `turn`
+/// themselves. Within a turn:
+///
+/// 1. `Driver::wait`, then `Driver::next` until it has no more events. Each event goes to one method: `accepted`,
+///    `connected`, `sent`, `closed` and so on; received bytes go to the connection's host, and then the chunk goes back
+///    (`Driver::recycle`).
+/// 2. Letters from the mailbox (`take_letters`), then timers.
+/// 3. What callbacks ordered for other connections (`deferred`), in rounds.
+///
+/// After something happened to a connection, `settle` follows, in the same step. It flushes the outbox, takes the
+/// connection a step further in its life, and turns receiving on or off. A callback of a service never reaches the driver:
+/// it leaves what it wants in `Core`.
+///
+/// The driver sees these calls for one connection: first `attach`, `adopt` or `connect`; then `receive` and `send` in any
+/// order, without a `send` while one is in flight; perhaps `shutdown`, once; last `close`, after which the slot waits for
+/// `Event::Closed`.
 pub(crate) struct Reactor<D: Driver> {
     driver: D,
     core: Core,

@@ -5,22 +5,22 @@ use std::str::FromStr;
 
 use gannet::proto::http::{HeaderError, HeaderLines};
 
-/// What is asked for, again and again.
+/// Describes the request that is sent again and again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// The method.
     pub method: Method,
     /// The target's path and query.
     pub path: Path,
-    /// What `Host` says, unless a header of that name is among those given: a host, with its port where it is not 80.
+    /// The value of `Host`, unless the given headers have one: a host, with its port unless it is 80.
     pub host: String,
     /// Further header fields.
     pub headers: Vec<Header>,
     /// The body.
     pub body: Vec<u8>,
-    /// Whether a connection is used for more than one request.
+    /// True if a connection carries more than one request.
     pub keep_alive: bool,
-    /// Which statuses are right answers.
+    /// The statuses that count as right answers.
     pub accepted: Statuses,
 }
 
@@ -111,7 +111,7 @@ pub enum RequestError {
     HeaderValue {
         /// The header's name.
         name: String,
-        /// Where that character is, counted from 0.
+        /// The position of that character, counted from 0.
         position: usize,
     },
     /// The request says these by itself.
@@ -127,12 +127,12 @@ pub enum RequestError {
     Statuses(String),
 }
 
-/// A method.
+/// Holds the method of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Method(String);
 
 impl Method {
-    /// Returns the method of a request that nothing is said of: `GET`.
+    /// Returns the default method: `GET`.
     #[must_use]
     pub fn get() -> Self {
         Self("GET".to_owned())

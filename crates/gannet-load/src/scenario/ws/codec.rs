@@ -1,4 +1,4 @@
-//! What is spoken on a client's connection: HTTP until the server has switched, then WebSocket.
+//! The codec of a client's connection: HTTP until the server has switched, then WebSocket.
 
 use gannet::proto::http::{self, Reply, Responses, ResponsesState};
 use gannet::proto::ws::{self, Frame, WebSocket};
@@ -32,7 +32,7 @@ impl Default for Conversation {
     }
 }
 
-/// What came.
+/// A received message.
 #[derive(Debug)]
 pub enum Incoming<'a> {
     /// An answer to the handshake.
@@ -41,7 +41,7 @@ pub enum Incoming<'a> {
     WebSocket(ws::Message<'a>),
 }
 
-/// What is spoken, with what the codec knows of it.
+/// Holds the protocol that a connection speaks now, with the decoding progress in it.
 #[derive(Debug)]
 pub enum ConversationState {
     /// The handshake is not done.
