@@ -29,6 +29,7 @@ class Agent:
             text=True,
             env={**os.environ, **(environment or {})},
         )
+        # Numbers calls, and events in the order in which they came.
         self.numbers = itertools.count(1)
         self.changed = threading.Condition()
         self.answers = {}
@@ -43,6 +44,7 @@ class Agent:
                 if "n" in line:
                     self.answers[line["n"]] = line
                 else:
+                    line["at"] = next(self.numbers)
                     self.events[line["client"]].append(line)
                 self.changed.notify_all()
 

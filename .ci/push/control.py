@@ -111,7 +111,7 @@ def what_the_server_api_shows_is_what_clients_see(kit):
     history = kit.server.api("history", channel=channel, limit=10)
     (publication,) = history["publications"]
     assert publication["data"] == {"n": 1} and publication["info"]["user"] == user and history["offset"] == 1, history
-    assert kit.server.api("info")["nodes"][0]["num_clients"] >= 1
+    kit.stage.wait("the node's count", lambda: kit.server.api("info")["nodes"][0]["num_clients"] >= 1)
     try:
         kit.server.api("publish", channel="nowhere:x", data=1)
         raise AssertionError("an unknown namespace was published to")

@@ -33,9 +33,10 @@ class Cutter:
                     self._reset(near)
                     continue
                 pair = (near, far)
+                for source in pair:
+                    source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self.pairs.add(pair)
             for source, sink in (pair, pair[::-1]):
-                source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 threading.Thread(target=self._relay, args=(source, sink, pair), daemon=True).start()
 
     def _relay(self, source, sink, pair):

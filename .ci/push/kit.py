@@ -54,8 +54,8 @@ class Kit:
 
     numbers = itertools.count(1)
 
-    def __init__(self, kind, agent, server):
-        self.kind, self.agent, self.server = kind, agent, server
+    def __init__(self, stage, kind):
+        self.stage, self.kind, self.agent, self.server = stage, kind, stage.agents[kind], stage.server
         self.number = next(self.numbers)
         self.names = itertools.count(1)
         self.clients, self.cutters = [], []
@@ -82,6 +82,15 @@ class Kit:
         cutter = Cutter((server or self.server).port)
         self.cutters.append(cutter)
         return cutter
+
+    def wait_for_clients(self, channel, count):
+        """Waits until the server counts so many clients in a channel: over HTTP, commands may overtake each other."""
+
+        def holds():
+            channels = self.server.api("channels", pattern=channel)["channels"]
+            return channels.get(channel, {"num_clients": 0})["num_clients"] == count
+
+        self.stage.wait(f"{count} clients in {channel}", holds)
 
     def close(self):
         for client in self.clients:
@@ -125,8 +134,7 @@ class Stage:
         """Runs a test with every kind of client at once; what failed, by kind."""
 
         def run(kind):
-            kit = Kit(kind, self.agents[kind], self.server)
-            kit.stage = self
+            kit = Kit(self, kind)
             try:
                 test(kit)
                 return None

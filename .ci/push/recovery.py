@@ -200,7 +200,8 @@ def a_client_that_answers_no_ping_is_closed_with_3012_and_recovers(kit):
         finally:
             os.kill(agent.process.pid, signal.SIGCONT)
         ended = client.next("connecting")
-        assert ended["code"] == 3012 or not kit.kind.is_websocket and ended["code"] == 1, ended
+        # Over HTTP the stream just ends; the Go SDK first fails to write its late answer.
+        assert ended["code"] in ((3012,) if kit.kind.is_websocket and kit.kind.sdk != "go" else (3012, 1)), ended
         assert client.next("subscribed", channel)["recovered"]
         assert client.data(channel, 1) == [2]
     finally:

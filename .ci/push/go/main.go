@@ -261,11 +261,7 @@ func (h *held) do(c command) (any, error) {
 	return nil, fmt.Errorf("%s is no command", c.Do)
 }
 
-func handle(line []byte) {
-	var c command
-	if err := json.Unmarshal(line, &c); err != nil {
-		panic(err)
-	}
+func handle(c command) {
 	if c.Do == "create" {
 		h := create(c)
 		lock.Lock()
@@ -292,6 +288,16 @@ func main() {
 	lines := bufio.NewScanner(os.Stdin)
 	lines.Buffer(nil, 1<<24)
 	for lines.Scan() {
-		go handle(append([]byte(nil), lines.Bytes()...))
+		var c command
+		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
+			panic(err)
+		}
+		switch c.Do {
+		case "create", "subscribe", "unsubscribe":
+			// The order counts, and nothing is waited for.
+			handle(c)
+		default:
+			go handle(c)
+		}
 	}
 }
