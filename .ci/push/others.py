@@ -13,8 +13,9 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
-from agents import Client
+from agents import Agent, Client
 from browser import Browser
+from clients_http import with_authority
 from cutter import Cutter
 from kit import Kind
 from server import DEADLINE_S, Server, token
@@ -240,6 +241,28 @@ def redis_cli_and_sdks_hear_each_other(stage):
                     listener.kill()
 
 
+@ours
+@with_authority
+def the_sdk_speaks_tls_over_every_transport(stage, authority):
+    certificate = authority.issue()
+    certificate.authority = str(authority.file)
+    command, environment = stage.commands["js"]
+    agent = Agent(command, {**environment, "NODE_EXTRA_CA_CERTS": certificate.authority})
+    try:
+        with Server(command=stage.server.command, tls=certificate) as server:
+            for transport in ("websocket", "sse", "http_stream"):
+                client = Client(agent, server.base, kind=Kind("js", transport, "json"))
+                client.connect()
+                channel = f"demo:tls-{transport}"
+                client.subscribe(channel)
+                server.publish(channel, "x" * 60_000)
+                client.call("publish", channel=channel, data=["from the client"])
+                assert client.data(channel, 2) == ["x" * 60_000, ["from the client"]]
+            server.stop()
+    finally:
+        agent.close()
+
+
 TESTS = (
     an_event_source_comes_back_by_itself_and_misses_nothing,
     an_event_source_with_a_wrong_id_is_told_so_before_anything_else,
@@ -248,4 +271,5 @@ TESTS = (
     a_page_of_another_origin_is_refused_by_every_transport,
     two_tabs_talk_to_each_other_and_the_commands_on_the_page_work,
     redis_cli_and_sdks_hear_each_other,
+    the_sdk_speaks_tls_over_every_transport,
 )

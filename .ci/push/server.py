@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -64,15 +65,16 @@ class Refused(Exception):
 class Server:
     """A server with the tests' settings on a port of its own. `start` after `stop` uses the same port.
 
-    A `plain` one has no settings: what anybody gets who starts it on loopback.
+    A `plain` one has no settings: what anybody gets who starts it on loopback. `tls` is its certificate.
     """
 
-    def __init__(self, kind="gannet", *, command=None, origins=(), ping_s=25, pong_s=8, redis=False, plain=False, more=()):
+    def __init__(self, kind="gannet", *, command=None, origins=(), ping_s=25, pong_s=8, redis=False, plain=False, tls=None, more=()):
         self.kind, self.command, self.origins = kind, command, list(origins)
         self.ping_s, self.pong_s, self.plain, self.more = ping_s, pong_s, plain, list(more)
         self.port = free_port()
         self.redis_port = free_port() if redis else None
-        self.base = f"http://127.0.0.1:{self.port}"
+        self.tls = tls
+        self.base = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self.folder = tempfile.TemporaryDirectory(prefix="gannet-ci-push-")
         self.process = None
 
@@ -82,7 +84,9 @@ class Server:
             path.write_text(json.dumps(self._centrifugo()))
             return [self.command or "centrifugo", "--config", path]
         arguments = [self.command or os.environ.get("GANNET_BIN") or "target/release/gannet", "serve"]
-        arguments += ["--listen", f"push=tcp://127.0.0.1:{self.port}"]
+        arguments += ["--listen", f"push={'tls' if self.tls else 'tcp'}://127.0.0.1:{self.port}"]
+        if self.tls:
+            arguments += ["--tls-cert", self.tls.file, "--tls-key", self.tls.key]
         if self.redis_port:
             arguments += ["--listen", f"redis=tcp://127.0.0.1:{self.redis_port}"]
         if self.plain:
@@ -154,7 +158,8 @@ class Server:
             data=json.dumps(given).encode(),
             headers={"X-API-Key": KEY, "Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=DEADLINE_S) as response:
+        trust = ssl.create_default_context(cafile=self.tls.authority) if self.tls else None
+        with urllib.request.urlopen(request, timeout=DEADLINE_S, context=trust) as response:
             return json.load(response)
 
     def publish(self, channel, *values, **more):
