@@ -22,6 +22,7 @@ import basics  # noqa: E402
 import control  # noqa: E402
 import others  # noqa: E402
 import recovery  # noqa: E402
+import wire  # noqa: E402
 from kit import KINDS, Stage, described  # noqa: E402
 from server import Server  # noqa: E402
 
@@ -53,7 +54,7 @@ def each_test(stage):
         except Exception as error:  # One failed test must not hide the others.
             return [described(error)]
 
-    for test in others.TESTS:
+    for test in (*wire.TESTS, *others.TESTS):
         yield test, lambda test=test: alone(test)
 
 

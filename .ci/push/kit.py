@@ -13,7 +13,7 @@ from cutter import Cutter
 from server import DEADLINE_S
 
 
-TEST_FILES = ("basics.py", "access.py", "recovery.py", "control.py", "others.py")
+TEST_FILES = ("basics.py", "access.py", "recovery.py", "control.py", "wire.py", "others.py")
 
 
 @dataclass(frozen=True)

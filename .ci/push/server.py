@@ -17,7 +17,7 @@ from pathlib import Path
 
 DEADLINE_S = 60
 SECRET = "a secret of the tests, long enough for HS256"
-KEY = "a key of the tests"
+KEY = "the-key-of-the-tests"
 
 HISTORY = ("history_size=100", "history_ttl=5m")
 OPEN = tuple(f"allow_{what}_for_{whom}" for what in ("publish", "history", "presence") for whom in ("client", "anonymous"))
