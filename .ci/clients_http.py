@@ -86,9 +86,9 @@ class Certificate:
 def with_authority(test):
     """Gives a test an authority, and takes its folder away afterwards."""
 
-    def run():
+    def run(*given):
         with tempfile.TemporaryDirectory(prefix="gannet-ci-") as folder:
-            test(Authority(folder))
+            test(*given, Authority(folder))
 
     run.__name__ = test.__name__
     return run
