@@ -20,7 +20,6 @@ use crate::metrics::Times;
 use crate::rules::Answer;
 use crate::session::codes::Disconnect;
 use crate::session::{Client, Effects, Flags, Link, Place};
-use crate::transport::websocket::close_code;
 use crate::wire::Wire;
 
 /// Deliveries of one turn. Each leaves in a system call of its own, so these take about 10 ms.
@@ -188,7 +187,7 @@ fn send(hub: &mut Hub, place: Place, cx: &mut ServiceContext<'_, Pump>) {
 /// Ends a connection, whose session has ended.
 fn close(place: Place, why: &Disconnect, cx: &mut ServiceContext<'_, Pump>) {
     let told = place.wire.is_websocket()
-        && cx.remote().close_socket(place.handle, close_code(why), why.reason.as_ref()).is_ok();
+        && cx.remote().close_socket(place.handle, why.close_code(), why.reason.as_ref()).is_ok();
     if !told {
         if place.wire.is_stream() {
             // The last chunk: the response is whole.
