@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gannet::{Engine, Outbound, Remote};
 use gannet_channels::{Space, Time};
-use gannet_http::{Cx, Router};
+use gannet_http::Cx;
 
 use crate::application::Application;
 use crate::clock::time_of_day;
@@ -151,13 +151,6 @@ impl Gateway {
             tracing::error!(%error, "nobody can be asked: no thread can start");
             self.post(reactor, Post::Answer { place, answer: Answer { purpose: Purpose::Command, what: None } });
         }
-    }
-
-    /// Returns the routes of all transports, of the server API, and of the page. To be served on the engine that the gateway is
-    /// installed in.
-    #[must_use]
-    pub fn routes(self: &Arc<Self>) -> Router {
-        crate::transport::routes(self).merge(crate::api::routes(self)).merge(crate::page::routes(self))
     }
 
     /// Writes what the gateway counts, in Prometheus's text format.

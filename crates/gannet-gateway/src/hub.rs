@@ -10,14 +10,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use gannet::Handle;
 use gannet_channels::{ClientKey, Roster, Time};
-use gannet_proto::centrifuge::{ConnectResult, Disconnect as DisconnectPush, Error, Push, PushEvent, Reply, ReplyBody};
+use gannet_proto::centrifuge::{ConnectResult, Disconnect as DisconnectPush, Error, PushEvent, Reply, ReplyBody};
 
 use crate::gateway::Gateway;
 use crate::metrics::ReactorMetrics;
 use crate::random::Random;
 use crate::session::codes::{Disconnect, ErrorReply};
 use crate::session::{Client, Link, Place, Waiting};
-use crate::wire::Wire;
+use crate::wire::{Wire, separate, write_push, write_reply};
 
 /// Memory of replies over this is given back, in bytes.
 const KEPT_BYTES: usize = 256 << 10;
@@ -179,31 +179,6 @@ impl Hub {
             time: result.time,
         };
         self.put_push(wire, "", PushEvent::Connect(push));
-    }
-}
-
-/// Puts between two messages what stands there.
-fn separate(out: &mut Vec<u8>, wire: Wire) {
-    if !out.is_empty() {
-        out.extend_from_slice(wire.format().separator());
-    }
-}
-
-pub(crate) fn write_reply(out: &mut Vec<u8>, wire: Wire, reply: &Reply<'_>) {
-    wire.format().join_reply(out, reply);
-}
-
-pub(crate) fn write_push(out: &mut Vec<u8>, wire: Wire, channel: &str, event: PushEvent<'_>) {
-    // An EventSource knows publications only.
-    if wire == Wire::EventSource {
-        return;
-    }
-    let push = Push { id: 0, channel: channel.into(), event };
-    if wire.is_one_way() {
-        separate(out, wire);
-        wire.format().write_push(out, &push);
-    } else {
-        write_reply(out, wire, &Reply::push(push));
     }
 }
 

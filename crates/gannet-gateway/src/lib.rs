@@ -10,6 +10,7 @@ mod outgoing;
 mod page;
 mod pump;
 mod random;
+mod routes;
 mod rules;
 mod secret;
 mod session;

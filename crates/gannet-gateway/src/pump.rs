@@ -9,17 +9,17 @@ use std::time::Duration;
 
 use gannet::proto::Raw;
 use gannet::{CloseMode, Context, SendStatus, Service, ServiceContext, StartError, Starting};
-use gannet_channels::{ClientKey, Delivery, Pushed, Sink};
+use gannet_channels::{ClientKey, Delivery, Event, Pushed, Sink, Time};
 use gannet_http::websocket::RemoteExt as _;
 use gannet_proto::centrifuge::{PushEvent, Unsubscribe, UnsubscribeCode};
 
 use crate::clock::time_of_day;
 use crate::gateway::Gateway;
 use crate::hub::{self, Hub};
+use crate::metrics::Times;
 use crate::rules::Answer;
 use crate::session::codes::Disconnect;
 use crate::session::{Client, Effects, Flags, Link, Place};
-use crate::transport::websocket::close_code;
 use crate::wire::Wire;
 
 /// Deliveries of one turn. Each leaves in a system call of its own, so these take about 10 ms.
@@ -131,7 +131,8 @@ fn run(hub: &mut Hub, cx: &mut ServiceContext<'_, Pump>) {
         }
     }
     for key in mem::take(&mut hub.flushes) {
-        let mut outboxes = Outboxes { cx, tasks: &mut hub.tasks, limit: hub.gateway.slow_bytes() };
+        let gateway = hub.gateway.clone();
+        let mut outboxes = Outboxes::new(cx, &mut hub.tasks, &gateway, (hub.reactor, hub.now));
         hub.roster.flush(key, &mut outboxes);
     }
     deliver(hub, cx);
@@ -186,7 +187,7 @@ fn send(hub: &mut Hub, place: Place, cx: &mut ServiceContext<'_, Pump>) {
 /// Ends a connection, whose session has ended.
 fn close(place: Place, why: &Disconnect, cx: &mut ServiceContext<'_, Pump>) {
     let told = place.wire.is_websocket()
-        && cx.remote().close_socket(place.handle, close_code(why), why.reason.as_ref()).is_ok();
+        && cx.remote().close_socket(place.handle, why.close_code(), why.reason.as_ref()).is_ok();
     if !told {
         if place.wire.is_stream() {
             // The last chunk: the response is whole.
@@ -198,10 +199,11 @@ fn close(place: Place, why: &Disconnect, cx: &mut ServiceContext<'_, Pump>) {
 
 /// Delivers what is in the inbox.
 fn deliver(hub: &mut Hub, cx: &mut ServiceContext<'_, Pump>) {
+    let gateway = hub.gateway.clone();
     let mut budget = BUDGET;
     loop {
         let mut tasks = mem::take(&mut hub.tasks);
-        let mut outboxes = Outboxes { cx, tasks: &mut tasks, limit: hub.gateway.slow_bytes() };
+        let mut outboxes = Outboxes::new(cx, &mut tasks, &gateway, (hub.reactor, hub.now));
         let delivered = hub.roster.deliver(&mut outboxes, hub.now, budget);
         for (key, task) in tasks.drain(..) {
             carry_out(hub, key, task, cx);
@@ -253,6 +255,32 @@ struct Outboxes<'a, 'c, 'p> {
     tasks: &'p mut Vec<(ClientKey, Task)>,
     /// Bytes over the high mark that a client may be behind.
     limit: u32,
+    now: Time,
+    /// From publications to the outboxes of this reactor.
+    times: &'p Times,
+    /// Where the delivery is that was timed last: each is timed for its first client.
+    timed: usize,
+}
+
+impl<'a, 'c, 'p> Outboxes<'a, 'c, 'p> {
+    fn new(
+        cx: &'a mut ServiceContext<'c, Pump>,
+        tasks: &'p mut Vec<(ClientKey, Task)>,
+        gateway: &'p Gateway,
+        (reactor, now): (usize, Time),
+    ) -> Self {
+        let times = &gateway.metrics.reactor(reactor).flushes;
+        Self { cx, tasks, limit: gateway.slow_bytes(), now, times, timed: 0 }
+    }
+
+    #[cold]
+    fn time(&self, delivery: &Delivery) {
+        match delivery.event() {
+            Event::Publication(publication) => self.times.record(self.now.since(publication.time)),
+            Event::Batch(deliveries) => deliveries.iter().for_each(|delivery| self.time(delivery)),
+            _ => {}
+        }
+    }
 }
 
 impl Sink<Client> for Outboxes<'_, '_, '_> {
@@ -260,6 +288,10 @@ impl Sink<Client> for Outboxes<'_, '_, '_> {
     fn push(&mut self, key: ClientKey, client: &mut Client, format: u8, delivery: &Arc<Delivery>) -> Pushed {
         if client.flags.has(Flags::FULL) && client.over_bytes > self.limit {
             return Pushed::Full;
+        }
+        let at = Arc::as_ptr(delivery) as usize;
+        if mem::replace(&mut self.timed, at) != at {
+            self.time(delivery);
         }
         let bytes = delivery.wire(format, |delivery| Wire::of(format).encode(delivery));
         if bytes.is_empty() {

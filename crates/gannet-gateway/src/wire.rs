@@ -6,9 +6,7 @@ use bytes::Bytes;
 use gannet::proto::http::{SIZE_LINE, size_line};
 use gannet::proto::ws::{FrameHeader, Opcode};
 use gannet_channels::{Delivery, Event};
-use gannet_proto::centrifuge::{self, Format, Join, Leave, PushEvent, json};
-
-use crate::hub::write_push;
+use gannet_proto::centrifuge::{self, Format, Join, Leave, Push, PushEvent, Reply, json};
 
 /// Format and framing of one client. Its number is the format that the channel space knows, so each is encoded once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,6 +195,31 @@ impl Wire {
                 chunk(&body)
             }
         }
+    }
+}
+
+/// Puts between two messages what stands there.
+pub(crate) fn separate(out: &mut Vec<u8>, wire: Wire) {
+    if !out.is_empty() {
+        out.extend_from_slice(wire.format().separator());
+    }
+}
+
+pub(crate) fn write_reply(out: &mut Vec<u8>, wire: Wire, reply: &Reply<'_>) {
+    wire.format().join_reply(out, reply);
+}
+
+pub(crate) fn write_push(out: &mut Vec<u8>, wire: Wire, channel: &str, event: PushEvent<'_>) {
+    // An EventSource knows publications only.
+    if wire == Wire::EventSource {
+        return;
+    }
+    let push = Push { id: 0, channel: channel.into(), event };
+    if wire.is_one_way() {
+        separate(out, wire);
+        wire.format().write_push(out, &push);
+    } else {
+        write_reply(out, wire, &Reply::push(push));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use gannet_http::websocket::CloseCode;
 use gannet_proto::centrifuge::{DisconnectCode, ErrorCode};
 
 /// Says why a command was not carried out. Codes from 400 to 1999 are the application's.
@@ -103,6 +104,12 @@ impl Disconnect {
     #[must_use]
     pub fn new(code: u16, reason: impl Into<Cow<'static, str>>) -> Self {
         Self { code, reason: reason.into() }
+    }
+
+    /// Returns the code of the close frame.
+    pub(crate) fn close_code(&self) -> CloseCode {
+        // All that are not for WebSocket itself can be one.
+        CloseCode::new(self.code).unwrap_or(CloseCode::INTERNAL)
     }
 
     const fn of(code: DisconnectCode) -> Self {

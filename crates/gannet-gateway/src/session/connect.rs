@@ -135,7 +135,7 @@ impl Hub {
         let client = client_id.to_string();
         let (session, node) = match secret {
             0 => (String::new(), String::new()),
-            _ => (crate::transport::emulation::name(self.reactor, key, secret), self.gateway.node().to_owned()),
+            _ => (super::name::of(self.reactor, key, secret), self.gateway.node().to_owned()),
         };
         let result = ConnectResult {
             client: client.into(),

@@ -9,6 +9,7 @@ pub mod codes;
 mod commands;
 mod connect;
 mod events;
+pub(crate) mod name;
 mod orders;
 mod refresh;
 mod requests;

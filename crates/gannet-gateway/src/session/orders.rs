@@ -104,6 +104,6 @@ impl Hub {
     /// Returns the name of a client's session, where it has one.
     pub(crate) fn session_name(&mut self, key: ClientKey) -> Option<String> {
         let secret = self.roster.value(key)?.extra.as_ref().map(|extra| extra.secret).filter(|secret| *secret != 0)?;
-        Some(crate::transport::emulation::name(self.reactor, key, secret))
+        Some(super::name::of(self.reactor, key, secret))
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gannet::SendStatus;
 use gannet_http::Cx;
-use gannet_http::websocket::{Close, CloseCode, Handler, Handshake, Socket};
+use gannet_http::websocket::{Close, Handler, Handshake, Socket};
 
 use crate::gateway::Gateway;
 use crate::hub::{self, Hub};
@@ -106,14 +106,8 @@ fn finish(hub: &mut Hub, place: Place, link: &mut Link, reactor: usize, effects:
         socket.set_timer(after);
     }
     if let Some(why) = effects.close {
-        socket.close(close_code(&why), &why.reason);
+        socket.close(why.close_code(), &why.reason);
     }
-}
-
-/// Returns the code of a close frame.
-pub(crate) fn close_code(why: &Disconnect) -> CloseCode {
-    // All that are not for WebSocket itself can be one.
-    CloseCode::new(why.code).unwrap_or(CloseCode::INTERNAL)
 }
 
 impl Handler for Session {

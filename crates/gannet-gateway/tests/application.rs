@@ -1,0 +1,159 @@
+//! Sessions that an application decides about, over HTTP.
+
+mod rig;
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::mpsc;
+
+use gannet_gateway::settings::{EventKind, Settings, namespace};
+use rig::{Rig, drivers};
+use serde_json::{Value, json};
+
+/// An application that answers each event with what a function says; gives its URL, and what it was asked.
+fn application(answer: fn(&str, &Value) -> Option<String>) -> (String, mpsc::Receiver<(String, Value)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let (asked, events) = mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let asked = asked.clone();
+            std::thread::spawn(move || {
+                let mut stream = BufReader::new(stream.expect("a connection"));
+                loop {
+                    let (mut path, mut length) = (String::new(), 0);
+                    loop {
+                        let mut line = String::new();
+                        if stream.read_line(&mut line).unwrap_or(0) == 0 {
+                            return;
+                        }
+                        if path.is_empty() {
+                            line.split(' ').nth(1).expect("a path").clone_into(&mut path);
+                        }
+                        let line = line.to_ascii_lowercase();
+                        if let Some(value) = line.strip_prefix("content-length:") {
+                            length = value.trim().parse().expect("a length");
+                        }
+                        if line == "\r\n" {
+                            break;
+                        }
+                    }
+                    let mut body = vec![0; length];
+                    stream.read_exact(&mut body).expect("a body");
+                    let event: Value = serde_json::from_slice(&body).expect("JSON");
+                    let reply = answer(&path, &event);
+                    let _ = asked.send((path, event));
+                    // One that does not answer closes.
+                    let Some(reply) = reply else { return };
+                    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", reply.len());
+                    stream.get_mut().write_all((head + &reply).as_bytes()).expect("it is taken");
+                }
+            });
+        }
+    });
+    (url, events)
+}
+
+fn settings(url: &str, events: &[EventKind]) -> Settings {
+    let mut settings = Settings::default();
+    for event in events {
+        let endpoint = format!("{url}/{event}").parse().expect("a URL");
+        settings.application.endpoints.push((*event, endpoint));
+    }
+    let words = "room:presence,subscribe_proxy_enabled,publish_proxy_enabled";
+    settings.channels.namespaces.push(namespace::parse(words).expect("a namespace"));
+    settings
+}
+
+#[test]
+fn an_application_decides_who_connects_subscribes_publishes_and_answers_calls() {
+    fn answer(path: &str, event: &Value) -> Option<String> {
+        let answer = match path {
+            "/connect" => json!({"result": {"user": "ann", "info": {"name": "Ann"}, "data": {"hello": 1}, "meta": {"m": 1}}}),
+            "/subscribe" if event["channel"] == "room:closed" => json!({"error": {"code": 403, "message": "no"}}),
+            "/subscribe" => json!({"result": {"data": {"topic": "t"}}}),
+            "/publish" if event["data"] == "bad" => json!({"disconnect": {"code": 4501, "reason": "language"}}),
+            "/publish" => json!({"result": {"data": {"by": event["user"]}}}),
+            "/rpc" if event["method"] == "broken" => return Some("garbage".to_owned()),
+            "/rpc" if event["method"] == "down" => return None,
+            _ => json!({"result": {"data": [event["method"], event["meta"]]}}),
+        };
+        Some(answer.to_string())
+    }
+    let all = [EventKind::Connect, EventKind::Subscribe, EventKind::Publish, EventKind::Rpc];
+    for driver in drivers() {
+        let (url, events) = application(answer);
+        let rig = Rig::start(driver, settings(&url, &all));
+        let mut client = rig.websocket();
+        // What follows waits until the application has answered, each in its turn.
+        client.send(
+            "{\"id\":1,\"connect\":{\"name\":\"test\",\"data\":{\"d\":1}}}\n{\"id\":2,\"subscribe\":{\"channel\":\"room:closed\"}}\n\
+             {\"id\":3,\"subscribe\":{\"channel\":\"room:a\"}}\n{\"id\":4,\"publish\":{\"channel\":\"room:a\",\"data\":1}}\n\
+             {\"id\":5,\"rpc\":{\"method\":\"m\",\"data\":{}}}",
+        );
+        let mut replies = Vec::new();
+        while replies.len() < 6 {
+            replies.extend(client.frame());
+        }
+        let reply = |id: u64| replies.iter().find(|reply| reply["id"] == id).expect("a reply").clone();
+        assert_eq!(reply(1)["connect"]["data"], json!({"hello": 1}));
+        assert_eq!(reply(2)["error"], json!({"code": 403, "message": "no"}));
+        assert_eq!(reply(3)["subscribe"]["data"], json!({"topic": "t"}));
+        assert_eq!(reply(5)["rpc"]["data"], json!(["m", {"m": 1}]));
+        let push = replies.iter().find(|reply| reply["push"].is_object()).expect("a push");
+        assert_eq!(push["push"]["pub"]["data"], json!({"by": "ann"}));
+        assert_eq!(push["push"]["pub"]["info"]["conn_info"], json!({"name": "Ann"}));
+        let (path, event) = events.recv().expect("the first event");
+        assert_eq!((&*path, &event["transport"], &event["data"]), ("/connect", &json!("websocket"), &json!({"d": 1})));
+        // Without an answer to use, the error is temporary, and the session goes on.
+        for method in ["broken", "down"] {
+            let reply = client.ask(&format!(r#""rpc":{{"method":"{method}","data":{{}}}}"#));
+            assert_eq!((&reply["error"]["code"], &reply["error"]["temporary"]), (&json!(100), &json!(true)), "{method}");
+        }
+        client.send(r#"{"id":90,"publish":{"channel":"room:a","data":"bad"}}"#);
+        assert_eq!(client.closed(), (4501, "language".to_owned()));
+    }
+}
+
+#[test]
+fn a_client_that_goes_while_the_application_thinks_leaves_nothing_behind() {
+    fn answer(_: &str, _: &Value) -> Option<String> {
+        Some(json!({"result": {"user": "ann"}}).to_string())
+    }
+    for driver in drivers() {
+        let (url, events) = application(answer);
+        let rig = Rig::start(driver, settings(&url, &[EventKind::Connect]));
+        for _ in 0..20 {
+            let mut client = rig.websocket();
+            client.send(r#"{"id":1,"connect":{}}"#);
+            drop(client);
+            events.recv().expect("an event");
+        }
+        let mut last = rig.websocket();
+        assert!(last.ask(r#""connect":{}"#)["connect"].is_object());
+        gannet_testing::until("one client", || rig.gateway.space().stats().clients == 1);
+    }
+}
+
+#[test]
+fn a_client_over_lines_waits_for_the_application_too() {
+    fn answer(_: &str, _: &Value) -> Option<String> {
+        Some(json!({"result": {"user": "ann"}}).to_string())
+    }
+    for driver in drivers() {
+        let (url, _events) = application(answer);
+        let rig = Rig::start(driver, settings(&url, &[EventKind::Connect]));
+        let mut stream = rig.tcp();
+        let body = "{\"id\":1,\"connect\":{}}";
+        let head = format!("POST /connection/http_stream HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all((head + body).as_bytes()).expect("it is taken");
+        let mut all = String::new();
+        while !all.contains("\"client\"") {
+            let mut buffer = [0; 4096];
+            let count = stream.read(&mut buffer).expect("a reply");
+            assert!(count > 0, "{all}");
+            all += std::str::from_utf8(&buffer[..count]).expect("text");
+        }
+        assert!(!all.contains("disconnect"), "{all}");
+    }
+}
