@@ -167,6 +167,9 @@ impl TokenError {
     }
 }
 
+/// Reads the claims of a kind of token.
+type Read<T> = fn(&[u8]) -> Result<(T, Registered), TokenError>;
+
 #[derive(Deserialize)]
 struct Header<'a> {
     alg: Algorithm,
@@ -249,12 +252,7 @@ impl Tokens {
     }
 
     /// What a token says, if all is well with it; counted.
-    fn verified<T>(
-        &self,
-        token: &str,
-        now: Time,
-        read: fn(&[u8]) -> Result<(T, Registered), TokenError>,
-    ) -> Result<T, TokenError> {
+    fn verified<T>(&self, token: &str, now: Time, read: Read<T>) -> Result<T, TokenError> {
         let verified = self.payload(token).and_then(|payload| {
             let (claims, registered) = read(&payload)?;
             self.check(&registered, now)?;
