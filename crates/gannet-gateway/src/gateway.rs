@@ -159,7 +159,8 @@ impl Gateway {
     ///
     /// Those of `out`.
     pub fn write_metrics(&self, out: &mut String) -> std::fmt::Result {
-        self.metrics.write(out, &self.space)
+        self.metrics.write(out, &self.space)?;
+        crate::metrics::checks::write(out, &self.tokens, &self.application)
     }
 
     /// Says where Redis clients reach the same channels, for the page to show. Only the first call counts.
@@ -184,10 +185,13 @@ impl Gateway {
         let _ = self.remote.set(remote.clone());
         let Some(pump) = self.pump.get().copied() else { return };
         let remote = remote.clone();
-        self.space.set_waker(reactor, Box::new(move || {
-            // It runs, or there is nobody to be told.
-            let _ = remote.wake_service(reactor, pump);
-        }));
+        self.space.set_waker(
+            reactor,
+            Box::new(move || {
+                // It runs, or there is nobody to be told.
+                let _ = remote.wake_service(reactor, pump);
+            }),
+        );
     }
 
     /// Has something done on a reactor, for a client there.

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use gannet_channels::{ChannelError, ClientKey, HistoryError, PresenceError, Publish, PublishError, Since};
 use gannet_proto::centrifuge::{
-    HistoryRequest, HistoryResult, PresenceResult, PresenceStatsResult, PublishRequest, ReplyBody, RpcRequest, RpcResult,
+    HistoryRequest, HistoryResult, PresenceResult, PresenceStatsResult, PublishRequest, ReplyBody, RpcRequest,
+    RpcResult,
 };
 
 use super::Flow;
