@@ -1,7 +1,6 @@
 //! Tests of the space and its rosters together.
 
 mod behaviour;
-mod costs;
 mod simulation;
 mod stress;
 

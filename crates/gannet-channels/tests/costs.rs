@@ -1,0 +1,154 @@
+//! What clients and deliveries cost: memory, allocations and, on request, time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use gannet_channels::*;
+use gannet_testing::Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting::new();
+
+const NOW: Time = Time(1_000_000);
+
+/// Counts what it is given, and does nothing with it.
+#[derive(Default)]
+struct Count(u64);
+
+impl Sink<[u64; 2]> for Count {
+    fn push(&mut self, _: ClientKey, value: &mut [u64; 2], format: u8, delivery: &Arc<Delivery>) -> Pushed {
+        let wire = delivery.wire(format, |delivery| Bytes::copy_from_slice(delivery.channel().as_bytes()));
+        value[1] += wire.len() as u64;
+        self.0 += 1;
+        Pushed::Taken
+    }
+
+    fn gap(&mut self, _: ClientKey, _: &mut [u64; 2], _: &str, _: bool) {}
+
+    fn slow(&mut self, _: ClientKey, _: &mut [u64; 2]) {}
+}
+
+fn options(history: bool) -> Options {
+    Options {
+        presence: true,
+        history_size: if history { 100 } else { 0 },
+        history_ttl: Duration::from_secs(if history { 300 } else { 0 }),
+        force_recovery: history,
+        ..Options::default()
+    }
+}
+
+fn space(options: Options) -> Arc<Space> {
+    let settings = Settings { namespaces: vec![Namespace::new("", options)], ..Settings::default() };
+    Space::new(settings, 1, 1).unwrap()
+}
+
+/// Connects clients, each of a user of its own, and subscribes each to that many of as many channels.
+fn fill(roster: &mut Roster<[u64; 2]>, clients: usize, channels: usize) {
+    for client in 0..clients {
+        let user = format!("user-{client:06}").into();
+        let (key, _) = roster.connect(Connect { user, conn_info: None, format: 0, value: [0; 2] }).unwrap();
+        for channel in 0..channels {
+            roster.subscribe(key, &format!("channel-{channel}"), &Subscribe::default(), NOW).unwrap();
+        }
+    }
+}
+
+/// Bytes for each client, without the 16 of its value.
+fn bytes_per_client(channels: usize) -> i64 {
+    const CLIENTS: usize = 10_000;
+    let space = space(options(true));
+    let before = ALLOCATOR.bytes();
+    let mut roster = Roster::new(&space, 0);
+    fill(&mut roster, CLIENTS, channels);
+    let bytes = (ALLOCATOR.bytes() - before) / CLIENTS as i64 - 16;
+    println!("{bytes} bytes for a client with {channels} channels with presence");
+    drop(roster);
+    let left = ALLOCATOR.bytes() - before;
+    assert!(left < 100_000, "{left} bytes are left when all clients are gone");
+    bytes
+}
+
+/// Allocations for deliveries to so many subscribers, when everything has its size.
+fn allocations_per_publication(subscribers: usize) -> u64 {
+    let space = space(options(true));
+    let mut roster = Roster::new(&space, 0);
+    fill(&mut roster, subscribers, 1);
+    let mut count = Count::default();
+    let mut round = || {
+        for _ in 0..200 {
+            space.publish("channel-0", Publish::new(Bytes::from_static(b"x")), NOW).unwrap();
+        }
+        while roster.deliver(&mut count, NOW, 1 << 20).more {}
+    };
+    round();
+    round();
+    let before = ALLOCATOR.allocations();
+    round();
+    (ALLOCATOR.allocations() - before) / 200
+}
+
+// One test: the counts are the process's.
+#[test]
+fn clients_take_little_memory_and_deliveries_allocate_nothing() {
+    let (one, ten) = (bytes_per_client(1), bytes_per_client(10));
+    assert!(one <= 240, "{one} bytes");
+    assert!(ten <= 780, "{ten} bytes");
+    let (few, many) = (allocations_per_publication(1), allocations_per_publication(5_000));
+    println!("{few} allocations for a publication with one subscriber, {many} with 5,000");
+    assert_eq!(few, many);
+    assert!(many <= 3, "the publication, the delivery, and its encoded form");
+}
+
+/// Times a call in nanoseconds: the best of some rounds.
+#[allow(clippy::disallowed_methods)]
+fn best_of_rounds(mut round: impl FnMut() -> u64) -> f64 {
+    let one = |round: &mut dyn FnMut() -> u64| {
+        let begin = std::time::Instant::now();
+        let count = round();
+        begin.elapsed().as_nanos() as f64 / count as f64
+    };
+    (0..15).map(|_| one(&mut round)).fold(f64::INFINITY, f64::min)
+}
+
+fn publish_and_deliver(history: bool, subscribers: usize, publications: usize) -> f64 {
+    let space = space(options(history));
+    let mut roster = Roster::new(&space, 0);
+    fill(&mut roster, subscribers, 1);
+    let mut count = Count::default();
+    let data = Bytes::from(vec![b'x'; 100]);
+    best_of_rounds(|| {
+        for part in 0..publications.div_ceil(100) {
+            let _ = part;
+            for _ in 0..100 {
+                space.publish("channel-0", Publish::new(data.clone()), NOW).unwrap();
+            }
+            while roster.deliver(&mut count, NOW, 1 << 20).more {}
+        }
+        (publications.div_ceil(100) * 100) as u64
+    })
+}
+
+#[test]
+#[ignore = "a measurement, for a release build on a quiet machine"]
+fn how_long_publications_and_deliveries_take() {
+    let without = publish_and_deliver(false, 1, 100_000);
+    let with = publish_and_deliver(true, 1, 100_000);
+    println!("publication to one subscriber: {without:.0} ns, with history {with:.0} ns ({:.2})", with / without);
+    let many = publish_and_deliver(true, 10_000, 200) / 10_000.0;
+    println!("delivery to one of 10,000 subscribers: {many:.1} ns");
+    let space = space(options(true));
+    let mut roster = Roster::new(&space, 0);
+    let mut next = 0;
+    let connect = best_of_rounds(|| {
+        for _ in 0..20_000 {
+            next += 1;
+            let connect = Connect { user: format!("u{next}").into(), conn_info: None, format: 0, value: [0; 2] };
+            let (key, _) = roster.connect(connect).unwrap();
+            roster.subscribe(key, "channel-0", &Subscribe::default(), NOW).unwrap();
+        }
+        20_000
+    });
+    println!("connect and subscribe: {connect:.0} ns");
+}
