@@ -12,7 +12,7 @@ use crate::*;
 const NOW: Time = Time(1_000_000);
 const REACTORS: usize = 3;
 const PUBLISHERS: usize = 3;
-const PUBLICATIONS: u64 = 20_000;
+const PUBLICATIONS: u64 = 150_000;
 
 /// A client's last offset of each channel.
 type Seen = BTreeMap<String, u64>;
