@@ -41,16 +41,16 @@ fn options(history: bool) -> Options {
 
 fn space(options: Options) -> Arc<Space> {
     let settings = Settings { namespaces: vec![Namespace::new("", options)], ..Settings::default() };
-    Space::new(settings, 1, 1).unwrap()
+    Space::new(settings, 1, 1).expect("settings that work")
 }
 
 /// Connects clients, each of a user of its own, and subscribes each to that many of as many channels.
 fn fill(roster: &mut Roster<[u64; 2]>, clients: usize, channels: usize) {
     for client in 0..clients {
         let user = format!("user-{client:06}").into();
-        let (key, _) = roster.connect(Connect { user, conn_info: None, format: 0, value: [0; 2] }).unwrap();
+        let (key, _) = roster.connect(Connect { user, conn_info: None, format: 0, value: [0; 2] }).expect("room");
         for channel in 0..channels {
-            roster.subscribe(key, &format!("channel-{channel}"), &Subscribe::default(), NOW).unwrap();
+            roster.subscribe(key, &format!("channel-{channel}"), &Subscribe::default(), NOW).expect("room");
         }
     }
 }
@@ -78,7 +78,7 @@ fn allocations_per_publication(subscribers: usize) -> u64 {
     let mut count = Count::default();
     let mut round = || {
         for _ in 0..200 {
-            space.publish("channel-0", Publish::new(Bytes::from_static(b"x")), NOW).unwrap();
+            space.publish("channel-0", Publish::new(Bytes::from_static(b"x")), NOW).expect("room");
         }
         while roster.deliver(&mut count, NOW, 1 << 20).more {}
     };
@@ -126,7 +126,7 @@ fn publishing(history: bool, subscribers: usize, parts: u64) -> impl FnMut() -> 
         for _ in 0..parts {
             for _ in 0..100 {
                 // Each has memory of its own, as one that came from a socket.
-                space.publish("channel-0", Publish::new(Bytes::copy_from_slice(&data)), NOW).unwrap();
+                space.publish("channel-0", Publish::new(Bytes::copy_from_slice(&data)), NOW).expect("room");
             }
             while roster.deliver(&mut count, NOW, 1 << 20).more {}
         }
@@ -147,8 +147,8 @@ fn how_long_publications_and_deliveries_take() {
         for _ in 0..10_000 {
             next += 1;
             let user = format!("u{next}").into();
-            let (key, _) = roster.connect(Connect { user, conn_info: None, format: 0, value: [0; 2] }).unwrap();
-            roster.subscribe(key, "channel-0", &Subscribe::default(), NOW).unwrap();
+            let (key, _) = roster.connect(Connect { user, conn_info: None, format: 0, value: [0; 2] }).expect("room");
+            roster.subscribe(key, "channel-0", &Subscribe::default(), NOW).expect("room");
         }
         10_000
     };

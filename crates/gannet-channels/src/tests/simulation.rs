@@ -146,7 +146,7 @@ impl Sink<usize> for Reactor<'_> {
         }
         person.room -= 1;
         self.crowd.taken_frames += 1;
-        let encode = |delivery: &Delivery| bytes::Bytes::from(format!("{}", delivery.channel()));
+        let encode = |delivery: &Delivery| bytes::Bytes::from(delivery.channel().to_owned());
         assert_eq!(delivery.wire(format, encode), delivery.channel().as_bytes());
         if let Event::Batch(all) = delivery.event() {
             assert!(all.len() > 1);
