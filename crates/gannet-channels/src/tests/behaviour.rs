@@ -665,7 +665,7 @@ fn every_limit_is_answered_and_counted() {
     let connect = |name: &'static str| Connect { user: name.into(), conn_info: None, format: 0, value: name };
     assert_eq!(world.rosters[0].connect(connect("ada")), Err(ConnectError::TooManyConnections { limit: 2 }));
     let nobody = Connect { format: WIRES as u8, ..connect("eve") };
-    assert_eq!(world.rosters[0].connect(nobody), Err(ConnectError::Format { format: 8 }));
+    assert_eq!(world.rosters[0].connect(nobody), Err(ConnectError::Format { format: WIRES as u8 }));
     let bob = world.connect(0, "bob");
     let subscribe = |world: &mut World, client: ClientKey, channel: &str| {
         world.rosters[0].subscribe(client, channel, &Subscribe::default(), NOW).unwrap_err()
