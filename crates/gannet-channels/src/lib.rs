@@ -72,6 +72,8 @@ mod sink;
 mod space;
 mod stats;
 mod subscribe;
+#[cfg(test)]
+mod tests;
 mod time;
 
 pub use client::{ClientId, ClientIdError, ClientInfo, ClientKey};

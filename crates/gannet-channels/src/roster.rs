@@ -155,7 +155,7 @@ impl<T> Roster<T> {
         let client = Client {
             value,
             info,
-            holds: Holds::None,
+            holds: Holds::new(),
             ordered,
             next,
             previous: NOBODY,

@@ -20,18 +20,20 @@ pub(super) struct Held {
 }
 
 /// The subscriptions of a client. Most have one, which needs no allocation; more are in one of exactly their size.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) enum Holds {
-    #[default]
-    None,
     One(Held),
+    /// None, or several.
     Many(Box<[Held]>),
 }
 
 impl Holds {
+    pub(super) fn new() -> Self {
+        Holds::Many(Box::default())
+    }
+
     pub(super) fn as_slice(&self) -> &[Held] {
         match self {
-            Holds::None => &[],
             Holds::One(held) => std::slice::from_ref(held),
             Holds::Many(held) => held,
         }
@@ -42,9 +44,9 @@ impl Holds {
     }
 
     pub(super) fn add(&mut self, held: Held) {
-        *self = match std::mem::take(self) {
-            Holds::None => Holds::One(held),
+        *self = match std::mem::replace(self, Holds::new()) {
             Holds::One(first) => Holds::Many(Box::new([first, held])),
+            Holds::Many(all) if all.is_empty() => Holds::One(held),
             Holds::Many(all) => {
                 let mut all = all.into_vec();
                 all.reserve_exact(1);
@@ -55,25 +57,23 @@ impl Holds {
     }
 
     pub(super) fn remove(&mut self, local: u32) {
-        *self = match std::mem::take(self) {
-            Holds::One(held) if held.local == local => Holds::None,
+        *self = match std::mem::replace(self, Holds::new()) {
+            Holds::One(held) if held.local == local => Holds::new(),
             Holds::Many(all) => {
                 let mut all = all.into_vec();
                 all.retain(|held| held.local != local);
                 match all[..] {
-                    [] => Holds::None,
                     [held] => Holds::One(held),
                     _ => Holds::Many(all.into_boxed_slice()),
                 }
             }
-            other => other,
+            one => one,
         };
     }
 
     /// The channel's subscriber of this client moved to another place.
     pub(super) fn moved(&mut self, local: u32, at: u32) {
         let all = match self {
-            Holds::None => &mut [],
             Holds::One(held) => std::slice::from_mut(held),
             Holds::Many(held) => held,
         };
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn subscriptions_are_found_by_channel_whatever_their_number() {
-        let mut holds = Holds::default();
+        let mut holds = Holds::new();
         for local in 0..5 {
             holds.add(Held { local, at: local * 10 });
         }
@@ -249,6 +249,6 @@ mod tests {
         assert!(matches!(holds, Holds::One(Held { local: 3, at: 7 })));
         holds.moved(3, 8);
         holds.remove(3);
-        assert!(matches!(holds, Holds::None));
+        assert!(holds.as_slice().is_empty());
     }
 }

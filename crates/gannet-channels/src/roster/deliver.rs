@@ -36,7 +36,7 @@ enum Task {
 }
 
 impl<T> Roster<T> {
-    /// Pushes what came, at most `budget` times, and returns early with an order for clients of this reactor.
+    /// Pushes what came, to at most `budget` subscribers, and returns early with an order for clients of this reactor.
     ///
     /// Call it when the reactor's waker was called, when [`Roster::next_due`] has come, and again while
     /// [`Delivered::more`] is set: without that, the waker is not called any more. A walk along many subscribers pauses
@@ -264,12 +264,13 @@ impl<T> Roster<T> {
                         continue;
                     }
                     let Some((key, client)) = self.clients.at_mut(subscriber.client) else { continue };
+                    // One that is over gets nothing that it could miss.
                     if !client.ended {
                         let server_side = subscriber.flags.has(Flags::SERVER_SIDE);
                         push.sink.gap(key, &mut client.value, local.channel.name(), server_side);
                         add(&push.counters.gaps, 1);
+                        self.broken.push((key, run.local));
                     }
-                    self.broken.push((key, run.local));
                 }
             }
         }
