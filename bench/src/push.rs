@@ -61,13 +61,7 @@ pub fn many(port: u16, ready: Ready) -> io::Result<()> {
     gateway_on(settings, MANY_REACTORS, port, ready, DriverChoice::Uring)
 }
 
-fn gateway_on(
-    settings: Settings,
-    reactors: usize,
-    port: u16,
-    ready: Ready,
-    driver: DriverChoice,
-) -> io::Result<()> {
+fn gateway_on(settings: Settings, reactors: usize, port: u16, ready: Ready, driver: DriverChoice) -> io::Result<()> {
     let gateway = Gateway::new(settings, reactors, u64::from(std::process::id())).map_err(io::Error::other)?;
     let routes = gateway.routes().build().map_err(io::Error::other)?;
     let engine = Engine::new().reactors(reactors).driver(driver);
