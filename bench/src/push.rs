@@ -42,21 +42,27 @@ const HISTORY: usize = 100;
 /// For how long it keeps them.
 const HISTORY_TTL: Duration = Duration::from_secs(300);
 
+/// The time between two pings of a client, where there are a million.
+const MANY_PING: Duration = Duration::from_secs(600);
+
 /// How long publications wait for others in [`JOINED`].
 const JOINED_FOR: Duration = Duration::from_millis(20);
 
 /// Gannet's gateway on one reactor.
 pub fn gateway(port: u16, ready: Ready, driver: DriverChoice) -> io::Result<()> {
-    gateway_on(1, port, ready, driver)
+    gateway_on(settings(), 1, port, ready, driver)
 }
 
-/// Gannet's gateway on as many reactors as a million connections need.
+/// Gannet's gateway on as many reactors as a million connections need. Every 25 s, pings to a million clients and their answers
+/// would take most of two processors.
 pub fn many(port: u16, ready: Ready) -> io::Result<()> {
-    gateway_on(MANY_REACTORS, port, ready, DriverChoice::Uring)
+    let mut settings = settings();
+    settings.client.ping = MANY_PING;
+    gateway_on(settings, MANY_REACTORS, port, ready, DriverChoice::Uring)
 }
 
-fn gateway_on(reactors: usize, port: u16, ready: Ready, driver: DriverChoice) -> io::Result<()> {
-    let gateway = Gateway::new(settings(), reactors, u64::from(std::process::id())).map_err(io::Error::other)?;
+fn gateway_on(settings: Settings, reactors: usize, port: u16, ready: Ready, driver: DriverChoice) -> io::Result<()> {
+    let gateway = Gateway::new(settings, reactors, u64::from(std::process::id())).map_err(io::Error::other)?;
     let routes = gateway.routes().build().map_err(io::Error::other)?;
     let engine = Engine::new().reactors(reactors).driver(driver);
     let listened = engine.listen(format!("tcp://127.0.0.1:{port}"), move || HttpService::new(&routes));

@@ -79,6 +79,48 @@ fn every_scenario_reports_what_it_did_and_exits_with_0() {
     }
 }
 
+/// Clients cut their connections meanwhile, and recover.
+#[test]
+fn every_publication_reaches_each_subscriber_of_the_gateway_once_in_both_formats() {
+    let options = "presence,history_size=1000,history_ttl=5m,force_recovery,allow_subscribe_for_client,\
+                   allow_publish_for_client";
+    for driver in drivers() {
+        let folder = Folder::new(&format!("load-push-{driver}"));
+        let server = Server::serve(
+            driver,
+            &[
+                "--listen=push=tcp://127.0.0.1:0",
+                "--push-token-secret=a secret of tests, which guards nothing",
+                &format!("--push-namespace=news:{options}"),
+                &format!("--push-namespace=more:{options}"),
+            ],
+        );
+        for format in [&["--size=300"][..], &["--protobuf"]] {
+            let clients = [
+                "--connections=20",
+                "--channels=news:{n%4}",
+                "--channels=more:{n/5}-{0..2}",
+                "--token-secret=a secret of tests, which guards nothing",
+                "--publishers=4",
+                "--rate=100/s",
+                "--reconnect=50%/s",
+                "--duration=1s",
+                "--warmup=0",
+                "--driver",
+                driver,
+            ];
+            let expected = ["--expect=errors=0", "--expect=lost=0", "--expect=duplicates=0", "--expect=delivered>=400"];
+            let options = [format, &clients, &expected].concat();
+            let (report, status) = report("push", &server.url("push"), &options, &folder);
+            assert!(matches!(status, Some(0 | 4)), "{report}");
+            let deliveries = &report["deliveries"];
+            assert_eq!(deliveries["expected"], deliveries["received"], "{report}");
+            assert!(deliveries["cuts"].as_u64().is_some_and(|cuts| cuts > 0), "{report}");
+            assert_eq!(report["connections"]["up"], 24, "{report}");
+        }
+    }
+}
+
 #[test]
 fn answers_of_http_are_reported_by_status_in_every_form() {
     let folder = Folder::new("load-http");
