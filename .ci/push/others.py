@@ -187,7 +187,7 @@ def two_tabs_talk_to_each_other_and_the_commands_on_the_page_work(stage):
             told(writer, text)
         # The commands on the page, as they are.
         listen = subprocess.Popen(
-            tabs[0].value("document.querySelector('#listen').textContent"), shell=True, stdout=subprocess.PIPE, text=True
+            tabs[0].value("document.querySelector('#listen').textContent"), shell=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
         try:
             while listen.stdout.readline().startswith(("retry:", ":")):

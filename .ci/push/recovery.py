@@ -222,7 +222,7 @@ def a_client_that_answers_pings_stays(kit):
 
 def a_silent_server_is_noticed_by_its_missing_pings(kit):
     """What the server promises as its interval is what clients reckon with."""
-    with Server(kit.server.kind, command=kit.server.command, ping_s=1, pong_s=0.5) as server:
+    with Server(kit.server.kind, command=kit.server.command, ping_s=2, pong_s=1) as server:
         client = kit.client(through=server, max_ping_delay=1500)
         client.connect()
         os.kill(server.process.pid, signal.SIGSTOP)

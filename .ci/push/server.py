@@ -20,17 +20,22 @@ SECRET = "a secret of the tests, long enough for HS256"
 KEY = "the-key-of-the-tests"
 
 HISTORY = ("history_size=100", "history_ttl=5m")
-OPEN = tuple(f"allow_{what}_for_{whom}" for what in ("publish", "history", "presence") for whom in ("client", "anonymous"))
-SUBSCRIBE = ("allow_subscribe_for_client", "allow_subscribe_for_anonymous")
+
+
+def allow(*what):
+    return tuple(f"allow_{one}_for_{whom}" for one in what for whom in ("client", "anonymous"))
+
+
+OPEN = allow("subscribe", "publish", "history", "presence")
 NAMESPACES = {
     # What a listener on loopback has by itself.
-    "demo": ("presence", "join_leave", *HISTORY, "force_recovery", *SUBSCRIBE, *OPEN),
-    "room": ("presence", "join_leave", "force_push_join_leave", *HISTORY, "force_recovery", *SUBSCRIBE, *OPEN),
-    "quiet": (*SUBSCRIBE, *OPEN),
-    "small": ("history_size=5", "history_ttl=5m", "force_recovery", *SUBSCRIBE, *OPEN),
-    "cache": (*HISTORY, "force_recovery", "force_recovery_mode=cache", *SUBSCRIBE, *OPEN),
-    "asked": ("presence", *HISTORY, "allow_positioning", "allow_recovery", *SUBSCRIBE, *OPEN),
-    "reader": ("presence", *HISTORY, *SUBSCRIBE),
+    "demo": ("presence", "join_leave", *HISTORY, "force_recovery", *OPEN),
+    "room": ("presence", "join_leave", "force_push_join_leave", *HISTORY, "force_recovery", *OPEN),
+    "quiet": allow("subscribe", "publish"),
+    "small": ("history_size=5", "history_ttl=5m", "force_recovery", *allow("subscribe", "publish", "history")),
+    "cache": (*HISTORY, "force_recovery", "force_recovery_mode=cache", *allow("subscribe", "publish", "history")),
+    "asked": ("presence", *HISTORY, "allow_positioning", "allow_recovery", *OPEN),
+    "reader": ("presence", *HISTORY, *allow("subscribe")),
     "closed": ("presence", *HISTORY, "force_recovery"),
     "users": ("allow_user_limited_channels",),
 }
