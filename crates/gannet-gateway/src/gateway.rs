@@ -159,7 +159,8 @@ impl Gateway {
     ///
     /// Those of `out`.
     pub fn write_metrics(&self, out: &mut String) -> std::fmt::Result {
-        self.metrics.write(out, &self.space)
+        self.metrics.write(out, &self.space)?;
+        crate::metrics::checks::write(out, &self.tokens, &self.application)
     }
 
     /// Says where Redis clients reach the same channels, for the page to show. Only the first call counts.

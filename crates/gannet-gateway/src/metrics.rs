@@ -1,5 +1,7 @@
 //! What the gateway counts. Each reactor has counters of its own; reading them stops nobody.
 
+pub(crate) mod checks;
+
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};

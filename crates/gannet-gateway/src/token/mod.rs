@@ -16,6 +16,7 @@ mod keys;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -53,6 +54,21 @@ pub struct Tokens {
     /// One of them has to be among those of the token; none means that it is not looked at.
     audiences: Vec<String>,
     issuers: Vec<String>,
+    accepted: AtomicU64,
+    /// One for each [`TokenError`].
+    refused: [AtomicU64; TokenError::ALL.len()],
+}
+
+/// The counters of a [`Tokens`] at a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TokenStats {
+    /// Counter: tokens that counted.
+    pub accepted: u64,
+    /// Counters: tokens that did not count, by reason.
+    pub refused: Vec<(TokenError, u64)>,
+    /// The keys that are fetched by URL, if there is one.
+    pub jwks: Option<JwksStats>,
 }
 
 /// Says why a token does not count.
@@ -107,6 +123,21 @@ pub enum TokenOutcome {
 }
 
 impl TokenError {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Malformed,
+        Self::Header,
+        Self::Signature,
+        Self::Claims,
+        Self::Kind,
+        Self::Audience,
+        Self::Issuer,
+        Self::Expired,
+        Self::NotYetValid,
+        Self::KeysWanted,
+        Self::KeysUnavailable,
+    ];
+
     /// Returns what the client is told.
     #[must_use]
     pub fn outcome(self) -> TokenOutcome {
@@ -135,6 +166,9 @@ impl TokenError {
         }
     }
 }
+
+/// Reads the claims of a kind of token.
+type Read<T> = fn(&[u8]) -> Result<(T, Registered), TokenError>;
 
 #[derive(Deserialize)]
 struct Header<'a> {
@@ -180,10 +214,15 @@ impl Tokens {
         !self.keys.is_empty() || self.jwks.is_some()
     }
 
-    /// Returns the counters of the keys that are fetched by URL.
+    /// Returns the counters.
     #[must_use]
-    pub fn jwks_stats(&self) -> Option<JwksStats> {
-        self.jwks.as_ref().map(|jwks| jwks.stats())
+    pub fn stats(&self) -> TokenStats {
+        let refused = TokenError::ALL.into_iter().zip(&self.refused);
+        TokenStats {
+            accepted: self.accepted.load(Ordering::Relaxed),
+            refused: refused.map(|(error, count)| (error, count.load(Ordering::Relaxed))).collect(),
+            jwks: self.jwks.as_ref().map(|jwks| jwks.stats()),
+        }
     }
 
     /// Verifies a connection token at a time.
@@ -192,9 +231,7 @@ impl Tokens {
     ///
     /// The token does not count; [`TokenError::outcome`] says what the client is told.
     pub fn connection(&self, token: &str, now: Time) -> Result<ConnectionClaims, TokenError> {
-        let (claims, registered) = ConnectionClaims::read(&self.payload(token)?)?;
-        self.check(&registered, now)?;
-        Ok(claims)
+        self.verified(token, now, ConnectionClaims::read)
     }
 
     /// Verifies a subscription token at a time. The caller compares its user and its channel with those of the request.
@@ -203,9 +240,7 @@ impl Tokens {
     ///
     /// The token does not count; [`TokenError::outcome`] says what the client is told.
     pub fn subscription(&self, token: &str, now: Time) -> Result<SubscriptionClaims, TokenError> {
-        let (claims, registered) = SubscriptionClaims::read(&self.payload(token)?)?;
-        self.check(&registered, now)?;
-        Ok(claims)
+        self.verified(token, now, SubscriptionClaims::read)
     }
 
     /// Waits until the fetch of keys that is under way has ended, if there is one. Call it on a thread that may wait, after
@@ -214,6 +249,20 @@ impl Tokens {
         if let Some(jwks) = &self.jwks {
             jwks.wait();
         }
+    }
+
+    /// What a token says, if all is well with it; counted.
+    fn verified<T>(&self, token: &str, now: Time, read: Read<T>) -> Result<T, TokenError> {
+        let verified = self.payload(token).and_then(|payload| {
+            let (claims, registered) = read(&payload)?;
+            self.check(&registered, now)?;
+            Ok(claims)
+        });
+        match &verified {
+            Ok(_) => self.accepted.fetch_add(1, Ordering::Relaxed),
+            Err(error) => self.refused[*error as usize].fetch_add(1, Ordering::Relaxed),
+        };
+        verified
     }
 
     /// What the token says, if a key vouches for it.

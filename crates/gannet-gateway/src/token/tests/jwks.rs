@@ -68,7 +68,7 @@ fn keys_of_every_kind_are_fetched_and_verify() {
         let other = signer.token(*kind, Some("another"), &claims());
         assert_eq!(verify(&tokens, &other), Err(TokenError::Signature), "{kind:?}");
     }
-    assert_eq!(tokens.jwks_stats().map(|stats| (stats.keys, stats.failed)), Some((5, 0)));
+    assert_eq!(tokens.stats().jwks.map(|stats| (stats.keys, stats.failed)), Some((5, 0)));
 }
 
 #[test]
@@ -132,10 +132,10 @@ fn while_the_server_of_the_keys_fails_the_known_ones_count_and_others_are_told_t
     assert!(verify(&tokens, &known).is_ok());
     for illness in 1..=7 {
         is_ill.store(illness, Ordering::SeqCst);
-        let failed = tokens.jwks_stats().expect("there are").failed;
+        let failed = tokens.stats().jwks.expect("there are").failed;
         until("a fetch that fails", || {
             let _ = verify(&tokens, &unknown);
-            tokens.jwks_stats().expect("there are").failed > failed
+            tokens.stats().jwks.expect("there are").failed > failed
         });
         let refused = verify(&tokens, &unknown).expect_err("no key");
         assert_eq!(refused.outcome(), TokenOutcome::Unavailable, "{illness}: {refused}");
@@ -155,7 +155,7 @@ fn where_the_server_of_the_keys_was_down_at_the_start_tokens_count_once_it_is_up
     let mut settings = JwksSettings::new(format!("http://{address}/keys").parse().expect("a URL"));
     settings.pause = Duration::from_millis(1);
     let tokens = start(settings);
-    until("a fetch that fails", || tokens.jwks_stats().is_some_and(|stats| stats.failed > 0));
+    until("a fetch that fails", || tokens.stats().jwks.is_some_and(|stats| stats.failed > 0));
     assert_eq!(verify(&tokens, &token).expect_err("no key").outcome(), TokenOutcome::Unavailable);
     let listener = TcpListener::bind(address).expect("the same port");
     let set = json!({"keys": [signer.jwk("a")]}).to_string();
@@ -180,7 +180,7 @@ fn a_server_that_says_nothing_holds_up_no_verification_and_a_wait_only_for_its_t
     // This one returns at once, whatever the server does.
     assert_eq!(tokens.connection(&token, NOW).expect_err("no key").outcome(), TokenOutcome::Unavailable);
     tokens.wait_for_keys();
-    until("the fetch was given up", || tokens.jwks_stats().is_some_and(|stats| stats.failed > 0));
+    until("the fetch was given up", || tokens.stats().jwks.is_some_and(|stats| stats.failed > 0));
     assert_eq!(verify(&tokens, &token).expect_err("no key").outcome(), TokenOutcome::Unavailable);
 }
 
@@ -222,7 +222,7 @@ fn keys_that_are_not_for_tokens_are_skipped() {
     let (server, _) = serve(keys);
     let tokens = start(settings(&server));
     assert!(verify(&tokens, &signer.token(Algorithm::ES256, Some("good"), &claims())).is_ok());
-    assert_eq!(tokens.jwks_stats().map(|stats| (stats.keys, stats.skipped)), Some((1, count - 1)));
+    assert_eq!(tokens.stats().jwks.map(|stats| (stats.keys, stats.skipped)), Some((1, count - 1)));
     let forged = Signer::Secret("a secret by URL").token(Algorithm::HS256, Some("oct"), &claims());
     assert!(verify(&tokens, &forged).is_err());
 }
@@ -234,5 +234,5 @@ fn more_keys_than_the_limit_are_refused_as_a_whole() {
     let mut settings = settings(&server);
     settings.keys = 4;
     let tokens = start(settings);
-    until("a fetch that fails", || tokens.jwks_stats().is_some_and(|stats| stats.failed > 0 && stats.keys == 0));
+    until("a fetch that fails", || tokens.stats().jwks.is_some_and(|stats| stats.failed > 0 && stats.keys == 0));
 }

@@ -83,6 +83,25 @@ fn a_token_without_a_signature_is_invalid_however_it_writes_none() {
 }
 
 #[test]
+fn tokens_are_counted_by_what_became_of_them() {
+    let tokens = tokens();
+    let expired = hs256(&json!({"exp": 1}));
+    for token in [&hs256(&json!({})), &expired, &expired, "no token"] {
+        let _ = tokens.connection(token, NOW);
+    }
+    let stats = tokens.stats();
+    assert_eq!((stats.accepted, stats.jwks), (1, None));
+    for (error, count) in stats.refused {
+        let expected = match error {
+            TokenError::Expired => 2,
+            TokenError::Malformed => 1,
+            _ => 0,
+        };
+        assert_eq!(count, expected, "{error:?}");
+    }
+}
+
+#[test]
 fn a_public_key_is_never_taken_as_a_secret() {
     let (_, rsa) = signers().iter().find(|(algorithm, _)| *algorithm == Algorithm::RS256).expect("one");
     // What a thief of nothing can do: sign by HMAC with the key that everybody knows.
