@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use gannet_gateway::Secret;
 use gannet_gateway::token::{ConnectionClaims, Key, SubscriptionClaims, TokenError, Tokens};
 
-use crate::server::gannet;
+use crate::server::{Server, gannet};
 
 const SECRET: &str = "a secret of the tests";
 
@@ -190,4 +190,59 @@ fn the_parameters_of_a_call_may_come_from_standard_input() {
     child.stdin.take().expect("piped").write_all(b"{\"channel\": \"a\"}").expect("written");
     assert_eq!(printed(&child.wait_with_output().expect("ended")), "{}\n");
     assert_eq!(told.recv().expect("a request").1, "{\"channel\": \"a\"}");
+}
+
+/// Secrets come by the environment; the log has everything.
+#[test]
+fn a_gateway_shows_no_secret_in_its_log_its_banner_or_its_metrics() {
+    let secrets = ["the-key-of-the-api", "the-secret-of-tokens", "the-password-of-admin", "the-query-of-the-url"];
+    let [key, secret, password, query] = secrets;
+    // Nobody is there: the application is down.
+    let application = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let mut command = gannet(&["serve", "--reactors", "1", "--log", "json", "--log-level", "trace"]);
+    command.args(["--listen", "push=tcp://127.0.0.1:0", "--listen", "http=tcp://127.0.0.1:0"]);
+    command.args(["--push-namespace", "chat:publish_proxy_enabled"]);
+    command.env("GANNET_PUSH_PROXY", format!("publish=http://{application}/hook?key={query}"));
+    command.env("GANNET_PUSH_API_KEY", key).env("GANNET_PUSH_TOKEN_SECRET", secret);
+    command.env("GANNET_PUSH_ADMIN_PASSWORD", password);
+    let server = Server::run(command).unwrap_or_else(|ended| panic!("{ended:#?}"));
+    let url = server.url("push").replace("tcp://", "http://");
+
+    let call = |key: &str| {
+        let mut command = gannet(&["call", "info", "--url", &*url]);
+        command.env("GANNET_PUSH_API_KEY", key);
+        run(command)
+    };
+    printed(&call(key));
+    let line = refused(&call("the-wrong-key"), 1);
+    assert!(line.contains("refuses this key"), "{line}");
+    let token = printed(&with_secret(&["token", "--user", "ann"]));
+    let mut stream = server.connect("push");
+    let request = format!(
+        "GET /connection/uni_sse?cf_connect=%7B%22token%22%3A%22{}%22%7D HTTP/1.1\r\nhost: x\r\n\r\n",
+        token.trim_end()
+    );
+    stream.write_all(request.as_bytes()).expect("written");
+    let mut answer = [0; 16];
+    stream.read_exact(&mut answer).expect("an answer");
+    let metrics = page(&mut server.connect("http"));
+    assert!(metrics.contains("gannet_push_tokens_total{result=\"signature\"} 1"), "{metrics}");
+
+    let banner = server.banner().join("\n");
+    let ended = server.stop();
+    assert!(ended.stderr.len() > 3, "{ended:#?}");
+    let log = ended.stderr.join("\n");
+    for hidden in secrets.iter().chain(&["the-wrong-key", token.trim_end()]) {
+        for (place, text) in [("banner", &banner), ("log", &log), ("metrics", &metrics)] {
+            assert!(!text.contains(hidden), "{hidden} is in the {place}: {text}");
+        }
+    }
+}
+
+/// The metrics.
+fn page(stream: &mut crate::server::Stream) -> String {
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("written");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("a page");
+    text
 }
