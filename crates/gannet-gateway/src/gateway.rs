@@ -184,10 +184,13 @@ impl Gateway {
         let _ = self.remote.set(remote.clone());
         let Some(pump) = self.pump.get().copied() else { return };
         let remote = remote.clone();
-        self.space.set_waker(reactor, Box::new(move || {
-            // It runs, or there is nobody to be told.
-            let _ = remote.wake_service(reactor, pump);
-        }));
+        self.space.set_waker(
+            reactor,
+            Box::new(move || {
+                // It runs, or there is nobody to be told.
+                let _ = remote.wake_service(reactor, pump);
+            }),
+        );
     }
 
     /// Has something done on a reactor, for a client there.

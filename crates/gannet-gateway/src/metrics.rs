@@ -182,8 +182,12 @@ static OF_NAMESPACE: [Metric<NamespaceStats>; 14] = [
     ("gannet_push_subscriptions", "gauge", "Subscriptions now, by namespace.", |stats| stats.subscriptions),
     ("gannet_push_publications_total", "counter", "Publications, by namespace.", |stats| stats.publications),
     ("gannet_push_publication_bytes_total", "counter", "Bytes of their data.", |stats| stats.publication_bytes),
-    ("gannet_push_duplicates_total", "counter", "Publications whose idempotency key was known.", |stats| stats.duplicates),
-    ("gannet_push_deliveries_total", "counter", "Events that subscribers took, by namespace.", |stats| stats.deliveries),
+    ("gannet_push_duplicates_total", "counter", "Publications whose idempotency key was known.", |stats| {
+        stats.duplicates
+    }),
+    ("gannet_push_deliveries_total", "counter", "Events that subscribers took, by namespace.", |stats| {
+        stats.deliveries
+    }),
     ("gannet_push_delivery_bytes_total", "counter", "Bytes of the data in them.", |stats| stats.delivery_bytes),
     ("gannet_push_frames_total", "counter", "Frames that carried them.", |stats| stats.frames),
     ("gannet_push_joins_total", "counter", "Join events.", |stats| stats.joins),

@@ -228,7 +228,9 @@ fn carry_out(hub: &mut Hub, key: ClientKey, task: Task, cx: &mut ServiceContext<
         Task::Unfit => hub.end(place, &mut link, Disconnect::INAPPROPRIATE_PROTOCOL),
         Task::Gap { server_side: true, .. } => hub.end(place, &mut link, Disconnect::INSUFFICIENT_STATE),
         // An EventSource that connects again says where it was.
-        Task::Gap { .. } if place.wire == Wire::EventSource => hub.end(place, &mut link, Disconnect::INSUFFICIENT_STATE),
+        Task::Gap { .. } if place.wire == Wire::EventSource => {
+            hub.end(place, &mut link, Disconnect::INSUFFICIENT_STATE)
+        }
         Task::Gap { channel, server_side: false } => {
             hub.forget_expiry(key, &channel);
             let why = Unsubscribe::from(UnsubscribeCode::InsufficientState);

@@ -41,7 +41,9 @@ impl Listener {
     /// Whether only this machine can reach it.
     pub(crate) fn is_local(&self) -> bool {
         match self.options.url().parse() {
-            Ok(gannet::Address::Tcp(address) | gannet::Address::Tls(address)) => address.ip().to_canonical().is_loopback(),
+            Ok(gannet::Address::Tcp(address) | gannet::Address::Tls(address)) => {
+                address.ip().to_canonical().is_loopback()
+            }
             Ok(gannet::Address::Unix(_)) => true,
             _ => false,
         }

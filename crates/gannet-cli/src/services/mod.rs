@@ -20,16 +20,8 @@ pub(crate) use self::listener::{Listener, Listeners, parse_listeners};
 use crate::tls::{Protocol, Tls};
 
 /// All services, in the order they are listed and started in.
-static SERVICES: [&ServiceKind; 8] = [
-    &echo::KIND,
-    &lines::KIND,
-    &frames::KIND,
-    &discard::KIND,
-    &redis::KIND,
-    &push::KIND,
-    &push::STREAM,
-    &http::KIND,
-];
+static SERVICES: [&ServiceKind; 8] =
+    [&echo::KIND, &lines::KIND, &frames::KIND, &discard::KIND, &redis::KIND, &push::KIND, &push::STREAM, &http::KIND];
 
 /// Adds a service to an engine, where it shall listen.
 type Add = fn(Engine, ListenOptions, &Settings) -> gannet::Result<Engine>;

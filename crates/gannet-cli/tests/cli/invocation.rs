@@ -28,7 +28,10 @@ fn wrong_usage_is_answered_with_one_line_and_status_2() {
         (&["serve", "--listn", "x"], "'--listn'"),
         (&["serve", "--listen"], "'--listen <SERVICE=URL>'"),
         (&["serve", "--listen", "echo"], "SERVICE=URL, for example"),
-        (&["serve", "--listen", "mail=tcp://127.0.0.1:0"], "there are echo, lines, frames, discard, redis, push, push-stream and http"),
+        (
+            &["serve", "--listen", "mail=tcp://127.0.0.1:0"],
+            "there are echo, lines, frames, discard, redis, push, push-stream and http",
+        ),
         (&["serve", "--listen", "lines=udp://127.0.0.1:0"], "lines is served on tcp://, tls:// and unix:// only"),
         (
             &["serve", "--listen", "echo=ftp://127.0.0.1:0"],

@@ -1,7 +1,7 @@
 //! The server API: what applications call with `POST /api/<method>`.
 
-mod clients;
 mod channels;
+mod clients;
 mod node;
 mod value;
 

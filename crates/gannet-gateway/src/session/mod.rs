@@ -25,8 +25,8 @@ use gannet::Handle;
 use gannet_channels::ClientKey;
 
 pub use self::bucket::Bucket;
-pub(crate) use self::requests::{history_error, presence_error, publish_error};
 use self::codes::{Disconnect, ErrorReply};
+pub(crate) use self::requests::{history_error, presence_error, publish_error};
 use crate::hub::Hub;
 use crate::rules::{Answer, Purpose, Question};
 use crate::wire::Wire;
