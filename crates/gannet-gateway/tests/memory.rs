@@ -23,7 +23,9 @@ fn each(rig: &Rig, channels: usize) -> i64 {
     let frame: Vec<String> = (0..channels)
         .map(|number| format!("{{\"id\":{},\"subscribe\":{{\"channel\":\"demo:{number}\"}}}}", number + 2))
         .collect();
-    let frame = format!("{{\"id\":1,\"connect\":{{}}}}\n{}", frame.join("\n"));
+    // A name makes the frame longer than those whose length is in one byte.
+    let name = "x".repeat(100);
+    let frame = format!("{{\"id\":1,\"connect\":{{\"name\":\"{name}\"}}}}\n{}", frame.join("\n"));
     let mut bytes = b"GET /connection/websocket HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\x81\xfe"
         .to_vec();
@@ -81,12 +83,16 @@ fn read(listeners: &mut [rig::Socket], count: usize) {
 fn a_delivery_allocates_nothing() {
     let _alone = ALONE.lock();
     for driver in drivers() {
-        let rig = Rig::of(gannet::Engine::new().driver(driver).reactors(1), 1, gannet_gateway::settings::Settings::demo());
+        let rig =
+            Rig::of(gannet::Engine::new().driver(driver).reactors(1), 1, gannet_gateway::settings::Settings::demo());
         let mut listeners: Vec<_> = (0..200).map(|_| rig.subscribed("demo:a")).collect();
         let publish = |count: usize| {
             for _ in 0..count {
                 let publish = gannet_channels::Publish::new("[1,2,3]");
-                rig.gateway.space().publish("demo:a", publish, gannet_channels::Time(1_700_000_000_000)).expect("published");
+                rig.gateway
+                    .space()
+                    .publish("demo:a", publish, gannet_channels::Time(1_700_000_000_000))
+                    .expect("published");
             }
         };
         publish(20);

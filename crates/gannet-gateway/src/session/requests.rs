@@ -79,7 +79,8 @@ impl Hub {
         }
         match self.gateway.space().presence(channel) {
             Ok(clients) => {
-                let presence = clients.iter().map(|info| (Cow::Owned(info.client().to_string()), client_info(wire, info)));
+                let presence =
+                    clients.iter().map(|info| (Cow::Owned(info.client().to_string()), client_info(wire, info)));
                 let presence = presence.collect();
                 self.put(wire, id, ReplyBody::Presence(PresenceResult { presence }));
                 Flow::Next
