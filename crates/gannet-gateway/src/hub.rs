@@ -43,7 +43,7 @@ pub struct Hub {
     /// Links of clients that wait for the application, until their transports take them back.
     pub(crate) away: HashMap<Handle, Link>,
     /// Headers of clients' requests that go along to the application.
-    pub(crate) headers: HashMap<Handle, Vec<(Box<str>, Box<str>)>>,
+    pub(crate) headers: HashMap<Handle, Headers>,
     /// For bodies of responses.
     pub(crate) scratch: Vec<u8>,
     /// Clients that can take more again.
@@ -53,6 +53,9 @@ pub struct Hub {
     /// The time of day at which the reactor's clock was at its beginning.
     began: Time,
 }
+
+/// Header fields of a request, by name and value.
+pub(crate) type Headers = Vec<(Box<str>, Box<str>)>;
 
 impl Hub {
     /// Makes the hub of a reactor; `now` is the time of day, and `clock` the reactor's clock.

@@ -11,7 +11,7 @@ use gannet_proto::centrifuge::{ConnectRequest, PublishRequest, RpcRequest, Subsc
 
 use crate::application::{self, Event, Permit, Reply, What};
 use crate::gateway::Gateway;
-use crate::hub::Hub;
+use crate::hub::{Headers, Hub};
 use crate::permissions::{self, Decision, Denial, Who};
 use crate::session::Place;
 use crate::session::codes::{Disconnect, ErrorReply};
@@ -77,9 +77,17 @@ pub struct Question {
 #[derive(Debug)]
 enum Asked {
     /// The application.
-    Application { permit: Permit, event: Event, headers: Vec<(Box<str>, Box<str>)> },
+    Application(Box<Call>),
     /// Nobody: keys are being fetched.
     Keys,
+}
+
+/// A call of the application that may be made.
+#[derive(Debug)]
+struct Call {
+    permit: Permit,
+    event: Event,
+    headers: Headers,
 }
 
 /// What an answer is for.
@@ -106,7 +114,7 @@ impl Question {
     /// Asks. Blocks the thread.
     pub(crate) fn ask(self, gateway: &Gateway) -> Answer {
         let what = match self.what {
-            Asked::Application { permit, event, headers } => permit.call(&event, &headers).ok(),
+            Asked::Application(call) => call.permit.call(&call.event, &call.headers).ok(),
             Asked::Keys => {
                 gateway.tokens().wait_for_keys();
                 None
@@ -465,7 +473,10 @@ impl Gateway {
         let event = Event { client: application::Client { id, transport, protocol }, what };
         let Ok(permit) = self.application().begin(event.kind()) else { return Verdict::No(ErrorReply::INTERNAL) };
         let headers = hub.headers.get(&place.handle).cloned().unwrap_or_default();
-        Verdict::Ask(Box::new(Question { purpose, what: Asked::Application { permit, event, headers } }))
+        Verdict::Ask(Box::new(Question {
+            purpose,
+            what: Asked::Application(Box::new(Call { permit, event, headers })),
+        }))
     }
 
     fn who<'a>(&self, user: &'a str) -> Who<'a> {
