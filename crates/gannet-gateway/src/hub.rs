@@ -22,6 +22,9 @@ use crate::wire::{Wire, separate, write_push, write_reply};
 /// Memory of replies over this is given back, in bytes.
 const KEPT_BYTES: usize = 256 << 10;
 
+/// Names and values.
+type Headers = Vec<(Box<str>, Box<str>)>;
+
 thread_local! {
     static HUB: RefCell<Option<Hub>> = const { RefCell::new(None) };
 }
@@ -43,7 +46,7 @@ pub struct Hub {
     /// Links of clients that wait for the application, until their transports take them back.
     pub(crate) away: HashMap<Handle, Link>,
     /// Headers of clients' requests that go along to the application.
-    pub(crate) headers: HashMap<Handle, Vec<(Box<str>, Box<str>)>>,
+    pub(crate) headers: HashMap<Handle, Headers>,
     /// For bodies of responses.
     pub(crate) scratch: Vec<u8>,
     /// Clients that can take more again.

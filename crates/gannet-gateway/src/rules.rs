@@ -77,9 +77,16 @@ pub struct Question {
 #[derive(Debug)]
 enum Asked {
     /// The application.
-    Application { permit: Permit, event: Event, headers: Vec<(Box<str>, Box<str>)> },
+    Application(Box<OfApplication>),
     /// Nobody: keys are being fetched.
     Keys,
+}
+
+#[derive(Debug)]
+struct OfApplication {
+    permit: Permit,
+    event: Event,
+    headers: Vec<(Box<str>, Box<str>)>,
 }
 
 /// What an answer is for.
@@ -106,7 +113,10 @@ impl Question {
     /// Asks. Blocks the thread.
     pub(crate) fn ask(self, gateway: &Gateway) -> Answer {
         let what = match self.what {
-            Asked::Application { permit, event, headers } => permit.call(&event, &headers).ok(),
+            Asked::Application(asked) => {
+                let OfApplication { permit, event, headers } = *asked;
+                permit.call(&event, &headers).ok()
+            }
             Asked::Keys => {
                 gateway.tokens().wait_for_keys();
                 None
@@ -465,7 +475,10 @@ impl Gateway {
         let event = Event { client: application::Client { id, transport, protocol }, what };
         let Ok(permit) = self.application().begin(event.kind()) else { return Verdict::No(ErrorReply::INTERNAL) };
         let headers = hub.headers.get(&place.handle).cloned().unwrap_or_default();
-        Verdict::Ask(Box::new(Question { purpose, what: Asked::Application { permit, event, headers } }))
+        Verdict::Ask(Box::new(Question {
+            purpose,
+            what: Asked::Application(Box::new(OfApplication { permit, event, headers })),
+        }))
     }
 
     fn who<'a>(&self, user: &'a str) -> Who<'a> {

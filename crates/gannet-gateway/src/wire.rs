@@ -223,7 +223,7 @@ pub(crate) fn write_push(out: &mut Vec<u8>, wire: Wire, channel: &str, event: Pu
 pub(crate) fn event_with_id(epoch: &str, own: &gannet_channels::Publication, out: &mut Vec<u8>) {
     if own.offset > 0 {
         // A vector takes everything.
-        let _ = write!(out, "id: {epoch}:{}\n", own.offset);
+        let _ = writeln!(out, "id: {epoch}:{}", own.offset);
     }
     for line in own.data.split(|byte| matches!(byte, b'\n' | b'\r')) {
         out.extend_from_slice(b"data: ");

@@ -82,13 +82,12 @@ impl Session {
 
 /// Sends what is in [`Hub::out`] in one frame. Returns whether that could be: text has to be UTF-8.
 fn send(hub: &mut Hub, wire: Wire, link: &Link, socket: &mut Socket<'_>) -> bool {
-    let status;
-    if wire.is_protobuf() {
-        status = socket.binary(&hub.out);
+    let status = if wire.is_protobuf() {
+        socket.binary(&hub.out)
     } else {
         let Ok(text) = std::str::from_utf8(&hub.out) else { return false };
-        status = socket.text(text);
-    }
+        socket.text(text)
+    };
     if status != SendStatus::Queued {
         hub.filled(link);
     }
