@@ -116,8 +116,9 @@ impl Gateway {
         &self.settings
     }
 
+    /// Returns the time between two pings; 0 is none.
     pub(crate) fn ping_ms(&self) -> u32 {
-        milliseconds(self.settings.client.ping).max(1)
+        milliseconds(self.settings.client.ping)
     }
 
     pub(crate) fn pong_ms(&self) -> u32 {

@@ -141,7 +141,8 @@ fn run(hub: &mut Hub, cx: &mut ServiceContext<'_, Pump>) {
 /// Commands came for a client whose connection goes one way.
 fn commands(hub: &mut Hub, key: ClientKey, secret: u128, frame: &[u8], cx: &mut ServiceContext<'_, Pump>) {
     let Some(client) = hub.roster.value(key) else { return };
-    if client.extra.as_ref().is_none_or(|extra| extra.secret != secret) {
+    // Clients of other transports have no secret, which is 0.
+    if secret == 0 || client.extra.as_ref().is_none_or(|extra| extra.secret != secret) {
         return;
     }
     let place = Place { handle: client.handle, wire: client.wire };

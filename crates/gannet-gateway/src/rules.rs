@@ -11,7 +11,7 @@ use gannet_proto::centrifuge::{ConnectRequest, PublishRequest, RpcRequest, Subsc
 
 use crate::application::{self, Event, Permit, Reply, What};
 use crate::gateway::Gateway;
-use crate::hub::{Headers, Hub};
+use crate::hub::Hub;
 use crate::permissions::{self, Decision, Denial, Who};
 use crate::session::Place;
 use crate::session::codes::{Disconnect, ErrorReply};
@@ -77,17 +77,16 @@ pub struct Question {
 #[derive(Debug)]
 enum Asked {
     /// The application.
-    Application(Box<Call>),
+    Application(Box<OfApplication>),
     /// Nobody: keys are being fetched.
     Keys,
 }
 
-/// A call of the application that may be made.
 #[derive(Debug)]
-struct Call {
+struct OfApplication {
     permit: Permit,
     event: Event,
-    headers: Headers,
+    headers: Vec<(Box<str>, Box<str>)>,
 }
 
 /// What an answer is for.
@@ -114,7 +113,10 @@ impl Question {
     /// Asks. Blocks the thread.
     pub(crate) fn ask(self, gateway: &Gateway) -> Answer {
         let what = match self.what {
-            Asked::Application(call) => call.permit.call(&call.event, &call.headers).ok(),
+            Asked::Application(asked) => {
+                let OfApplication { permit, event, headers } = *asked;
+                permit.call(&event, &headers).ok()
+            }
             Asked::Keys => {
                 gateway.tokens().wait_for_keys();
                 None
@@ -475,7 +477,7 @@ impl Gateway {
         let headers = hub.headers.get(&place.handle).cloned().unwrap_or_default();
         Verdict::Ask(Box::new(Question {
             purpose,
-            what: Asked::Application(Box::new(Call { permit, event, headers })),
+            what: Asked::Application(Box::new(OfApplication { permit, event, headers })),
         }))
     }
 

@@ -86,7 +86,7 @@ impl Feed {
     }
 
     /// Everything until the response is whole.
-    fn read_rest(&mut self) -> String {
+    fn rest(&mut self) -> String {
         while self.chunk() {}
         std::mem::take(&mut self.rest)
     }
@@ -133,7 +133,7 @@ fn a_session_over_lines_ends_with_a_push_that_says_why() {
         assert_eq!(emulate(&rig, &connect, "{\"id\":2,\"connect\":{}}"), 204);
         let push = feed.line_message();
         assert_eq!(push["push"]["disconnect"], json!({"code": 3501, "reason": "bad request"}));
-        assert_eq!(feed.read_rest(), "");
+        assert_eq!(feed.rest(), "");
     }
 }
 
@@ -148,6 +148,11 @@ fn a_secret_is_needed_to_speak_for_a_session() {
         let forged = format!("{public}.{}", secret.chars().rev().collect::<String>());
         assert_eq!(
             emulate(&rig, &json!({"node": connect["node"], "session": forged}), "{\"id\":9,\"connect\":{}}"),
+            204
+        );
+        let without = format!("{public}.0");
+        assert_eq!(
+            emulate(&rig, &json!({"node": connect["node"], "session": without}), "{\"id\":9,\"connect\":{}}"),
             204
         );
         assert_eq!(emulate(&rig, &connect, "{\"id\":2,\"subscribe\":{\"channel\":\"demo:a\"}}"), 204);
@@ -252,7 +257,7 @@ fn a_shutdown_ends_streams_with_a_push_and_whole() {
         feed.line_message();
         rig.running.remote().stop();
         assert_eq!(feed.line_message()["push"]["disconnect"]["code"], 3001);
-        assert_eq!(feed.read_rest(), "");
+        assert_eq!(feed.rest(), "");
         drop(feed);
         rig.running.join().expect("it ends");
     }

@@ -59,7 +59,8 @@ impl Hub {
             return Err(Disconnect::EXPIRED);
         }
         let ping_ms = self.gateway.ping_ms();
-        let (ping, pong) = ((ping_ms / 1_000).max(1), !place.wire.is_one_way());
+        let ping = if ping_ms == 0 { 0 } else { (ping_ms / 1_000).max(1) };
+        let pong = ping > 0 && !place.wire.is_one_way();
         // So that clients that connected together are not pinged together.
         let first_ping_ms = self.random.between(ping_ms / 2, ping_ms);
         let mut flags = Flags::default();

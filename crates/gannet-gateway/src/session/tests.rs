@@ -253,6 +253,17 @@ fn the_first_ping_comes_at_a_random_half_to_whole_of_the_interval_and_its_answer
 }
 
 #[test]
+fn without_an_interval_nobody_is_pinged() {
+    let mut rig = Rig::new(|settings| settings.client.ping = Duration::ZERO);
+    let mut one = rig.one();
+    let replies = rig.says(&mut one, r#"{"id":1,"connect":{}}"#);
+    assert_eq!((&replies[0]["connect"]["ping"], &replies[0]["connect"]["pong"]), (&json!(null), &json!(null)));
+    for _ in 0..3 {
+        assert_eq!(rig.wakes(&mut one), (Vec::new(), None));
+    }
+}
+
+#[test]
 fn a_pong_that_was_not_asked_for_closes() {
     let mut rig = Rig::new(|_| {});
     let mut one = rig.connected("{}");

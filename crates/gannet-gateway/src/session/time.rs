@@ -34,7 +34,7 @@ impl Hub {
             if passed_ms >= pong_ms.cast_signed() {
                 return self.end(place, link, Disconnect::NO_PONG);
             }
-        } else if passed_ms >= 0 {
+        } else if interval_ms > 0 && passed_ms >= 0 {
             ping = true;
             if client.flags.has(Flags::ONE_WAY) {
                 client.ping_ms = now_ms.wrapping_add(interval_ms);
@@ -104,11 +104,15 @@ impl Hub {
     /// Tells when something may be due next.
     pub(super) fn next_look(&mut self, link: &Link) -> Option<Duration> {
         let (now_ms, now) = (self.clock_ms, self.now);
-        let (pong_ms, grace_s) = (self.gateway.pong_ms(), self.gateway.grace_s());
+        let gateway = self.gateway.clone();
+        let (pong_ms, grace_s) = (gateway.pong_ms(), gateway.grace_s());
         let client = self.client(link)?;
         let ping_ms =
             if client.flags.has(Flags::AWAITS_PONG) { client.ping_ms.wrapping_add(pong_ms) } else { client.ping_ms };
-        let mut next = Duration::from_millis(u64::try_from(ping_ms.wrapping_sub(now_ms).cast_signed()).unwrap_or(0));
+        let mut next = match gateway.ping_ms() {
+            0 => LONGEST,
+            _ => Duration::from_millis(u64::try_from(ping_ms.wrapping_sub(now_ms).cast_signed()).unwrap_or(0)),
+        };
         let until = |at_s: u32| Duration::from_millis((u64::from(at_s) * 1_000).saturating_sub(now.0));
         if client.expires_s != 0 {
             let asks = client.flags.has(Flags::SERVER_REFRESH) && client.expires_s > (now.0 / 1_000) as u32;
