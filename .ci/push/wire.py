@@ -89,6 +89,11 @@ def frames_with_several_commands_and_line_breaks_are_taken(stage):
     wire = Wire(stage.server)
     wire.send(CONNECT, {"id": 2, "subscribe": {"channel": "demo:wire-frames"}}, {"id": 3, "presence_stats": {"channel": "demo:x"}}, "")
     assert [json.loads(wire.line())["id"] for _ in range(3)] == [1, 2, 3]
+    commands = [{"id": n, do: {"channel": "demo:wire-again"}} for n, do in enumerate(("subscribe", "unsubscribe") * 5, 10)]
+    wire.send(*commands, {"id": 20, "subscribe": {"channel": "demo:wire-again"}})
+    assert [json.loads(wire.line())["id"] for _ in range(11)] == list(range(10, 21))
+    stage.server.publish("demo:wire-again", "once")
+    assert json.loads(wire.line())["push"]["pub"]["data"] == "once"
     # Values that are not in the schema are skipped.
     assert wire.reply({"id": 4, "later": {"x": [1]}, "presence_stats": {"channel": "demo:wire-frames", "new": 1}})["id"] == 4
 
@@ -248,6 +253,7 @@ def the_server_api_answers_with_the_status_that_its_callers_know(stage):
     key = {"X_API_Key": KEY}
     assert status("POST", "{", **key)[0] == 400
     assert status("POST", good, "/api/nothing", **key)[0] == 404
+    assert status("POST", {"channel": "demo:wire-api", "data": None}, **key)[1]["result"]["offset"] == 4
     for body, code in (
         ({"channel": "nowhere:x", "data": {}}, 102),
         ({"data": {}}, 107),

@@ -86,14 +86,16 @@ pub(crate) struct Granted {
 impl Granted {
     pub(crate) fn new(request: &Subscribe, options: &Options) -> Self {
         let over = &request.overrides;
-        let positioned = options.has_history()
-            && (over.force_positioning.unwrap_or(options.force_positioning)
-                || request.positioned && options.allow_positioning);
         let recoverable = options.has_history()
             && (over.force_recovery.unwrap_or(options.force_recovery) || request.recoverable && options.allow_recovery);
+        // Who can recover has a position.
+        let positioned = recoverable
+            || options.has_history()
+                && (over.force_positioning.unwrap_or(options.force_positioning)
+                    || request.positioned && options.allow_positioning);
         let mut flags = Flags::default();
-        flags.set(Flags::POSITIONED, positioned || recoverable);
-        flags.set(Flags::STRICT, (positioned || recoverable) && options.recovery_mode == RecoveryMode::Stream);
+        flags.set(Flags::POSITIONED, positioned);
+        flags.set(Flags::STRICT, positioned && options.recovery_mode == RecoveryMode::Stream);
         let pushed = over.force_push_join_leave.unwrap_or(options.force_push_join_leave);
         flags.set(Flags::WANTS_JOIN_LEAVE, pushed || request.join_leave);
         flags.set(Flags::TELLS_JOIN_LEAVE, over.join_leave.unwrap_or(options.join_leave));

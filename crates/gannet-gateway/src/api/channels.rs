@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::value::{client_info, data, publication};
+use super::value::{client_info, data, present, publication};
 use super::{Failure, MOST_COMMANDS};
 use crate::gateway::Gateway;
 use crate::session::codes::ErrorReply;
@@ -17,7 +17,7 @@ use crate::session::{history_error, presence_error, publish_error};
 pub(super) struct PublishRequest<'a> {
     #[serde(default)]
     channel: String,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "present")]
     data: Option<&'a RawValue>,
     b64data: Option<String>,
     #[serde(default)]
@@ -31,7 +31,7 @@ pub(super) struct PublishRequest<'a> {
 pub(super) struct BroadcastRequest<'a> {
     #[serde(default)]
     channels: Vec<String>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "present")]
     data: Option<&'a RawValue>,
     b64data: Option<String>,
     #[serde(default)]

@@ -69,13 +69,15 @@ fn answer(cx: &mut Cx<'_>, gateway: &Arc<Gateway>) {
     }
     let by_status = cx.request_header("x-centrifugo-error-mode").is_some_and(|mode| mode == b"transport");
     let time = now();
-    let (status, body) = match call(gateway, cx.param("method"), cx.request_body(), time) {
+    let method = cx.param("method");
+    let is_known = METHODS.contains(&method);
+    let (status, body) = match call(gateway, method, cx.request_body(), time) {
+        // The replies of a batch have results and errors of their own.
+        Ok(replies) if method == "batch" => (200, replies),
         Ok(result) => (200, json!({ "result": result })),
         Err(Failure::Malformed(why)) => return cx.refuse(400, &format!("{why}\n")),
-        Err(Failure::Refused(error)) => {
-            let status = if by_status { status(error.code) } else { 200 };
-            (status, json!({ "error": error_value(&error) }))
-        }
+        Err(Failure::Refused(error)) if by_status => (status(error.code), error_value(&error)),
+        Err(Failure::Refused(error)) => (if is_known { 200 } else { 404 }, json!({ "error": error_value(&error) })),
     };
     cx.status(status);
     cx.header("Content-Type", "application/json");

@@ -4,11 +4,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use gannet_channels::{ClientInfo, Publication};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::Failure;
 use crate::session::codes::ErrorReply;
+
+/// Reads a field that is there, if only as `null`: that is a value like others.
+pub(super) fn present<'de, D: Deserializer<'de>>(field: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(field).map(Some)
+}
 
 /// Reads data that came as JSON or as base64. `None` if there is neither.
 pub(super) fn data(json: Option<&RawValue>, base64: Option<&str>) -> Result<Option<Bytes>, Failure> {
