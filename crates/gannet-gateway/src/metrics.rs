@@ -76,7 +76,7 @@ impl ByCode {
         *counts.entry(code).or_default() += 1;
     }
 
-    fn read(&self) -> BTreeMap<u32, u64> {
+    pub(crate) fn read(&self) -> BTreeMap<u32, u64> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -110,11 +110,24 @@ impl Metrics {
         self.sum(|reactor| reactor.clients.iter().map(Counter::read).sum())
     }
 
+    /// Returns how many clients are connected now, by format and framing.
+    pub(crate) fn by_wire(&self) -> impl Iterator<Item = (Wire, u64)> {
+        Wire::all().into_iter().map(|wire| (wire, self.sum(|reactor| reactor.clients[wire as usize].read())))
+    }
+
+    /// Writes the logins to the admin page: those that were refused, and those that were not.
+    pub(crate) fn write_logins(&self, out: &mut String, [refused, accepted]: [u64; 2]) -> fmt::Result {
+        head(out, "gannet_push_admin_logins_total", "counter", "Logins to the admin page, by result.")?;
+        for (result, count) in [("refused", refused), ("accepted", accepted)] {
+            writeln!(out, "gannet_push_admin_logins_total{{result=\"{result}\"}} {count}")?;
+        }
+        Ok(())
+    }
+
     /// Writes everything in Prometheus's text format, version 0.0.4.
     pub(crate) fn write(&self, out: &mut String, space: &Space) -> fmt::Result {
         head(out, "gannet_push_clients", "gauge", "Clients now, by transport and format.")?;
-        for wire in Wire::all() {
-            let count = self.sum(|reactor| reactor.clients[wire as usize].read());
+        for (wire, count) in self.by_wire() {
             let (transport, format) = (wire.transport(), wire.protocol());
             writeln!(out, "gannet_push_clients{{transport=\"{transport}\",format=\"{format}\"}} {count}")?;
         }
@@ -182,8 +195,12 @@ static OF_NAMESPACE: [Metric<NamespaceStats>; 14] = [
     ("gannet_push_subscriptions", "gauge", "Subscriptions now, by namespace.", |stats| stats.subscriptions),
     ("gannet_push_publications_total", "counter", "Publications, by namespace.", |stats| stats.publications),
     ("gannet_push_publication_bytes_total", "counter", "Bytes of their data.", |stats| stats.publication_bytes),
-    ("gannet_push_duplicates_total", "counter", "Publications whose idempotency key was known.", |stats| stats.duplicates),
-    ("gannet_push_deliveries_total", "counter", "Events that subscribers took, by namespace.", |stats| stats.deliveries),
+    ("gannet_push_duplicates_total", "counter", "Publications whose idempotency key was known.", |stats| {
+        stats.duplicates
+    }),
+    ("gannet_push_deliveries_total", "counter", "Events that subscribers took, by namespace.", |stats| {
+        stats.deliveries
+    }),
     ("gannet_push_delivery_bytes_total", "counter", "Bytes of the data in them.", |stats| stats.delivery_bytes),
     ("gannet_push_frames_total", "counter", "Frames that carried them.", |stats| stats.frames),
     ("gannet_push_joins_total", "counter", "Join events.", |stats| stats.joins),

@@ -13,8 +13,8 @@ use crate::application::{self, Event, Permit, Reply, What};
 use crate::gateway::Gateway;
 use crate::hub::Hub;
 use crate::permissions::{self, Decision, Denial, Who};
-use crate::session::codes::{Disconnect, ErrorReply};
 use crate::session::Place;
+use crate::session::codes::{Disconnect, ErrorReply};
 use crate::settings::EventKind;
 use crate::token::{ConnectionClaims, ServerSubscription, SubscriptionClaims, TokenError, TokenOutcome};
 use crate::wire::Wire;
@@ -253,18 +253,20 @@ impl Gateway {
         match permissions::subscribe(options, channel, self.who(&user), !request.token.is_empty(), personal) {
             Decision::Allow => Verdict::Yes(Grant::default()),
             Decision::Deny(denial) => Verdict::No(denied(denial)),
-            Decision::VerifyToken => match self.subscription_token(hub, &user, channel, &request.token, answer.is_some()) {
-                Verdict::Yes(claims) => Verdict::Yes(Grant {
-                    info: claims.info,
-                    data: None,
-                    expire_at: end(claims.expire_at),
-                    server_refresh: false,
-                    overrides: claims.overrides,
-                }),
-                Verdict::No(error) => Verdict::No(error),
-                Verdict::Close(why) => Verdict::Close(why),
-                Verdict::Ask(question) => Verdict::Ask(question),
-            },
+            Decision::VerifyToken => {
+                match self.subscription_token(hub, &user, channel, &request.token, answer.is_some()) {
+                    Verdict::Yes(claims) => Verdict::Yes(Grant {
+                        info: claims.info,
+                        data: None,
+                        expire_at: end(claims.expire_at),
+                        server_refresh: false,
+                        overrides: claims.overrides,
+                    }),
+                    Verdict::No(error) => Verdict::No(error),
+                    Verdict::Close(why) => Verdict::Close(why),
+                    Verdict::Ask(question) => Verdict::Ask(question),
+                }
+            }
             Decision::Ask => {
                 let Some(answer) = answer else {
                     let what = What::Subscribe {
@@ -450,28 +452,14 @@ impl Gateway {
         }
     }
 
-    fn question_of<T>(
-        &self,
-        hub: &mut Hub,
-        key: ClientKey,
-        wire: Wire,
-        purpose: Purpose,
-        what: What,
-    ) -> Verdict<T> {
+    fn question_of<T>(&self, hub: &mut Hub, key: ClientKey, wire: Wire, purpose: Purpose, what: What) -> Verdict<T> {
         let Some(handle) = hub.roster.value(key).map(|client| client.handle) else {
             return Verdict::No(ErrorReply::INTERNAL);
         };
         self.question(hub, Some(key), Place { handle, wire }, purpose, what)
     }
 
-    fn question<T>(
-        &self,
-        hub: &Hub,
-        key: Option<ClientKey>,
-        place: Place,
-        purpose: Purpose,
-        what: What,
-    ) -> Verdict<T> {
+    fn question<T>(&self, hub: &Hub, key: Option<ClientKey>, place: Place, purpose: Purpose, what: What) -> Verdict<T> {
         let id = key.and_then(|key| hub.roster.id(key)).map(|id| id.to_string()).unwrap_or_default();
         let (transport, protocol) = (place.wire.transport(), place.wire.protocol());
         let event = Event { client: application::Client { id, transport, protocol }, what };
@@ -520,9 +508,7 @@ fn reply(answer: Answer) -> Result<Reply, Refusal> {
         Some(application::Answer::Error { code, message, temporary }) => {
             Err(Refusal::No(ErrorReply { code, message: message.into(), temporary }))
         }
-        Some(application::Answer::Disconnect { code, reason }) => {
-            Err(Refusal::Close(Disconnect::new(code, reason)))
-        }
+        Some(application::Answer::Disconnect { code, reason }) => Err(Refusal::Close(Disconnect::new(code, reason))),
         None => Err(Refusal::No(ErrorReply::INTERNAL)),
     }
 }

@@ -150,11 +150,7 @@ impl Wire {
     #[must_use]
     pub fn encode(self, delivery: &Delivery) -> Bytes {
         let mut payload = Vec::with_capacity(256);
-        if self.put_event(delivery, &mut payload) && !payload.is_empty() {
-            self.framed(&payload)
-        } else {
-            Bytes::new()
-        }
+        if self.put_event(delivery, &mut payload) && !payload.is_empty() { self.framed(&payload) } else { Bytes::new() }
     }
 
     /// Returns whether the format can carry data of an application.

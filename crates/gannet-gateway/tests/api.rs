@@ -19,7 +19,8 @@ fn what_the_application_publishes_is_delivered_and_kept() {
         rig.api("publish", r#"{"channel":"demo:a","b64data":"eyJuIjoyfQ==","skip_history":true}"#);
         assert_eq!(client.push()["pub"], json!({"data": {"n": 1}, "offset": 1, "tags": {"k": "v"}}));
         assert_eq!(client.push()["pub"], json!({"data": {"n": 2}}));
-        let responses = rig.api("broadcast", r#"{"channels":["demo:a","nowhere:b"],"data":3}"#)["result"]["responses"].clone();
+        let responses =
+            rig.api("broadcast", r#"{"channels":["demo:a","nowhere:b"],"data":3}"#)["result"]["responses"].clone();
         assert_eq!((&responses[0]["result"]["offset"], &responses[1]["error"]["code"]), (&json!(2), &json!(102)));
         let history = rig.api("history", r#"{"channel":"demo:a","limit":9,"reverse":true}"#)["result"].clone();
         assert_eq!((&history["publications"][0]["data"], &history["offset"]), (&json!(3), &json!(2)));
@@ -157,7 +158,8 @@ fn a_client_that_does_not_read_is_closed_with_3008_and_the_others_go_on() {
 fn a_slow_client_gets_the_latest_publication_where_the_namespace_says_so() {
     for driver in drivers() {
         let mut settings = Settings::demo();
-        let parsed = namespace::parse("latest:slow=latest_only,allow_subscribe_for_client,allow_subscribe_for_anonymous");
+        let parsed =
+            namespace::parse("latest:slow=latest_only,allow_subscribe_for_client,allow_subscribe_for_anonymous");
         settings.channels.namespaces.push(parsed.expect("a namespace"));
         let rig = Rig::start(driver, settings);
         let mut slow = rig.subscribed("latest:a");

@@ -69,7 +69,9 @@ fn settings(url: &str, events: &[EventKind]) -> Settings {
 fn an_application_decides_who_connects_subscribes_publishes_and_answers_calls() {
     fn answer(path: &str, event: &Value) -> Option<String> {
         let answer = match path {
-            "/connect" => json!({"result": {"user": "ann", "info": {"name": "Ann"}, "data": {"hello": 1}, "meta": {"m": 1}}}),
+            "/connect" => {
+                json!({"result": {"user": "ann", "info": {"name": "Ann"}, "data": {"hello": 1}, "meta": {"m": 1}}})
+            }
             "/subscribe" if event["channel"] == "room:closed" => json!({"error": {"code": 403, "message": "no"}}),
             "/subscribe" => json!({"result": {"data": {"topic": "t"}}}),
             "/publish" if event["data"] == "bad" => json!({"disconnect": {"code": 4501, "reason": "language"}}),
@@ -108,7 +110,11 @@ fn an_application_decides_who_connects_subscribes_publishes_and_answers_calls() 
         // Without an answer to use, the error is temporary, and the session goes on.
         for method in ["broken", "down"] {
             let reply = client.ask(&format!(r#""rpc":{{"method":"{method}","data":{{}}}}"#));
-            assert_eq!((&reply["error"]["code"], &reply["error"]["temporary"]), (&json!(100), &json!(true)), "{method}");
+            assert_eq!(
+                (&reply["error"]["code"], &reply["error"]["temporary"]),
+                (&json!(100), &json!(true)),
+                "{method}"
+            );
         }
         client.send(r#"{"id":90,"publish":{"channel":"room:a","data":"bad"}}"#);
         assert_eq!(client.closed(), (4501, "language".to_owned()));
@@ -145,7 +151,8 @@ fn a_client_over_lines_waits_for_the_application_too() {
         let rig = Rig::start(driver, settings(&url, &[EventKind::Connect]));
         let mut stream = rig.tcp();
         let body = "{\"id\":1,\"connect\":{}}";
-        let head = format!("POST /connection/http_stream HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", body.len());
+        let head =
+            format!("POST /connection/http_stream HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", body.len());
         stream.write_all((head + body).as_bytes()).expect("it is taken");
         let mut all = String::new();
         while !all.contains("\"client\"") {

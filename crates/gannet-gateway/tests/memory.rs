@@ -81,12 +81,16 @@ fn read(listeners: &mut [rig::Socket], count: usize) {
 fn a_delivery_allocates_nothing() {
     let _alone = ALONE.lock();
     for driver in drivers() {
-        let rig = Rig::of(gannet::Engine::new().driver(driver).reactors(1), 1, gannet_gateway::settings::Settings::demo());
+        let rig =
+            Rig::of(gannet::Engine::new().driver(driver).reactors(1), 1, gannet_gateway::settings::Settings::demo());
         let mut listeners: Vec<_> = (0..200).map(|_| rig.subscribed("demo:a")).collect();
         let publish = |count: usize| {
             for _ in 0..count {
                 let publish = gannet_channels::Publish::new("[1,2,3]");
-                rig.gateway.space().publish("demo:a", publish, gannet_channels::Time(1_700_000_000_000)).expect("published");
+                rig.gateway
+                    .space()
+                    .publish("demo:a", publish, gannet_channels::Time(1_700_000_000_000))
+                    .expect("published");
             }
         };
         publish(20);

@@ -160,7 +160,8 @@ pub(super) fn history_remove(gateway: &Gateway, request: OfChannel, now: Time) -
 }
 
 pub(super) fn list(gateway: &Gateway, request: List) -> Result<Value, Failure> {
-    let channels = gateway.space().channels(request.pattern.as_deref().filter(|pattern| !pattern.is_empty()), MOST_CHANNELS);
+    let channels =
+        gateway.space().channels(request.pattern.as_deref().filter(|pattern| !pattern.is_empty()), MOST_CHANNELS);
     let channels: Map<String, Value> =
         channels.into_iter().map(|(name, clients)| (name, json!({ "num_clients": clients }))).collect();
     Ok(json!({ "channels": channels }))

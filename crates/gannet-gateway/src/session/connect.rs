@@ -70,12 +70,12 @@ impl Hub {
             flags.set(Flags::SERVER_REFRESH);
         }
         let secret = if place.wire.is_emulated() { self.random.secret() } else { 0 };
-        let extra = (meta.is_some() || secret != 0)
-            .then(|| Box::new(Extra { expiring: Vec::new(), meta, secret }));
+        let extra = (meta.is_some() || secret != 0).then(|| Box::new(Extra { expiring: Vec::new(), meta, secret }));
         let client = Client {
             handle: place.handle,
             wire: place.wire,
             expires_s: expire_at,
+            since_s: self.now_s(),
             ping_ms: self.clock_ms.wrapping_add(first_ping_ms),
             commands: super::Bucket::default(),
             publications: super::Bucket::default(),
@@ -125,7 +125,12 @@ impl Hub {
             if grant.expire_at != 0
                 && let Some(client) = self.roster.value(key)
             {
-                let expiring = Expiring { channel: channel.clone(), at_s: grant.expire_at, server_side: true, server_refresh: false };
+                let expiring = Expiring {
+                    channel: channel.clone(),
+                    at_s: grant.expire_at,
+                    server_side: true,
+                    server_refresh: false,
+                };
                 client.extra().expiring.push(expiring);
             }
         }

@@ -74,14 +74,7 @@ impl Hub {
         }
     }
 
-    fn subscribe_by_order(
-        &mut self,
-        place: Place,
-        key: ClientKey,
-        channel: &str,
-        wanted: &Wanted<'_>,
-        grant: &Grant,
-    ) {
+    fn subscribe_by_order(&mut self, place: Place, key: ClientKey, channel: &str, wanted: &Wanted<'_>, grant: &Grant) {
         match self.enter(key, channel, wanted, grant) {
             Ok(held) => {
                 self.put_push(place.wire, channel, PushEvent::Subscribe(held.push(place.wire)));
@@ -91,7 +84,12 @@ impl Hub {
                 if grant.expire_at != 0
                     && let Some(client) = self.roster.value(key)
                 {
-                    let expiring = Expiring { channel: channel.into(), at_s: grant.expire_at, server_side: true, server_refresh: false };
+                    let expiring = Expiring {
+                        channel: channel.into(),
+                        at_s: grant.expire_at,
+                        server_side: true,
+                        server_refresh: false,
+                    };
                     client.extra().expiring.push(expiring);
                 }
             }

@@ -6,20 +6,13 @@ use gannet_proto::centrifuge::{PushEvent, Refresh, RefreshResult, ReplyBody, Sub
 use super::codes::{Disconnect, ErrorReply};
 use super::connect::VERSION;
 use super::{Effects, Flow, Link, Place};
-use crate::hub::Hub;
 use crate::application;
+use crate::hub::Hub;
 use crate::rules::{Answer, Refreshed, Verdict, refreshed};
 use crate::wire::Wire;
 
 impl Hub {
-    pub(super) fn refresh(
-        &mut self,
-        wire: Wire,
-        key: ClientKey,
-        id: u32,
-        token: &str,
-        answer: Option<Answer>,
-    ) -> Flow {
+    pub(super) fn refresh(&mut self, wire: Wire, key: ClientKey, id: u32, token: &str, answer: Option<Answer>) -> Flow {
         if token.is_empty() {
             return Flow::Close(Disconnect::BAD_REQUEST);
         }

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use gannet_channels::{ChannelError, ClientKey, HistoryError, PresenceError, Publish, PublishError, Since};
 use gannet_proto::centrifuge::{
-    HistoryRequest, HistoryResult, PresenceResult, PresenceStatsResult, PublishRequest, ReplyBody, RpcRequest, RpcResult,
+    HistoryRequest, HistoryResult, PresenceResult, PresenceStatsResult, PublishRequest, ReplyBody, RpcRequest,
+    RpcResult,
 };
 
 use super::Flow;
@@ -78,7 +79,8 @@ impl Hub {
         }
         match self.gateway.space().presence(channel) {
             Ok(clients) => {
-                let presence = clients.iter().map(|info| (Cow::Owned(info.client().to_string()), client_info(wire, info)));
+                let presence =
+                    clients.iter().map(|info| (Cow::Owned(info.client().to_string()), client_info(wire, info)));
                 let presence = presence.collect();
                 self.put(wire, id, ReplyBody::Presence(PresenceResult { presence }));
                 Flow::Next

@@ -141,7 +141,12 @@ impl Hub {
         if grant.expire_at != 0
             && let Some(client) = self.roster.value(key)
         {
-            let expiring = Expiring { channel: channel.into(), at_s: grant.expire_at, server_side: false, server_refresh: grant.server_refresh };
+            let expiring = Expiring {
+                channel: channel.into(),
+                at_s: grant.expire_at,
+                server_side: false,
+                server_refresh: grant.server_refresh,
+            };
             client.extra().expiring.push(expiring);
         }
         Flow::Next
@@ -177,12 +182,13 @@ impl Hub {
             server_side: wanted.server_side,
             overrides: grant.overrides,
         };
-        let mut subscribed = self.roster.subscribe(key, channel, &subscribe, self.now).map_err(|error| match error {
-            SubscribeError::AlreadySubscribed => ErrorReply::ALREADY_SUBSCRIBED,
-            SubscribeError::Channel(ChannelError::UnknownNamespace { .. }) => ErrorReply::UNKNOWN_CHANNEL,
-            SubscribeError::Channel(_) => ErrorReply::BAD_REQUEST,
-            _ => ErrorReply::LIMIT_EXCEEDED,
-        })?;
+        let mut subscribed =
+            self.roster.subscribe(key, channel, &subscribe, self.now).map_err(|error| match error {
+                SubscribeError::AlreadySubscribed => ErrorReply::ALREADY_SUBSCRIBED,
+                SubscribeError::Channel(ChannelError::UnknownNamespace { .. }) => ErrorReply::UNKNOWN_CHANNEL,
+                SubscribeError::Channel(_) => ErrorReply::BAD_REQUEST,
+                _ => ErrorReply::LIMIT_EXCEEDED,
+            })?;
         let bytes: usize = subscribed.publications.iter().map(size).sum();
         if bytes > MOST_RECOVERED_BYTES {
             subscribed.publications = Vec::new();

@@ -167,13 +167,7 @@ impl Rig {
 struct Notes(Vec<(Handle, Value)>);
 
 impl Sink<Client> for Notes {
-    fn push(
-        &mut self,
-        _: ClientKey,
-        client: &mut Client,
-        format: u8,
-        delivery: &std::sync::Arc<Delivery>,
-    ) -> Pushed {
+    fn push(&mut self, _: ClientKey, client: &mut Client, format: u8, delivery: &std::sync::Arc<Delivery>) -> Pushed {
         let bytes: &Bytes = delivery.wire(format, |delivery| client.wire.encode(delivery));
         if bytes.is_empty() {
             self.0.push((client.handle, json!(null)));
@@ -362,7 +356,10 @@ fn a_recovery_that_cannot_be_complete_says_so_or_is_an_error_where_the_client_as
     rig.says(&mut one, r#"{"id":3,"unsubscribe":{"channel":"open:a"}}"#);
     let replies = rig.says(&mut one, &recover(99, 0));
     let result = &replies[0]["subscribe"];
-    assert_eq!((&result["recovered"], &result["was_recovering"], &result["offset"]), (&json!(null), &json!(true), &json!(1)));
+    assert_eq!(
+        (&result["recovered"], &result["was_recovering"], &result["offset"]),
+        (&json!(null), &json!(true), &json!(1))
+    );
     rig.says(&mut one, r#"{"id":3,"unsubscribe":{"channel":"open:a"}}"#);
     let replies = rig.says(&mut one, &recover(99, 2));
     assert_eq!(replies[0]["error"]["code"], 112);
@@ -375,7 +372,11 @@ fn history_and_presence_are_off_before_they_are_denied() {
     let mut one = rig.connected("{}");
     for (channel, code) in [("plain:a", 108), ("closed:a", 103), ("nowhere:a", 102), ("open:a", 0)] {
         for request in ["history", "presence", "presence_stats"] {
-            assert_eq!(rig.error_of(&mut one, &format!(r#""{request}":{{"channel":"{channel}"}}"#)), code, "{request} {channel}");
+            assert_eq!(
+                rig.error_of(&mut one, &format!(r#""{request}":{{"channel":"{channel}"}}"#)),
+                code,
+                "{request} {channel}"
+            );
         }
     }
     for number in 1..=4 {
@@ -392,7 +393,10 @@ fn history_and_presence_are_off_before_they_are_denied() {
     assert_eq!(ask(r#","limit":-1"#).0.len(), 4);
     assert_eq!(ask(r#","limit":2,"reverse":true"#).0, [json!(4), json!(3)]);
     assert_eq!(ask(&format!(r#","limit":9,"since":{{"offset":2,"epoch":"{epoch}"}}"#)).0, [json!(3), json!(4)]);
-    assert_eq!(rig.error_of(&mut one, r#""history":{"channel":"open:a","limit":9,"since":{"offset":2,"epoch":"x"}}"#), 112);
+    assert_eq!(
+        rig.error_of(&mut one, r#""history":{"channel":"open:a","limit":9,"since":{"offset":2,"epoch":"x"}}"#),
+        112
+    );
     assert_eq!(rig.error_of(&mut one, r#""subscribe":{"channel":"open:a"}"#), 0);
     let replies = rig.says(&mut one, r#"{"id":2,"presence_stats":{"channel":"open:a"}}"#);
     assert_eq!(replies[0]["presence_stats"], json!({"num_clients": 1, "num_users": 1}));
@@ -506,7 +510,8 @@ fn a_subscription_token_decides_alone_and_ends_the_subscription() {
     assert_eq!(rig.closes(&mut one, &other), 3500);
 
     let mut one = rig.connected(&connect_with(&token(|_| {})));
-    let reply = rig.says(&mut one, &format!("{{\"id\":4,{}}}", subscribe("closed:b", &of("closed:b", Some(START_S + 40)))));
+    let reply =
+        rig.says(&mut one, &format!("{{\"id\":4,{}}}", subscribe("closed:b", &of("closed:b", Some(START_S + 40)))));
     assert_eq!((&reply[0]["subscribe"]["expires"], &reply[0]["subscribe"]["ttl"]), (&json!(true), &json!(40)));
     let refresh = |token: &str| format!(r#""sub_refresh":{{"channel":"closed:b","token":"{token}"}}"#);
     rig.pass(Duration::from_secs(20));
@@ -516,13 +521,19 @@ fn a_subscription_token_decides_alone_and_ends_the_subscription() {
     assert_eq!(rig.error_of(&mut one, r#""sub_refresh":{"channel":"open:no","token":"x"}"#), 103);
     rig.pass(Duration::from_secs(54));
     let effects = rig.hub.due(one.place, &mut one.link);
-    assert!(rig.outcome(&mut one, effects).0.iter().all(|message| message["push"].is_null()), "there are 25 s of grace");
+    assert!(
+        rig.outcome(&mut one, effects).0.iter().all(|message| message["push"].is_null()),
+        "there are 25 s of grace"
+    );
     rig.says(&mut one, "{}");
     rig.pass(Duration::from_secs(1));
     let effects = rig.hub.due(one.place, &mut one.link);
     let (messages, closed) = rig.outcome(&mut one, effects);
     let push = messages.iter().find(|message| message["push"].is_object()).expect("a push");
-    assert_eq!((&push["push"]["channel"], &push["push"]["unsubscribe"]["code"], closed), (&json!("closed:b"), &json!(2501), None));
+    assert_eq!(
+        (&push["push"]["channel"], &push["push"]["unsubscribe"]["code"], closed),
+        (&json!("closed:b"), &json!(2501), None)
+    );
 }
 
 #[test]
@@ -534,7 +545,8 @@ fn server_side_channels_recover_at_connect_while_they_are_published_to() {
     };
     let mut first = rig.one();
     let replies = rig.says(&mut first, &format!(r#"{{"id":1,"connect":{}}}"#, request("")));
-    let epochs = ["open:a", "open:b"].map(|channel| replies[0]["connect"]["subs"][channel]["epoch"].as_str().expect("one").to_owned());
+    let epochs = ["open:a", "open:b"]
+        .map(|channel| replies[0]["connect"]["subs"][channel]["epoch"].as_str().expect("one").to_owned());
     for channel in ["open:a", "open:b"] {
         assert_eq!(rig.error_of(&mut first, &format!(r#""publish":{{"channel":"{channel}","data":1}}"#)), 0);
     }
@@ -588,7 +600,8 @@ fn data_that_is_not_json_has_no_place_in_a_message_in_json() {
     let mut one = rig.connected("{}");
     let mut frame = Vec::new();
     let publish = gannet_proto::centrifuge::PublishRequest { channel: "open:a".into(), data: b"\xff" };
-    let command = gannet_proto::centrifuge::Command { id: 2, request: gannet_proto::centrifuge::Request::Publish(publish) };
+    let command =
+        gannet_proto::centrifuge::Command { id: 2, request: gannet_proto::centrifuge::Request::Publish(publish) };
     let mut device = rig.one_by(Wire::Device);
     let connect = gannet_proto::centrifuge::Command {
         id: 1,

@@ -106,11 +106,8 @@ impl Hub {
         let (now_ms, now) = (self.clock_ms, self.now);
         let (pong_ms, grace_s) = (self.gateway.pong_ms(), self.gateway.grace_s());
         let client = self.client(link)?;
-        let ping_ms = if client.flags.has(Flags::AWAITS_PONG) {
-            client.ping_ms.wrapping_add(pong_ms)
-        } else {
-            client.ping_ms
-        };
+        let ping_ms =
+            if client.flags.has(Flags::AWAITS_PONG) { client.ping_ms.wrapping_add(pong_ms) } else { client.ping_ms };
         let mut next = Duration::from_millis(u64::try_from(ping_ms.wrapping_sub(now_ms).cast_signed()).unwrap_or(0));
         let until = |at_s: u32| Duration::from_millis((u64::from(at_s) * 1_000).saturating_sub(now.0));
         if client.expires_s != 0 {
