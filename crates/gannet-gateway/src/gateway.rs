@@ -183,12 +183,6 @@ impl Gateway {
         self.operators.made_password()
     }
 
-    /// Says who tells how many bytes the program's allocator has given out, for the admin page to show. It is called once a
-    /// second on one reactor's thread. Only the first call counts.
-    pub fn set_allocated(&self, read: fn() -> Option<u64>) {
-        self.operators.set_allocated(read);
-    }
-
     pub(crate) fn operators(&self) -> &Operators {
         &self.operators
     }

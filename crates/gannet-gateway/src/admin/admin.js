@@ -166,8 +166,8 @@
   };
   const take = (answer) => {
     if (answer.node !== live.node) Object.assign(live, { node: answer.node, points: [] });
-    const fresh = answer.samples.map(([at, clients, subscriptions, channels, published, delivered, publishedBytes, deliveredBytes, resident, allocated]) =>
-      ({ at, clients, subscriptions, channels, published, delivered, publishedBytes, deliveredBytes, resident: resident || null, allocated: allocated || null }));
+    const fresh = answer.samples.map(([at, clients, subscriptions, channels, published, delivered, publishedBytes, deliveredBytes, resident, history]) =>
+      ({ at, clients, subscriptions, channels, published, delivered, publishedBytes, deliveredBytes, resident: resident || null, history }));
     const points = live.points.concat(fresh).slice(-301);
     points.forEach((point, place) => {
       if (point.in !== undefined && point.in !== null) return;
@@ -219,7 +219,7 @@
         series: [{ name: "delivered", pick: (point) => point.out }, { name: "published", pick: (point) => point.in }] }),
       new Plot(figures[1], { title: "Clients", write: number, series: [{ name: "connected", pick: (point) => point.clients }] }),
       new Plot(figures[2], { title: "Memory", write: bytes, isBytes: true,
-        series: [{ name: "resident", pick: (point) => point.resident }, { name: "allocated", pick: (point) => point.allocated }] }),
+        series: [{ name: "resident", pick: (point) => point.resident }, { name: "histories", pick: (point) => point.history }] }),
     ];
     const transports = el("div"), namespaces = el("div"), codes = el("div");
     add(main, [
@@ -240,7 +240,7 @@
         put(channels, number(now.channels), last.history.bytes ? `${bytes(last.history.bytes)} of history` : "no history");
         put(published, now.in === null ? "–" : `${number(now.in)}/s`, `${number(now.published, true)} in all`);
         put(delivered, now.out === null ? "–" : `${number(now.out)}/s`, now.outBytes === null ? "" : `${bytes(now.outBytes)}/s of data`);
-        put(memory, now.resident ? bytes(now.resident) : "–", now.allocated ? `${bytes(now.allocated)} allocated` : "resident");
+        put(memory, now.resident ? bytes(now.resident) : "–", "resident");
       }
       plots.forEach((plot) => plot.show(points));
       const key = JSON.stringify([last.transports, last.namespaces, last.errors, last.disconnects, last.inbox]);
@@ -385,7 +385,7 @@
   const historyOf = (own, name) => {
     if (own.error) return el("p", { class: "empty" }, own.error);
     if (!own.publications.length) return el("p", { class: "empty" }, own.offset ? "Everything has expired or was removed." : "Nothing was published yet.");
-    const list = el("ol", { class: "feed" }, own.publications.map(publication));
+    const list = el("ol", { class: "feed", tabindex: "0", "aria-label": "Publications, newest first" }, own.publications.map(publication));
     const older = button("Older", "quiet", async () => {
       older.disabled = true;
       try {

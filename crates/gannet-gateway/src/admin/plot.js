@@ -86,7 +86,7 @@ const Plot = (() => {
         const place = x(end - seconds * 1000);
         const anchor = seconds === 0 ? "end" : seconds === SPAN_S ? "start" : "middle";
         const text = node("text", { x: place, y: height - 5, "text-anchor": anchor });
-        text.textContent = seconds === 0 ? "now" : seconds % 60 ? `−${seconds / 60} min` : `−${seconds / 60} min`;
+        text.textContent = seconds === 0 ? "now" : `−${seconds / 60} min`;
         drawn.push(text);
       }
       this.series.forEach((own, place) => {
@@ -113,13 +113,15 @@ const Plot = (() => {
       this.series.forEach((own, place) => {
         const value = shown ? own.pick(shown) : null;
         this.values[place].textContent = value == null ? "–" : this.write(value);
+        this.values[place].parentNode.hidden = seen.length > 1 && !seen.some((point) => own.pick(point) != null);
       });
       if (!seen.length) {
         const text = node("text", { class: "empty", x: width / 2, y: height / 2, "text-anchor": "middle" });
         text.textContent = "no figures yet";
         drawn.push(text);
       }
-      const now = this.series.map((own, place) => `${own.name} ${this.values[place].textContent}`).join(", ");
+      const known = (_, place) => !this.values[place].parentNode.hidden;
+      const now = this.series.filter(known).map((own) => `${own.name} ${this.values[this.series.indexOf(own)].textContent}`).join(", ");
       this.svg.setAttribute("aria-label", `${this.title}, last 5 minutes: ${now}; highest ${this.write(highest)}`);
       this.svg.replaceChildren(...drawn);
     }

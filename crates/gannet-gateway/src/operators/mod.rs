@@ -5,7 +5,7 @@ pub(crate) mod samples;
 pub(crate) mod sessions;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gannet_channels::{SpaceStats, Time};
 
@@ -25,8 +25,6 @@ pub(crate) struct Operators {
     pub(crate) searches: AtomicUsize,
     /// Logins that were refused, and those that were not.
     logins: [AtomicU64; 2],
-    /// Tells how many bytes the allocator has given out.
-    allocated: OnceLock<fn() -> Option<u64>>,
 }
 
 impl Operators {
@@ -40,7 +38,6 @@ impl Operators {
             samples: Mutex::default(),
             searches: AtomicUsize::new(0),
             logins: Default::default(),
-            allocated: OnceLock::new(),
         })
     }
 
@@ -58,18 +55,8 @@ impl Operators {
 
     /// Notes the figures of this moment. One reactor calls it once a second.
     pub(crate) fn sample(&self, clients: u64, stats: &SpaceStats, now: Time) {
-        let sample = Sample {
-            clients,
-            resident: samples::resident().unwrap_or_default(),
-            allocated: self.allocated.get().and_then(|read| read()).unwrap_or_default(),
-            ..Sample::of(stats, now)
-        };
+        let sample = Sample { clients, resident: samples::resident().unwrap_or_default(), ..Sample::of(stats, now) };
         self.samples().add(sample);
-    }
-
-    /// Says who tells how many bytes the allocator has given out. Only the first call counts.
-    pub(crate) fn set_allocated(&self, read: fn() -> Option<u64>) {
-        let _ = self.allocated.set(read);
     }
 
     /// Returns how many logins were refused, and how many were not.

@@ -19,9 +19,10 @@ pub(crate) struct Sample {
     pub(crate) delivered: u64,
     pub(crate) published_bytes: u64,
     pub(crate) delivered_bytes: u64,
-    /// Bytes of the process in memory, and those that its allocator has given out; 0 is not known.
+    /// Bytes of the process in memory; 0 is not known.
     pub(crate) resident: u64,
-    pub(crate) allocated: u64,
+    /// Bytes of all histories.
+    pub(crate) history: u64,
 }
 
 impl Sample {
@@ -32,6 +33,7 @@ impl Sample {
             at,
             subscriptions: sum(|own| own.subscriptions),
             channels: stats.channels,
+            history: stats.history_bytes,
             published: sum(|own| own.publications),
             delivered: sum(|own| own.deliveries),
             published_bytes: sum(|own| own.publication_bytes),
@@ -51,7 +53,7 @@ impl Sample {
             self.published_bytes,
             self.delivered_bytes,
             self.resident,
-            self.allocated,
+            self.history,
         ])
     }
 }
