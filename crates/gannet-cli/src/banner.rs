@@ -46,10 +46,21 @@ pub(crate) fn print(
         let why = if is_local { "because its listener is on loopback" } else { "as --push-anonymous asks" };
         writeln!(out, "push accepts anonymous clients, {why}; open its address in two tabs of a browser")?;
     }
+    if let Some(password) =
+        settings.push.as_ref().filter(|_| serves_pages(listeners)).and_then(|push| push.made_admin_password())
+    {
+        writeln!(out)?;
+        writeln!(out, "push has an admin page at /admin; its password, made for this run, is {}", password.reveal())?;
+    }
     writeln!(out)?;
     writeln!(out, "stop with Ctrl-C; all options: gannet serve --help")?;
     writeln!(out, "ready")?;
     out.flush()
+}
+
+/// Whether a listener serves the pages of the gateway. Devices get none.
+fn serves_pages(listeners: &[Listener]) -> bool {
+    listeners.iter().any(|listener| listener.service.name == "push")
 }
 
 /// What listens where, in one line for the log.

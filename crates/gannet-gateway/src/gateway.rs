@@ -12,8 +12,10 @@ use gannet_http::Cx;
 use crate::application::Application;
 use crate::clock::time_of_day;
 use crate::metrics::Metrics;
+use crate::operators::Operators;
 use crate::pump::{Post, Pump};
 use crate::rules::{Answer, Purpose, Question};
+use crate::secret::Secret;
 use crate::session::Place;
 use crate::settings::{Settings, SettingsError};
 use crate::token::{Jwks, Tokens};
@@ -32,6 +34,7 @@ pub struct Gateway {
     node: String,
     began: Time,
     pub(crate) metrics: Metrics,
+    operators: Operators,
     posts: Box<[Mutex<VecDeque<Post>>]>,
     /// Said when the engine starts.
     remote: OnceLock<Remote>,
@@ -56,8 +59,10 @@ impl Gateway {
         if let Some(jwks) = &settings.tokens.jwks {
             tokens = tokens.jwks(Arc::new(Jwks::start(jwks.clone()).map_err(GatewayError::Keys)?));
         }
+        let operators = Operators::new(settings.admin.password.clone()).ok_or(GatewayError::Random)?;
         Ok(Arc::new(Self {
             space,
+            operators,
             seed,
             node: format!("{:016x}", seed.rotate_left(17) ^ 0x6761_6e6e_6574),
             began: time_of_day(),
@@ -161,6 +166,7 @@ impl Gateway {
     /// Those of `out`.
     pub fn write_metrics(&self, out: &mut String) -> std::fmt::Result {
         self.metrics.write(out, &self.space)?;
+        self.metrics.write_logins(out, self.operators.logins())?;
         crate::metrics::checks::write(out, &self.tokens, &self.application)
     }
 
@@ -171,6 +177,21 @@ impl Gateway {
 
     pub(crate) fn redis_address(&self) -> Option<SocketAddr> {
         self.redis.get().copied()
+    }
+
+    /// Returns the password of the admin page if the start made it, for the operator to see once.
+    #[must_use]
+    pub fn made_admin_password(&self) -> Option<&Secret> {
+        self.operators.made_password()
+    }
+
+    pub(crate) fn operators(&self) -> &Operators {
+        &self.operators
+    }
+
+    /// Notes the figures of this moment for the admin page.
+    pub(crate) fn sample(&self, now: Time) {
+        self.operators.sample(self.metrics.clients(), &self.space.stats(), now);
     }
 
     pub(crate) fn began(&self) -> Time {
@@ -243,6 +264,9 @@ pub enum GatewayError {
     /// A setting of the channel space cannot work.
     #[error(transparent)]
     Channels(#[from] gannet_channels::SettingsError),
+    /// The system gives no random bytes for a password.
+    #[error("the system gives no random bytes for the password of the admin page; give one")]
+    Random,
     /// The thread that fetches keys for tokens cannot start.
     #[error("the thread that fetches keys for tokens cannot start: {0}")]
     Keys(#[source] std::io::Error),

@@ -1,11 +1,13 @@
 //! The push gateway: clients connect and stay, applications publish to channels, all subscribers receive at once.
 #![forbid(unsafe_code)]
 
+mod admin;
 mod api;
 mod clock;
 mod gateway;
 mod hub;
 mod metrics;
+mod operators;
 mod outgoing;
 mod page;
 mod pump;

@@ -78,7 +78,7 @@ impl ByCode {
         *counts.entry(code).or_default() += 1;
     }
 
-    fn read(&self) -> BTreeMap<u32, u64> {
+    pub(crate) fn read(&self) -> BTreeMap<u32, u64> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -112,11 +112,24 @@ impl Metrics {
         self.sum(|reactor| reactor.clients.iter().map(Counter::read).sum())
     }
 
+    /// Returns how many clients are connected now, by format and framing.
+    pub(crate) fn by_wire(&self) -> impl Iterator<Item = (Wire, u64)> {
+        Wire::all().into_iter().map(|wire| (wire, self.sum(|reactor| reactor.clients[wire as usize].read())))
+    }
+
+    /// Writes the logins to the admin page: those that were refused, and those that were not.
+    pub(crate) fn write_logins(&self, out: &mut String, [refused, accepted]: [u64; 2]) -> fmt::Result {
+        head(out, "gannet_push_admin_logins_total", "counter", "Logins to the admin page, by result.")?;
+        for (result, count) in [("refused", refused), ("accepted", accepted)] {
+            writeln!(out, "gannet_push_admin_logins_total{{result=\"{result}\"}} {count}")?;
+        }
+        Ok(())
+    }
+
     /// Writes everything in Prometheus's text format, version 0.0.4.
     pub(crate) fn write(&self, out: &mut String, space: &Space) -> fmt::Result {
         head(out, "gannet_push_clients", "gauge", "Clients now, by transport and format.")?;
-        for wire in Wire::all() {
-            let count = self.sum(|reactor| reactor.clients[wire as usize].read());
+        for (wire, count) in self.by_wire() {
             let (transport, format) = (wire.transport(), wire.protocol());
             writeln!(out, "gannet_push_clients{{transport=\"{transport}\",format=\"{format}\"}} {count}")?;
         }

@@ -44,6 +44,17 @@ pub(crate) enum Post {
     },
     /// The application has answered.
     Answer { place: Place, answer: Answer },
+    /// Somebody looks at the clients.
+    Look(Look),
+}
+
+/// What somebody does who looks at the clients of a reactor.
+pub(crate) struct Look(pub(crate) Box<dyn FnOnce(&mut Hub) + Send>);
+
+impl std::fmt::Debug for Look {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Look")
+    }
 }
 
 /// What is to be done for a client when all deliveries were made.
@@ -113,6 +124,7 @@ impl Service for Pump {
                 // One reactor does it for all.
                 if hub.reactor == 0 {
                     hub.gateway.clone().space().tick(hub.now);
+                    hub.gateway.sample(hub.now);
                 }
                 hub.roster.check_positions(hub.roster.channel_count() / POSITIONS_S + 1);
             }
@@ -128,6 +140,7 @@ fn run(hub: &mut Hub, cx: &mut ServiceContext<'_, Pump>) {
         match post {
             Post::Commands { key, secret, frame } => commands(hub, key, secret, &frame, cx),
             Post::Answer { place, answer } => answered(hub, place, answer, cx),
+            Post::Look(Look(look)) => look(hub),
         }
     }
     for key in mem::take(&mut hub.flushes) {

@@ -116,6 +116,14 @@ impl Cx<'_> {
         self.engine.peer()
     }
 
+    /// Returns what the connection's filter knows, if there is a filter and it provides a `T`: see [`Context::filter_info`].
+    ///
+    /// With `gannet_tls::TlsInfo`, it tells whether the client has come over TLS.
+    #[must_use]
+    pub fn filter_info<T: 'static>(&self) -> Option<&T> {
+        self.engine.filter_info()
+    }
+
     /// Returns the handle of the connection.
     #[must_use]
     pub fn handle(&self) -> Handle {

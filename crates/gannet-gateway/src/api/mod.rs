@@ -12,6 +12,7 @@ use gannet_http::{Cx, Router};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+pub(crate) use self::value::client_info;
 use crate::gateway::Gateway;
 use crate::session::codes::ErrorReply;
 
@@ -122,6 +123,19 @@ fn status(code: u32) -> u16 {
 
 fn error_value(error: &ErrorReply) -> Value {
     json!({ "code": error.code, "message": error.message })
+}
+
+/// Carries out a call of the admin page; the answer is that of the API.
+///
+/// # Errors
+///
+/// The body is not what the method takes.
+pub(crate) fn run(gateway: &Gateway, method: &str, body: &[u8]) -> Result<Value, String> {
+    match call(gateway, method, body, now()) {
+        Ok(result) => Ok(json!({ "result": result })),
+        Err(Failure::Refused(error)) => Ok(json!({ "error": error_value(&error) })),
+        Err(Failure::Malformed(why)) => Err(why),
+    }
 }
 
 /// Carries out one call.

@@ -36,7 +36,7 @@ fn add(map: &mut Map<String, Value>, name: &str, name_of_base64: &str, data: &[u
 }
 
 /// Returns what is told of a client.
-pub(super) fn client_info(info: &ClientInfo) -> Value {
+pub(crate) fn client_info(info: &ClientInfo) -> Value {
     let mut map = Map::new();
     map.insert("user".to_owned(), info.user().into());
     map.insert("client".to_owned(), info.client().to_string().into());

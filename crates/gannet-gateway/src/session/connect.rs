@@ -76,6 +76,7 @@ impl Hub {
             handle: place.handle,
             wire: place.wire,
             expires_s: expire_at,
+            since_s: self.now_s(),
             ping_ms: self.clock_ms.wrapping_add(first_ping_ms),
             commands: super::Bucket::default(),
             publications: super::Bucket::default(),

@@ -72,6 +72,8 @@ pub struct Client {
     pub(crate) wire: Wire,
     /// When the connection ends unless it is refreshed, in seconds since the UNIX epoch; 0 is never.
     pub(crate) expires_s: u32,
+    /// When it connected, in seconds since the UNIX epoch.
+    pub(crate) since_s: u32,
     /// When the next ping is due, or was sent where its answer is awaited; by the clock of [`Hub::clock_ms`].
     pub(crate) ping_ms: u32,
     commands: Bucket,

@@ -94,7 +94,7 @@ pub(crate) struct PushOptions {
     #[arg(long, value_name = "FILE")]
     push_ca: Option<PathBuf>,
 
-    /// Password of the admin page; set it in the environment [default: made at the start, and in the log]
+    /// Password of the admin page; set it in the environment [default: made at each start, and printed]
     #[arg(long, value_name = "TEXT", value_parser = secrets, env = "GANNET_PUSH_ADMIN_PASSWORD", hide_env_values = true)]
     push_admin_password: Option<Secrets>,
 
