@@ -22,9 +22,6 @@ use crate::wire::{Wire, separate, write_push, write_reply};
 /// Memory of replies over this is given back, in bytes.
 const KEPT_BYTES: usize = 256 << 10;
 
-/// Names and values.
-type Headers = Vec<(Box<str>, Box<str>)>;
-
 thread_local! {
     static HUB: RefCell<Option<Hub>> = const { RefCell::new(None) };
 }

@@ -11,7 +11,7 @@ use gannet_proto::centrifuge::{ConnectRequest, PublishRequest, RpcRequest, Subsc
 
 use crate::application::{self, Event, Permit, Reply, What};
 use crate::gateway::Gateway;
-use crate::hub::Hub;
+use crate::hub::{Headers, Hub};
 use crate::permissions::{self, Decision, Denial, Who};
 use crate::session::Place;
 use crate::session::codes::{Disconnect, ErrorReply};
@@ -86,7 +86,7 @@ enum Asked {
 struct OfApplication {
     permit: Permit,
     event: Event,
-    headers: Vec<(Box<str>, Box<str>)>,
+    headers: Headers,
 }
 
 /// What an answer is for.
