@@ -183,7 +183,7 @@ fn words(options: &Options) -> Vec<String> {
 fn time(time: Duration) -> String {
     let ms = time.as_millis();
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"), (1, "ms")];
-    let (unit, name) = units.into_iter().find(|(unit, _)| ms > 0 && ms % unit == 0).unwrap_or((1, "ms"));
+    let (unit, name) = units.into_iter().find(|(unit, _)| ms > 0 && ms.is_multiple_of(*unit)).unwrap_or((1, "ms"));
     format!("{} {name}", ms / unit)
 }
 
