@@ -32,7 +32,7 @@ fn null_is_published_as_other_values_are_and_no_data_is_not() {
         let mut socket = rig.subscribed("demo:null");
         rig.publish("demo:null", "null");
         let push = socket.push();
-        assert_eq!(push["push"]["pub"], json!({ "data": null, "offset": 1 }), "{push}");
+        assert_eq!(push["pub"], json!({ "data": null, "offset": 1 }), "{push}");
         let refused = rig.api("publish", r#"{"channel":"demo:null"}"#);
         assert_eq!(refused["error"]["code"], 107, "{refused}");
     }
