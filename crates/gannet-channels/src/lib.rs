@@ -72,6 +72,7 @@ mod sink;
 mod space;
 mod stats;
 mod subscribe;
+mod tap;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -94,4 +95,5 @@ pub use sink::{Pushed, Sink};
 pub use space::{PresenceStats, Space};
 pub use stats::{NamespaceStats, SpaceStats};
 pub use subscribe::{Subscribe, Subscribed};
+pub use tap::Tap;
 pub use time::Time;

@@ -29,6 +29,7 @@ use crate::publication::Publish;
 use crate::settings::{Options, Settings};
 use crate::stats::{Deliveries, NamespaceStats, SpaceStats};
 use crate::subscribe::Flags;
+use crate::tap::Tap;
 use crate::time::Time;
 
 /// Shards of a space: enough that threads seldom meet in one, and few enough that a sweep is short.
@@ -104,6 +105,15 @@ impl Space {
         self.shared.inboxes()[reactor].set_waker(waker);
     }
 
+    /// Sets what sees the publications of namespaces with [`Options::redis`]; see [`Tap`] for what it may do. Only the first
+    /// tap counts. Other namespaces never look for it.
+    ///
+    /// A publication is seen once, whether or not its channel has subscribers or a history. One that is refused, or repeats
+    /// an idempotency key, is not seen.
+    pub fn set_tap(&self, tap: Tap) {
+        let _ = self.shared.tap.set(tap);
+    }
+
     /// Returns how many rosters the space serves.
     #[must_use]
     pub fn reactors(&self) -> usize {
@@ -150,11 +160,7 @@ impl Space {
     /// If the name is wrong, a limit is reached, or the publication is too large.
     pub fn publish(&self, channel: &str, publish: Publish, now: Time) -> Result<Position, PublishError> {
         let named = self.shared.named(channel)?;
-        let (size, limit) = (publish.size(), self.shared.limits.publication);
-        if size > limit {
-            count(&self.shared.refusals.publications);
-            return Err(PublishError::TooLarge { size, limit });
-        }
+        self.check_size(publish.size())?;
         let (length, limit) =
             (publish.idempotency_key.as_ref().map_or(0, String::len), self.shared.limits.channel_name);
         if length > limit {
@@ -165,6 +171,22 @@ impl Space {
         let position = self.shard(named.hash).publish(&self.shared, named, publish, now, &mut wakes);
         wakes.call(&self.shared);
         position
+    }
+
+    /// Checks that a publication may have so many bytes; counts a refusal.
+    ///
+    /// [`Space::publish`] does so itself. Call it before, where it is costly to make the publication.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::TooLarge`].
+    pub fn check_size(&self, size: usize) -> Result<(), PublishError> {
+        let limit = self.shared.limits.publication;
+        if size > limit {
+            count(&self.shared.refusals.publications);
+            return Err(PublishError::TooLarge { size, limit });
+        }
+        Ok(())
     }
 
     /// Returns who is present in a channel, in no order.

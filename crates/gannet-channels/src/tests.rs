@@ -3,6 +3,7 @@
 mod behaviour;
 mod simulation;
 mod stress;
+mod tap;
 
 use std::sync::Arc;
 

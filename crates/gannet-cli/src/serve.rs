@@ -14,6 +14,7 @@ use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::open_files::OpenFiles;
 use crate::options::{ServeOptions, YesNo};
+use crate::services::push::bridge;
 use crate::services::{Listener, Settings, Site};
 use crate::stats::StatsLines;
 use crate::tls::{Reloads, Tls};
@@ -54,8 +55,16 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
         // A frame of commands has to fit, with its header.
         limits.carry = limits.carry.max(push.settings().client.frame + FRAME_HEADER_BYTES);
     }
+    let push_for_redis = push.as_ref().filter(|_| listeners.iter().any(Listener::is_redis));
+    if let Some(push) = push_for_redis {
+        bridge::join(push, &redis);
+    }
     let running = engine(options, limits, &listeners, &settings)?.start()?;
-    redis.listening(bound(&listeners, &running));
+    let redis_bound = bound(&listeners, &running);
+    if let Some(push) = push_for_redis {
+        bridge::show(push, redis_bound.iter().map(|bound| &bound.address));
+    }
+    redis.listening(redis_bound);
     settings.site.started(&listeners, &running);
     let expiry = listeners.iter().any(Listener::is_redis).then(|| redis.start_expiry()).transpose();
     let _expiry =

@@ -1,4 +1,5 @@
-//! Where the gateway reads the time of day: at the start, and once a second on each reactor.
+//! Where the gateway reads the time of day: at the start, once a second on each reactor, and for each publication of a
+//! Redis client.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

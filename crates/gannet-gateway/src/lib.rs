@@ -3,6 +3,7 @@
 
 mod admin;
 mod api;
+mod bridge;
 mod clock;
 mod gateway;
 mod hub;
@@ -28,6 +29,7 @@ pub mod settings;
 pub mod token;
 
 pub use api::METHODS;
+pub use bridge::BridgeError;
 pub use gateway::{Gateway, GatewayError};
 pub use outgoing::{Endpoint, Outgoing, OutgoingError, Response, Trust};
 pub use secret::Secret;

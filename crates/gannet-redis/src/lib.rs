@@ -9,6 +9,7 @@
 //! | [`Server`] | the store and everything else that all instances share |
 //! | [`Options`] | password, limits, eviction |
 //! | [`Memory`], [`Policy`] | the memory limit, and the response when it is reached |
+//! | [`Channels`] | channels that exist outside the store too, for `PUBLISH` and `SUBSCRIBE` |
 //! | [`Expiry`] | keeps a thread running that removes expired keys |
 //!
 //! ```no_run
@@ -44,5 +45,6 @@ pub mod trial;
 
 pub use crate::service::expiry::Expiry;
 pub use crate::service::memory::{Memory, Policy};
+pub use crate::service::pubsub::channels::Channels;
 pub use crate::service::server::{Bound, Options, Server};
 pub use crate::service::{LARGEST_COMMAND_BYTES, Redis, Session};

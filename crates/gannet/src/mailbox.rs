@@ -145,6 +145,11 @@ impl<T> Sender<T> {
         self.shared.letters.len()
     }
 
+    /// Whether more than half of the room is taken. Callable on any thread; outdated when it is read.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.shared.letters.len() > self.shared.letters.capacity() / 2
+    }
+
     /// Posts that found the mailbox full, so far. Callable on any thread.
     pub(crate) fn refused(&self) -> u64 {
         self.shared.refused.load(Ordering::Relaxed)

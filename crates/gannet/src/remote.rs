@@ -317,6 +317,14 @@ impl Remote {
         self.shared.broadcast(group, &payload, None)
     }
 
+    /// Returns whether the mailbox of any reactor is more than half full.
+    ///
+    /// While this is `true`, pause whatever drives your broadcasts; beyond the mailbox's limit, messages are dropped.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.shared.gates().iter().any(|gate| gate.sender.is_crowded())
+    }
+
     /// Opens an outbound connection on a reactor. `session` becomes its session.
     ///
     /// `reactor` is the number of the reactor, modulo the number of reactors. [`Service::connected`] or

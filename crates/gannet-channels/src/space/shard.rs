@@ -105,6 +105,12 @@ impl Shard {
         } else {
             find_mut(&mut self.channels, named.name, named.hash)
         };
+        // Nothing refuses the publication from here on, and the lock gives every other one its place after it.
+        if options.redis
+            && let Some(tap) = shared.tap.get()
+        {
+            tap(named.name, &publish.data);
+        }
         let mut position = Position::default();
         let mut kept = Default::default();
         let (mut age, mut rest) = (None, false);

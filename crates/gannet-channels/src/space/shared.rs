@@ -1,6 +1,7 @@
 //! What all shards of a space share, and which reactors to wake after a lock was released.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use smallvec::SmallVec;
@@ -12,6 +13,7 @@ use crate::limits::Limits;
 use crate::name;
 use crate::settings::{Namespace, Options, Settings};
 use crate::stats::Refusals;
+use crate::tap::Tap;
 
 /// What all shards of a space share.
 pub(crate) struct Shared {
@@ -30,6 +32,8 @@ pub(crate) struct Shared {
     /// Idempotency keys of all shards.
     pub(crate) keys: AtomicUsize,
     pub(crate) refusals: Refusals,
+    /// Sees the publications of namespaces that are open to Redis clients.
+    pub(crate) tap: OnceLock<Tap>,
 }
 
 /// A channel's name, checked.
@@ -57,6 +61,7 @@ impl Shared {
             history_publications: AtomicUsize::new(0),
             keys: AtomicUsize::new(0),
             refusals: Refusals::default(),
+            tap: OnceLock::new(),
         })
     }
 

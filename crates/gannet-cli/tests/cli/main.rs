@@ -17,6 +17,7 @@ mod logs;
 #[cfg(all(feature = "jemalloc", target_os = "linux"))]
 mod memory;
 mod push_commands;
+mod push_redis;
 mod redis;
 mod server;
 mod services;

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gannet::proto::resp::{self, Args, Commands, Version, Writer, upcoming_keys};
-use gannet::{CloseReason, Context, Idle, Prefetch, RefusalReason, Refused, Service, Shutdown};
+use gannet::{CloseReason, Context, Idle, Prefetch, RefusalReason, Refused, Service, Shutdown, StartError, Starting};
 
 use self::clock::Clock;
 use self::command_statistics::CommandCounters;
@@ -371,6 +371,12 @@ impl Service for Redis {
         "redis"
     }
 
+    fn start(&mut self, starting: &Starting) -> Result<(), StartError> {
+        // The first instance of the first engine says it.
+        let _ = self.server.remote.set(starting.remote().clone());
+        Ok(())
+    }
+
     fn codec(&self) -> Commands {
         Commands::default().max_bulk(self.server.options.max_bulk).max_total(LARGEST_COMMAND_BYTES)
     }
@@ -450,7 +456,7 @@ impl Service for Redis {
             self.flush(session, cx);
         }
         if session.held {
-            pubsub::held(session, cx);
+            pubsub::held(&self.server, session, cx);
         }
         if mem::take(&mut session.asleep) {
             self.forget_reply();

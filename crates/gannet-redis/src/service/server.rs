@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use gannet::Address;
+use gannet::{Address, Remote};
 
 use super::clients::Clients;
 use super::clock;
@@ -14,6 +14,7 @@ use super::expiry::Disposal;
 use super::guards::Guards;
 use super::memory::{Memory, Policy};
 use super::password::Password;
+use super::pubsub::channels::Channels;
 use super::pubsub::registry::Registry;
 use super::statistics::Instances;
 use crate::store::Store;
@@ -58,7 +59,6 @@ impl Default for Options {
 }
 
 /// Holds a store, and everything else that its connections share. [`Redis`](crate::Redis) serves it.
-#[derive(Debug)]
 pub struct Server {
     pub(crate) store: Store,
     pub(crate) options: Options,
@@ -83,6 +83,17 @@ pub struct Server {
     listeners: AtomicUsize,
     /// What became of them.
     bound: OnceLock<Vec<Bound>>,
+    /// Channels that exist outside the store too.
+    pub(crate) outside: OnceLock<Arc<dyn Channels>>,
+    /// The way to the subscribers, from when the engine starts.
+    pub(crate) remote: OnceLock<Remote>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The options have the password.
+        f.debug_struct("Server").finish_non_exhaustive()
+    }
 }
 
 /// Tells a [`Server`] where one of its listeners listens.
@@ -123,6 +134,8 @@ impl Server {
             started: clock::time_of_day(),
             listeners: AtomicUsize::new(0),
             bound: OnceLock::new(),
+            outside: OnceLock::new(),
+            remote: OnceLock::new(),
         })
     }
 

@@ -1,5 +1,6 @@
 //! The store as a service in one program: over real sockets on every driver, and in the simulator.
 
+mod channels;
 mod connections;
 mod fairness;
 mod pubsub;

@@ -1,5 +1,6 @@
 //! `push` and `push-stream`: the push gateway, for browsers and SDKs, and for devices.
 
+pub(crate) mod bridge;
 mod options;
 
 use std::sync::Arc;

@@ -4,19 +4,22 @@
 //! the protocol and shared by the outboxes of all who get it, on all reactors. A subscriber that reads too slowly meets
 //! its own outbox's limit and is closed; no publisher waits for it.
 
+pub(crate) mod channels;
+mod message;
 pub(crate) mod registry;
 pub(crate) mod subscriptions;
 
-use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gannet::Context;
-use gannet::proto::resp::{self, Version, Writer};
+use gannet::proto::resp::Version;
 
+use self::message::Reason;
 use self::registry::{Audience, Kind};
 use super::Redis;
 use super::commands::help;
+use super::server::Server;
 use super::session::{Replies, Session};
 use super::turn::Turn;
 use crate::command::call::Reply;
@@ -163,81 +166,72 @@ fn confirm(reply: &mut Reply, word: &str, name: Option<&[u8]>, count: usize) {
 
 fn publish(turn: &mut Turn<'_, '_, '_>) -> Outcome {
     let channel = turn.args[1];
+    if let Some(published) = publish_elsewhere(turn) {
+        turn.service.reply.integer(published? as i64);
+        return Ok(());
+    }
     let mut receivers = 0;
     if let Some(audience) = turn.service.server.registry.audience(Kind::Channel, channel) {
-        receivers += deliver(turn, &audience, &Message::Channel);
+        receivers += deliver(turn, &audience, &Reason::Channel);
     }
     let mut looked_at = 0;
     for (pattern, audience) in turn.service.server.registry.matching(channel, &mut looked_at) {
-        receivers += deliver(turn, &audience, &Message::Pattern(&pattern));
+        receivers += deliver(turn, &audience, &Reason::Pattern(&pattern));
     }
     turn.count_entries(looked_at);
     turn.service.reply.integer(receivers as i64);
     Ok(())
 }
 
+/// Publishes to a channel that exists outside the store too, if it does. The subscribers here get the message from there.
+fn publish_elsewhere(turn: &mut Turn<'_, '_, '_>) -> Option<Result<u64, Error>> {
+    let (channel, payload) = (turn.args[1], turn.args[2]);
+    let server = turn.service.server.clone();
+    let channels = server.channels()?;
+    if !channels.has(channel) {
+        return None;
+    }
+    send_before_message(turn);
+    let published = channels.publish(channel, payload).map_err(|refusal| Error::of(format!("ERR {refusal}")));
+    let (subscribers, looked_at) = server.subscribers(channel);
+    turn.count_entries(looked_at);
+    // What comes from outside goes through this reactor's mailbox, too.
+    if server.is_crowded() {
+        hold(turn.session, turn.cx);
+    }
+    Some(published.map(|receivers| receivers + subscribers))
+}
+
 fn spublish(turn: &mut Turn<'_, '_, '_>) -> Outcome {
     let audience = turn.service.server.registry.audience(Kind::Shard, turn.args[1]);
-    let receivers = audience.map_or(0, |audience| deliver(turn, &audience, &Message::Shard));
+    let receivers = audience.map_or(0, |audience| deliver(turn, &audience, &Reason::Shard));
     turn.service.reply.integer(receivers as i64);
     Ok(())
 }
 
-/// Why a message comes to a subscriber.
-enum Message<'p> {
-    Channel,
-    Shard,
-    Pattern(&'p [u8]),
-}
-
-impl Message<'_> {
-    /// What comes before the channel.
-    fn opening(&self, version: Version) -> Cow<'static, [u8]> {
-        match (self, version) {
-            (Message::Channel, Version::Resp2) => Cow::Borrowed(b"*3\r\n$7\r\nmessage\r\n"),
-            (Message::Channel, Version::Resp3) => Cow::Borrowed(b">3\r\n$7\r\nmessage\r\n"),
-            (Message::Shard, Version::Resp2) => Cow::Borrowed(b"*3\r\n$8\r\nsmessage\r\n"),
-            (Message::Shard, Version::Resp3) => Cow::Borrowed(b">3\r\n$8\r\nsmessage\r\n"),
-            (Message::Pattern(pattern), _) => {
-                let mut opening = Writer::new(Vec::with_capacity(pattern.len() + 40), version);
-                opening.push(4);
-                opening.bulk(b"pmessage");
-                opening.bulk(pattern);
-                Cow::Owned(opening.into_inner())
-            }
-        }
-    }
-}
-
 /// Sends what is to be published to the subscribers of one name, and says how many they are.
-fn deliver(turn: &mut Turn<'_, '_, '_>, audience: &Audience, message: &Message<'_>) -> u64 {
-    if turn.session.subscriptions.is_some() {
-        // It may be one of them: what was answered so far comes before the message, as EXEC's replies do.
-        turn.service.send_so_far(turn.session, turn.cx);
-    }
+fn deliver(turn: &mut Turn<'_, '_, '_>, audience: &Audience, reason: &Reason<'_>) -> u64 {
+    send_before_message(turn);
     let (channel, payload) = (turn.args[1], turn.args[2]);
-    let (mut channel_len, mut payload_len) = (itoa::Buffer::new(), itoa::Buffer::new());
-    let channel_len = channel_len.format(channel.len()).as_bytes();
-    let payload_len = payload_len.format(payload.len()).as_bytes();
-    for version in [Version::Resp2, Version::Resp3] {
-        let Some(group) = audience.of(version) else { continue };
-        let opening = message.opening(version);
-        let parts =
-            [&opening[..], b"$", channel_len, b"\r\n", channel, b"\r\n$", payload_len, b"\r\n", payload, b"\r\n"];
-        if turn.cx.broadcast(group, resp::Reply::Written(&parts)).is_err() {
-            turn.service.server.lost.fetch_add(1, Ordering::Relaxed);
-        }
-    }
+    let lost = message::send(audience, reason, channel, payload, |group, reply| turn.cx.broadcast(group, reply));
+    turn.service.server.lost.fetch_add(lost, Ordering::Relaxed);
     if turn.cx.is_crowded() {
         hold(turn.session, turn.cx);
     }
     audience.len()
 }
 
+/// The publisher may be a subscriber: what was answered so far comes before the message, as EXEC's replies do.
+fn send_before_message(turn: &mut Turn<'_, '_, '_>) {
+    if turn.session.subscriptions.is_some() {
+        turn.service.send_so_far(turn.session, turn.cx);
+    }
+}
+
 /// How long a publisher waits until it is looked again whether another reactor has caught up.
 const HOLD: Duration = Duration::from_millis(1);
 
-/// Takes nothing more from a publisher that is quicker than another reactor can send. It waits for that reactor, and
+/// Takes nothing more from a publisher that is quicker than a reactor can send. It waits for that reactor, and
 /// never for a subscriber.
 fn hold(session: &mut Session, cx: &mut Context<'_, Redis>) {
     session.held = true;
@@ -246,8 +240,8 @@ fn hold(session: &mut Session, cx: &mut Context<'_, Redis>) {
 }
 
 /// The timer of a publisher that was held has fired.
-pub(crate) fn held(session: &mut Session, cx: &mut Context<'_, Redis>) {
-    if cx.is_crowded() {
+pub(crate) fn held(server: &Server, session: &mut Session, cx: &mut Context<'_, Redis>) {
+    if cx.is_crowded() || server.is_crowded() {
         hold(session, cx);
     } else {
         session.held = false;
