@@ -121,8 +121,9 @@ impl Hub {
         Some(Place { handle: client.handle, wire: client.wire })
     }
 
-    /// Gives back what a large reply has needed.
+    /// Forgets the replies that were sent, and gives back what a large one has needed.
     pub(crate) fn trim(&mut self) {
+        self.out.clear();
         if self.out.capacity() > KEPT_BYTES {
             self.out = Vec::new();
         }
@@ -197,6 +198,8 @@ pub(crate) fn with<R>(clock: Duration, call: impl FnOnce(&mut Hub) -> R) -> Opti
     HUB.with_borrow_mut(|hub| {
         hub.as_mut().map(|hub| {
             hub.turn(clock);
+            // What an earlier call left would go to somebody else.
+            hub.out.clear();
             call(hub)
         })
     })

@@ -115,6 +115,21 @@ fn a_shutdown_closes_with_3001() {
 }
 
 #[test]
+fn a_shutdown_sends_nobody_what_another_client_was_told() {
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        let mut clients: Vec<_> = (0..8).map(|_| rig.connected()).collect();
+        rig.running.remote().stop();
+        for client in &mut clients {
+            let next = client.socket.read().expect("a frame");
+            assert!(next.is_close(), "{next:?}");
+        }
+        drop(clients);
+        rig.running.join().expect("it ends");
+    }
+}
+
+#[test]
 fn what_breaks_the_protocol_is_closed_with_its_code() {
     for driver in drivers() {
         let rig = Rig::demo(driver);

@@ -28,6 +28,14 @@ impl Bucket {
         self.taken = u32::try_from(if fits { taken } else { taken - WHOLE }).unwrap_or(u32::MAX);
         fits
     }
+
+    /// Takes tokens, whether they are there or not: until they have come back, [`Self::take`] gives none.
+    pub fn owe(&mut self, rate: Rate, tokens: usize) {
+        if rate.per_second > 0 {
+            let tokens = u32::try_from(tokens).unwrap_or(u32::MAX).saturating_mul(1_000);
+            self.taken = self.taken.saturating_add(tokens);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -44,6 +52,17 @@ mod tests {
         assert!(!bucket.take(RATE, start.wrapping_add(99)), "a token takes 100 ms");
         assert!(bucket.take(RATE, start.wrapping_add(100)), "the clock has wrapped meanwhile");
         assert_eq!((0..5).filter(|_| bucket.take(RATE, start.wrapping_add(100_000))).count(), 3);
+    }
+
+    #[test]
+    fn tokens_that_are_owed_come_back_before_one_is_given() {
+        let mut bucket = Bucket::default();
+        assert!(bucket.take(RATE, 0));
+        bucket.owe(RATE, 5);
+        assert!(!bucket.take(RATE, 399), "six are taken, and three are there");
+        assert!(bucket.take(RATE, 400));
+        bucket.owe(RATE, usize::MAX);
+        assert!(!bucket.take(RATE, 100_000));
     }
 
     #[test]

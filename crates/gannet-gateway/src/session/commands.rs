@@ -11,6 +11,9 @@ use crate::wire::Wire;
 /// Commands over the rate that a client may send one after the other, each answered with an error, before it is closed.
 const MOST_EXCESS: u8 = 100;
 
+/// Bytes of a reply that cost as much as a command: 400 commands in one frame must not ask for 400 MiB.
+const COMMAND_BYTES: usize = 8 << 10;
+
 impl Hub {
     /// Carries out the commands of a frame from one on, the first of them with an answer of the application.
     pub(super) fn run(
@@ -28,8 +31,9 @@ impl Hub {
         let mut count = 0;
         for command in place.wire.format().commands(frame).skip(from) {
             let Ok(command) = command else { return self.end(place, link, Disconnect::BAD_REQUEST) };
+            let before = self.out.len();
             match self.command(place, link, &command, answer.take()) {
-                Flow::Next => {}
+                Flow::Next => self.charge(link, self.out.len().saturating_sub(before)),
                 Flow::Close(why) => return self.end(place, link, why),
                 Flow::Ask(question) => {
                     let waiting = Waiting { frame: frame.to_vec(), done: from + count };
@@ -69,6 +73,7 @@ impl Hub {
         let was_up = matches!(link, Link::Up(_));
         match self.command(place, link, command, None) {
             Flow::Next => {
+                self.charge(link, self.out.len());
                 let next = if was_up { None } else { self.next_look(link) };
                 Effects { next, ..Effects::default() }
             }
@@ -137,6 +142,16 @@ impl Hub {
             return Some(Flow::Close(Disconnect::TOO_MANY_REQUESTS));
         }
         Some(if id == 0 { Flow::Next } else { self.refuse(wire, id, &ErrorReply::TOO_MANY_REQUESTS) })
+    }
+
+    /// Has a client pay for what a reply is larger than most.
+    fn charge(&mut self, link: &Link, bytes: usize) {
+        let rate = self.gateway.settings.client.commands;
+        if bytes >= COMMAND_BYTES
+            && let Some(client) = self.client(link)
+        {
+            client.commands.owe(rate, bytes / COMMAND_BYTES);
+        }
     }
 
     /// A ping was answered; or something was answered that nobody asked.

@@ -449,6 +449,22 @@ fn commands_over_the_rate_are_refused_and_too_many_of_them_close() {
 }
 
 #[test]
+fn a_large_reply_costs_as_much_as_many_commands() {
+    let mut rig = Rig::new(|settings| {
+        settings.client.commands = Rate { per_second: 10, burst: 20 };
+    });
+    let mut one = rig.connected("{}");
+    let large = "a".repeat(60 << 10);
+    assert_eq!(rig.error_of(&mut one, &format!(r#""publish":{{"channel":"open:a","data":"{large}"}}"#)), 0);
+    let history = r#""history":{"channel":"open:a","limit":-1}"#;
+    let frame = (2..12).map(|id| format!("{{\"id\":{id},{history}}}")).collect::<Vec<_>>().join("\n");
+    let replies = rig.says(&mut one, &frame);
+    let large = replies.iter().filter(|reply| reply["history"].is_object()).count();
+    assert_eq!((replies.len(), large), (10, 3), "each costs eight, and twenty are there");
+    assert_eq!(replies[9]["error"]["code"], 111);
+}
+
+#[test]
 fn a_token_says_who_the_client_is_and_for_how_long() {
     let mut rig = Rig::new(|_| {});
     let mut one = rig.one();
