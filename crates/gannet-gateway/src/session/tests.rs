@@ -229,6 +229,26 @@ fn after_a_connect_that_was_refused_nothing_is_taken() {
 }
 
 #[test]
+fn a_client_whose_connect_was_refused_is_stale_ten_seconds_later() {
+    let mut rig = Rig::new(|_| {});
+    let expired = token(|issue| issue.exp = Some(START_S - 1));
+    for wire in [Wire::WebSocketJson, Wire::Lines] {
+        let mut one = rig.one_by(wire);
+        let connect = format!(r#"{{"id":1,"connect":{}}}"#, connect_with(&expired));
+        assert_eq!(rig.says(&mut one, &connect)[0]["error"]["code"], 109);
+        assert_eq!(one.next, Some(Duration::from_secs(10)));
+        // A stream is also called when there is room.
+        rig.pass(Duration::from_secs(4));
+        let effects = rig.hub.due(one.place, &mut one.link);
+        assert_eq!(rig.outcome(&mut one, effects).1, None);
+        assert_eq!(one.next, Some(Duration::from_secs(6)));
+        assert_eq!(rig.wakes(&mut one).1, Some(3502));
+        let again = rig.hub.due(one.place, &mut one.link);
+        assert_eq!(rig.outcome(&mut one, again), (vec![], None), "it is over");
+    }
+}
+
+#[test]
 fn the_first_ping_comes_at_a_random_half_to_whole_of_the_interval_and_its_answer_is_awaited() {
     let mut rig = Rig::new(|_| {});
     let mut firsts = Vec::new();

@@ -24,6 +24,10 @@ impl Hub {
             Link::Fresh => return self.end(place, link, Disconnect::STALE),
             // The application has not answered. What is due is looked at when it has.
             Link::Away => return Effects { next: Some(gateway.settings.client.stale), ..Effects::default() },
+            Link::Refused { until_ms } => match until_ms.wrapping_sub(now_ms).cast_signed() {
+                ..=0 => return self.end(place, link, Disconnect::STALE),
+                left_ms => return Effects { next: Some(milliseconds(left_ms)), ..Effects::default() },
+            },
             Link::Gone => return Effects::default(),
             Link::Up(key) => *key,
         };
@@ -106,12 +110,15 @@ impl Hub {
         let (now_ms, now) = (self.clock_ms, self.now);
         let gateway = self.gateway.clone();
         let (pong_ms, grace_s) = (gateway.pong_ms(), gateway.grace_s());
+        if let Link::Refused { until_ms } = *link {
+            return Some(milliseconds(until_ms.wrapping_sub(now_ms).cast_signed()));
+        }
         let client = self.client(link)?;
         let ping_ms =
             if client.flags.has(Flags::AWAITS_PONG) { client.ping_ms.wrapping_add(pong_ms) } else { client.ping_ms };
         let mut next = match gateway.ping_ms() {
             0 => LONGEST,
-            _ => Duration::from_millis(u64::try_from(ping_ms.wrapping_sub(now_ms).cast_signed()).unwrap_or(0)),
+            _ => milliseconds(ping_ms.wrapping_sub(now_ms).cast_signed()),
         };
         let until = |at_s: u32| Duration::from_millis((u64::from(at_s) * 1_000).saturating_sub(now.0));
         if client.expires_s != 0 {
@@ -124,4 +131,9 @@ impl Hub {
         }
         Some(next.clamp(Duration::from_millis(1), LONGEST))
     }
+}
+
+/// A time that is left; zero if it is over.
+fn milliseconds(left: i32) -> Duration {
+    Duration::from_millis(u64::try_from(left).unwrap_or(0))
 }
