@@ -1,5 +1,7 @@
 //! Sessions without sockets: what goes in, what comes out, and the clock by hand.
 
+mod refresh;
+
 use std::cell::RefCell;
 use std::time::Duration;
 
