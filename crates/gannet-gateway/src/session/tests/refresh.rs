@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::application::{self, ConnectResult, RefreshResult, Reply, RpcResult, SubscribeResult};
+use crate::pump::Post;
 use crate::settings::EventKind;
 
 /// When the connection or the subscription expires, after the start.
@@ -190,4 +191,18 @@ fn a_command_that_waits_and_a_refresh_are_asked_about_one_after_the_other() {
     assert_eq!(messages, [json!({"id": 2, "rpc": {"data": 1}})]);
     one.next = Some(Duration::from_secs(1));
     rig.until_asked(&mut one);
+}
+
+#[test]
+fn where_no_thread_starts_a_refresh_is_asked_again_and_the_session_goes_on() {
+    let mut rig = rig();
+    let mut one = rig.expiring(Wire::WebSocketJson);
+    let question = rig.until_asked(&mut one);
+    let gateway = rig.hub.gateway.clone();
+    gateway.ask_on(0, one.place, *question, |_| Err(std::io::ErrorKind::WouldBlock.into()));
+    let Some(Post::Answer { answer, .. }) = gateway.take_posts(0).pop_front() else { panic!("no answer") };
+    assert_eq!(answer.purpose, Purpose::Refresh);
+    let effects = rig.hub.answered(one.place, &mut one.link, answer);
+    assert_eq!(rig.outcome(&mut one, effects), (vec![], None));
+    assert_eq!(gateway.application().stats().running, 0, "its place is free");
 }
