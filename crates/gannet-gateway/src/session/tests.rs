@@ -400,6 +400,49 @@ fn a_recovery_that_cannot_be_complete_says_so_or_is_an_error_where_the_client_as
 }
 
 #[test]
+fn a_recovery_of_more_bytes_than_a_reply_may_bring_begins_anew_at_the_top() {
+    let words =
+        "long:history_size=50,history_ttl=5m,force_recovery,allow_subscribe_for_client,allow_subscribe_for_anonymous";
+    let mut rig = Rig::new(|settings| {
+        settings.channels.namespaces.push(namespace::parse(words).expect("a namespace"));
+    });
+    let space = rig.hub.gateway.space().clone();
+    let mut epoch = String::new();
+    for _ in 0..25 {
+        let data = format!("\"{}\"", "x".repeat(60_000));
+        let position = space.publish("long:a", gannet_channels::Publish::new(data), rig.hub.now).expect("it is taken");
+        epoch = position.epoch.to_string();
+    }
+    let asked = |offset: u32| format!(r#""recover":true,"offset":{offset},"epoch":"{epoch}""#);
+    let of = |result: &Value| {
+        let publications = result["publications"].as_array().map_or(0, Vec::len);
+        (result["recovered"] == true, publications, result["offset"].as_u64())
+    };
+    for (offset, expected) in [(3, (false, 0, Some(25))), (10, (true, 15, Some(10)))] {
+        let mut one = rig.connected("{}");
+        let subscribe = format!(r#"{{"id":2,"subscribe":{{"channel":"long:a",{}}}}}"#, asked(offset));
+        assert_eq!(of(&rig.says(&mut one, &subscribe)[0]["subscribe"]), expected, "from {offset}");
+
+        let token = token(|issue| issue.channels = vec!["long:a".to_owned()]);
+        let mut one = rig.one();
+        let connect =
+            format!(r#"{{"id":1,"connect":{{"token":"{token}","subs":{{"long:a":{{{}}}}}}}}}"#, asked(offset));
+        assert_eq!(of(&rig.says(&mut one, &connect)[0]["connect"]["subs"]["long:a"]), expected, "from {offset}");
+
+        let mut one = rig.one_by(Wire::EventSource);
+        let since = Some((u64::from(offset), epoch.clone()));
+        let request = gannet_proto::centrifuge::ConnectRequest::default();
+        let events = rig.hub.begin_events(one.place, &mut one.link, &request, "long:a", since).expect("events");
+        let events = String::from_utf8(events).expect("text");
+        assert_eq!(events.contains("event: unrecovered"), !expected.0);
+        // The next time it says the position that it has now.
+        assert_eq!(events.matches("id: ").count(), expected.1.max(1));
+        assert!(events.contains(&format!("id: {epoch}:25\n")), "from {offset}");
+    }
+    assert_eq!(space.stats().namespaces.iter().map(|own| own.unrecovered).sum::<u64>(), 3);
+}
+
+#[test]
 fn history_and_presence_are_off_before_they_are_denied() {
     let mut rig = Rig::new(|_| {});
     let mut one = rig.connected("{}");
