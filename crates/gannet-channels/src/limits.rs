@@ -24,6 +24,9 @@ pub struct Limits {
     pub history_bytes: usize,
     /// Publications that one recovery returns. Default: 300. If a client missed more, recovery is refused.
     pub recovery: usize,
+    /// Bytes of publications that one recovery returns, each with its overhead. Default: 1 MiB. If a client missed more,
+    /// recovery is refused; but one publication alone is returned always.
+    pub recovery_bytes: usize,
     /// Clients that [`Space::presence`](crate::Space::presence) returns. Default: 100,000. If more are present, the
     /// call is refused.
     pub presence: usize,
@@ -55,6 +58,7 @@ impl Default for Limits {
             publication: 64 << 10,
             history_bytes: 1 << 30,
             recovery: 300,
+            recovery_bytes: 1 << 20,
             presence: 100_000,
             inbox_items: 1 << 16,
             inbox_bytes: 64 << 20,

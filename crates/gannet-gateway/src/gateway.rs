@@ -1,6 +1,7 @@
 //! The gateway of a process: what all reactors share, and how it becomes a part of an engine.
 
 use std::collections::VecDeque;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use crate::clock::time_of_day;
 use crate::metrics::Metrics;
 use crate::operators::Operators;
 use crate::pump::{Post, Pump};
-use crate::rules::{Answer, Purpose, Question};
+use crate::rules::Question;
 use crate::secret::Secret;
 use crate::session::Place;
 use crate::settings::{Settings, SettingsError};
@@ -148,14 +149,27 @@ impl Gateway {
     /// Has somebody asked on a thread of its own; the answer comes to the pump of the reactor. As many are asked at a time
     /// as have got a permit.
     pub(crate) fn ask(self: &Arc<Self>, reactor: usize, place: Place, question: Question) {
-        let gateway = self.clone();
-        let asked = std::thread::Builder::new().name("gannet-ask".to_owned()).spawn(move || {
+        self.ask_on(reactor, place, question, |work| {
+            std::thread::Builder::new().name("gannet-ask".to_owned()).spawn(work).map(drop)
+        });
+    }
+
+    /// Does the same on a thread that `start` starts.
+    pub(crate) fn ask_on(
+        self: &Arc<Self>,
+        reactor: usize,
+        place: Place,
+        question: Question,
+        start: impl FnOnce(Box<dyn FnOnce() + Send>) -> io::Result<()>,
+    ) {
+        let (gateway, unanswered) = (self.clone(), question.unanswered());
+        let asked = start(Box::new(move || {
             let answer = question.ask(&gateway);
             gateway.post(reactor, Post::Answer { place, answer });
-        });
+        }));
         if let Err(error) = asked {
             tracing::error!(%error, "nobody can be asked: no thread can start");
-            self.post(reactor, Post::Answer { place, answer: Answer { purpose: Purpose::Command, what: None } });
+            self.post(reactor, Post::Answer { place, answer: unanswered });
         }
     }
 

@@ -161,6 +161,10 @@ fn commands(hub: &mut Hub, key: ClientKey, secret: u128, frame: &[u8], cx: &mut 
     let place = Place { handle: client.handle, wire: client.wire };
     let mut link = Link::Up(key);
     let effects = hub.receive(place, &mut link, frame);
+    if effects.ask.is_some() {
+        // The answer needs a link. The response keeps its own, which is not away: it still pings.
+        hub.away.insert(place.handle, Link::Up(key));
+    }
     finish(hub, place, link, effects, cx);
 }
 

@@ -7,6 +7,7 @@ use std::net::TcpListener;
 use std::sync::mpsc;
 
 use gannet_gateway::settings::{EventKind, Settings, namespace};
+use rig::feed::{Feed, emulate};
 use rig::{Rig, drivers};
 use serde_json::{Value, json};
 
@@ -163,5 +164,66 @@ fn a_client_over_lines_waits_for_the_application_too() {
             all += std::str::from_utf8(&buffer[..count]).expect("text");
         }
         assert!(!all.contains("disconnect"), "{all}");
+    }
+}
+
+#[test]
+fn commands_that_come_by_requests_wait_for_the_application_each_in_its_turn() {
+    fn answer(path: &str, event: &Value) -> Option<String> {
+        let answer = match path {
+            "/subscribe" if event["channel"] == "room:closed" => json!({"error": {"code": 403, "message": "no"}}),
+            "/subscribe" => json!({"result": {"data": {"topic": "t"}}}),
+            "/publish" if event["data"] == "bad" => json!({"disconnect": {"code": 4501, "reason": "language"}}),
+            "/publish" => json!({"result": {}}),
+            _ => json!({"result": {"data": event["method"]}}),
+        };
+        Some(answer.to_string())
+    }
+    for driver in drivers() {
+        let (url, events) = application(answer);
+        let asked = [EventKind::Subscribe, EventKind::Publish, EventKind::Rpc];
+        let mut settings = settings(&url, &asked);
+        settings.client.anonymous = true;
+        let rig = Rig::start(driver, settings);
+        for path in ["/connection/http_stream", "/connection/sse"] {
+            let mut feed = Feed::post(&rig, path, "{\"id\":1,\"connect\":{}}");
+            let next = |feed: &mut Feed| if path.ends_with("sse") { feed.message() } else { feed.line_message() };
+            let connect = next(&mut feed)["connect"].clone();
+            // Each alone, and several at once; the last request comes while the application may still be asked.
+            for (commands, ids) in [
+                ("{\"id\":2,\"subscribe\":{\"channel\":\"room:closed\"}}", vec![2]),
+                (
+                    "{\"id\":3,\"subscribe\":{\"channel\":\"room:a\"}}\n{\"id\":4,\"rpc\":{\"method\":\"m\",\"data\":{}}}",
+                    vec![3, 4],
+                ),
+                ("{\"id\":5,\"publish\":{\"channel\":\"room:a\",\"data\":1}}", vec![]),
+                ("{\"id\":6,\"presence_stats\":{\"channel\":\"room:a\"}}", vec![5, 6]),
+            ] {
+                assert_eq!(emulate(&rig, &connect, commands), 204);
+                for id in ids {
+                    let reply = loop {
+                        let message = next(&mut feed);
+                        if message["id"].is_u64() {
+                            break message;
+                        }
+                        assert_eq!(message["push"]["pub"]["data"], 1);
+                    };
+                    assert_eq!(reply["id"], id, "{reply}");
+                    match id {
+                        2 => assert_eq!(reply["error"]["code"], 403),
+                        3 => assert_eq!(reply["subscribe"]["data"], json!({"topic": "t"})),
+                        4 => assert_eq!(reply["rpc"]["data"], "m"),
+                        5 => assert!(reply["publish"].is_object(), "{reply}"),
+                        _ => {}
+                    }
+                }
+            }
+            let bad = "{\"id\":7,\"publish\":{\"channel\":\"room:a\",\"data\":\"bad\"}}";
+            assert_eq!(emulate(&rig, &connect, bad), 204);
+            assert!(feed.rest().contains("4501"), "the end says why");
+            let paths: Vec<_> = events.try_iter().map(|(path, _)| path).collect();
+            assert_eq!(paths, ["/subscribe", "/subscribe", "/rpc", "/publish", "/publish"]);
+        }
+        gannet_testing::until("nobody is left", || rig.gateway.space().stats().clients == 0);
     }
 }

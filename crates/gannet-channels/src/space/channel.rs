@@ -8,8 +8,10 @@ use super::presence::Presence;
 use super::shared::{Shared, Wakes};
 use super::stream::Stream;
 use crate::delivery::{Delivery, Event};
+use crate::limits::Limits;
 use crate::name::Identity;
 use crate::position::{Epoch, Position, Since};
+use crate::publication::Publication;
 use crate::settings::{Options, RecoveryMode};
 use crate::subscribe::{Flags, Granted, Subscribe, Subscribed};
 use crate::time::Time;
@@ -144,7 +146,7 @@ impl Channel {
         request: &Subscribe,
         granted: Granted,
         options: &Options,
-        most: usize,
+        limits: &Limits,
         same: impl Fn(&Since) -> bool,
     ) -> Subscribed {
         let mut subscribed = Subscribed {
@@ -157,10 +159,12 @@ impl Channel {
         let same = same(since);
         match options.recovery_mode {
             RecoveryMode::Stream => {
-                let missed = self.stream.after(since.offset, self.top).filter(|missed| same && missed.len() <= most);
+                let missed = self.stream.after(since.offset, self.top);
+                let missed = missed.filter(|missed| same && missed.len() <= limits.recovery);
+                let missed = missed.and_then(|missed| within(missed, limits.recovery_bytes));
                 subscribed.recovered = Some(missed.is_some());
                 if let Some(missed) = missed {
-                    subscribed.publications = missed.cloned().collect();
+                    subscribed.publications = missed;
                     subscribed.position = Some(Position { offset: since.offset, epoch: self.identity.epoch() });
                 }
             }
@@ -173,6 +177,22 @@ impl Channel {
         }
         subscribed
     }
+}
+
+/// Takes publications, if they have no more bytes than one recovery may return.
+fn within<'a>(
+    missed: impl ExactSizeIterator<Item = &'a Arc<Publication>>,
+    most_bytes: usize,
+) -> Option<Vec<Arc<Publication>>> {
+    let (mut taken, mut bytes) = (Vec::with_capacity(missed.len()), 0);
+    for publication in missed {
+        bytes += publication.cost();
+        if bytes > most_bytes && !taken.is_empty() {
+            return None;
+        }
+        taken.push(Arc::clone(publication));
+    }
+    Some(taken)
 }
 
 /// Whether a client's position is of this stream.

@@ -176,7 +176,7 @@ impl Shard {
         channel.stream.expire(named.options, now);
         account(shared, before, channel.stream.size());
         let epoch = channel.identity.epoch();
-        let subscribed = channel.recover(join.request, join.granted, named.options, shared.limits.recovery, |since| {
+        let subscribed = channel.recover(join.request, join.granted, named.options, &shared.limits, |since| {
             is_same_stream(since, epoch, forgotten)
         });
         let flags = join.granted.flags;

@@ -189,6 +189,35 @@ fn recovery_is_refused_where_something_is_missing() {
 }
 
 #[test]
+fn a_recovery_of_too_many_bytes_is_refused_at_the_top_and_one_publication_never_is() {
+    let limits = Limits { recovery_bytes: 10_000, ..Limits::default() };
+    let mut world = World::with(stream(), limits.clone(), 1);
+    let publish = |world: &World, bytes| world.space.publish("a1:x", Publish::new(vec![b'0'; bytes]), NOW).unwrap();
+    let epoch = publish(&world, 4_000).epoch.to_string();
+    for bytes in [4_000, 4_000, 20_000] {
+        publish(&world, bytes);
+    }
+    for (offset, recovered) in [(4, true), (3, true), (2, false), (0, false)] {
+        let ada = world.connect(0, "ada");
+        let subscribed = world.subscribe(0, ada, recovering(Since::new(offset, epoch.as_str())));
+        assert_eq!(subscribed.recovered, Some(recovered), "from {offset}");
+        let (position, missed) = if recovered { (offset, 4 - offset) } else { (4, 0) };
+        assert_eq!(subscribed.position.map(|position| position.offset), Some(position), "from {offset}");
+        assert_eq!(subscribed.publications.len() as u64, missed, "from {offset}");
+        world.rosters[0].disconnect(ada, NOW);
+    }
+    assert_eq!(world.space.stats().namespaces[0].unrecovered, 2);
+
+    // A cache has one value, whatever its size.
+    let cache = Options { recovery_mode: RecoveryMode::Cache, force_recovery: true, ..stream() };
+    let mut world = World::with(cache, limits, 1);
+    publish(&world, 20_000);
+    let ada = world.connect(0, "ada");
+    let subscribed = world.subscribe(0, ada, recovering(Since::new(0, "")));
+    assert_eq!((subscribed.recovered, subscribed.publications.len()), (Some(true), 1));
+}
+
+#[test]
 fn recovery_works_where_nothing_was_published_before_the_connection_was_cut() {
     let mut world = World::new(stream());
     let ada = world.connect(0, "ada");

@@ -93,7 +93,7 @@ impl Hub {
                 return self.connect(place, link, command.id, request, answer);
             }
             (Link::Up(_), Request::Connect(_)) | (Link::Fresh, _) => return Flow::Close(Disconnect::BAD_REQUEST),
-            (Link::Gone | Link::Away, _) => return Flow::Close(Disconnect::BAD_REQUEST),
+            (Link::Refused { .. } | Link::Gone | Link::Away, _) => return Flow::Close(Disconnect::BAD_REQUEST),
             (Link::Up(key), _) => *key,
         };
         if command.is_pong() {

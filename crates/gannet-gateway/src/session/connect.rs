@@ -32,7 +32,8 @@ impl Hub {
                     return Flow::Close(one_way(&error));
                 }
                 // Nothing but the end follows after an error.
-                *link = Link::Gone;
+                let patience_ms = u32::try_from(self.patience().as_millis()).unwrap_or(u32::MAX);
+                *link = Link::Refused { until_ms: self.clock_ms.wrapping_add(patience_ms) };
                 return self.refuse(place.wire, id, &error);
             }
             Verdict::Close(why) => return Flow::Close(why),

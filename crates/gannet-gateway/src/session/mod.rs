@@ -41,6 +41,11 @@ pub enum Link {
     Up(ClientKey),
     /// The hub has the link until the application has answered: see [`Hub::take_back`].
     Away,
+    /// Its connect was answered with an error: it has until this time to close, by the clock of [`Hub`].
+    Refused {
+        /// In milliseconds; it wraps.
+        until_ms: u32,
+    },
     /// It is over: nothing more is heard or said.
     Gone,
 }
@@ -242,7 +247,7 @@ impl Hub {
     pub(crate) fn client(&mut self, link: &Link) -> Option<&mut Client> {
         match link {
             Link::Up(key) => self.roster.value(*key),
-            Link::Fresh | Link::Away | Link::Gone => None,
+            Link::Fresh | Link::Away | Link::Refused { .. } | Link::Gone => None,
         }
     }
 

@@ -109,8 +109,8 @@ impl Hub {
                 let refresh = Refresh { expires: expire_at != 0, ttl: expire_at.saturating_sub(now_s) };
                 self.put_push(place.wire, "", PushEvent::Refresh(refresh));
             }
-            // It is asked again before the time is over.
-            None => {}
+            // It is asked again when the timer fires that was set with the question.
+            None => return Effects::default(),
         }
         Effects { next: self.next_look(link), ..Effects::default() }
     }
@@ -131,7 +131,7 @@ impl Hub {
                     self.prolong(key, channel, expire_at);
                 }
             }
-            None => {}
+            None => return Effects::default(),
         }
         Effects { next: self.next_look(link), ..Effects::default() }
     }

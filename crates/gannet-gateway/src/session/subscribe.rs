@@ -1,7 +1,6 @@
 //! Subscriptions: those that clients ask for, and the common part of those that the server makes.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use gannet_channels::{ChannelError, ClientKey, Publication, Since, Subscribe, SubscribeError, Subscribed};
 use gannet_proto::centrifuge::{self, ReplyBody, SubscribeRequest, SubscribeResult};
@@ -11,9 +10,6 @@ use super::{Expiring, Flow};
 use crate::hub::Hub;
 use crate::rules::{Answer, Grant, Verdict};
 use crate::wire::{Wire, publication};
-
-/// Bytes of missed publications that one reply may bring. A client that missed more has to begin anew.
-const MOST_RECOVERED_BYTES: usize = 1 << 20;
 
 /// What is asked for with a subscription.
 pub(super) struct Wanted<'a> {
@@ -182,18 +178,12 @@ impl Hub {
             server_side: wanted.server_side,
             overrides: grant.overrides,
         };
-        let mut subscribed =
-            self.roster.subscribe(key, channel, &subscribe, self.now).map_err(|error| match error {
-                SubscribeError::AlreadySubscribed => ErrorReply::ALREADY_SUBSCRIBED,
-                SubscribeError::Channel(ChannelError::UnknownNamespace { .. }) => ErrorReply::UNKNOWN_CHANNEL,
-                SubscribeError::Channel(_) => ErrorReply::BAD_REQUEST,
-                _ => ErrorReply::LIMIT_EXCEEDED,
-            })?;
-        let bytes: usize = subscribed.publications.iter().map(size).sum();
-        if bytes > MOST_RECOVERED_BYTES {
-            subscribed.publications = Vec::new();
-            subscribed.recovered = Some(false);
-        }
+        let subscribed = self.roster.subscribe(key, channel, &subscribe, self.now).map_err(|error| match error {
+            SubscribeError::AlreadySubscribed => ErrorReply::ALREADY_SUBSCRIBED,
+            SubscribeError::Channel(ChannelError::UnknownNamespace { .. }) => ErrorReply::UNKNOWN_CHANNEL,
+            SubscribeError::Channel(_) => ErrorReply::BAD_REQUEST,
+            _ => ErrorReply::LIMIT_EXCEEDED,
+        })?;
         if let Some(recovered) = subscribed.recovered {
             self.metrics().recoveries[usize::from(recovered)].add(1);
         }
@@ -224,8 +214,4 @@ impl Hub {
         self.put(wire, id, ReplyBody::Unsubscribe);
         Flow::Next
     }
-}
-
-fn size(publication: &Arc<Publication>) -> usize {
-    publication.data.len() + 64
 }

@@ -1,5 +1,7 @@
 //! Sessions without sockets: what goes in, what comes out, and the clock by hand.
 
+mod refresh;
+
 use std::cell::RefCell;
 use std::time::Duration;
 
@@ -229,6 +231,26 @@ fn after_a_connect_that_was_refused_nothing_is_taken() {
 }
 
 #[test]
+fn a_client_whose_connect_was_refused_is_stale_ten_seconds_later() {
+    let mut rig = Rig::new(|_| {});
+    let expired = token(|issue| issue.exp = Some(START_S - 1));
+    for wire in [Wire::WebSocketJson, Wire::Lines] {
+        let mut one = rig.one_by(wire);
+        let connect = format!(r#"{{"id":1,"connect":{}}}"#, connect_with(&expired));
+        assert_eq!(rig.says(&mut one, &connect)[0]["error"]["code"], 109);
+        assert_eq!(one.next, Some(Duration::from_secs(10)));
+        // A stream is also called when there is room.
+        rig.pass(Duration::from_secs(4));
+        let effects = rig.hub.due(one.place, &mut one.link);
+        assert_eq!(rig.outcome(&mut one, effects).1, None);
+        assert_eq!(one.next, Some(Duration::from_secs(6)));
+        assert_eq!(rig.wakes(&mut one).1, Some(3502));
+        let again = rig.hub.due(one.place, &mut one.link);
+        assert_eq!(rig.outcome(&mut one, again), (vec![], None), "it is over");
+    }
+}
+
+#[test]
 fn the_first_ping_comes_at_a_random_half_to_whole_of_the_interval_and_its_answer_is_awaited() {
     let mut rig = Rig::new(|_| {});
     let mut firsts = Vec::new();
@@ -375,6 +397,49 @@ fn a_recovery_that_cannot_be_complete_says_so_or_is_an_error_where_the_client_as
     let replies = rig.says(&mut one, &recover(99, 2));
     assert_eq!(replies[0]["error"]["code"], 112);
     assert_eq!(rig.error_of(&mut one, r#""subscribe":{"channel":"open:a"}"#), 0, "it was not subscribed");
+}
+
+#[test]
+fn a_recovery_of_more_bytes_than_a_reply_may_bring_begins_anew_at_the_top() {
+    let words =
+        "long:history_size=50,history_ttl=5m,force_recovery,allow_subscribe_for_client,allow_subscribe_for_anonymous";
+    let mut rig = Rig::new(|settings| {
+        settings.channels.namespaces.push(namespace::parse(words).expect("a namespace"));
+    });
+    let space = rig.hub.gateway.space().clone();
+    let mut epoch = String::new();
+    for _ in 0..25 {
+        let data = format!("\"{}\"", "x".repeat(60_000));
+        let position = space.publish("long:a", gannet_channels::Publish::new(data), rig.hub.now).expect("it is taken");
+        epoch = position.epoch.to_string();
+    }
+    let asked = |offset: u32| format!(r#""recover":true,"offset":{offset},"epoch":"{epoch}""#);
+    let of = |result: &Value| {
+        let publications = result["publications"].as_array().map_or(0, Vec::len);
+        (result["recovered"] == true, publications, result["offset"].as_u64())
+    };
+    for (offset, expected) in [(3, (false, 0, Some(25))), (10, (true, 15, Some(10)))] {
+        let mut one = rig.connected("{}");
+        let subscribe = format!(r#"{{"id":2,"subscribe":{{"channel":"long:a",{}}}}}"#, asked(offset));
+        assert_eq!(of(&rig.says(&mut one, &subscribe)[0]["subscribe"]), expected, "from {offset}");
+
+        let token = token(|issue| issue.channels = vec!["long:a".to_owned()]);
+        let mut one = rig.one();
+        let connect =
+            format!(r#"{{"id":1,"connect":{{"token":"{token}","subs":{{"long:a":{{{}}}}}}}}}"#, asked(offset));
+        assert_eq!(of(&rig.says(&mut one, &connect)[0]["connect"]["subs"]["long:a"]), expected, "from {offset}");
+
+        let mut one = rig.one_by(Wire::EventSource);
+        let since = Some((u64::from(offset), epoch.clone()));
+        let request = gannet_proto::centrifuge::ConnectRequest::default();
+        let events = rig.hub.begin_events(one.place, &mut one.link, &request, "long:a", since).expect("events");
+        let events = String::from_utf8(events).expect("text");
+        assert_eq!(events.contains("event: unrecovered"), !expected.0);
+        // The next time it says the position that it has now.
+        assert_eq!(events.matches("id: ").count(), expected.1.max(1));
+        assert!(events.contains(&format!("id: {epoch}:25\n")), "from {offset}");
+    }
+    assert_eq!(space.stats().namespaces.iter().map(|own| own.unrecovered).sum::<u64>(), 3);
 }
 
 #[test]

@@ -13,6 +13,9 @@ use crate::wire::Wire;
 /// The longest time until a session is looked at again.
 const LONGEST: Duration = Duration::from_secs(60);
 
+/// The time until the application is asked again that gave no answer to use. Between two questions a connection is read.
+const RETRY: Duration = Duration::from_secs(2);
+
 impl Hub {
     /// Does what is due.
     pub fn due(&mut self, place: Place, link: &mut Link) -> Effects {
@@ -23,7 +26,11 @@ impl Hub {
         let key = match link {
             Link::Fresh => return self.end(place, link, Disconnect::STALE),
             // The application has not answered. What is due is looked at when it has.
-            Link::Away => return Effects { next: Some(gateway.settings.client.stale), ..Effects::default() },
+            Link::Away => return Effects { next: Some(RETRY), ..Effects::default() },
+            Link::Refused { until_ms } => match until_ms.wrapping_sub(now_ms).cast_signed() {
+                ..=0 => return self.end(place, link, Disconnect::STALE),
+                left_ms => return Effects { next: Some(milliseconds(left_ms)), ..Effects::default() },
+            },
             Link::Gone => return Effects::default(),
             Link::Up(key) => *key,
         };
@@ -43,20 +50,11 @@ impl Hub {
                 client.flags.set(Flags::AWAITS_PONG);
             }
         }
-        let server_refresh = client.flags.has(Flags::SERVER_REFRESH);
-        if client.expires_s != 0 {
-            if client.expires_s.saturating_add(grace_s) <= now_s {
-                return self.end(place, link, Disconnect::EXPIRED);
-            }
-            if server_refresh && client.expires_s <= now_s {
-                let ask = gateway.question_refresh(self, key, place.wire);
-                return self.asks(place, ask);
-            }
+        let expired = client.expires_s != 0 && client.expires_s <= now_s;
+        if expired && client.expires_s.saturating_add(grace_s) <= now_s {
+            return self.end(place, link, Disconnect::EXPIRED);
         }
-        let asks_now = self.roster.value(key).and_then(|client| {
-            let mut expiring = client.extra.as_ref()?.expiring.iter();
-            expiring.find(|expiring| expiring.server_refresh && expiring.at_s <= now_s).map(|own| own.channel.clone())
-        });
+        let asks_refresh = expired && client.flags.has(Flags::SERVER_REFRESH);
         let over = self.roster.value(key).and_then(|client| {
             let extra = client.extra.as_ref()?;
             extra.expiring.iter().find(|expiring| expiring.at_s.saturating_add(grace_s) <= now_s)
@@ -71,19 +69,29 @@ impl Hub {
         if ping {
             self.put_ping(place.wire);
         }
-        if let Some(channel) = asks_now {
-            let ask = gateway.question_sub_refresh(self, key, place.wire, &channel);
-            return self.asks(place, ask);
+        let asks_now = self.roster.value(key).and_then(|client| {
+            let mut expiring = client.extra.as_ref()?.expiring.iter();
+            expiring.find(|expiring| expiring.server_refresh && expiring.at_s <= now_s).map(|own| own.channel.clone())
+        });
+        if asks_refresh || asks_now.is_some() {
+            // A command that came by a request may wait for the application: one question after the other.
+            let ask = match asks_now {
+                _ if self.waiting.contains_key(&place.handle) => None,
+                Some(channel) if !asks_refresh => gateway.question_sub_refresh(self, key, place.wire, &channel),
+                _ => gateway.question_refresh(self, key, place.wire),
+            };
+            return self.asks(place, link, ask);
         }
         Effects { next: self.next_look(link), ..Effects::default() }
     }
 
     /// Waits for an answer of the application, if it can be asked; otherwise tries again soon.
-    fn asks(&mut self, place: Place, ask: Option<Box<Question>>) -> Effects {
+    fn asks(&mut self, place: Place, link: &Link, ask: Option<Box<Question>>) -> Effects {
         if ask.is_some() {
             self.waiting.insert(place.handle, Waiting::default());
         }
-        Effects { ask, next: Some(Duration::from_secs(1)), ..Effects::default() }
+        let next = self.next_look(link).map(|next| next.min(RETRY));
+        Effects { ask, next, ..Effects::default() }
     }
 
     /// A subscription has expired: the client subscribes again; of one that the server made, it connects again.
@@ -106,12 +114,15 @@ impl Hub {
         let (now_ms, now) = (self.clock_ms, self.now);
         let gateway = self.gateway.clone();
         let (pong_ms, grace_s) = (gateway.pong_ms(), gateway.grace_s());
+        if let Link::Refused { until_ms } = *link {
+            return Some(milliseconds(until_ms.wrapping_sub(now_ms).cast_signed()));
+        }
         let client = self.client(link)?;
         let ping_ms =
             if client.flags.has(Flags::AWAITS_PONG) { client.ping_ms.wrapping_add(pong_ms) } else { client.ping_ms };
         let mut next = match gateway.ping_ms() {
             0 => LONGEST,
-            _ => Duration::from_millis(u64::try_from(ping_ms.wrapping_sub(now_ms).cast_signed()).unwrap_or(0)),
+            _ => milliseconds(ping_ms.wrapping_sub(now_ms).cast_signed()),
         };
         let until = |at_s: u32| Duration::from_millis((u64::from(at_s) * 1_000).saturating_sub(now.0));
         if client.expires_s != 0 {
@@ -124,4 +135,9 @@ impl Hub {
         }
         Some(next.clamp(Duration::from_millis(1), LONGEST))
     }
+}
+
+/// A time that is left; zero if it is over.
+fn milliseconds(left: i32) -> Duration {
+    Duration::from_millis(u64::try_from(left).unwrap_or(0))
 }

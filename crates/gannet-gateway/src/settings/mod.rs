@@ -58,8 +58,8 @@ pub struct ClientSettings {
     pub refresh_grace: Duration,
     /// The largest frame of commands in bytes. Default: 128 KiB, so that a publication of 64 KiB fits as JSON.
     pub frame: usize,
-    /// Commands a second. Default: 200. Beyond it, and the burst, the connection is closed with 3013. A large reply costs one
-    /// for each 8 KiB.
+    /// Commands a second. Default: 200. Beyond it, and the burst, the error is 111. A hundred such errors in a row close the
+    /// connection with 3013. A large reply costs one for each 8 KiB.
     pub commands: Rate,
     /// Publications a second. Default: 50. Beyond it, and the burst, the error is 111.
     pub publications: Rate,
