@@ -215,6 +215,36 @@ fn an_event_source_recovers_by_the_id_of_its_last_event() {
 }
 
 #[test]
+fn an_event_source_that_missed_something_is_closed_and_recovers_by_its_id() {
+    for driver in drivers() {
+        let mut settings = gannet_gateway::settings::Settings::demo();
+        settings.channels.limits.inbox_items = 1;
+        settings.channels.namespaces[0].options.history_size = 10_000;
+        settings.channels.namespaces[0].options.join_leave = false;
+        let rig = Rig::start(driver, settings);
+        let mut feed = Feed::get(&rig, "/events?channel=demo:a", "");
+        let first = feed.event();
+        let (epoch, _) = first.strip_prefix("retry: 2000\nid: ").expect("an id").split_once(':').expect("a position");
+        let top = rig.burst("demo:a");
+        let ids = |events: &str| -> Vec<u64> {
+            let ids =
+                events.lines().filter_map(|line| line.strip_prefix("id: ")?.strip_prefix(epoch)?.strip_prefix(':'));
+            ids.map(|id| id.parse().expect("an offset")).collect()
+        };
+        let seen = ids(&feed.rest());
+        let last = seen.last().copied().unwrap_or(0);
+        assert_eq!(seen, (1..=last).collect::<Vec<_>>());
+        assert!(last < top, "nothing was missed");
+        let mut feed = Feed::get(&rig, "/events?channel=demo:a", &format!("Last-Event-ID: {epoch}:{last}\r\n"));
+        for offset in last + 1..=top {
+            assert_eq!(ids(&feed.event()), [offset]);
+        }
+        rig.publish("demo:a", "2");
+        assert_eq!(feed.event(), format!("id: {epoch}:{}\ndata: 2", top + 1));
+    }
+}
+
+#[test]
 fn an_event_source_is_refused_before_anything_else_is_said() {
     for driver in drivers() {
         let rig = Rig::demo(driver);

@@ -112,6 +112,20 @@ impl Rig {
         assert!(reply["result"].is_object(), "{reply}");
         reply["result"].clone()
     }
+
+    /// Publishes to a channel until a reactor's inbox has lost something; gives the offset of the last publication.
+    pub(crate) fn burst(&self, channel: &str) -> u64 {
+        let space = self.gateway.space();
+        let before = space.stats().inbox_lost;
+        let body = serde_json::json!({"channels": vec![channel; 50], "data": 1}).to_string();
+        let mut top = 0;
+        gannet_testing::until("a delivery to be lost", || {
+            let reply = self.api("broadcast", &body);
+            top = reply["result"]["responses"][49]["result"]["offset"].as_u64().expect("an offset");
+            space.stats().inbox_lost > before
+        });
+        top
+    }
 }
 
 fn tcp(address: SocketAddr) -> TcpStream {
