@@ -245,6 +245,30 @@ fn an_event_source_that_missed_something_is_closed_and_recovers_by_its_id() {
 }
 
 #[test]
+fn what_was_published_within_the_delay_comes_as_an_event_each_in_order() {
+    for driver in drivers() {
+        let mut settings = gannet_gateway::settings::Settings::demo();
+        settings.channels.namespaces[0].options.coalesce = Some(std::time::Duration::from_millis(500));
+        settings.channels.namespaces[0].options.join_leave = false;
+        let rig = Rig::start(driver, settings);
+        let mut events = Feed::get(&rig, "/events?channel=demo:a", "");
+        let first = events.event();
+        let (epoch, _) = first.strip_prefix("retry: 2000\nid: ").expect("an id").split_once(':').expect("a position");
+        let mut session = Feed::get(&rig, "/connection/sse?cf_connect=%7B%22id%22%3A1%2C%22connect%22%3A%7B%7D%7D", "");
+        let connect = session.message()["connect"].clone();
+        assert_eq!(emulate(&rig, &connect, "{\"id\":2,\"subscribe\":{\"channel\":\"demo:a\"}}"), 204);
+        assert_eq!(session.message()["id"], 2);
+        rig.api("broadcast", r#"{"channels":["demo:a","demo:a","demo:a"],"data":1}"#);
+        assert!(events.chunk(), "it goes on");
+        for offset in 1..=3 {
+            assert!(!events.rest.is_empty(), "offset {offset} is not in the chunk");
+            assert_eq!(events.event(), format!("id: {epoch}:{offset}\ndata: 1"));
+            assert_eq!(session.message()["push"]["pub"]["offset"], offset);
+        }
+    }
+}
+
+#[test]
 fn an_event_source_is_refused_before_anything_else_is_said() {
     for driver in drivers() {
         let rig = Rig::demo(driver);
