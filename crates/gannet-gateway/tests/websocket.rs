@@ -245,3 +245,48 @@ fn a_server_side_subscription_that_missed_something_closes_with_3010_once() {
         assert_eq!(rig.gateway.space().stats().namespaces[0].gaps, 3);
     }
 }
+
+#[test]
+fn a_client_reads_300_publications_at_most() {
+    for driver in drivers() {
+        let mut settings = Settings::demo();
+        settings.channels.namespaces[0].options.history_size = 1_000;
+        let rig = Rig::start(driver, settings);
+        let mut client = rig.subscribed("demo:a");
+        let channels = vec!["demo:a"; 310];
+        rig.api("broadcast", &json!({"channels": channels, "data": 1}).to_string());
+        for limit in ["-1", "301", "310", "2147483647"] {
+            let reply = client.ask(&format!(r#""history":{{"channel":"demo:a","limit":{limit}}}"#));
+            let publications = reply["history"]["publications"].as_array().expect("publications");
+            assert_eq!((publications.len(), &reply["history"]["offset"]), (300, &json!(310)), "limit {limit}");
+            assert_eq!(publications[299]["offset"], 300, "limit {limit}");
+        }
+    }
+}
+
+#[test]
+fn compact_channels_and_deltas_are_declined_by_leaving_them_out() {
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        let mut client = rig.connected();
+        let reply = client.ask(r#""subscribe":{"channel":"demo:a","flag":1,"delta":"fossil"}"#);
+        let result = reply["subscribe"].as_object().expect("it is subscribed");
+        assert!(!result.contains_key("id") && !result.contains_key("delta"), "{reply}");
+        for number in 1..=2 {
+            rig.publish("demo:a", r#"{"text":"the same"}"#);
+            let push = client.push();
+            let expected = json!({"channel": "demo:a", "pub": {"data": {"text": "the same"}, "offset": number}});
+            assert_eq!(push, expected, "neither a number for the channel nor a difference");
+        }
+    }
+}
+
+#[test]
+fn who_asks_for_pings_as_frames_is_told_of_pings_of_the_protocol() {
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        let mut client = rig.websocket_at("/connection/websocket?cf_ws_frame_ping_pong=true");
+        let reply = client.ask(r#""connect":{}"#);
+        assert_eq!((&reply["connect"]["ping"], &reply["connect"]["pong"]), (&json!(25), &json!(true)));
+    }
+}
