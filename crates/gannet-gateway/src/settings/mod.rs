@@ -58,12 +58,11 @@ pub struct ClientSettings {
     pub refresh_grace: Duration,
     /// The largest frame of commands in bytes. Default: 128 KiB, so that a publication of 64 KiB fits as JSON.
     pub frame: usize,
-    /// Commands a second. Default: 200. Beyond it, and the burst, the connection is closed with 3013.
+    /// Commands a second. Default: 200. Beyond it, and the burst, the error is 111; after a hundred such errors in a row, the
+    /// connection is closed with 3013.
     pub commands: Rate,
     /// Publications a second. Default: 50. Beyond it, and the burst, the error is 111.
     pub publications: Rate,
-    /// Connections from one address; 0 is no limit. Default: 0. Further ones are closed with 3504.
-    pub connections_per_address: u32,
 }
 
 /// A rate with a burst: a token bucket.
@@ -151,7 +150,6 @@ impl Default for ClientSettings {
             frame: 128 << 10,
             commands: Rate { per_second: 200, burst: 400 },
             publications: Rate { per_second: 50, burst: 100 },
-            connections_per_address: 0,
         }
     }
 }
