@@ -269,6 +269,21 @@ fn what_was_published_within_the_delay_comes_as_an_event_each_in_order() {
 }
 
 #[test]
+fn an_event_source_gets_a_comment_in_place_of_a_ping_and_does_not_answer() {
+    for driver in drivers() {
+        let mut settings = gannet_gateway::settings::Settings::demo();
+        settings.client.ping = std::time::Duration::from_millis(50);
+        settings.client.pong = std::time::Duration::from_millis(20);
+        let rig = Rig::start(driver, settings);
+        let mut feed = Feed::get(&rig, "/events?channel=demo:a", "");
+        assert!(feed.event().starts_with("retry: 2000\n"));
+        for _ in 0..5 {
+            assert_eq!(feed.event(), ":");
+        }
+    }
+}
+
+#[test]
 fn an_event_source_is_refused_before_anything_else_is_said() {
     for driver in drivers() {
         let rig = Rig::demo(driver);
