@@ -170,7 +170,7 @@ impl Metrics {
 /// Name, kind, what it is, and where it is read.
 type Metric<Stats> = (&'static str, &'static str, &'static str, fn(&Stats) -> u64);
 
-static OF_SPACE: [Metric<SpaceStats>; 11] = [
+static OF_SPACE: [Metric<SpaceStats>; 16] = [
     ("gannet_push_users", "gauge", "Users with a client; the anonymous ones count as one.", |stats| stats.users),
     ("gannet_push_channels", "gauge", "Channels that exist.", |stats| stats.channels),
     ("gannet_push_history_publications", "gauge", "Publications in all histories.", |stats| stats.history_publications),
@@ -190,9 +190,27 @@ static OF_SPACE: [Metric<SpaceStats>; 11] = [
     ("gannet_push_refused_orders_total", "counter", "Calls of the server API refused by a full inbox.", |stats| {
         stats.refused_orders
     }),
+    ("gannet_push_refused_names_total", "counter", "Calls refused for the name of a channel.", |stats| {
+        stats.refused_names
+    }),
+    ("gannet_push_refused_subscribers_total", "counter", "Subscriptions refused by the limit of a channel.", |stats| {
+        stats.refused_subscribers
+    }),
+    (
+        "gannet_push_refused_channels_per_client_total",
+        "counter",
+        "Subscriptions refused by the limit of a client.",
+        |stats| stats.refused_channels_per_client,
+    ),
+    ("gannet_push_refused_keys_total", "counter", "Publications refused for their idempotency key.", |stats| {
+        stats.refused_keys
+    }),
+    ("gannet_push_refused_presence_total", "counter", "Presences of too many clients to be listed.", |stats| {
+        stats.refused_presence
+    }),
 ];
 
-static OF_NAMESPACE: [Metric<NamespaceStats>; 14] = [
+static OF_NAMESPACE: [Metric<NamespaceStats>; 17] = [
     ("gannet_push_namespace_channels", "gauge", "Channels that exist, by namespace.", |stats| stats.channels),
     ("gannet_push_subscriptions", "gauge", "Subscriptions now, by namespace.", |stats| stats.subscriptions),
     ("gannet_push_publications_total", "counter", "Publications, by namespace.", |stats| stats.publications),
@@ -213,6 +231,18 @@ static OF_NAMESPACE: [Metric<NamespaceStats>; 14] = [
     }),
     ("gannet_push_slow_total", "counter", "Subscribers closed because they were too slow.", |stats| stats.slow),
     ("gannet_push_gaps_total", "counter", "Subscriptions that were told of a loss.", |stats| stats.gaps),
+    (
+        "gannet_push_history_evicted_total",
+        "counter",
+        "Publications that left a history early, for its bytes.",
+        |stats| stats.history_evicted,
+    ),
+    ("gannet_push_history_refused_total", "counter", "Publications that no history had room for.", |stats| {
+        stats.history_refused
+    }),
+    ("gannet_push_forgotten_early_total", "counter", "Channels that forgot their position early.", |stats| {
+        stats.forgotten_early
+    }),
 ];
 
 fn of_space(out: &mut String, space: &Space) -> fmt::Result {

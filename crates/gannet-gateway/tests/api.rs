@@ -174,3 +174,69 @@ fn a_slow_client_gets_the_latest_publication_where_the_namespace_says_so() {
         assert!(seen.is_sorted() && seen.len() < 300, "{seen:?}");
     }
 }
+
+#[test]
+fn what_was_published_within_the_delay_comes_in_one_frame_in_order() {
+    use gannet_proto::centrifuge::{Command, ConnectRequest, Format, PushEvent, ReplyBody, Request, SubscribeRequest};
+    use serde_json::Value;
+
+    for driver in drivers() {
+        let mut settings = Settings::demo();
+        let parsed = namespace::parse("joined:coalesce=500ms,allow_subscribe_for_client,allow_subscribe_for_anonymous");
+        settings.channels.namespaces.push(parsed.expect("a namespace"));
+        let rig = Rig::start(driver, settings);
+        let mut json = rig.subscribed("joined:a");
+        let mut one_way = rig.websocket_at("/connection/uni_websocket");
+        one_way.send("{}");
+        let client = one_way.frame()[0]["connect"]["client"].as_str().expect("a client").to_owned();
+        rig.api("subscribe", &format!(r#"{{"client":"{client}","channel":"joined:a"}}"#));
+        assert!(one_way.frame()[0]["subscribe"].is_object());
+        let mut protobuf = rig.websocket_at("/connection/websocket?format=protobuf");
+        let mut frame = Vec::new();
+        let format = Format::Protobuf;
+        format.write_command(&mut frame, &Command { id: 1, request: Request::Connect(ConnectRequest::default()) });
+        let subscribe = SubscribeRequest { channel: "joined:a".into(), ..SubscribeRequest::default() };
+        format.write_command(&mut frame, &Command { id: 2, request: Request::Subscribe(subscribe) });
+        protobuf.send_bytes(&frame);
+        assert_eq!(format.replies(&protobuf.bytes()).count(), 2);
+
+        // One call of the API, so that they come together.
+        rig.api("broadcast", r#"{"channels":["joined:a","joined:a","joined:a"],"data":[1]}"#);
+        rig.api(
+            "batch",
+            r#"{"commands":[{"publish":{"channel":"joined:a","data":2}},{"publish":{"channel":"joined:a","data":3}}]}"#,
+        );
+        let expected = [json!([1]), json!([1]), json!([1]), json!(2), json!(3)];
+        // More than one frame only if this machine took half a second between the two calls.
+        let collect = |mut next: Box<dyn FnMut() -> Vec<Value> + '_>| {
+            let (mut all, mut most) = (Vec::new(), 0);
+            while all.len() < expected.len() {
+                let data = next();
+                most = most.max(data.len());
+                all.extend(data);
+            }
+            (all, most)
+        };
+        let pushes = |frame: Vec<Value>, at: &str| -> Vec<Value> {
+            frame.iter().map(|push| push.pointer(at).unwrap_or_else(|| panic!("{push}")).clone()).collect()
+        };
+        let of_json = collect(Box::new(|| pushes(json.frame(), "/push/pub/data")));
+        let of_one_way = collect(Box::new(|| pushes(one_way.frame(), "/pub/data")));
+        let of_protobuf = collect(Box::new(|| {
+            let bytes = protobuf.bytes();
+            let replies = format.replies(&bytes).map(|reply| {
+                let ReplyBody::Push(push) = reply.expect("a reply").body else { panic!("no push") };
+                let PushEvent::Publication(publication) = push.event else { panic!("{push:?}") };
+                serde_json::from_slice(&publication.data).expect("JSON")
+            });
+            replies.collect()
+        }));
+        for (name, (all, most)) in [("json", of_json), ("one way", of_one_way), ("protobuf", of_protobuf)] {
+            assert_eq!(all, expected, "{name} on {driver:?}");
+            assert!(most >= 3, "{name} on {driver:?}: {most} in one frame");
+        }
+        let stats = rig.gateway.space().stats();
+        let joined = stats.namespaces.iter().find(|own| own.name == "joined").expect("the namespace");
+        assert_eq!(joined.publications, 5);
+    }
+}

@@ -124,6 +124,75 @@ fn an_event_source_recovers_by_the_id_of_its_last_event() {
 }
 
 #[test]
+fn an_event_source_that_missed_something_is_closed_and_recovers_by_its_id() {
+    for driver in drivers() {
+        let mut settings = gannet_gateway::settings::Settings::demo();
+        settings.channels.limits.inbox_items = 1;
+        settings.channels.namespaces[0].options.history_size = 10_000;
+        settings.channels.namespaces[0].options.join_leave = false;
+        let rig = Rig::start(driver, settings);
+        let mut feed = Feed::get(&rig, "/events?channel=demo:a", "");
+        let first = feed.event();
+        let (epoch, _) = first.strip_prefix("retry: 2000\nid: ").expect("an id").split_once(':').expect("a position");
+        let top = rig.burst("demo:a");
+        let ids = |events: &str| -> Vec<u64> {
+            let ids =
+                events.lines().filter_map(|line| line.strip_prefix("id: ")?.strip_prefix(epoch)?.strip_prefix(':'));
+            ids.map(|id| id.parse().expect("an offset")).collect()
+        };
+        let seen = ids(&feed.rest());
+        let last = seen.last().copied().unwrap_or(0);
+        assert_eq!(seen, (1..=last).collect::<Vec<_>>());
+        assert!(last < top, "nothing was missed");
+        let mut feed = Feed::get(&rig, "/events?channel=demo:a", &format!("Last-Event-ID: {epoch}:{last}\r\n"));
+        for offset in last + 1..=top {
+            assert_eq!(ids(&feed.event()), [offset]);
+        }
+        rig.publish("demo:a", "2");
+        assert_eq!(feed.event(), format!("id: {epoch}:{}\ndata: 2", top + 1));
+    }
+}
+
+#[test]
+fn what_was_published_within_the_delay_comes_as_an_event_each_in_order() {
+    for driver in drivers() {
+        let mut settings = gannet_gateway::settings::Settings::demo();
+        settings.channels.namespaces[0].options.coalesce = Some(std::time::Duration::from_millis(500));
+        settings.channels.namespaces[0].options.join_leave = false;
+        let rig = Rig::start(driver, settings);
+        let mut events = Feed::get(&rig, "/events?channel=demo:a", "");
+        let first = events.event();
+        let (epoch, _) = first.strip_prefix("retry: 2000\nid: ").expect("an id").split_once(':').expect("a position");
+        let mut session = Feed::get(&rig, "/connection/sse?cf_connect=%7B%22id%22%3A1%2C%22connect%22%3A%7B%7D%7D", "");
+        let connect = session.message()["connect"].clone();
+        assert_eq!(emulate(&rig, &connect, "{\"id\":2,\"subscribe\":{\"channel\":\"demo:a\"}}"), 204);
+        assert_eq!(session.message()["id"], 2);
+        rig.api("broadcast", r#"{"channels":["demo:a","demo:a","demo:a"],"data":1}"#);
+        assert!(events.chunk(), "it goes on");
+        for offset in 1..=3 {
+            assert!(!events.rest.is_empty(), "offset {offset} is not in the chunk");
+            assert_eq!(events.event(), format!("id: {epoch}:{offset}\ndata: 1"));
+            assert_eq!(session.message()["push"]["pub"]["offset"], offset);
+        }
+    }
+}
+
+#[test]
+fn an_event_source_gets_a_comment_in_place_of_a_ping_and_does_not_answer() {
+    for driver in drivers() {
+        let mut settings = gannet_gateway::settings::Settings::demo();
+        settings.client.ping = std::time::Duration::from_millis(50);
+        settings.client.pong = std::time::Duration::from_millis(20);
+        let rig = Rig::start(driver, settings);
+        let mut feed = Feed::get(&rig, "/events?channel=demo:a", "");
+        assert!(feed.event().starts_with("retry: 2000\n"));
+        for _ in 0..5 {
+            assert_eq!(feed.event(), ":");
+        }
+    }
+}
+
+#[test]
 fn an_event_source_is_refused_before_anything_else_is_said() {
     for driver in drivers() {
         let rig = Rig::demo(driver);

@@ -2,6 +2,9 @@
 
 mod rig;
 
+use gannet_gateway::Secret;
+use gannet_gateway::settings::Settings;
+use gannet_gateway::token::Issue;
 use gannet_proto::centrifuge::{Command, ConnectRequest, Format, PushEvent, ReplyBody, Request, SubscribeRequest};
 use rig::{Rig, drivers};
 use serde_json::json;
@@ -164,5 +167,141 @@ fn what_breaks_the_protocol_is_closed_with_its_code() {
         let reply_then_close = "{\"id\":1,\"connect\":{\"token\":\"x\"}}";
         client.send(reply_then_close);
         assert_eq!(client.closed().0, 3500);
+    }
+}
+
+/// A gateway whose reactors have room for one delivery each, so that a burst is lost in part.
+fn with_small_inboxes(driver: gannet::DriverChoice) -> Rig {
+    let mut settings = Settings::demo();
+    settings.channels.limits.inbox_items = 1;
+    settings.channels.namespaces[0].options.join_leave = false;
+    settings.channels.namespaces[0].options.history_size = 10_000;
+    settings.tokens.secrets = vec![Secret::from(SECRET)];
+    Rig::start(driver, settings)
+}
+
+const SECRET: &str = "a secret that is long enough";
+
+#[test]
+fn a_subscription_that_missed_something_ends_with_2500_and_recovers() {
+    for driver in drivers() {
+        let rig = with_small_inboxes(driver);
+        let mut client = rig.connected();
+        let reply = client.ask(r#""subscribe":{"channel":"demo:a"}"#);
+        let epoch = reply["subscribe"]["epoch"].as_str().expect("an epoch").to_owned();
+        let mut seen = 0;
+        for _ in 0..3 {
+            let top = rig.burst("demo:a");
+            loop {
+                let push = client.push();
+                assert_eq!(push["channel"], "demo:a");
+                if push["unsubscribe"].is_object() {
+                    assert_eq!(push["unsubscribe"]["code"], 2500, "{push}");
+                    break;
+                }
+                assert_eq!(push["pub"]["offset"], seen + 1, "{push}");
+                seen += 1;
+            }
+            assert!(seen < top, "nothing was missed");
+            let recover =
+                format!(r#""subscribe":{{"channel":"demo:a","recover":true,"offset":{seen},"epoch":"{epoch}"}}"#);
+            let reply = client.ask(&recover);
+            assert_eq!(reply["subscribe"]["recovered"], true, "{reply}");
+            let missed = reply["subscribe"]["publications"].as_array().expect("publications");
+            let offsets: Vec<_> = missed.iter().map(|own| own["offset"].as_u64().expect("an offset")).collect();
+            assert_eq!(offsets, (seen + 1..=top).collect::<Vec<_>>());
+            seen = top;
+        }
+        rig.publish("demo:a", "2");
+        assert_eq!(client.push()["pub"], json!({"data": 2, "offset": seen + 1}));
+        let stats = rig.gateway.space().stats();
+        assert_eq!(stats.namespaces[0].gaps, 3);
+    }
+}
+
+#[test]
+fn a_server_side_subscription_that_missed_something_closes_with_3010_once() {
+    for driver in drivers() {
+        let rig = with_small_inboxes(driver);
+        let issue = Issue { sub: "ann".to_owned(), channels: vec!["demo:a".to_owned()], ..Issue::default() };
+        let token = issue.sign(&Secret::from(SECRET)).expect("a token");
+        let mut client = rig.websocket();
+        let reply = client.ask(&format!(r#""connect":{{"token":"{token}"}}"#));
+        let epoch = reply["connect"]["subs"]["demo:a"]["epoch"].as_str().expect("an epoch").to_owned();
+        let mut seen = 0;
+        for _ in 0..3 {
+            let top = rig.burst("demo:a");
+            let close = loop {
+                match client.socket.read().expect("a frame") {
+                    tungstenite::Message::Text(text) => {
+                        let push: serde_json::Value = serde_json::from_str(&text).expect("a push");
+                        assert_eq!(push["push"]["pub"]["offset"], seen + 1, "{push}");
+                        seen += 1;
+                    }
+                    tungstenite::Message::Close(close) => break close.expect("a code"),
+                    other => panic!("{other:?}"),
+                }
+            };
+            assert_eq!((u16::from(close.code), close.reason.as_str()), (3010, "insufficient state"));
+            assert!(seen < top, "nothing was missed");
+            client = rig.websocket();
+            let subs = format!(r#""demo:a":{{"recover":true,"offset":{seen},"epoch":"{epoch}"}}"#);
+            let reply = client.ask(&format!(r#""connect":{{"token":"{token}","subs":{{{subs}}}}}"#));
+            let result = &reply["connect"]["subs"]["demo:a"];
+            assert_eq!(result["recovered"], true, "{reply}");
+            assert_eq!(result["publications"].as_array().map(Vec::len), usize::try_from(top - seen).ok(), "{reply}");
+            seen = top;
+        }
+        // It goes on after the last reconnect, and nobody was closed but for a burst.
+        for offset in seen + 1..seen + 20 {
+            rig.publish("demo:a", "2");
+            assert_eq!(client.push()["pub"]["offset"], offset);
+        }
+        assert_eq!(rig.gateway.space().stats().namespaces[0].gaps, 3);
+    }
+}
+
+#[test]
+fn a_client_reads_300_publications_at_most() {
+    for driver in drivers() {
+        let mut settings = Settings::demo();
+        settings.channels.namespaces[0].options.history_size = 1_000;
+        let rig = Rig::start(driver, settings);
+        let mut client = rig.subscribed("demo:a");
+        let channels = vec!["demo:a"; 310];
+        rig.api("broadcast", &json!({"channels": channels, "data": 1}).to_string());
+        for limit in ["-1", "301", "310", "2147483647"] {
+            let reply = client.ask(&format!(r#""history":{{"channel":"demo:a","limit":{limit}}}"#));
+            let publications = reply["history"]["publications"].as_array().expect("publications");
+            assert_eq!((publications.len(), &reply["history"]["offset"]), (300, &json!(310)), "limit {limit}");
+            assert_eq!(publications[299]["offset"], 300, "limit {limit}");
+        }
+    }
+}
+
+#[test]
+fn compact_channels_and_deltas_are_declined_by_leaving_them_out() {
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        let mut client = rig.connected();
+        let reply = client.ask(r#""subscribe":{"channel":"demo:a","flag":1,"delta":"fossil"}"#);
+        let result = reply["subscribe"].as_object().expect("it is subscribed");
+        assert!(!result.contains_key("id") && !result.contains_key("delta"), "{reply}");
+        for number in 1..=2 {
+            rig.publish("demo:a", r#"{"text":"the same"}"#);
+            let push = client.push();
+            let expected = json!({"channel": "demo:a", "pub": {"data": {"text": "the same"}, "offset": number}});
+            assert_eq!(push, expected, "neither a number for the channel nor a difference");
+        }
+    }
+}
+
+#[test]
+fn who_asks_for_pings_as_frames_is_told_of_pings_of_the_protocol() {
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        let mut client = rig.websocket_at("/connection/websocket?cf_ws_frame_ping_pong=true");
+        let reply = client.ask(r#""connect":{}"#);
+        assert_eq!((&reply["connect"]["ping"], &reply["connect"]["pong"]), (&json!(25), &json!(true)));
     }
 }

@@ -63,8 +63,6 @@ pub struct ClientSettings {
     pub commands: Rate,
     /// Publications a second. Default: 50. Beyond it, and the burst, the error is 111.
     pub publications: Rate,
-    /// Connections from one address; 0 is no limit. Default: 0. Further ones are closed with 3504.
-    pub connections_per_address: u32,
 }
 
 /// A rate with a burst: a token bucket.
@@ -152,7 +150,6 @@ impl Default for ClientSettings {
             frame: 128 << 10,
             commands: Rate { per_second: 200, burst: 400 },
             publications: Rate { per_second: 50, burst: 100 },
-            connections_per_address: 0,
         }
     }
 }

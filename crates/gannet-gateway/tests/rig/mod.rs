@@ -8,7 +8,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
-use gannet::{Address, DriverChoice, Engine, Running};
+use gannet::{Address, DriverChoice, Engine, FilterFactory, Running};
 use gannet_gateway::settings::Settings;
 use gannet_gateway::{Devices, Gateway};
 use gannet_http::HttpService;
@@ -37,15 +37,32 @@ impl Rig {
     }
 
     pub(crate) fn of(engine: Engine, reactors: usize, settings: Settings) -> Self {
+        Self::with_devices_over(engine, reactors, settings, None)
+    }
+
+    /// One whose devices speak over a filter.
+    pub(crate) fn with_devices_over(
+        engine: Engine,
+        reactors: usize,
+        settings: Settings,
+        filters: Option<Arc<dyn FilterFactory>>,
+    ) -> Self {
         let gateway = Gateway::new(settings, reactors, 7).expect("settings that work");
         let routes = gateway.routes().build().expect("routes");
         let devices = gateway.clone();
         let engine = gateway.install(engine).expect("one service more");
         let engine = engine.listen("tcp://127.0.0.1:0", move || HttpService::new(&routes)).expect("an address");
-        let engine = engine.listen("tcp://127.0.0.1:0", move || Devices::new(&devices)).expect("an address");
+        let factory = move || Devices::new(&devices);
+        let engine = match filters {
+            Some(filters) => engine.listen_filtered("tls://127.0.0.1:0", filters, factory),
+            None => engine.listen("tcp://127.0.0.1:0", factory),
+        };
+        let engine = engine.expect("an address");
         let running = engine.start().expect("the engine starts");
         let addresses: Vec<_> = running.addresses().cloned().collect();
-        let [Address::Tcp(http), Address::Tcp(devices)] = addresses[..] else { panic!("{addresses:?}") };
+        let [Address::Tcp(http), Address::Tcp(devices) | Address::Tls(devices)] = addresses[..] else {
+            panic!("{addresses:?}")
+        };
         Self { running, gateway, http, devices }
     }
 
@@ -113,6 +130,20 @@ impl Rig {
         let reply = self.api("publish", &format!(r#"{{"channel":"{channel}","data":{data}}}"#));
         assert!(reply["result"].is_object(), "{reply}");
         reply["result"].clone()
+    }
+
+    /// Publishes to a channel until a reactor's inbox has lost something; gives the offset of the last publication.
+    pub(crate) fn burst(&self, channel: &str) -> u64 {
+        let space = self.gateway.space();
+        let before = space.stats().inbox_lost;
+        let body = serde_json::json!({"channels": vec![channel; 50], "data": 1}).to_string();
+        let mut top = 0;
+        gannet_testing::until("a delivery to be lost", || {
+            let reply = self.api("broadcast", &body);
+            top = reply["result"]["responses"][49]["result"]["offset"].as_u64().expect("an offset");
+            space.stats().inbox_lost > before
+        });
+        top
     }
 }
 
