@@ -227,7 +227,7 @@ fn what_was_published_within_the_delay_comes_in_one_frame_in_order() {
             let replies = format.replies(&bytes).map(|reply| {
                 let ReplyBody::Push(push) = reply.expect("a reply").body else { panic!("no push") };
                 let PushEvent::Publication(publication) = push.event else { panic!("{push:?}") };
-                serde_json::from_slice(&publication.data).expect("JSON")
+                serde_json::from_slice(publication.data).expect("JSON")
             });
             replies.collect()
         }));
