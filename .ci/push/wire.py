@@ -177,7 +177,9 @@ def one_way_sockets_are_sent_bare_pushes(stage):
     wire = Wire(stage.server, "/connection/uni_websocket")
     wire.send("null")
     try:
-        assert "connect" in json.loads(wire.line())
+        push = json.loads(wire.line())
+        # Gannet takes only an object.
+        assert "connect" in push or push["disconnect"]["code"] == 3501, push
     except ConnectionClosed as closed:
         assert closed.rcvd and closed.rcvd.code == 3501, closed
 

@@ -154,8 +154,9 @@ fn run(hub: &mut Hub, cx: &mut ServiceContext<'_, Pump>) {
 /// Commands came for a client whose connection goes one way.
 fn commands(hub: &mut Hub, key: ClientKey, secret: u128, frame: &[u8], cx: &mut ServiceContext<'_, Pump>) {
     let Some(client) = hub.roster.value(key) else { return };
-    // Clients of other transports have no secret, which is 0.
-    if secret == 0 || client.extra.as_ref().is_none_or(|extra| extra.secret != secret) {
+    // Clients without a session's name have no secret, which is 0; those that only listen have no commands.
+    let is_theirs = secret != 0 && client.extra.as_ref().is_some_and(|extra| extra.secret == secret);
+    if !is_theirs || !client.wire.is_emulated() {
         return;
     }
     let place = Place { handle: client.handle, wire: client.wire };

@@ -99,6 +99,18 @@ impl Wire {
         matches!(self, Self::WebSocketJson | Self::WebSocketProtobuf | Self::OneWayWebSocket)
     }
 
+    /// Returns whether the end of a session is pushed before the connection closes. Elsewhere the close frame says it.
+    #[must_use]
+    pub fn pushes_its_end(self) -> bool {
+        !matches!(self, Self::WebSocketJson | Self::WebSocketProtobuf)
+    }
+
+    /// Returns whether clients are told the name of their session.
+    #[must_use]
+    pub fn names_its_session(self) -> bool {
+        self.is_emulated() || self.is_one_way() && self != Self::EventSource
+    }
+
     /// Returns the name of the transport, as applications and metrics know it.
     #[must_use]
     pub fn transport(self) -> &'static str {

@@ -74,7 +74,17 @@ fn one_way_transports_bring_bare_pushes() {
     for driver in drivers() {
         let rig = Rig::demo(driver);
         let mut lines = Feed::post(&rig, "/connection/uni_http_stream", "{}");
-        assert!(lines.line_message()["connect"]["client"].is_string());
+        let connect = lines.line_message()["connect"].clone();
+        assert!(connect["client"].is_string() && connect["node"].is_null(), "{connect}");
+        // The name of its session is for the server API, not for commands.
+        let session = connect["session"].as_str().expect("a session");
+        assert_eq!(
+            emulate(&rig, &json!({"node": rig.gateway.node(), "session": session}), "{\"id\":1,\"ping\":{}}"),
+            204
+        );
+        let order = format!(r#"{{"session":"{session}","user":"","client":{},"channel":"demo:a"}}"#, connect["client"]);
+        assert_eq!(rig.api("subscribe", &order)["result"], json!({}));
+        assert_eq!(lines.line_message()["channel"], "demo:a");
         let mut events = Feed::get(&rig, "/connection/uni_sse", "");
         assert!(events.message()["connect"]["client"].is_string());
         let mut socket = rig.websocket_at("/connection/uni_websocket");
@@ -90,6 +100,7 @@ fn one_way_transports_bring_bare_pushes() {
         rig.publish("demo:a", "7");
         assert_eq!(socket.frame()[0], json!({"channel": "demo:a", "pub": {"data": 7, "offset": 1}}));
         socket.send("{}");
+        assert_eq!(socket.frame()[0], json!({"disconnect": {"code": 3501, "reason": "bad request"}}));
         assert_eq!(socket.closed().0, 3501);
         let mut null = rig.websocket_at("/connection/uni_websocket");
         null.send("null");

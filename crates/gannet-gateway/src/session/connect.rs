@@ -71,7 +71,7 @@ impl Hub {
         if server_refresh {
             flags.set(Flags::SERVER_REFRESH);
         }
-        let secret = if place.wire.is_emulated() { self.random.secret() } else { 0 };
+        let secret = if place.wire.names_its_session() { self.random.secret() } else { 0 };
         let extra = (meta.is_some() || secret != 0).then(|| Box::new(Extra { expiring: Vec::new(), meta, secret }));
         let client = Client {
             handle: place.handle,
@@ -140,9 +140,11 @@ impl Hub {
         let subs = held.iter().map(|(channel, held)| (Cow::Borrowed(*channel), held.result(place.wire)));
         let subs: Vec<(Cow<'_, str>, SubscribeResult<'_>)> = subs.collect();
         let client = client_id.to_string();
+        // It is repeated with commands that come by requests.
+        let node = if place.wire.is_emulated() { self.gateway.node().to_owned() } else { String::new() };
         let (session, node) = match secret {
             0 => (String::new(), String::new()),
-            _ => (super::name::of(self.reactor, key, secret), self.gateway.node().to_owned()),
+            _ => (super::name::of(self.reactor, key, secret), node),
         };
         let result = ConnectResult {
             client: client.into(),

@@ -99,7 +99,7 @@ pub(crate) struct Extra {
     pub(crate) expiring: Vec<Expiring>,
     /// What the application wants to be told with each question about this client.
     pub(crate) meta: Option<Bytes>,
-    /// The secret by which requests to `/emulation` are known to be of this client.
+    /// The secret in the name of its session, by which requests to `/emulation` are known to be of this client.
     pub(crate) secret: u128,
 }
 
@@ -255,7 +255,7 @@ impl Hub {
     pub(crate) fn end(&mut self, place: Place, link: &mut Link, why: Disconnect) -> Effects {
         self.gateway.metrics.disconnects.count(why.code.into());
         self.closed(place, link);
-        if !place.wire.is_websocket() {
+        if place.wire.pushes_its_end() {
             self.put_disconnect(place.wire, &why);
         }
         Effects { close: Some(why), ..Effects::default() }
