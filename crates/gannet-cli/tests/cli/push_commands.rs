@@ -230,7 +230,7 @@ fn a_gateway_shows_no_secret_in_its_log_its_banner_or_its_metrics() {
 
     let banner = server.banner().join("\n");
     let ended = server.stop();
-    assert!(ended.stderr.len() > 3, "{ended:#?}");
+    assert!(ended.stderr.iter().any(|line| line.contains("shutting down")), "it logs: {ended:#?}");
     let log = ended.stderr.join("\n");
     for hidden in secrets.iter().chain(&["the-wrong-key", token.trim_end()]) {
         for (place, text) in [("banner", &banner), ("log", &log), ("metrics", &metrics)] {
