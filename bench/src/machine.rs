@@ -48,3 +48,11 @@ pub fn available_bytes() -> io::Result<u64> {
     let kib = line.and_then(|line| line.split_whitespace().next()).and_then(|kib| kib.parse::<u64>().ok());
     kib.map(|kib| kib * 1024).ok_or_else(|| io::Error::other("/proc/meminfo has no MemAvailable"))
 }
+
+/// TCP sockets of the machine, of IPv4 (`inuse` of /proc/net/sockstat).
+pub fn tcp_sockets() -> io::Result<u64> {
+    let sockets = fs::read_to_string("/proc/net/sockstat")?;
+    let line = sockets.lines().find_map(|line| line.strip_prefix("TCP: inuse "));
+    let count = line.and_then(|line| line.split_whitespace().next()).and_then(|count| count.parse().ok());
+    count.ok_or_else(|| io::Error::other("/proc/net/sockstat has no TCP sockets"))
+}
