@@ -10,7 +10,7 @@ const BATCH: usize = 1024;
 
 /// Readable, or the peer has finished sending; reported once per change.
 pub const READ: u32 = (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLET) as u32;
-/// The same, and writable.
+/// Readable, finished by the peer, or writable; reported once per change.
 pub const READ_WRITE: u32 = READ | libc::EPOLLOUT as u32;
 
 /// An epoll descriptor with room for one batch of events.

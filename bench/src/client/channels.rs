@@ -19,11 +19,11 @@ use crate::socket;
 /// How many clients connect at once: fewer than any backlog.
 const AT_ONCE: usize = 256;
 
-/// What stands before the number of a publication. It has eight digits.
+/// Text before the number of a publication, which has eight digits.
 const NUMBER: &[u8] = br#""number":""#;
 const DIGITS: usize = 8;
 
-/// What stands before the offset of a publication, and of a subscription.
+/// Text before the offset of a publication and of a subscription.
 const OFFSET: &[u8] = br#""offset":"#;
 
 /// Bytes of a publication's data.
@@ -337,7 +337,7 @@ fn number_after(bytes: &[u8], part: &[u8]) -> Option<u64> {
     std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()
 }
 
-/// What follows a part, up to a quotation mark.
+/// Returns the text behind a part, up to a quotation mark.
 fn text_after(bytes: &[u8], part: &[u8]) -> Option<String> {
     let rest = &bytes[position(bytes, part)? + part.len()..];
     let end = rest.iter().position(|byte| *byte == b'"')?;

@@ -19,7 +19,7 @@ pub fn home(port: u16) -> io::Result<Exchange> {
     home_over(&mut connect(port)?)
 }
 
-/// The same over a stream of any kind.
+/// Exchanges `GET /` over a stream of any kind.
 pub fn home_over(stream: &mut (impl Read + Write)) -> io::Result<Exchange> {
     let head = Head::of_page(stream, "/", BODY)?;
     Ok(head.exchange((0..REQUESTS).map(|_| ("/".to_owned(), BODY.to_owned()))))

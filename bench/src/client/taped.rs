@@ -89,7 +89,7 @@ impl<'t> Client<'t> {
         Self::over_streams(connections.into_iter().map(Stream::Plain), tapes, depth)
     }
 
-    /// The same for connections of any kind. By TLS each request is a record.
+    /// Makes clients of connections of any kind. By TLS each request is a record.
     pub fn over_streams(
         streams: impl IntoIterator<Item = Stream>,
         (requests, replies): (&'t Tape, &'t Tape),

@@ -78,7 +78,7 @@ struct Room<'ring> {
     answers: HashMap<u32, Box<[u8]>>,
     /// Places in the table of direct descriptors.
     members: Vec<u32>,
-    /// What was sent to all, for as long as the kernel may read it: as long as the process lives.
+    /// The message to all. The kernel may read it as long as the process lives.
     sent: Vec<Arc<[u8]>>,
 }
 

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use crate::client::taped::wrong;
 use crate::socket;
 
-/// What is left of frames that are not whole.
+/// Bytes of frames that are not whole.
 #[derive(Default)]
 pub struct Frames {
     /// Bytes that are not read yet. Empty between frames, and without memory of its own then.
@@ -83,7 +83,7 @@ impl Frames {
     }
 }
 
-/// Where the payload of the first frame begins and ends, if it is whole.
+/// Returns the range of the first frame's payload, if that frame is whole.
 fn frame(bytes: &[u8]) -> io::Result<Option<(usize, usize)>> {
     let [first, second, rest @ ..] = bytes else { return Ok(None) };
     if *first != 0x81 || second & 0x80 != 0 {

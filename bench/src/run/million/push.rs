@@ -55,6 +55,9 @@ struct Row {
     kernel_bytes_per_connection: f64,
 }
 
+/// How often the kernel is asked: nothing tells when it has closed them.
+const LOOK: Duration = Duration::from_millis(200);
+
 /// Sockets of the machine below which those of the last run count as gone.
 const FEW_SOCKETS: u64 = 5_000;
 
@@ -62,7 +65,7 @@ const FEW_SOCKETS: u64 = 5_000;
 fn settle() -> io::Result<()> {
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end && machine::tcp_sockets()? > FEW_SOCKETS {
-        std::thread::sleep(Duration::from_millis(200));
+        std::thread::sleep(LOOK);
     }
     Ok(())
 }
