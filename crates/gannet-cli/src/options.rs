@@ -1,5 +1,6 @@
 //! The options of `gannet serve`, and the limits and deadlines that they come to.
 
+mod drain;
 mod names;
 
 use std::collections::hash_map::RandomState;
@@ -9,6 +10,7 @@ use clap::{Args, Command, FromArgMatches as _};
 use gannet::{Limits, Timeouts};
 use gannet_redis::LARGEST_COMMAND_BYTES;
 
+pub(crate) use self::drain::DrainOptions;
 use self::names::{BalanceName, OverflowName, PolicyName};
 pub(crate) use self::names::{DriverName, LogFormat, LogLevel, YesNo};
 use crate::failure::{Failure, condense, is_from_environment, variable};
@@ -117,7 +119,10 @@ pub(crate) struct ServeOptions {
     #[arg(long, value_name = "TIME", value_parser = deadline, default_value = "off", help_heading = "Time")]
     pub(crate) drain_delay: Deadline,
 
-    /// Time for a shutdown; then the connections that are left are closed. off closes them at once
+    #[command(flatten)]
+    pub(crate) drain: DrainOptions,
+
+    /// Time for a shutdown, after --drain-spread; then the connections that are left are closed. off closes them at once
     #[arg(long, value_name = "TIME", value_parser = deadline, default_value = "30s", help_heading = "Time")]
     pub(crate) drain_timeout: Deadline,
 

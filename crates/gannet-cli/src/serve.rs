@@ -48,6 +48,7 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
         redis: redis.clone(),
         site,
         websocket_deflate: options.websocket_deflate,
+        websocket_shutdown_code: options.drain.websocket_code,
         tls: tls.clone(),
     };
     let mut limits = limits;
@@ -173,6 +174,7 @@ fn engine(
         .timeouts(options.timeouts())
         .keepalive(options.tcp_keepalive.0)
         .drain_delay(options.drain_delay.0.unwrap_or(Duration::ZERO))
+        .drain_spread(options.drain.spread.0.unwrap_or(Duration::ZERO))
         .drain_timeout(options.drain_timeout.0.unwrap_or(Duration::ZERO));
     engine = engine.reactors(reactors(options));
     if let Some(push) = &settings.push {

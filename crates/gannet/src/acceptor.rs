@@ -12,7 +12,8 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::address::Peer;
-use crate::counters::ReactorCounters;
+use crate::counters::{ReactorCounters, RefusalReason};
+use crate::drain::Order;
 use crate::error::{Error, Result};
 use crate::exhaustion::{EXHAUSTED, is_exhausted, is_process_full};
 use crate::ids::ListenerId;
@@ -97,6 +98,8 @@ impl Acceptor {
             began: Instant::now(),
             again: [None; 2],
             held: Vec::new(),
+            version: 0,
+            drains: Vec::new(),
         };
         let thread = std::thread::Builder::new().name("gannet-accept".to_owned()).spawn(|| work.run());
         Ok(Self { thread: thread.map_err(failed)? })
@@ -115,6 +118,8 @@ pub(crate) struct Central {
     pub(crate) listener: ListenerId,
     pub(crate) socket: ListenSocket,
     pub(crate) operational: bool,
+    /// It is part of a drain.
+    pub(crate) is_suspended: bool,
 }
 
 /// A connection that was accepted and whose reactor's mailbox is full.
@@ -137,6 +142,10 @@ struct Work {
     again: [Option<Tick>; 2],
     /// Never more than one of each class: it pauses accepting.
     held: Vec<Held>,
+    /// Of the drains that are wanted, as they were last read.
+    version: u32,
+    /// The drains that are wanted, and when each begins.
+    drains: Vec<(Order, Tick)>,
 }
 
 impl Work {
@@ -146,14 +155,21 @@ impl Work {
             let now = self.now();
             let pause =
                 self.again.iter().flatten().map(|again| if again.is_before(now) { 0 } else { again.since(now) });
-            let pause = pause.min().map(|ms| Duration::from_millis(u64::from(ms)));
+            let begins = self.drains.iter().map(|(_, begins)| begins).filter(|begins| now.is_before(**begins));
+            let pause = pause
+                .chain(begins.map(|begins| begins.since(now)))
+                .min()
+                .map(|ms| Duration::from_millis(u64::from(ms)));
             if let Err(error) = self.poll.poll(&mut events, pause)
                 && error.kind() != io::ErrorKind::Interrupted
             {
                 tracing::error!(%error, "the acceptor cannot wait; it ends");
-                return self.shared.stop();
+                return self.shared.stop(None);
             }
-            if self.shared.is_draining() {
+            if self.shared.drains.version() != self.version {
+                self.read_drains();
+            }
+            if !self.drains.is_empty() && self.drain() {
                 return self.held.drain(..).for_each(|held| refuse(held.letter));
             }
             for held in std::mem::take(&mut self.held) {
@@ -183,6 +199,43 @@ impl Work {
         }
     }
 
+    /// Reads which drains are wanted.
+    fn read_drains(&mut self) {
+        self.version = self.shared.drains.version();
+        let now = self.now();
+        let known = std::mem::take(&mut self.drains);
+        for order in self.shared.drains.orders() {
+            let begins = known.iter().find(|(known, _)| known.id == order.id).map(|(_, begins)| *begins);
+            let begins = begins.filter(|begins| !order.is_hurried || begins.is_before(now));
+            let delay_ms = if order.is_hurried { 0 } else { order.times.delay_ms };
+            self.drains.push((order, begins.unwrap_or(now.after(delay_ms))));
+        }
+        // Those that are cancelled; what begins is looked at in each round.
+        self.drain();
+    }
+
+    /// Brings every listener to what the drains want of it; says whether the end has begun.
+    fn drain(&mut self) -> bool {
+        let now = self.now();
+        let begun = self.drains.iter().filter(|(_, begins)| !now.is_before(*begins)).map(|(order, _)| order);
+        if begun.clone().any(|order| order.listeners.is_none() && order.is_final) {
+            return true;
+        }
+        for central in &mut self.listeners {
+            let is_suspended = begun.clone().any(|order| order.covers(central.listener));
+            if is_suspended && !central.is_suspended {
+                central.socket.suspend();
+            } else if !is_suspended
+                && central.is_suspended
+                && let Err(error) = central.socket.resume()
+            {
+                tracing::error!(%error, "a listener cannot accept again; restart the server");
+            }
+            central.is_suspended = is_suspended;
+        }
+        false
+    }
+
     fn now(&self) -> Tick {
         tick(self.began.elapsed())
     }
@@ -194,13 +247,18 @@ impl Work {
     /// Accepts until nothing waits or accepting has to pause.
     fn accept_all(&mut self, index: usize) {
         loop {
-            let Central { listener, ref socket, operational } = self.listeners[index];
+            let Central { listener, ref socket, operational, is_suspended } = self.listeners[index];
             if !operational && self.is_full() {
                 // Connections that are not accepted wait in the kernel's backlog.
                 self.counters.services[usize::from(listener)].accept_pauses.add(1);
                 return self.pause(operational);
             }
             match socket.accept() {
+                // Only sockets that do not refuse by themselves bring one.
+                Ok((socket, _)) if is_suspended => {
+                    self.counters.services[usize::from(listener)].refused[RefusalReason::Shutdown.index()].add(1);
+                    reset_on_close(&socket);
+                }
                 Ok((socket, peer)) => {
                     let letter = Letter::Adopt { listener, socket, peer };
                     if !self.hand_over(Held { letter, listener, peer }) {
@@ -215,6 +273,8 @@ impl Work {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // It refuses by itself.
+                Err(_) if is_suspended => return,
                 Err(error) => {
                     let tally = &self.counters.services[usize::from(listener)];
                     tally.accept_errors.add(1);

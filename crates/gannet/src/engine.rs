@@ -10,6 +10,7 @@ use crate::acceptor::{Acceptor, Balance, Central};
 use crate::address::Address;
 use crate::core::Core;
 use crate::counters::ReactorCounters;
+use crate::drain::Times;
 use crate::driver::Driver;
 use crate::driver::poll::PollDriver;
 use crate::driver::probe::{DriverChoice, Usable, choose};
@@ -35,6 +36,8 @@ type Factory = Arc<dyn Fn(Timeouts) -> Served + Send + Sync>;
 
 /// One service of an engine: where it listens, if it does, and how its instances are made.
 struct ServicePlan {
+    /// What its listener is called; nothing for those that do not listen.
+    name: String,
     address: Option<Address>,
     keepalive: Option<Option<Duration>>,
     unix: UnixAccess,
@@ -79,6 +82,7 @@ pub struct Engine {
     keepalive: Option<Duration>,
     pin: bool,
     drain_delay: Duration,
+    drain_spread: Duration,
     drain_timeout: Duration,
 }
 
@@ -102,6 +106,7 @@ impl Engine {
             keepalive: keepalive::DEFAULT,
             pin: false,
             drain_delay: Duration::ZERO,
+            drain_spread: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
         }
     }
@@ -169,7 +174,17 @@ impl Engine {
         self
     }
 
-    /// Sets the time for a shutdown (default 30 s); after it, the connections that are left are closed.
+    /// Sets the time over which a shutdown tells the clients to leave, at an even pace (default 0: all at once).
+    ///
+    /// Clients that are told at once reconnect at once, and all of them to what is left of a cluster. Two minutes are a
+    /// good choice for clients that live long. The order has no pattern, and outbound connections end last.
+    pub fn drain_spread(mut self, spread: Duration) -> Self {
+        self.drain_spread = spread;
+        self
+    }
+
+    /// Sets the time for a shutdown, after its [`drain_spread`](Self::drain_spread) (default 30 s). Then the connections
+    /// that are left are closed.
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.drain_timeout = timeout;
         self
@@ -262,6 +277,7 @@ impl Engine {
     pub fn outbound<S: Service>(&mut self, factory: impl Fn() -> S + Send + Sync + 'static) -> Result<Outbound<S>> {
         let factory = connections(factory);
         let index = self.add(ServicePlan {
+            name: String::new(),
             address: None,
             keepalive: None,
             unix: UnixAccess::default(),
@@ -283,6 +299,7 @@ impl Engine {
         for address in addresses {
             let quota = Quota::new(options.operational, options.connections, options.connections_per_peer);
             self.add(ServicePlan {
+                name: options.url.clone(),
                 address: Some(address),
                 keepalive,
                 unix: options.unix,
@@ -339,12 +356,14 @@ impl Engine {
             crate::descriptors::make_room(self.limits.connections);
         }
         let mut bound = Bound::new(&self)?;
-        let mut shared = Shared::new(self.id, &self.limits, self.drain_timeout);
+        let drain = Times::new(self.drain_delay, self.drain_spread, self.drain_timeout);
+        let mut shared = Shared::new(self.id, &self.limits, drain);
         shared.keepalive = self.keepalive;
         let quotas: Vec<_> = self.entries.iter().map(|entry| entry.quota.clone()).collect();
         if quotas.iter().flatten().any(|quota| quota.operational) {
             shared.spares = Spares::new(self.limits.operational_reserve);
         }
+        shared.names = bound.names(&self.entries).into();
         let shared = Arc::new(shared);
         let remote = Remote::new(shared.clone());
         let services: Vec<_> =
@@ -460,6 +479,17 @@ struct Bound {
 }
 
 impl Bound {
+    /// The listeners by their names, and by their addresses where these are others.
+    fn names(&self, entries: &[ServicePlan]) -> Vec<(String, ListenerId)> {
+        let listening = entries.iter().zip(&self.addresses).enumerate();
+        let each = listening.filter_map(|(id, (entry, address))| Some((id as ListenerId, entry, address.as_ref()?)));
+        each.flat_map(|(id, entry, address)| {
+            let address = Some(address.to_string()).filter(|address| *address != entry.name);
+            std::iter::once(entry.name.clone()).chain(address).map(move |name| (name, id))
+        })
+        .collect()
+    }
+
     fn new(engine: &Engine) -> Result<Self> {
         let reactors = engine.reactors;
         let mut bound = Self {
@@ -479,7 +509,7 @@ impl Bound {
                 error,
             };
             let operational = entry.quota.as_ref().is_some_and(|quota| quota.operational);
-            let central = |socket| Central { listener: id, socket, operational };
+            let central = |socket| Central { listener: id, socket, operational, is_suspended: false };
             let address = match &entry.address {
                 None => None,
                 Some(Address::Tcp(bind) | Address::Tls(bind)) => {
@@ -623,7 +653,10 @@ struct StopOnDrop(Arc<Shared>);
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
-        self.0.stop();
+        self.0.stop(None);
+        if self.0.drains.reactor_ended(self.0.gates().len()) {
+            self.0.ring();
+        }
     }
 }
 
@@ -649,7 +682,7 @@ fn pin_to(number: usize) {
 /// Controls an engine that runs.
 ///
 /// To end an engine in order, call [`Remote::stop`] and then [`join`](Self::join): clients are told, and accepted output is
-/// sent, for at most [`Engine::drain_timeout`].
+/// sent, within [`Engine::drain_spread`] and [`Engine::drain_timeout`].
 ///
 /// Dropping a `Running` ends the engine at once, without that grace: listeners and connections close, and unsent output is
 /// lost. [`Service::shutdown`] is not called, [`Service::close`] is. The drop waits for the reactors' threads, which takes

@@ -82,6 +82,7 @@ mod datagram;
 #[cfg(target_os = "linux")]
 mod descriptors;
 #[allow(unsafe_code)] // The kernel reads and writes what requests name.
+mod drain;
 mod driver;
 mod ending;
 mod engine;
@@ -135,6 +136,7 @@ pub use crate::counters::histogram::Histogram;
 pub use crate::counters::histogram::HistogramCounter;
 pub use crate::counters::{ReactorStats, RefusalReason, ServiceStats};
 pub use crate::datagram::DatagramContext;
+pub use crate::drain::Drain;
 pub use crate::driver::probe::DriverChoice;
 pub use crate::engine::{Engine, Running};
 pub use crate::error::StartError;

@@ -34,6 +34,24 @@ impl ListenSocket {
             Self::Unix(socket) => socket.accept().map(|(stream, _)| (stream.into(), Peer::UNIX)),
         }
     }
+
+    /// Has the kernel refuse whoever connects, where that can be undone; says whether it does.
+    ///
+    /// Linux listens again on a TCP socket that was shut down, and the socket keeps its address meanwhile. A Unix socket
+    /// never does, and other kernels do not shut a listener down.
+    pub(crate) fn suspend(&self) -> bool {
+        cfg!(target_os = "linux")
+            && matches!(self, Self::Tcp(_))
+            && rustix::net::shutdown(self, rustix::net::Shutdown::Read).is_ok()
+    }
+
+    /// Undoes [`ListenSocket::suspend`].
+    pub(crate) fn resume(&self) -> io::Result<()> {
+        if cfg!(target_os = "linux") && matches!(self, Self::Tcp(_)) {
+            rustix::net::listen(self, BACKLOG)?;
+        }
+        Ok(())
+    }
 }
 
 impl AsFd for ListenSocket {

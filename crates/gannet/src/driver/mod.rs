@@ -122,6 +122,14 @@ pub(crate) trait Driver {
     /// Closes a listening socket. Connections in its backlog are reset by the kernel.
     fn unlisten(&mut self, listener: ListenerId);
 
+    /// Has a listening socket refuse new connections, where that can be undone; those in its backlog are reset. Elsewhere
+    /// (Unix sockets; kernels other than Linux; sockets that another process holds) it goes on to accept, and the reactor
+    /// refuses.
+    fn suspend(&mut self, listener: ListenerId);
+
+    /// Undoes [`Driver::suspend`], with accepting on or off.
+    fn resume(&mut self, listener: ListenerId, on: bool) -> io::Result<()>;
+
     /// Takes a datagram socket and starts to receive from it.
     fn bind(&mut self, listener: ListenerId, socket: UdpSocket) -> io::Result<()>;
 

@@ -453,6 +453,23 @@ impl Driver for PollDriver {
         }
     }
 
+    fn suspend(&mut self, listener: ListenerId) {
+        let refuses = match self.listeners.get(usize::from(listener)).and_then(Option::as_ref) {
+            Some(listener) => listener.socket.suspend(),
+            None => return,
+        };
+        self.accept(listener, !refuses);
+    }
+
+    fn resume(&mut self, listener: ListenerId, on: bool) -> io::Result<()> {
+        if let Some(listener) = self.listeners.get_mut(usize::from(listener)).and_then(Option::as_mut) {
+            listener.socket.resume()?;
+            listener.ready = true;
+        }
+        self.accept(listener, on);
+        Ok(())
+    }
+
     fn bind(&mut self, listener: ListenerId, socket: UdpSocket) -> io::Result<()> {
         let name = name(DATAGRAM, usize::from(listener));
         self.poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), name, Interest::READABLE)?;

@@ -157,6 +157,15 @@ impl Driver for SimDriver {
         self.network.borrow_mut().unlisten(listener);
     }
 
+    fn suspend(&mut self, listener: ListenerId) {
+        self.network.borrow_mut().suspend(listener);
+    }
+
+    fn resume(&mut self, listener: ListenerId, on: bool) -> io::Result<()> {
+        self.network.borrow_mut().resume(listener, on);
+        Ok(())
+    }
+
     fn bind(&mut self, _: ListenerId, _: UdpSocket) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }

@@ -58,6 +58,8 @@ impl Class {
 pub(super) struct Accepting<I> {
     /// By service; nothing for outbound ones.
     quotas: Vec<Option<Arc<Quota>>>,
+    /// Whether new connections are refused, by service.
+    suspended: Vec<bool>,
     /// Slots and descriptors that only operational listeners may take.
     reserve: u32,
     /// When accepting goes on, where it is paused, by class.
@@ -73,12 +75,22 @@ impl<I> Accepting<I> {
         for listener in listening {
             quotas[usize::from(*listener)] = Some(Arc::default());
         }
-        Self { quotas, reserve: 0, again: [None; 2], waiting: [VecDeque::new(), VecDeque::new()] }
+        Self {
+            quotas,
+            suspended: vec![false; services],
+            reserve: 0,
+            again: [None; 2],
+            waiting: [VecDeque::new(), VecDeque::new()],
+        }
     }
 
     /// The quota of a service that listens.
     pub(super) fn quota(&self, service: u16) -> Option<&Arc<Quota>> {
         self.quotas[usize::from(service)].as_ref()
+    }
+
+    fn is_suspended(&self, listener: ListenerId) -> bool {
+        self.suspended[usize::from(listener)]
     }
 
     fn class(&self, listener: ListenerId) -> Class {
@@ -128,7 +140,7 @@ impl<D: Driver> Reactor<D> {
     fn arrived(&mut self, listener: ListenerId, peer: Peer, arrival: Arrival<D::Incoming>) {
         let class = self.accepting.class(listener);
         let is_first = self.accepting.waiting[class as usize].is_empty();
-        if self.core.draining || (is_first && self.has_room(class, &arrival)) {
+        if self.accepting.is_suspended(listener) || (is_first && self.has_room(class, &arrival)) {
             return self.take_in(listener, peer, arrival);
         }
         self.warn_of_exhaustion(listener, "the reactor is full");
@@ -204,7 +216,7 @@ impl<D: Driver> Reactor<D> {
             self.core.tally(listener).refused[refusal.index()].add(1);
             Err(refusal)
         };
-        if self.core.draining {
+        if self.accepting.is_suspended(listener) {
             return refuse(RefusalReason::Shutdown);
         }
         let Some(quota) = self.accepting.quota(listener).cloned() else { return Err(RefusalReason::Room) };
@@ -304,7 +316,7 @@ impl<D: Driver> Reactor<D> {
 
     fn accept(&mut self, class: Class, on: bool) {
         for listener in &self.listening {
-            if self.accepting.class(*listener) == class {
+            if self.accepting.class(*listener) == class && !self.accepting.is_suspended(*listener) {
                 self.driver.accept(*listener, on);
             }
         }
@@ -313,12 +325,40 @@ impl<D: Driver> Reactor<D> {
     /// Stops accepting for good. Waiting connections are refused, as the kernel refuses those in its backlog.
     pub(super) fn end_accepting(&mut self) {
         self.accepting.again = [None; 2];
+        self.accepting.suspended.fill(true);
         for listener in self.listening.drain(..) {
             self.driver.unlisten(listener);
         }
+        self.refuse_waiting();
+    }
+
+    /// Has a listener refuse new connections for a while, or accept them again.
+    pub(super) fn suspend_accepting(&mut self, listener: ListenerId, is_suspended: bool) {
+        if self.accepting.is_suspended(listener) == is_suspended {
+            return;
+        }
+        self.accepting.suspended[usize::from(listener)] = is_suspended;
+        if is_suspended {
+            self.driver.suspend(listener);
+            self.refuse_waiting();
+        } else {
+            let is_paused = self.accepting.again[self.accepting.class(listener) as usize].is_some();
+            if let Err(error) = self.driver.resume(listener, !is_paused) {
+                tracing::error!(%error, "a listener cannot accept again; restart the server");
+            }
+        }
+    }
+
+    /// Refuses the connections that wait for room at listeners that accept no more.
+    fn refuse_waiting(&mut self) {
         for class in Class::ALL {
-            while let Some(waiting) = self.accepting.waiting[class as usize].pop_front() {
-                self.take_in(waiting.listener, waiting.peer, waiting.arrival);
+            for _ in 0..self.accepting.waiting[class as usize].len() {
+                let Some(waiting) = self.accepting.waiting[class as usize].pop_front() else { break };
+                if self.accepting.is_suspended(waiting.listener) {
+                    self.take_in(waiting.listener, waiting.peer, waiting.arrival);
+                } else {
+                    self.accepting.waiting[class as usize].push_back(waiting);
+                }
             }
         }
         self.count_waiting();

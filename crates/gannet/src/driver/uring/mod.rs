@@ -394,6 +394,23 @@ impl Driver for UringDriver {
         }
     }
 
+    fn suspend(&mut self, listener: ListenerId) {
+        // Ends accepts in flight too.
+        let refuses = match self.accepts(usize::from(listener)) {
+            Some(accepts) => accepts.socket.suspend(),
+            None => return,
+        };
+        self.accept(listener, !refuses);
+    }
+
+    fn resume(&mut self, listener: ListenerId, on: bool) -> io::Result<()> {
+        if let Some(accepts) = self.accepts(usize::from(listener)) {
+            accepts.socket.resume()?;
+        }
+        self.accept(listener, on);
+        Ok(())
+    }
+
     fn bind(&mut self, listener: ListenerId, socket: UdpSocket) -> io::Result<()> {
         self.datagrams.add(listener, socket)?;
         self.arm_datagram(listener);

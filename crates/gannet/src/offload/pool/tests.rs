@@ -58,7 +58,7 @@ struct Connections {
 
 impl Connections {
     fn new() -> Self {
-        let shared = Arc::new(Shared::new(0, &Limits::default(), LONG));
+        let shared = Arc::new(Shared::new(0, &Limits::default(), Times::default()));
         let (sender, letters) = mailbox(16, 0, Arc::new(NoWake));
         let live = Arc::new(Live::new());
         let gate = Gate { sender, counters: Arc::new(ReactorCounters::new(1)), live: live.clone() };
