@@ -81,8 +81,8 @@ mod counters;
 mod datagram;
 #[cfg(target_os = "linux")]
 mod descriptors;
-#[allow(unsafe_code)] // The kernel reads and writes what requests name.
 mod drain;
+#[allow(unsafe_code)] // The kernel reads and writes what requests name.
 mod driver;
 mod ending;
 mod engine;

@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use crate::conformance::Net;
 use crate::conformance::rig::{Rig, Setup};
-use crate::drain::Drain;
 use crate::driver::Driver;
 use crate::driver::sim::{Answer, Faults, Random, SimClient, SimDriver, SimNet};
 use crate::ids::ListenerId;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Queue, State};
 use crate::counters::ReactorCounters;
+use crate::drain::Times;
 use crate::handle::{Handle, Live};
 use crate::ids::Token;
 use crate::limits::Limits;
