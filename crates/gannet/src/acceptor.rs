@@ -20,6 +20,7 @@ use crate::ids::ListenerId;
 use crate::listener::{ListenSocket, Pace, reset_on_close};
 use crate::mailbox::{NotPosted, Wake};
 use crate::remote::{Letter, Shared};
+use crate::requests::{Request, Shown, duplicate};
 use crate::wheel::{Tick, tick};
 
 /// Says how accepted connections are spread over the reactors of an engine.
@@ -79,6 +80,8 @@ impl Acceptor {
         let failed = |error: io::Error| Error::Setting(format!("the acceptor cannot start: {error}"));
         let poll = Poll::new().map_err(failed)?;
         for (index, central) in listeners.iter().enumerate() {
+            // A process that it comes from may have had it block.
+            rustix::io::ioctl_fionbio(&central.socket, true).map_err(|error| failed(error.into()))?;
             let mut source = SourceFd(&central.socket.as_fd().as_raw_fd());
             poll.registry().register(&mut source, Token(index), Interest::READABLE).map_err(failed)?;
         }
@@ -98,6 +101,8 @@ impl Acceptor {
             began: Instant::now(),
             again: [None; 2],
             held: Vec::new(),
+            is_withdrawn: false,
+            request: 0,
             version: 0,
             drains: Vec::new(),
         };
@@ -120,6 +125,8 @@ pub(crate) struct Central {
     pub(crate) operational: bool,
     /// It is part of a drain.
     pub(crate) is_suspended: bool,
+    /// Another process may have the socket too: it is never shut down.
+    pub(crate) is_shared: bool,
 }
 
 /// A connection that was accepted and whose reactor's mailbox is full.
@@ -142,6 +149,10 @@ struct Work {
     again: [Option<Tick>; 2],
     /// Never more than one of each class: it pauses accepting.
     held: Vec<Held>,
+    /// It was asked to accept nothing, for another process.
+    is_withdrawn: bool,
+    /// The number of the request that was read last.
+    request: u32,
     /// Of the drains that are wanted, as they were last read.
     version: u32,
     /// The drains that are wanted, and when each begins.
@@ -168,12 +179,16 @@ impl Work {
             }
             if self.shared.drains.version() != self.version {
                 self.read_drains();
+                self.read_requests();
             }
             if !self.drains.is_empty() && self.drain() {
                 return self.held.drain(..).for_each(|held| refuse(held.letter));
             }
             for held in std::mem::take(&mut self.held) {
                 self.hand_over(held);
+            }
+            if self.is_withdrawn {
+                continue;
             }
             // All of them after every wake-up: readiness is reported once only, and a pause may have cut it short.
             // Operational ones first, for what is left.
@@ -197,6 +212,44 @@ impl Work {
                 }
             }
         }
+    }
+
+    /// Does what is asked for another process, where that is new.
+    fn read_requests(&mut self) {
+        let (number, request) = self.shared.requests.newest();
+        if std::mem::replace(&mut self.request, number) == number {
+            return;
+        }
+        let outcome = match request {
+            Request::Nothing => return,
+            Request::Share => self.duplicate_sockets(),
+            Request::Withdraw => {
+                self.is_withdrawn = true;
+                self.listeners.iter_mut().for_each(|central| central.is_shared = true);
+                Ok(Vec::new())
+            }
+            Request::Restore => {
+                self.is_withdrawn = false;
+                let mut all = self.listeners.iter();
+                // The other process may have had them block.
+                let restored = all.try_for_each(|central| Ok(rustix::io::ioctl_fionbio(&central.socket, true)?));
+                restored.map(|()| Vec::new())
+            }
+            Request::Release => {
+                for central in self.listeners.drain(..) {
+                    // Epoll knows the socket, which lives on.
+                    let _ = self.poll.registry().deregister(&mut SourceFd(&central.socket.as_fd().as_raw_fd()));
+                }
+                Ok(Vec::new())
+            }
+        };
+        self.shared.requests.report(number, outcome);
+    }
+
+    fn duplicate_sockets(&self) -> io::Result<Vec<Shown>> {
+        let first = self.shared.gates().len();
+        let all = self.listeners.iter().enumerate();
+        all.map(|(index, central)| Ok((central.listener, first + index, duplicate(&central.socket)?))).collect()
     }
 
     /// Reads which drains are wanted.
@@ -223,10 +276,11 @@ impl Work {
         }
         for central in &mut self.listeners {
             let is_suspended = begun.clone().any(|order| order.covers(central.listener));
-            if is_suspended && !central.is_suspended {
+            if is_suspended && !central.is_suspended && !central.is_shared {
                 central.socket.suspend();
             } else if !is_suspended
                 && central.is_suspended
+                && !central.is_shared
                 && let Err(error) = central.socket.resume()
             {
                 tracing::error!(%error, "a listener cannot accept again; restart the server");
@@ -247,7 +301,7 @@ impl Work {
     /// Accepts until nothing waits or accepting has to pause.
     fn accept_all(&mut self, index: usize) {
         loop {
-            let Central { listener, ref socket, operational, is_suspended } = self.listeners[index];
+            let Central { listener, ref socket, operational, is_suspended, .. } = self.listeners[index];
             if !operational && self.is_full() {
                 // Connections that are not accepted wait in the kernel's backlog.
                 self.counters.services[usize::from(listener)].accept_pauses.add(1);

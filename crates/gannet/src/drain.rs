@@ -163,6 +163,11 @@ impl Drains {
         self.lock().orders.clone()
     }
 
+    /// Has every thread look again, for something beside drains.
+    pub(crate) fn touch(&self) {
+        self.changed();
+    }
+
     /// Adds a drain, in place of one of the same connections.
     pub(crate) fn begin(&self, drain: &Drain, listeners: Option<Box<[ListenerId]>>) -> Result<()> {
         let mut wanted = self.lock();

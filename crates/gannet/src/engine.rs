@@ -1,8 +1,7 @@
 //! The engine: starts the reactors, owns the listeners, shuts down.
 
 use std::marker::PhantomData;
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -18,12 +17,13 @@ use crate::ending::Ending;
 use crate::error::{Error, Result};
 use crate::filter::FilterFactory;
 use crate::handle::Live;
+use crate::handover::{Adopted, Estate, Handover, Inherited, Known};
 use crate::host::{HostOf, Outbound};
 use crate::ids::{ListenerId, ServiceId};
 use crate::keepalive;
 use crate::limits::{Limits, Timeouts};
 use crate::listen_options::{ListenOptions, UnixAccess};
-use crate::listener::{ListenSocket, Pace, SocketFile, bind_udp, listen_tcp, listen_unix, retry_in_use};
+use crate::listener::{OwnSocket, Pace, SocketFile, bind_udp, listen_tcp, listen_unix, retry_in_use};
 use crate::mailbox::mailbox;
 use crate::quota::Quota;
 use crate::reactor::{Reactor, Served};
@@ -84,6 +84,7 @@ pub struct Engine {
     drain_delay: Duration,
     drain_spread: Duration,
     drain_timeout: Duration,
+    inherited: Vec<Inherited>,
 }
 
 impl Default for Engine {
@@ -108,6 +109,7 @@ impl Engine {
             drain_delay: Duration::ZERO,
             drain_spread: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
+            inherited: Vec::new(),
         }
     }
 
@@ -187,6 +189,21 @@ impl Engine {
     /// that are left are closed.
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.drain_timeout = timeout;
+        self
+    }
+
+    /// Adopts listening sockets of another process, or of the service manager, in place of binding them.
+    ///
+    /// A listener gets the sockets that are bound to its address. If it asks for port 0, or if the service manager opened
+    /// the socket, the name counts. Sockets that no listener wants close. All sockets of a listener are adopted, since one
+    /// that closes resets the clients in its queue: what the reactors do not need is served by the acceptor's thread. With
+    /// more reactors than sockets, others are bound beside them where [`Balance::ReusePort`] and the system permit that;
+    /// otherwise the acceptor spreads the connections.
+    ///
+    /// The descriptors are touched when the engine begins to accept: see [`start_after`](Self::start_after). An adopted socket
+    /// is never shut down, because the process that it came from may still have it.
+    pub fn adopt(mut self, sockets: Vec<Inherited>) -> Self {
+        self.inherited.extend(sockets);
         self
     }
 
@@ -342,7 +359,19 @@ impl Engine {
     ///
     /// A setting is out of range, the driver cannot be used, an address cannot be listened on, or a reactor cannot
     /// start. Then nothing runs.
-    pub fn start(mut self) -> Result<Running> {
+    pub fn start(self) -> Result<Running> {
+        self.start_after(|_| Ok(()))
+    }
+
+    /// Starts the engine as [`start`](Self::start) does, with a last step before anything is accepted.
+    ///
+    /// `gate` is called when every address is bound and all services have started; its argument is the driver's name. It may
+    /// block, for example until another process has let go of the sockets that this engine adopts.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`start`](Self::start), and those of `gate`. Then nothing runs.
+    pub fn start_after(mut self, gate: impl FnOnce(&'static str) -> Result<()>) -> Result<Running> {
         self.keepalive = keepalive::checked(self.keepalive)?;
         if !(1..=1_024).contains(&self.reactors) {
             return Err(Error::Setting(format!("{} reactors; there can be 1 to 1,024", self.reactors)));
@@ -355,7 +384,8 @@ impl Engine {
         if matches!(usable, Usable::Poll) {
             crate::descriptors::make_room(self.limits.connections);
         }
-        let mut bound = Bound::new(&self)?;
+        let estate = Estate::new(std::mem::take(&mut self.inherited));
+        let mut bound = Bound::new(&self, estate)?;
         let drain = Times::new(self.drain_delay, self.drain_spread, self.drain_timeout);
         let mut shared = Shared::new(self.id, &self.limits, drain);
         shared.keepalive = self.keepalive;
@@ -433,6 +463,16 @@ impl Engine {
                 }
             }
         }
+        gate(usable.name())?;
+        go.iter().for_each(|go| {
+            let _ = go.send(());
+        });
+        for _ in 0..self.reactors {
+            match started.recv() {
+                Ok(result) => result?,
+                Err(_) => return Err(Error::Setting("a reactor's thread ended before it listened".to_owned())),
+            }
+        }
         let acceptor = if bound.central.is_empty() {
             None
         } else {
@@ -444,13 +484,25 @@ impl Engine {
             // A thread that is gone by now shows in `join`.
             let _ = go.send(());
         });
+        let listening = self.entries.iter().enumerate().filter(|(_, entry)| entry.address.is_some());
+        let known = listening.map(|(id, entry)| {
+            let (name, url) = (entry.name.clone(), entry.name.clone());
+            Known { id: id as ListenerId, name, url }
+        });
+        let handover = Handover {
+            shared,
+            listeners: known.collect(),
+            files: Arc::new(Mutex::new(bound.files)),
+            threads: self.reactors + usize::from(acceptor.is_some()),
+            turn: Arc::default(),
+        };
         Ok(Running {
             remote,
             ending,
             threads,
             acceptor,
             addresses: bound.addresses,
-            files: bound.files,
+            handover,
             drain_delay: self.drain_delay,
             driver: usable.name(),
             why,
@@ -462,16 +514,10 @@ fn connections<S: Service>(factory: impl Fn() -> S + Send + Sync + 'static) -> F
     Arc::new(move |timeouts| Served::Connections(Box::new(HostOf::new(factory(), timeouts))))
 }
 
-/// A socket of one reactor.
-enum Socket {
-    Listen(ListenSocket),
-    Datagram(std::net::UdpSocket),
-}
-
 /// Everything that was bound, before anything runs.
 struct Bound {
     /// By reactor.
-    sockets: Vec<Vec<(ListenerId, Socket)>>,
+    sockets: Vec<Vec<(ListenerId, OwnSocket, bool)>>,
     /// What the acceptor listens on.
     central: Vec<Central>,
     addresses: Vec<Option<Address>>,
@@ -490,7 +536,7 @@ impl Bound {
         .collect()
     }
 
-    fn new(engine: &Engine) -> Result<Self> {
+    fn new(engine: &Engine, mut estate: Estate) -> Result<Self> {
         let reactors = engine.reactors;
         let mut bound = Self {
             sockets: (0..reactors).map(|_| Vec::new()).collect(),
@@ -509,16 +555,31 @@ impl Bound {
                 error,
             };
             let operational = entry.quota.as_ref().is_some_and(|quota| quota.operational);
-            let central = |socket| Central { listener: id, socket, operational, is_suspended: false };
+            let central = |socket| Central { listener: id, socket, operational, is_suspended: false, is_shared: false };
+            let inherited = entry.address.as_ref().map(|address| estate.take(&entry.name, address));
             let address = match &entry.address {
                 None => None,
+                Some(address) if inherited.as_ref().is_some_and(|inherited| !inherited.is_empty()) => {
+                    let keepalive = entry.keepalive.unwrap_or(engine.keepalive);
+                    let inherited = inherited.unwrap_or_default();
+                    let adopted =
+                        Adopted::new(inherited, address, keepalive, engine.balance, reactors).map_err(failed)?;
+                    for (reactor, socket) in adopted.own.into_iter().enumerate() {
+                        bound.sockets[reactor].push((id, socket, true));
+                    }
+                    let shared =
+                        adopted.central.into_iter().map(|socket| Central { is_shared: true, ..central(socket) });
+                    bound.central.extend(shared);
+                    bound.files.extend(adopted.file);
+                    Some(adopted.address)
+                }
                 Some(Address::Tcp(bind) | Address::Tls(bind)) => {
                     let spread = engine.balance == Balance::ReusePort || reactors == 1;
                     let count = if spread { reactors } else { 1 };
                     let keepalive = entry.keepalive.unwrap_or(engine.keepalive);
                     let (address, sockets) = retry_in_use(|| listen_tcp(*bind, count, keepalive)).map_err(failed)?;
                     if spread {
-                        let sockets = sockets.into_iter().map(|socket| (id, Socket::Listen(socket)));
+                        let sockets = sockets.into_iter().map(|socket| (id, OwnSocket::Listen(socket), false));
                         bound.sockets.iter_mut().zip(sockets).for_each(|(list, socket)| list.push(socket));
                     } else {
                         bound.central.extend(sockets.into_iter().map(central));
@@ -530,7 +591,7 @@ impl Bound {
                     let (file, socket) = retry_in_use(|| listen_unix(path, entry.unix)).map_err(failed)?;
                     bound.files.extend(file);
                     if reactors == 1 {
-                        bound.sockets[0].push((id, Socket::Listen(socket)));
+                        bound.sockets[0].push((id, OwnSocket::Listen(socket), false));
                     } else {
                         bound.central.push(central(socket));
                     }
@@ -539,13 +600,14 @@ impl Bound {
                 Some(Address::Udp(address)) => {
                     let count = if engine.balance == Balance::ReusePort { reactors } else { 1 };
                     let (address, sockets) = retry_in_use(|| bind_udp(*address, count)).map_err(failed)?;
-                    let sockets = sockets.into_iter().map(|socket| (id, Socket::Datagram(socket)));
+                    let sockets = sockets.into_iter().map(|socket| (id, OwnSocket::Datagram(socket), false));
                     bound.sockets.iter_mut().zip(sockets).for_each(|(list, socket)| list.push(socket));
                     Some(Address::Udp(address))
                 }
             };
             bound.addresses[index] = address;
         }
+        estate.warn_of_rest();
         Ok(bound)
     }
 }
@@ -559,20 +621,21 @@ struct Start {
     timeouts: Timeouts,
     services: Vec<(Factory, Option<Arc<dyn FilterFactory>>)>,
     quotas: Vec<Option<Arc<Quota>>>,
-    sockets: Vec<(ListenerId, Socket)>,
+    sockets: Vec<(ListenerId, OwnSocket, bool)>,
     shared: Arc<Shared>,
 }
 
 impl Start {
     /// The body of a reactor's thread.
     fn run<D: Driver>(
-        self,
+        mut self,
         make: impl FnOnce() -> std::io::Result<D>,
         ready: &mpsc::Sender<Result<(usize, Gate)>>,
         started: &mpsc::Sender<Result<()>>,
         go: &mpsc::Receiver<()>,
     ) -> Result<()> {
         let (number, shared) = (self.number, self.shared.clone());
+        let (sockets, quotas) = (std::mem::take(&mut self.sockets), self.quotas.clone());
         let starting = Starting::new(number, self.reactors, Remote::new(shared.clone()));
         let failed = |error| Error::Reactor { reactor: number, error };
         let (gate, mut reactor) = match self.build(make) {
@@ -592,6 +655,13 @@ impl Start {
             // A service could not start, here or elsewhere.
             return Ok(());
         }
+        let listens = reactor.listen(sockets).map_err(failed);
+        reactor.quotas(quotas);
+        let _ = started.send(listens);
+        if go.recv().is_err() {
+            return Ok(());
+        }
+        reactor.begin_accepting();
         // However this thread ends, the others must not run on without it.
         let _stop = StopOnDrop(shared);
         reactor.run().map_err(failed)
@@ -602,17 +672,7 @@ impl Start {
             pin_to(self.number);
         }
         // After the thread was pinned, so that the driver's buffers are local to its processor.
-        let mut driver = make()?;
-        let mut listening = Vec::new();
-        for (id, socket) in self.sockets {
-            match socket {
-                Socket::Listen(socket) => {
-                    driver.listen(id, socket)?;
-                    listening.push(id);
-                }
-                Socket::Datagram(socket) => driver.bind(id, socket)?,
-            }
-        }
+        let driver = make()?;
         let (sender, receiver) = mailbox(self.limits.mailbox, self.services.len(), driver.waker());
         let counters = Arc::new(ReactorCounters::new(self.services.len()));
         let per_reactor = self.limits.accepts_per_second.div_ceil(self.reactors as u32);
@@ -629,8 +689,7 @@ impl Start {
                 checked.map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error.to_string()))?;
             }
         }
-        let mut reactor = Reactor::new(driver, core, services, receiver, listening, pace);
-        reactor.quotas(self.quotas);
+        let mut reactor = Reactor::new(driver, core, services, receiver, Vec::new(), pace);
         for (service, (_, filters)) in self.services.into_iter().enumerate() {
             if let Some(filters) = filters {
                 reactor.filter(service as ServiceId, filters);
@@ -694,7 +753,7 @@ pub struct Running {
     threads: Vec<JoinHandle<Result<()>>>,
     acceptor: Option<Acceptor>,
     addresses: Vec<Option<Address>>,
-    files: Vec<SocketFile>,
+    handover: Handover,
     drain_delay: Duration,
     driver: &'static str,
     why: String,
@@ -705,6 +764,12 @@ impl Running {
     #[must_use]
     pub fn remote(&self) -> Remote {
         self.remote.clone()
+    }
+
+    /// Returns what passes the listening sockets on to another process.
+    #[must_use]
+    pub fn handover(&self) -> Handover {
+        self.handover.clone()
     }
 
     /// Returns the addresses that are listened on, in the order in which they were added.
@@ -760,7 +825,7 @@ impl Running {
         if let Some(acceptor) = self.acceptor.take() {
             acceptor.join();
         }
-        self.files.clear();
+        self.handover.files.lock().unwrap_or_else(PoisonError::into_inner).clear();
         result
     }
 }

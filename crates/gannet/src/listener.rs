@@ -26,6 +26,12 @@ pub(crate) enum ListenSocket {
     Unix(mio::net::UnixListener),
 }
 
+/// A socket of one reactor.
+pub(crate) enum OwnSocket {
+    Listen(ListenSocket),
+    Datagram(std::net::UdpSocket),
+}
+
 impl ListenSocket {
     /// The next connection; it does not block either.
     pub(crate) fn accept(&self) -> io::Result<(OwnedFd, Peer)> {
@@ -142,6 +148,46 @@ pub(crate) fn listen_tcp(
     Ok((address, sockets.collect()))
 }
 
+/// A TCP socket that another process listens on, or has listened on.
+pub(crate) fn adopt_tcp(fd: OwnedFd, keepalive: Option<Duration>) -> io::Result<ListenSocket> {
+    let socket = Socket::from(fd);
+    socket.set_tcp_nodelay(true)?;
+    keepalive::set(&socket, keepalive)?;
+    // It may have fewer places in its backlog.
+    socket.listen(BACKLOG)?;
+    let socket = std::net::TcpListener::from(socket);
+    Ok(ListenSocket::Tcp(mio::net::TcpListener::from_std(socket)))
+}
+
+/// A Unix socket that another process listens on.
+pub(crate) fn adopt_unix(fd: OwnedFd) -> ListenSocket {
+    ListenSocket::Unix(mio::net::UnixListener::from_std(std::os::unix::net::UnixListener::from(fd)))
+}
+
+/// Binds a TCP address once more, beside sockets that listen on it already. It listens when [`begin`] is called.
+pub(crate) fn sibling_tcp(address: SocketAddr, keepalive: Option<Duration>) -> io::Result<ListenSocket> {
+    let socket = bound(address, Type::STREAM, Protocol::TCP, true)?;
+    socket.set_tcp_nodelay(true)?;
+    keepalive::set(&socket, keepalive)?;
+    let socket = std::net::TcpListener::from(socket);
+    Ok(ListenSocket::Tcp(mio::net::TcpListener::from_std(socket)))
+}
+
+/// Binds a UDP address once more.
+pub(crate) fn sibling_udp(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    bound(address, Type::DGRAM, Protocol::UDP, true).map(Into::into)
+}
+
+/// Lets other sockets of this user share the address of one.
+pub(crate) fn let_share(socket: impl AsFd) -> io::Result<()> {
+    Ok(rustix::net::sockopt::set_socket_reuseport(socket, true)?)
+}
+
+/// Has a socket listen; where it does already, nothing changes.
+pub(crate) fn begin(socket: &ListenSocket) -> io::Result<()> {
+    Ok(rustix::net::listen(socket, BACKLOG)?)
+}
+
 /// Binds a UDP address, with `count` sockets.
 pub(crate) fn bind_udp(address: SocketAddr, count: usize) -> io::Result<(SocketAddr, Vec<std::net::UdpSocket>)> {
     let sockets = shared(address, Type::DGRAM, Protocol::UDP, count)?;
@@ -153,6 +199,19 @@ pub(crate) fn bind_udp(address: SocketAddr, count: usize) -> io::Result<(SocketA
 pub(crate) struct SocketFile {
     path: PathBuf,
     inode: u64,
+}
+
+impl SocketFile {
+    /// The file at a path, which another process has made and leaves to us.
+    pub(crate) fn adopt(path: &Path) -> Option<Self> {
+        let file = std::fs::symlink_metadata(path).ok().filter(|file| file.file_type().is_socket())?;
+        Some(Self { path: path.to_owned(), inode: file.ino() })
+    }
+
+    /// Leaves the file to another process.
+    pub(crate) fn keep(self) {
+        std::mem::forget(self);
+    }
 }
 
 impl Drop for SocketFile {

@@ -27,6 +27,7 @@ use crate::limits::Limits;
 use crate::mailbox::{NotPosted, Sender, Wake};
 use crate::offload::{Offload, OffloadStats, Owner, Pool};
 use crate::quota::Totals;
+use crate::requests::Requests;
 use crate::route::Route;
 use crate::service::{Notice, Service};
 use crate::spares::Spares;
@@ -129,6 +130,8 @@ pub(crate) struct Shared {
     pub(crate) drains: Drains,
     /// Set once, when connections have no time to drain any more.
     pub(crate) aborting: AtomicBool,
+    /// What is asked of the threads that accept, for another process.
+    pub(crate) requests: Requests,
     /// The listeners by name; those of one name are the addresses that it stands for.
     pub(crate) names: RwLock<Vec<(String, ListenerId)>>,
     /// Of outbound connections that ask for nothing else.
@@ -150,6 +153,7 @@ impl Shared {
             stopping: AtomicBool::new(false),
             drains: Drains { default: drain, ..Drains::default() },
             aborting: AtomicBool::new(false),
+            requests: Requests::default(),
             names: RwLock::default(),
             keepalive: None,
             acceptor: OnceLock::new(),
@@ -384,6 +388,32 @@ impl Remote {
         let gate = gates.get(reactor % gates.len().max(1)).ok_or(SendError::NotRunning)?;
         gate.sender.call(usize::from(outbound.index));
         Ok(())
+    }
+
+    /// Returns whether every reactor finishes a turn within this time. Blocks for as long as that takes.
+    ///
+    /// A reactor that a callback holds up does not. Do not call this in a callback.
+    #[must_use]
+    pub fn is_responsive(&self, within: Duration) -> bool {
+        let turns = |gate: &Gate| gate.counters.wakeups.get();
+        let before: Vec<u64> = self.shared.gates().iter().map(turns).collect();
+        let has_turned = || {
+            let mut gates = self.shared.gates().iter().zip(&before);
+            // The turn that runs may have begun before: the next one tells.
+            gates.all(|(gate, before)| turns(gate) >= before + 2)
+        };
+        #[allow(clippy::disallowed_methods)] // No reactor runs on this thread.
+        let by = std::time::Instant::now() + within;
+        while !has_turned() {
+            #[allow(clippy::disallowed_methods)] // As above.
+            let is_late = std::time::Instant::now() >= by;
+            if is_late {
+                return self.shared.gates().is_empty();
+            }
+            self.shared.gates().iter().for_each(|gate| gate.sender.ring());
+            std::thread::park_timeout((within / 50).max(Duration::from_millis(1)));
+        }
+        true
     }
 
     /// Returns the number of reactors; 0 before the engine has started.

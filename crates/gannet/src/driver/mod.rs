@@ -130,6 +130,24 @@ pub(crate) trait Driver {
     /// Undoes [`Driver::suspend`], with accepting on or off.
     fn resume(&mut self, listener: ListenerId, on: bool) -> io::Result<()>;
 
+    /// Notes that another process has the listening socket too, or may have: it is never shut down.
+    fn share(&mut self, listener: ListenerId);
+
+    /// Duplicates the descriptor of a listening or datagram socket.
+    fn duplicate(&self, listener: ListenerId) -> io::Result<Option<OwnedFd>>;
+
+    /// Accepts nothing more. What the kernel accepts meanwhile is still reported.
+    fn withdraw(&mut self, listener: ListenerId);
+
+    /// Whether the kernel accepts nothing any more for a listener that was withdrawn.
+    fn is_withdrawn(&self, listener: ListenerId) -> bool;
+
+    /// Undoes [`Driver::withdraw`], with accepting on or off.
+    fn restore(&mut self, listener: ListenerId, on: bool) -> io::Result<()>;
+
+    /// Closes the descriptor of a listening socket that was withdrawn, or of a datagram socket. The socket lives on.
+    fn release(&mut self, listener: ListenerId);
+
     /// Takes a datagram socket and starts to receive from it.
     fn bind(&mut self, listener: ListenerId, socket: UdpSocket) -> io::Result<()>;
 

@@ -15,7 +15,7 @@ use crate::counters::RefusalReason;
 use crate::driver::Driver;
 use crate::exhaustion::{EXHAUSTED, is_exhausted, is_process_full};
 use crate::ids::{ListenerId, Token};
-use crate::listener::dismiss;
+use crate::listener::{OwnSocket, begin, dismiss};
 use crate::quota::Quota;
 use crate::wheel::Tick;
 
@@ -120,6 +120,29 @@ impl<D: Driver> Reactor<D> {
             self.driver.reserve(self.core.limits.operational_reserve, &all);
         }
         self.accepting.quotas = quotas;
+    }
+
+    /// Takes the sockets that it listens on. A listener with `is_shared` may have its socket from another process.
+    pub(crate) fn listen(&mut self, sockets: Vec<(ListenerId, OwnSocket, bool)>) -> io::Result<()> {
+        for (listener, socket, is_shared) in sockets {
+            match socket {
+                OwnSocket::Listen(socket) => {
+                    begin(&socket)?;
+                    self.driver.listen(listener, socket)?;
+                    if is_shared {
+                        self.driver.share(listener);
+                    }
+                    self.listening.push(listener);
+                }
+                OwnSocket::Datagram(socket) => self.driver.bind(listener, socket)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins to accept.
+    pub(crate) fn begin_accepting(&mut self) {
+        Class::ALL.into_iter().for_each(|class| self.accept(class, true));
     }
 
     pub(super) fn accepted(&mut self, listener: ListenerId, incoming: D::Incoming, peer: Peer) {
@@ -314,7 +337,16 @@ impl<D: Driver> Reactor<D> {
         }
     }
 
+    /// Whether nothing keeps a listener from accepting.
+    pub(super) fn accepts_now(&self, listener: ListenerId) -> bool {
+        let is_paused = self.accepting.again[self.accepting.class(listener) as usize].is_some();
+        !is_paused && !self.accepting.is_suspended(listener) && !self.handing.is_withdrawn
+    }
+
     fn accept(&mut self, class: Class, on: bool) {
+        if self.handing.is_withdrawn {
+            return;
+        }
         for listener in &self.listening {
             if self.accepting.class(*listener) == class && !self.accepting.is_suspended(*listener) {
                 self.driver.accept(*listener, on);
@@ -338,12 +370,16 @@ impl<D: Driver> Reactor<D> {
             return;
         }
         self.accepting.suspended[usize::from(listener)] = is_suspended;
+        if self.handing.is_withdrawn {
+            // Another process may have its sockets by now.
+            return;
+        }
         if is_suspended {
             self.driver.suspend(listener);
             self.refuse_waiting();
         } else {
-            let is_paused = self.accepting.again[self.accepting.class(listener) as usize].is_some();
-            if let Err(error) = self.driver.resume(listener, !is_paused) {
+            let on = self.accepts_now(listener);
+            if let Err(error) = self.driver.resume(listener, on) {
                 tracing::error!(%error, "a listener cannot accept again; restart the server");
             }
         }

@@ -138,7 +138,9 @@ impl<D: Driver> Reactor<D> {
     pub(super) fn drain(&mut self) {
         if self.core.shared.drains.version() != self.drains.version {
             self.read_drains();
+            self.read_requests();
         }
+        self.go_on_withdrawing();
         if !self.drains.all.is_empty() {
             self.drain_on();
         }

@@ -12,6 +12,7 @@ mod dial;
 mod drain;
 mod filtered;
 mod flush;
+mod handing;
 mod racing;
 mod room;
 #[cfg(test)]
@@ -46,6 +47,7 @@ use crate::wheel::{Tick, milliseconds, tick};
 use self::accepting::Accepting;
 use self::drain::Drainings;
 use self::filtered::Failures;
+use self::handing::Handing;
 use self::racing::Races;
 use self::timing::Deadlines;
 
@@ -112,6 +114,7 @@ pub(crate) struct Reactor<D: Driver> {
     accepting: Accepting<D::Incoming>,
     races: Races,
     drains: Drainings,
+    handing: Handing,
     expired: Vec<Token>,
     /// Services whose timers have come.
     services_come: Vec<(ServiceId, Tick)>,
@@ -168,6 +171,7 @@ impl<D: Driver> Reactor<D> {
             accepting,
             races: Races::default(),
             drains: Drainings::default(),
+            handing: Handing::default(),
             expired: Vec::new(),
             services_come: Vec::new(),
             woken: Vec::new(),

@@ -165,6 +165,21 @@ impl Network {
         id
     }
 
+    /// A listener accepts nothing; whoever comes waits.
+    pub(super) fn withdraw(&mut self, listener: ListenerId) {
+        self.set_accepting(listener, false);
+        if let Some(open) = self.listeners.get_mut(usize::from(listener)).and_then(Option::as_mut) {
+            open.under_way = 0;
+        }
+    }
+
+    /// A listener is another process's.
+    pub(super) fn release(&mut self, listener: ListenerId) {
+        if let Some(open) = self.listeners.get_mut(usize::from(listener)) {
+            *open = None;
+        }
+    }
+
     /// A listener refuses whoever comes, and whoever waits.
     pub(super) fn suspend(&mut self, listener: ListenerId) {
         self.set_accepting(listener, false);
