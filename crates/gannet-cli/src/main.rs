@@ -2,15 +2,18 @@
 
 #![forbid(unsafe_code)]
 
+mod admin;
 #[cfg(all(feature = "jemalloc", target_os = "linux"))]
 mod allocator;
 mod banner;
 mod call;
+mod control;
 mod ending;
 mod failure;
 mod load;
 mod logs;
 mod open_files;
+mod operate;
 mod options;
 mod output;
 mod serve;
@@ -28,6 +31,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use crate::call::CallOptions;
 use crate::failure::{Failure, condense};
 use crate::load::LoadOptions;
+use crate::operate::{DrainOptions, ReloadOptions, UpgradeOptions};
 use crate::options::{LogFormat, ServeOptions, with_environment};
 use crate::token::TokenOptions;
 
@@ -54,6 +58,15 @@ enum Command {
     Token(Box<TokenOptions>),
     /// Calls a method of the server API of a push gateway, and prints the result.
     Call(Box<CallOptions>),
+    /// Lets the clients of a running server go.
+    #[command(hide = true)]
+    Drain(Box<DrainOptions>),
+    /// Reads the configuration of a running server again.
+    #[command(hide = true)]
+    Reload(Box<ReloadOptions>),
+    /// Replaces a running server by a new process.
+    #[command(hide = true)]
+    Upgrade(Box<UpgradeOptions>),
 }
 
 fn main() -> ExitCode {
@@ -82,6 +95,9 @@ fn run() -> (LogFormat, Result<(), Failure>) {
                 Some("load") => "gannet load",
                 Some("token") => "gannet token",
                 Some("call") => "gannet call",
+                Some("drain") => "gannet drain",
+                Some("reload") => "gannet reload",
+                Some("upgrade") => "gannet upgrade",
                 _ => "gannet serve",
             };
             return (LogFormat::Text, Err(Failure::Usage(condense(&error, command))));
@@ -92,6 +108,9 @@ fn run() -> (LogFormat, Result<(), Failure>) {
         Some(Command::Load(options)) => (LogFormat::Text, load::load(&options)),
         Some(Command::Token(options)) => (LogFormat::Text, token::token(&options)),
         Some(Command::Call(options)) => (LogFormat::Text, call::call(&options)),
+        Some(Command::Drain(options)) => (LogFormat::Text, operate::drain(&options)),
+        Some(Command::Reload(options)) => (LogFormat::Text, operate::reload(&options)),
+        Some(Command::Upgrade(options)) => (LogFormat::Text, operate::upgrade(&options)),
         None => (LogFormat::Text, ServeOptions::by_default().and_then(|options| serve::serve(&options))),
     }
 }

@@ -13,6 +13,7 @@ use gannet_redis::LARGEST_COMMAND_BYTES;
 pub(crate) use self::drain::DrainOptions;
 use self::names::{BalanceName, OverflowName, PolicyName};
 pub(crate) use self::names::{DriverName, LogFormat, LogLevel, YesNo};
+use crate::admin::AdminOptions;
 use crate::failure::{Failure, condense, is_from_environment, variable};
 use crate::services::push::PushOptions;
 use crate::services::{self, Listener, Listeners};
@@ -159,6 +160,9 @@ pub(crate) struct ServeOptions {
 
     #[command(flatten)]
     pub(crate) tls: TlsOptions,
+
+    #[command(flatten)]
+    pub(crate) admin: AdminOptions,
 
     /// Log the counters at this interval, as 5s, whatever the log level
     #[arg(long, value_name = "TIME", value_parser = deadline, default_value = "off", help_heading = "Logs")]

@@ -10,6 +10,8 @@ use gannet::{Address, Engine, Limits, Running};
 use gannet_gateway::Gateway;
 use gannet_redis::{Bound, Server};
 
+use crate::admin::Admin;
+use crate::control::Control;
 use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::open_files::OpenFiles;
@@ -60,7 +62,14 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
     if let Some(push) = push_for_redis {
         bridge::join(push, &redis);
     }
-    let running = engine(options, limits, &listeners, &settings)?.start()?;
+    let (admin, control) = (Admin::find(&options.admin)?, Control::default());
+    let mut engine = engine(options, limits, &listeners, &settings)?;
+    if let Some(admin) = &admin {
+        // Last: the others have their places by their order.
+        engine = admin.add(engine, &control)?;
+    }
+    let running = engine.start()?;
+    control.started(running.remote());
     let redis_bound = bound(&listeners, &running);
     if let Some(push) = push_for_redis {
         bridge::show(push, redis_bound.iter().map(|bound| &bound.address));
@@ -74,6 +83,9 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
     let asked_to_end = Ending::watch();
     running.stop_on_signals()?;
     open_files.log();
+    if let Some(admin) = &admin {
+        tracing::info!(address = %admin.address(), "operators reach the server by the admin socket");
+    }
     if let Some(tls) = &tls {
         tls.log();
     }

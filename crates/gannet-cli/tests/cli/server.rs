@@ -206,14 +206,15 @@ fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
 /// The binary with arguments.
 pub(crate) fn gannet(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gannet"));
-    command.args(arguments);
+    // The default path is the same for all servers of a user; the tests' run side by side.
+    command.args(arguments).env("GANNET_ADMIN", "off");
     command
 }
 
 /// The binary with arguments, started by a shell that does something first, such as `ulimit -n 64; exec "$0" "$@"`.
 pub(crate) fn gannet_by_shell(script: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new("sh");
-    command.args(["-c", script, env!("CARGO_BIN_EXE_gannet")]).args(arguments);
+    command.args(["-c", script, env!("CARGO_BIN_EXE_gannet")]).args(arguments).env("GANNET_ADMIN", "off");
     command
 }
 

@@ -158,9 +158,9 @@ fn clients_that_spoke_while_the_server_was_stopped_are_not_idle_when_it_goes_on(
             std::thread::park_timeout(Duration::from_millis(100));
         }
         server.signal(Signal::CONT);
+        // One that is closed as idle has answers missing. Later requests would have to come within the idle timeout.
         clients.iter_mut().for_each(|client| client.expect(&b"+PONG\r\n".repeat(rounds)));
         framed.expect(&frame(b"ping").repeat(rounds));
-        clients.iter_mut().for_each(|client| client.ask(b"PING\r\n", b"+PONG\r\n"));
     }
 }
 

@@ -1,0 +1,125 @@
+//! The admin socket: where operators reach a running server. HTTP with JSON, on a Unix socket of the server's own user, or
+//! over TCP with a token.
+//!
+//! It is an operational listener of the engine, so it answers while the server is full.
+
+mod address;
+mod answer;
+pub(crate) mod client;
+mod options;
+mod orders;
+
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use gannet::{Address, Engine, ListenOptions};
+use gannet_http::middleware::{Bearer, Recover};
+use gannet_http::{HttpService, Requests, RouteError, Router, Routes};
+
+pub(crate) use self::address::AdminAddress;
+use self::answer::JsonErrors;
+pub(crate) use self::options::{AdminOptions, Token};
+use crate::control::Control;
+use crate::failure::Failure;
+
+/// The largest body of a request.
+const LARGEST_BODY_BYTES: usize = 64 << 10;
+
+/// How long the head of a request may take, and each part of its body.
+const REQUEST_TIME: Duration = Duration::from_secs(5);
+
+/// How long a connection may wait for its next request.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// The admin socket of a server that starts.
+#[derive(Clone, Debug)]
+pub(crate) struct Admin {
+    at: Address,
+    token: Option<Token>,
+}
+
+impl Admin {
+    /// Finds out where it listens; `None` where it does not.
+    ///
+    /// A place of its own choosing that cannot be had is a warning. One that was asked for is an error.
+    ///
+    /// # Errors
+    ///
+    /// The address cannot be used, or TCP has no token.
+    pub(crate) fn find(options: &AdminOptions) -> Result<Option<Self>, Failure> {
+        let token = options.token()?;
+        let at = match &options.admin {
+            Some(AdminAddress::Off) => return Ok(None),
+            Some(AdminAddress::Tcp(address)) => {
+                if token.is_none() {
+                    return Err(Failure::Usage(
+                        "--admin with tcp:// needs a token; set GANNET_ADMIN_TOKEN, or give --admin-token-file"
+                            .to_owned(),
+                    ));
+                }
+                Address::Tcp(*address)
+            }
+            Some(AdminAddress::Unix(path)) => Address::Unix(path.clone()),
+            None => match own_place() {
+                Ok(at) => at,
+                Err(why) => {
+                    tracing::warn!("there is no admin socket: {why}; name another path with --admin, or turn it off");
+                    return Ok(None);
+                }
+            },
+        };
+        Ok(Some(Self { at, token }))
+    }
+
+    /// Adds it to an engine.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be served.
+    pub(crate) fn add(&self, engine: Engine, control: &Control) -> gannet::Result<Engine> {
+        let wrong = |error: RouteError| gannet::Error::Setting(error.to_string());
+        let routes = self.routes(control).map_err(wrong)?;
+        let at = ListenOptions::at(self.at.to_string()).operational().unix_mode(0o600);
+        engine.listen(at, move || {
+            HttpService::new(&routes)
+                .limits(Requests::new().max_body(LARGEST_BODY_BYTES))
+                .request_timeout(REQUEST_TIME)
+                .body_pace(5_000, REQUEST_TIME)
+                .keep_alive(KEEP_ALIVE)
+        })
+    }
+
+    /// Where it listens, for the log.
+    pub(crate) fn address(&self) -> &Address {
+        &self.at
+    }
+
+    fn routes(&self, control: &Control) -> Result<Routes, RouteError> {
+        let all = |router: Router| router.merge(orders::routes(control));
+        let inside = Router::new().layer(JsonErrors).layer(Recover);
+        match &self.token {
+            Some(token) => inside.layer(Bearer::new(token.reveal())).merge(all(Router::new())).build(),
+            None => inside.merge(all(Router::new())).build(),
+        }
+    }
+}
+
+/// The default place, with its folder.
+fn own_place() -> Result<Address, String> {
+    let path = address::own_path().ok_or("XDG_RUNTIME_DIR is not set".to_owned())?;
+    if let Some(folder) = path.parent() {
+        make_folder(folder).map_err(|error| format!("{} cannot be made: {error}", folder.display()))?;
+    }
+    // A stale file is replaced. One that somebody listens on stays theirs.
+    match UnixStream::connect(&path) {
+        Ok(_) => Err(format!("another server has {}", path.display())),
+        Err(_) => Ok(Address::Unix(path)),
+    }
+}
+
+/// Makes the folder of the socket, for its user only.
+fn make_folder(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}

@@ -1,0 +1,68 @@
+//! `POST /reload`, `/drain` and `/upgrade`: orders that [`Control`] carries out, each on a thread of its own, since they
+//! block.
+
+use std::time::Duration;
+
+use gannet_http::{Cx, Rejection, Router};
+use serde::Deserialize;
+
+use super::answer;
+use crate::control::{Control, DrainOrder, Outcome, Refused, ReloadOrder};
+
+/// The longest that an order may take. A new process has a minute to start.
+const LONGEST: Duration = Duration::from_secs(120);
+
+/// The body of `/reload`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Reload {
+    strict: bool,
+}
+
+/// The body of `/drain`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Drain {
+    listener: Option<String>,
+    cancel: bool,
+    spread_ms: Option<u64>,
+}
+
+pub(super) fn routes(control: &Control) -> Router {
+    let (reload, drain, upgrade) = (control.clone(), control.clone(), control.clone());
+    Router::new()
+        .post("/reload", move |cx| -> Result<(), Rejection> {
+            let Reload { strict } = body(cx)?;
+            order(cx, &reload, move |control| control.reload(ReloadOrder { strict }));
+            Ok(())
+        })
+        .post("/drain", move |cx| -> Result<(), Rejection> {
+            let Drain { listener, cancel, spread_ms } = body(cx)?;
+            let asked = DrainOrder { listener, cancel, spread: spread_ms.map(Duration::from_millis) };
+            order(cx, &drain, move |control| control.drain(asked));
+            Ok(())
+        })
+        .post("/upgrade", move |cx| order(cx, &upgrade, Control::upgrade))
+}
+
+/// Reads a body as JSON; none is an empty object.
+pub(super) fn body<T: Default + serde::de::DeserializeOwned>(cx: &Cx<'_>) -> Result<T, Rejection> {
+    if cx.request_body().is_empty() { Ok(T::default()) } else { cx.json() }
+}
+
+/// Has an order carried out on another thread, and answers with what comes of it.
+fn order(cx: &mut Cx<'_>, control: &Control, run: impl FnOnce(&Control) -> Outcome + Send + 'static) {
+    let later = cx.defer(LONGEST);
+    let control = control.clone();
+    let work = move || {
+        let outcome = run(&control);
+        // Where the client has gone, nobody wants to know.
+        let _ = later.complete(move |reply| answer::outcome(outcome, reply));
+    };
+    if let Err(error) = std::thread::Builder::new().name("gannet-admin".to_owned()).spawn(work) {
+        // The token for the response has gone with the closure; this response takes its place.
+        let refused = Refused::new("unavailable", format!("no thread can be started: {error}; try again")).status(503);
+        tracing::warn!(%error, "an order of the admin socket has no thread");
+        cx.finally(move |reply| answer::refuse(&refused, reply));
+    }
+}

@@ -1,0 +1,232 @@
+//! What can be asked of a running `gannet serve`: by the admin socket, by signals, by anything in the process.
+//!
+//! Whoever can do a thing says so once, when the server starts ([`Control::on_reload`] and its siblings). Until then the
+//! answer is that this process cannot. An order blocks its caller, so it is never called on a reactor.
+
+use std::sync::{Arc, Mutex, OnceLock, TryLockError};
+use std::time::Duration;
+
+use gannet::Remote;
+use serde::Serialize;
+use serde_json::Value;
+
+/// What came of an order: a report for people and programs, as a JSON object.
+pub(crate) type Outcome = Result<Value, Refused>;
+
+/// An order that was not carried out. Nothing has changed then, unless the message says so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Refused {
+    /// The status of the response over HTTP.
+    #[serde(skip)]
+    pub(crate) status: u16,
+    /// A word for programs, as `unsupported`.
+    pub(crate) code: &'static str,
+    /// What was wrong, where, and what to do.
+    pub(crate) message: String,
+    /// More for programs and for `--json`, where there is more.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub(crate) details: Value,
+}
+
+impl Refused {
+    /// The order cannot be carried out as it is.
+    pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { status: 422, code, message: message.into(), details: Value::Null }
+    }
+
+    /// The same, with another status.
+    pub(crate) fn status(self, status: u16) -> Self {
+        Self { status, ..self }
+    }
+
+    /// The same, with more for programs.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for owners of orders that report more than a sentence"))]
+    pub(crate) fn details(self, details: Value) -> Self {
+        Self { details, ..self }
+    }
+
+    fn unsupported(what: &str) -> Self {
+        Self::new("unsupported", format!("this process cannot {what}")).status(501)
+    }
+
+    fn busy(what: &str) -> Self {
+        Self::new("busy", format!("another {what} is under way; wait for its end")).status(409)
+    }
+}
+
+/// Reads the configuration again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ReloadOrder {
+    /// Changes nothing if a changed setting needs a restart.
+    pub(crate) strict: bool,
+}
+
+/// Lets clients go to other servers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DrainOrder {
+    /// Only those of the listener with this name.
+    pub(crate) listener: Option<String>,
+    /// Ends a drain that is under way, in place of beginning one.
+    pub(crate) cancel: bool,
+    /// The time over which they are spread, if it is not that of the configuration.
+    pub(crate) spread: Option<Duration>,
+}
+
+type Order<T> = Box<dyn Fn(T) -> Outcome + Send + Sync>;
+
+/// One kind of order: who carries it out, once at a time.
+struct Slot<T> {
+    order: OnceLock<Order<T>>,
+    turn: Mutex<()>,
+}
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Self { order: OnceLock::new(), turn: Mutex::new(()) }
+    }
+}
+
+impl<T> Slot<T> {
+    fn set(&self, order: impl Fn(T) -> Outcome + Send + Sync + 'static) {
+        // Each is set once, by the part of the start that can do it.
+        let _ = self.order.set(Box::new(order));
+    }
+
+    fn run(&self, what: &str, with: T) -> Outcome {
+        let order = self.order.get().ok_or_else(|| Refused::unsupported(what))?;
+        let _turn = match self.turn.try_lock() {
+            Ok(turn) => turn,
+            // One that panicked is over.
+            Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(Refused::busy(what)),
+        };
+        order(with)
+    }
+}
+
+#[derive(Default)]
+struct Inner {
+    remote: OnceLock<Remote>,
+    reload: Slot<ReloadOrder>,
+    drain: Slot<DrainOrder>,
+    upgrade: Slot<()>,
+}
+
+/// See the module. Cheap to clone; usable on any thread but a reactor's.
+#[derive(Clone, Default)]
+pub(crate) struct Control {
+    inner: Arc<Inner>,
+}
+
+impl Control {
+    /// Says that the engine has started.
+    pub(crate) fn started(&self, remote: Remote) {
+        let _ = self.inner.remote.set(remote);
+    }
+
+    /// The engine, when it has started.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for whoever carries out orders"))]
+    pub(crate) fn remote(&self) -> Option<&Remote> {
+        self.inner.remote.get()
+    }
+
+    /// Says who reads the configuration again.
+    #[cfg_attr(not(test), expect(dead_code, reason = "set by the part of the server that can do it"))]
+    pub(crate) fn on_reload(&self, order: impl Fn(ReloadOrder) -> Outcome + Send + Sync + 'static) {
+        self.inner.reload.set(order);
+    }
+
+    /// Says who lets clients go.
+    #[cfg_attr(not(test), expect(dead_code, reason = "set by the part of the server that can do it"))]
+    pub(crate) fn on_drain(&self, order: impl Fn(DrainOrder) -> Outcome + Send + Sync + 'static) {
+        self.inner.drain.set(order);
+    }
+
+    /// Says who replaces the process by a new one.
+    #[cfg_attr(not(test), expect(dead_code, reason = "set by the part of the server that can do it"))]
+    pub(crate) fn on_upgrade(&self, order: impl Fn(()) -> Outcome + Send + Sync + 'static) {
+        self.inner.upgrade.set(order);
+    }
+
+    /// Reads the configuration again, and reports what has changed. Blocks until that is done.
+    ///
+    /// # Errors
+    ///
+    /// The process cannot, or another reload is under way, or the new configuration cannot be used.
+    pub(crate) fn reload(&self, order: ReloadOrder) -> Outcome {
+        self.inner.reload.run("reload", order)
+    }
+
+    /// Begins a drain, or ends one. Returns when it has begun or ended.
+    ///
+    /// # Errors
+    ///
+    /// The process cannot, or there is no such listener, or no drain to end.
+    pub(crate) fn drain(&self, order: DrainOrder) -> Outcome {
+        self.inner.drain.run("drain", order)
+    }
+
+    /// Starts a new process in place of this one. Blocks until that one serves, or has failed to.
+    ///
+    /// # Errors
+    ///
+    /// The process cannot, or another upgrade is under way, or the new process does not serve.
+    pub(crate) fn upgrade(&self) -> Outcome {
+        self.inner.upgrade.run("upgrade", ())
+    }
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_order_that_nobody_can_carry_out_is_refused_with_a_word_and_a_sentence() {
+        let refused = Control::default().upgrade().expect_err("nobody can");
+        assert_eq!((refused.status, refused.code), (501, "unsupported"));
+        assert_eq!(refused.to_string(), "this process cannot upgrade");
+        assert!(Control::default().remote().is_none());
+    }
+
+    #[test]
+    fn an_order_is_carried_out_once_at_a_time_and_then_again() {
+        let control = Control::default();
+        let ((entered, enters), (leave, left)) = (mpsc::channel(), mpsc::channel::<bool>());
+        let left = Mutex::new(left);
+        control.on_reload(move |order| {
+            entered.send(()).expect("the test waits");
+            assert!(left.lock().expect("one at a time").recv().expect("the test says how it ends"));
+            Ok(json!({ "strict": order.strict }))
+        });
+        let first = std::thread::spawn({
+            let control = control.clone();
+            move || control.reload(ReloadOrder { strict: true })
+        });
+        enters.recv().expect("the first is under way");
+        let refused = control.reload(ReloadOrder::default()).expect_err("one is under way");
+        assert_eq!((refused.status, refused.code), (409, "busy"));
+        leave.send(true).expect("the first waits");
+        assert_eq!(first.join().expect("no panic"), Ok(json!({ "strict": true })));
+
+        leave.send(true).expect("the next will wait");
+        assert_eq!(control.reload(ReloadOrder::default()), Ok(json!({ "strict": false })));
+    }
+
+    #[test]
+    fn what_is_refused_has_its_details_in_json() {
+        let refused = Refused::new("invalid", "2 settings are wrong").details(json!([1, 2]));
+        let text = serde_json::to_value(&refused).expect("plain");
+        assert_eq!(text, json!({ "code": "invalid", "message": "2 settings are wrong", "details": [1, 2] }));
+    }
+}

@@ -1,0 +1,73 @@
+//! `gannet reload`, `gannet drain` and `gannet upgrade`: orders for a server that runs.
+
+use clap::Args;
+use serde_json::json;
+
+use super::print;
+use crate::admin::client::{Client, ClientOptions};
+use crate::failure::Failure;
+use crate::units::{Deadline, deadline};
+
+/// Has a running server read its configuration again, waits for the result, and prints it.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ReloadOptions {
+    /// Change nothing if a changed setting needs a restart
+    #[arg(long)]
+    strict: bool,
+
+    #[command(flatten)]
+    client: ClientOptions,
+}
+
+/// Has a running server let its clients go, evenly spread, and ends it when they have gone.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DrainOptions {
+    /// Only the clients of the listener with this name; the server stays
+    #[arg(long, value_name = "NAME")]
+    listener: Option<String>,
+
+    /// End the drain that is under way
+    #[arg(long, conflicts_with_all = ["spread"])]
+    cancel: bool,
+
+    /// Time over which the clients are spread, instead of the configured one
+    #[arg(long, value_name = "TIME", value_parser = deadline)]
+    spread: Option<Deadline>,
+
+    #[command(flatten)]
+    client: ClientOptions,
+}
+
+/// Replaces a running server by a new process, without a refused client, and prints when that one serves.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct UpgradeOptions {
+    #[command(flatten)]
+    client: ClientOptions,
+}
+
+/// # Errors
+///
+/// There is no answer, or the server refuses.
+pub(crate) fn reload(options: &ReloadOptions) -> Result<(), Failure> {
+    let report = Client::new(&options.client)?.post("/reload", &json!({ "strict": options.strict }))?;
+    print::report(&report, options.client.json)
+}
+
+/// # Errors
+///
+/// There is no answer, or the server refuses.
+pub(crate) fn drain(options: &DrainOptions) -> Result<(), Failure> {
+    // Off is no time at all: all at once.
+    let spread_ms = options.spread.map(|Deadline(spread)| spread.map_or(0, |spread| spread.as_millis() as u64));
+    let order = json!({ "listener": options.listener, "cancel": options.cancel, "spread_ms": spread_ms });
+    let report = Client::new(&options.client)?.post("/drain", &order)?;
+    print::report(&report, options.client.json)
+}
+
+/// # Errors
+///
+/// There is no answer, or the server refuses.
+pub(crate) fn upgrade(options: &UpgradeOptions) -> Result<(), Failure> {
+    let report = Client::new(&options.client)?.post("/upgrade", &json!({}))?;
+    print::report(&report, options.client.json)
+}
