@@ -126,7 +126,6 @@ impl Control {
     }
 
     /// The engine, when it has started.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for whoever carries out orders"))]
     pub(crate) fn remote(&self) -> Option<&Remote> {
         self.inner.remote.get()
     }
@@ -138,13 +137,11 @@ impl Control {
     }
 
     /// Says who lets clients go.
-    #[cfg_attr(not(test), expect(dead_code, reason = "set by the part of the server that can do it"))]
     pub(crate) fn on_drain(&self, order: impl Fn(DrainOrder) -> Outcome + Send + Sync + 'static) {
         self.inner.drain.set(order);
     }
 
     /// Says who replaces the process by a new one.
-    #[cfg_attr(not(test), expect(dead_code, reason = "set by the part of the server that can do it"))]
     pub(crate) fn on_upgrade(&self, order: impl Fn(()) -> Outcome + Send + Sync + 'static) {
         self.inner.upgrade.set(order);
     }

@@ -19,9 +19,11 @@ mod output;
 mod serve;
 mod services;
 mod stats;
+mod systemd;
 mod tls;
 mod token;
 mod units;
+mod upgrade;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -58,14 +60,12 @@ enum Command {
     Token(Box<TokenOptions>),
     /// Calls a method of the server API of a push gateway, and prints the result.
     Call(Box<CallOptions>),
-    /// Lets the clients of a running server go.
-    #[command(hide = true)]
+    /// Lets the clients of a running server go, evenly spread.
     Drain(Box<DrainOptions>),
     /// Reads the configuration of a running server again.
     #[command(hide = true)]
     Reload(Box<ReloadOptions>),
-    /// Replaces a running server by a new process.
-    #[command(hide = true)]
+    /// Replaces a running server by a new process, and refuses no client.
     Upgrade(Box<UpgradeOptions>),
 }
 
@@ -74,6 +74,7 @@ fn main() -> ExitCode {
     allocator::start();
     let (format, result) = run();
     let Err(failure) = result else { return ExitCode::SUCCESS };
+    upgrade::tell_failure(&failure.line());
     logs::last_words(format, &failure.line());
     failure.exit_code()
 }

@@ -14,7 +14,8 @@ use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use gannet::{Handover, Remote, Running};
@@ -53,10 +54,21 @@ impl Upgrades {
     }
 
     /// Has upgrades be asked for, through the admin socket and by SIGUSR2.
-    pub(crate) fn offer(self, running: &Running, control: &Control) {
+    ///
+    /// Returns what becomes true when a new process has taken over.
+    pub(crate) fn offer(self, running: &Running, control: &Control) -> Arc<AtomicBool> {
         let (handover, remote) = (running.handover(), running.remote());
         let driver = running.driver().0;
-        control.on_upgrade(move |()| self.upgrade(&handover, &remote, driver));
+        let handed_over = Arc::new(AtomicBool::new(false));
+        let done = handed_over.clone();
+        control.on_upgrade(move |()| {
+            let outcome = self.upgrade(&handover, &remote, driver);
+            if outcome.is_ok() {
+                done.store(true, Ordering::Relaxed);
+                remote.stop();
+            }
+            outcome
+        });
         let ordered = control.clone();
         let watching = Signals::new([SIGUSR2]).and_then(|mut signals| {
             std::thread::Builder::new().name("gannet-upgrade".to_owned()).spawn(move || {
@@ -69,6 +81,7 @@ impl Upgrades {
         if let Err(error) = watching {
             tracing::warn!(%error, "SIGUSR2 does not upgrade: it cannot be watched");
         }
+        handed_over
     }
 
     fn upgrade(&self, handover: &Handover, remote: &Remote, driver: &str) -> Outcome {
@@ -147,7 +160,6 @@ impl Upgrades {
         let pid = child.keep();
         // While this is the main process, the manager takes it from nobody else.
         systemd::notify(&format!("MAINPID={pid}\nREADY=1\nSTATUS=The new process serves"));
-        remote.stop();
         Ok((pid, version, new_driver, sockets.len()))
     }
 }
