@@ -26,7 +26,7 @@ use signal_hook::iterator::Signals;
 use self::channel::{Channel, Message, PROTOCOL, SocketName};
 use self::program::Program;
 pub(crate) use self::successor::{Successor, is_successor, tell_failure};
-use crate::control::{Control, Outcome, Refused};
+use crate::control::{Control, Outcome, Refused, UpgradeOrder};
 use crate::systemd;
 
 /// In the environment of a process that shall take over from the one that started it.
@@ -61,8 +61,9 @@ impl Upgrades {
         let driver = running.driver().0;
         let handed_over = Arc::new(AtomicBool::new(false));
         let done = handed_over.clone();
-        control.on_upgrade(move |()| {
-            let outcome = self.upgrade(&handover, &remote, driver);
+        control.on_upgrade(move |UpgradeOrder { start_timeout }| {
+            let longest = start_timeout.unwrap_or(LONGEST);
+            let outcome = self.upgrade(&handover, &remote, driver, longest);
             if outcome.is_ok() {
                 done.store(true, Ordering::Relaxed);
                 remote.stop();
@@ -74,7 +75,7 @@ impl Upgrades {
             std::thread::Builder::new().name("gannet-upgrade".to_owned()).spawn(move || {
                 for _ in signals.forever() {
                     // The log has the outcome.
-                    let _ = ordered.upgrade();
+                    let _ = ordered.upgrade(UpgradeOrder::default());
                 }
             })
         });
@@ -84,10 +85,10 @@ impl Upgrades {
         handed_over
     }
 
-    fn upgrade(&self, handover: &Handover, remote: &Remote, driver: &str) -> Outcome {
+    fn upgrade(&self, handover: &Handover, remote: &Remote, driver: &str, longest: Duration) -> Outcome {
         #[allow(clippy::disallowed_methods)] // For the report.
         let began = Instant::now();
-        match self.try_upgrade(handover, remote, driver) {
+        match self.try_upgrade(handover, remote, driver, longest) {
             Ok((pid, version, new_driver, sockets)) => {
                 let took_ms = began.elapsed().as_millis() as u64;
                 let generation = self.generation + 1;
@@ -113,6 +114,7 @@ impl Upgrades {
         handover: &Handover,
         remote: &Remote,
         driver: &str,
+        longest: Duration,
     ) -> Result<(u32, String, String, usize), String> {
         if remote.is_stopping() {
             return Err("the server shuts down".to_owned());
@@ -128,7 +130,7 @@ impl Upgrades {
         let child = program.command().env(MARK, "1").stdin(Stdio::from(OwnedFd::from(theirs))).spawn();
         let child = child.map_err(|error| format!("{} cannot be started: {error}", program.path().display()))?;
         let mut child = NewProcess(Some(child));
-        let mut channel = Channel::new(ours, LONGEST).map_err(|error| error.to_string())?;
+        let mut channel = Channel::new(ours, longest).map_err(|error| error.to_string())?;
         let names = sockets.iter().map(|socket| {
             let (name, url) = (socket.name.clone(), socket.url.clone());
             SocketName { name, url, index: socket.index }

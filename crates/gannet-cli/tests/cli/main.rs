@@ -26,3 +26,5 @@ mod stopped;
 mod tls;
 mod tls_pipes;
 mod unix_sockets;
+#[cfg(target_os = "linux")]
+mod upgrade;
