@@ -23,6 +23,7 @@ mod server;
 mod services;
 mod shutdown;
 mod stopped;
+mod systemd;
 mod tls;
 mod tls_pipes;
 mod unix_sockets;
