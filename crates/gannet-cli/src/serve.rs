@@ -129,7 +129,7 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
     let handed_over = upgrades.offer(&running, &control);
     offer_drain(&control);
     let ended = running.join();
-    if !handed_over.load(Ordering::Relaxed) {
+    if !handed_over.load(Ordering::Relaxed) && !asked_to_end.was_asked() {
         systemd::notify("STOPPING=1");
     }
     drop(watchdog);
