@@ -190,7 +190,7 @@ impl Local {
             Ok(at) if kind == SocketType::STREAM => {
                 let path = at.path().map(|path| path.to_bytes().to_vec());
                 #[cfg(target_os = "linux")]
-                let path = path.or_else(|| at.abstract_name().map(|name| [b"\0", name].concat()));
+                let path = path.or_else(|| at.abstract_name().map(|name| [&b"\0"[..], name].concat()));
                 Self::Unix(path)
             }
             _ => Self::Other,
