@@ -113,6 +113,7 @@ def a_server_starts_with_the_settings_of_each_way_to_deploy():
         settings = {name: value.strip('"') for name, value in settings.items()}
         settings["GANNET_LISTEN"] = re.sub(r"://[\d.]+:\d+", "://127.0.0.1:0", settings["GANNET_LISTEN"])
         settings["GANNET_DRAIN_DELAY"] = "0s"
+        settings["GANNET_ADMIN"] = "off"
         server = subprocess.Popen([BINARY, "serve"], env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         lines = []
         for line in server.stdout:
