@@ -18,6 +18,7 @@ mod logs;
 #[cfg(all(feature = "jemalloc", target_os = "linux"))]
 mod memory;
 mod metrics;
+mod operations;
 mod probe;
 mod push_commands;
 mod push_redis;
