@@ -1,5 +1,6 @@
 //! The options of `gannet serve`, and the limits and deadlines that they come to.
 
+mod access;
 mod names;
 
 use std::collections::hash_map::RandomState;
@@ -9,6 +10,7 @@ use clap::{Args, Command, FromArgMatches as _};
 use gannet::{Limits, Timeouts};
 use gannet_redis::LARGEST_COMMAND_BYTES;
 
+pub(crate) use self::access::AccessOptions;
 use self::names::{BalanceName, OverflowName, PolicyName};
 pub(crate) use self::names::{DriverName, LogFormat, LogLevel, YesNo};
 use crate::admin::AdminOptions;
@@ -162,6 +164,9 @@ pub(crate) struct ServeOptions {
     /// Log the counters at this interval, as 5s, whatever the log level
     #[arg(long, value_name = "TIME", value_parser = deadline, default_value = "off", help_heading = "Logs")]
     pub(crate) stats: Deadline,
+
+    #[command(flatten)]
+    pub(crate) access: AccessOptions,
 
     /// Format of the log on standard error
     #[arg(long, value_enum, default_value_t = LogFormat::Text, help_heading = "Logs")]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::{Client, Net};
 use crate::close_reason::CloseReason;
 use crate::core::Core;
-use crate::counters::{ReactorCounters, ServiceStats};
+use crate::counters::{ReactorCounters, ReactorStats, ServiceStats};
 use crate::driver::Driver;
 use crate::filter::FilterFactory;
 use crate::handle::Live;
@@ -262,6 +262,11 @@ impl<N: Net> Rig<N> {
         self.remote.stats()[0].services[service].clone()
     }
 
+    /// The counters of the reactor.
+    pub(crate) fn reactor_stats(&self) -> ReactorStats {
+        self.remote.stats()[0].clone()
+    }
+
     /// Turns until the first service has closed so many for a reason.
     pub(crate) fn until_closed(&mut self, reason: CloseReason, count: u64) {
         self.until(&format!("{count} closed for {reason:?}"), |rig| {
@@ -290,6 +295,7 @@ impl<N: Net> Rig<N> {
         assert!(core.dirty.is_empty() && core.deferred.is_empty(), "things to do");
         assert_eq!(core.causes.len(), 0, "errors behind reasons");
         assert_eq!(core.counters.outbox_bytes.get(), 0, "bytes in outboxes");
+        assert_eq!(core.counters.slow_readers.get(), 0, "slow readers");
         assert_eq!(self.shared.totals.connections.now(), 0, "connections counted in");
         assert!(self.shared.totals.peers.is_empty(), "peers counted in");
         assert_eq!(self.reactor.sessions(), 0, "sessions");

@@ -60,6 +60,9 @@ impl<D: Driver> Reactor<D> {
     pub(super) fn forget(&mut self, token: Token) {
         let Some(connection) = self.core.slab.remove(token) else { return };
         self.core.causes.forget(token);
+        if connection.flags.has(Flags::OVER_HIGH) {
+            self.core.counters.slow_readers.sub(1);
+        }
         if let Some(outbox) = connection.outbox {
             self.core.discard_outbox(outbox);
         }

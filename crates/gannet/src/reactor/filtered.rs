@@ -174,6 +174,7 @@ impl<D: Driver> Reactor<D> {
         if connection.state() != State::Handshaking {
             return;
         }
+        self.core.counters.handshakes.add(1);
         if connection.is_dialling() {
             return self.up(token);
         }

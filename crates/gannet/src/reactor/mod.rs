@@ -250,6 +250,7 @@ impl<D: Driver> Reactor<D> {
 
         self.core.counters.starved.set(self.driver.starved());
         self.core.counters.timers.set(self.core.wheel.len() as u64);
+        self.core.counters.handshakes_waiting.set(self.handshakes.len() as u64);
         self.core.counters.named_timers.set(self.core.timers.len() as u64);
         self.clock = self.driver.now();
         let took = self.clock.saturating_sub(began);
@@ -264,9 +265,13 @@ impl<D: Driver> Reactor<D> {
     #[cold]
     fn received_into(&mut self, token: Token, count: usize) {
         if let Some(connection) = self.core.slab.get_mut(token) {
-            connection.last_read = self.core.now;
-            connection.missed = 0;
             let service = connection.service;
+            if connection.missed != 0 {
+                let took = self.deadlines[usize::from(service)].round_trip(connection, self.core.now);
+                self.core.counters.round_trips.record(took);
+                connection.missed = 0;
+            }
+            connection.last_read = self.core.now;
             self.core.tally(service).bytes_in.add(count as u64);
             let (host, core) = self.host(service);
             host.received_into(core, token, count);
@@ -280,9 +285,13 @@ impl<D: Driver> Reactor<D> {
             Event::Received { token, mut chunk } => {
                 let lends = self.driver.lends(&chunk);
                 if let Some(connection) = self.core.slab.get_mut(token) {
-                    connection.last_read = self.core.now;
-                    connection.missed = 0;
                     let (service, state) = (connection.service, connection.state());
+                    if connection.missed != 0 {
+                        let took = self.deadlines[usize::from(service)].round_trip(connection, self.core.now);
+                        self.core.counters.round_trips.record(took);
+                        connection.missed = 0;
+                    }
+                    connection.last_read = self.core.now;
                     let is_filtered = connection.filter.is_some();
                     self.core.tally(service).bytes_in.add(chunk.len() as u64);
                     if is_filtered {

@@ -142,6 +142,7 @@ impl<D: Driver> Reactor<D> {
                     }
                     connection.share.spend(self.core.turn, DRAINED_BYTES);
                     connection.flags.clear(Flags::OVER_HIGH);
+                    self.core.counters.slow_readers.sub(1);
                     connection.end_pause(Flags::CHOKED, self.core.now);
                     let (host, core) = self.host(service);
                     host.writable(core, token);
