@@ -26,12 +26,34 @@ pub enum RefusalReason {
     Shutdown,
     /// There was no slot, or the driver could not take the connection.
     Room,
+    /// The lists of [`AccessRules`](crate::AccessRules) deny its address.
+    Denied,
+    /// Its address connected more often than [`AccessRules::connection_rate`](crate::AccessRules) says.
+    Rate,
+    /// [`AccessRules::connections_per_prefix`](crate::AccessRules) was reached.
+    Prefix,
+    /// [`AccessRules::connections_per_network`](crate::AccessRules) was reached.
+    Network,
+    /// The listener takes the PROXY protocol, and not from this address ([`ProxyProtocol`](crate::ProxyProtocol)).
+    Untrusted,
 }
 
 impl RefusalReason {
-    pub(crate) const COUNT: usize = 7;
-    pub(crate) const NAMES: [&'static str; Self::COUNT] =
-        ["connections", "peer", "listener", "listener_peer", "service", "shutdown", "room"];
+    pub(crate) const COUNT: usize = 12;
+    pub(crate) const NAMES: [&'static str; Self::COUNT] = [
+        "connections",
+        "peer",
+        "listener",
+        "listener_peer",
+        "service",
+        "shutdown",
+        "room",
+        "denied",
+        "rate",
+        "prefix",
+        "network",
+        "untrusted",
+    ];
 
     pub(crate) fn index(self) -> usize {
         self as usize

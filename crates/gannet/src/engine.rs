@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::acceptor::{Acceptor, Balance, Central};
+use crate::access::Access;
 use crate::address::Address;
 use crate::core::Core;
 use crate::counters::ReactorCounters;
@@ -78,6 +79,7 @@ pub struct Engine {
     balance: Balance,
     keepalive: Option<Duration>,
     pin: bool,
+    access: Option<Arc<Access>>,
     drain_delay: Duration,
     drain_timeout: Duration,
 }
@@ -101,6 +103,7 @@ impl Engine {
             balance: Balance::default(),
             keepalive: keepalive::DEFAULT,
             pin: false,
+            access: None,
             drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
         }
@@ -157,6 +160,12 @@ impl Engine {
     /// Pins each reactor to a processor, in turn (default `false`). On Linux only; elsewhere a warning is logged.
     pub fn pin(mut self, pin: bool) -> Self {
         self.pin = pin;
+        self
+    }
+
+    /// Sets the rules that say who may connect (default: everybody). Keep a clone to replace them.
+    pub fn access(mut self, access: Arc<Access>) -> Self {
+        self.access = Some(access);
         self
     }
 
@@ -281,7 +290,8 @@ impl Engine {
     ) -> Result<()> {
         let keepalive = options.keepalive.map(keepalive::checked).transpose()?;
         for address in addresses {
-            let quota = Quota::new(options.operational, options.connections, options.connections_per_peer);
+            let quota = Quota::new(options.operational, options.connections, options.connections_per_peer)
+                .proxied(options.proxy.clone());
             self.add(ServicePlan {
                 address: Some(address),
                 keepalive,
@@ -341,6 +351,7 @@ impl Engine {
         let mut bound = Bound::new(&self)?;
         let mut shared = Shared::new(self.id, &self.limits, self.drain_timeout);
         shared.keepalive = self.keepalive;
+        shared.access = self.access.take();
         let quotas: Vec<_> = self.entries.iter().map(|entry| entry.quota.clone()).collect();
         if quotas.iter().flatten().any(|quota| quota.operational) {
             shared.spares = Spares::new(self.limits.operational_reserve);

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use gannet_proto::Codec;
 
+use crate::access::{Access, AccessStats};
 use crate::address::Peer;
 use crate::close_reason::CloseReason;
 use crate::connect::Connect;
@@ -128,6 +129,8 @@ pub(crate) struct Shared {
     /// Set once, when connections have no time to drain any more.
     pub(crate) aborting: AtomicBool,
     pub(crate) drain_timeout: Duration,
+    /// Who may connect, where not everybody may.
+    pub(crate) access: Option<Arc<Access>>,
     /// Of outbound connections that ask for nothing else.
     pub(crate) keepalive: Option<Duration>,
     /// Wakes the acceptor, where there is one.
@@ -148,6 +151,7 @@ impl Shared {
             draining: AtomicBool::new(false),
             aborting: AtomicBool::new(false),
             drain_timeout,
+            access: None,
             keepalive: None,
             acceptor: OnceLock::new(),
             acceptor_counters: OnceLock::new(),
@@ -430,6 +434,12 @@ impl Remote {
     #[must_use]
     pub fn acceptor_stats(&self) -> Option<Vec<ServiceStats>> {
         self.shared.acceptor_counters.get().map(|counters| counters.read().services)
+    }
+
+    /// Reads the counters of [`Engine::access`](crate::Engine::access); without it they are 0.
+    #[must_use]
+    pub fn access_stats(&self) -> AccessStats {
+        self.shared.access.as_ref().map(|access| access.stats()).unwrap_or_default()
     }
 
     /// Returns the number of offloaded jobs that wait or run, in all pools.

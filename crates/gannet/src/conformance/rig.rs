@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Client, Net};
+use crate::access::{Access, AccessRules};
 use crate::close_reason::CloseReason;
 use crate::core::Core;
 use crate::counters::{ReactorCounters, ReactorStats, ServiceStats};
@@ -49,6 +50,7 @@ pub(crate) struct Setup {
     filters: Vec<(ListenerId, Arc<dyn FilterFactory>)>,
     listening: Vec<ListenerId>,
     quotas: Vec<(ListenerId, Quota)>,
+    pub(crate) access: Option<Arc<Access>>,
 }
 
 impl Setup {
@@ -63,6 +65,7 @@ impl Setup {
             filters: Vec::new(),
             listening: Vec::new(),
             quotas: Vec::new(),
+            access: None,
         }
     }
 
@@ -88,6 +91,12 @@ impl Setup {
         self
     }
 
+    /// Lets in who these rules let in.
+    pub(crate) fn access(mut self, rules: &AccessRules) -> Self {
+        self.access = Some(Arc::new(Access::new(rules).expect("no contradiction")));
+        self
+    }
+
     /// Says what the last listener may have.
     pub(crate) fn quota(mut self, quota: Quota) -> Self {
         self.quotas.push((self.services.len() as ListenerId - 1, quota));
@@ -106,7 +115,9 @@ impl Setup {
         for listener in &self.listening {
             net.listen(&mut driver, *listener);
         }
-        let shared = Arc::new(Shared::new(self.id, &self.limits, self.drain_timeout));
+        let mut shared = Shared::new(self.id, &self.limits, self.drain_timeout);
+        shared.access = self.access;
+        let shared = Arc::new(shared);
         let (sender, receiver) = mailbox(self.limits.mailbox, self.services.len(), driver.waker());
         let counters = Arc::new(ReactorCounters::new(self.services.len()));
         let pace = Pace::new(self.limits.accepts_per_second, tick(driver.now()));
@@ -298,6 +309,8 @@ impl<N: Net> Rig<N> {
         assert_eq!(core.counters.slow_readers.get(), 0, "slow readers");
         assert_eq!(self.shared.totals.connections.now(), 0, "connections counted in");
         assert!(self.shared.totals.peers.is_empty(), "peers counted in");
+        let prefixes = self.shared.access.as_ref().map_or(0, |access| access.stats().prefixes);
+        assert_eq!(prefixes, 0, "prefixes counted in");
         assert_eq!(self.reactor.sessions(), 0, "sessions");
         assert_eq!(self.reactor.driver().buffers_out(), 0, "receive buffers");
         for (service, stats) in self.remote.stats()[0].services.iter().enumerate() {

@@ -9,6 +9,7 @@ mod ahead;
 mod close;
 mod deferred;
 mod dial;
+mod edge;
 mod filtered;
 mod flush;
 mod racing;
@@ -43,6 +44,7 @@ use crate::service::{DatagramService, Starting};
 use crate::wheel::{Tick, milliseconds, tick};
 
 use self::accepting::Accepting;
+use self::edge::HEADER_MS;
 use self::filtered::Failures;
 use self::racing::Races;
 use self::timing::Deadlines;
@@ -132,6 +134,12 @@ pub(crate) struct Reactor<D: Driver> {
     called: u64,
     /// What was said of filters that failed.
     failures: Failures,
+    /// How long a header of the PROXY protocol may take.
+    pub(crate) header_ms: u32,
+    /// What was said of connections that were refused.
+    refusals: Failures,
+    /// What was said of PROXY headers that were none.
+    headers: Failures,
 }
 
 impl<D: Driver> Reactor<D> {
@@ -180,6 +188,9 @@ impl<D: Driver> Reactor<D> {
             behind: 0,
             called: 0,
             failures: Failures::default(),
+            header_ms: HEADER_MS,
+            refusals: Failures::default(),
+            headers: Failures::default(),
         }
     }
 
@@ -296,6 +307,8 @@ impl<D: Driver> Reactor<D> {
                     self.core.tally(service).bytes_in.add(chunk.len() as u64);
                     if is_filtered {
                         self.filter_input(token, &mut chunk);
+                    } else if state == State::Handshaking {
+                        self.header_input(token, &mut chunk);
                     } else if state == State::Open {
                         // Nothing smaller is borrowed.
                         let borrows = chunk.len() >= LARGE_BYTES && (lends || self.driver.lends_to_others(&chunk));
