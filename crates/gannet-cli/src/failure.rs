@@ -35,6 +35,9 @@ pub(crate) enum Failure {
     /// A gateway was called, and has answered with an error.
     #[error("{0}")]
     Refused(String),
+    /// The machine cannot do what it is wanted for.
+    #[error("{0}")]
+    Unfit(String),
     /// A certificate, a key or another file of TLS cannot be used.
     #[error(transparent)]
     Tls(#[from] gannet_tls::TlsError),
@@ -71,9 +74,12 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage(_) | Self::Engine { error: gannet::Error::Address { .. } } => ExitCode::from(2),
-            Self::Engine { .. } | Self::Tls(_) | Self::Output(_) | Self::Unconnected { .. } | Self::Call(_) => {
-                ExitCode::FAILURE
-            }
+            Self::Engine { .. }
+            | Self::Tls(_)
+            | Self::Output(_)
+            | Self::Unconnected { .. }
+            | Self::Call(_)
+            | Self::Unfit(_) => ExitCode::FAILURE,
             Self::Unmet(_) | Self::Refused(_) => ExitCode::from(3),
             Self::Invalid(_) => ExitCode::from(4),
         }

@@ -1,5 +1,7 @@
 //! Where the log goes: to standard error, as text or as one JSON object a line.
 
+mod repeated;
+
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::ffi::OsStr;
 use std::io::{IsTerminal as _, Write as _};
@@ -11,22 +13,29 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::options::{LogFormat, LogLevel};
+use self::repeated::Bounded;
+use crate::options::{AccessOptions, LogFormat, LogLevel};
 use crate::stats;
+
+/// The target of the lines that [`AccessLog`](gannet_http::middleware::AccessLog) writes.
+const ACCESS: &str = "gannet_http::access";
 
 /// The log's thread: what was logged is written when this is dropped.
 #[must_use = "dropping it ends the log"]
 pub(crate) struct Log(#[allow(dead_code, reason = "held for its end")] tracing_appender::non_blocking::WorkerGuard);
 
 /// Starts to log, on a thread of its own: whoever reads standard error slowly, or not at all, must not hold up a
-/// reactor. What is more than its buffer takes is dropped. Panics are logged from then on, too. Called once.
-pub(crate) fn start(format: LogFormat, level: LogLevel) -> Log {
+/// reactor. What is more than its buffer takes is dropped, and so is what comes again too often. Panics are logged from then on, too. Called once.
+pub(crate) fn start(format: LogFormat, level: LogLevel, access: AccessOptions) -> Log {
     let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
     let level = LevelFilter::from(level);
     // Who asked for the counters gets them, however quiet the rest shall be.
-    let filter = Targets::new().with_default(level).with_target(stats::TARGET, LevelFilter::INFO.max(level));
+    let filter = Targets::new()
+        .with_default(level)
+        .with_target(stats::TARGET, LevelFilter::INFO.max(level))
+        .with_target(ACCESS, if access.access_log { LevelFilter::INFO } else { LevelFilter::OFF });
     // It fails only where another log was started before.
-    let _ = subscriber(format, filter, writer).try_init();
+    let _ = subscriber(format, filter, Bounded::new(writer, format)).try_init();
     panic::set_hook(Box::new(panicked));
     Log(guard)
 }

@@ -8,6 +8,7 @@ mod allocator;
 mod banner;
 mod call;
 mod control;
+mod doctor;
 mod ending;
 mod failure;
 mod load;
@@ -16,9 +17,12 @@ mod open_files;
 mod operate;
 mod options;
 mod output;
+mod probe;
 mod serve;
 mod services;
+mod shell;
 mod stats;
+mod status;
 mod systemd;
 mod tls;
 mod token;
@@ -31,10 +35,13 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::call::CallOptions;
+use crate::doctor::DoctorOptions;
 use crate::failure::{Failure, condense};
 use crate::load::LoadOptions;
 use crate::operate::{DrainOptions, ReloadOptions, UpgradeOptions};
 use crate::options::{LogFormat, ServeOptions, with_environment};
+use crate::probe::ProbeOptions;
+use crate::shell::{CompletionsOptions, ManOptions};
 use crate::token::TokenOptions;
 
 /// What the program takes its memory from.
@@ -50,6 +57,7 @@ struct Arguments {
     command: Option<Command>,
 }
 
+/// A command without a text here has that of its options.
 #[derive(Subcommand)]
 enum Command {
     /// Serves connections until SIGTERM or SIGINT.
@@ -58,7 +66,6 @@ enum Command {
     Load(Box<LoadOptions>),
     /// Makes a token for a client of the push gateway, and prints it.
     Token(Box<TokenOptions>),
-    /// Calls a method of the server API of a push gateway, and prints the result.
     Call(Box<CallOptions>),
     /// Lets the clients of a running server go, evenly spread.
     Drain(Box<DrainOptions>),
@@ -67,6 +74,11 @@ enum Command {
     Reload(Box<ReloadOptions>),
     /// Replaces a running server by a new process, and refuses no client.
     Upgrade(Box<UpgradeOptions>),
+    Probe(ProbeOptions),
+    Completions(CompletionsOptions),
+    #[command(hide = true)]
+    Man(ManOptions),
+    Doctor(Box<DoctorOptions>),
 }
 
 fn main() -> ExitCode {
@@ -79,10 +91,14 @@ fn main() -> ExitCode {
     failure.exit_code()
 }
 
+/// The command line, with the environment's part of it.
+fn command() -> clap::Command {
+    Arguments::command().mut_subcommand("serve", with_environment)
+}
+
 /// What came of it, and how to say it where it failed.
 fn run() -> (LogFormat, Result<(), Failure>) {
-    let command = Arguments::command().mut_subcommand("serve", with_environment);
-    let arguments = command.try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches));
+    let arguments = command().try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches));
     let arguments = match arguments {
         Ok(arguments) => arguments,
         // Help and version come as errors too; those are not ours to complain about.
@@ -99,6 +115,9 @@ fn run() -> (LogFormat, Result<(), Failure>) {
                 Some("drain") => "gannet drain",
                 Some("reload") => "gannet reload",
                 Some("upgrade") => "gannet upgrade",
+                Some("completions") => "gannet completions",
+                Some("probe") => "gannet probe",
+                Some("doctor") => "gannet doctor",
                 _ => "gannet serve",
             };
             return (LogFormat::Text, Err(Failure::Usage(condense(&error, command))));
@@ -112,6 +131,10 @@ fn run() -> (LogFormat, Result<(), Failure>) {
         Some(Command::Drain(options)) => (LogFormat::Text, operate::drain(&options)),
         Some(Command::Reload(options)) => (LogFormat::Text, operate::reload(&options)),
         Some(Command::Upgrade(options)) => (LogFormat::Text, operate::upgrade(&options)),
+        Some(Command::Completions(options)) => (LogFormat::Text, shell::completions(&options, command())),
+        Some(Command::Man(options)) => (LogFormat::Text, shell::man(&options, command())),
+        Some(Command::Probe(options)) => (LogFormat::Text, probe::probe(&options)),
+        Some(Command::Doctor(options)) => (LogFormat::Text, doctor::doctor(&options)),
         None => (LogFormat::Text, ServeOptions::by_default().and_then(|options| serve::serve(&options))),
     }
 }

@@ -1,5 +1,6 @@
 //! The options of `gannet serve`, and the limits and deadlines that they come to.
 
+mod access;
 mod drain;
 mod names;
 
@@ -10,6 +11,7 @@ use clap::{Args, Command, FromArgMatches as _};
 use gannet::{Limits, Timeouts};
 use gannet_redis::LARGEST_COMMAND_BYTES;
 
+pub(crate) use self::access::AccessOptions;
 pub(crate) use self::drain::DrainOptions;
 use self::names::{BalanceName, OverflowName, PolicyName};
 pub(crate) use self::names::{DriverName, LogFormat, LogLevel, YesNo};
@@ -167,6 +169,9 @@ pub(crate) struct ServeOptions {
     /// Log the counters at this interval, as 5s, whatever the log level
     #[arg(long, value_name = "TIME", value_parser = deadline, default_value = "off", help_heading = "Logs")]
     pub(crate) stats: Deadline,
+
+    #[command(flatten)]
+    pub(crate) access: AccessOptions,
 
     /// Format of the log on standard error
     #[arg(long, value_enum, default_value_t = LogFormat::Text, help_heading = "Logs")]

@@ -39,7 +39,7 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
     let mut successor = Successor::of_old_process()?;
     let upgrades = Upgrades::note(successor.as_ref());
     let asked = options.listeners();
-    let _log = logs::start(options.log, options.log_level);
+    let _log = logs::start(options.log, options.log_level, options.access);
     let open_files = OpenFiles::raise();
     let redis = Server::new(redis);
     let hosts: Vec<&str> = asked.iter().filter_map(Listener::tls_host).collect();
@@ -69,7 +69,7 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
         bridge::join(push, &redis);
     }
     let (admin, control) = (Admin::find(&options.admin)?, Control::default());
-    let mut engine = engine(options, limits, &listeners, &settings)?;
+    let mut engine = engine(options, limits.clone(), &listeners, &settings)?;
     if let Some(admin) = &admin {
         // Last: the others have their places by their order.
         engine = admin.add(engine, &control)?;
@@ -86,6 +86,11 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
     }
     redis.listening(redis_bound);
     settings.site.started(&listeners, &running);
+    settings.site.status.limits_are(&limits, &options.timeouts());
+    settings.site.status.started();
+    if let Some(tls) = &tls {
+        tls.show_in(settings.site.status.clone());
+    }
     let expiry = listeners.iter().any(Listener::is_redis).then(|| redis.start_expiry()).transpose();
     let _expiry =
         expiry.map_err(|error| Failure::Output(format!("the thread that expires keys cannot start: {error}")))?;

@@ -15,6 +15,7 @@
 //! | [`http::Requests`] | an HTTP/1.1 request with its body |
 //! | [`http::Responses`] | an HTTP/1.1 response with its body |
 //! | [`multipart::Multipart`] | a part of a form with files; no [`Codec`], since it reads bodies and no connections |
+//! | [`proxy::Header`] | the header of the PROXY protocol, in front of a connection; no [`Codec`], since it comes once |
 //! | [`WebSocket`](ws::WebSocket) | a WebSocket message of one frame or many, or a control frame |
 //! | `centrifuge::Commands` | a command of a client that subscribes to channels; with the feature `centrifuge` |
 //!
@@ -52,6 +53,7 @@ pub mod http;
 pub mod length_prefixed;
 pub mod lines;
 pub mod multipart;
+pub mod proxy;
 mod raw;
 pub mod resp;
 mod search;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
@@ -85,6 +86,12 @@ impl Identity {
     /// Returns the end of the certificate's validity, to the minute: `2026-03-01 12:00 UTC` (RFC 5280 §4.1.2.5).
     pub fn valid_until(&self) -> Option<String> {
         self.chain().next().and_then(validity).map(|(_, not_after)| utc(not_after))
+    }
+
+    /// Returns the moment after which the certificate is not valid any more (RFC 5280 §4.1.2.5).
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        let (_, not_after) = self.chain().next().and_then(validity)?;
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(not_after))
     }
 
     /// Why the certificate is not valid at this time, in seconds since 1970. Nothing where it is.

@@ -12,7 +12,8 @@ pub enum CloseReason {
     Peer,
     /// The service closed it, or another thread did through [`Remote::close`](crate::Remote::close).
     Service,
-    /// The service refused it in [`Service::open`](crate::Service::open).
+    /// The service refused it in [`Service::open`](crate::Service::open), or the client that its PROXY header names may not
+    /// connect; [`RefusalReason`](crate::RefusalReason) says why.
     Refused,
     /// Nothing was received, or nothing sent, or neither, for the time in [`Timeouts`](crate::Timeouts).
     Idle,
@@ -45,6 +46,8 @@ pub enum CloseReason {
     InputStalled,
     /// The codec broke its contract: it took no bytes for a message, or more than there were. This is a bug in the codec.
     Codec,
+    /// The listener requires a header of the PROXY protocol, and what came was none ([`ProxyProtocol`](crate::ProxyProtocol)).
+    ProxyHeader,
     /// The service closed it for a reason of its own, with [`Context::close_because`](crate::Context::close_because).
     ///
     /// The services of a process may have 16 such names. A further name, or one that the engine has itself, becomes
@@ -54,7 +57,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// How many the engine has, for counters.
-    pub(crate) const COUNT: usize = 17;
+    pub(crate) const COUNT: usize = 18;
 
     /// Those without data.
     pub(crate) const PLAIN: [Self; Self::COUNT - 2] = [
@@ -73,6 +76,7 @@ impl CloseReason {
         Self::Filter,
         Self::InputStalled,
         Self::Codec,
+        Self::ProxyHeader,
     ];
 
     /// Names of all, in the order of [`CloseReason::index`].
@@ -94,6 +98,7 @@ impl CloseReason {
         "filter",
         "input_stalled",
         "codec",
+        "proxy_header",
     ];
 
     /// The place of this reason in counters; `None` for a service's own.
@@ -116,6 +121,7 @@ impl CloseReason {
             Self::Filter => 14,
             Self::InputStalled => 15,
             Self::Codec => 16,
+            Self::ProxyHeader => 17,
             Self::Other(_) => return None,
         })
     }

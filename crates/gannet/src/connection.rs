@@ -117,6 +117,13 @@ impl Flags {
     /// Reading does not pause because the outbox is over the high mark.
     pub(crate) const NO_AUTO_PAUSE: Self = Self(1 << 19);
 
+    /// The header of the PROXY protocol is not whole. Its peer is not counted, whoever that is.
+    pub(crate) const PROXY_HEADER: Self = Self(1 << 26);
+    /// It is counted with the prefix of its peer.
+    pub(crate) const PREFIXED: Self = Self(1 << 27);
+    /// It is refused with a text, and should not be reset before that was read.
+    pub(crate) const FAREWELL: Self = Self(1 << 28);
+
     #[inline]
     pub(crate) fn has(self, any: Self) -> bool {
         self.0 & any.0 != 0
@@ -125,6 +132,12 @@ impl Flags {
     #[inline]
     pub(crate) fn set(&mut self, flags: Self) {
         self.0 |= flags.0;
+    }
+
+    pub(crate) fn set_if(&mut self, flags: Self, is_set: bool) {
+        if is_set {
+            self.set(flags);
+        }
     }
 
     #[inline]
@@ -209,6 +222,11 @@ impl Connection {
     /// Why it is to be closed, or was.
     pub(crate) fn reason(&self) -> CloseReason {
         self.reason.into()
+    }
+
+    /// Whether it ends by a reset because of why it ends.
+    pub(crate) fn resets(&self) -> bool {
+        self.reason().resets() && !self.flags.has(Flags::FAREWELL)
     }
 
     /// Asks for the end of the connection; the first reason counts, unless an orderly end turns into a hard one that

@@ -369,6 +369,7 @@ impl Core {
         let Some(connection) = self.slab.get_mut(token) else { return false };
         if !connection.flags.has(Flags::OVER_HIGH) {
             self.counters.outbox_high.add(1);
+            self.counters.slow_readers.add(1);
         }
         connection.note_over_high()
     }

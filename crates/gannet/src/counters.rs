@@ -26,12 +26,34 @@ pub enum RefusalReason {
     Shutdown,
     /// There was no slot, or the driver could not take the connection.
     Room,
+    /// The lists of [`AccessRules`](crate::AccessRules) deny its address.
+    Denied,
+    /// Its address connected more often than [`AccessRules::connection_rate`](crate::AccessRules) says.
+    Rate,
+    /// [`AccessRules::connections_per_prefix`](crate::AccessRules) was reached.
+    Prefix,
+    /// [`AccessRules::connections_per_network`](crate::AccessRules) was reached.
+    Network,
+    /// The listener takes the PROXY protocol, and not from this address ([`ProxyProtocol`](crate::ProxyProtocol)).
+    Untrusted,
 }
 
 impl RefusalReason {
-    pub(crate) const COUNT: usize = 7;
-    pub(crate) const NAMES: [&'static str; Self::COUNT] =
-        ["connections", "peer", "listener", "listener_peer", "service", "shutdown", "room"];
+    pub(crate) const COUNT: usize = 12;
+    pub(crate) const NAMES: [&'static str; Self::COUNT] = [
+        "connections",
+        "peer",
+        "listener",
+        "listener_peer",
+        "service",
+        "shutdown",
+        "room",
+        "denied",
+        "rate",
+        "prefix",
+        "network",
+        "untrusted",
+    ];
 
     pub(crate) fn index(self) -> usize {
         self as usize
@@ -78,6 +100,13 @@ pub(crate) struct ReactorCounters {
     pub(crate) carry_waits: Counter,
     /// Accepted connections that wait for room. The acceptor looks at it too.
     pub(crate) waiting: Counter,
+    /// Connections whose outbox is over its high mark.
+    pub(crate) slow_readers: Counter,
+    pub(crate) heartbeats: Counter,
+    pub(crate) heartbeats_missed: Counter,
+    pub(crate) round_trips: HistogramCounter,
+    pub(crate) handshakes: Counter,
+    pub(crate) handshakes_waiting: Counter,
     pub(crate) services: Box<[ServiceCounters]>,
 }
 
@@ -100,6 +129,12 @@ impl ReactorCounters {
             carry_bytes: Counter::default(),
             carry_waits: Counter::default(),
             waiting: Counter::default(),
+            slow_readers: Counter::default(),
+            heartbeats: Counter::default(),
+            heartbeats_missed: Counter::default(),
+            round_trips: HistogramCounter::new(),
+            handshakes: Counter::default(),
+            handshakes_waiting: Counter::default(),
             services: (0..services).map(|_| ServiceCounters::default()).collect(),
         }
     }
@@ -124,6 +159,12 @@ impl ReactorCounters {
             carry_bytes: self.carry_bytes.get(),
             carry_waits: self.carry_waits.get(),
             waiting: self.waiting.get(),
+            slow_readers: self.slow_readers.get(),
+            heartbeats: self.heartbeats.get(),
+            heartbeats_missed: self.heartbeats_missed.get(),
+            round_trips: self.round_trips.read(),
+            handshakes: self.handshakes.get(),
+            handshakes_waiting: self.handshakes_waiting.get(),
             services: self.services.iter().map(ServiceCounters::read).collect(),
         }
     }
@@ -213,6 +254,18 @@ pub struct ReactorStats {
     pub carry_waits: u64,
     /// Gauge: accepted connections that wait for a slot or a descriptor.
     pub waiting: u64,
+    /// Gauge: connections whose outbox went over [`Limits::outbox_high`](crate::Limits) and has not emptied since.
+    pub slow_readers: u64,
+    /// Counter: heartbeats that were sent to silent peers.
+    pub heartbeats: u64,
+    /// Counter: heartbeats that a peer left unanswered until the next one was due.
+    pub heartbeats_missed: u64,
+    /// Histogram: time from the first unanswered heartbeat to the next bytes from that peer, to the millisecond.
+    pub round_trips: Histogram,
+    /// Counter: handshakes of filters, such as TLS, that were completed.
+    pub handshakes: u64,
+    /// Gauge: handshakes that wait for their share of a turn.
+    pub handshakes_waiting: u64,
     /// The counters of each listener and outbound service, in the order in which they were added to the engine.
     pub services: Vec<ServiceStats>,
 }

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::acceptor::{Acceptor, Balance, Central};
+use crate::access::Access;
 use crate::address::Address;
 use crate::core::Core;
 use crate::counters::ReactorCounters;
@@ -81,6 +82,7 @@ pub struct Engine {
     balance: Balance,
     keepalive: Option<Duration>,
     pin: bool,
+    access: Option<Arc<Access>>,
     drain_delay: Duration,
     drain_spread: Duration,
     drain_timeout: Duration,
@@ -106,6 +108,7 @@ impl Engine {
             balance: Balance::default(),
             keepalive: keepalive::DEFAULT,
             pin: false,
+            access: None,
             drain_delay: Duration::ZERO,
             drain_spread: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
@@ -164,6 +167,12 @@ impl Engine {
     /// Pins each reactor to a processor, in turn (default `false`). On Linux only; elsewhere a warning is logged.
     pub fn pin(mut self, pin: bool) -> Self {
         self.pin = pin;
+        self
+    }
+
+    /// Sets the rules that say who may connect (default: everybody). Keep a clone to replace them.
+    pub fn access(mut self, access: Arc<Access>) -> Self {
+        self.access = Some(access);
         self
     }
 
@@ -314,7 +323,8 @@ impl Engine {
     ) -> Result<()> {
         let keepalive = options.keepalive.map(keepalive::checked).transpose()?;
         for address in addresses {
-            let quota = Quota::new(options.operational, options.connections, options.connections_per_peer);
+            let quota = Quota::new(options.operational, options.connections, options.connections_per_peer)
+                .proxied(options.proxy.clone());
             self.add(ServicePlan {
                 name: options.url.clone(),
                 address: Some(address),
@@ -389,6 +399,7 @@ impl Engine {
         let drain = Times::new(self.drain_delay, self.drain_spread, self.drain_timeout);
         let mut shared = Shared::new(self.id, &self.limits, drain);
         shared.keepalive = self.keepalive;
+        shared.access = self.access.take();
         let quotas: Vec<_> = self.entries.iter().map(|entry| entry.quota.clone()).collect();
         if quotas.iter().flatten().any(|quota| quota.operational) {
             shared.spares = Spares::new(self.limits.operational_reserve);

@@ -42,6 +42,7 @@
 //! | [`Limits`], [`Timeouts`] | bound everything that grows, and everything that waits |
 //! | [`Group`] | names connections, on any reactors, that receive the same message |
 //! | [`Handle`], [`Remote`] | refer to a connection that may be gone; reach it from any thread |
+//! | [`Access`], [`ProxyProtocol`] | say who may connect, and whose word counts for where a client is |
 //! | [`Connect`], [`Outbound`] | open connections to other servers |
 //! | [`Filter`] | transforms bytes between a connection and its codec: TLS, in the crate `gannet-tls` |
 //! | [`DatagramService`] | your logic for a UDP listener |
@@ -65,6 +66,7 @@
 #![deny(unsafe_code)]
 
 mod acceptor;
+mod access;
 mod address;
 #[allow(unsafe_code)] // Chunks are the driver's memory.
 mod buffer;
@@ -101,11 +103,13 @@ mod listener;
 mod mailbox;
 mod membership;
 mod moments;
+mod networks;
 mod offload;
 mod outbox;
 mod own_reason;
 mod panics;
 mod pools;
+mod proxy_protocol;
 mod quota;
 mod reactor;
 mod remote;
@@ -125,8 +129,10 @@ mod wheel;
 
 pub use bytes::Bytes;
 pub use gannet_proto as proto;
+pub use ipnet::IpNet;
 
 pub use crate::acceptor::Balance;
+pub use crate::access::{Access, AccessRules, AccessStats};
 pub use crate::address::{Address, Peer};
 pub use crate::close_reason::CloseReason;
 pub use crate::connect::Connect;
@@ -152,6 +158,7 @@ pub use crate::limits::{Limits, Overflow, Timeouts};
 pub use crate::listen_options::ListenOptions;
 pub use crate::offload::{OffloadFull, OffloadStats, Pool};
 pub use crate::panics::panic_message;
+pub use crate::proxy_protocol::ProxyProtocol;
 pub use crate::remote::{ConnectError, NotifyError, Remote};
 pub use crate::service::Starting;
 pub use crate::service::{

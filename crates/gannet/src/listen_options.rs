@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use crate::address::Address;
 use crate::error::Result;
+use crate::proxy_protocol::ProxyProtocol;
 
 /// Describes a listener: its address and its own settings. [`Engine::listen`](crate::Engine::listen) also takes the URL alone.
 ///
@@ -28,6 +29,7 @@ pub struct ListenOptions {
     /// Where it is not the engine's.
     pub(crate) keepalive: Option<Option<Duration>>,
     pub(crate) unix: UnixAccess,
+    pub(crate) proxy: Option<ProxyProtocol>,
 }
 
 /// Who may connect to a Unix socket, where that is not what the process's umask says.
@@ -50,6 +52,7 @@ impl ListenOptions {
             connections_per_peer: 0,
             keepalive: None,
             unix: UnixAccess::default(),
+            proxy: None,
         }
     }
 
@@ -87,6 +90,14 @@ impl ListenOptions {
     /// The default is that of [`Engine::keepalive`](crate::Engine::keepalive), which also gives the range.
     pub fn keepalive(mut self, after: Option<Duration>) -> Self {
         self.keepalive = Some(after);
+        self
+    }
+
+    /// Takes the address of each peer from the PROXY protocol, which is required then (default: no PROXY protocol).
+    ///
+    /// Datagrams have no such header; a listener for them ignores this.
+    pub fn proxy_protocol(mut self, proxy: ProxyProtocol) -> Self {
+        self.proxy = Some(proxy);
         self
     }
 }

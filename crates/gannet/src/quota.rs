@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::address::Peer;
 use crate::counters::RefusalReason;
 use crate::limits::Limits;
+use crate::proxy_protocol::ProxyProtocol;
 
 /// Connections at a time.
 #[derive(Debug, Default)]
@@ -79,6 +80,8 @@ pub(crate) struct Totals {
 pub(crate) struct Quota {
     /// Whether it may go beyond the engine's limits, by the reserve.
     pub(crate) operational: bool,
+    /// Whose headers say who its clients are, where it requires them.
+    pub(crate) proxy: Option<ProxyProtocol>,
     connections: u32,
     per_peer: u32,
     open: Count,
@@ -90,28 +93,39 @@ impl Quota {
         Self { operational, connections, per_peer, ..Self::default() }
     }
 
+    /// Takes clients from the headers of load balancers.
+    pub(crate) fn proxied(mut self, proxy: Option<ProxyProtocol>) -> Self {
+        self.proxy = proxy;
+        self
+    }
+
     /// Counts a connection in, here and in the engine, or says which limit it would break.
     pub(crate) fn enter(&self, totals: &Totals, limits: &Limits, peer: Peer) -> Result<(), RefusalReason> {
         if !self.open.enter(self.connections) {
             return Err(RefusalReason::Listener);
         }
-        let refused = if !totals.connections.enter(self.of(limits.connections, limits)) {
-            RefusalReason::Connections
-        } else {
-            let entered = totals.peers.enter(peer, self.of(limits.connections_per_peer, limits));
-            if entered && self.peers.enter(peer, self.per_peer) {
-                return Ok(());
-            }
+        if !totals.connections.enter(self.of(limits.connections, limits)) {
+            self.open.leave();
+            return Err(RefusalReason::Connections);
+        }
+        let entered = self.enter_peer(totals, limits, peer);
+        if entered.is_err() {
             totals.connections.leave();
-            if entered {
-                totals.peers.leave(peer, limits.connections_per_peer);
-                RefusalReason::ListenerPeer
-            } else {
-                RefusalReason::Peer
-            }
-        };
-        self.open.leave();
-        Err(refused)
+            self.open.leave();
+        }
+        entered
+    }
+
+    /// Counts the peer of a connection in, or says which limit it would break.
+    pub(crate) fn enter_peer(&self, totals: &Totals, limits: &Limits, peer: Peer) -> Result<(), RefusalReason> {
+        if !totals.peers.enter(peer, self.of(limits.connections_per_peer, limits)) {
+            return Err(RefusalReason::Peer);
+        }
+        if !self.peers.enter(peer, self.per_peer) {
+            totals.peers.leave(peer, limits.connections_per_peer);
+            return Err(RefusalReason::ListenerPeer);
+        }
+        Ok(())
     }
 
     /// Counts out a connection that was counted in.

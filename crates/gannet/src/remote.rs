@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use gannet_proto::Codec;
 
+use crate::access::{Access, AccessStats};
 use crate::address::Peer;
 use crate::close_reason::CloseReason;
 use crate::connect::Connect;
@@ -134,6 +135,8 @@ pub(crate) struct Shared {
     pub(crate) requests: Requests,
     /// The listeners by name; those of one name are the addresses that it stands for.
     pub(crate) names: RwLock<Vec<(String, ListenerId)>>,
+    /// Who may connect, where not everybody may.
+    pub(crate) access: Option<Arc<Access>>,
     /// Of outbound connections that ask for nothing else.
     pub(crate) keepalive: Option<Duration>,
     /// Wakes the acceptor, where there is one.
@@ -155,6 +158,7 @@ impl Shared {
             aborting: AtomicBool::new(false),
             requests: Requests::default(),
             names: RwLock::default(),
+            access: None,
             keepalive: None,
             acceptor: OnceLock::new(),
             acceptor_counters: OnceLock::new(),
@@ -517,6 +521,12 @@ impl Remote {
     #[must_use]
     pub fn acceptor_stats(&self) -> Option<Vec<ServiceStats>> {
         self.shared.acceptor_counters.get().map(|counters| counters.read().services)
+    }
+
+    /// Reads the counters of [`Engine::access`](crate::Engine::access); without it they are 0.
+    #[must_use]
+    pub fn access_stats(&self) -> AccessStats {
+        self.shared.access.as_ref().map(|access| access.stats()).unwrap_or_default()
     }
 
     /// Returns the number of offloaded jobs that wait or run, in all pools.

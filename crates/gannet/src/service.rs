@@ -223,7 +223,7 @@ pub trait Service: Sized + 'static {
     ///
     /// The text is sent as it is, past the codec, if the socket takes it at once; then the connection is closed. Without a
     /// text the connection is reset. The engine does not ask listeners with a filter: before the handshake the peer would
-    /// not understand the text.
+    /// not understand the text. With the [PROXY protocol](crate::ProxyProtocol) it asks for clients whose header has come.
     fn refusal(&self, why: RefusalReason) -> &'static [u8] {
         let _ = why;
         b""

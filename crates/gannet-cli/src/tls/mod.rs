@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::SystemTime;
 
 use gannet::FilterFactory;
 use gannet_tls::{Identity, TlsConfig, TlsError, TlsFiles, TlsServer, self_signed};
@@ -17,6 +18,7 @@ pub(crate) use self::options::TlsOptions;
 pub(crate) use self::reload::Reloads;
 use self::watch::Seen;
 use crate::failure::Failure;
+use crate::status::Status;
 
 /// What the service of a listener speaks, as clients name it in their handshake (ALPN, RFC 7301).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +43,29 @@ pub(crate) struct Tls {
     seen: Seen,
     /// What is served at first, for the log.
     first: String,
+    expires: Arc<Expires>,
+}
+
+/// When the first certificate expires, and where that is shown.
+#[derive(Debug, Default)]
+struct Expires {
+    first: Mutex<Option<SystemTime>>,
+    shown: OnceLock<Arc<Status>>,
+}
+
+impl Expires {
+    fn set(&self, config: &TlsConfig) {
+        let first = config.identities().iter().filter_map(Identity::expires_at).min();
+        *self.first.lock().unwrap_or_else(PoisonError::into_inner) = first;
+        self.show();
+    }
+
+    fn show(&self) {
+        let first = *self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(status) = self.shown.get() {
+            status.certificates_expire(first);
+        }
+    }
 }
 
 impl Tls {
@@ -57,13 +82,15 @@ impl Tls {
         let seen = Seen::of(&paths);
         let config = load(&settings.files, own.as_ref())?;
         let first = describe(&config);
+        let expires = Arc::<Expires>::default();
+        expires.set(&config);
         let http = TlsServer::new(with_http(&config))?;
         let unnamed = TlsServer::new(config)?;
         // A pipe was read at the start; at a reload nobody might write to it.
         let mut files = settings.files;
         files.only_regular = true;
         let files = Arc::new(files);
-        Ok(Some(Self { files, own, http, unnamed, paths, seen, first }))
+        Ok(Some(Self { files, own, http, unnamed, paths, seen, first, expires }))
     }
 
     /// The filters of a listener.
@@ -91,6 +118,20 @@ impl Tls {
         Some(text)
     }
 
+    /// Shows from now on when the first certificate expires.
+    pub(crate) fn show_in(&self, status: Arc<Status>) {
+        // A server starts once.
+        let _ = self.expires.shown.set(status);
+        self.expires.show();
+    }
+
+    /// Tells whoever shows it what came of a reload.
+    fn said(&self, what: impl FnOnce(&Status)) {
+        if let Some(status) = self.expires.shown.get() {
+            what(status);
+        }
+    }
+
     /// Says in the log what is served.
     pub(crate) fn log(&self) {
         match self.own_fingerprint() {
@@ -114,6 +155,7 @@ impl Tls {
         let config = load(&self.files, self.own.as_ref())?;
         let said = describe(&config);
         self.http.reload(with_http(&config))?;
+        self.expires.set(&config);
         self.unnamed.reload(config)?;
         Ok(said)
     }

@@ -13,6 +13,7 @@ use signal_hook::iterator::{Handle, Signals};
 
 use super::Tls;
 use super::watch::{Seen, Watch};
+use crate::status::Status;
 
 /// Whoever renews a certificate writes several files: they are read when nothing has happened for so long.
 const QUIET: Duration = Duration::from_millis(300);
@@ -161,8 +162,13 @@ fn reload(tls: &Tls) {
         tracing::info!("SIGHUP: nothing to reload, because the certificate was made at the start");
         return;
     }
-    match tls.reload() {
+    let reloaded = tls.reload();
+    if reloaded.is_err() {
+        tls.said(Status::reload_failed);
+    }
+    match reloaded {
         Ok(certificates) => {
+            tls.said(|status| status.reloaded(status.reload().generation));
             tracing::info!(files, certificates, "TLS reloaded: new connections use the new certificates")
         }
         Err(error @ TlsError::NotValid { .. }) => tracing::error!(

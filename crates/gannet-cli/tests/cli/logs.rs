@@ -1,5 +1,6 @@
 //! The log: its two formats, its levels, and the line of counters.
 
+use std::io::Write as _;
 use std::net::TcpListener;
 
 use serde_json::Value;
@@ -100,6 +101,39 @@ fn numbers_of_the_json_log_are_numbers() {
                 let is_number = value.as_str().is_some_and(|text| text.parse::<f64>().is_ok());
                 assert!(!is_number, "{name} is a text: {event}");
             }
+        }
+    }
+}
+
+#[test]
+fn requests_are_logged_where_that_is_asked_for_and_only_there() {
+    for driver in drivers() {
+        for (options, is_logged) in [(&["--access-log", "--log-level=error"][..], true), (&[][..], false)] {
+            let http = ["--listen=http=tcp://127.0.0.1:0"];
+            let server = Server::serve(driver, &[&http, options].concat());
+            let answer = {
+                let mut stream = server.connect("http");
+                let asked = b"GET /hello/you?secret=1 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+                stream.write_all(asked).expect("it is taken");
+                String::from_utf8(stream.rest()).expect("text")
+            };
+            assert!(answer.contains("hello you"), "{answer}");
+            let ended = server.stop();
+            let lines = ended.stderr.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let lines: Vec<Value> = lines.filter(|event| event["message"] == "request").collect();
+            if !is_logged {
+                assert!(lines.is_empty(), "{lines:?}");
+                continue;
+            }
+            let [line] = &lines[..] else { panic!("{lines:?}") };
+            assert_eq!((&line["method"], &line["path"]), (&"GET".into(), &"/hello/you".into()), "{line}");
+            assert_eq!(
+                (&line["status"], &line["bytes"], &line["level"]),
+                (&200.into(), &10.into(), &"INFO".into()),
+                "{line}"
+            );
+            assert!(line["peer"].as_str().is_some_and(|peer| peer.contains("127.0.0.1")), "{line}");
+            assert!(line["timestamp"].is_string() && line.get("took_ms").is_none(), "{line}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The `gannet` binary as its users meet it: real processes, real sockets, both drivers.
 
 mod connections;
+mod doctor;
 mod documents;
 mod exposition;
 #[cfg(target_os = "linux")]
@@ -16,11 +17,15 @@ mod load_verdicts;
 mod logs;
 #[cfg(all(feature = "jemalloc", target_os = "linux"))]
 mod memory;
+mod metrics;
+mod operations;
+mod probe;
 mod push_commands;
 mod push_redis;
 mod redis;
 mod server;
 mod services;
+mod shell;
 mod shutdown;
 mod stopped;
 mod systemd;

@@ -3,5 +3,6 @@
 mod length_prefixed;
 mod lines;
 mod multipart;
+mod proxy;
 mod raw;
 mod testing;

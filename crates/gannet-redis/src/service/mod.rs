@@ -405,7 +405,9 @@ impl Service for Redis {
             RefusalReason::Connections
             | RefusalReason::Peer
             | RefusalReason::Listener
-            | RefusalReason::ListenerPeer => b"-ERR max number of clients reached\r\n",
+            | RefusalReason::ListenerPeer
+            | RefusalReason::Prefix
+            | RefusalReason::Network => b"-ERR max number of clients reached\r\n",
             _ => b"",
         }
     }

@@ -95,8 +95,27 @@ fn a_peer_that_answers_its_heartbeats_lives_and_one_that_does_not_is_closed<N: N
     let (took, (read, _)) = timed(&mut rig, |rig| rig.read_to_end(&mut client));
     assert_eq!(read, b"beat\nbeat\n", "two may go unanswered");
     assert!(took >= limit::<N>() * 2, "closed after {took:?}");
-    rig.finish();
+    let stats = rig.finish().reactor_stats();
     assert_eq!(log.borrow().closed, [CloseReason::HeartbeatMissed]);
+    assert_eq!((stats.heartbeats, stats.heartbeats_missed, stats.round_trips.count()), (6, 2, 4));
+}
+
+fn a_round_trip_is_the_time_from_a_heartbeat_to_the_answer<N: Net>(net: N) {
+    let log = SharedLog::default();
+    let setup = Setup::new().timeouts(|timeouts| timeouts.heartbeat = Some(limit::<N>()));
+    let mut rig = setup.listen(Script { beats: true, ..Script::new(&log) }).on(net);
+    let mut client = rig.connect();
+    assert_eq!(rig.line(&mut client), "beat");
+    let waits = limit::<N>() / 2;
+    rig.pass(waits);
+    assert_eq!(rig.ask(&mut client, "echo late"), "late");
+    assert_eq!(rig.ask(&mut client, "echo again"), "again");
+    let trips = rig.reactor_stats().round_trips;
+    // To the millisecond, at both ends.
+    assert_eq!(trips.count(), 1, "what comes unasked is no answer");
+    assert!(trips.sum() + Duration::from_millis(2) >= waits, "{trips:?}");
+    drop(client);
+    rig.finish();
 }
 
 fn silence_alone_closes_nothing_where_the_service_has_no_heartbeat<N: Net>(net: N) {
@@ -376,6 +395,7 @@ on_every_driver!(
     a_connection_that_only_receives_or_only_sends_is_not_idle,
     a_service_that_does_not_close_an_idle_connection_is_asked_again,
     a_peer_that_answers_its_heartbeats_lives_and_one_that_does_not_is_closed,
+    a_round_trip_is_the_time_from_a_heartbeat_to_the_answer,
     silence_alone_closes_nothing_where_the_service_has_no_heartbeat,
     a_connection_may_come_to_have_a_heartbeat,
     the_first_message_has_to_come_in_time,

@@ -188,7 +188,8 @@ fn what_comes_together_with_the_handshake_is_not_lost<N: Net>(net: N) {
     assert_eq!(read_data(&mut rig, &mut client, 10), b"0\n1\n2\n3\n4\n");
     assert_eq!(read_unit(&mut rig, &mut client).0, END);
     drop(client);
-    rig.finish();
+    let stats = rig.finish().reactor_stats();
+    assert_eq!((stats.handshakes, stats.handshakes_waiting), (1, 0));
 }
 
 fn a_service_hears_of_a_connection_when_its_handshake_is_done<N: Net>(net: N) {

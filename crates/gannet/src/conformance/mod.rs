@@ -3,6 +3,7 @@
 //! A test is a function of a [`Net`], and `on_every_driver!` makes one test a driver of it. What a test asserts is what a
 //! client or a service would notice; at its end [`Rig::finish`](rig::Rig::finish) asserts that nothing is left.
 
+mod access;
 mod buffers;
 mod causes;
 mod closing;
@@ -24,6 +25,7 @@ mod messages;
 mod outbound;
 mod pressure;
 mod proxy;
+mod proxy_headers;
 mod relations;
 mod restless;
 pub(crate) mod rig;

@@ -186,6 +186,7 @@ fn with_a_large_reply<N: Net>(net: N, log: &SharedLog) -> (Rig<N>, N::Client) {
     let mut client = rig.connect();
     rig.write(&mut client, format!("answer {}\n", reply_bytes::<N>()).as_bytes());
     rig.until("the reply to wait", |rig| (rig.remote.stats()[0].outbox_high == 1).then_some(()));
+    assert_eq!(rig.reactor_stats().slow_readers, 1);
     (rig, client)
 }
 

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Client, Net};
+use crate::access::{Access, AccessRules};
 use crate::close_reason::CloseReason;
 use crate::core::Core;
-use crate::counters::{ReactorCounters, ServiceStats};
+use crate::counters::{ReactorCounters, ReactorStats, ServiceStats};
 use crate::drain::Times;
 use crate::driver::Driver;
 use crate::filter::FilterFactory;
@@ -51,6 +52,7 @@ pub(crate) struct Setup {
     filters: Vec<(ListenerId, Arc<dyn FilterFactory>)>,
     listening: Vec<ListenerId>,
     quotas: Vec<(ListenerId, Quota)>,
+    pub(crate) access: Option<Arc<Access>>,
 }
 
 impl Setup {
@@ -66,6 +68,7 @@ impl Setup {
             filters: Vec::new(),
             listening: Vec::new(),
             quotas: Vec::new(),
+            access: None,
         }
     }
 
@@ -91,6 +94,12 @@ impl Setup {
         self
     }
 
+    /// Lets in who these rules let in.
+    pub(crate) fn access(mut self, rules: &AccessRules) -> Self {
+        self.access = Some(Arc::new(Access::new(rules).expect("no contradiction")));
+        self
+    }
+
     /// Says what the last listener may have.
     pub(crate) fn quota(mut self, quota: Quota) -> Self {
         self.quotas.push((self.services.len() as ListenerId - 1, quota));
@@ -110,7 +119,9 @@ impl Setup {
             net.listen(&mut driver, *listener);
         }
         let drain = Times::new(Duration::ZERO, self.drain_spread, self.drain_timeout);
-        let shared = Arc::new(Shared::new(self.id, &self.limits, drain));
+        let mut shared = Shared::new(self.id, &self.limits, drain);
+        shared.access = self.access;
+        let shared = Arc::new(shared);
         let names = self.listening.iter().map(|listener| (format!("listener {listener}"), *listener));
         *shared.names.write().expect("nobody panics with it") = names.collect();
         let (sender, receiver) = mailbox(self.limits.mailbox, self.services.len(), driver.waker());
@@ -268,6 +279,11 @@ impl<N: Net> Rig<N> {
         self.remote.stats()[0].services[service].clone()
     }
 
+    /// The counters of the reactor.
+    pub(crate) fn reactor_stats(&self) -> ReactorStats {
+        self.remote.stats()[0].clone()
+    }
+
     /// Turns until the first service has closed so many for a reason.
     pub(crate) fn until_closed(&mut self, reason: CloseReason, count: u64) {
         self.until(&format!("{count} closed for {reason:?}"), |rig| {
@@ -296,8 +312,11 @@ impl<N: Net> Rig<N> {
         assert!(core.dirty.is_empty() && core.deferred.is_empty(), "things to do");
         assert_eq!(core.causes.len(), 0, "errors behind reasons");
         assert_eq!(core.counters.outbox_bytes.get(), 0, "bytes in outboxes");
+        assert_eq!(core.counters.slow_readers.get(), 0, "slow readers");
         assert_eq!(self.shared.totals.connections.now(), 0, "connections counted in");
         assert!(self.shared.totals.peers.is_empty(), "peers counted in");
+        let prefixes = self.shared.access.as_ref().map_or(0, |access| access.stats().prefixes);
+        assert_eq!(prefixes, 0, "prefixes counted in");
         assert_eq!(self.reactor.sessions(), 0, "sessions");
         assert_eq!(self.reactor.driver().buffers_out(), 0, "receive buffers");
         for (service, stats) in self.remote.stats()[0].services.iter().enumerate() {

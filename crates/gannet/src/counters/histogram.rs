@@ -7,8 +7,8 @@ use super::counter::Counter;
 /// The upper bound of the first bucket, in nanoseconds. Each further bound is twice the one before.
 const FIRST_BOUND_NS: u64 = 1_000;
 
-/// Buckets with a bound: 1 µs to 2^20 µs, a little more than a second.
-const BOUNDED: usize = 21;
+/// Buckets with a bound: 1 µs to 2^24 µs, which is almost 17 s: round trips of heartbeats on bad networks take seconds.
+const BOUNDED: usize = 25;
 
 /// Counts durations in a histogram with the bounds of [`Histogram::bounds`].
 ///
@@ -59,7 +59,7 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// Returns the upper bounds of the buckets, inclusive: 1 µs, 2 µs, 4 µs and so on to 1.048576 s.
+    /// Returns the upper bounds of the buckets, inclusive: 1 µs, 2 µs, 4 µs and so on to 16.777216 s.
     ///
     /// Longer durations are counted in one more bucket, without a bound.
     pub fn bounds() -> impl Iterator<Item = Duration> {
@@ -125,14 +125,14 @@ mod tests {
 
     #[test]
     fn what_is_longer_than_all_bounds_counts_and_is_under_none() {
-        let spread = of(&[Duration::from_secs(2), Duration::MAX]);
+        let spread = of(&[Duration::from_secs(17), Duration::MAX]);
         assert_eq!(spread.count(), 2);
         assert!(spread.cumulative().all(|(_, count)| count == 0));
     }
 
     #[test]
     fn merged_histograms_are_as_one_that_recorded_everything() {
-        let (one, other) = ([Duration::from_micros(3), Duration::from_secs(9)], [Duration::from_millis(5)]);
+        let (one, other) = ([Duration::from_micros(3), Duration::from_secs(90)], [Duration::from_millis(5)]);
         let mut merged = of(&one);
         merged.merge(&of(&other));
         assert_eq!(merged, of(&[one[0], other[0], one[1]]));

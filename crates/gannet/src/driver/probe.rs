@@ -15,6 +15,20 @@ pub enum DriverChoice {
     Poll,
 }
 
+impl DriverChoice {
+    /// Tries the driver without an engine, and returns its name, `uring` or `poll`, and the reason for it.
+    ///
+    /// This is the choice that an engine of this process makes at its start. May be called on any thread; it waits for a
+    /// thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Driver`] if the driver that was asked for cannot be used, with the reason.
+    pub fn check(self) -> Result<(&'static str, String), Error> {
+        choose(self).map(|(usable, why)| (usable.name(), why))
+    }
+}
+
 /// A driver that can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Usable {

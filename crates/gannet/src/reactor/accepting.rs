@@ -161,6 +161,11 @@ impl<D: Driver> Reactor<D> {
 
     /// Takes in an accepted connection, or queues it if there is no room.
     fn arrived(&mut self, listener: ListenerId, peer: Peer, arrival: Arrival<D::Incoming>) {
+        if !self.accepting.is_suspended(listener)
+            && let Err(refusal) = self.screen(listener, peer)
+        {
+            return self.turn_away(listener, arrival, refusal);
+        }
         let class = self.accepting.class(listener);
         let is_first = self.accepting.waiting[class as usize].is_empty();
         if self.accepting.is_suspended(listener) || (is_first && self.has_room(class, &arrival)) {
@@ -209,11 +214,7 @@ impl<D: Driver> Reactor<D> {
 
     fn take_in(&mut self, listener: ListenerId, peer: Peer, arrival: Arrival<D::Incoming>) {
         match (self.admit(listener, peer), arrival) {
-            (Err(refusal), Arrival::Incoming(incoming)) => {
-                let farewell = self.farewell(listener, refusal);
-                self.driver.refuse(incoming, farewell);
-            }
-            (Err(refusal), Arrival::Socket(socket)) => dismiss(&socket, self.farewell(listener, refusal)),
+            (Err(refusal), arrival) => self.turn_away(listener, arrival, refusal),
             (Ok(token), Arrival::Incoming(incoming)) => {
                 let attached = self.driver.attach(token, incoming);
                 self.begin(token, listener, attached);
@@ -225,9 +226,20 @@ impl<D: Driver> Reactor<D> {
         }
     }
 
-    /// What a connection is told that is not let in. Through a filter it would understand nothing yet.
+    /// Refuses an accepted connection.
+    fn turn_away(&mut self, listener: ListenerId, arrival: Arrival<D::Incoming>, refusal: RefusalReason) {
+        let farewell = self.farewell(listener, refusal);
+        match arrival {
+            Arrival::Incoming(incoming) => self.driver.refuse(incoming, farewell),
+            Arrival::Socket(socket) => dismiss(&socket, farewell),
+        }
+    }
+
+    /// What a connection is told that is not let in. Through a filter it would understand nothing yet, and to a load balancer
+    /// the text is none of its own.
     fn farewell(&mut self, listener: ListenerId, refusal: RefusalReason) -> &'static [u8] {
-        if self.filters[usize::from(listener)].is_some() {
+        let is_proxied = self.accepting.quota(listener).is_some_and(|quota| quota.proxy.is_some());
+        if self.filters[usize::from(listener)].is_some() || is_proxied {
             return b"";
         }
         self.host(listener).0.refusal(refusal)
@@ -235,25 +247,46 @@ impl<D: Driver> Reactor<D> {
 
     /// Finds room for a connection, or counts why there is none.
     fn admit(&mut self, listener: ListenerId, peer: Peer) -> Result<Token, RefusalReason> {
-        let refuse = |refusal: RefusalReason| {
-            self.core.tally(listener).refused[refusal.index()].add(1);
-            Err(refusal)
-        };
         if self.accepting.is_suspended(listener) {
-            return refuse(RefusalReason::Shutdown);
+            self.core.tally(listener).refused[RefusalReason::Shutdown.index()].add(1);
+            return Err(RefusalReason::Shutdown);
         }
         let Some(quota) = self.accepting.quota(listener).cloned() else { return Err(RefusalReason::Room) };
-        if let Err(refusal) = quota.enter(&self.core.shared.totals, &self.core.limits, peer) {
-            return refuse(refusal);
+        // Who the client of a load balancer is will be known later.
+        let is_proxied = quota.proxy.is_some();
+        let client = if is_proxied { Peer::UNIX } else { peer };
+        let is_counted = match self.enter_prefix(&quota, client) {
+            Ok(is_counted) => is_counted,
+            Err(refusal) => {
+                self.count_refused(listener, peer, refusal);
+                return Err(refusal);
+            }
+        };
+        let entered = quota.enter(&self.core.shared.totals, &self.core.limits, client);
+        let state =
+            if is_proxied || self.filters[usize::from(listener)].is_some() { State::Handshaking } else { State::Open };
+        let token = entered.and_then(|()| {
+            let token = self.core.insert(listener, peer, state);
+            if token.is_none() {
+                quota.leave(&self.core.shared.totals, &self.core.limits, client);
+            }
+            token.ok_or(RefusalReason::Room)
+        });
+        match token {
+            Ok(token) => {
+                if let Some(connection) = self.core.slab.get_mut(token) {
+                    connection.flags.set_if(Flags::PROXY_HEADER, is_proxied);
+                    connection.flags.set_if(Flags::PREFIXED, is_counted);
+                }
+            }
+            Err(refusal) => {
+                if is_counted {
+                    self.leave_prefix(client);
+                }
+                self.core.tally(listener).refused[refusal.index()].add(1);
+            }
         }
-        let filtered = self.filters[usize::from(listener)].is_some();
-        let state = if filtered { State::Handshaking } else { State::Open };
-        let token = self.core.insert(listener, peer, state);
-        if token.is_none() {
-            quota.leave(&self.core.shared.totals, &self.core.limits, peer);
-            self.core.tally(listener).refused[RefusalReason::Room.index()].add(1);
-        }
-        token.ok_or(RefusalReason::Room)
+        token
     }
 
     /// Hands an admitted connection to its service, where the driver could take it.
@@ -267,7 +300,9 @@ impl<D: Driver> Reactor<D> {
         let tally = self.core.tally(listener);
         tally.accepted.add(1);
         tally.connections.add(1);
-        if self.filters[usize::from(listener)].is_some() {
+        if self.core.slab.get(token).is_some_and(|connection| connection.flags.has(Flags::PROXY_HEADER)) {
+            self.await_header(token);
+        } else if self.filters[usize::from(listener)].is_some() {
             self.begin_filter(token);
         } else {
             self.open(token, listener);

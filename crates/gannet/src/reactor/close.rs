@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::address::Peer;
 use crate::close_reason::CloseReason;
 use crate::connection::{Flags, State};
 use crate::driver::Driver;
@@ -26,7 +27,7 @@ impl<D: Driver> Reactor<D> {
         }
         connection.become_state(State::Closed);
         // Where bytes are lost, a clean end of the stream would say that it is whole.
-        let reset = reason.resets() || connection.flags.has(Flags::RESET) || connection.outbox_len() > 0;
+        let reset = connection.resets() || connection.flags.has(Flags::RESET) || connection.outbox_len() > 0;
         if let Some(carry) = connection.carry.take() {
             self.core.pools.return_carry(carry);
         }
@@ -60,6 +61,9 @@ impl<D: Driver> Reactor<D> {
     pub(super) fn forget(&mut self, token: Token) {
         let Some(connection) = self.core.slab.remove(token) else { return };
         self.core.causes.forget(token);
+        if connection.flags.has(Flags::OVER_HIGH) {
+            self.core.counters.slow_readers.sub(1);
+        }
         if let Some(outbox) = connection.outbox {
             self.core.discard_outbox(outbox);
         }
@@ -67,8 +71,14 @@ impl<D: Driver> Reactor<D> {
             let left = filter.dissolve(&mut self.core.pools);
             self.core.counters.outboxes_shrank(left);
         }
+        if connection.flags.has(Flags::PREFIXED) {
+            self.leave_prefix(connection.peer);
+        }
+        // Who the peer is was not known yet, or it was not let in.
+        let is_unnamed = connection.flags.has(Flags::PROXY_HEADER);
+        let peer = if is_unnamed { Peer::UNIX } else { connection.peer };
         match self.accepting.quota(connection.service) {
-            Some(quota) => quota.leave(&self.core.shared.totals, &self.core.limits, connection.peer),
+            Some(quota) => quota.leave(&self.core.shared.totals, &self.core.limits, peer),
             None => self.core.shared.totals.connections.leave(),
         }
     }

@@ -28,7 +28,7 @@ pub(super) struct Failures {
 
 impl Failures {
     /// One more has failed: gives the number of those before it of which nothing was said, where this one is to be said.
-    fn count(&mut self, now: Duration) -> Option<u64> {
+    pub(super) fn count(&mut self, now: Duration) -> Option<u64> {
         if self.said.is_some_and(|said| now.saturating_sub(said) < SAID_EVERY) {
             self.unsaid += 1;
             return None;
@@ -174,6 +174,7 @@ impl<D: Driver> Reactor<D> {
         if connection.state() != State::Handshaking {
             return;
         }
+        self.core.counters.handshakes.add(1);
         if connection.is_dialling() {
             return self.up(token);
         }

@@ -10,6 +10,7 @@ mod close;
 mod deferred;
 mod dial;
 mod drain;
+mod edge;
 mod filtered;
 mod flush;
 mod handing;
@@ -46,6 +47,7 @@ use crate::wheel::{Tick, milliseconds, tick};
 
 use self::accepting::Accepting;
 use self::drain::Drainings;
+use self::edge::HEADER_MS;
 use self::filtered::Failures;
 use self::handing::Handing;
 use self::racing::Races;
@@ -134,6 +136,12 @@ pub(crate) struct Reactor<D: Driver> {
     called: u64,
     /// What was said of filters that failed.
     failures: Failures,
+    /// How long a header of the PROXY protocol may take.
+    pub(crate) header_ms: u32,
+    /// What was said of connections that were refused.
+    refusals: Failures,
+    /// What was said of PROXY headers that were none.
+    headers: Failures,
 }
 
 impl<D: Driver> Reactor<D> {
@@ -182,6 +190,9 @@ impl<D: Driver> Reactor<D> {
             behind: 0,
             called: 0,
             failures: Failures::default(),
+            header_ms: HEADER_MS,
+            refusals: Failures::default(),
+            headers: Failures::default(),
         }
     }
 
@@ -249,6 +260,7 @@ impl<D: Driver> Reactor<D> {
 
         self.core.counters.starved.set(self.driver.starved());
         self.core.counters.timers.set(self.core.wheel.len() as u64);
+        self.core.counters.handshakes_waiting.set(self.handshakes.len() as u64);
         self.core.counters.named_timers.set(self.core.timers.len() as u64);
         self.clock = self.driver.now();
         let took = self.clock.saturating_sub(began);
@@ -263,9 +275,13 @@ impl<D: Driver> Reactor<D> {
     #[cold]
     fn received_into(&mut self, token: Token, count: usize) {
         if let Some(connection) = self.core.slab.get_mut(token) {
-            connection.last_read = self.core.now;
-            connection.missed = 0;
             let service = connection.service;
+            if connection.missed != 0 {
+                let took = self.deadlines[usize::from(service)].round_trip(connection, self.core.now);
+                self.core.counters.round_trips.record(took);
+                connection.missed = 0;
+            }
+            connection.last_read = self.core.now;
             self.core.tally(service).bytes_in.add(count as u64);
             let (host, core) = self.host(service);
             host.received_into(core, token, count);
@@ -279,13 +295,19 @@ impl<D: Driver> Reactor<D> {
             Event::Received { token, mut chunk } => {
                 let lends = self.driver.lends(&chunk);
                 if let Some(connection) = self.core.slab.get_mut(token) {
-                    connection.last_read = self.core.now;
-                    connection.missed = 0;
                     let (service, state) = (connection.service, connection.state());
+                    if connection.missed != 0 {
+                        let took = self.deadlines[usize::from(service)].round_trip(connection, self.core.now);
+                        self.core.counters.round_trips.record(took);
+                        connection.missed = 0;
+                    }
+                    connection.last_read = self.core.now;
                     let is_filtered = connection.filter.is_some();
                     self.core.tally(service).bytes_in.add(chunk.len() as u64);
                     if is_filtered {
                         self.filter_input(token, &mut chunk);
+                    } else if state == State::Handshaking {
+                        self.header_input(token, &mut chunk);
                     } else if state == State::Open {
                         // Nothing smaller is borrowed.
                         let borrows = chunk.len() >= LARGE_BYTES && (lends || self.driver.lends_to_others(&chunk));

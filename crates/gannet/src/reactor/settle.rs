@@ -142,6 +142,7 @@ impl<D: Driver> Reactor<D> {
                     }
                     connection.share.spend(self.core.turn, DRAINED_BYTES);
                     connection.flags.clear(Flags::OVER_HIGH);
+                    self.core.counters.slow_readers.sub(1);
                     connection.end_pause(Flags::CHOKED, self.core.now);
                     let (host, core) = self.host(service);
                     host.writable(core, token);
@@ -170,7 +171,7 @@ impl<D: Driver> Reactor<D> {
                     return true;
                 }
                 let Some(connection) = self.core.slab.get_mut(token) else { return false };
-                if connection.flags.has(Flags::ENDED) || connection.reason().resets() {
+                if connection.flags.has(Flags::ENDED) || connection.resets() {
                     connection.flags.set(Flags::CLOSE);
                     return true;
                 }

@@ -99,6 +99,11 @@ impl Deadlines {
         next
     }
 
+    /// How long the first unanswered heartbeat of a connection is ago, from whose bytes that now came it is answered.
+    pub(super) fn round_trip(&self, connection: &Connection, now: Tick) -> Duration {
+        Duration::from_millis(u64::from(passed(connection.last_read.after(self.heartbeat_ms), now)))
+    }
+
     /// The silence after which the next heartbeat is due when so many went unanswered.
     fn heartbeat_after(&self, missed: u8) -> u32 {
         self.heartbeat_ms.saturating_mul(u32::from(missed) + 1).min(Tick::MAX_DELAY)
@@ -375,6 +380,9 @@ impl<D: Driver> Reactor<D> {
         {
             return;
         }
+        if connection.missed > 0 {
+            self.core.counters.heartbeats_missed.add(1);
+        }
         if connection.missed >= deadlines.heartbeats_missed {
             return self.core.ask_close(token, Flags::CLOSE, CloseReason::HeartbeatMissed);
         }
@@ -382,9 +390,9 @@ impl<D: Driver> Reactor<D> {
         connection.last_read = now.before(deadlines.heartbeat_after(connection.missed));
         connection.missed += 1;
         let (host, core) = self.host(service);
-        if host.heartbeat(core, token) == Heartbeat::None
-            && let Some(connection) = core.slab.get_mut(token)
-        {
+        if host.heartbeat(core, token) != Heartbeat::None {
+            core.counters.heartbeats.add(1);
+        } else if let Some(connection) = core.slab.get_mut(token) {
             connection.flags.set(Flags::NO_HEARTBEAT);
             connection.missed = 0;
         }

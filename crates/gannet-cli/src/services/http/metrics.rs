@@ -8,7 +8,9 @@ use gannet_http::Cx;
 use gannet_http::middleware::HandlerTime;
 use gannet_redis::Server;
 
+use super::process;
 use super::site::Site;
+use crate::status::{self, Status};
 
 type OfListener = fn(&ServiceStats) -> u64;
 type OfReactor = fn(&ReactorStats) -> u64;
@@ -30,7 +32,7 @@ static LISTENER: [Metric<OfListener>; 9] = [
     ("gannet_messages_dropped_total", "counter", "Messages dropped for slow readers.", |stats| stats.dropped),
 ];
 
-static REACTOR: [Metric<OfReactor>; 16] = [
+static REACTOR: [Metric<OfReactor>; 21] = [
     ("gannet_reactor_wakeups_total", "counter", "Times the reactor came back from waiting.", |stats| stats.wakeups),
     ("gannet_reactor_stalls_total", "counter", "Turns that took longer than 25 ms.", |stats| stats.stalls),
     ("gannet_reactor_starved_total", "counter", "Times that no receive buffer was free.", |stats| stats.starved),
@@ -58,6 +60,17 @@ static REACTOR: [Metric<OfReactor>; 16] = [
     }),
     ("gannet_reactor_waiting", "gauge", "Accepted connections that wait for a slot or a descriptor.", |stats| {
         stats.waiting
+    }),
+    ("gannet_reactor_slow_readers", "gauge", "Connections whose outbox went over its high mark.", |stats| {
+        stats.slow_readers
+    }),
+    ("gannet_reactor_heartbeats_total", "counter", "Heartbeats sent to silent peers.", |stats| stats.heartbeats),
+    ("gannet_reactor_heartbeats_missed_total", "counter", "Heartbeats that were not answered in time.", |stats| {
+        stats.heartbeats_missed
+    }),
+    ("gannet_reactor_handshakes_total", "counter", "TLS handshakes completed.", |stats| stats.handshakes),
+    ("gannet_reactor_handshakes_waiting", "gauge", "TLS handshakes that wait for their turn.", |stats| {
+        stats.handshakes_waiting
     }),
 ];
 
@@ -108,6 +121,7 @@ pub(super) fn write(cx: &mut Cx<'_>, site: &Site, store: &Server, push: Option<&
     // A string takes everything.
     let mut text = String::new();
     let _ = page(&mut text, &cx.remote(), &labels, &site.times, store);
+    let _ = of_process(&mut text).and_then(|()| of_operation(&mut text, &site.status));
     if let Some(push) = push {
         let _ = push.write_metrics(&mut text);
     }
@@ -117,6 +131,8 @@ pub(super) fn write(cx: &mut Cx<'_>, site: &Site, store: &Server, push: Option<&
 fn page(out: &mut String, remote: &Remote, labels: &[String], handlers: &HandlerTime, store: &Server) -> fmt::Result {
     head(out, "gannet_info", "gauge", "Version of the server.")?;
     writeln!(out, "gannet_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"))?;
+    head(out, "gannet_stopping", "gauge", "1 from the first signal to stop on: /readyz answers 503.")?;
+    writeln!(out, "gannet_stopping {}", u8::from(remote.is_stopping()))?;
     head(out, "gannet_offloads", "gauge", "Offloaded jobs that wait or run.")?;
     writeln!(out, "gannet_offloads {}", remote.offloads())?;
     let pools = remote.offload_stats();
@@ -139,11 +155,60 @@ fn page(out: &mut String, remote: &Remote, labels: &[String], handlers: &Handler
     for (number, stats) in reactors.iter().enumerate() {
         histogram(out, turns, &format!("reactor=\"{number}\""), &stats.turns)?;
     }
+    let trips = "gannet_reactor_heartbeat_seconds";
+    head(out, trips, "histogram", "From the first unanswered heartbeat to the next bytes of that peer.")?;
+    for (number, stats) in reactors.iter().enumerate() {
+        histogram(out, trips, &format!("reactor=\"{number}\""), &stats.round_trips)?;
+    }
     for (name, kind, help, read) in &STORE {
         head(out, name, kind, help)?;
         writeln!(out, "{name} {}", read(store))?;
     }
     of_handlers(out, handlers)
+}
+
+/// What the system does not tell is left out.
+fn of_process(out: &mut String) -> fmt::Result {
+    for process::Reading { name, kind, help, value } in process::read() {
+        if let Some(value) = value {
+            head(out, name, kind, help)?;
+            writeln!(out, "{name} {value}")?;
+        }
+    }
+    Ok(())
+}
+
+fn of_operation(out: &mut String, shown: &Status) -> fmt::Result {
+    let reload = shown.reload();
+    for (name, kind, help, value) in [
+        ("gannet_config_generation", "gauge", "Number of the configuration in force; 0 is that of the start.", {
+            reload.generation
+        }),
+        ("gannet_config_reloads_total", "counter", "Reloads that succeeded.", reload.succeeded),
+        ("gannet_config_reload_failures_total", "counter", "Reloads that failed; the server went on as before.", {
+            reload.failed
+        }),
+        ("gannet_config_last_reload_failed", "gauge", "1 if the last reload failed.", reload.last_failed.into()),
+        ("gannet_config_last_success_timestamp_seconds", "gauge", "When a configuration was last put in force.", {
+            reload.last_success_s
+        }),
+    ] {
+        head(out, name, kind, help)?;
+        writeln!(out, "{name} {value}")?;
+    }
+    head(out, "gannet_log_dropped_total", "counter", "Lines of the log that came again too often, and were dropped.")?;
+    writeln!(out, "gannet_log_dropped_total {}", status::dropped_lines())?;
+    if let Some(expires) = shown.certificate_expires_s() {
+        let name = "gannet_tls_certificate_expires_timestamp_seconds";
+        head(out, name, "gauge", "When the first certificate expires.")?;
+        writeln!(out, "{name} {expires}")?;
+    }
+    let name = "gannet_limit";
+    head(out, name, "gauge", "Limits as configured; 0 is none.")?;
+    for (limit, value) in shown.limits() {
+        writeln!(out, "{name}{{limit=\"{limit}\"}} {value}")?;
+    }
+    Ok(())
 }
 
 fn of_handlers(out: &mut String, handlers: &HandlerTime) -> fmt::Result {

@@ -4,10 +4,11 @@
 mod clock;
 mod metrics;
 mod page;
+mod process;
 mod site;
 
 use gannet::Address;
-use gannet_http::middleware::Recover;
+use gannet_http::middleware::{AccessLog, Recover};
 use gannet_http::websocket::{Handler, Handshake, Params, Socket};
 use gannet_http::{Cx, HttpService, RouteError, Router, Routes, decode};
 
@@ -40,6 +41,7 @@ fn routes(settings: &Settings) -> Result<Routes, RouteError> {
         handshake = handshake.deflate(Params::without_takeover());
     }
     Router::new()
+        .layer(AccessLog)
         .layer(site.times.clone())
         .layer(Recover)
         .get("/", move |cx| page::write(cx, &shown))

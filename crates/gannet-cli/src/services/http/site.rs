@@ -1,11 +1,12 @@
 //! What the `http` service knows of the server it is a part of. It learns it when the engine has started.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use gannet::Running;
 use gannet_http::middleware::HandlerTime;
 
 use crate::services::Listener;
+use crate::status::Status;
 
 /// What runs.
 #[derive(Debug, Default)]
@@ -13,6 +14,8 @@ pub(crate) struct Site {
     running: OnceLock<What>,
     /// How long the handlers of all `http` listeners take.
     pub(super) times: HandlerTime,
+    /// What the server knows of its own operation.
+    pub(crate) status: Arc<Status>,
 }
 
 /// Said once, when everything listens.

@@ -38,7 +38,8 @@ impl UringDriver {
             *to = libc::iovec { iov_base: from.as_ptr().cast_mut().cast(), iov_len: from.len() };
         }
         gather.header.msg_iov = gather.slices.as_mut_ptr();
-        gather.header.msg_iovlen = count;
+        // At most as many as `slices` has: musl counts in an i32.
+        gather.header.msg_iovlen = count as _;
         let request = opcode::SendMsg::new(slot, &raw const gather.header).flags(flags as u32).build();
         self.gathers.push(gather);
         request
