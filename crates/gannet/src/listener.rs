@@ -86,19 +86,30 @@ fn bound(address: SocketAddr, kind: Type, protocol: Protocol, share: bool) -> io
     Ok(socket)
 }
 
+/// A socket that keeps its port while it does not listen ([`ListenSocket::suspend`]): Linux takes back a port that it chose.
+fn bound_for_good(address: SocketAddr, kind: Type, protocol: Protocol, share: bool) -> io::Result<Socket> {
+    let chosen = bound(address, kind, protocol, share)?;
+    if address.port() != 0 || kind != Type::STREAM || !cfg!(target_os = "linux") {
+        return Ok(chosen);
+    }
+    let asked = chosen.local_addr()?.as_socket().unwrap_or(address);
+    // Beside the first, which holds the port meanwhile: both let others bind as long as nobody listens.
+    bound(asked, kind, protocol, share)
+}
+
 /// `count` sockets on one address, which the kernel spreads over. With port 0 all get the port of the first.
 ///
 /// SO_REUSEPORT alone would let another process of the same user share the address unnoticed, so it is first asked for
 /// without.
 fn shared(address: SocketAddr, kind: Type, protocol: Protocol, count: usize) -> io::Result<Vec<Socket>> {
     if count == 1 {
-        return Ok(vec![bound(address, kind, protocol, false)?]);
+        return Ok(vec![bound_for_good(address, kind, protocol, false)?]);
     }
     if address.port() != 0 {
         let alone = bound(address, kind, protocol, false)?;
         drop(alone);
     }
-    let first = bound(address, kind, protocol, true)?;
+    let first = bound_for_good(address, kind, protocol, true)?;
     let address = first.local_addr()?.as_socket().unwrap_or(address);
     let rest = (1..count).map(|_| bound(address, kind, protocol, true));
     std::iter::once(Ok(first)).chain(rest).collect()
@@ -423,6 +434,24 @@ mod tests {
         let access = UnixAccess { mode: Some(0o660), group: None };
         let error = listen_unix(&path, access).err().expect("there is no file");
         assert!(error.to_string().contains("has no file"), "{error}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_socket_that_refuses_for_a_while_listens_on_its_port_again() {
+        for count in [1, 3] {
+            let (address, sockets) =
+                listen_tcp("127.0.0.1:0".parse().expect("an address"), count, None).expect("a port");
+            for socket in &sockets {
+                assert!(socket.suspend());
+            }
+            let error = std::net::TcpStream::connect(address).expect_err("nobody listens");
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+            for socket in &sockets {
+                socket.resume().expect("the port is kept");
+            }
+            std::net::TcpStream::connect(address).expect("it listens again");
+        }
     }
 
     #[test]
