@@ -148,10 +148,15 @@ struct Wanted {
 pub(crate) struct Drains {
     version: AtomicU32,
     wanted: Mutex<Wanted>,
-    pub(crate) default: Times,
+    default: Times,
 }
 
 impl Drains {
+    /// None, where these times hold for drains that say nothing else.
+    pub(crate) fn new(default: Times) -> Self {
+        Self { default, ..Self::default() }
+    }
+
     /// Changes with every change of what is wanted; 0 before the first.
     #[inline]
     pub(crate) fn version(&self) -> u32 {

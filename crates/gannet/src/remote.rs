@@ -154,7 +154,7 @@ impl Shared {
             spares: Spares::default(),
             offload: Offload::new(limits),
             stopping: AtomicBool::new(false),
-            drains: Drains { default: drain, ..Drains::default() },
+            drains: Drains::new(drain),
             aborting: AtomicBool::new(false),
             requests: Requests::default(),
             names: RwLock::default(),
