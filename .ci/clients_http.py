@@ -363,7 +363,7 @@ def python_websockets_compresses_where_asked_for():
             assert site.stop() == 0
 
 
-def a_server_that_stops_says_that_it_goes_away():
+def a_server_that_stops_says_that_it_restarts():
     async def talk(site):
         async with websockets.connect(site.ws()) as ws:
             await ws.send("hello")
@@ -376,7 +376,7 @@ def a_server_that_stops_says_that_it_goes_away():
 
     for driver in DRIVERS:
         with Site(driver) as site:
-            assert asyncio.run(talk(site)) == 1001
+            assert asyncio.run(talk(site)) == 1012
             assert site.process.wait(DEADLINE_S) == 0
 
 
@@ -622,7 +622,7 @@ if __name__ == "__main__":
             nginx_in_front_keeps_connections_and_passes_websockets,
             python_websockets_has_every_kind_of_message_echoed,
             python_websockets_compresses_where_asked_for,
-            a_server_that_stops_says_that_it_goes_away,
+            a_server_that_stops_says_that_it_restarts,
             node_ws_has_its_messages_echoed,
             curl_requests_websockets_and_node_speak_tls,
             openssl_resumes_its_session_and_needs_a_certificate_where_one_is_asked_for,

@@ -73,6 +73,13 @@ pub(crate) struct DrainOrder {
     pub(crate) spread: Option<Duration>,
 }
 
+/// Puts a new process in the place of this one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct UpgradeOrder {
+    /// How long the new process may take until it serves, if that is not the usual time.
+    pub(crate) start_timeout: Option<Duration>,
+}
+
 type Order<T> = Box<dyn Fn(T) -> Outcome + Send + Sync>;
 
 /// One kind of order: who carries it out, once at a time.
@@ -110,7 +117,7 @@ struct Inner {
     remote: OnceLock<Remote>,
     reload: Slot<ReloadOrder>,
     drain: Slot<DrainOrder>,
-    upgrade: Slot<()>,
+    upgrade: Slot<UpgradeOrder>,
 }
 
 /// See the module. Cheap to clone; usable on any thread but a reactor's.
@@ -126,7 +133,6 @@ impl Control {
     }
 
     /// The engine, when it has started.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for whoever carries out orders"))]
     pub(crate) fn remote(&self) -> Option<&Remote> {
         self.inner.remote.get()
     }
@@ -138,14 +144,12 @@ impl Control {
     }
 
     /// Says who lets clients go.
-    #[cfg_attr(not(test), expect(dead_code, reason = "set by the part of the server that can do it"))]
     pub(crate) fn on_drain(&self, order: impl Fn(DrainOrder) -> Outcome + Send + Sync + 'static) {
         self.inner.drain.set(order);
     }
 
     /// Says who replaces the process by a new one.
-    #[cfg_attr(not(test), expect(dead_code, reason = "set by the part of the server that can do it"))]
-    pub(crate) fn on_upgrade(&self, order: impl Fn(()) -> Outcome + Send + Sync + 'static) {
+    pub(crate) fn on_upgrade(&self, order: impl Fn(UpgradeOrder) -> Outcome + Send + Sync + 'static) {
         self.inner.upgrade.set(order);
     }
 
@@ -172,8 +176,8 @@ impl Control {
     /// # Errors
     ///
     /// The process cannot, or another upgrade is under way, or the new process does not serve.
-    pub(crate) fn upgrade(&self) -> Outcome {
-        self.inner.upgrade.run("upgrade", ())
+    pub(crate) fn upgrade(&self, order: UpgradeOrder) -> Outcome {
+        self.inner.upgrade.run("upgrade", order)
     }
 }
 
@@ -193,7 +197,7 @@ mod tests {
 
     #[test]
     fn an_order_that_nobody_can_carry_out_is_refused_with_a_word_and_a_sentence() {
-        let refused = Control::default().upgrade().expect_err("nobody can");
+        let refused = Control::default().upgrade(UpgradeOrder::default()).expect_err("nobody can");
         assert_eq!((refused.status, refused.code), (501, "unsupported"));
         assert_eq!(refused.to_string(), "this process cannot upgrade");
         assert!(Control::default().remote().is_none());

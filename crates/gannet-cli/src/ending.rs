@@ -8,6 +8,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::stats::Totals;
+use crate::systemd;
 
 /// What a log with a thread of its own gets to write its last line: nothing is flushed when the process ends.
 const LAST_WORDS: Duration = Duration::from_millis(50);
@@ -34,6 +35,7 @@ impl Ending {
                 if signals.forever().next().is_some() {
                     #[allow(clippy::disallowed_methods)] // For the log only: no decision hangs on it.
                     let _ = note.set(Instant::now());
+                    systemd::notify("STOPPING=1");
                 }
             })
         });
@@ -41,6 +43,11 @@ impl Ending {
             tracing::warn!(%error, "signals cannot be watched: the log will not say how long the drain took");
         }
         Self { asked }
+    }
+
+    /// Whether a signal has asked for the end.
+    pub(crate) fn was_asked(&self) -> bool {
+        self.asked.get().is_some()
     }
 
     /// Says in the log how it ended, once it has.

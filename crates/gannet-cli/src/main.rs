@@ -23,9 +23,11 @@ mod services;
 mod shell;
 mod stats;
 mod status;
+mod systemd;
 mod tls;
 mod token;
 mod units;
+mod upgrade;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -65,14 +67,12 @@ enum Command {
     /// Makes a token for a client of the push gateway, and prints it.
     Token(Box<TokenOptions>),
     Call(Box<CallOptions>),
-    /// Lets the clients of a running server go.
-    #[command(hide = true)]
+    /// Lets the clients of a running server go, evenly spread.
     Drain(Box<DrainOptions>),
     /// Reads the configuration of a running server again.
     #[command(hide = true)]
     Reload(Box<ReloadOptions>),
-    /// Replaces a running server by a new process.
-    #[command(hide = true)]
+    /// Replaces a running server by a new process, and refuses no client.
     Upgrade(Box<UpgradeOptions>),
     Probe(ProbeOptions),
     Completions(CompletionsOptions),
@@ -86,6 +86,7 @@ fn main() -> ExitCode {
     allocator::start();
     let (format, result) = run();
     let Err(failure) = result else { return ExitCode::SUCCESS };
+    upgrade::tell_failure(&failure.line());
     logs::last_words(format, &failure.line());
     failure.exit_code()
 }

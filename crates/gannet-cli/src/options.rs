@@ -1,6 +1,7 @@
 //! The options of `gannet serve`, and the limits and deadlines that they come to.
 
 mod access;
+mod drain;
 mod names;
 
 use std::collections::hash_map::RandomState;
@@ -11,6 +12,7 @@ use gannet::{Limits, Timeouts};
 use gannet_redis::LARGEST_COMMAND_BYTES;
 
 pub(crate) use self::access::AccessOptions;
+pub(crate) use self::drain::DrainOptions;
 use self::names::{BalanceName, OverflowName, PolicyName};
 pub(crate) use self::names::{DriverName, LogFormat, LogLevel, YesNo};
 use crate::admin::AdminOptions;
@@ -120,7 +122,10 @@ pub(crate) struct ServeOptions {
     #[arg(long, value_name = "TIME", value_parser = deadline, default_value = "off", help_heading = "Time")]
     pub(crate) drain_delay: Deadline,
 
-    /// Time for a shutdown; then the connections that are left are closed. off closes them at once
+    #[command(flatten)]
+    pub(crate) drain: DrainOptions,
+
+    /// Time for a shutdown, after --drain-spread; then the connections that are left are closed. off closes them at once
     #[arg(long, value_name = "TIME", value_parser = deadline, default_value = "30s", help_heading = "Time")]
     pub(crate) drain_timeout: Deadline,
 

@@ -4,14 +4,16 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use gannet::{Address, Engine, Limits, Running};
+use gannet::{Address, Drain, Engine, Limits, Running};
 use gannet_gateway::Gateway;
 use gannet_redis::{Bound, Server};
+use serde_json::json;
 
 use crate::admin::Admin;
-use crate::control::Control;
+use crate::control::{Control, Refused};
 use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::open_files::OpenFiles;
@@ -19,8 +21,10 @@ use crate::options::{ServeOptions, YesNo};
 use crate::services::push::bridge;
 use crate::services::{Listener, Settings, Site};
 use crate::stats::StatsLines;
+use crate::systemd::Watchdog;
 use crate::tls::{Reloads, Tls};
-use crate::{banner, ending, logs};
+use crate::upgrade::{Successor, Upgrades};
+use crate::{banner, ending, logs, systemd};
 
 /// The longest header of a WebSocket frame from a client, in bytes.
 const FRAME_HEADER_BYTES: usize = 14;
@@ -32,6 +36,8 @@ const FRAME_HEADER_BYTES: usize = 14;
 /// The options contradict each other, the engine cannot start, or it fails.
 pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
     let (limits, redis) = (options.limits()?, options.redis()?);
+    let mut successor = Successor::of_old_process()?;
+    let upgrades = Upgrades::note(successor.as_ref());
     let asked = options.listeners();
     let _log = logs::start(options.log, options.log_level, options.access);
     let open_files = OpenFiles::raise();
@@ -50,6 +56,7 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
         redis: redis.clone(),
         site,
         websocket_deflate: options.websocket_deflate,
+        websocket_shutdown_code: options.drain.websocket_code,
         tls: tls.clone(),
     };
     let mut limits = limits;
@@ -67,7 +74,11 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
         // Last: the others have their places by their order.
         engine = admin.add(engine, &control)?;
     }
-    let running = engine.start()?;
+    let inherited = successor.as_mut().map_or_else(systemd::activated, Successor::take_sockets);
+    let running = engine.adopt(inherited).start_after(|driver| match &successor {
+        Some(successor) => successor.wait_for_old(driver),
+        None => Ok(()),
+    })?;
     control.started(running.remote());
     let redis_bound = bound(&listeners, &running);
     if let Some(push) = push_for_redis {
@@ -115,13 +126,53 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
             _ => tracing::warn!(%error, listening, "the start message cannot be written to standard output"),
         }
     }
+    if let Some(successor) = &successor {
+        successor.serves(&running);
+    }
+    systemd::notify("READY=1");
+    let watchdog = Watchdog::start(remote.clone(), successor.is_some());
+    let handed_over = upgrades.offer(&running, &control);
+    offer_drain(&control);
     let ended = running.join();
+    if !handed_over.load(Ordering::Relaxed) && !asked_to_end.was_asked() {
+        systemd::notify("STOPPING=1");
+    }
+    drop(watchdog);
     if let Err(gannet::Error::Interrupted) = ended {
         ending::at_once();
     }
     drop((stats, reloads));
     asked_to_end.log(&remote);
     Ok(ended?)
+}
+
+/// Has drains be asked for through the admin socket.
+fn offer_drain(control: &Control) {
+    let of = control.clone();
+    control.on_drain(move |order| {
+        let remote = of.remote().ok_or_else(|| Refused::new("not_running", "the server has not started"))?;
+        let wrong = |error: gannet::Error| Refused::new("invalid", error.to_string());
+        if order.cancel {
+            if !remote.cancel_drain(order.listener.as_deref()).map_err(wrong)? {
+                return Err(Refused::new("no_drain", "there is no drain that can be cancelled"));
+            }
+            tracing::info!(listener = order.listener, "the drain is cancelled: new clients are served again");
+            return Ok(json!({ "cancelled": true, "listener": order.listener }));
+        }
+        let mut drain = Drain::new();
+        if let Some(spread) = order.spread {
+            drain = drain.spread(spread);
+        }
+        if let Some(listener) = &order.listener {
+            drain = drain.listener(listener);
+        }
+        remote.drain(&drain).map_err(wrong)?;
+        tracing::info!(
+            listener = order.listener,
+            "draining: clients are told to leave; gannet drain --cancel ends this"
+        );
+        Ok(json!({ "draining": true, "listener": order.listener }))
+    });
 }
 
 /// The gateway, where something listens for its clients.
@@ -190,6 +241,7 @@ fn engine(
         .timeouts(options.timeouts())
         .keepalive(options.tcp_keepalive.0)
         .drain_delay(options.drain_delay.0.unwrap_or(Duration::ZERO))
+        .drain_spread(options.drain.spread.0.unwrap_or(Duration::ZERO))
         .drain_timeout(options.drain_timeout.0.unwrap_or(Duration::ZERO));
     engine = engine.reactors(reactors(options));
     if let Some(push) = &settings.push {

@@ -251,3 +251,18 @@ fn a_shutdown_ends_streams_with_a_push_and_whole() {
         rig.running.join().expect("it ends");
     }
 }
+
+#[test]
+fn a_shutdown_tells_listeners_to_events_when_to_come_back() {
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        let mut feed = Feed::post(&rig, "/connection/sse", "{\"id\":1,\"connect\":{}}");
+        feed.message();
+        rig.running.remote().stop();
+        let rest = feed.rest();
+        let (hint, push) = rest.split_once("\r\n\r\n").expect("a hint, and then what the protocol says");
+        let wait: u64 = hint.strip_prefix("retry: ").and_then(|wait| wait.parse().ok()).expect("a hint");
+        assert!((1_000..5_000).contains(&wait), "{wait} ms");
+        assert!(push.contains("3001"), "{push}");
+    }
+}

@@ -142,7 +142,7 @@ impl Cx<'_> {
         self.engine.now()
     }
 
-    /// Returns true if the server is shutting down.
+    /// Returns true if this client was told to leave, or the server ends.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.engine.is_draining()

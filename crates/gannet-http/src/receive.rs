@@ -185,7 +185,7 @@ impl Receiving<'_, '_> {
         self.cx.now()
     }
 
-    /// Returns true if the server is shutting down.
+    /// Returns true if this client was told to leave, or the server ends.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.cx.is_draining()

@@ -56,7 +56,8 @@ pub trait Source: 'static {
 
     /// Is called when the server shuts down. It waits for the end of this response, up to the engine's drain timeout.
     ///
-    /// By default the response goes on. A stream of [events](crate::sse) ends after this call.
+    /// By default the response goes on. A stream of [events](crate::sse) ends after this call, with the hint (`retry`) to
+    /// connect again after a random time of 1 to 5 s.
     fn shutdown(&mut self, out: &mut Stream<'_, '_>) {
         let _ = out;
     }
@@ -275,7 +276,7 @@ impl Stream<'_, '_> {
         self.cx.now()
     }
 
-    /// Returns true if the server is shutting down.
+    /// Returns true if this client was told to leave, or the server ends.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.cx.is_draining()

@@ -12,13 +12,15 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::address::Peer;
-use crate::counters::ReactorCounters;
+use crate::counters::{ReactorCounters, RefusalReason};
+use crate::drain::Order;
 use crate::error::{Error, Result};
 use crate::exhaustion::{EXHAUSTED, is_exhausted, is_process_full};
 use crate::ids::ListenerId;
 use crate::listener::{ListenSocket, Pace, reset_on_close};
 use crate::mailbox::{NotPosted, Wake};
 use crate::remote::{Letter, Shared};
+use crate::requests::{Request, Shown, duplicate};
 use crate::wheel::{Tick, tick};
 
 /// Says how accepted connections are spread over the reactors of an engine.
@@ -78,6 +80,8 @@ impl Acceptor {
         let failed = |error: io::Error| Error::Setting(format!("the acceptor cannot start: {error}"));
         let poll = Poll::new().map_err(failed)?;
         for (index, central) in listeners.iter().enumerate() {
+            // A process that it comes from may have had it block.
+            rustix::io::ioctl_fionbio(&central.socket, true).map_err(|error| failed(error.into()))?;
             let mut source = SourceFd(&central.socket.as_fd().as_raw_fd());
             poll.registry().register(&mut source, Token(index), Interest::READABLE).map_err(failed)?;
         }
@@ -97,6 +101,10 @@ impl Acceptor {
             began: Instant::now(),
             again: [None; 2],
             held: Vec::new(),
+            is_withdrawn: false,
+            request: 0,
+            version: 0,
+            drains: Vec::new(),
         };
         let thread = std::thread::Builder::new().name("gannet-accept".to_owned()).spawn(|| work.run());
         Ok(Self { thread: thread.map_err(failed)? })
@@ -115,6 +123,10 @@ pub(crate) struct Central {
     pub(crate) listener: ListenerId,
     pub(crate) socket: ListenSocket,
     pub(crate) operational: bool,
+    /// It is part of a drain.
+    pub(crate) is_suspended: bool,
+    /// Another process may have the socket too: it is never shut down.
+    pub(crate) is_shared: bool,
 }
 
 /// A connection that was accepted and whose reactor's mailbox is full.
@@ -137,6 +149,14 @@ struct Work {
     again: [Option<Tick>; 2],
     /// Never more than one of each class: it pauses accepting.
     held: Vec<Held>,
+    /// It was asked to accept nothing, for another process.
+    is_withdrawn: bool,
+    /// The number of the request that was read last.
+    request: u32,
+    /// Of the drains that are wanted, as they were last read.
+    version: u32,
+    /// The drains that are wanted, and when each begins.
+    drains: Vec<(Order, Tick)>,
 }
 
 impl Work {
@@ -146,18 +166,29 @@ impl Work {
             let now = self.now();
             let pause =
                 self.again.iter().flatten().map(|again| if again.is_before(now) { 0 } else { again.since(now) });
-            let pause = pause.min().map(|ms| Duration::from_millis(u64::from(ms)));
+            let begins = self.drains.iter().map(|(_, begins)| begins).filter(|begins| now.is_before(**begins));
+            let pause = pause
+                .chain(begins.map(|begins| begins.since(now)))
+                .min()
+                .map(|ms| Duration::from_millis(u64::from(ms)));
             if let Err(error) = self.poll.poll(&mut events, pause)
                 && error.kind() != io::ErrorKind::Interrupted
             {
                 tracing::error!(%error, "the acceptor cannot wait; it ends");
-                return self.shared.stop();
+                return self.shared.stop(None);
             }
-            if self.shared.is_draining() {
+            if self.shared.drains.version() != self.version {
+                self.read_drains();
+                self.read_requests();
+            }
+            if !self.drains.is_empty() && self.drain() {
                 return self.held.drain(..).for_each(|held| refuse(held.letter));
             }
             for held in std::mem::take(&mut self.held) {
                 self.hand_over(held);
+            }
+            if self.is_withdrawn {
+                continue;
             }
             // All of them after every wake-up: readiness is reported once only, and a pause may have cut it short.
             // Operational ones first, for what is left.
@@ -183,6 +214,82 @@ impl Work {
         }
     }
 
+    /// Does what is asked for another process, where that is new.
+    fn read_requests(&mut self) {
+        let (number, request) = self.shared.requests.newest();
+        if std::mem::replace(&mut self.request, number) == number {
+            return;
+        }
+        let outcome = match request {
+            Request::Nothing => return,
+            Request::Share => self.duplicate_sockets(),
+            Request::Withdraw => {
+                self.is_withdrawn = true;
+                self.listeners.iter_mut().for_each(|central| central.is_shared = true);
+                Ok(Vec::new())
+            }
+            Request::Restore => {
+                self.is_withdrawn = false;
+                let mut all = self.listeners.iter();
+                // The other process may have had them block.
+                let restored = all.try_for_each(|central| Ok(rustix::io::ioctl_fionbio(&central.socket, true)?));
+                restored.map(|()| Vec::new())
+            }
+            Request::Release => {
+                for central in self.listeners.drain(..) {
+                    // Epoll knows the socket, which lives on.
+                    let _ = self.poll.registry().deregister(&mut SourceFd(&central.socket.as_fd().as_raw_fd()));
+                }
+                Ok(Vec::new())
+            }
+        };
+        self.shared.requests.report(number, outcome);
+    }
+
+    fn duplicate_sockets(&self) -> io::Result<Vec<Shown>> {
+        let first = self.shared.gates().len();
+        let all = self.listeners.iter().enumerate();
+        all.map(|(index, central)| Ok((central.listener, first + index, duplicate(&central.socket)?))).collect()
+    }
+
+    /// Reads which drains are wanted.
+    fn read_drains(&mut self) {
+        self.version = self.shared.drains.version();
+        let now = self.now();
+        let known = std::mem::take(&mut self.drains);
+        for order in self.shared.drains.orders() {
+            let begins = known.iter().find(|(known, _)| known.id == order.id).map(|(_, begins)| *begins);
+            let begins = begins.filter(|begins| !order.is_hurried || begins.is_before(now));
+            let delay_ms = if order.is_hurried { 0 } else { order.times.delay_ms };
+            self.drains.push((order, begins.unwrap_or(now.after(delay_ms))));
+        }
+        // Those that are cancelled; what begins is looked at in each round.
+        self.drain();
+    }
+
+    /// Brings every listener to what the drains want of it; says whether the end has begun.
+    fn drain(&mut self) -> bool {
+        let now = self.now();
+        let begun = self.drains.iter().filter(|(_, begins)| !now.is_before(*begins)).map(|(order, _)| order);
+        if begun.clone().any(|order| order.listeners.is_none() && order.is_final) {
+            return true;
+        }
+        for central in &mut self.listeners {
+            let is_suspended = begun.clone().any(|order| order.covers(central.listener));
+            if is_suspended && !central.is_suspended && !central.is_shared {
+                central.socket.suspend();
+            } else if !is_suspended
+                && central.is_suspended
+                && !central.is_shared
+                && let Err(error) = central.socket.resume()
+            {
+                tracing::error!(%error, "a listener cannot accept again; restart the server");
+            }
+            central.is_suspended = is_suspended;
+        }
+        false
+    }
+
     fn now(&self) -> Tick {
         tick(self.began.elapsed())
     }
@@ -194,13 +301,18 @@ impl Work {
     /// Accepts until nothing waits or accepting has to pause.
     fn accept_all(&mut self, index: usize) {
         loop {
-            let Central { listener, ref socket, operational } = self.listeners[index];
+            let Central { listener, ref socket, operational, is_suspended, .. } = self.listeners[index];
             if !operational && self.is_full() {
                 // Connections that are not accepted wait in the kernel's backlog.
                 self.counters.services[usize::from(listener)].accept_pauses.add(1);
                 return self.pause(operational);
             }
             match socket.accept() {
+                // Only sockets that do not refuse by themselves bring one.
+                Ok((socket, _)) if is_suspended => {
+                    self.counters.services[usize::from(listener)].refused[RefusalReason::Shutdown.index()].add(1);
+                    reset_on_close(&socket);
+                }
                 Ok((socket, peer)) => {
                     let letter = Letter::Adopt { listener, socket, peer };
                     if !self.hand_over(Held { letter, listener, peer }) {
@@ -215,6 +327,8 @@ impl Work {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // It refuses by itself.
+                Err(_) if is_suspended => return,
                 Err(error) => {
                     let tally = &self.counters.services[usize::from(listener)];
                     tally.accept_errors.add(1);

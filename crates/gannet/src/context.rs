@@ -486,10 +486,13 @@ impl<S: Service> Context<'_, S> {
         self.core.spend(self.token, bytes);
     }
 
-    /// Returns whether the engine is shutting down.
+    /// Returns whether this connection was told to leave ([`Service::shutdown`]), or the engine is past its
+    /// [`drain_spread`](crate::Engine::drain_spread).
+    ///
+    /// Tell the client that this reply is the last one, where the protocol can do so.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.core.draining
+        self.core.is_leaving(self.token)
     }
 
     /// Returns a reference to the engine that works from any thread.

@@ -18,6 +18,7 @@ use crate::cause::{Cause, Causes};
 use crate::close_reason::CloseReason;
 use crate::connection::{CloseMode, Connection, Flags, State};
 use crate::counters::{ReactorCounters, ServiceCounters};
+use crate::drain::Departure;
 use crate::driver::Destinations;
 use crate::group::Group;
 use crate::handle::{Handle, Live, SendError};
@@ -113,7 +114,7 @@ pub(crate) struct Core {
     pub(crate) halt: bool,
     /// The large message that is being delivered, where its bytes can be kept.
     pub(crate) large: Option<Arc<Vec<u8>>>,
-    pub(crate) draining: bool,
+    pub(crate) departure: Departure,
     /// Why connections close, where that is an error.
     pub(crate) causes: Causes,
 }
@@ -159,7 +160,7 @@ impl Core {
             reached: Vec::new(),
             halt: false,
             large: None,
-            draining: false,
+            departure: Departure::None,
             causes: Causes::default(),
         }
     }
@@ -168,6 +169,18 @@ impl Core {
     #[inline]
     pub(crate) fn tally(&self, service: u16) -> &ServiceCounters {
         &self.counters.services[usize::from(service)]
+    }
+
+    /// Whether a connection was told to leave, or everything ends.
+    #[inline]
+    pub(crate) fn is_leaving(&self, token: Token) -> bool {
+        match self.departure {
+            Departure::None => false,
+            Departure::All => true,
+            Departure::Some => {
+                self.slab.get(token).is_some_and(|connection| connection.flags.has(Flags::SHUTDOWN_CALLED))
+            }
+        }
     }
 
     /// The connection at a place, unless it is another one by now or is closed.

@@ -1,8 +1,7 @@
 //! The engine: starts the reactors, owns the listeners, shuts down.
 
 use std::marker::PhantomData;
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use crate::access::Access;
 use crate::address::Address;
 use crate::core::Core;
 use crate::counters::ReactorCounters;
+use crate::drain::Times;
 use crate::driver::Driver;
 use crate::driver::poll::PollDriver;
 use crate::driver::probe::{DriverChoice, Usable, choose};
@@ -18,12 +18,13 @@ use crate::ending::Ending;
 use crate::error::{Error, Result};
 use crate::filter::FilterFactory;
 use crate::handle::Live;
+use crate::handover::{Adopted, Estate, Handover, Inherited, Known};
 use crate::host::{HostOf, Outbound};
 use crate::ids::{ListenerId, ServiceId};
 use crate::keepalive;
 use crate::limits::{Limits, Timeouts};
 use crate::listen_options::{ListenOptions, UnixAccess};
-use crate::listener::{ListenSocket, Pace, SocketFile, bind_udp, listen_tcp, listen_unix, retry_in_use};
+use crate::listener::{OwnSocket, Pace, SocketFile, bind_udp, listen_tcp, listen_unix, retry_in_use};
 use crate::mailbox::mailbox;
 use crate::quota::Quota;
 use crate::reactor::{Reactor, Served};
@@ -36,6 +37,8 @@ type Factory = Arc<dyn Fn(Timeouts) -> Served + Send + Sync>;
 
 /// One service of an engine: where it listens, if it does, and how its instances are made.
 struct ServicePlan {
+    /// What its listener is called; nothing for those that do not listen.
+    name: String,
     address: Option<Address>,
     keepalive: Option<Option<Duration>>,
     unix: UnixAccess,
@@ -81,7 +84,9 @@ pub struct Engine {
     pin: bool,
     access: Option<Arc<Access>>,
     drain_delay: Duration,
+    drain_spread: Duration,
     drain_timeout: Duration,
+    inherited: Vec<Inherited>,
 }
 
 impl Default for Engine {
@@ -105,7 +110,9 @@ impl Engine {
             pin: false,
             access: None,
             drain_delay: Duration::ZERO,
+            drain_spread: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
+            inherited: Vec::new(),
         }
     }
 
@@ -178,9 +185,34 @@ impl Engine {
         self
     }
 
-    /// Sets the time for a shutdown (default 30 s); after it, the connections that are left are closed.
+    /// Sets the time over which a shutdown tells the clients to leave, at an even pace (default 0: all at once).
+    ///
+    /// Clients that are told at once reconnect at once, and all of them to what is left of a cluster. Two minutes are a
+    /// good choice for clients that live long. The order has no pattern, and outbound connections end last.
+    pub fn drain_spread(mut self, spread: Duration) -> Self {
+        self.drain_spread = spread;
+        self
+    }
+
+    /// Sets the time for a shutdown, after its [`drain_spread`](Self::drain_spread) (default 30 s). Then the connections
+    /// that are left are closed.
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.drain_timeout = timeout;
+        self
+    }
+
+    /// Adopts listening sockets of another process, or of the service manager, in place of binding them.
+    ///
+    /// A listener gets the sockets that are bound to its address. If it asks for port 0, or if the service manager opened
+    /// the socket, the name counts. Sockets that no listener wants close. All sockets of a listener are adopted, since one
+    /// that closes resets the clients in its queue: what the reactors do not need is served by the acceptor's thread. With
+    /// more reactors than sockets, others are bound beside them where [`Balance::ReusePort`] and the system permit that;
+    /// otherwise the acceptor spreads the connections.
+    ///
+    /// The descriptors are touched when the engine begins to accept: see [`start_after`](Self::start_after). An adopted socket
+    /// is never shut down, because the process that it came from may still have it.
+    pub fn adopt(mut self, sockets: Vec<Inherited>) -> Self {
+        self.inherited.extend(sockets);
         self
     }
 
@@ -271,6 +303,7 @@ impl Engine {
     pub fn outbound<S: Service>(&mut self, factory: impl Fn() -> S + Send + Sync + 'static) -> Result<Outbound<S>> {
         let factory = connections(factory);
         let index = self.add(ServicePlan {
+            name: String::new(),
             address: None,
             keepalive: None,
             unix: UnixAccess::default(),
@@ -293,6 +326,7 @@ impl Engine {
             let quota = Quota::new(options.operational, options.connections, options.connections_per_peer)
                 .proxied(options.proxy.clone());
             self.add(ServicePlan {
+                name: options.url.clone(),
                 address: Some(address),
                 keepalive,
                 unix: options.unix,
@@ -335,7 +369,19 @@ impl Engine {
     ///
     /// A setting is out of range, the driver cannot be used, an address cannot be listened on, or a reactor cannot
     /// start. Then nothing runs.
-    pub fn start(mut self) -> Result<Running> {
+    pub fn start(self) -> Result<Running> {
+        self.start_after(|_| Ok(()))
+    }
+
+    /// Starts the engine as [`start`](Self::start) does, with a last step before anything is accepted.
+    ///
+    /// `gate` is called when every address is bound and all services have started; its argument is the driver's name. It may
+    /// block, for example until another process has let go of the sockets that this engine adopts.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`start`](Self::start), and those of `gate`. Then nothing runs.
+    pub fn start_after(mut self, gate: impl FnOnce(&'static str) -> Result<()>) -> Result<Running> {
         self.keepalive = keepalive::checked(self.keepalive)?;
         if !(1..=1_024).contains(&self.reactors) {
             return Err(Error::Setting(format!("{} reactors; there can be 1 to 1,024", self.reactors)));
@@ -348,14 +394,17 @@ impl Engine {
         if matches!(usable, Usable::Poll) {
             crate::descriptors::make_room(self.limits.connections);
         }
-        let mut bound = Bound::new(&self)?;
-        let mut shared = Shared::new(self.id, &self.limits, self.drain_timeout);
+        let estate = Estate::new(std::mem::take(&mut self.inherited));
+        let mut bound = Bound::new(&self, estate)?;
+        let drain = Times::new(self.drain_delay, self.drain_spread, self.drain_timeout);
+        let mut shared = Shared::new(self.id, &self.limits, drain);
         shared.keepalive = self.keepalive;
         shared.access = self.access.take();
         let quotas: Vec<_> = self.entries.iter().map(|entry| entry.quota.clone()).collect();
         if quotas.iter().flatten().any(|quota| quota.operational) {
             shared.spares = Spares::new(self.limits.operational_reserve);
         }
+        shared.names = bound.names(&self.entries).into();
         let shared = Arc::new(shared);
         let remote = Remote::new(shared.clone());
         let services: Vec<_> =
@@ -425,6 +474,16 @@ impl Engine {
                 }
             }
         }
+        gate(usable.name())?;
+        go.iter().for_each(|go| {
+            let _ = go.send(());
+        });
+        for _ in 0..self.reactors {
+            match started.recv() {
+                Ok(result) => result?,
+                Err(_) => return Err(Error::Setting("a reactor's thread ended before it listened".to_owned())),
+            }
+        }
         let acceptor = if bound.central.is_empty() {
             None
         } else {
@@ -436,13 +495,25 @@ impl Engine {
             // A thread that is gone by now shows in `join`.
             let _ = go.send(());
         });
+        let listening = self.entries.iter().enumerate().filter(|(_, entry)| entry.address.is_some());
+        let known = listening.map(|(id, entry)| {
+            let (name, url) = (entry.name.clone(), entry.name.clone());
+            Known { id: id as ListenerId, name, url }
+        });
+        let handover = Handover {
+            shared,
+            listeners: known.collect(),
+            files: Arc::new(Mutex::new(bound.files)),
+            threads: self.reactors + usize::from(acceptor.is_some()),
+            turn: Arc::default(),
+        };
         Ok(Running {
             remote,
             ending,
             threads,
             acceptor,
             addresses: bound.addresses,
-            files: bound.files,
+            handover,
             drain_delay: self.drain_delay,
             driver: usable.name(),
             why,
@@ -454,16 +525,10 @@ fn connections<S: Service>(factory: impl Fn() -> S + Send + Sync + 'static) -> F
     Arc::new(move |timeouts| Served::Connections(Box::new(HostOf::new(factory(), timeouts))))
 }
 
-/// A socket of one reactor.
-enum Socket {
-    Listen(ListenSocket),
-    Datagram(std::net::UdpSocket),
-}
-
 /// Everything that was bound, before anything runs.
 struct Bound {
     /// By reactor.
-    sockets: Vec<Vec<(ListenerId, Socket)>>,
+    sockets: Vec<Vec<(ListenerId, OwnSocket, bool)>>,
     /// What the acceptor listens on.
     central: Vec<Central>,
     addresses: Vec<Option<Address>>,
@@ -471,7 +536,18 @@ struct Bound {
 }
 
 impl Bound {
-    fn new(engine: &Engine) -> Result<Self> {
+    /// The listeners by their names, and by their addresses where these are others.
+    fn names(&self, entries: &[ServicePlan]) -> Vec<(String, ListenerId)> {
+        let listening = entries.iter().zip(&self.addresses).enumerate();
+        let each = listening.filter_map(|(id, (entry, address))| Some((id as ListenerId, entry, address.as_ref()?)));
+        each.flat_map(|(id, entry, address)| {
+            let address = Some(address.to_string()).filter(|address| *address != entry.name);
+            std::iter::once(entry.name.clone()).chain(address).map(move |name| (name, id))
+        })
+        .collect()
+    }
+
+    fn new(engine: &Engine, mut estate: Estate) -> Result<Self> {
         let reactors = engine.reactors;
         let mut bound = Self {
             sockets: (0..reactors).map(|_| Vec::new()).collect(),
@@ -490,16 +566,31 @@ impl Bound {
                 error,
             };
             let operational = entry.quota.as_ref().is_some_and(|quota| quota.operational);
-            let central = |socket| Central { listener: id, socket, operational };
+            let central = |socket| Central { listener: id, socket, operational, is_suspended: false, is_shared: false };
+            let inherited = entry.address.as_ref().map(|address| estate.take(&entry.name, address));
             let address = match &entry.address {
                 None => None,
+                Some(address) if inherited.as_ref().is_some_and(|inherited| !inherited.is_empty()) => {
+                    let keepalive = entry.keepalive.unwrap_or(engine.keepalive);
+                    let inherited = inherited.unwrap_or_default();
+                    let adopted =
+                        Adopted::new(inherited, address, keepalive, engine.balance, reactors).map_err(failed)?;
+                    for (reactor, socket) in adopted.own.into_iter().enumerate() {
+                        bound.sockets[reactor].push((id, socket, true));
+                    }
+                    let shared =
+                        adopted.central.into_iter().map(|socket| Central { is_shared: true, ..central(socket) });
+                    bound.central.extend(shared);
+                    bound.files.extend(adopted.file);
+                    Some(adopted.address)
+                }
                 Some(Address::Tcp(bind) | Address::Tls(bind)) => {
                     let spread = engine.balance == Balance::ReusePort || reactors == 1;
                     let count = if spread { reactors } else { 1 };
                     let keepalive = entry.keepalive.unwrap_or(engine.keepalive);
                     let (address, sockets) = retry_in_use(|| listen_tcp(*bind, count, keepalive)).map_err(failed)?;
                     if spread {
-                        let sockets = sockets.into_iter().map(|socket| (id, Socket::Listen(socket)));
+                        let sockets = sockets.into_iter().map(|socket| (id, OwnSocket::Listen(socket), false));
                         bound.sockets.iter_mut().zip(sockets).for_each(|(list, socket)| list.push(socket));
                     } else {
                         bound.central.extend(sockets.into_iter().map(central));
@@ -511,7 +602,7 @@ impl Bound {
                     let (file, socket) = retry_in_use(|| listen_unix(path, entry.unix)).map_err(failed)?;
                     bound.files.extend(file);
                     if reactors == 1 {
-                        bound.sockets[0].push((id, Socket::Listen(socket)));
+                        bound.sockets[0].push((id, OwnSocket::Listen(socket), false));
                     } else {
                         bound.central.push(central(socket));
                     }
@@ -520,13 +611,14 @@ impl Bound {
                 Some(Address::Udp(address)) => {
                     let count = if engine.balance == Balance::ReusePort { reactors } else { 1 };
                     let (address, sockets) = retry_in_use(|| bind_udp(*address, count)).map_err(failed)?;
-                    let sockets = sockets.into_iter().map(|socket| (id, Socket::Datagram(socket)));
+                    let sockets = sockets.into_iter().map(|socket| (id, OwnSocket::Datagram(socket), false));
                     bound.sockets.iter_mut().zip(sockets).for_each(|(list, socket)| list.push(socket));
                     Some(Address::Udp(address))
                 }
             };
             bound.addresses[index] = address;
         }
+        estate.warn_of_rest();
         Ok(bound)
     }
 }
@@ -540,20 +632,21 @@ struct Start {
     timeouts: Timeouts,
     services: Vec<(Factory, Option<Arc<dyn FilterFactory>>)>,
     quotas: Vec<Option<Arc<Quota>>>,
-    sockets: Vec<(ListenerId, Socket)>,
+    sockets: Vec<(ListenerId, OwnSocket, bool)>,
     shared: Arc<Shared>,
 }
 
 impl Start {
     /// The body of a reactor's thread.
     fn run<D: Driver>(
-        self,
+        mut self,
         make: impl FnOnce() -> std::io::Result<D>,
         ready: &mpsc::Sender<Result<(usize, Gate)>>,
         started: &mpsc::Sender<Result<()>>,
         go: &mpsc::Receiver<()>,
     ) -> Result<()> {
         let (number, shared) = (self.number, self.shared.clone());
+        let (sockets, quotas) = (std::mem::take(&mut self.sockets), self.quotas.clone());
         let starting = Starting::new(number, self.reactors, Remote::new(shared.clone()));
         let failed = |error| Error::Reactor { reactor: number, error };
         let (gate, mut reactor) = match self.build(make) {
@@ -573,6 +666,13 @@ impl Start {
             // A service could not start, here or elsewhere.
             return Ok(());
         }
+        let listens = reactor.listen(sockets).map_err(failed);
+        reactor.quotas(quotas);
+        let _ = started.send(listens);
+        if go.recv().is_err() {
+            return Ok(());
+        }
+        reactor.begin_accepting();
         // However this thread ends, the others must not run on without it.
         let _stop = StopOnDrop(shared);
         reactor.run().map_err(failed)
@@ -583,17 +683,7 @@ impl Start {
             pin_to(self.number);
         }
         // After the thread was pinned, so that the driver's buffers are local to its processor.
-        let mut driver = make()?;
-        let mut listening = Vec::new();
-        for (id, socket) in self.sockets {
-            match socket {
-                Socket::Listen(socket) => {
-                    driver.listen(id, socket)?;
-                    listening.push(id);
-                }
-                Socket::Datagram(socket) => driver.bind(id, socket)?,
-            }
-        }
+        let driver = make()?;
         let (sender, receiver) = mailbox(self.limits.mailbox, self.services.len(), driver.waker());
         let counters = Arc::new(ReactorCounters::new(self.services.len()));
         let per_reactor = self.limits.accepts_per_second.div_ceil(self.reactors as u32);
@@ -610,8 +700,7 @@ impl Start {
                 checked.map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error.to_string()))?;
             }
         }
-        let mut reactor = Reactor::new(driver, core, services, receiver, listening, pace);
-        reactor.quotas(self.quotas);
+        let mut reactor = Reactor::new(driver, core, services, receiver, Vec::new(), pace);
         for (service, (_, filters)) in self.services.into_iter().enumerate() {
             if let Some(filters) = filters {
                 reactor.filter(service as ServiceId, filters);
@@ -634,7 +723,10 @@ struct StopOnDrop(Arc<Shared>);
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
-        self.0.stop();
+        self.0.stop(None);
+        if self.0.drains.reactor_ended(self.0.gates().len()) {
+            self.0.ring();
+        }
     }
 }
 
@@ -660,7 +752,7 @@ fn pin_to(number: usize) {
 /// Controls an engine that runs.
 ///
 /// To end an engine in order, call [`Remote::stop`] and then [`join`](Self::join): clients are told, and accepted output is
-/// sent, for at most [`Engine::drain_timeout`].
+/// sent, within [`Engine::drain_spread`] and [`Engine::drain_timeout`].
 ///
 /// Dropping a `Running` ends the engine at once, without that grace: listeners and connections close, and unsent output is
 /// lost. [`Service::shutdown`] is not called, [`Service::close`] is. The drop waits for the reactors' threads, which takes
@@ -672,7 +764,7 @@ pub struct Running {
     threads: Vec<JoinHandle<Result<()>>>,
     acceptor: Option<Acceptor>,
     addresses: Vec<Option<Address>>,
-    files: Vec<SocketFile>,
+    handover: Handover,
     drain_delay: Duration,
     driver: &'static str,
     why: String,
@@ -683,6 +775,12 @@ impl Running {
     #[must_use]
     pub fn remote(&self) -> Remote {
         self.remote.clone()
+    }
+
+    /// Returns what passes the listening sockets on to another process.
+    #[must_use]
+    pub fn handover(&self) -> Handover {
+        self.handover.clone()
     }
 
     /// Returns the addresses that are listened on, in the order in which they were added.
@@ -738,7 +836,7 @@ impl Running {
         if let Some(acceptor) = self.acceptor.take() {
             acceptor.join();
         }
-        self.files.clear();
+        self.handover.files.lock().unwrap_or_else(PoisonError::into_inner).clear();
         result
     }
 }

@@ -26,6 +26,12 @@ pub(crate) enum ListenSocket {
     Unix(mio::net::UnixListener),
 }
 
+/// A socket of one reactor.
+pub(crate) enum OwnSocket {
+    Listen(ListenSocket),
+    Datagram(std::net::UdpSocket),
+}
+
 impl ListenSocket {
     /// The next connection; it does not block either.
     pub(crate) fn accept(&self) -> io::Result<(OwnedFd, Peer)> {
@@ -33,6 +39,24 @@ impl ListenSocket {
             Self::Tcp(socket) => socket.accept().map(|(stream, from)| (stream.into(), from.into())),
             Self::Unix(socket) => socket.accept().map(|(stream, _)| (stream.into(), Peer::UNIX)),
         }
+    }
+
+    /// Has the kernel refuse whoever connects, where that can be undone; says whether it does.
+    ///
+    /// Linux listens again on a TCP socket that was shut down, and the socket keeps its address meanwhile. A Unix socket
+    /// never does, and other kernels do not shut a listener down.
+    pub(crate) fn suspend(&self) -> bool {
+        cfg!(target_os = "linux")
+            && matches!(self, Self::Tcp(_))
+            && rustix::net::shutdown(self, rustix::net::Shutdown::Read).is_ok()
+    }
+
+    /// Undoes [`ListenSocket::suspend`].
+    pub(crate) fn resume(&self) -> io::Result<()> {
+        if cfg!(target_os = "linux") && matches!(self, Self::Tcp(_)) {
+            rustix::net::listen(self, BACKLOG)?;
+        }
+        Ok(())
     }
 }
 
@@ -62,19 +86,30 @@ fn bound(address: SocketAddr, kind: Type, protocol: Protocol, share: bool) -> io
     Ok(socket)
 }
 
+/// A socket that keeps its port while it does not listen ([`ListenSocket::suspend`]): Linux takes back a port that it chose.
+fn bound_for_good(address: SocketAddr, kind: Type, protocol: Protocol, share: bool) -> io::Result<Socket> {
+    let chosen = bound(address, kind, protocol, share)?;
+    if address.port() != 0 || kind != Type::STREAM || !cfg!(target_os = "linux") {
+        return Ok(chosen);
+    }
+    let asked = chosen.local_addr()?.as_socket().unwrap_or(address);
+    // Beside the first, which holds the port meanwhile: both let others bind as long as nobody listens.
+    bound(asked, kind, protocol, share)
+}
+
 /// `count` sockets on one address, which the kernel spreads over. With port 0 all get the port of the first.
 ///
 /// SO_REUSEPORT alone would let another process of the same user share the address unnoticed, so it is first asked for
 /// without.
 fn shared(address: SocketAddr, kind: Type, protocol: Protocol, count: usize) -> io::Result<Vec<Socket>> {
     if count == 1 {
-        return Ok(vec![bound(address, kind, protocol, false)?]);
+        return Ok(vec![bound_for_good(address, kind, protocol, false)?]);
     }
     if address.port() != 0 {
         let alone = bound(address, kind, protocol, false)?;
         drop(alone);
     }
-    let first = bound(address, kind, protocol, true)?;
+    let first = bound_for_good(address, kind, protocol, true)?;
     let address = first.local_addr()?.as_socket().unwrap_or(address);
     let rest = (1..count).map(|_| bound(address, kind, protocol, true));
     std::iter::once(Ok(first)).chain(rest).collect()
@@ -124,6 +159,46 @@ pub(crate) fn listen_tcp(
     Ok((address, sockets.collect()))
 }
 
+/// A TCP socket that another process listens on, or has listened on.
+pub(crate) fn adopt_tcp(fd: OwnedFd, keepalive: Option<Duration>) -> io::Result<ListenSocket> {
+    let socket = Socket::from(fd);
+    socket.set_tcp_nodelay(true)?;
+    keepalive::set(&socket, keepalive)?;
+    // It may have fewer places in its backlog.
+    socket.listen(BACKLOG)?;
+    let socket = std::net::TcpListener::from(socket);
+    Ok(ListenSocket::Tcp(mio::net::TcpListener::from_std(socket)))
+}
+
+/// A Unix socket that another process listens on.
+pub(crate) fn adopt_unix(fd: OwnedFd) -> ListenSocket {
+    ListenSocket::Unix(mio::net::UnixListener::from_std(std::os::unix::net::UnixListener::from(fd)))
+}
+
+/// Binds a TCP address once more, beside sockets that listen on it already. It listens when [`begin`] is called.
+pub(crate) fn sibling_tcp(address: SocketAddr, keepalive: Option<Duration>) -> io::Result<ListenSocket> {
+    let socket = bound(address, Type::STREAM, Protocol::TCP, true)?;
+    socket.set_tcp_nodelay(true)?;
+    keepalive::set(&socket, keepalive)?;
+    let socket = std::net::TcpListener::from(socket);
+    Ok(ListenSocket::Tcp(mio::net::TcpListener::from_std(socket)))
+}
+
+/// Binds a UDP address once more.
+pub(crate) fn sibling_udp(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    bound(address, Type::DGRAM, Protocol::UDP, true).map(Into::into)
+}
+
+/// Lets other sockets of this user share the address of one.
+pub(crate) fn let_share(socket: impl AsFd) -> io::Result<()> {
+    Ok(rustix::net::sockopt::set_socket_reuseport(socket, true)?)
+}
+
+/// Has a socket listen; where it does already, nothing changes.
+pub(crate) fn begin(socket: &ListenSocket) -> io::Result<()> {
+    Ok(rustix::net::listen(socket, BACKLOG)?)
+}
+
 /// Binds a UDP address, with `count` sockets.
 pub(crate) fn bind_udp(address: SocketAddr, count: usize) -> io::Result<(SocketAddr, Vec<std::net::UdpSocket>)> {
     let sockets = shared(address, Type::DGRAM, Protocol::UDP, count)?;
@@ -135,6 +210,19 @@ pub(crate) fn bind_udp(address: SocketAddr, count: usize) -> io::Result<(SocketA
 pub(crate) struct SocketFile {
     path: PathBuf,
     inode: u64,
+}
+
+impl SocketFile {
+    /// The file at a path, which another process has made and leaves to us.
+    pub(crate) fn adopt(path: &Path) -> Option<Self> {
+        let file = std::fs::symlink_metadata(path).ok().filter(|file| file.file_type().is_socket())?;
+        Some(Self { path: path.to_owned(), inode: file.ino() })
+    }
+
+    /// Leaves the file to another process.
+    pub(crate) fn keep(self) {
+        std::mem::forget(self);
+    }
 }
 
 impl Drop for SocketFile {
@@ -346,6 +434,24 @@ mod tests {
         let access = UnixAccess { mode: Some(0o660), group: None };
         let error = listen_unix(&path, access).err().expect("there is no file");
         assert!(error.to_string().contains("has no file"), "{error}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_socket_that_refuses_for_a_while_listens_on_its_port_again() {
+        for count in [1, 3] {
+            let (address, sockets) =
+                listen_tcp("127.0.0.1:0".parse().expect("an address"), count, None).expect("a port");
+            for socket in &sockets {
+                assert!(socket.suspend());
+            }
+            let error = std::net::TcpStream::connect(address).expect_err("nobody listens");
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+            for socket in &sockets {
+                socket.resume().expect("the port is kept");
+            }
+            std::net::TcpStream::connect(address).expect("it listens again");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use crate::connect::Connect;
 use crate::connection::{CloseMode, Flags, NO_SESSION, Payload};
 use crate::core::{Core, Outgoing, encode};
 use crate::counters::{ReactorCounters, ReactorStats, ServiceStats};
+use crate::drain::{Drain, Drains, Times};
 use crate::error::Error;
 use crate::group::Group;
 use crate::handle::{Handle, Interest, Live, SendError};
@@ -27,9 +28,11 @@ use crate::limits::Limits;
 use crate::mailbox::{NotPosted, Sender, Wake};
 use crate::offload::{Offload, OffloadStats, Owner, Pool};
 use crate::quota::Totals;
+use crate::requests::Requests;
 use crate::route::Route;
 use crate::service::{Notice, Service};
 use crate::spares::Spares;
+use crate::wheel::milliseconds;
 
 /// Makes the session of an outbound connection on its reactor, and says its place.
 pub(crate) type MakeSession = Box<dyn FnOnce(&mut dyn Host) -> u32 + Send>;
@@ -122,13 +125,16 @@ pub(crate) struct Shared {
     /// For operational listeners.
     pub(crate) spares: Spares,
     pub(crate) offload: Offload<JobOwner>,
-    /// Set once, when it is known that the engine will shut down.
+    /// Set while it is known that the engine will shut down.
     pub(crate) stopping: AtomicBool,
-    /// Set once, when the engine shall shut down. Every reactor looks at it in each turn.
-    pub(crate) draining: AtomicBool,
+    /// Every reactor looks at its version in each turn.
+    pub(crate) drains: Drains,
     /// Set once, when connections have no time to drain any more.
     pub(crate) aborting: AtomicBool,
-    pub(crate) drain_timeout: Duration,
+    /// What is asked of the threads that accept, for another process.
+    pub(crate) requests: Requests,
+    /// The listeners by name; those of one name are the addresses that it stands for.
+    pub(crate) names: RwLock<Vec<(String, ListenerId)>>,
     /// Who may connect, where not everybody may.
     pub(crate) access: Option<Arc<Access>>,
     /// Of outbound connections that ask for nothing else.
@@ -140,7 +146,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// An engine that has not started. On Linux and elsewhere the same: nothing here asks the system for anything.
-    pub(crate) fn new(id: u16, limits: &Limits, drain_timeout: Duration) -> Self {
+    pub(crate) fn new(id: u16, limits: &Limits, drain: Times) -> Self {
         Self {
             id,
             gates: OnceLock::new(),
@@ -148,9 +154,10 @@ impl Shared {
             spares: Spares::default(),
             offload: Offload::new(limits),
             stopping: AtomicBool::new(false),
-            draining: AtomicBool::new(false),
+            drains: Drains::new(drain),
             aborting: AtomicBool::new(false),
-            drain_timeout,
+            requests: Requests::default(),
+            names: RwLock::default(),
             access: None,
             keepalive: None,
             acceptor: OnceLock::new(),
@@ -158,24 +165,33 @@ impl Shared {
         }
     }
 
-    /// Begins the shutdown, once.
-    pub(crate) fn stop(&self) {
+    /// Begins the shutdown, when the delay is over or at once without one.
+    pub(crate) fn stop(&self, delay: Option<Duration>) {
         self.stopping.store(true, Ordering::Relaxed);
-        if !self.draining.swap(true, Ordering::SeqCst) {
-            self.ring();
-        }
+        self.drains.end(delay.map(milliseconds));
+        self.ring();
     }
 
     /// Begins the shutdown, or ends the time of one that has begun.
     pub(crate) fn abort(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
         self.aborting.store(true, Ordering::SeqCst);
-        self.draining.store(true, Ordering::SeqCst);
-        self.ring();
+        self.stop(None);
+    }
+
+    /// Finds the listeners of a name.
+    fn named(&self, name: &str) -> Result<Box<[ListenerId]>, Error> {
+        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
+        let ids: Vec<ListenerId> = names.iter().filter(|(known, _)| known == name).map(|(_, id)| *id).collect();
+        if ids.is_empty() {
+            let mut known: Vec<&str> = names.iter().map(|(name, _)| name.as_str()).collect();
+            known.dedup();
+            return Err(Error::Setting(format!("no listener is named {name:?}; there are: {}", known.join(", "))));
+        }
+        Ok(ids.into())
     }
 
     /// Wakes every thread of the engine.
-    fn ring(&self) {
+    pub(crate) fn ring(&self) {
         self.gates().iter().for_each(|gate| gate.sender.ring());
         if let Some(acceptor) = self.acceptor.get() {
             acceptor.wake();
@@ -184,10 +200,6 @@ impl Shared {
 
     pub(crate) fn is_aborting(&self) -> bool {
         self.aborting.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
     }
 
     pub(crate) fn gates(&self) -> &[Gate] {
@@ -382,6 +394,32 @@ impl Remote {
         Ok(())
     }
 
+    /// Returns whether every reactor finishes a turn within this time. Blocks for as long as that takes.
+    ///
+    /// A reactor that a callback holds up does not. Do not call this in a callback.
+    #[must_use]
+    pub fn is_responsive(&self, within: Duration) -> bool {
+        let turns = |gate: &Gate| gate.counters.wakeups.get();
+        let before: Vec<u64> = self.shared.gates().iter().map(turns).collect();
+        let has_turned = || {
+            let mut gates = self.shared.gates().iter().zip(&before);
+            // The turn that runs may have begun before: the next one tells.
+            gates.all(|(gate, before)| turns(gate) >= before + 2)
+        };
+        #[allow(clippy::disallowed_methods)] // No reactor runs on this thread.
+        let by = std::time::Instant::now() + within;
+        while !has_turned() {
+            #[allow(clippy::disallowed_methods)] // As above.
+            let is_late = std::time::Instant::now() >= by;
+            if is_late {
+                return self.shared.gates().is_empty();
+            }
+            self.shared.gates().iter().for_each(|gate| gate.sender.ring());
+            std::thread::park_timeout((within / 50).max(Duration::from_millis(1)));
+        }
+        true
+    }
+
     /// Returns the number of reactors; 0 before the engine has started.
     #[must_use]
     pub fn reactors(&self) -> usize {
@@ -390,11 +428,60 @@ impl Remote {
 
     /// Starts the shutdown of the engine, and returns at once.
     ///
-    /// Listeners close, [`Service::shutdown`] is called for each connection, and the engine ends within
-    /// [`Engine::drain_timeout`](crate::Engine::drain_timeout). [`Engine::drain_delay`](crate::Engine::drain_delay) does
-    /// not apply. A second call changes nothing.
+    /// Listeners close, and [`Service::shutdown`] is called for each connection: evenly over
+    /// [`Engine::drain_spread`](crate::Engine::drain_spread), or at once without one. The engine ends within
+    /// [`Engine::drain_timeout`](crate::Engine::drain_timeout) after that.
+    /// [`Engine::drain_delay`](crate::Engine::drain_delay) does not apply. A second call changes nothing.
     pub fn stop(&self) {
-        self.shared.stop();
+        self.shared.stop(None);
+    }
+
+    /// Starts the shutdown of the engine when `delay` is over, and returns at once.
+    pub(crate) fn stop_after(&self, delay: Duration) {
+        self.shared.stop(Some(delay));
+    }
+
+    /// Starts to release the clients of the engine or of one listener, and returns at once.
+    ///
+    /// After the drain's delay the listeners refuse new connections. [`Service::shutdown`] is called for each connection
+    /// that was accepted, evenly over the spread and in no particular order; outbound connections follow at its end. What
+    /// is left when the timeout is over is closed. A drain of the whole engine then ends the engine.
+    ///
+    /// Until then [`cancel_drain`](Self::cancel_drain) takes the order back. A second drain of the same connections
+    /// replaces the first; connections that were told already are not told again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Setting`]: no listener has the name, or the engine shuts down already.
+    pub fn drain(&self, drain: &Drain) -> Result<(), Error> {
+        let listeners = drain.scope().map(|name| self.shared.named(name)).transpose()?;
+        let is_whole = listeners.is_none();
+        self.shared.drains.begin(drain, listeners)?;
+        if is_whole {
+            self.shared.stopping.store(true, Ordering::Relaxed);
+        }
+        self.shared.ring();
+        Ok(())
+    }
+
+    /// Cancels the drain of the engine, or of the listener with this name; returns whether there was one to cancel.
+    ///
+    /// The listeners accept again. Connections that were told to leave still leave, and the others stay. After
+    /// [`stop`](Self::stop), a signal, or the end of the last connection, the shutdown cannot be cancelled.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Setting`]: no listener has the name.
+    pub fn cancel_drain(&self, listener: Option<&str>) -> Result<bool, Error> {
+        let listeners = listener.map(|name| self.shared.named(name)).transpose()?;
+        let is_news = self.shared.drains.cancel(listeners.as_deref());
+        if is_news {
+            if listeners.is_none() {
+                self.shared.stopping.store(false, Ordering::Relaxed);
+            }
+            self.shared.ring();
+        }
+        Ok(is_news)
     }
 
     /// Ends the engine without time for its connections.

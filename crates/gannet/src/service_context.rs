@@ -154,7 +154,7 @@ impl<S: Service> ServiceContext<'_, S> {
         self.cx.now()
     }
 
-    /// Returns whether the engine is shutting down.
+    /// Returns whether the engine is shutting down, and its [`drain_spread`](crate::Engine::drain_spread) is over.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.cx.is_draining()

@@ -21,11 +21,7 @@ pub(crate) fn stop_on_signals(remote: Remote, ending: Arc<Ending>, delay: Durati
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(failed)?;
     let watch = move || {
         if signals.forever().next().is_some() {
-            if delay.is_zero() {
-                stop(&remote);
-            } else {
-                announce(&remote, delay);
-            }
+            stop(&remote, delay);
         }
         pass(TOGETHER);
         signals.pending().for_each(drop);
@@ -45,25 +41,12 @@ fn pass(time: Duration) {
     std::thread::sleep(time);
 }
 
-fn stop(remote: &Remote) {
-    tracing::info!("shutting down: no more connections are accepted; a second signal ends at once");
-    remote.stop();
-}
-
-/// Says that the end is near, and stops when the time is over, on a thread of its own: another signal may come before.
-fn announce(remote: &Remote, delay: Duration) {
-    remote.announce_stop();
+fn stop(remote: &Remote, delay: Duration) {
+    if delay.is_zero() {
+        tracing::info!("shutting down: no more connections are accepted; a second signal ends at once");
+        return remote.stop();
+    }
     let delay_ms = delay.as_millis() as u64;
     tracing::info!(delay_ms, "shutting down after the delay: not ready for new clients; a second signal ends at once");
-    let wait = {
-        let remote = remote.clone();
-        move || {
-            pass(delay);
-            stop(&remote);
-        }
-    };
-    if let Err(error) = std::thread::Builder::new().name("gannet-stop".to_owned()).spawn(wait) {
-        tracing::warn!(%error, "the shutdown begins without its delay: the thread for it could not start");
-        stop(remote);
-    }
+    remote.stop_after(delay);
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::core::Core;
 use crate::counters::ReactorCounters;
+use crate::drain::Times;
 use crate::driver::Driver as _;
 use crate::driver::sim::{Faults, Random, SimClient, SimDriver, SimNet};
 use crate::handle::Live;
@@ -64,7 +65,8 @@ impl Simulation {
         mut faults_of: impl FnMut(&mut Random) -> Faults,
     ) -> Self {
         let mut random = Random::new(seed);
-        let shared = Arc::new(Shared::new(new_engine_id(), limits, Duration::from_secs(1)));
+        let drain = Times::new(Duration::ZERO, Duration::ZERO, Duration::from_secs(1));
+        let shared = Arc::new(Shared::new(new_engine_id(), limits, drain));
         let (mut gates, mut built, mut nets) = (Vec::new(), Vec::new(), Vec::new());
         for number in 0..reactors {
             let mut faults = faults_of(&mut random);

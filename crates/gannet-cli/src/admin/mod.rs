@@ -111,6 +111,10 @@ fn own_place() -> Result<Address, String> {
     if let Some(folder) = path.parent() {
         make_folder(folder).map_err(|error| format!("{} cannot be made: {error}", folder.display()))?;
     }
+    if crate::upgrade::is_successor() {
+        // The process before listens there, and passes it on.
+        return Ok(Address::Unix(path));
+    }
     // A stale file is replaced. One that somebody listens on stays theirs.
     match UnixStream::connect(&path) {
         Ok(_) => Err(format!("another server has {}", path.display())),

@@ -7,7 +7,7 @@ use gannet_http::{Cx, Rejection, Router};
 use serde::Deserialize;
 
 use super::answer;
-use crate::control::{Control, DrainOrder, Outcome, Refused, ReloadOrder};
+use crate::control::{Control, DrainOrder, Outcome, Refused, ReloadOrder, UpgradeOrder};
 
 /// The longest that an order may take. A new process has a minute to start.
 const LONGEST: Duration = Duration::from_secs(120);
@@ -28,6 +28,13 @@ struct Drain {
     spread_ms: Option<u64>,
 }
 
+/// The body of `/upgrade`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Upgrade {
+    start_timeout_ms: Option<u64>,
+}
+
 pub(super) fn routes(control: &Control) -> Router {
     let (reload, drain, upgrade) = (control.clone(), control.clone(), control.clone());
     Router::new()
@@ -42,7 +49,12 @@ pub(super) fn routes(control: &Control) -> Router {
             order(cx, &drain, move |control| control.drain(asked));
             Ok(())
         })
-        .post("/upgrade", move |cx| order(cx, &upgrade, Control::upgrade))
+        .post("/upgrade", move |cx| -> Result<(), Rejection> {
+            let Upgrade { start_timeout_ms } = body(cx)?;
+            let asked = UpgradeOrder { start_timeout: start_timeout_ms.map(Duration::from_millis) };
+            order(cx, &upgrade, move |control| control.upgrade(asked));
+            Ok(())
+        })
 }
 
 /// Reads a body as JSON; none is an empty object.

@@ -41,6 +41,10 @@ pub(crate) struct DrainOptions {
 /// Replaces a running server by a new process, without a refused client, and prints when that one serves.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct UpgradeOptions {
+    /// Time that the new process has to serve; then the old one goes on
+    #[arg(long, value_name = "TIME", value_parser = deadline, default_value = "60s")]
+    start_timeout: Deadline,
+
     #[command(flatten)]
     client: ClientOptions,
 }
@@ -68,6 +72,8 @@ pub(crate) fn drain(options: &DrainOptions) -> Result<(), Failure> {
 ///
 /// There is no answer, or the server refuses.
 pub(crate) fn upgrade(options: &UpgradeOptions) -> Result<(), Failure> {
-    let report = Client::new(&options.client)?.post("/upgrade", &json!({}))?;
+    let start_timeout_ms = options.start_timeout.0.map(|time| time.as_millis() as u64);
+    let order = json!({ "start_timeout_ms": start_timeout_ms });
+    let report = Client::new(&options.client)?.post("/upgrade", &order)?;
     print::report(&report, options.client.json)
 }

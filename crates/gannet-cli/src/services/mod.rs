@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use gannet::proto::ws::CloseCode;
 use gannet::{Address, Engine, ListenOptions, Service};
 
 pub(crate) use self::http::Site;
@@ -58,6 +59,8 @@ pub(crate) struct Settings {
     pub(crate) site: Arc<Site>,
     /// Whether WebSocket messages are compressed with clients that ask for it.
     pub(crate) websocket_deflate: bool,
+    /// What WebSocket clients are told when the server shuts down.
+    pub(crate) websocket_shutdown_code: CloseCode,
     /// What all `tls://` listeners are served with; there where there is one.
     pub(crate) tls: Option<Tls>,
 }

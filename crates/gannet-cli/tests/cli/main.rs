@@ -28,6 +28,9 @@ mod services;
 mod shell;
 mod shutdown;
 mod stopped;
+mod systemd;
 mod tls;
 mod tls_pipes;
 mod unix_sockets;
+#[cfg(target_os = "linux")]
+mod upgrade;

@@ -1,6 +1,7 @@
 //! Sessions whose one direction is a response that goes on: `/connection/sse`, `/connection/http_stream` and their one-way
 //! siblings. The other direction is [`emulation`](super::emulation).
 
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::mem;
 use std::sync::Arc;
 
@@ -124,6 +125,11 @@ impl Source for Feed {
     }
 
     fn shutdown(&mut self, out: &mut Stream<'_, '_>) {
+        if matches!(self.wire, Wire::Events | Wire::OneWayEvents | Wire::EventSource) {
+            // Browsers connect again by themselves: each at a time of its own, so that they do not come together.
+            let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one((self.handle, out.now()));
+            out.send(format!("retry: {}\r\n\r\n", 1_000 + hash % 4_000).as_bytes());
+        }
         self.call(out, |hub, place, link| {
             hub.out.clear();
             hub.end(place, link, Disconnect::SHUTDOWN)

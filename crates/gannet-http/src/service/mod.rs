@@ -111,8 +111,8 @@ pub(crate) trait Dispatch: fmt::Debug + Send + Sync {
 ///
 /// # Shutdown
 ///
-/// Requests that are on their way are answered for [`DRAIN_GRACE`], each as the last one of its connection; then
-/// connections close. Deferred and streamed responses may take as long as the engine's drain timeout. New connections are
+/// [`Engine::drain_spread`](gannet::Engine::drain_spread) says when each client has to leave. From then on, requests that are
+/// on their way are answered for [`DRAIN_GRACE`], each as the last one of its connection; then the connection closes. Deferred and streamed responses may take as long as the engine's drain timeout. New connections are
 /// refused at once.
 ///
 /// Health checks that open a connection each time notice that. To tell others, answer by
@@ -177,6 +177,16 @@ impl HttpService {
     #[must_use]
     pub fn body_pace(self, bytes: u32, time: Duration) -> Self {
         Self { body_pace: (bytes, time), ..self }
+    }
+
+    /// Sets the close code for WebSocket clients when the server shuts down (default 1012: the server restarts).
+    ///
+    /// With 1012, browsers' libraries reset their backoff and connect again at once. Choose 1001
+    /// ([`CloseCode::GOING_AWAY`](gannet::proto::ws::CloseCode::GOING_AWAY)) for clients that reject 1012.
+    #[must_use]
+    pub fn websocket_shutdown_code(mut self, code: gannet::proto::ws::CloseCode) -> Self {
+        self.websocket.shutdown_code = code;
+        self
     }
 
     /// Answers a request and sends the response. The draft was cleared before.

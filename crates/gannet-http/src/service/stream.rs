@@ -1,9 +1,11 @@
 //! Runs streams: calls a response's source, and does what the source asked for.
 
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::mem;
+use std::time::Duration;
 
 use gannet::proto::http::{Answer, Persistence};
-use gannet::{Context, SendStatus};
+use gannet::{Context, Handle, SendStatus};
 
 use super::{HttpService, Mode, Session};
 use crate::stream::{Beginning, Ended, Fate, Length, Pulse, Source, State, Stream, Streaming};
@@ -105,6 +107,7 @@ impl HttpService {
             source.shutdown(out);
             // Who listens to events connects again by itself, to a server that stays.
             if out.state.pulse.is_some() {
+                out.send(&retry_hint(out.handle(), out.now()));
                 out.end();
             }
         });
@@ -165,6 +168,13 @@ impl HttpService {
         self.go_on(persistence, cx);
         source.ended(if state.lost || unsent { Ended::Gone } else { Ended::Whole });
     }
+}
+
+/// Has a client of events connect again in 1 to 5 seconds: each at a time of its own, so that they do not come together.
+fn retry_hint(handle: Handle, now: Duration) -> Vec<u8> {
+    let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one((handle, now));
+    let wait_ms = 1_000 + hash % 4_000;
+    format!("retry: {wait_ms}\n\n").into_bytes()
 }
 
 fn pull(source: &mut dyn Source, out: &mut Stream<'_, '_>) {

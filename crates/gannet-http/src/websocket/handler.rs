@@ -2,7 +2,7 @@
 
 use std::any::Any;
 
-use super::{Close, CloseCode, Socket};
+use super::{Close, Socket};
 
 /// Handles one WebSocket conversation. The handler of a route makes it and passes it to
 /// [`Cx::websocket`](crate::Cx::websocket).
@@ -41,12 +41,13 @@ pub trait Handler: 'static {
         let _ = (value, socket);
     }
 
-    /// Is called when the server shuts down; by default it closes with 1001.
+    /// Is called when this client shall leave, because the server shuts down; by default it closes with
+    /// [`Socket::shutdown_code`].
     ///
     /// A handler whose protocol has a close code of its own closes with that. A conversation that stays open ends when the
     /// engine's drain timeout is over.
     fn shutdown(&mut self, socket: &mut Socket<'_>) {
-        socket.close(CloseCode::GOING_AWAY, "shutting down");
+        socket.close(socket.shutdown_code(), "shutting down");
     }
 
     /// Is called once, last, when the conversation is over, no matter which side ended it.

@@ -41,7 +41,7 @@
 //!   [`HttpService::websocket_heartbeat`](crate::HttpService::websocket_heartbeat).
 //! - **Closing** (RFC 6455 §7): the client's close frame is answered with the same code; then the connection ends, the
 //!   server's side first. After [`Socket::close`], the client has [`CLOSE_TIMEOUT`] to answer. A client that breaks the
-//!   protocol or a limit gets the matching close code. During a shutdown, clients get 1001.
+//!   protocol or a limit gets the matching close code. During a shutdown, clients get 1012.
 //! - **Limits**: a frame and a message may have 1 MiB; see
 //!   [`HttpService::websocket_limits`](crate::HttpService::websocket_limits).
 //!

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gannet::Timeouts;
+use gannet::proto::ws::CloseCode;
 #[cfg(feature = "deflate")]
 use gannet::proto::ws::deflate::{Deflater, Params};
 
@@ -18,6 +19,8 @@ const LEVEL: u32 = 1;
 pub(crate) struct Settings {
     pub(crate) close_timeout: Duration,
     pub(crate) heartbeat: Option<(Option<Duration>, u8)>,
+    /// What clients are told when the server shuts down.
+    pub(crate) shutdown_code: CloseCode,
     #[cfg(feature = "deflate")]
     deflaters: Deflaters,
 }
@@ -27,6 +30,7 @@ impl Settings {
         Self {
             close_timeout: CLOSE_TIMEOUT,
             heartbeat: None,
+            shutdown_code: CloseCode::RESTART,
             #[cfg(feature = "deflate")]
             deflaters: Deflaters::default(),
         }

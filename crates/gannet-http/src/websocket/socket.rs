@@ -289,10 +289,17 @@ impl Socket<'_> {
         self.cx.now()
     }
 
-    /// Returns true if the server is shutting down.
+    /// Returns true if this client was told to leave ([`Handler::shutdown`](super::Handler::shutdown)), or the server ends.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.cx.is_draining()
+    }
+
+    /// Returns the close code for clients that leave because the server shuts down
+    /// ([`HttpService::websocket_shutdown_code`]).
+    #[must_use]
+    pub fn shutdown_code(&self) -> CloseCode {
+        self.settings.shutdown_code
     }
 
     /// Returns a [`Remote`], which reaches all reactors from any thread.

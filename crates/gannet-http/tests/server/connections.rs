@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gannet::Drain;
 use gannet_http::{HttpService, Router, Routes};
 
 use crate::rig::{Rig, drivers};
@@ -232,5 +233,27 @@ fn a_server_that_shuts_down_answers_what_is_on_its_way_and_says_that_it_is_the_l
         assert_eq!((last.status, last.header("connection")), (503, Some("close")));
         client.expect_end();
         idle.expect_end();
+    }
+}
+
+#[test]
+fn a_client_that_was_not_told_to_leave_is_served_as_ever_while_others_leave() {
+    for driver in drivers() {
+        let rig = Rig::start(driver, &routes());
+        let (mut client, mut other) = (rig.connect(), rig.connect());
+        assert_eq!((client.get("/ready").status, other.get("/ready").status), (200, 200));
+        rig.running.remote().drain(&Drain::new().spread(Duration::from_secs(3_600))).expect("nothing drains yet");
+        let response = client.get("/ready");
+        assert_eq!((response.status, response.header("connection")), (200, None), "its time has not come");
+        rig.running.remote().drain(&Drain::new().spread(Duration::ZERO)).expect("it takes the place of the other");
+        let last = loop {
+            let response = client.get("/ready");
+            if response.status != 200 {
+                break response;
+            }
+        };
+        assert_eq!((last.status, last.header("connection")), (503, Some("close")));
+        client.expect_end();
+        other.expect_end();
     }
 }

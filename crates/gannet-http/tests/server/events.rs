@@ -91,9 +91,18 @@ fn streams_of_events_end_when_the_server_shuts_down() {
         let rig = Rig::start(driver, &routes);
         let mut client = subscribe(&rig);
         client.head();
+        let mut other = subscribe(&rig);
+        other.head();
         rig.running.remote().stop();
-        assert_eq!(client.chunk(), None, "the body ends as it should");
-        client.expect_end();
+        let waits: [u64; 2] = [&mut client, &mut other].map(|client| {
+            let hint = client.chunk().expect("a hint when to come back");
+            let wait = hint.strip_prefix("retry: ").and_then(|rest| rest.strip_suffix("\n\n"));
+            assert_eq!(client.chunk(), None, "the body ends as it should");
+            client.expect_end();
+            wait.and_then(|wait| wait.parse().ok()).unwrap_or_else(|| panic!("{hint:?}"))
+        });
+        assert!(waits.iter().all(|wait| (1_000..5_000).contains(wait)), "{waits:?}");
+        assert_ne!(waits[0], waits[1], "each has a time of its own");
     }
 }
 

@@ -95,7 +95,7 @@ fn a_conversation_outlives_the_deadlines_of_http() {
 }
 
 #[test]
-fn a_server_that_shuts_down_tells_its_clients_that_it_goes_away() {
+fn a_server_that_shuts_down_tells_its_clients_that_it_restarts() {
     for driver in drivers() {
         let rig = Rig::start(driver);
         let (mut client, ..) = rig.opened();
@@ -103,13 +103,23 @@ fn a_server_that_shuts_down_tells_its_clients_that_it_goes_away() {
         assert!(matches!(rig.call(), Call::Open(..)));
         rig.running.remote().stop();
         let Message::Close(Some(close)) = read(&mut client) else { panic!("a close frame") };
-        assert_eq!(u16::from(close.code), 1001);
-        raw.expect(b"\x88\x0f\x03\xe9shutting down");
-        raw.send(&frame(Opcode::Close, &1001_u16.to_be_bytes()));
+        assert_eq!(u16::from(close.code), 1012);
+        raw.expect(b"\x88\x0f\x03\xf4shutting down");
+        raw.send(&frame(Opcode::Close, &1012_u16.to_be_bytes()));
         assert_eq!(raw.0.read(&mut [0]).expect("an end"), 0);
         while client.read().is_ok() {}
-        assert!(matches!(rig.call(), Call::Close(Some((1001, _)))));
-        assert!(matches!(rig.call(), Call::Close(Some((1001, _)))));
+        assert!(matches!(rig.call(), Call::Close(Some((1012, _)))));
+        assert!(matches!(rig.call(), Call::Close(Some((1012, _)))));
         rig.running.join().expect("it ends well");
     }
+}
+
+#[test]
+fn the_close_code_of_a_shutdown_can_be_another_one() {
+    let engine = Engine::new().driver(drivers()[0]);
+    let rig = Rig::with(engine, |service| service.websocket_shutdown_code(CloseCode::GOING_AWAY));
+    let (mut client, ..) = rig.opened();
+    rig.running.remote().stop();
+    let Message::Close(Some(close)) = read(&mut client) else { panic!("a close frame") };
+    assert_eq!(u16::from(close.code), 1001);
 }

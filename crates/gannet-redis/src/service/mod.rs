@@ -47,6 +47,9 @@ use crate::store::{Key, Keys, WARMED};
 /// A reply from this size on is handed over instead of copied.
 pub(crate) const LARGE_BYTES: usize = 32 << 10;
 
+/// How long a client that was told that its connection ends has to make another one.
+const MOVING: Duration = Duration::from_secs(10);
+
 /// Replies from this size on, made up of many small pieces, count as work of their own.
 const COMPOSED_BYTES: usize = 1 << 10;
 
@@ -474,15 +477,37 @@ impl Service for Redis {
                 cx.resume();
             }
         }
+        if session.is_moving && !session.is_held() {
+            cx.close_flushed();
+        }
     }
 
     fn writable(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
         pending::writable(self, session, cx);
     }
 
-    fn shutdown(&mut self, session: &mut Session, _: &mut Context<'_, Self>) -> Shutdown {
+    fn shutdown(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) -> Shutdown {
         // A reply leaves whole or not at all.
-        if session.pending.is_some() { Shutdown::GoOn } else { Shutdown::Close }
+        if session.pending.is_some() {
+            return Shutdown::GoOn;
+        }
+        if !session.wants_notices || session.version == Version::Resp2 {
+            return Shutdown::Close;
+        }
+        self.forget_reply();
+        self.reply.set_version(session.version);
+        // Without another endpoint (null), the client connects anew to the name that it knows.
+        self.reply.push(4);
+        self.reply.bulk(b"MOVING");
+        self.reply.integer(session.id() as i64);
+        self.reply.integer(MOVING.as_secs() as i64);
+        self.reply.null();
+        self.flush(session, cx);
+        session.is_moving = true;
+        if !session.is_held() {
+            cx.set_timer(MOVING);
+        }
+        Shutdown::GoOn
     }
 
     fn close(&mut self, mut session: Session, _: CloseReason, _: &mut Context<'_, Self>) {

@@ -36,6 +36,10 @@ pub struct Session {
     pub(crate) pending: Option<Box<Pending>>,
     /// Whether it ends when the reply has been sent.
     pub(crate) ending: bool,
+    /// Whether it is told before its connection ends (CLIENT MAINT_NOTIFICATIONS).
+    pub(crate) wants_notices: bool,
+    /// Whether it was told, and ends when its time for that is over.
+    pub(crate) is_moving: bool,
     /// Whether its timer is that of DEBUG SLEEP.
     pub(crate) asleep: bool,
     /// What EXEC has answered where its commands have to sleep, and for how long: it is sent then.

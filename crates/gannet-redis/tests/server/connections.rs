@@ -292,3 +292,31 @@ fn who_comes_when_all_places_are_taken_is_told_so() {
         }
     }
 }
+
+#[test]
+fn a_client_that_asks_for_notices_is_told_to_move_before_its_connection_ends() {
+    for driver in drivers() {
+        let rig = Rig::start(driver);
+        let (mut plain, mut moving) = (rig.connect(), rig.connect_resp3());
+        plain.ask(&[
+            (
+                "CLIENT MAINT_NOTIFICATIONS ON",
+                "-ERR maintenance notifications are pushes: choose RESP3 first, with HELLO 3\r\n",
+            ),
+            ("CLIENT MAINT_NOTIFICATIONS MAYBE", SYNTAX),
+            ("CLIENT MAINT_NOTIFICATIONS OFF", OK),
+        ]);
+        let mut quiet = rig.connect_resp3();
+        quiet.ask(&[("CLIENT MAINT_NOTIFICATIONS ON", OK), ("CLIENT MAINT_NOTIFICATIONS OFF", OK)]);
+        moving.ask(&[
+            ("CLIENT MAINT_NOTIFICATIONS ON moving-endpoint-type", SYNTAX),
+            ("CLIENT MAINT_NOTIFICATIONS ON moving-endpoint-type none", OK),
+        ]);
+        rig.running.remote().stop();
+        moving.expect(">4\r\n$6\r\nMOVING\r\n");
+        moving.read_past(":10\r\n_\r\n");
+        moving.ask(&[("PING", "+PONG\r\n")]);
+        plain.expect_end();
+        quiet.expect_end();
+    }
+}

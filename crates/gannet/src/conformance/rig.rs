@@ -11,6 +11,7 @@ use crate::access::{Access, AccessRules};
 use crate::close_reason::CloseReason;
 use crate::core::Core;
 use crate::counters::{ReactorCounters, ReactorStats, ServiceStats};
+use crate::drain::Times;
 use crate::driver::Driver;
 use crate::filter::FilterFactory;
 use crate::handle::Live;
@@ -44,6 +45,7 @@ pub(crate) struct Setup {
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
     pub(crate) drain_timeout: Duration,
+    pub(crate) drain_spread: Duration,
     /// Connections that the reactor has room for.
     pub(crate) slots: u32,
     services: Vec<Served>,
@@ -60,6 +62,7 @@ impl Setup {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             drain_timeout: Duration::from_secs(30),
+            drain_spread: Duration::ZERO,
             slots: Live::CAPACITY,
             services: Vec::new(),
             filters: Vec::new(),
@@ -115,9 +118,12 @@ impl Setup {
         for listener in &self.listening {
             net.listen(&mut driver, *listener);
         }
-        let mut shared = Shared::new(self.id, &self.limits, self.drain_timeout);
+        let drain = Times::new(Duration::ZERO, self.drain_spread, self.drain_timeout);
+        let mut shared = Shared::new(self.id, &self.limits, drain);
         shared.access = self.access;
         let shared = Arc::new(shared);
+        let names = self.listening.iter().map(|listener| (format!("listener {listener}"), *listener));
+        *shared.names.write().expect("nobody panics with it") = names.collect();
         let (sender, receiver) = mailbox(self.limits.mailbox, self.services.len(), driver.waker());
         let counters = Arc::new(ReactorCounters::new(self.services.len()));
         let pace = Pace::new(self.limits.accepts_per_second, tick(driver.now()));

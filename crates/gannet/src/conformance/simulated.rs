@@ -45,7 +45,8 @@ impl Simulated {
     }
 
     fn port(&mut self) -> u16 {
-        self.ports += 1;
+        // More clients than ports come from several addresses.
+        self.ports = self.ports.checked_add(1).unwrap_or(10_000);
         self.ports
     }
 }

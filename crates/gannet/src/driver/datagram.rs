@@ -96,6 +96,16 @@ impl Datagrams {
         Ok(())
     }
 
+    /// Gives a socket back.
+    pub(super) fn remove(&mut self, listener: ListenerId) -> Option<UdpSocket> {
+        Some(self.sockets.get_mut(usize::from(listener))?.take()?.socket)
+    }
+
+    /// The socket of a listener.
+    pub(super) fn socket(&self, listener: ListenerId) -> Option<&UdpSocket> {
+        Some(&self.sockets.get(usize::from(listener))?.as_ref()?.socket)
+    }
+
     /// The descriptor of a socket.
     #[cfg(target_os = "linux")]
     pub(super) fn fd(&self, listener: ListenerId) -> Option<RawFd> {

@@ -122,6 +122,32 @@ pub(crate) trait Driver {
     /// Closes a listening socket. Connections in its backlog are reset by the kernel.
     fn unlisten(&mut self, listener: ListenerId);
 
+    /// Has a listening socket refuse new connections, where that can be undone; those in its backlog are reset. Elsewhere
+    /// (Unix sockets; kernels other than Linux; sockets that another process holds) it goes on to accept, and the reactor
+    /// refuses.
+    fn suspend(&mut self, listener: ListenerId);
+
+    /// Undoes [`Driver::suspend`], with accepting on or off.
+    fn resume(&mut self, listener: ListenerId, on: bool) -> io::Result<()>;
+
+    /// Notes that another process has the listening socket too, or may have: it is never shut down.
+    fn share(&mut self, listener: ListenerId);
+
+    /// Duplicates the descriptor of a listening or datagram socket.
+    fn duplicate(&self, listener: ListenerId) -> io::Result<Option<OwnedFd>>;
+
+    /// Accepts nothing more. What the kernel accepts meanwhile is still reported.
+    fn withdraw(&mut self, listener: ListenerId);
+
+    /// Whether the kernel accepts nothing any more for a listener that was withdrawn.
+    fn is_withdrawn(&self, listener: ListenerId) -> bool;
+
+    /// Undoes [`Driver::withdraw`], with accepting on or off.
+    fn restore(&mut self, listener: ListenerId, on: bool) -> io::Result<()>;
+
+    /// Closes the descriptor of a listening socket that was withdrawn, or of a datagram socket. The socket lives on.
+    fn release(&mut self, listener: ListenerId);
+
     /// Takes a datagram socket and starts to receive from it.
     fn bind(&mut self, listener: ListenerId, socket: UdpSocket) -> io::Result<()>;
 

@@ -26,6 +26,7 @@ use crate::driver::outbound::open_outbound;
 use crate::listener::{ListenSocket, dismiss, reset_on_close};
 use crate::mailbox::Wake;
 use crate::outbox::{Outbox, SLICES};
+use crate::requests::duplicate;
 use crate::share::SHARE_BYTES;
 
 use super::datagram::{Datagrams, Sender};
@@ -107,6 +108,8 @@ struct PollConnection {
 
 struct Listener {
     socket: ListenSocket,
+    /// Another process may have it too.
+    is_shared: bool,
     accepting: bool,
     /// There may be something to accept.
     ready: bool,
@@ -425,6 +428,8 @@ impl Driver for PollDriver {
 
     fn listen(&mut self, listener: ListenerId, socket: ListenSocket) -> io::Result<()> {
         let index = usize::from(listener);
+        // A process that it comes from may have had it block.
+        rustix::io::ioctl_fionbio(&socket, true)?;
         self.poll.registry().register(
             &mut SourceFd(&socket.as_fd().as_raw_fd()),
             name(LISTENER, index),
@@ -433,7 +438,8 @@ impl Driver for PollDriver {
         if self.listeners.len() <= index {
             self.listeners.resize_with(index + 1, || None);
         }
-        self.listeners[index] = Some(Listener { socket, accepting: false, ready: false, listed: false });
+        self.listeners[index] =
+            Some(Listener { socket, is_shared: false, accepting: false, ready: false, listed: false });
         Ok(())
     }
 
@@ -448,8 +454,64 @@ impl Driver for PollDriver {
     }
 
     fn unlisten(&mut self, listener: ListenerId) {
-        if let Some(listener) = self.listeners.get_mut(usize::from(listener)) {
-            *listener = None;
+        self.release(listener);
+    }
+
+    fn suspend(&mut self, listener: ListenerId) {
+        let refuses = match self.listeners.get(usize::from(listener)).and_then(Option::as_ref) {
+            Some(listener) => !listener.is_shared && listener.socket.suspend(),
+            None => return,
+        };
+        self.accept(listener, !refuses);
+    }
+
+    fn resume(&mut self, listener: ListenerId, on: bool) -> io::Result<()> {
+        if let Some(listener) = self.listeners.get_mut(usize::from(listener)).and_then(Option::as_mut) {
+            listener.socket.resume()?;
+            listener.ready = true;
+        }
+        self.accept(listener, on);
+        Ok(())
+    }
+
+    fn share(&mut self, listener: ListenerId) {
+        if let Some(listener) = self.listeners.get_mut(usize::from(listener)).and_then(Option::as_mut) {
+            listener.is_shared = true;
+        }
+    }
+
+    fn duplicate(&self, listener: ListenerId) -> io::Result<Option<OwnedFd>> {
+        let listening = self.listeners.get(usize::from(listener)).and_then(Option::as_ref);
+        let listening = listening.map(|listening| listening.socket.as_fd());
+        let socket = listening.or_else(|| self.datagrams.socket(listener).map(UdpSocket::as_fd));
+        socket.map(duplicate).transpose()
+    }
+
+    fn withdraw(&mut self, listener: ListenerId) {
+        self.share(listener);
+        self.accept(listener, false);
+    }
+
+    fn is_withdrawn(&self, _: ListenerId) -> bool {
+        true
+    }
+
+    fn restore(&mut self, listener: ListenerId, on: bool) -> io::Result<()> {
+        if let Some(listener) = self.listeners.get_mut(usize::from(listener)).and_then(Option::as_mut) {
+            // The other process may have had it block.
+            rustix::io::ioctl_fionbio(&listener.socket, true)?;
+            listener.ready = true;
+        }
+        self.accept(listener, on);
+        Ok(())
+    }
+
+    fn release(&mut self, listener: ListenerId) {
+        // Epoll knows the socket, and not the descriptor: it would go on to report what another process accepts.
+        if let Some(Listener { socket, .. }) = self.listeners.get_mut(usize::from(listener)).and_then(Option::take) {
+            let _ = self.poll.registry().deregister(&mut SourceFd(&socket.as_fd().as_raw_fd()));
+        } else if let Some(socket) = self.datagrams.remove(listener) {
+            let _ = self.poll.registry().deregister(&mut SourceFd(&socket.as_raw_fd()));
         }
     }
 

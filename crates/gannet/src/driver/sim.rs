@@ -157,6 +157,38 @@ impl Driver for SimDriver {
         self.network.borrow_mut().unlisten(listener);
     }
 
+    fn suspend(&mut self, listener: ListenerId) {
+        self.network.borrow_mut().suspend(listener);
+    }
+
+    fn resume(&mut self, listener: ListenerId, on: bool) -> io::Result<()> {
+        self.network.borrow_mut().resume(listener, on);
+        Ok(())
+    }
+
+    fn share(&mut self, _: ListenerId) {}
+
+    fn duplicate(&self, _: ListenerId) -> io::Result<Option<OwnedFd>> {
+        Ok(None)
+    }
+
+    fn withdraw(&mut self, listener: ListenerId) {
+        self.network.borrow_mut().withdraw(listener);
+    }
+
+    fn is_withdrawn(&self, _: ListenerId) -> bool {
+        true
+    }
+
+    fn restore(&mut self, listener: ListenerId, on: bool) -> io::Result<()> {
+        self.network.borrow_mut().set_accepting(listener, on);
+        Ok(())
+    }
+
+    fn release(&mut self, listener: ListenerId) {
+        self.network.borrow_mut().release(listener);
+    }
+
     fn bind(&mut self, _: ListenerId, _: UdpSocket) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }

@@ -15,7 +15,7 @@ use crate::counters::RefusalReason;
 use crate::driver::Driver;
 use crate::exhaustion::{EXHAUSTED, is_exhausted, is_process_full};
 use crate::ids::{ListenerId, Token};
-use crate::listener::dismiss;
+use crate::listener::{OwnSocket, begin, dismiss};
 use crate::quota::Quota;
 use crate::wheel::Tick;
 
@@ -58,6 +58,8 @@ impl Class {
 pub(super) struct Accepting<I> {
     /// By service; nothing for outbound ones.
     quotas: Vec<Option<Arc<Quota>>>,
+    /// Whether new connections are refused, by service.
+    suspended: Vec<bool>,
     /// Slots and descriptors that only operational listeners may take.
     reserve: u32,
     /// When accepting goes on, where it is paused, by class.
@@ -73,12 +75,22 @@ impl<I> Accepting<I> {
         for listener in listening {
             quotas[usize::from(*listener)] = Some(Arc::default());
         }
-        Self { quotas, reserve: 0, again: [None; 2], waiting: [VecDeque::new(), VecDeque::new()] }
+        Self {
+            quotas,
+            suspended: vec![false; services],
+            reserve: 0,
+            again: [None; 2],
+            waiting: [VecDeque::new(), VecDeque::new()],
+        }
     }
 
     /// The quota of a service that listens.
     pub(super) fn quota(&self, service: u16) -> Option<&Arc<Quota>> {
         self.quotas[usize::from(service)].as_ref()
+    }
+
+    fn is_suspended(&self, listener: ListenerId) -> bool {
+        self.suspended[usize::from(listener)]
     }
 
     fn class(&self, listener: ListenerId) -> Class {
@@ -110,6 +122,29 @@ impl<D: Driver> Reactor<D> {
         self.accepting.quotas = quotas;
     }
 
+    /// Takes the sockets that it listens on. A listener with `is_shared` may have its socket from another process.
+    pub(crate) fn listen(&mut self, sockets: Vec<(ListenerId, OwnSocket, bool)>) -> io::Result<()> {
+        for (listener, socket, is_shared) in sockets {
+            match socket {
+                OwnSocket::Listen(socket) => {
+                    begin(&socket)?;
+                    self.driver.listen(listener, socket)?;
+                    if is_shared {
+                        self.driver.share(listener);
+                    }
+                    self.listening.push(listener);
+                }
+                OwnSocket::Datagram(socket) => self.driver.bind(listener, socket)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins to accept.
+    pub(crate) fn begin_accepting(&mut self) {
+        Class::ALL.into_iter().for_each(|class| self.accept(class, true));
+    }
+
     pub(super) fn accepted(&mut self, listener: ListenerId, incoming: D::Incoming, peer: Peer) {
         self.arrived(listener, peer, Arrival::Incoming(incoming));
         // A health check must not wait for the pace of ordinary connections.
@@ -126,14 +161,14 @@ impl<D: Driver> Reactor<D> {
 
     /// Takes in an accepted connection, or queues it if there is no room.
     fn arrived(&mut self, listener: ListenerId, peer: Peer, arrival: Arrival<D::Incoming>) {
-        if !self.core.draining
+        if !self.accepting.is_suspended(listener)
             && let Err(refusal) = self.screen(listener, peer)
         {
             return self.turn_away(listener, arrival, refusal);
         }
         let class = self.accepting.class(listener);
         let is_first = self.accepting.waiting[class as usize].is_empty();
-        if self.core.draining || (is_first && self.has_room(class, &arrival)) {
+        if self.accepting.is_suspended(listener) || (is_first && self.has_room(class, &arrival)) {
             return self.take_in(listener, peer, arrival);
         }
         self.warn_of_exhaustion(listener, "the reactor is full");
@@ -212,7 +247,7 @@ impl<D: Driver> Reactor<D> {
 
     /// Finds room for a connection, or counts why there is none.
     fn admit(&mut self, listener: ListenerId, peer: Peer) -> Result<Token, RefusalReason> {
-        if self.core.draining {
+        if self.accepting.is_suspended(listener) {
             self.core.tally(listener).refused[RefusalReason::Shutdown.index()].add(1);
             return Err(RefusalReason::Shutdown);
         }
@@ -337,9 +372,18 @@ impl<D: Driver> Reactor<D> {
         }
     }
 
+    /// Whether nothing keeps a listener from accepting.
+    pub(super) fn accepts_now(&self, listener: ListenerId) -> bool {
+        let is_paused = self.accepting.again[self.accepting.class(listener) as usize].is_some();
+        !is_paused && !self.accepting.is_suspended(listener) && !self.handing.is_withdrawn
+    }
+
     fn accept(&mut self, class: Class, on: bool) {
+        if self.handing.is_withdrawn {
+            return;
+        }
         for listener in &self.listening {
-            if self.accepting.class(*listener) == class {
+            if self.accepting.class(*listener) == class && !self.accepting.is_suspended(*listener) {
                 self.driver.accept(*listener, on);
             }
         }
@@ -348,12 +392,44 @@ impl<D: Driver> Reactor<D> {
     /// Stops accepting for good. Waiting connections are refused, as the kernel refuses those in its backlog.
     pub(super) fn end_accepting(&mut self) {
         self.accepting.again = [None; 2];
+        self.accepting.suspended.fill(true);
         for listener in self.listening.drain(..) {
             self.driver.unlisten(listener);
         }
+        self.refuse_waiting();
+    }
+
+    /// Has a listener refuse new connections for a while, or accept them again.
+    pub(super) fn suspend_accepting(&mut self, listener: ListenerId, is_suspended: bool) {
+        if self.accepting.is_suspended(listener) == is_suspended {
+            return;
+        }
+        self.accepting.suspended[usize::from(listener)] = is_suspended;
+        if self.handing.is_withdrawn {
+            // Another process may have its sockets by now.
+            return;
+        }
+        if is_suspended {
+            self.driver.suspend(listener);
+            self.refuse_waiting();
+        } else {
+            let on = self.accepts_now(listener);
+            if let Err(error) = self.driver.resume(listener, on) {
+                tracing::error!(%error, "a listener cannot accept again; restart the server");
+            }
+        }
+    }
+
+    /// Refuses the connections that wait for room at listeners that accept no more.
+    fn refuse_waiting(&mut self) {
         for class in Class::ALL {
-            while let Some(waiting) = self.accepting.waiting[class as usize].pop_front() {
-                self.take_in(waiting.listener, waiting.peer, waiting.arrival);
+            for _ in 0..self.accepting.waiting[class as usize].len() {
+                let Some(waiting) = self.accepting.waiting[class as usize].pop_front() else { break };
+                if self.accepting.is_suspended(waiting.listener) {
+                    self.take_in(waiting.listener, waiting.peer, waiting.arrival);
+                } else {
+                    self.accepting.waiting[class as usize].push_back(waiting);
+                }
             }
         }
         self.count_waiting();

@@ -7,6 +7,7 @@ use crate::close_reason::CloseReason;
 use crate::connection::{Flags, State};
 use crate::core::MakeSessionHere;
 use crate::counters::RefusalReason;
+use crate::drain::Departure;
 use crate::driver::Driver;
 use crate::ids::Token;
 use crate::route::Route;
@@ -36,7 +37,7 @@ impl<D: Driver> Reactor<D> {
             connection.session = session;
             connection.set_auto_pause(auto_pause);
         }
-        if self.core.draining {
+        if self.core.departure == Departure::All {
             let error = io::Error::new(io::ErrorKind::ConnectionAborted, "the engine is shutting down");
             self.connect_failed(token, &error);
             return self.forget(token);

@@ -9,9 +9,11 @@ mod ahead;
 mod close;
 mod deferred;
 mod dial;
+mod drain;
 mod edge;
 mod filtered;
 mod flush;
+mod handing;
 mod racing;
 mod room;
 #[cfg(test)]
@@ -44,8 +46,10 @@ use crate::service::{DatagramService, Starting};
 use crate::wheel::{Tick, milliseconds, tick};
 
 use self::accepting::Accepting;
+use self::drain::Drainings;
 use self::edge::HEADER_MS;
 use self::filtered::Failures;
+use self::handing::Handing;
 use self::racing::Races;
 use self::timing::Deadlines;
 
@@ -111,10 +115,8 @@ pub(crate) struct Reactor<D: Driver> {
     pace: Pace,
     accepting: Accepting<D::Incoming>,
     races: Races,
-    /// By when everything has to be closed, once draining.
-    drain_by: Option<Tick>,
-    /// Slots from here on have not been told to drain.
-    drain_cursor: Option<u32>,
+    drains: Drainings,
+    handing: Handing,
     expired: Vec<Token>,
     /// Services whose timers have come.
     services_come: Vec<(ServiceId, Tick)>,
@@ -176,8 +178,8 @@ impl<D: Driver> Reactor<D> {
             pace,
             accepting,
             races: Races::default(),
-            drain_by: None,
-            drain_cursor: None,
+            drains: Drainings::default(),
+            handing: Handing::default(),
             expired: Vec::new(),
             services_come: Vec::new(),
             woken: Vec::new(),
@@ -209,7 +211,7 @@ impl<D: Driver> Reactor<D> {
 
     /// Whether draining has ended.
     pub(crate) fn is_done(&self) -> bool {
-        self.core.draining && self.drain_cursor.is_none() && self.core.slab.is_empty()
+        self.core.slab.is_empty() && self.drains.is_over()
     }
 
     /// Waits for something to do, for at most `longest`, and does it.
@@ -243,10 +245,7 @@ impl<D: Driver> Reactor<D> {
             self.call_woken();
         }
         self.fire_timers();
-        if self.core.shared.is_draining() {
-            self.start_drain(self.core.shared.drain_timeout);
-            self.drain_some();
-        }
+        self.drain();
         self.go_on_with_room();
         if !self.core.deferred.is_empty() {
             self.run_deferred();

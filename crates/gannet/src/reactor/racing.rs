@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 
 use crate::address::Target;
 use crate::connection::{NO_SESSION, State};
+use crate::drain::Departure;
 use crate::driver::Driver;
 use crate::ids::Token;
 use crate::route::Route;
@@ -103,7 +104,7 @@ impl<D: Driver> Reactor<D> {
     fn attempt(&mut self, id: u64) -> bool {
         loop {
             let Some(race) = self.races.all.get_mut(&id) else { return false };
-            if self.core.draining {
+            if self.core.departure == Departure::All {
                 return false;
             }
             let Some(address) = race.untried.pop_front() else { return false };

@@ -21,8 +21,8 @@ use crate::ids::ListenerId;
 use crate::proto::{Codec, LengthPrefixed, Lines, Raw};
 use crate::quota::Quota;
 use crate::{
-    CloseReason, Context, Filter, FilterError, FilterFactory, FilterOutput, FilterProgress, ReactorStats, Refused,
-    Service,
+    CloseReason, Context, Drain, Filter, FilterError, FilterFactory, FilterOutput, FilterProgress, ReactorStats,
+    Refused, Service,
 };
 
 use self::peer::{Peer, Plan};
@@ -219,6 +219,8 @@ fn run(seed: u64, met: &mut Met) -> String {
             timeouts.read_idle = random.pick(&[None, None, Some(Duration::from_millis(200))]);
         });
     setup.drain_timeout = Duration::from_millis(random.pick(&[0, 10, 1_000]));
+    setup.drain_spread = Duration::from_millis(random.pick(&[0, 0, 30, 500]));
+    let changes_its_mind = random.chance(300);
     macro_rules! echo {
         ($codec:expr) => {
             Echo { codec: $codec, ends: ends.clone(), random: Random::new(mood.next()), moody }
@@ -294,6 +296,14 @@ fn run(seed: u64, met: &mut Met) -> String {
             || arrived == clients && peers.iter().all(|peer| peer.client.is_none() || peer.plan == Plan::Stay);
         if if patient { all_served() } else { stop_in == 0 } {
             rig.remote.stop();
+        } else if changes_its_mind && !patient && random.chance(50) {
+            match random.below(4) {
+                // They are refused where the end is near already.
+                0 => drop(rig.remote.drain(&Drain::new().delay(Duration::from_millis(random.pick(&[0, 20]))))),
+                1 => drop(rig.remote.drain(&Drain::new().listener("listener 0"))),
+                2 => drop(rig.remote.cancel_drain(Some("listener 0"))),
+                _ => drop(rig.remote.cancel_drain(None)),
+            }
         }
     }
     check(&mut rig, &mut peers, &ends.borrow(), filtered);

@@ -1,4 +1,4 @@
-//! What happens to connections by time alone: deadlines, heartbeats, pauses of accepting, and the drain.
+//! What happens to connections by time alone: deadlines, heartbeats and pauses of accepting.
 //!
 //! A connection has one entry in the wheel. Receiving and sending only store a tick; the entry looks at the ticks
 //! when it fires and moves on.
@@ -10,13 +10,10 @@ use crate::close_reason::CloseReason;
 use crate::connection::{Connection, Flags, State};
 use crate::driver::Driver;
 use crate::ids::Token;
-use crate::service::{Heartbeat, Idle, Shutdown};
+use crate::service::{Heartbeat, Idle};
 use crate::wheel::{Tick, milliseconds, tick};
 
 use super::{Reactor, Served, TRIM_MS};
-
-/// Slots that are told to drain in one turn.
-const DRAINED_A_TURN: u32 = 2_048;
 
 /// Turns that a driver may be behind for, beside those that it needs to come to every connection.
 const ROUNDS_BEHIND: u32 = 4;
@@ -116,11 +113,7 @@ impl Deadlines {
 impl<D: Driver> Reactor<D> {
     /// How long the driver may wait; `None` is for ever.
     pub(super) fn until_due(&self) -> Option<Duration> {
-        if !self.core.dirty.is_empty()
-            || !self.core.deferred.is_empty()
-            || self.drain_cursor.is_some()
-            || !self.handshakes.is_empty()
-        {
+        if !self.core.dirty.is_empty() || !self.core.deferred.is_empty() || !self.handshakes.is_empty() {
             return Some(Duration::ZERO);
         }
         let now = tick(self.clock);
@@ -132,7 +125,7 @@ impl<D: Driver> Reactor<D> {
             self.core.wheel.next_deadline(),
             self.core.timers.next_service(),
             self.accepting.next(),
-            self.drain_by,
+            self.drains.next(now),
             trim,
             self.room_due(),
         ]
@@ -403,62 +396,5 @@ impl<D: Driver> Reactor<D> {
             connection.flags.set(Flags::NO_HEARTBEAT);
             connection.missed = 0;
         }
-    }
-
-    pub(super) fn start_drain(&mut self, timeout: Duration) {
-        if self.core.draining {
-            return;
-        }
-        self.core.draining = true;
-        self.end_accepting();
-        self.drain_by = Some(self.core.now.after(milliseconds(timeout)));
-        self.drain_cursor = Some(0);
-    }
-
-    /// Tells some more connections to drain, and closes what is left when the time is over.
-    pub(super) fn drain_some(&mut self) {
-        let aborting = self.core.shared.is_aborting();
-        if let Some(from) = self.drain_cursor.filter(|_| !aborting) {
-            let end = self.core.slab.end();
-            let to = end.min(from.saturating_add(DRAINED_A_TURN));
-            for token in from..to {
-                self.drain_one(token);
-            }
-            self.drain_cursor = (to < end).then_some(to);
-        }
-        if self.drain_by.is_some_and(|by| aborting || !self.caught_up.is_before(by)) {
-            self.drain_by = None;
-            self.drain_cursor = None;
-            let late: Vec<Token> = self.core.slab.iter_indices().collect();
-            if !late.is_empty() && !aborting {
-                tracing::warn!(
-                    connections = late.len(),
-                    "the drain timeout is over: closing the connections that are left"
-                );
-            }
-            for token in late {
-                self.core.ask_close(token, Flags::CLOSE, CloseReason::Shutdown);
-                self.settle(token);
-            }
-        }
-    }
-
-    fn drain_one(&mut self, token: Token) {
-        let Some(connection) = self.core.slab.get_mut(token) else { return };
-        let service = connection.service;
-        match connection.state() {
-            State::Connecting | State::Handshaking => connection.ask_close(Flags::CLOSE, CloseReason::Shutdown),
-            State::Open if !connection.flags.has(Flags::SHUTDOWN_CALLED) => {
-                connection.flags.set(Flags::SHUTDOWN_CALLED);
-                let (host, core) = self.host(service);
-                match host.shutdown(core, token) {
-                    Shutdown::Close => core.ask_close(token, Flags::CLOSE_FLUSHED, CloseReason::Shutdown),
-                    Shutdown::Reset => core.ask_close(token, Flags::CLOSE.or(Flags::RESET), CloseReason::Shutdown),
-                    Shutdown::GoOn => {}
-                }
-            }
-            State::Open | State::Draining | State::Closed => {}
-        }
-        self.settle(token);
     }
 }

@@ -22,9 +22,9 @@ pub(super) static KIND: ServiceKind = ServiceKind {
     defaults: &["tcp://127.0.0.1:8080"],
     streams: Some(|engine, at, settings| {
         let routes = routes(settings).map_err(|error| gannet::Error::Setting(error.to_string()))?;
-        let largest = settings.max_frame;
+        let (largest, code) = (settings.max_frame, settings.websocket_shutdown_code);
         listen(engine, at, settings, Protocol::Http, move || {
-            HttpService::new(&routes).websocket_limits(largest, largest)
+            HttpService::new(&routes).websocket_limits(largest, largest).websocket_shutdown_code(code)
         })
     }),
     datagrams: None,

@@ -1,5 +1,7 @@
 //! CLIENT: what is known of connections, and what can be asked of one's own.
 
+use gannet::proto::resp::Version;
+
 use super::{client_kill, client_list, help};
 use crate::command::Flags;
 use crate::command::error::{Error, Outcome};
@@ -21,6 +23,7 @@ pub(super) static SUBCOMMANDS: &[Command] = &[
     entry("client|kill", -3, Flags::ADMIN, client_kill::kill),
     entry("client|no-evict", 3, Flags::ADMIN, no_evict),
     entry("client|no-touch", 3, Flags::NONE, no_touch),
+    entry("client|maint_notifications", -3, Flags::NONE, maint_notifications),
     entry("client|reply", 3, Flags::NONE, reply),
     entry("client|help", 2, Flags::NONE, help_text),
 ];
@@ -76,6 +79,20 @@ fn switch(turn: &mut Turn<'_, '_, '_>, mark: Mark) -> Outcome {
     if let Some(client) = turn.client() {
         client.mark(mark, on);
     }
+    turn.reply().ok();
+    Ok(())
+}
+
+/// `ON`, or `OFF`, with pairs of options: the only notice here names no other endpoint, so none of them matters.
+fn maint_notifications(turn: &mut Turn<'_, '_, '_>) -> Outcome {
+    let on = turn.is(2, "ON");
+    if (!on && !turn.is(2, "OFF")) || turn.args.len() % 2 == 0 {
+        return Err(Error::SYNTAX);
+    }
+    if on && turn.session.version == Version::Resp2 {
+        return Err(Error::of("ERR maintenance notifications are pushes: choose RESP3 first, with HELLO 3"));
+    }
+    turn.session.wants_notices = on;
     turn.reply().ok();
     Ok(())
 }
@@ -149,6 +166,8 @@ fn help_text(turn: &mut Turn<'_, '_, '_>) -> Outcome {
             "      Return clients of specified type.",
             "    * ID <client-id> [<client-id> ...]",
             "      Return clients with these ids.",
+            "MAINT_NOTIFICATIONS (ON|OFF) [<option> <value> ...]",
+            "    Control the notices before the server ends this connection.",
             "NO-EVICT (ON|OFF)",
             "    Noted and shown: clients are never closed to free memory here.",
             "NO-TOUCH (ON|OFF)",

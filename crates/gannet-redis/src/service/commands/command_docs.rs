@@ -55,6 +55,7 @@ static GROUPS: &[(&str, &str)] = &[
         client|setname 2.6.9 Names the connection
         client|setinfo 7.2.0 Says which library made the connection
         client|kill 2.4.0 Closes connections
+        client|maint_notifications 8.4.0 Says whether the connection is told before the server ends it
         client|no-evict 7.0.0 Notes whether the connection may be closed to free memory
         client|no-touch 7.2.0 Notes whether the connection's reads count as use
         client|reply 3.2.0 Says which replies the connection gets

@@ -153,6 +153,7 @@ fn reset(turn: &mut Turn<'_, '_, '_>) -> Outcome {
     set_db(session, 0);
     set_version(session, Version::Resp2);
     session.replies = Replies::On;
+    session.wants_notices = false;
     session.authenticated = !turn.service.server.password.is_set();
     turn.cx.codec_state().set_unauthenticated(!session.authenticated);
     client::rename(turn, String::new());

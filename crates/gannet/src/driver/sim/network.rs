@@ -44,6 +44,8 @@ pub(super) struct Listener {
     wanted: bool,
     /// Accepts that are under way still, after accepting was turned off.
     under_way: usize,
+    /// Whoever comes is refused.
+    refuses: bool,
 }
 
 /// How many accepts a driver may have under way.
@@ -154,13 +156,46 @@ impl Network {
         let id = self.links.len();
         self.links.push(Link::new(client));
         match self.listeners.get_mut(usize::from(listener)).and_then(Option::as_mut) {
-            Some(open) => {
+            Some(open) if !open.refuses => {
                 open.backlog.push_back(id);
                 self.soon(Happening::Accept(listener));
             }
-            None => self.break_off(id),
+            _ => self.break_off(id),
         }
         id
+    }
+
+    /// A listener accepts nothing; whoever comes waits.
+    pub(super) fn withdraw(&mut self, listener: ListenerId) {
+        self.set_accepting(listener, false);
+        if let Some(open) = self.listeners.get_mut(usize::from(listener)).and_then(Option::as_mut) {
+            open.under_way = 0;
+        }
+    }
+
+    /// A listener is another process's.
+    pub(super) fn release(&mut self, listener: ListenerId) {
+        if let Some(open) = self.listeners.get_mut(usize::from(listener)) {
+            *open = None;
+        }
+    }
+
+    /// A listener refuses whoever comes, and whoever waits.
+    pub(super) fn suspend(&mut self, listener: ListenerId) {
+        self.set_accepting(listener, false);
+        let Some(open) = self.listeners.get_mut(usize::from(listener)).and_then(Option::as_mut) else { return };
+        open.refuses = true;
+        for link in std::mem::take(&mut open.backlog) {
+            self.break_off(link);
+        }
+    }
+
+    /// A listener takes those who come again.
+    pub(super) fn resume(&mut self, listener: ListenerId, on: bool) {
+        if let Some(open) = self.listeners.get_mut(usize::from(listener)).and_then(Option::as_mut) {
+            open.refuses = false;
+        }
+        self.set_accepting(listener, on);
     }
 
     pub(super) fn set_accepting(&mut self, listener: ListenerId, on: bool) {

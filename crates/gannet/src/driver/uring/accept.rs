@@ -26,6 +26,8 @@ struct Place {
 pub(super) struct Accepts {
     pub(super) socket: ListenSocket,
     pub(super) on: bool,
+    /// Another process may have the socket too.
+    pub(super) is_shared: bool,
     /// Whether it may take what is reserved.
     pub(super) operational: bool,
     places: Vec<Place>,
@@ -36,7 +38,7 @@ impl Accepts {
     pub(super) fn new(socket: ListenSocket, table: u32) -> Self {
         let place = || Place { address: Box::new((MaybeUninit::zeroed(), 0)), slot: None };
         let places = (0..(table / 64).clamp(1, DEPTH)).map(|_| place()).collect();
-        Self { socket, on: false, operational: false, places }
+        Self { socket, on: false, is_shared: false, operational: false, places }
     }
 
     /// A place without an accept.

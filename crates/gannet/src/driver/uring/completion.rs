@@ -118,7 +118,9 @@ impl UringDriver {
         if result < 0 {
             self.free_slots.push(slot);
             let error = io::Error::from_raw_os_error(-result);
-            return (result != -libc::ECANCELED).then_some(Event::AcceptFailed { listener, error });
+            // A socket that was told to refuse ends its accepts as invalid.
+            let is_ended = result == -libc::ECANCELED || (!on && result == -libc::EINVAL);
+            return (!is_ended).then_some(Event::AcceptFailed { listener, error });
         }
         Some(Event::Accepted { listener, incoming: slot, peer: if is_unix { Peer::UNIX } else { peer } })
     }

@@ -23,7 +23,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::net::UdpSocket;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,7 @@ use crate::driver::outbound::open_outbound;
 use crate::listener::ListenSocket;
 use crate::mailbox::Wake;
 use crate::outbox::Outbox;
+use crate::requests::duplicate;
 
 use super::datagram::{BUFFER, Datagrams, Sender};
 use super::table::Table;
@@ -259,6 +260,17 @@ impl UringDriver {
         }
     }
 
+    /// Ends the accepts of a listener that are in flight; those that the kernel completes meanwhile are reported.
+    fn cancel_accepts(&mut self, listener: ListenerId) {
+        let Some(accepts) = self.accepts(usize::from(listener)) else { return };
+        accepts.on = false;
+        let armed: Vec<usize> = accepts.armed().collect();
+        for place in armed {
+            let request = opcode::AsyncCancel::new(Accepts::name(listener, place)).build();
+            self.push(&request.user_data(user_data(Op::Nothing, 0, 0)));
+        }
+    }
+
     fn accepts(&mut self, index: usize) -> Option<&mut Accepts> {
         self.listeners.get_mut(index).and_then(Option::as_mut)
     }
@@ -384,13 +396,74 @@ impl Driver for UringDriver {
 
     fn unlisten(&mut self, listener: ListenerId) {
         let Some(accepts) = self.accepts(usize::from(listener)) else { return };
-        accepts.on = false;
-        // Ends accepts in flight, and the kernel refuses new connections from now on.
-        let _ = rustix::net::shutdown(&accepts.socket, rustix::net::Shutdown::Both);
-        let armed: Vec<usize> = accepts.armed().collect();
-        for place in armed {
-            let request = opcode::AsyncCancel::new(Accepts::name(listener, place)).build();
-            self.push(&request.user_data(user_data(Op::Nothing, 0, 0)));
+        // Ends accepts in flight, and the kernel refuses new connections from now on. Another process that has the socket
+        // goes on to accept.
+        if !accepts.is_shared {
+            let _ = rustix::net::shutdown(&accepts.socket, rustix::net::Shutdown::Both);
+        }
+        self.cancel_accepts(listener);
+    }
+
+    fn suspend(&mut self, listener: ListenerId) {
+        // Ends accepts in flight too.
+        let refuses = match self.accepts(usize::from(listener)) {
+            Some(accepts) => !accepts.is_shared && accepts.socket.suspend(),
+            None => return,
+        };
+        self.accept(listener, !refuses);
+    }
+
+    fn resume(&mut self, listener: ListenerId, on: bool) -> io::Result<()> {
+        if let Some(accepts) = self.accepts(usize::from(listener)) {
+            accepts.socket.resume()?;
+        }
+        self.accept(listener, on);
+        Ok(())
+    }
+
+    fn share(&mut self, listener: ListenerId) {
+        if let Some(accepts) = self.accepts(usize::from(listener)) {
+            accepts.is_shared = true;
+        }
+    }
+
+    fn duplicate(&self, listener: ListenerId) -> io::Result<Option<OwnedFd>> {
+        let listening = self.listeners.get(usize::from(listener)).and_then(Option::as_ref);
+        let listening = listening.map(|accepts| accepts.socket.as_fd());
+        let socket = listening.or_else(|| self.datagrams.socket(listener).map(UdpSocket::as_fd));
+        socket.map(duplicate).transpose()
+    }
+
+    fn withdraw(&mut self, listener: ListenerId) {
+        self.share(listener);
+        self.cancel_accepts(listener);
+    }
+
+    fn is_withdrawn(&self, listener: ListenerId) -> bool {
+        let accepts = self.listeners.get(usize::from(listener)).and_then(Option::as_ref);
+        accepts.is_none_or(|accepts| !accepts.is_armed())
+    }
+
+    fn restore(&mut self, listener: ListenerId, on: bool) -> io::Result<()> {
+        if let Some(accepts) = self.accepts(usize::from(listener)) {
+            // The other process may have had it not block.
+            rustix::io::ioctl_fionbio(&accepts.socket, false)?;
+        }
+        self.accept(listener, on);
+        Ok(())
+    }
+
+    fn release(&mut self, listener: ListenerId) {
+        if self.is_withdrawn(listener)
+            && let Some(accepts) = self.listeners.get_mut(usize::from(listener))
+        {
+            *accepts = None;
+        }
+        // The poll that watches it ends when its descriptor does.
+        if let Some(socket) = self.datagrams.remove(listener) {
+            let name = user_data(Op::Datagram, u32::from(listener), 0);
+            self.push(&opcode::AsyncCancel::new(name).build().user_data(user_data(Op::Nothing, 0, 0)));
+            drop(socket);
         }
     }
 

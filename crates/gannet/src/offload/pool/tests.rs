@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Queue, State};
 use crate::counters::ReactorCounters;
+use crate::drain::Times;
 use crate::handle::{Handle, Live};
 use crate::ids::Token;
 use crate::limits::Limits;
@@ -58,7 +59,7 @@ struct Connections {
 
 impl Connections {
     fn new() -> Self {
-        let shared = Arc::new(Shared::new(0, &Limits::default(), LONG));
+        let shared = Arc::new(Shared::new(0, &Limits::default(), Times::default()));
         let (sender, letters) = mailbox(16, 0, Arc::new(NoWake));
         let live = Arc::new(Live::new());
         let gate = Gate { sender, counters: Arc::new(ReactorCounters::new(1)), live: live.clone() };

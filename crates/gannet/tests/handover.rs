@@ -1,0 +1,271 @@
+//! Listening sockets that go from one engine to another while clients connect: here two engines of one process, whose
+//! descriptors are duplicates as those of two processes are.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use gannet::proto::Lines;
+use gannet::{
+    Address, Balance, Context, DatagramContext, DatagramService, DriverChoice, Engine, Error, Inherited, Running,
+    Service,
+};
+use socket2::{Domain, Socket, Type};
+
+/// How long a test waits for what has to come.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn drivers() -> Vec<DriverChoice> {
+    match Engine::new().driver(DriverChoice::Uring).reactors(1).start() {
+        Ok(_) => vec![DriverChoice::Poll, DriverChoice::Uring],
+        Err(why) => {
+            eprintln!("not tried on io_uring: {why}");
+            vec![DriverChoice::Poll]
+        }
+    }
+}
+
+/// Says which engine answers.
+#[derive(Clone)]
+struct Named(&'static str);
+
+impl Service for Named {
+    type Codec = Lines;
+    type Session = ();
+
+    fn message(&mut self, (): &mut (), _: &[u8], cx: &mut Context<'_, Self>) {
+        cx.send(&[self.0.as_bytes()]);
+    }
+}
+
+impl DatagramService for Named {
+    fn datagram(&mut self, _: &[u8], cx: &mut DatagramContext<'_>) {
+        let _ = cx.reply(self.0.as_bytes());
+    }
+}
+
+fn engine(driver: DriverChoice, reactors: usize, balance: Balance, url: &str, name: &'static str) -> Engine {
+    let engine = Engine::new().driver(driver).reactors(reactors).balance(balance);
+    engine.listen(url, move || Named(name)).expect("an address")
+}
+
+fn address(running: &Running) -> SocketAddr {
+    match running.addresses().next().cloned() {
+        Some(Address::Tcp(address) | Address::Udp(address)) => address,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Connects, and says who answers.
+fn visit(address: SocketAddr) -> std::io::Result<String> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    // No port is kept for a minute.
+    socket.set_linger(Some(Duration::ZERO))?;
+    socket.connect_timeout(&address.into(), PATIENCE)?;
+    ask(&mut TcpStream::from(socket))
+}
+
+fn ask(stream: &mut TcpStream) -> std::io::Result<String> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(b"who\n")?;
+    let mut answer = [0; 4];
+    stream.read_exact(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer[..3]).into_owned())
+}
+
+/// Clients that come one after the other until they are stopped.
+struct Crowd {
+    ends: Arc<AtomicBool>,
+    visits: Arc<AtomicU64>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Crowd {
+    fn start(address: SocketAddr) -> Self {
+        let (ends, visits) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let threads = (0..4).map(|_| {
+            let (ends, visits) = (ends.clone(), visits.clone());
+            std::thread::spawn(move || {
+                while !ends.load(Ordering::Relaxed) {
+                    visit(address).expect("nobody is refused");
+                    visits.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        });
+        let threads = threads.collect();
+        Self { ends, visits, threads }
+    }
+
+    fn wait_for(&self, more: u64) {
+        let until = self.visits.load(Ordering::Relaxed) + more;
+        while self.visits.load(Ordering::Relaxed) < until {
+            assert!(self.threads.iter().all(|thread| !thread.is_finished()), "a client was refused");
+            std::thread::yield_now();
+        }
+    }
+
+    fn end(self) {
+        self.ends.store(true, Ordering::Relaxed);
+        self.threads.into_iter().for_each(|thread| thread.join().expect("nobody is refused"));
+    }
+}
+
+/// Has a new engine take over from an old one.
+fn take_over(old: &Running, new: Engine) -> Running {
+    let handover = old.handover();
+    let sockets = handover.sockets().expect("the old one runs");
+    let new = new.adopt(sockets).start_after(|_| handover.withdraw()).expect("the new one starts");
+    handover.release();
+    new
+}
+
+#[test]
+fn no_client_is_refused_whatever_drivers_reactors_and_balances_follow_each_other() {
+    let drivers = drivers();
+    let other = drivers[drivers.len() - 1];
+    let steps = [
+        (drivers[0], 2, Balance::ReusePort),
+        (other, 2, Balance::ReusePort),
+        (drivers[0], 4, Balance::ReusePort),
+        (other, 1, Balance::ReusePort),
+        (other, 2, Balance::RoundRobin),
+        (drivers[0], 1, Balance::ReusePort),
+        (other, 3, Balance::ReusePort),
+    ];
+    let (driver, reactors, balance) = steps[0];
+    let mut running = engine(driver, reactors, balance, "tcp://127.0.0.1:0", "old").start().expect("it starts");
+    let address = address(&running);
+    let mut stays = TcpStream::connect(address).expect("it accepts");
+    assert_eq!(ask(&mut stays).expect("an answer"), "old");
+    let crowd = Crowd::start(address);
+    crowd.wait_for(50);
+    let mut first = None;
+    for (step, (driver, reactors, balance)) in steps.into_iter().enumerate().skip(1) {
+        let new =
+            engine(driver, reactors, balance, &format!("tcp://{address}"), if step % 2 == 0 { "old" } else { "new" });
+        let new = take_over(&running, new);
+        crowd.wait_for(50);
+        let old = std::mem::replace(&mut running, new);
+        if step == 1 {
+            assert_eq!(ask(&mut stays).expect("an answer"), "old", "who was there stays with the old engine");
+            first = Some(old);
+        } else {
+            old.remote().stop();
+            old.join().expect("it ends");
+        }
+        crowd.wait_for(50);
+    }
+    assert_eq!(ask(&mut stays).expect("an answer"), "old");
+    drop(first);
+    crowd.end();
+    assert_eq!(visit(address).expect("it accepts"), "old", "the newest engine is number six");
+    running.remote().stop();
+    running.join().expect("it ends");
+    assert!(TcpStream::connect(address).is_err(), "nobody has the sockets any more");
+}
+
+#[test]
+fn an_engine_that_cannot_take_over_leaves_the_old_one_as_it_was() {
+    for (old, new) in [(0, 1), (1, 0)] {
+        let drivers = drivers();
+        let (old, new) = (drivers[old % drivers.len()], drivers[new % drivers.len()]);
+        let running = engine(old, 2, Balance::default(), "tcp://127.0.0.1:0", "old").start().expect("it starts");
+        let address = address(&running);
+        let crowd = Crowd::start(address);
+        crowd.wait_for(20);
+        let handover = running.handover();
+        for _ in 0..3 {
+            let sockets = handover.sockets().expect("it runs");
+            assert!(!sockets.is_empty());
+            let next = engine(new, 3, Balance::default(), &format!("tcp://{address}"), "new").adopt(sockets);
+            let error = next.start_after(|_| {
+                handover.withdraw()?;
+                // The other process sets its flags, and ends.
+                Err(Error::Setting("it is too late".to_owned()))
+            });
+            assert!(error.err().is_some_and(|error| error.to_string() == "it is too late"));
+            handover.restore();
+            crowd.wait_for(20);
+        }
+        crowd.end();
+        assert_eq!(visit(address).expect("it accepts"), "old");
+    }
+}
+
+#[test]
+fn the_file_of_a_unix_socket_goes_with_the_last_engine_that_has_it() {
+    let path = std::env::temp_dir().join(format!("gannet-handover-{}", std::process::id()));
+    let url = format!("unix://{}", path.display());
+    let drivers = drivers();
+    let who = || {
+        let mut stream = UnixStream::connect(&path).expect("somebody listens");
+        stream.write_all(b"who\n").expect("it is open");
+        let mut answer = [0; 3];
+        stream.read_exact(&mut answer).expect("an answer");
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    for reactors in [1, 2] {
+        let old = engine(drivers[0], reactors, Balance::default(), &url, "old").start().expect("it starts");
+        assert_eq!(who(), "old");
+        let next = engine(drivers[drivers.len() - 1], 3 - reactors, Balance::default(), &url, "new");
+        let new = take_over(&old, next);
+        drop(old);
+        assert!(path.exists(), "the old engine has left the file");
+        assert_eq!(who(), "new");
+        drop(new);
+        assert!(!path.exists(), "the new one takes it along");
+    }
+}
+
+#[test]
+fn datagrams_go_to_the_new_engine() {
+    for driver in drivers() {
+        let engine = |name: &'static str, url: &str| {
+            let engine = Engine::new().driver(driver).reactors(2);
+            engine.listen_datagrams(url, move || Named(name)).expect("an address")
+        };
+        let old = engine("old", "udp://127.0.0.1:0").start().expect("it starts");
+        let address = address(&old);
+        let client = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        client.connect(address).expect("an address");
+        client.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        let who = || {
+            client.send(b"who").expect("it is bound");
+            let mut answer = [0; 3];
+            client.recv(&mut answer).expect("an answer");
+            String::from_utf8_lossy(&answer).into_owned()
+        };
+        assert_eq!(who(), "old");
+        let new = take_over(&old, engine("new", &format!("udp://{address}")));
+        drop(old);
+        assert_eq!(who(), "new");
+        drop(new);
+    }
+}
+
+#[test]
+fn a_socket_of_the_service_manager_is_found_by_its_name() {
+    for (driver, reactors) in drivers().into_iter().flat_map(|driver| [(driver, 1), (driver, 2)]) {
+        let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = socket.local_addr().expect("it is bound");
+        let kept = socket.try_clone().expect("a descriptor");
+        // The listener's name is its URL here, and its port another one.
+        let url = "tcp://127.0.0.1:1";
+        let inherited = Inherited { name: url.to_owned(), url: String::new(), index: 0, fd: socket.into() };
+        let running = engine(driver, reactors, Balance::default(), url, "new").adopt(vec![inherited]);
+        let running = running.start().expect("it binds nothing");
+        assert_eq!(self::address(&running), address);
+        for _ in 0..8 {
+            assert_eq!(visit(address).expect("it accepts"), "new");
+        }
+        running.remote().stop();
+        running.join().expect("it ends");
+        let late = TcpStream::connect(address);
+        assert!(late.is_ok(), "the manager's socket still listens, for the next start");
+        drop(kept);
+    }
+}
