@@ -79,6 +79,9 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
         Some(successor) => successor.wait_for_old(driver),
         None => Ok(()),
     })?;
+    if let Some(successor) = &successor {
+        successor.serves(&running);
+    }
     control.started(running.remote());
     let redis_bound = bound(&listeners, &running);
     if let Some(push) = push_for_redis {
@@ -125,9 +128,6 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
             }
             _ => tracing::warn!(%error, listening, "the start message cannot be written to standard output"),
         }
-    }
-    if let Some(successor) = &successor {
-        successor.serves(&running);
     }
     systemd::notify("READY=1");
     let watchdog = Watchdog::start(remote.clone(), successor.is_some());

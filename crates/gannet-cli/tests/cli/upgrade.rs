@@ -58,7 +58,7 @@ impl Place {
         } else {
             let text = format!("#!/bin/bash\nGANNET={binary}\n{script}\n");
             std::fs::write(&new, text).expect("a file");
-            std::fs::set_permissions(&new, PermissionsExt::from_mode(0o755)).expect("it is ours");
+            std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
         }
         std::fs::rename(&new, self.program()).expect("it is ours");
     }

@@ -90,7 +90,7 @@ fn maint_notifications(turn: &mut Turn<'_, '_, '_>) -> Outcome {
         return Err(Error::SYNTAX);
     }
     if on && turn.session.version == Version::Resp2 {
-        return Err(Error::of("ERR maintenance notifications are pushes: choose RESP3 first, with HELLO 3"));
+        return Err(Error::new("ERR maintenance notifications are pushes: choose RESP3 first, with HELLO 3"));
     }
     turn.session.wants_notices = on;
     turn.reply().ok();

@@ -72,7 +72,7 @@ impl Faults {
     }
 
     /// Nothing happens but what is asked for, at once: for tests that are not about the network.
-    #[cfg(feature = "sim")]
+    #[cfg(any(test, feature = "sim"))]
     pub(crate) fn none() -> Self {
         Self {
             latency: Duration::ZERO,
