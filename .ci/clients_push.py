@@ -1,13 +1,15 @@
 """Speaks to the push gateway by clients that nobody here wrote: the official SDKs, EventSource, redis-cli and a browser.
 
 Needs node with `centrifuge`, `ws` and `eventsource` in target/push, Python's `centrifuge-python`, chromium, curl, redis-cli,
-and Go for the Go SDK. The tests in .ci/push run with every SDK, transport and format at once. Prints one line a test and ends
+and Go for the Go SDK. A Go that is too old for it, such as the one of Debian 12, fetches a newer one into target/push. The tests in .ci/push run with every SDK, transport and format at once. Prints one line a test and ends
 with `N passed, N failed`. `--server centrifugo` runs the same tests against Centrifugo, whose path
 `--command` names: a test that passes there and fails here has found a fault of ours.
 """
 
 import argparse
-import shutil
+import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +20,8 @@ MODULES = ROOT / "target" / "push"
 sys.path.insert(0, str(PUSH))
 
 import access  # noqa: E402
+import admin  # noqa: E402
+import application  # noqa: E402
 import basics  # noqa: E402
 import control  # noqa: E402
 import others  # noqa: E402
@@ -27,24 +31,43 @@ from kit import KINDS, Stage, described  # noqa: E402
 from server import Server  # noqa: E402
 
 
+def go():
+    """The command and the environment of a Go that is new enough for the SDK."""
+    wanted = re.search(r"^go ([0-9.]+)$", (PUSH / "go" / "go.mod").read_text(), re.MULTILINE)[1]
+    said = subprocess.run(["go", "version"], check=True, capture_output=True, text=True).stdout
+    own = tuple(int(number) for number in re.search(r"go(\d+)\.(\d+)", said).groups())
+    if own >= (1, 21):
+        # It fetches a newer one by itself, if it is allowed to.
+        return ["go"], {"GOTOOLCHAIN": "auto"}
+    machine = re.search(r"(\w+)/(\w+)$", said.strip())
+    module = f"golang.org/toolchain@v0.0.1-go{wanted}.{machine[1]}-{machine[2]}"
+    path = {"GOPATH": str(MODULES / "go"), "GOFLAGS": "-modcacherw"}
+    fetched = ["go", "mod", "download", "-json", module]
+    answer = subprocess.run(fetched, check=True, capture_output=True, text=True, env={**os.environ, **path}).stdout
+    root = Path(json.loads(answer)["Dir"])
+    # A module has no programs, so what it unpacks cannot be run yet.
+    for program in (*root.glob("bin/*"), *root.glob("pkg/tool/*/*")):
+        program.chmod(0o755)
+    return [root / "bin" / "go"], {**path, "GOROOT": str(root), "GOTOOLCHAIN": "local"}
+
+
 def commands():
-    """The command of each SDK's program. The Go SDK is left out where there is no Go."""
+    """The command of each SDK's program."""
     found = {
         "js": (["node", PUSH / "agent.mjs"], {"PUSH_MODULES": str(MODULES / "node_modules")}),
         "python": ([sys.executable, "-B", PUSH / "agent.py"],),
     }
-    if shutil.which("go"):
-        MODULES.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["go", "build", "-o", MODULES / "agent-go", "."], cwd=PUSH / "go", check=True)
-        found["go"] = ([MODULES / "agent-go"],)
-    else:
-        print("SKIPPED: this machine has no Go: the Go SDK is not tried")
+    MODULES.mkdir(parents=True, exist_ok=True)
+    command, environment = go()
+    build = [*command, "build", "-o", MODULES / "agent-go", "."]
+    subprocess.run(build, cwd=PUSH / "go", check=True, env={**os.environ, **environment})
+    found["go"] = ([MODULES / "agent-go"],)
     return found
 
 
 def each_test(stage):
     """Every test with a function that runs it and tells what failed."""
-    for test in (*basics.TESTS, *access.TESTS, *recovery.TESTS, *control.TESTS):
+    for test in (*basics.TESTS, *access.TESTS, *recovery.TESTS, *control.TESTS, *application.TESTS):
         yield test, lambda test=test: stage.play(test)
 
     def alone(test):
@@ -54,7 +77,7 @@ def each_test(stage):
         except Exception as error:  # One failed test must not hide the others.
             return [described(error)]
 
-    for test in (*wire.TESTS, *others.TESTS):
+    for test in (*wire.TESTS, *others.TESTS, *admin.TESTS):
         yield test, lambda test=test: alone(test)
 
 
@@ -71,11 +94,13 @@ def main():
     poll = ("--driver", "poll") if given.server == "gannet" else ()
     passed, failed = 0, 0
     with (
+        application.application() as behind,
         Server(given.server, command=given.command) as server,
         Server(given.server, command=given.command, ping_s=2, pong_s=1, more=poll) as impatient,
+        Server(given.server, command=given.command, more=behind.options if given.server == "gannet" else ()) as deciding,
     ):
         stage = Stage(server, programs, kinds)
-        stage.impatient = impatient
+        stage.impatient, stage.deciding, stage.application = impatient, deciding, behind
         try:
             for test, run in each_test(stage):
                 name = test.__name__.replace("_", " ")

@@ -13,7 +13,16 @@ from cutter import Cutter
 from server import DEADLINE_S
 
 
-TEST_FILES = ("basics.py", "access.py", "recovery.py", "control.py", "wire.py", "others.py")
+TEST_FILES = (
+    "basics.py",
+    "access.py",
+    "recovery.py",
+    "control.py",
+    "application.py",
+    "wire.py",
+    "others.py",
+    "admin.py",
+)
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,12 @@ pub fn resident_bytes(pid: u32) -> io::Result<u64> {
     Ok(field(&rollup, "Rss:")? * 1024)
 }
 
+/// The most resident memory that a process has ever had.
+pub fn peak_resident_bytes(pid: u32) -> io::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    Ok(field(&status, "VmHWM:")? * 1024)
+}
+
 fn first_number(text: &str) -> io::Result<u64> {
     text.split_ascii_whitespace()
         .next()

@@ -52,6 +52,8 @@ pub struct Audience {
     publisher: Publisher,
     /// Publications that all clients together have received.
     received: u64,
+    /// Bytes of a publication's data.
+    data_bytes: usize,
     buffer: Vec<u8>,
 }
 
@@ -68,14 +70,43 @@ impl Audience {
     pub fn new(port: u16, channels: impl Fn(usize) -> Vec<String> + 'static) -> io::Result<Self> {
         let secret = Secret::new(TOKEN_SECRET.as_bytes());
         let mut buffer = vec![0; 64 * 1024];
-        let mut opened = connect(port, &secret, 0..1, "publisher", &mut buffer)?;
+        let mut opened = connect(port, &secret, 0..1, ("publisher", socket::connect), &mut buffer)?;
         let Some((fd, frames)) = opened.pop() else { return Err(io::ErrorKind::NotConnected.into()) };
         let publisher = Publisher { fd, frames, published: 0, answered: 0 };
         let epoll = Epoll::new()?;
         epoll.add(publisher.fd.as_raw_fd(), READ, u64::MAX)?;
         let (clients, epochs) = (Vec::new(), HashMap::new());
         let channels = Box::new(channels);
-        Ok(Self { port, epoll, secret, clients, channels, epochs, publisher, received: 0, buffer })
+        Ok(Self {
+            port,
+            epoll,
+            secret,
+            clients,
+            channels,
+            epochs,
+            publisher,
+            received: 0,
+            data_bytes: DATA_BYTES,
+            buffer,
+        })
+    }
+
+    /// The same where each publication has so many bytes of data.
+    pub fn data_bytes(mut self, bytes: usize) -> Self {
+        self.data_bytes = bytes;
+        self
+    }
+
+    /// Connects and subscribes clients that never read what comes then.
+    pub fn silent(&mut self, count: usize) -> io::Result<Vec<OwnedFd>> {
+        let mut silent = Vec::with_capacity(count);
+        let first = self.clients.len();
+        for begin in (first..first + count).step_by(AT_ONCE) {
+            let numbers = begin..(first + count).min(begin + AT_ONCE);
+            let opened = self.subscribed(numbers, &[], socket::connect_narrow)?;
+            silent.extend(opened.into_iter().map(|(fd, ..)| fd));
+        }
+        Ok(silent)
     }
 
     /// Connects and subscribes clients until there are `total`.
@@ -83,7 +114,7 @@ impl Audience {
         while self.clients.len() < total {
             let first = self.clients.len();
             let end = total.min(first + AT_ONCE);
-            let opened = self.subscribed(first..end, &[])?;
+            let opened = self.subscribed(first..end, &[], socket::connect)?;
             for (number, (fd, frames, reply)) in (first..end).zip(opened) {
                 self.epoll.add(fd.as_raw_fd(), READ, number as u64)?;
                 let channel = (self.channels)(number).swap_remove(0);
@@ -117,7 +148,9 @@ impl Audience {
         while clients.len() < total {
             let first = clients.len();
             let end = total.min(first + AT_ONCE);
-            for (number, (fd, frames, reply)) in (first..end).zip(self.subscribed(first..end, &offsets)?) {
+            for (number, (fd, frames, reply)) in
+                (first..end).zip(self.subscribed(first..end, &offsets, socket::connect)?)
+            {
                 let came = count(&reply, NUMBER);
                 if !contains(&reply, br#""recovered":true"#) || came != publications {
                     return Err(wrong(&reply));
@@ -140,8 +173,9 @@ impl Audience {
         &mut self,
         numbers: std::ops::Range<usize>,
         offsets: &[u64],
+        open: fn(u16) -> io::Result<OwnedFd>,
     ) -> io::Result<Vec<(OwnedFd, Frames, Vec<u8>)>> {
-        let opened = connect(self.port, &self.secret, numbers.clone(), "client", &mut self.buffer)?;
+        let opened = connect(self.port, &self.secret, numbers.clone(), ("client", open), &mut self.buffer)?;
         let channels: Vec<_> = numbers.clone().map(|number| (self.channels)(number)).collect();
         for (number, ((fd, _), channels)) in numbers.zip(opened.iter().zip(&channels)) {
             let recover = |channel: &String| match (offsets.get(number), self.epochs.get(channel)) {
@@ -187,7 +221,7 @@ impl Audience {
     pub fn publish(&mut self, channel: &str) -> io::Result<()> {
         let Publisher { fd, published, .. } = &mut self.publisher;
         let begin = format!(r#"{{"number":"{:0DIGITS$}","filling":""#, *published % 10_u64.pow(DIGITS as u32));
-        let filling = "x".repeat(DATA_BYTES.saturating_sub(begin.len() + 2));
+        let filling = "x".repeat(self.data_bytes.saturating_sub(begin.len() + 2));
         let id = *published % 1_000_000 + 2;
         let command = format!(r#"{{"id":{id},"publish":{{"channel":"{channel}","data":{begin}{filling}"}}}}}}"#);
         send(fd, &masked(command.as_bytes()))?;
@@ -275,7 +309,7 @@ fn connect(
     port: u16,
     secret: &Secret,
     numbers: std::ops::Range<usize>,
-    name: &str,
+    (name, open): (&str, fn(u16) -> io::Result<OwnedFd>),
     buffer: &mut [u8],
 ) -> io::Result<Vec<(OwnedFd, Frames)>> {
     let request = format!(
@@ -284,7 +318,7 @@ fn connect(
     );
     let mut opened = Vec::with_capacity(numbers.len());
     for _ in numbers.clone() {
-        let fd = socket::connect(port)?;
+        let fd = open(port)?;
         send(&fd, request.as_bytes())?;
         opened.push((fd, Frames::default()));
     }
@@ -342,4 +376,48 @@ fn text_after(bytes: &[u8], part: &[u8]) -> Option<String> {
     let rest = &bytes[position(bytes, part)? + part.len()..];
     let end = rest.iter().position(|byte| *byte == b'"')?;
     String::from_utf8(rest[..end].to_vec()).ok()
+}
+
+/// Reads the rest of a connection up to its end; gives the code of the close frame, if one was the last.
+pub fn rest(fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<Option<u16>> {
+    let mut tail = Vec::new();
+    loop {
+        super::wait_for(fd, libc::POLLIN)?;
+        match socket::receive(fd.as_raw_fd(), buffer) {
+            Ok(None) => {}
+            Ok(Some(0)) => break,
+            Ok(Some(count)) => {
+                tail.extend_from_slice(&buffer[..count]);
+                tail.drain(..tail.len().saturating_sub(LONGEST_CLOSE));
+            }
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(close_code(&tail))
+}
+
+/// Bytes of the longest close frame.
+const LONGEST_CLOSE: usize = 127;
+
+/// The code of a close frame that bytes end with.
+fn close_code(tail: &[u8]) -> Option<u16> {
+    (0..tail.len().saturating_sub(3)).find_map(|at| match tail[at..] {
+        [0x88, len, high, low, ..] if at + 2 + usize::from(len) == tail.len() => Some(u16::from_be_bytes([high, low])),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_close_frame_is_known_by_its_length() {
+        assert_eq!(close_code(b"any\x88\x06\x0b\xc0slow"), Some(3_008));
+        assert_eq!(close_code(b"\x88\x02\x0b\xb9"), Some(3_001));
+        for none in [&b""[..], b"\x88\x00", b"\x88\x06\x0b\xc0slo", b"\x81\x02ab"] {
+            assert_eq!(close_code(none), None, "{none:?}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! `push`: gateways beside one another, and beside bare loops of sends: deliveries, connects, recovery, memory.
 
+mod slow;
 mod table;
 
 use std::io;
@@ -56,6 +57,9 @@ pub struct Options {
     /// Clients whose memory is measured, once.
     #[arg(long, default_value_t = 9_000, value_parser = clap::value_parser!(u32).range(1..))]
     memory_clients: u32,
+    /// Clients of the case slow, of which a tenth never reads.
+    #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(10..))]
+    slow_clients: u32,
     /// Publications per second of the case one.
     #[arg(long, default_value_t = 5.0)]
     rate: f64,
@@ -83,6 +87,8 @@ enum Case {
     Recover,
     /// Memory of idle clients with one channel, and with ten.
     Memory,
+    /// One channel, a tenth of whose subscribers never reads. Fails if the others or the memory feel it too much.
+    Slow,
 }
 
 #[derive(Serialize)]
@@ -92,6 +98,7 @@ struct Report {
     centrifugo: String,
     tables: Vec<Table>,
     memory: Vec<Memory>,
+    slow: Vec<slow::Row>,
 }
 
 #[derive(Serialize)]
@@ -104,8 +111,13 @@ struct Memory {
 pub fn run(options: &Options) -> io::Result<()> {
     let centrifugo = install_centrifugo()?;
     let plan = &options.plan;
-    let mut report =
-        Report { head: plan.begin(Some(&centrifugo))?, centrifugo, tables: Vec::new(), memory: Vec::new() };
+    let mut report = Report {
+        head: plan.begin(Some(&centrifugo))?,
+        centrifugo,
+        tables: Vec::new(),
+        memory: Vec::new(),
+        slow: Vec::new(),
+    };
     let all = plan.setup.subjects(Role::Push)?;
     let gateways: Vec<_> = all.iter().copied().filter(|subject| subject.role == Role::Push).collect();
     for &case in &options.case {
@@ -116,6 +128,10 @@ pub fn run(options: &Options) -> io::Result<()> {
             Case::Connect => connects(options, &gateways)?,
             Case::History => history(options, &gateways)?,
             Case::Recover => recovery(options, &gateways)?,
+            Case::Slow => {
+                report.slow = slow::run(options, &gateways, plan.setup.json)?;
+                continue;
+            }
             Case::Memory => {
                 for channels in [1, CHANNELS_EACH] {
                     let rows = memory_of(options, &gateways, channels)?;

@@ -26,8 +26,9 @@ pub struct Publication {
 }
 
 impl Publication {
-    /// Bytes that it keeps in memory, roughly.
-    pub(crate) fn cost(&self) -> usize {
+    /// Returns the bytes that it takes, with its tags and its overhead: what histories and recoveries are limited by.
+    #[must_use]
+    pub fn cost(&self) -> usize {
         OVERHEAD + self.data.len() + tags_size(&self.tags)
     }
 }

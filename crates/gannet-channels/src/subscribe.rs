@@ -13,6 +13,9 @@ use crate::settings::{Options, Overrides, RecoveryMode};
 pub struct Subscribe {
     /// The position from which the client asks to recover.
     pub recover: Option<Since>,
+    /// Bytes of publications that recovery may return, where that is less than
+    /// [`Limits::recovery_bytes`](crate::Limits::recovery_bytes). If it is 0, recovery succeeds only where nothing was missed.
+    pub recover_bytes: Option<usize>,
     /// Asks for a position.
     pub positioned: bool,
     /// Asks to be able to recover later.

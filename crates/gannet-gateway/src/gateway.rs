@@ -11,6 +11,7 @@ use gannet_channels::{Space, Time};
 use gannet_http::Cx;
 
 use crate::application::Application;
+use crate::askers::{Askers, Job};
 use crate::clock::time_of_day;
 use crate::metrics::Metrics;
 use crate::operators::Operators;
@@ -25,11 +26,15 @@ use crate::token::{Jwks, Tokens};
 /// slow clients decides.
 const SLOW_BYTES: u32 = 1 << 20;
 
+/// The answer to a request that names another host than this one.
+pub(crate) const FOREIGN_HOST: &str = "Host is no address, not localhost, and of no allowed origin: allow its origin, or configure tokens and an API key\n";
+
 /// What all reactors share of the gateway. Every method may be called on every thread.
 pub struct Gateway {
     pub(crate) settings: Settings,
     tokens: Tokens,
     application: Arc<Application>,
+    askers: Askers,
     space: Arc<Space>,
     seed: u64,
     node: String,
@@ -74,6 +79,7 @@ impl Gateway {
             pump: OnceLock::new(),
             tokens,
             application: Application::new(settings.application.clone()),
+            askers: Askers::new(settings.application.concurrent + crate::token::KEY_WAITERS),
             settings,
         }))
     }
@@ -146,21 +152,32 @@ impl Gateway {
         origins.next().is_none() && self.settings.origins.allows(origin)
     }
 
-    /// Has somebody asked on a thread of its own; the answer comes to the pump of the reactor. As many are asked at a time
-    /// as have got a permit.
-    pub(crate) fn ask(self: &Arc<Self>, reactor: usize, place: Place, question: Question) {
-        self.ask_on(reactor, place, question, |work| {
-            std::thread::Builder::new().name("gannet-ask".to_owned()).spawn(work).map(drop)
-        });
+    /// Returns whether a request may be meant for another site, by the name that it gives the server.
+    pub(crate) fn is_for_another_host(&self, cx: &Cx<'_>) -> bool {
+        !crate::host::is_own(cx.request_header("host"), &self.settings.origins)
     }
 
-    /// Does the same on a thread that `start` starts.
+    /// Returns why a client may not connect, by the page that its request comes from and the name that it gives the server.
+    pub(crate) fn refusal(&self, cx: &Cx<'_>) -> Option<&'static str> {
+        if !self.allows_origin(cx) {
+            return Some("the origin of this page is not allowed\n");
+        }
+        (self.settings.client.checks_host && self.is_for_another_host(cx)).then_some(FOREIGN_HOST)
+    }
+
+    /// Has somebody asked on a thread that may wait; the answer comes to the pump of the reactor. As many requests to the
+    /// application are under way as have got a permit, each on a thread.
+    pub(crate) fn ask(self: &Arc<Self>, reactor: usize, place: Place, question: Question) {
+        self.ask_on(reactor, place, question, |job| self.askers.run(job));
+    }
+
+    /// Does the same on a thread that `start` finds.
     pub(crate) fn ask_on(
         self: &Arc<Self>,
         reactor: usize,
         place: Place,
         question: Question,
-        start: impl FnOnce(Box<dyn FnOnce() + Send>) -> io::Result<()>,
+        start: impl FnOnce(Job) -> io::Result<()>,
     ) {
         let (gateway, unanswered) = (self.clone(), question.unanswered());
         let asked = start(Box::new(move || {
@@ -168,7 +185,7 @@ impl Gateway {
             gateway.post(reactor, Post::Answer { place, answer });
         }));
         if let Err(error) = asked {
-            tracing::error!(%error, "nobody can be asked: no thread can start");
+            tracing::debug!(%error, "nobody can be asked: no thread is free");
             self.post(reactor, Post::Answer { place, answer: unanswered });
         }
     }

@@ -3,7 +3,7 @@
 //! A hub belongs to its reactor's thread. The pump makes it when the engine starts; the transports reach it by [`with`].
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +46,10 @@ pub struct Hub {
     pub(crate) headers: HashMap<Handle, Headers>,
     /// For bodies of responses.
     pub(crate) scratch: Vec<u8>,
+    /// Whether the call under way has made something due that may be sooner than the client's timer.
+    pub(crate) due_sooner: bool,
+    /// Clients that the pump looks at itself, by the time: seconds since the UNIX epoch.
+    pub(crate) looks: BTreeSet<(u32, ClientKey)>,
     /// Clients that can take more again.
     pub(crate) flushes: Vec<ClientKey>,
     /// What is to be done for clients when all deliveries were made.
@@ -73,6 +77,8 @@ impl Hub {
             away: HashMap::new(),
             headers: HashMap::new(),
             scratch: Vec::new(),
+            due_sooner: false,
+            looks: BTreeSet::new(),
             flushes: Vec::new(),
             tasks: Vec::new(),
             began: now,

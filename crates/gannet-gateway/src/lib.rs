@@ -3,9 +3,11 @@
 
 mod admin;
 mod api;
+mod askers;
 mod bridge;
 mod clock;
 mod gateway;
+mod host;
 mod hub;
 mod metrics;
 mod operators;

@@ -32,22 +32,22 @@ impl Counter {
     }
 }
 
-/// Bounds of the buckets of times, in microseconds.
-const BOUNDS_US: [u64; 14] =
-    [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 2_500_000, 10_000_000];
+/// Bounds of the buckets of times, in milliseconds. The clocks that times are taken from count whole ones, so there is no
+/// bucket below two: a time of one may be nearly two.
+const BOUNDS_MS: [u64; 11] = [2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 10_000];
 
 /// How long something took.
 #[derive(Debug, Default)]
 pub(crate) struct Times {
-    buckets: [Counter; BOUNDS_US.len() + 1],
-    sum_us: Counter,
+    buckets: [Counter; BOUNDS_MS.len() + 1],
+    sum_ms: Counter,
 }
 
 impl Times {
     pub(crate) fn record(&self, time: Duration) {
-        let us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        self.buckets[BOUNDS_US.partition_point(|bound| *bound < us)].add(1);
-        self.sum_us.add(us);
+        let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.buckets[BOUNDS_MS.partition_point(|bound| *bound <= ms)].add(1);
+        self.sum_ms.add(ms);
     }
 }
 
@@ -146,8 +146,10 @@ impl Metrics {
         for (code, count) in self.disconnects.read() {
             writeln!(out, "gannet_push_disconnects_total{{code=\"{code}\"}} {count}")?;
         }
-        self.times(out, "gannet_push_ping_seconds", "From a ping to its answer.", |reactor| &reactor.round_trips)?;
-        let help = "From a publication to the outboxes of a reactor's subscribers.";
+        self.times(out, "gannet_push_ping_seconds", "From a ping to its answer, in whole milliseconds.", |reactor| {
+            &reactor.round_trips
+        })?;
+        let help = "From a publication to the outbox of a reactor's first subscriber, in whole milliseconds.";
         self.times(out, "gannet_push_flush_seconds", help, |reactor| &reactor.flushes)?;
         of_space(out, space)
     }
@@ -155,15 +157,15 @@ impl Metrics {
     fn times(&self, out: &mut String, name: &str, help: &str, of: fn(&ReactorMetrics) -> &Times) -> fmt::Result {
         head(out, name, "histogram", help)?;
         let mut count = 0;
-        for (number, bound) in BOUNDS_US.iter().map(|bound| Some(*bound)).chain([None]).enumerate() {
+        for (number, bound) in BOUNDS_MS.iter().map(|bound| Some(*bound)).chain([None]).enumerate() {
             count += self.sum(|reactor| of(reactor).buckets[number].read());
             match bound {
-                Some(bound) => writeln!(out, "{name}_bucket{{le=\"{}\"}} {count}", bound as f64 / 1e6)?,
+                Some(bound) => writeln!(out, "{name}_bucket{{le=\"{}\"}} {count}", bound as f64 / 1e3)?,
                 None => writeln!(out, "{name}_bucket{{le=\"+Inf\"}} {count}")?,
             }
         }
-        let sum_us = self.sum(|reactor| of(reactor).sum_us.read());
-        writeln!(out, "{name}_sum {}\n{name}_count {count}", sum_us as f64 / 1e6)
+        let sum_ms = self.sum(|reactor| of(reactor).sum_ms.read());
+        writeln!(out, "{name}_sum {}\n{name}_count {count}", sum_ms as f64 / 1e3)
     }
 }
 

@@ -127,6 +127,7 @@ impl Service for Pump {
                     hub.gateway.sample(hub.now);
                 }
                 hub.roster.check_positions(hub.roster.channel_count() / POSITIONS_S + 1);
+                look(hub, cx);
             }
             run(hub, cx);
             self.sleep(hub, cx);
@@ -140,7 +141,7 @@ fn run(hub: &mut Hub, cx: &mut ServiceContext<'_, Pump>) {
         match post {
             Post::Commands { key, secret, frame } => commands(hub, key, secret, &frame, cx),
             Post::Answer { place, answer } => answered(hub, place, answer, cx),
-            Post::Look(Look(look)) => look(hub),
+            Post::Look(Look(looks)) => looks(hub),
         }
     }
     for key in mem::take(&mut hub.flushes) {
@@ -190,10 +191,33 @@ fn finish(hub: &mut Hub, place: Place, link: Link, effects: Effects, cx: &mut Se
     if let Some(question) = effects.ask {
         hub.gateway.clone().ask(hub.reactor, place, *question);
     }
+    if let (Link::Up(key), Some(at_s)) = (&link, hub.late_look(&link, effects.next)) {
+        hub.looks.insert((at_s, *key));
+    }
     if let Some(why) = effects.close {
         close(place, &why, cx);
     }
     link
+}
+
+/// Does what is due for clients whose transports could not be told when.
+fn look(hub: &mut Hub, cx: &mut ServiceContext<'_, Pump>) {
+    let now_s = hub.now_s();
+    while let Some((_, key)) = hub.looks.first().copied().filter(|(at_s, _)| *at_s <= now_s) {
+        hub.looks.pop_first();
+        let Some(place) = hub.place(key) else { continue };
+        hub.out.clear();
+        let mut link = Link::Up(key);
+        let effects = hub.due(place, &mut link);
+        if effects.ask.is_some() {
+            hub.away.insert(place.handle, Link::Up(key));
+            if !place.wire.is_stream() {
+                // Commands that came meanwhile would be carried out before the answer.
+                let _ = cx.pause_other(place.handle);
+            }
+        }
+        finish(hub, place, link, effects, cx);
+    }
 }
 
 /// Sends what is in [`Hub::out`].

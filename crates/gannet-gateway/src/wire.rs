@@ -165,6 +165,12 @@ impl Wire {
         if self.put_event(delivery, &mut payload) && !payload.is_empty() { self.framed(&payload) } else { Bytes::new() }
     }
 
+    /// Returns whether the format can carry data of an application, where there is any.
+    #[must_use]
+    pub(crate) fn carries_any(self, data: Option<&[u8]>) -> bool {
+        data.is_none_or(|data| data.is_empty() || self.carries(data))
+    }
+
     /// Returns whether the format can carry data of an application.
     #[must_use]
     pub(crate) fn carries(self, data: &[u8]) -> bool {

@@ -86,6 +86,10 @@ fn errors_have_codes_or_statuses() {
             ("publish", r#"{"channel":"demo:a","b64data":"?"}"#, 107, 400),
             ("history", r#"{"channel":"demo:a","limit":1,"since":{"offset":1,"epoch":"x"}}"#, 112, 416),
             ("disconnect", r#"{"client":"x"}"#, 107, 400),
+            ("disconnect", "{}", 107, 400),
+            ("refresh", r#"{"expired":true}"#, 107, 400),
+            ("subscribe", r#"{"channel":"demo:a"}"#, 107, 400),
+            ("unsubscribe", r#"{"channel":"demo:a","user":null}"#, 107, 400),
             ("disconnect", r#"{"user":"a","disconnect":{"code":1000,"reason":""}}"#, 107, 400),
             ("rpc", r#"{"method":"a"}"#, 104, 404),
         ] {

@@ -2,8 +2,12 @@
 
 mod rig;
 
+use gannet_channels::{Publish, Time};
+use gannet_gateway::settings::{Settings, namespace};
+use rig::feed::Feed;
 use rig::{Rig, drivers};
 use serde_json::{Value, json};
+use tungstenite::Bytes;
 
 #[test]
 fn a_batch_is_answered_with_replies_at_the_top() {
@@ -65,5 +69,124 @@ fn a_subscription_that_recovers_has_a_position() {
         let reply = rig.connected().ask(r#""subscribe":{"channel":"demo:positioned"}"#);
         let told = &reply["subscribe"];
         assert!(told["recoverable"] == true && told["positioned"] == true, "{reply}");
+    }
+}
+
+#[test]
+fn a_batch_carries_out_no_further_call_once_its_answer_is_large() {
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        let large = format!("\"{}\"", "x".repeat(60 << 10));
+        for _ in 0..100 {
+            rig.publish("demo:big", &large);
+        }
+        let mut commands = vec![json!({"history": {"channel": "demo:big", "limit": -1}}); 50];
+        commands.push(json!({"publish": {"channel": "demo:big", "data": 1}}));
+        let (status, _, body) = rig.post("/api/batch", "", &json!({ "commands": commands }).to_string());
+        assert_eq!(status, 200);
+        assert!(body.len() < 24 << 20, "{} bytes", body.len());
+        let answer: Value = serde_json::from_str(&body).expect("JSON");
+        let replies = answer["replies"].as_array().expect("replies");
+        assert_eq!(replies.len(), 51);
+        // Each history has 6 MB.
+        let done = replies.iter().take_while(|reply| reply["history"]["offset"] == 100).count();
+        assert_eq!(done, 3);
+        for reply in &replies[done..] {
+            assert_eq!(reply["error"]["code"], 106, "{reply}");
+        }
+        assert_eq!(rig.api("history", r#"{"channel":"demo:big","limit":0}"#)["result"]["offset"], 100);
+    }
+}
+
+#[test]
+fn a_history_brings_sixteen_mebibytes_of_data_at_most() {
+    for driver in drivers() {
+        let mut settings = Settings::demo();
+        let parsed = namespace::parse("vast:history_size=400,history_ttl=5m").expect("a namespace");
+        settings.channels.namespaces.push(parsed);
+        let rig = Rig::start(driver, settings);
+        let large = Bytes::from(format!("\"{}\"", "x".repeat(64_000)));
+        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_millis();
+        let now = Time(u64::try_from(now).expect("milliseconds"));
+        for _ in 0..300 {
+            rig.gateway.space().publish("vast:a", Publish::new(large.clone()), now).expect("it is taken");
+        }
+        let history = rig.api("history", r#"{"channel":"vast:a","limit":-1}"#)["result"].clone();
+        let fitting = (16 << 20) / large.len();
+        assert_eq!(history["publications"].as_array().expect("publications").len(), fitting);
+        assert_eq!(history["offset"], 300, "which tells that there are more");
+    }
+}
+
+#[test]
+fn a_node_is_described_with_its_metrics_and_its_process() {
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        let _client = rig.subscribed("demo:a");
+        rig.publish("demo:a", "1");
+        let node = rig.api("info", "{}")["result"]["nodes"][0].clone();
+        for key in ["uid", "name", "version", "num_clients", "num_users", "num_subs", "num_channels", "uptime"] {
+            assert!(!node[key].is_null(), "{key}: {node}");
+        }
+        let items = &node["metrics"]["items"];
+        assert_eq!(items[r#"gannet_push_publications_total{namespace="demo"}"#], 1.0, "{items}");
+        assert_eq!(items[r#"gannet_push_clients{transport="websocket",format="json"}"#], 1.0, "{items}");
+        assert!(node["process"]["rss"].as_u64().expect("bytes") > 1 << 20, "{node}");
+        assert!(node["process"]["cpu"].as_f64().expect("percent") > 0.0, "{node}");
+    }
+}
+
+#[test]
+fn the_server_subscribes_a_client_from_where_it_was() {
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        let first = rig.publish("demo:a", "1");
+        for data in ["2", "3"] {
+            rig.publish("demo:a", data);
+        }
+        for (since, expected) in [
+            (json!({"offset": 1, "epoch": first["epoch"]}), vec![2, 3]),
+            (json!({"offset": 3, "epoch": first["epoch"]}), vec![]),
+            (json!({"offset": 1, "epoch": "other"}), vec![]),
+        ] {
+            let mut client = rig.websocket();
+            let id = client.ask(r#""connect":{}"#)["connect"]["client"].clone();
+            let order = json!({"client": id, "channel": "demo:a", "recover_since": since});
+            assert_eq!(rig.api("subscribe", &order.to_string()), json!({"result": {}}));
+            let mut pushes = Vec::new();
+            while pushes.len() <= expected.len() {
+                pushes.extend(client.frame());
+            }
+            let subscribed = &pushes[0]["push"]["subscribe"];
+            assert!(subscribed["recoverable"] == true && subscribed["positioned"] == true, "{pushes:?}");
+            let data: Vec<_> = pushes[1..].iter().map(|push| push["push"]["pub"]["data"].clone()).collect();
+            assert_eq!(data, expected, "{since}");
+        }
+    }
+}
+
+#[test]
+fn an_order_for_a_session_reaches_only_the_client_that_has_it() {
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        let mut feeds: Vec<_> =
+            (0..3).map(|_| Feed::post(&rig, "/connection/http_stream", "{\"id\":1,\"connect\":{}}")).collect();
+        let sessions: Vec<_> = feeds.iter_mut().map(|feed| feed.line_message()["connect"]["session"].clone()).collect();
+        let order = |method: &str, session: &Value, more: Value| {
+            let mut body = json!({"user": "", "session": session});
+            body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+            assert_eq!(rig.api(method, &body.to_string()), json!({"result": {}}), "{method}");
+        };
+        order("subscribe", &sessions[1], json!({"channel": "demo:a"}));
+        assert_eq!(feeds[1].line_message()["push"]["channel"], "demo:a");
+        assert_eq!(rig.api("presence_stats", r#"{"channel":"demo:a"}"#)["result"]["num_clients"], 1);
+        order("disconnect", &json!("not a session"), json!({}));
+        order("refresh", &sessions[0], json!({"expired": true}));
+        assert_eq!(feeds[0].line_message()["push"]["disconnect"]["code"], 3005);
+        order("unsubscribe", &sessions[1], json!({"channel": "demo:a"}));
+        assert_eq!(feeds[1].line_message()["push"]["unsubscribe"]["code"], 2000);
+        order("disconnect", &sessions[2], json!({}));
+        assert_eq!(feeds[2].line_message()["push"]["disconnect"]["code"], 3503);
+        assert_eq!(rig.api("info", "{}")["result"]["nodes"][0]["num_clients"], 1);
     }
 }

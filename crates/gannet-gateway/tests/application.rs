@@ -153,8 +153,10 @@ fn a_client_over_lines_waits_for_the_application_too() {
         let rig = Rig::start(driver, settings(&url, &[EventKind::Connect]));
         let mut stream = rig.tcp();
         let body = "{\"id\":1,\"connect\":{}}";
-        let head =
-            format!("POST /connection/http_stream HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", body.len());
+        let head = format!(
+            "POST /connection/http_stream HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
         stream.write_all((head + body).as_bytes()).expect("it is taken");
         let mut all = String::new();
         while !all.contains("\"client\"") {
@@ -225,5 +227,101 @@ fn commands_that_come_by_requests_wait_for_the_application_each_in_its_turn() {
             assert_eq!(paths, ["/subscribe", "/subscribe", "/rpc", "/publish", "/publish"]);
         }
         gannet_testing::until("nobody is left", || rig.gateway.space().stats().clients == 0);
+    }
+}
+
+#[test]
+fn what_expires_soon_is_asked_about_in_time_wherever_the_command_came_from() {
+    fn answer(path: &str, event: &Value) -> Option<String> {
+        let soon = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs() + 2;
+        let answer = match (path, event["channel"].as_str()) {
+            ("/connect", _) => json!({"result": {"user": "ann"}}),
+            ("/subscribe", _) => json!({"result": {"expire_at": soon}}),
+            _ => json!({"result": {"expired": true}}),
+        };
+        Some(answer.to_string())
+    }
+    for driver in drivers() {
+        let (url, events) = application(answer);
+        let asked = [EventKind::Connect, EventKind::Subscribe, EventKind::Publish, EventKind::SubRefresh];
+        let mut settings = settings(&url, &asked);
+        let words = "brief:subscribe_proxy_enabled,sub_refresh_proxy_enabled";
+        settings.channels.namespaces.push(namespace::parse(words).expect("a namespace"));
+        // So that no ping is the reason.
+        settings.client.ping = 10 * rig::PATIENCE;
+        let rig = Rig::start(driver, settings);
+        let mut lines = Feed::post(&rig, "/connection/http_stream", "{\"id\":1,\"connect\":{}}");
+        let connect = lines.line_message()["connect"].clone();
+        assert_eq!(emulate(&rig, &connect, "{\"id\":2,\"subscribe\":{\"channel\":\"brief:a\"}}"), 204);
+        assert!(lines.line_message()["subscribe"].is_object());
+        let mut socket = rig.websocket();
+        assert!(socket.ask(r#""connect":{}"#)["connect"].is_object());
+        assert!(socket.ask(r#""subscribe":{"channel":"brief:b"}"#)["subscribe"].is_object());
+        let unsubscribed = json!({"code": 2501, "reason": "subscription expired"});
+        assert_eq!(lines.line_message()["push"]["unsubscribe"], unsubscribed);
+        assert_eq!(socket.push()["unsubscribe"], unsubscribed);
+        let paths: Vec<_> = events.try_iter().map(|(path, _)| path).collect();
+        assert_eq!(paths.iter().filter(|path| *path == "/sub_refresh").count(), 2, "{paths:?}");
+    }
+}
+
+#[test]
+fn where_no_request_more_may_be_under_way_clients_get_the_temporary_error_and_go_on() {
+    fn answer(_: &str, _: &Value) -> Option<String> {
+        Some(json!({"result": {"data": 1}}).to_string())
+    }
+    for driver in drivers() {
+        let (url, _events) = application(answer);
+        let mut settings = settings(&url, &[EventKind::Rpc]);
+        settings.client.anonymous = true;
+        settings.application.concurrent = 4;
+        let rig = Rig::start(driver, settings);
+        let mut clients: Vec<_> = (0..50).map(|_| rig.connected()).collect();
+        let mut replies = [0, 0];
+        for _ in 0..5 {
+            for client in &mut clients {
+                client.command(r#""rpc":{"method":"m","data":{}}"#);
+            }
+            for client in &mut clients {
+                let reply = client.frame().remove(0);
+                replies[usize::from(reply["rpc"]["data"] == 1)] += 1;
+                assert!(reply["rpc"]["data"] == 1 || reply["error"]["code"] == 100, "{reply}");
+            }
+        }
+        assert!(replies[1] >= 20, "{replies:?}");
+        assert_eq!(rig.gateway.application().stats().running, 0);
+    }
+}
+
+#[test]
+fn bytes_of_the_application_that_are_no_json_close_a_client_that_speaks_json() {
+    fn answer(path: &str, event: &Value) -> Option<String> {
+        // Two bytes that are no text.
+        let bytes = json!({"result": {"user": "ann", "b64data": "//8="}});
+        let answer = match path {
+            "/connect" if event["data"] == "bytes" => bytes,
+            "/connect" => json!({"result": {"user": "ann"}}),
+            _ => bytes,
+        };
+        Some(answer.to_string())
+    }
+    for driver in drivers() {
+        let (url, _events) = application(answer);
+        let asked = [EventKind::Connect, EventKind::Subscribe, EventKind::Publish, EventKind::Rpc];
+        let rig = Rig::start(driver, settings(&url, &asked));
+        let mut client = rig.websocket();
+        client.command(r#""connect":{"data":"bytes"}"#);
+        assert_eq!(client.closed().0, 3506);
+        for command in [r#""subscribe":{"channel":"room:a"}"#, r#""rpc":{"method":"m","data":{}}"#] {
+            let mut client = rig.connected();
+            client.command(command);
+            assert_eq!(client.closed().0, 3506, "{command}");
+        }
+        let mut client = rig.websocket();
+        let id = client.ask(r#""connect":{}"#)["connect"]["client"].clone();
+        let order = json!({"client": id, "channel": "room:b", "b64data": "//8="});
+        assert_eq!(rig.api("subscribe", &order.to_string()), json!({"result": {}}));
+        assert_eq!(client.push(), json!({"channel": "room:b", "subscribe": {}}));
+        gannet_testing::until("one client", || rig.gateway.space().stats().clients == 1);
     }
 }

@@ -26,9 +26,10 @@ fn each(rig: &Rig, channels: usize) -> i64 {
     // A name makes the frame longer than those whose length is in one byte.
     let name = "x".repeat(100);
     let frame = format!("{{\"id\":1,\"connect\":{{\"name\":\"{name}\"}}}}\n{}", frame.join("\n"));
-    let mut bytes = b"GET /connection/websocket HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    let mut bytes =
+        b"GET /connection/websocket HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\x81\xfe"
-        .to_vec();
+            .to_vec();
     bytes.extend_from_slice(&u16::try_from(frame.len()).expect("it is short").to_be_bytes());
     bytes.extend_from_slice(&[0; 4]);
     bytes.extend_from_slice(frame.as_bytes());

@@ -83,11 +83,11 @@ fn clients_that_are_no_websockets_are_counted_by_their_transport() {
         let connect = r#"{"id":1,"connect":{}}"#;
         let length = connect.len();
         let clients = [
-            ("GET /events?channel=demo:a HTTP/1.1\r\nHost: h\r\n\r\n".to_owned(), "events"),
-            ("GET /connection/uni_sse HTTP/1.1\r\nHost: h\r\n\r\n".to_owned(), "uni_sse"),
+            ("GET /events?channel=demo:a HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(), "events"),
+            ("GET /connection/uni_sse HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(), "uni_sse"),
             (
                 format!(
-                    "POST /connection/http_stream HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{connect}"
+                    "POST /connection/http_stream HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{connect}"
                 ),
                 "http_stream",
             ),

@@ -2,6 +2,8 @@
 
 mod rig;
 
+use gannet_gateway::origin::Origins;
+use gannet_gateway::settings::Settings;
 use rig::feed::{Feed, emulate};
 use rig::{Rig, drivers};
 use serde_json::json;
@@ -208,7 +210,7 @@ fn an_event_source_is_refused_before_anything_else_is_said() {
     for driver in drivers() {
         let rig = Rig::demo(driver);
         let get = |path: &str, fields: &str| {
-            rig.request(&format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{fields}\r\n"))
+            rig.request(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}\r\n"))
         };
         let (status, head, _) = get("/events?channel=demo:a", "Origin: http://localhost:1\r\nLast-Event-ID: x\r\n");
         assert_eq!(status, 400);
@@ -227,7 +229,7 @@ fn a_page_of_an_allowed_origin_may_read_the_answer_and_another_may_not() {
         let rig = Rig::demo(driver);
         let options = |path: &str, origin: &str| {
             let fields = format!("Origin: {origin}\r\nAccess-Control-Request-Method: POST\r\n");
-            rig.request(&format!("OPTIONS {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{fields}\r\n"))
+            rig.request(&format!("OPTIONS {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}\r\n"))
         };
         for path in ["/emulation", "/connection/http_stream", "/connection/sse"] {
             let (status, head, _) = options(path, "http://localhost:3000");
@@ -264,5 +266,56 @@ fn a_shutdown_tells_listeners_to_events_when_to_come_back() {
         let wait: u64 = hint.strip_prefix("retry: ").and_then(|wait| wait.parse().ok()).expect("a hint");
         assert!((1_000..5_000).contains(&wait), "{wait} ms");
         assert!(push.contains("3001"), "{push}");
+    }
+}
+
+#[test]
+fn a_page_that_leads_its_own_name_to_this_machine_reads_and_changes_nothing() {
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        let status = |request: &str, host: &str| {
+            rig.request(&format!(
+                "{request} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{{}}"
+            ))
+            .0
+        };
+        let port = rig.http.port();
+        for request in [
+            "GET /events?channel=demo:a",
+            "GET /connection/sse",
+            "POST /connection/http_stream",
+            "GET /connection/uni_sse",
+            "GET /connection/websocket",
+            "GET /connection/uni_websocket",
+            "POST /emulation",
+            "OPTIONS /emulation",
+            "POST /api/info",
+        ] {
+            assert_eq!(status(request, &format!("evil.example:{port}")), 403, "{request}");
+        }
+        for host in ["127.0.0.1", "localhost", "[::1]", &format!("127.0.0.1:{port}")] {
+            assert_eq!(status("POST /api/info", host), 200, "{host}");
+        }
+        let mut settings = Settings::demo();
+        settings.api.keys = vec!["secret key".into()];
+        settings.client.checks_host = false;
+        settings.origins = Origins::default();
+        let rig = Rig::start(driver, settings);
+        let request =
+            "POST /api/info HTTP/1.1\r\nHost: push.example\r\nConnection: close\r\nX-API-Key: secret key\r\n\r\n";
+        assert_eq!(rig.request(request).0, 200, "a key tells programs from pages");
+        let head = Feed::open(&rig, "GET /events?channel=demo:a HTTP/1.1\r\nHost: push.example\r\n\r\n").head;
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    }
+}
+
+#[test]
+fn an_empty_body_is_no_request_to_connect() {
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        for path in ["uni_sse", "uni_http_stream", "sse", "http_stream"] {
+            let rest = Feed::post(&rig, &format!("/connection/{path}"), "").rest();
+            assert!(rest.contains("3501") && !rest.contains("\"client\""), "{path}: {rest}");
+        }
     }
 }

@@ -157,11 +157,12 @@ impl Channel {
         };
         let Some(since) = request.recover.as_ref().filter(|_| granted.recoverable) else { return subscribed };
         let same = same(since);
+        let most_bytes = request.recover_bytes.unwrap_or(usize::MAX).min(limits.recovery_bytes);
         match options.recovery_mode {
             RecoveryMode::Stream => {
                 let missed = self.stream.after(since.offset, self.top);
                 let missed = missed.filter(|missed| same && missed.len() <= limits.recovery);
-                let missed = missed.and_then(|missed| within(missed, limits.recovery_bytes));
+                let missed = missed.and_then(|missed| within(missed, most_bytes));
                 subscribed.recovered = Some(missed.is_some());
                 if let Some(missed) = missed {
                     subscribed.publications = missed;
@@ -170,8 +171,9 @@ impl Channel {
             }
             RecoveryMode::Cache => {
                 let newest = self.stream.newest().filter(|newest| newest.offset == self.top);
-                subscribed.recovered = Some(newest.is_some());
                 let has_it = same && since.offset > 0 && since.offset == self.top;
+                let newest = newest.filter(|_| has_it || most_bytes > 0);
+                subscribed.recovered = Some(newest.is_some());
                 subscribed.publications.extend(newest.filter(|_| !has_it).cloned());
             }
         }
@@ -179,7 +181,8 @@ impl Channel {
     }
 }
 
-/// Takes publications, if they have no more bytes than one recovery may return.
+/// Takes publications, if they have no more bytes than one recovery may return. The first alone may have more, unless there is
+/// no room at all.
 fn within<'a>(
     missed: impl ExactSizeIterator<Item = &'a Arc<Publication>>,
     most_bytes: usize,
@@ -187,7 +190,7 @@ fn within<'a>(
     let (mut taken, mut bytes) = (Vec::with_capacity(missed.len()), 0);
     for publication in missed {
         bytes += publication.cost();
-        if bytes > most_bytes && !taken.is_empty() {
+        if bytes > most_bytes && (most_bytes == 0 || !taken.is_empty()) {
             return None;
         }
         taken.push(Arc::clone(publication));

@@ -432,6 +432,7 @@ impl World {
         let wants = self.below(2) == 0;
         let request = Subscribe {
             recover: recover.clone(),
+            recover_bytes: None,
             positioned: self.below(2) == 0,
             recoverable: self.below(2) == 0,
             join_leave: wants,

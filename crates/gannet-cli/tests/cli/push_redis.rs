@@ -57,7 +57,7 @@ fn subscribed(server: &Server, resp3: bool, word: &str, name: &str) -> Stream {
 /// Calls the server API on a connection that stays.
 fn call(stream: &mut Stream, method: &str, parameters: &Value) -> Value {
     let body = parameters.to_string();
-    let request = format!("POST /api/{method} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let request = format!("POST /api/{method} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     stream.write_all(request.as_bytes()).expect("it is taken");
     let head = read_past(stream, "\r\n\r\n").to_ascii_lowercase();
     let length = head.split_once("content-length: ").expect("a length").1;
@@ -83,7 +83,7 @@ fn history(server: &Server, channel: &str) -> Vec<Value> {
 /// Whoever listens by `/events`, from when it has subscribed.
 fn events(server: &Server, channel: &str) -> Stream {
     let mut stream = server.connect("push");
-    let request = format!("GET /events?channel={channel} HTTP/1.1\r\nHost: h\r\n\r\n");
+    let request = format!("GET /events?channel={channel} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     stream.write_all(request.as_bytes()).expect("it is taken");
     let head = read_past(&mut stream, "retry: ");
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
@@ -232,7 +232,7 @@ fn the_page_shows_the_command_for_redis_clients_where_they_reach_its_channel() {
     let page = |options: &[&str]| {
         let server = Server::serve(drivers()[0], options);
         let mut stream = server.connect("push");
-        stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").expect("it is taken");
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("it is taken");
         let page = String::from_utf8(stream.rest()).expect("text");
         (page, server.urls("redis").first().and_then(|url| url.rsplit(':').next().map(str::to_owned)))
     };

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::value::{client_info, data, present, publication};
-use super::{Failure, MOST_COMMANDS};
+use super::{Failure, MOST_ANSWER_BYTES, MOST_COMMANDS};
 use crate::gateway::Gateway;
 use crate::session::codes::ErrorReply;
 use crate::session::{history_error, presence_error, publish_error};
@@ -149,7 +149,12 @@ pub(super) fn history(gateway: &Gateway, request: History, now: Time) -> Result<
         reverse: request.reverse,
     };
     let history = gateway.space().history(channel, &asked, now).map_err(|error| history_error(&error))?;
-    let publications: Vec<Value> = history.publications.iter().map(|own| publication(own)).collect();
+    let mut bytes = 0;
+    let fitting = history.publications.iter().take_while(|own| {
+        bytes += own.data.len();
+        bytes <= MOST_ANSWER_BYTES
+    });
+    let publications: Vec<Value> = fitting.map(|own| publication(own)).collect();
     let (offset, epoch) = (history.position.offset, history.position.epoch.to_string());
     Ok(json!({ "publications": publications, "offset": offset, "epoch": epoch }))
 }

@@ -16,14 +16,37 @@ use crate::gateway::Gateway;
 use crate::session::codes::ErrorReply;
 use crate::token::RawOverrides;
 
+/// The clients that are meant: those of a user, of which one may be named; or one client, whosever it is.
 #[derive(Deserialize)]
-pub(super) struct SubscribeRequest<'a> {
-    #[serde(default)]
-    user: String,
+pub(super) struct Whom {
+    /// Anonymous clients have the empty one, which has to be said: an order without a target would reach all of them.
+    user: Option<String>,
     #[serde(default)]
     client: String,
     #[serde(default)]
     session: String,
+}
+
+impl Whom {
+    fn target(self) -> Result<Target, Failure> {
+        let client = match &*self.client {
+            "" => None,
+            text => Some(text.parse::<ClientId>().map_err(|_| ErrorReply::BAD_REQUEST)?),
+        };
+        let is_named = self.user.as_ref().is_some_and(|user| !user.is_empty()) || !self.session.is_empty();
+        match client {
+            Some(client) if !is_named => Ok(Target::Client(client)),
+            None if self.user.is_none() && self.session.is_empty() => Err(ErrorReply::BAD_REQUEST.into()),
+            client => {
+                let session = (!self.session.is_empty()).then(|| Arc::from(self.session));
+                Ok(Target::User { user: Arc::from(self.user.unwrap_or_default()), client, session })
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct SubscribeRequest<'a> {
     #[serde(default)]
     channel: String,
     #[serde(borrow)]
@@ -42,23 +65,11 @@ pub(super) struct SubscribeRequest<'a> {
 #[derive(Deserialize)]
 pub(super) struct UnsubscribeRequest {
     #[serde(default)]
-    user: String,
-    #[serde(default)]
-    client: String,
-    #[serde(default)]
-    session: String,
-    #[serde(default)]
     channel: String,
 }
 
 #[derive(Deserialize)]
 pub(super) struct DisconnectRequest {
-    #[serde(default)]
-    user: String,
-    #[serde(default)]
-    client: String,
-    #[serde(default)]
-    session: String,
     #[serde(default)]
     whitelist: Vec<String>,
     disconnect: Option<Why>,
@@ -76,31 +87,10 @@ struct Why {
 #[derive(Deserialize)]
 pub(super) struct RefreshRequest<'a> {
     #[serde(default)]
-    user: String,
-    #[serde(default)]
-    client: String,
-    #[serde(default)]
-    session: String,
-    #[serde(default)]
     expired: bool,
     expire_at: Option<u64>,
     #[serde(borrow)]
     info: Option<&'a RawValue>,
-}
-
-/// The clients that are meant: those of a user, of which one may be named; or one client, whosever it is.
-fn target(user: &str, client: &str, session: &str) -> Result<Target, Failure> {
-    let client = match client {
-        "" => None,
-        text => Some(text.parse::<ClientId>().map_err(|_| ErrorReply::BAD_REQUEST)?),
-    };
-    match client {
-        Some(client) if user.is_empty() && session.is_empty() => Ok(Target::Client(client)),
-        client => {
-            let session = (!session.is_empty()).then(|| Arc::from(session));
-            Ok(Target::User { user: Arc::from(user), client, session })
-        }
-    }
 }
 
 fn order(gateway: &Gateway, target: Target, order: Order) -> Result<Value, Failure> {
@@ -118,7 +108,7 @@ fn time(seconds: u64) -> Time {
     Time(seconds.saturating_mul(1_000))
 }
 
-pub(super) fn subscribe(gateway: &Gateway, request: SubscribeRequest<'_>) -> Result<Value, Failure> {
+pub(super) fn subscribe(gateway: &Gateway, whom: Whom, request: SubscribeRequest<'_>) -> Result<Value, Failure> {
     let channel: Arc<str> = named(&request.channel)?.into();
     if gateway.space().options(&channel).is_err() {
         return Err(ErrorReply::UNKNOWN_CHANNEL.into());
@@ -130,21 +120,21 @@ pub(super) fn subscribe(gateway: &Gateway, request: SubscribeRequest<'_>) -> Res
         overrides: request.overrides.map(Into::into).unwrap_or_default(),
         ..Subscribe::default()
     };
-    let target = target(&request.user, &request.client, &request.session)?;
+    let target = whom.target()?;
     let data = data(request.data, request.b64data.as_deref())?;
     let expire_at = (request.expire_at > 0).then(|| time(request.expire_at));
     order(gateway, target, Order::Subscribe { channel, request: subscribe, data, expire_at })
 }
 
-pub(super) fn unsubscribe(gateway: &Gateway, request: UnsubscribeRequest) -> Result<Value, Failure> {
+pub(super) fn unsubscribe(gateway: &Gateway, whom: Whom, request: UnsubscribeRequest) -> Result<Value, Failure> {
     let channel: Arc<str> = named(&request.channel)?.into();
-    let target = target(&request.user, &request.client, &request.session)?;
+    let target = whom.target()?;
     let why = UnsubscribeCode::Server;
     order(gateway, target, Order::Unsubscribe { channel, code: why.number(), reason: why.text().into() })
 }
 
-pub(super) fn disconnect(gateway: &Gateway, request: DisconnectRequest) -> Result<Value, Failure> {
-    let target = target(&request.user, &request.client, &request.session)?;
+pub(super) fn disconnect(gateway: &Gateway, whom: Whom, request: DisconnectRequest) -> Result<Value, Failure> {
+    let target = whom.target()?;
     let own = DisconnectCode::ForceNoReconnect;
     let why = request.disconnect.unwrap_or(Why { code: own.number(), reason: own.text().to_owned() });
     // Codes below are WebSocket's own.
@@ -156,8 +146,8 @@ pub(super) fn disconnect(gateway: &Gateway, request: DisconnectRequest) -> Resul
     order(gateway, target, Order::Disconnect { code: why.code, reason: why.reason.into(), except })
 }
 
-pub(super) fn refresh(gateway: &Gateway, request: RefreshRequest<'_>) -> Result<Value, Failure> {
-    let target = target(&request.user, &request.client, &request.session)?;
+pub(super) fn refresh(gateway: &Gateway, whom: Whom, request: RefreshRequest<'_>) -> Result<Value, Failure> {
+    let target = whom.target()?;
     let info = data(request.info, None)?;
     // Zero is never.
     let expire_at = request.expire_at.map(time);

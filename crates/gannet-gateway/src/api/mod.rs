@@ -9,11 +9,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use gannet_http::{Cx, Router};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 pub(crate) use self::value::client_info;
-use crate::gateway::Gateway;
+use crate::gateway::{FOREIGN_HOST, Gateway};
 use crate::session::codes::ErrorReply;
 
 /// The methods, for the help and for an answer to an unknown one.
@@ -36,6 +36,9 @@ pub const METHODS: [&str; 14] = [
 
 /// Commands of one `batch`, channels of one `broadcast`.
 const MOST_COMMANDS: usize = 10_000;
+
+/// Bytes of the replies to a batch after which no further call is carried out, and of the publications of one history.
+const MOST_ANSWER_BYTES: usize = 16 << 20;
 
 /// Says why a call was not carried out.
 #[derive(Debug)]
@@ -61,8 +64,13 @@ pub(crate) fn routes(gateway: &Arc<Gateway>) -> Router {
 /// Answers a call.
 fn answer(cx: &mut Cx<'_>, gateway: &Arc<Gateway>) {
     // A page could send a plain form to this machine: without a key, nothing else would tell it from a program.
-    if gateway.settings().api.keys.is_empty() && !gateway.allows_origin(cx) {
-        return cx.refuse(403, "the origin of this page is not allowed\n");
+    if gateway.settings().api.keys.is_empty() {
+        if !gateway.allows_origin(cx) {
+            return cx.refuse(403, "the origin of this page is not allowed\n");
+        }
+        if gateway.is_for_another_host(cx) {
+            return cx.refuse(403, FOREIGN_HOST);
+        }
     }
     if !gateway.settings().api.allows(key(cx).as_deref(), peer(cx)) {
         cx.refuse(401, "the server API needs its key, in X-API-Key\n");
@@ -72,17 +80,27 @@ fn answer(cx: &mut Cx<'_>, gateway: &Arc<Gateway>) {
     let time = now();
     let method = cx.param("method");
     let is_known = METHODS.contains(&method);
-    let (status, body) = match call(gateway, method, cx.request_body(), time) {
+    let result = match method {
         // The replies of a batch have results and errors of their own.
-        Ok(replies) if method == "batch" => (200, replies),
+        "batch" => match batch(gateway, cx.request_body(), time) {
+            Ok(replies) => return json_answer(cx, 200, &replies),
+            Err(failure) => Err(failure),
+        },
+        _ => call(gateway, method, cx.request_body(), time),
+    };
+    let (status, body) = match result {
         Ok(result) => (200, json!({ "result": result })),
         Err(Failure::Malformed(why)) => return cx.refuse(400, &format!("{why}\n")),
         Err(Failure::Refused(error)) if by_status => (status(error.code), error_value(&error)),
         Err(Failure::Refused(error)) => (if is_known { 200 } else { 404 }, json!({ "error": error_value(&error) })),
     };
+    json_answer(cx, status, &body);
+}
+
+fn json_answer(cx: &mut Cx<'_>, status: u16, body: &impl serde::Serialize) {
     cx.status(status);
     cx.header("Content-Type", "application/json");
-    match serde_json::to_vec(&body) {
+    match serde_json::to_vec(body) {
         Ok(body) => cx.bytes(&body),
         Err(error) => {
             tracing::error!(%error, "an answer of the server API cannot be written");
@@ -149,12 +167,11 @@ fn call(gateway: &Gateway, method: &str, body: &[u8], now: gannet_channels::Time
         "history" => channels::history(gateway, read(body)?, now),
         "history_remove" => channels::history_remove(gateway, read(body)?, now),
         "channels" => channels::list(gateway, read(body)?),
-        "subscribe" => clients::subscribe(gateway, read(body)?),
-        "unsubscribe" => clients::unsubscribe(gateway, read(body)?),
-        "disconnect" => clients::disconnect(gateway, read(body)?),
-        "refresh" => clients::refresh(gateway, read(body)?),
+        "subscribe" => clients::subscribe(gateway, read(body)?, read(body)?),
+        "unsubscribe" => clients::unsubscribe(gateway, read(body)?, read(body)?),
+        "disconnect" => clients::disconnect(gateway, read(body)?, read(body)?),
+        "refresh" => clients::refresh(gateway, read(body)?, read(body)?),
         "info" => Ok(node::info(gateway, now)),
-        "batch" => batch(gateway, body, now),
         // No handler of calls between servers can be configured.
         _ => Err(ErrorReply::METHOD_NOT_FOUND.into()),
     }
@@ -173,14 +190,31 @@ struct Batch<'a> {
     _parallel: bool,
 }
 
-/// Carries out several calls, in order. One that fails does not stop the others.
-fn batch(gateway: &Gateway, body: &[u8], now: gannet_channels::Time) -> Result<Value, Failure> {
+/// The replies to a batch, each as it is written.
+#[derive(serde::Serialize)]
+struct Replies {
+    replies: Vec<Box<RawValue>>,
+}
+
+/// Carries out several calls, in order. One that fails does not stop the others. Once the replies are too large together, the
+/// calls that follow are not carried out, and each says so.
+fn batch(gateway: &Gateway, body: &[u8], now: gannet_channels::Time) -> Result<Replies, Failure> {
     let Batch { commands, .. } = read(body)?;
     if commands.len() > MOST_COMMANDS {
         return Err(ErrorReply::LIMIT_EXCEEDED.into());
     }
-    let replies: Vec<Value> = commands.iter().map(|command| one_of_batch(gateway, command, now)).collect();
-    Ok(json!({ "replies": replies }))
+    let (mut replies, mut bytes) = (Vec::with_capacity(commands.len()), 0);
+    for command in commands {
+        let reply = if bytes < MOST_ANSWER_BYTES {
+            one_of_batch(gateway, command, now)
+        } else {
+            json!({ "error": error_value(&ErrorReply::LIMIT_EXCEEDED) })
+        };
+        let reply = to_raw_value(&reply).map_err(|_| ErrorReply::INTERNAL)?;
+        bytes += reply.get().len();
+        replies.push(reply);
+    }
+    Ok(Replies { replies })
 }
 
 fn one_of_batch(gateway: &Gateway, command: &RawValue, now: gannet_channels::Time) -> Value {

@@ -325,15 +325,10 @@ impl Reply {
         Ok(match kind {
             EventKind::Connect => {
                 let raw: RawConnect<'_> = serde_json::from_str(json).map_err(wrong)?;
-                let plain = |channel| ServerSubscription { channel, ..ServerSubscription::default() };
-                let mut subs: Vec<ServerSubscription> = Vec::new();
-                let detailed = raw.subs.map(|subs| subs.0).unwrap_or_default();
-                for (channel, sub) in detailed {
-                    subs.push(sub.named(channel).ok_or_else(base64)?);
-                }
+                let mut subs = raw.subs.unwrap_or_default().subscriptions().ok_or_else(base64)?;
                 for channel in raw.channels.unwrap_or_default() {
                     if subs.iter().all(|sub| sub.channel != channel) {
-                        subs.push(plain(channel));
+                        subs.push(ServerSubscription::plain(channel));
                     }
                 }
                 Self::Connect(ConnectResult {

@@ -1,6 +1,7 @@
 //! The figures of the last minutes, taken once a second: what the plots show, also of the time before the page was opened.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use gannet_channels::{SpaceStats, Time};
 use serde_json::{Value, json};
@@ -85,6 +86,9 @@ impl Samples {
     }
 }
 
+/// Ticks of `/proc/self/stat` in a second: USER_HZ, the same on all architectures of today.
+const TICKS_PER_SECOND: u64 = 100;
+
 /// Bytes of a page where nobody says otherwise.
 const PAGE_BYTES: u64 = 4_096;
 
@@ -94,9 +98,24 @@ pub(crate) fn resident() -> Option<u64> {
     Some(statm.split(' ').nth(1)?.parse::<u64>().ok()? * PAGE_BYTES)
 }
 
+/// Returns the processor time that this process has used; `None` where the system does not tell.
+pub(crate) fn processor_time() -> Option<Duration> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The name of the program is in parentheses, and may have blanks.
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(11);
+    let ticks = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
+    Some(Duration::from_millis(ticks * (1_000 / TICKS_PER_SECOND)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_system_tells_how_much_processor_time_was_used() {
+        let before = processor_time().expect("Linux tells");
+        gannet_testing::until("another tick", || processor_time().expect("Linux tells") > before);
+    }
 
     fn filled(count: u64) -> Samples {
         let mut samples = Samples::default();

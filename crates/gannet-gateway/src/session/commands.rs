@@ -3,6 +3,7 @@
 use gannet_proto::centrifuge::{Command, ReplyBody, Request};
 
 use super::codes::{Disconnect, ErrorReply};
+use super::time::WATCH;
 use super::{Effects, Flags, Flow, Link, Place, Waiting};
 use crate::hub::Hub;
 use crate::rules::Answer;
@@ -38,7 +39,7 @@ impl Hub {
                 Flow::Ask(question) => {
                     let waiting = Waiting { frame: frame.to_vec(), done: from + count };
                     self.waiting.insert(place.handle, waiting);
-                    return Effects { ask: Some(question), next: self.next_look(link), ..Effects::default() };
+                    return Effects { ask: Some(question), next: Some(WATCH), ..Effects::default() };
                 }
             }
             count += 1;
@@ -46,8 +47,13 @@ impl Hub {
         if count == 0 && from == 0 {
             return self.end(place, link, Disconnect::BAD_REQUEST);
         }
-        // The timer goes on as it was, but for the one of a client that has just connected.
-        let next = if was_up { None } else { self.next_look(link) };
+        if was_up { self.went_on(link) } else { Effects { next: self.next_look(link), ..Effects::default() } }
+    }
+
+    /// Returns what is left after commands of a client that had connected before: its timer goes on as it was, unless something
+    /// may be due sooner now.
+    pub(super) fn went_on(&mut self, link: &Link) -> Effects {
+        let next = if std::mem::take(&mut self.due_sooner) { self.next_look(link) } else { None };
         Effects { next, ..Effects::default() }
     }
 
@@ -62,7 +68,7 @@ impl Hub {
             Flow::Close(why) => self.end(place, link, why),
             Flow::Ask(question) => {
                 self.waiting.insert(place.handle, Waiting { frame: frame.to_vec(), done: 0 });
-                Effects { ask: Some(question), ..Effects::default() }
+                Effects { ask: Some(question), next: Some(WATCH), ..Effects::default() }
             }
         }
     }
@@ -74,15 +80,14 @@ impl Hub {
         match self.command(place, link, command, None) {
             Flow::Next => {
                 self.charge(link, self.out.len());
-                let next = if was_up { None } else { self.next_look(link) };
-                Effects { next, ..Effects::default() }
+                if was_up { self.went_on(link) } else { Effects { next: self.next_look(link), ..Effects::default() } }
             }
             Flow::Close(why) => self.end(place, link, why),
             Flow::Ask(question) => {
                 let mut frame = Vec::new();
                 place.wire.format().write_command(&mut frame, command);
                 self.waiting.insert(place.handle, Waiting { frame, done: 0 });
-                Effects { ask: Some(question), next: self.next_look(link), ..Effects::default() }
+                Effects { ask: Some(question), next: Some(WATCH), ..Effects::default() }
             }
         }
     }

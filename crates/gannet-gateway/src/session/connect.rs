@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use gannet_channels::{Connect, ConnectError};
+use gannet_channels::{Connect, ConnectError, Publication};
 use gannet_proto::centrifuge::{ConnectRequest, ConnectResult, SubscribeResult};
 
 use super::codes::{Disconnect, ErrorReply};
 use super::subscribe::{Held, Wanted};
-use super::{Client, Expiring, Extra, Flags, Flow, Link, Place};
+use super::{Client, Extra, Flags, Flow, Link, Place};
 use crate::hub::Hub;
 use crate::rules::{Answer, Credentials, Verdict};
 
@@ -59,6 +59,9 @@ impl Hub {
         if expire_at != 0 && expire_at <= now_s {
             return Err(Disconnect::EXPIRED);
         }
+        if !place.wire.carries_any(data.as_deref()) {
+            return Err(Disconnect::INAPPROPRIATE_PROTOCOL);
+        }
         let ping_ms = self.gateway.ping_ms();
         let ping = if ping_ms == 0 { 0 } else { (ping_ms / 1_000).max(1) };
         let pong = ping > 0 && !place.wire.is_one_way();
@@ -72,7 +75,7 @@ impl Hub {
             flags.set(Flags::SERVER_REFRESH);
         }
         let secret = if place.wire.names_its_session() { self.random.secret() } else { 0 };
-        let extra = (meta.is_some() || secret != 0).then(|| Box::new(Extra { expiring: Vec::new(), meta, secret }));
+        let extra = (meta.is_some() || secret != 0).then(|| Box::new(Extra { meta, secret, ..Extra::default() }));
         let client = Client {
             handle: place.handle,
             wire: place.wire,
@@ -101,6 +104,8 @@ impl Hub {
         self.metrics().clients[place.wire as usize].add(1);
 
         let mut held: Vec<(&str, Held)> = Vec::with_capacity(subscriptions.len());
+        // All recoveries of a connect share what one may bring: they leave in one frame.
+        let mut recover_bytes = self.gateway.settings.channels.limits.recovery_bytes;
         for (channel, grant) in &subscriptions {
             let asked = request.subs.iter().find(|(name, _)| **name == **channel).map(|(_, asked)| asked);
             let wanted = Wanted {
@@ -109,10 +114,15 @@ impl Hub {
                 recoverable: false,
                 join_leave: false,
                 server_side: true,
+                recover_bytes: Some(recover_bytes),
             };
             match self.enter(key, channel, &wanted, grant) {
                 Ok(entered) if !entered.fits(place.wire) => return Err(Disconnect::INAPPROPRIATE_PROTOCOL),
-                Ok(entered) => held.push((channel, entered)),
+                Ok(entered) => {
+                    let brings = entered.publications().map(Publication::cost).sum();
+                    recover_bytes = recover_bytes.saturating_sub(brings);
+                    held.push((channel, entered));
+                }
                 // Named twice.
                 Err(error) if error == ErrorReply::ALREADY_SUBSCRIBED => {}
                 Err(error) if error == ErrorReply::LIMIT_EXCEEDED => return Err(Disconnect::CHANNEL_LIMIT),
@@ -124,17 +134,7 @@ impl Hub {
                     });
                 }
             }
-            if grant.expire_at != 0
-                && let Some(client) = self.roster.value(key)
-            {
-                let expiring = Expiring {
-                    channel: channel.clone(),
-                    at_s: grant.expire_at,
-                    server_side: true,
-                    server_refresh: false,
-                };
-                client.extra().expiring.push(expiring);
-            }
+            self.note_expiry(key, channel, grant, true);
         }
 
         let subs = held.iter().map(|(channel, held)| (Cow::Borrowed(*channel), held.result(place.wire)));

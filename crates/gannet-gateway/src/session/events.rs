@@ -64,6 +64,7 @@ impl Hub {
             recoverable: true,
             join_leave: false,
             server_side: false,
+            recover_bytes: None,
         };
         let held = self.enter(key, channel, &wanted, &grant)?;
         let result = held.result(place.wire);

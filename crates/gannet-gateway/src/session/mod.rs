@@ -101,6 +101,8 @@ pub(crate) struct Extra {
     pub(crate) meta: Option<Bytes>,
     /// The secret in the name of its session, by which requests to `/emulation` are known to be of this client.
     pub(crate) secret: u128,
+    /// When the pump looks at the client, where its transport was not told; in seconds since the UNIX epoch, 0 is never.
+    pub(crate) look_s: u32,
 }
 
 /// A subscription that ends unless it is refreshed.
@@ -127,6 +129,8 @@ impl Flags {
     pub(crate) const ONE_WAY: Self = Self(1 << 2);
     /// The application is asked for a longer life of the connection, not the client.
     pub(crate) const SERVER_REFRESH: Self = Self(1 << 3);
+    /// The last question to the application by the server itself was about the connection.
+    pub(crate) const ASKED_REFRESH: Self = Self(1 << 4);
 
     pub(crate) fn has(self, flag: Self) -> bool {
         self.0 & flag.0 != 0

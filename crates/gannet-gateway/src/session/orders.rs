@@ -7,7 +7,7 @@ use gannet_proto::centrifuge::{PushEvent, Refresh, Unsubscribe};
 
 use super::codes::Disconnect;
 use super::subscribe::Wanted;
-use super::{Effects, Expiring, Link, Place};
+use super::{Effects, Link, Place};
 use crate::hub::Hub;
 use crate::rules::Grant;
 use crate::wire::Wire;
@@ -25,7 +25,7 @@ impl Hub {
             Order::Subscribe { channel, request, data, expire_at } => {
                 let grant = Grant {
                     info: request.chan_info.clone(),
-                    data: data.clone(),
+                    data: data.clone().filter(|data| place.wire.carries_any(Some(data))),
                     expire_at: expire_at.map_or(0, |time| u32::try_from(time.0 / 1_000).unwrap_or(u32::MAX)),
                     server_refresh: false,
                     overrides: request.overrides,
@@ -36,9 +36,10 @@ impl Hub {
                     recoverable: request.recoverable,
                     join_leave: request.join_leave,
                     server_side: true,
+                    recover_bytes: None,
                 };
                 self.subscribe_by_order(place, key, channel, &wanted, &grant);
-                Effects::default()
+                self.went_on(link)
             }
             Order::Unsubscribe { channel, code, reason } => {
                 if self.exit(key, channel) {
@@ -65,15 +66,17 @@ impl Hub {
                     if let Some(client) = self.roster.value(key) {
                         client.expires_s = at_s;
                     }
+                    self.due_sooner = true;
                     let refresh = Refresh { expires: at_s != 0, ttl: at_s.saturating_sub(now_s) };
                     self.put_push(place.wire, "", PushEvent::Refresh(refresh));
                 }
-                Effects::default()
+                self.went_on(link)
             }
             _ => Effects::default(),
         }
     }
 
+    /// Subscribes a client, and tells it. What its format cannot carry is left out.
     fn subscribe_by_order(&mut self, place: Place, key: ClientKey, channel: &str, wanted: &Wanted<'_>, grant: &Grant) {
         match self.enter(key, channel, wanted, grant) {
             Ok(held) => {
@@ -81,17 +84,7 @@ impl Hub {
                 for missed in held.missed(place.wire).filter(|missed| place.wire.carries(missed.data)) {
                     self.put_push(place.wire, channel, PushEvent::Publication(missed));
                 }
-                if grant.expire_at != 0
-                    && let Some(client) = self.roster.value(key)
-                {
-                    let expiring = Expiring {
-                        channel: channel.into(),
-                        at_s: grant.expire_at,
-                        server_side: true,
-                        server_refresh: false,
-                    };
-                    client.extra().expiring.push(expiring);
-                }
+                self.note_expiry(key, channel, grant, true);
             }
             Err(error) => {
                 tracing::debug!(code = error.code, channel, "the server API could not subscribe a client");

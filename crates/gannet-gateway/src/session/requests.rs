@@ -167,6 +167,7 @@ impl Hub {
     ) -> Flow {
         let gateway = self.gateway.clone();
         match gateway.call(self, key, wire, request, answer) {
+            Verdict::Yes(data) if !wire.carries_any(Some(&data)) => Flow::Close(Disconnect::INAPPROPRIATE_PROTOCOL),
             Verdict::Yes(data) => {
                 self.put(wire, id, ReplyBody::Rpc(RpcResult { data: &data }));
                 Flow::Next

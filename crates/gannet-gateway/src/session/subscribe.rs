@@ -19,6 +19,8 @@ pub(super) struct Wanted<'a> {
     pub(super) recoverable: bool,
     pub(super) join_leave: bool,
     pub(super) server_side: bool,
+    /// Bytes that recovery may bring, where that is less than usual.
+    pub(super) recover_bytes: Option<usize>,
 }
 
 /// A subscription that was made, and what is told of it.
@@ -56,9 +58,9 @@ impl Held {
         }
     }
 
-    /// Returns whether the client's format can carry what it had missed.
+    /// Returns whether the client's format can carry what it had missed, and what it is told.
     pub(super) fn fits(&self, wire: Wire) -> bool {
-        self.publications().all(|own| wire.carries(&own.data))
+        wire.carries_any(self.grant.data.as_deref()) && self.publications().all(|own| wire.carries(&own.data))
     }
 
     /// Returns the publications that the client had missed, as clients get them.
@@ -120,6 +122,7 @@ impl Hub {
             recoverable: request.recoverable,
             join_leave: request.join_leave,
             server_side: false,
+            recover_bytes: None,
         };
         let held = match self.enter(key, channel, &wanted, &grant) {
             Ok(held) => held,
@@ -134,17 +137,7 @@ impl Hub {
             return self.refuse(wire, id, &ErrorReply::UNRECOVERABLE_POSITION);
         }
         self.put(wire, id, ReplyBody::Subscribe(held.result(wire)));
-        if grant.expire_at != 0
-            && let Some(client) = self.roster.value(key)
-        {
-            let expiring = Expiring {
-                channel: channel.into(),
-                at_s: grant.expire_at,
-                server_side: false,
-                server_refresh: grant.server_refresh,
-            };
-            client.extra().expiring.push(expiring);
-        }
+        self.note_expiry(key, channel, &grant, false);
         Flow::Next
     }
 
@@ -176,6 +169,7 @@ impl Hub {
             join_leave: wanted.join_leave,
             chan_info: grant.info.clone(),
             server_side: wanted.server_side,
+            recover_bytes: wanted.recover_bytes,
             overrides: grant.overrides,
         };
         let subscribed = self.roster.subscribe(key, channel, &subscribe, self.now).map_err(|error| match error {
@@ -189,6 +183,17 @@ impl Hub {
         }
         let ttl = if grant.server_refresh { 0 } else { grant.expire_at.saturating_sub(now_s) };
         Ok(Held { subscribed, asked: wanted.recover.map(|(offset, _)| offset), grant: grant.clone(), ttl })
+    }
+
+    /// Notes when a subscription ends, if it does.
+    pub(super) fn note_expiry(&mut self, key: ClientKey, channel: &str, grant: &Grant, server_side: bool) {
+        let Grant { expire_at: at_s, server_refresh, .. } = *grant;
+        if at_s != 0
+            && let Some(client) = self.roster.value(key)
+        {
+            client.extra().expiring.push(Expiring { channel: channel.into(), at_s, server_side, server_refresh });
+            self.due_sooner = true;
+        }
     }
 
     /// Ends a subscription; says whether there was one.

@@ -708,3 +708,46 @@ fn data_that_is_not_json_has_no_place_in_a_message_in_json() {
     assert_eq!(data, json!(null), "it is closed instead");
     assert_eq!(rig.closes(&mut one, r#"{"id":5,"history":{"channel":"open:a","limit":1}}"#), 3506);
 }
+
+#[test]
+fn all_recoveries_of_a_connect_share_the_bytes_that_one_may_bring() {
+    let mut rig = Rig::new(|_| {});
+    let space = rig.hub.gateway.space().clone();
+    let data = Bytes::from(format!("\"{}\"", "x".repeat(60 << 10)));
+    let mut epochs = Vec::new();
+    for (channel, count) in [("open:a", 9), ("open:b", 9), ("open:c", 1), ("open:d", 0)] {
+        let subscribed = token(|issue| issue.channels = vec![channel.to_owned()]);
+        let mut one = rig.one();
+        let connect = format!(r#"{{"id":1,"connect":{}}}"#, connect_with(&subscribed));
+        let replies = rig.says(&mut one, &connect);
+        epochs.push((
+            channel,
+            count,
+            replies[0]["connect"]["subs"][channel]["epoch"].as_str().expect("an epoch").to_owned(),
+        ));
+        for _ in 0..count {
+            space.publish(channel, gannet_channels::Publish::new(data.clone()), START).expect("it is taken");
+        }
+    }
+    let all = token(|issue| issue.channels = epochs.iter().map(|(channel, ..)| (*channel).to_owned()).collect());
+    let subs: serde_json::Map<String, Value> = epochs
+        .iter()
+        .map(|(channel, _, epoch)| ((*channel).to_owned(), json!({"recover": true, "offset": 0, "epoch": epoch})))
+        .collect();
+    let mut one = rig.one();
+    let request = json!({"id": 1, "connect": {"token": all, "subs": subs}});
+    let replies = rig.says(&mut one, &request.to_string());
+    let subs = &replies[0]["connect"]["subs"];
+    let recovered = |channel: &str| {
+        let sub = &subs[channel];
+        (
+            sub["recovered"] == true,
+            sub["publications"].as_array().map_or(0, Vec::len),
+            sub["offset"].as_u64().unwrap_or(0),
+        )
+    };
+    assert_eq!(recovered("open:a"), (true, 9, 0));
+    assert_eq!(recovered("open:b"), (false, 0, 9), "there is no room left for it, and it is told the top");
+    assert_eq!(recovered("open:c"), (true, 1, 0), "it still fits");
+    assert_eq!(recovered("open:d"), (true, 0, 0), "it has missed nothing");
+}

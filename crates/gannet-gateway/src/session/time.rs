@@ -5,7 +5,7 @@ use std::time::Duration;
 use gannet_proto::centrifuge::{PushEvent, Unsubscribe, UnsubscribeCode};
 
 use super::codes::Disconnect;
-use super::{Effects, Flags, Link, Place, Waiting};
+use super::{Client, Effects, Expiring, Flags, Link, Place, Waiting};
 use crate::hub::Hub;
 use crate::rules::Question;
 use crate::wire::Wire;
@@ -15,6 +15,10 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// The time until the application is asked again that gave no answer to use. Between two questions a connection is read.
 const RETRY: Duration = Duration::from_secs(2);
+
+/// The time between two looks at a connection that waits for the application. What became due meanwhile is late by this at
+/// most.
+pub(super) const WATCH: Duration = Duration::from_secs(1);
 
 impl Hub {
     /// Does what is due.
@@ -26,7 +30,7 @@ impl Hub {
         let key = match link {
             Link::Fresh => return self.end(place, link, Disconnect::STALE),
             // The application has not answered. What is due is looked at when it has.
-            Link::Away => return Effects { next: Some(RETRY), ..Effects::default() },
+            Link::Away => return Effects { next: Some(WATCH), ..Effects::default() },
             Link::Refused { until_ms } => match until_ms.wrapping_sub(now_ms).cast_signed() {
                 ..=0 => return self.end(place, link, Disconnect::STALE),
                 left_ms => return Effects { next: Some(milliseconds(left_ms)), ..Effects::default() },
@@ -69,20 +73,15 @@ impl Hub {
         if ping {
             self.put_ping(place.wire);
         }
-        let asks_now = self.roster.value(key).and_then(|client| {
-            let mut expiring = client.extra.as_ref()?.expiring.iter();
-            expiring.find(|expiring| expiring.server_refresh && expiring.at_s <= now_s).map(|own| own.channel.clone())
-        });
-        if asks_refresh || asks_now.is_some() {
+        let asks_now = self.roster.value(key).and_then(|client| client.asks_now(asks_refresh, now_s));
+        let Some(asked) = asks_now else { return Effects { next: self.next_look(link), ..Effects::default() } };
+        let ask = match asked {
             // A command that came by a request may wait for the application: one question after the other.
-            let ask = match asks_now {
-                _ if self.waiting.contains_key(&place.handle) => None,
-                Some(channel) if !asks_refresh => gateway.question_sub_refresh(self, key, place.wire, &channel),
-                _ => gateway.question_refresh(self, key, place.wire),
-            };
-            return self.asks(place, link, ask);
-        }
-        Effects { next: self.next_look(link), ..Effects::default() }
+            _ if self.waiting.contains_key(&place.handle) => None,
+            Asked::Subscription(channel) => gateway.question_sub_refresh(self, key, place.wire, &channel),
+            Asked::Connection => gateway.question_refresh(self, key, place.wire),
+        };
+        self.asks(place, link, ask)
     }
 
     /// Waits for an answer of the application, if it can be asked; otherwise tries again soon.
@@ -92,6 +91,20 @@ impl Hub {
         }
         let next = self.next_look(link).map(|next| next.min(RETRY));
         Effects { ask, next, ..Effects::default() }
+    }
+
+    /// Tells when a client is looked at whose answer its transport did not wait for, in seconds since the UNIX epoch. `None` if
+    /// the transport's own timer or an earlier look is in time.
+    pub(crate) fn late_look(&mut self, link: &Link, next: Option<Duration>) -> Option<u32> {
+        let at_s = u32::try_from((self.now + next?).0.div_ceil(1_000)).unwrap_or(u32::MAX);
+        let now_s = self.now_s();
+        // Nothing else than an expiry comes sooner than the next ping.
+        let extra = self.client(link)?.extra.as_mut().filter(|extra| !extra.expiring.is_empty())?;
+        if extra.look_s > now_s && extra.look_s <= at_s {
+            return None;
+        }
+        extra.look_s = at_s;
+        Some(at_s)
     }
 
     /// A subscription has expired: the client subscribes again; of one that the server made, it connects again.
@@ -111,6 +124,7 @@ impl Hub {
 
     /// Tells when something may be due next.
     pub(super) fn next_look(&mut self, link: &Link) -> Option<Duration> {
+        self.due_sooner = false;
         let (now_ms, now) = (self.clock_ms, self.now);
         let gateway = self.gateway.clone();
         let (pong_ms, grace_s) = (gateway.pong_ms(), gateway.grace_s());
@@ -134,6 +148,35 @@ impl Hub {
             next = next.min(until(if asks { expiring.at_s } else { expiring.at_s.saturating_add(grace_s) }));
         }
         Some(next.clamp(Duration::from_millis(1), LONGEST))
+    }
+}
+
+/// What the application is asked about by itself.
+enum Asked {
+    /// How long the connection may last.
+    Connection,
+    /// How long the subscription to this channel may last.
+    Subscription(Box<str>),
+}
+
+impl Client {
+    /// Picks what the application is asked about now. Each that is due gets its turn, however often the others fail.
+    fn asks_now(&mut self, connection: bool, now_s: u32) -> Option<Asked> {
+        if connection && !self.flags.has(Flags::ASKED_REFRESH) {
+            self.flags.set(Flags::ASKED_REFRESH);
+            return Some(Asked::Connection);
+        }
+        self.flags.clear(Flags::ASKED_REFRESH);
+        let due = |own: &Expiring| own.server_refresh && own.at_s <= now_s;
+        if let Some(extra) = &mut self.extra
+            && let Some(at) = extra.expiring.iter().position(due)
+        {
+            let asked = extra.expiring.remove(at);
+            let channel = asked.channel.clone();
+            extra.expiring.push(asked);
+            return Some(Asked::Subscription(channel));
+        }
+        connection.then_some(Asked::Connection)
     }
 }
 

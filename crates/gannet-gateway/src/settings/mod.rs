@@ -46,6 +46,9 @@ pub struct ClientSettings {
     pub anonymous: bool,
     /// Whether every client may connect, subscribe, publish and read as it likes: for development only. Default: no.
     pub insecure: bool,
+    /// Whether a request has to name an address, `localhost` or the host of an allowed origin in `Host`. A server whose only
+    /// protection is that other machines do not reach it needs this against pages of other sites. Default: no; the demo: yes.
+    pub checks_host: bool,
     /// Whether each user is subscribed to the channel `#user` at connect. Default: no.
     pub personal_channel: bool,
     /// The time between two pings. Default: 25 s.
@@ -142,6 +145,7 @@ impl Default for ClientSettings {
         Self {
             anonymous: false,
             insecure: false,
+            checks_host: false,
             personal_channel: false,
             ping: Duration::from_secs(25),
             pong: Duration::from_secs(8),
@@ -226,6 +230,7 @@ impl Settings {
         let mut settings = Self::default();
         settings.channels.namespaces = vec![Namespace::new("demo", options)];
         settings.client.anonymous = true;
+        settings.client.checks_host = true;
         settings.origins = Origins::loopback();
         settings
     }

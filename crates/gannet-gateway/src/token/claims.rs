@@ -45,6 +45,13 @@ pub struct ServerSubscription {
     pub overrides: Overrides,
 }
 
+impl ServerSubscription {
+    /// One of which only the channel is said.
+    pub(crate) fn plain(channel: String) -> Self {
+        Self { channel, ..Self::default() }
+    }
+}
+
 /// What a subscription token says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SubscriptionClaims {
@@ -76,19 +83,10 @@ impl ConnectionClaims {
         if raw.channel.is_some() {
             return Err(TokenError::Kind);
         }
-        let mut subs = Vec::new();
-        match raw.subs {
-            Some(listed) => {
-                for (channel, sub) in listed.0 {
-                    subs.push(sub.named(channel).ok_or(TokenError::Claims)?);
-                }
-            }
-            None => {
-                for channel in raw.channels.unwrap_or_default() {
-                    subs.push(ServerSubscription { channel, ..ServerSubscription::default() });
-                }
-            }
-        }
+        let subs = match raw.subs {
+            Some(listed) => listed.subscriptions().ok_or(TokenError::Claims)?,
+            None => raw.channels.unwrap_or_default().into_iter().map(ServerSubscription::plain).collect(),
+        };
         let expires = raw.exp.map(|time| time.0);
         let claims = Self {
             user: raw.sub.unwrap_or_default(),
@@ -209,7 +207,7 @@ pub(crate) struct RawSub<'a> {
 
 impl RawSub<'_> {
     /// `None` where base64 is none.
-    pub(crate) fn named(self, channel: String) -> Option<ServerSubscription> {
+    fn named(self, channel: String) -> Option<ServerSubscription> {
         Some(ServerSubscription {
             channel,
             info: bytes(self.info, self.b64info.as_deref())?,
@@ -249,7 +247,15 @@ impl From<RawOverrides> for Overrides {
 }
 
 /// Channels with what is said of each, in the order they were written; a channel may come once.
-pub(crate) struct Subs<'a>(pub(crate) Vec<(String, RawSub<'a>)>);
+#[derive(Default)]
+pub(crate) struct Subs<'a>(Vec<(String, RawSub<'a>)>);
+
+impl Subs<'_> {
+    /// `None` where base64 is none.
+    pub(crate) fn subscriptions(self) -> Option<Vec<ServerSubscription>> {
+        self.0.into_iter().map(|(channel, sub)| sub.named(channel)).collect()
+    }
+}
 
 impl<'de: 'a, 'a> Deserialize<'de> for Subs<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -18,7 +18,7 @@ use super::{Algorithm, Key, TokenError};
 use crate::outgoing::{Endpoint, Outgoing, OutgoingError, Trust};
 
 /// Threads that may wait for a fetch at a time; further ones do not wait.
-const WAITERS: usize = 16;
+pub(crate) const WAITERS: usize = 16;
 
 /// Where keys come from, and how often.
 #[derive(Clone, Debug)]

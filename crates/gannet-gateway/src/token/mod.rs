@@ -29,6 +29,7 @@ use self::claims::Registered;
 pub use self::claims::{ConnectionClaims, ServerSubscription, SubscriptionClaims};
 pub(crate) use self::claims::{NumericDate, RawOverrides, Subs, bytes, json_text};
 pub use self::issue::{Issue, IssueError};
+pub(crate) use self::jwks::WAITERS as KEY_WAITERS;
 pub use self::jwks::{Jwks, JwksSettings, JwksStats};
 pub use self::keys::{Key, KeyError, SHORTEST_SECRET_BYTES};
 

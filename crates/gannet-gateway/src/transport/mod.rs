@@ -49,8 +49,8 @@ pub(crate) fn routes(gateway: &Arc<Gateway>) -> Router {
 /// Checks the page that a request is of, and says that this page may read the answer. Returns whether the request goes
 /// on; otherwise it is answered.
 fn admit(cx: &mut Cx<'_>, gateway: &Gateway) -> bool {
-    if !gateway.allows_origin(cx) {
-        cx.refuse(403, "the origin of this page is not allowed\n");
+    if let Some(why) = gateway.refusal(cx) {
+        cx.refuse(403, why);
         return false;
     }
     if let Some(origin) = cx.request_header("origin") {

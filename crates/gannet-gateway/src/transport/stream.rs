@@ -18,7 +18,8 @@ use crate::wire::Wire;
 pub(crate) fn open_events(cx: &mut Cx<'_>, gateway: &Arc<Gateway>, wire: Wire) {
     let first = match cx.query_value("cf_connect") {
         Some(commands) => commands.into_owned().into_bytes(),
-        None if cx.request_body().is_empty() => b"{}".to_vec(),
+        // A `GET` has nowhere else to say it; a body is what it is, as on the other transports.
+        None if cx.method() == gannet_http::Method::Get && wire.is_one_way() => b"{}".to_vec(),
         None => cx.request_body().to_vec(),
     };
     if !super::admit(cx, gateway) {

@@ -19,8 +19,8 @@ const PROTOBUF: &str = "centrifuge-protobuf";
 
 /// Answers a request with a session.
 pub(crate) fn open(cx: &mut Cx<'_>, gateway: &Arc<Gateway>, handshake: &Handshake) {
-    if !gateway.allows_origin(cx) {
-        return cx.refuse(403, "the origin of this page is not allowed\n");
+    if let Some(why) = gateway.refusal(cx) {
+        return cx.refuse(403, why);
     }
     let wire = if asks_for_protobuf(cx) { Wire::WebSocketProtobuf } else { Wire::WebSocketJson };
     cx.websocket(handshake, Session::new(wire));
@@ -31,8 +31,8 @@ pub(crate) fn open(cx: &mut Cx<'_>, gateway: &Arc<Gateway>, handshake: &Handshak
 
 /// Answers a request with a session that only sends.
 pub(crate) fn open_one_way(cx: &mut Cx<'_>, gateway: &Arc<Gateway>, handshake: &Handshake) {
-    if !gateway.allows_origin(cx) {
-        return cx.refuse(403, "the origin of this page is not allowed\n");
+    if let Some(why) = gateway.refusal(cx) {
+        return cx.refuse(403, why);
     }
     cx.websocket(handshake, Session::new(Wire::OneWayWebSocket));
     if cx.response_status() == 101 {

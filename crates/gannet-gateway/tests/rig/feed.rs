@@ -17,16 +17,24 @@ pub(crate) struct Feed {
 
 impl Feed {
     pub(crate) fn get(rig: &Rig, path: &str, fields: &str) -> Self {
-        Self::open(rig, &format!("GET {path} HTTP/1.1\r\nHost: h\r\n{fields}\r\n"))
+        Self::open(rig, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n"))
     }
 
     pub(crate) fn post(rig: &Rig, path: &str, body: &str) -> Self {
-        Self::open(rig, &format!("POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
+        Self::open(
+            rig,
+            &format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}", body.len()),
+        )
     }
 
     pub(crate) fn open(rig: &Rig, request: &str) -> Self {
         let mut stream = rig.tcp();
         stream.write_all(request.as_bytes()).expect("it is taken");
+        Self::of(stream)
+    }
+
+    /// The response to what was sent on a connection.
+    pub(crate) fn of(mut stream: TcpStream) -> Self {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
             let mut byte = [0];

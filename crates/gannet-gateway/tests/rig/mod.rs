@@ -114,7 +114,7 @@ impl Rig {
     pub(crate) fn post(&self, path: &str, fields: &str, body: &str) -> (u16, String, String) {
         let length = body.len();
         self.request(&format!(
-            "POST {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{fields}Content-Length: {length}\r\n\r\n{body}"
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}Content-Length: {length}\r\n\r\n{body}"
         ))
     }
 

@@ -36,7 +36,8 @@ impl HttpService {
     }
 
     /// Sets how long a WebSocket client may take to answer a close frame
-    /// (default [`CLOSE_TIMEOUT`](crate::websocket::CLOSE_TIMEOUT), 5 s). Then the connection ends without an answer.
+    /// (default [`CLOSE_TIMEOUT`](crate::websocket::CLOSE_TIMEOUT), 5 s). Then the connection ends without an answer. While
+    /// the server shuts down, a client has one second at most.
     #[must_use]
     pub fn websocket_close_timeout(mut self, time: Duration) -> Self {
         self.websocket.close_timeout = time;
@@ -175,9 +176,13 @@ impl HttpService {
         }
     }
 
-    /// The server shuts down: the client is told, and has as long to answer as for any close frame.
+    /// The server shuts down: the client is told, and has a second to answer at most.
     pub(crate) fn websocket_shutdown(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) -> Shutdown {
         self.with_handler(session, cx, |handler, socket| handler.shutdown(socket));
+        if let Mode::WebSocket(Conversation { phase: Phase::Closing, .. }) = &session.mode {
+            // Its close frame may have been sent before, when there was more time.
+            cx.set_timer(self.websocket.close_timeout(true));
+        }
         Shutdown::GoOn
     }
 

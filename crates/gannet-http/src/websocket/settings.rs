@@ -15,6 +15,9 @@ pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 #[cfg(feature = "deflate")]
 const LEVEL: u32 = 1;
 
+/// The most that a client gets to answer a close frame while the server shuts down: enough for a round trip.
+const DRAIN_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) close_timeout: Duration,
@@ -26,6 +29,11 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// Returns how long a client may take to answer a close frame now.
+    pub(crate) fn close_timeout(&self, is_draining: bool) -> Duration {
+        if is_draining { self.close_timeout.min(DRAIN_CLOSE_TIMEOUT) } else { self.close_timeout }
+    }
+
     pub(crate) fn new() -> Self {
         Self {
             close_timeout: CLOSE_TIMEOUT,

@@ -110,7 +110,7 @@ impl Socket<'_> {
         self.say_close(Some(Close { code, reason }));
         // The answer has to be read.
         self.cx.resume();
-        self.cx.set_timer(self.settings.close_timeout);
+        self.cx.set_timer(self.settings.close_timeout(self.cx.is_draining()));
     }
 
     /// Sends a close frame, the last frame on this connection.

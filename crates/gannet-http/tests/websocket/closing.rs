@@ -72,6 +72,23 @@ fn a_client_that_does_not_answer_a_close_frame_is_not_waited_for_for_ever() {
 }
 
 #[test]
+fn a_shutdown_waits_a_second_for_the_answer_to_a_close_frame() {
+    for driver in drivers() {
+        let rig = Rig::with(Engine::new().driver(driver), |service| service.websocket_close_timeout(4 * PATIENCE));
+        let (mut silent, mut closing) = (rig.raw(), rig.raw());
+        closing.send(&frame(Opcode::Text, b"/close 4000"));
+        closing.expect(b"\x88\x0d\x0f\xa0as you wish");
+        rig.running.remote().stop();
+        silent.expect_close(1001);
+        let mut rest = Vec::new();
+        closing.0.read_to_end(&mut rest).expect("an end without a reset");
+        assert!(rest.is_empty(), "{rest:?}");
+        rig.until(&Call::Close(None));
+        rig.until(&Call::Close(None));
+    }
+}
+
+#[test]
 fn what_breaks_the_protocol_or_a_limit_is_answered_with_the_code_that_says_so() {
     let mut half_text = Vec::new();
     gannet::proto::ws::write_fragment(&mut half_text, Opcode::Text, true, &[b"\xff"], Some([1; 4])).expect("it fits");

@@ -206,3 +206,63 @@ fn where_no_thread_starts_a_refresh_is_asked_again_and_the_session_goes_on() {
     assert_eq!(rig.outcome(&mut one, effects), (vec![], None));
     assert_eq!(gateway.application().stats().running, 0, "its place is free");
 }
+
+#[test]
+fn a_subscription_is_asked_about_while_the_questions_about_its_connection_and_others_fail() {
+    let mut rig = rig();
+    let mut one = rig.expiring(Wire::WebSocketJson);
+    for (id, channel) in [(2, "room:a"), (3, "room:b")] {
+        let result = SubscribeResult { expire_at: Some(START_S + LIFE_S), ..SubscribeResult::default() };
+        let subscribe = format!(r#"{{"id":{id},"subscribe":{{"channel":"{channel}"}}}}"#);
+        rig.decided(&mut one, &subscribe, Reply::Subscribe(result));
+    }
+    let mut asked = Vec::new();
+    while asked.len() < 8 {
+        let question = rig.until_asked(&mut one);
+        let purpose = question.unanswered().purpose;
+        let reply = (purpose == Purpose::SubscriptionRefresh("room:b".into())).then(|| until(START_S + 1_000));
+        asked.push(purpose.clone());
+        assert_eq!(rig.answers(&mut one, purpose, reply).1, None);
+    }
+    // One after the other, until the one that was answered is not due any more.
+    let room = |channel: &str| Purpose::SubscriptionRefresh(channel.into());
+    let (connection, a, b) = (Purpose::Refresh, room("room:a"), room("room:b"));
+    let turns = [&connection, &a, &connection, &b, &connection, &a, &connection, &a];
+    assert!(asked.iter().eq(turns), "{asked:?}");
+}
+
+#[test]
+fn what_expires_before_the_next_ping_sets_the_timer_and_nothing_else_does() {
+    let mut rig = Rig::new(|settings| settings.client.refresh_grace = Duration::from_secs(1));
+    let mut one = rig.connected(&connect_with(&token(|_| {})));
+    one.next = None;
+    rig.says(&mut one, r#"{"id":2,"publish":{"channel":"open:a","data":1}}"#);
+    assert_eq!(one.next, None, "the timer goes on");
+    let short = token(|issue| {
+        issue.channel = Some("closed:a".to_owned());
+        issue.exp = Some(START_S + 3);
+    });
+    rig.says(&mut one, &format!(r#"{{"id":3,"subscribe":{{"channel":"closed:a","token":"{short}"}}}}"#));
+    assert_eq!(one.next, Some(Duration::from_secs(4)));
+    let (messages, closed) = rig.wakes(&mut one);
+    assert_eq!((&messages[0]["push"]["unsubscribe"]["code"], closed), (&json!(2501), None));
+}
+
+#[test]
+fn the_pump_looks_at_a_client_once_for_each_time_that_its_transport_does_not_know() {
+    let mut rig = rig();
+    let mut one = rig.subscribed();
+    let link = Link::Up(one_key(&one.link));
+    let in_three = rig.hub.late_look(&link, Some(Duration::from_secs(3)));
+    assert_eq!(in_three, Some(u32::try_from(START_S + 3).expect("seconds")));
+    assert_eq!(rig.hub.late_look(&link, Some(Duration::from_secs(5))), None, "it is looked at before that");
+    assert!(rig.hub.late_look(&link, Some(Duration::from_secs(2))).is_some(), "sooner");
+    assert_eq!(rig.hub.late_look(&link, None), None);
+    rig.frame(&mut one, r#"{"id":9,"unsubscribe":{"channel":"room:a"}}"#);
+    assert_eq!(rig.hub.late_look(&link, Some(Duration::from_secs(1))), None, "nothing expires");
+}
+
+fn one_key(link: &Link) -> ClientKey {
+    let Link::Up(key) = link else { panic!("{link:?}") };
+    *key
+}
