@@ -41,7 +41,7 @@ impl Refused {
     }
 
     /// The same, with more for programs.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for owners of orders that report more than a sentence"))]
+    #[allow(dead_code, reason = "for owners of orders that report more than a sentence")]
     pub(crate) fn details(self, details: Value) -> Self {
         Self { details, ..self }
     }
@@ -177,7 +177,7 @@ impl Control {
     }
 
     /// Says who reads the configuration again.
-    #[cfg_attr(not(test), expect(dead_code, reason = "set by the part of the server that can do it"))]
+    #[allow(dead_code, reason = "set by the part of the server that can do it")]
     pub(crate) fn on_reload(&self, order: impl Fn(ReloadOrder) -> Outcome + Send + Sync + 'static) {
         self.inner.reload.set(order);
     }
