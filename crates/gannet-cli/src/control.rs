@@ -3,7 +3,7 @@
 //! Whoever can do a thing says so once, when the server starts ([`Control::on_reload`] and its siblings). Until then the
 //! answer is that this process cannot. An order blocks its caller, so it is never called on a reactor.
 
-use std::sync::{Arc, Mutex, OnceLock, TryLockError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, TryLockError};
 use std::time::Duration;
 
 use gannet::Remote;
@@ -41,7 +41,7 @@ impl Refused {
     }
 
     /// The same, with more for programs.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for owners of orders that report more than a sentence"))]
+    #[allow(dead_code, reason = "for owners of orders that report more than a sentence")]
     pub(crate) fn details(self, details: Value) -> Self {
         Self { details, ..self }
     }
@@ -112,9 +112,19 @@ impl<T> Slot<T> {
     }
 }
 
+/// What the engine listens with: a place of [`gannet::ReactorStats::services`] each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listening {
+    /// The service, as `redis`.
+    pub(crate) service: String,
+    /// What operators call the listener: its URL.
+    pub(crate) name: String,
+}
+
 #[derive(Default)]
 struct Inner {
     remote: OnceLock<Remote>,
+    listening: Mutex<Arc<[Listening]>>,
     reload: Slot<ReloadOrder>,
     drain: Slot<DrainOrder>,
     upgrade: Slot<UpgradeOrder>,
@@ -132,13 +142,42 @@ impl Control {
         let _ = self.inner.remote.set(remote);
     }
 
+    /// Says what listens, in the order in which the engine has it.
+    pub(crate) fn listens(&self, all: Vec<Listening>) {
+        *self.inner.listening.lock().unwrap_or_else(PoisonError::into_inner) = all.into();
+    }
+
+    /// What listens.
+    pub(crate) fn listening(&self) -> Arc<[Listening]> {
+        self.inner.listening.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The places of a service, or of a listener.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is called so.
+    pub(crate) fn services(&self, name: &str) -> Result<Vec<usize>, Refused> {
+        let all = self.listening();
+        let is_called = |listening: &Listening| listening.service == name || listening.name == name;
+        let found: Vec<usize> = (0..all.len()).filter(|place| is_called(&all[*place])).collect();
+        if found.is_empty() {
+            let mut names: Vec<&str> = all.iter().map(|listening| &*listening.service).collect();
+            names.sort_unstable();
+            names.dedup();
+            let why = format!("no service or listener is called '{name}'; there are {}", names.join(", "));
+            return Err(Refused::new("unknown", why));
+        }
+        Ok(found)
+    }
+
     /// The engine, when it has started.
     pub(crate) fn remote(&self) -> Option<&Remote> {
         self.inner.remote.get()
     }
 
     /// Says who reads the configuration again.
-    #[cfg_attr(not(test), expect(dead_code, reason = "set by the part of the server that can do it"))]
+    #[allow(dead_code, reason = "set by the part of the server that can do it")]
     pub(crate) fn on_reload(&self, order: impl Fn(ReloadOrder) -> Outcome + Send + Sync + 'static) {
         self.inner.reload.set(order);
     }
@@ -225,6 +264,17 @@ mod tests {
 
         leave.send(true).expect("the next will wait");
         assert_eq!(control.reload(ReloadOrder::default()), Ok(json!({ "strict": false })));
+    }
+
+    #[test]
+    fn a_service_is_found_by_its_name_and_by_the_url_of_a_listener() {
+        let control = Control::default();
+        let at = |service: &str, name: &str| Listening { service: service.to_owned(), name: name.to_owned() };
+        control.listens(vec![at("redis", "tcp://a:1"), at("http", "tcp://a:2"), at("redis", "unix:///r")]);
+        assert_eq!(control.services("redis"), Ok(vec![0, 2]));
+        assert_eq!(control.services("unix:///r"), Ok(vec![2]));
+        let refused = control.services("mail").expect_err("there is none");
+        assert_eq!(refused.to_string(), "no service or listener is called 'mail'; there are http, redis");
     }
 
     #[test]

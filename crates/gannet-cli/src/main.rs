@@ -38,7 +38,7 @@ use crate::call::CallOptions;
 use crate::doctor::DoctorOptions;
 use crate::failure::{Failure, condense};
 use crate::load::LoadOptions;
-use crate::operate::{DrainOptions, ReloadOptions, UpgradeOptions};
+use crate::operate::{ConnectionsOptions, DrainOptions, KickOptions, ReloadOptions, TraceOptions, UpgradeOptions};
 use crate::options::{LogFormat, ServeOptions, with_environment};
 use crate::probe::ProbeOptions;
 use crate::shell::{CompletionsOptions, ManOptions};
@@ -67,6 +67,12 @@ enum Command {
     /// Makes a token for a client of the push gateway, and prints it.
     Token(Box<TokenOptions>),
     Call(Box<CallOptions>),
+    /// Shows who is connected to a running server, or who was.
+    Connections(Box<ConnectionsOptions>),
+    /// Closes connections of a running server.
+    Kick(Box<KickOptions>),
+    /// Shows the traffic of one connection of a running server.
+    Trace(Box<TraceOptions>),
     /// Lets the clients of a running server go, evenly spread.
     Drain(Box<DrainOptions>),
     /// Reads the configuration of a running server again.
@@ -112,6 +118,9 @@ fn run() -> (LogFormat, Result<(), Failure>) {
                 Some("load") => "gannet load",
                 Some("token") => "gannet token",
                 Some("call") => "gannet call",
+                Some("connections") => "gannet connections",
+                Some("kick") => "gannet kick",
+                Some("trace") => "gannet trace",
                 Some("drain") => "gannet drain",
                 Some("reload") => "gannet reload",
                 Some("upgrade") => "gannet upgrade",
@@ -128,6 +137,9 @@ fn run() -> (LogFormat, Result<(), Failure>) {
         Some(Command::Load(options)) => (LogFormat::Text, load::load(&options)),
         Some(Command::Token(options)) => (LogFormat::Text, token::token(&options)),
         Some(Command::Call(options)) => (LogFormat::Text, call::call(&options)),
+        Some(Command::Connections(options)) => (LogFormat::Text, operate::connections(&options)),
+        Some(Command::Kick(options)) => (LogFormat::Text, operate::kick(&options)),
+        Some(Command::Trace(options)) => (LogFormat::Text, operate::trace(&options)),
         Some(Command::Drain(options)) => (LogFormat::Text, operate::drain(&options)),
         Some(Command::Reload(options)) => (LogFormat::Text, operate::reload(&options)),
         Some(Command::Upgrade(options)) => (LogFormat::Text, operate::upgrade(&options)),

@@ -13,7 +13,7 @@ use gannet_redis::{Bound, Server};
 use serde_json::json;
 
 use crate::admin::Admin;
-use crate::control::{Control, Refused};
+use crate::control::{Control, Listening, Refused};
 use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::open_files::OpenFiles;
@@ -83,6 +83,7 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
         successor.serves(&running);
     }
     control.started(running.remote());
+    control.listens(listening(&listeners, admin.as_ref(), &running));
     let redis_bound = bound(&listeners, &running);
     if let Some(push) = push_for_redis {
         bridge::show(push, redis_bound.iter().map(|bound| &bound.address));
@@ -101,8 +102,8 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
     let asked_to_end = Ending::watch();
     running.stop_on_signals()?;
     open_files.log();
-    if let Some(admin) = &admin {
-        tracing::info!(address = %admin.address(), "operators reach the server by the admin socket");
+    if let Some(address) = admin.as_ref().and_then(|_| running.addresses().nth(listeners.len())) {
+        tracing::info!(%address, "operators reach the server by the admin socket");
     }
     if let Some(tls) = &tls {
         tls.log();
@@ -192,6 +193,14 @@ fn push(options: &ServeOptions, listeners: &[Listener]) -> Result<Option<Arc<Gat
 fn reactors(options: &ServeOptions) -> usize {
     let own = || std::thread::available_parallelism().map_or(1, Into::into);
     options.reactors.map_or_else(own, usize::from)
+}
+
+/// What listens, in the order in which the engine has it.
+fn listening(listeners: &[Listener], admin: Option<&Admin>, running: &Running) -> Vec<Listening> {
+    let services = listeners.iter().map(|listener| listener.service.name).chain(admin.map(|_| "admin"));
+    let at =
+        |(service, address): (&str, &Address)| Listening { service: service.to_owned(), name: address.to_string() };
+    services.zip(running.addresses()).map(at).collect()
 }
 
 /// Where the Redis listeners listen.

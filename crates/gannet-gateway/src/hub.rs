@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gannet::Handle;
+use gannet::{Description, Handle};
 use gannet_channels::{ClientKey, Roster, Time};
 use gannet_proto::centrifuge::{ConnectResult, Disconnect as DisconnectPush, Error, PushEvent, Reply, ReplyBody};
 
@@ -16,7 +16,7 @@ use crate::gateway::Gateway;
 use crate::metrics::ReactorMetrics;
 use crate::random::Random;
 use crate::session::codes::{Disconnect, ErrorReply};
-use crate::session::{Client, Link, Place, Waiting};
+use crate::session::{Client, Effects, Link, Place, Waiting};
 use crate::wire::{Wire, separate, write_push, write_reply};
 
 /// Memory of replies over this is given back, in bytes.
@@ -119,6 +119,29 @@ impl Hub {
     /// Returns what the application wants to be told of a client.
     pub(crate) fn meta(&mut self, key: ClientKey) -> Option<Bytes> {
         self.roster.value(key)?.extra.as_ref()?.meta.clone()
+    }
+
+    /// Says what operators shall know of a client.
+    pub(crate) fn describe(&self, link: &Link, wire: Wire, into: &mut Description) {
+        into.protocol(wire.name());
+        let away = into.handle().and_then(|handle| self.away.get(&handle));
+        let link = if matches!(link, Link::Away) { away.unwrap_or(link) } else { link };
+        let Link::Up(key) = *link else { return };
+        if let Some(user) = self.roster.user(key).filter(|user| !user.is_empty()) {
+            into.user(user);
+        }
+        if let Some(id) = self.roster.id(key) {
+            into.client(&id.to_string());
+        }
+        for (channel, _) in self.roster.channels(key) {
+            into.channel(channel);
+        }
+    }
+
+    /// Ends a client because an operator wants that.
+    pub(crate) fn kick(&mut self, place: Place, link: &mut Link) -> Effects {
+        self.out.clear();
+        self.end(place, link, Disconnect::FORCE_NO_RECONNECT)
     }
 
     /// Returns the connection that a client is on.

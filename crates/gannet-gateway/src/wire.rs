@@ -51,6 +51,22 @@ const ALL: [Wire; WIRES] = [
 ];
 
 impl Wire {
+    /// Returns what operators call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::WebSocketJson => "websocket json",
+            Self::WebSocketProtobuf => "websocket protobuf",
+            Self::Events => "sse",
+            Self::Lines => "http_stream json",
+            Self::StreamProtobuf => "http_stream protobuf",
+            Self::Device => "device",
+            Self::OneWayWebSocket => "uni_websocket",
+            Self::OneWayEvents => "uni_sse",
+            Self::OneWayLines => "uni_http_stream",
+            Self::EventSource => "events",
+        }
+    }
+
     /// Returns the one with this number.
     #[must_use]
     pub fn of(number: u8) -> Self {

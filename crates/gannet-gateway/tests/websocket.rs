@@ -305,3 +305,45 @@ fn who_asks_for_pings_as_frames_is_told_of_pings_of_the_protocol() {
         assert_eq!((&reply["connect"]["ping"], &reply["connect"]["pong"]), (&json!(25), &json!(true)));
     }
 }
+
+#[test]
+fn operators_see_whose_client_it_is_and_a_kick_closes_it_with_3503() {
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        let mut client = rig.subscribed("demo:chat");
+        let mut other = rig.subscribed("demo:other");
+        let mut stream = rig.tcp();
+        let head = "GET /events?channel=demo:chat HTTP/1.1\r\nHost: x\r\n\r\n";
+        std::io::Write::write_all(&mut stream, head.as_bytes()).expect("it is taken");
+        let mut begun = [0; 12];
+        std::io::Read::read_exact(&mut stream, &mut begun).expect("a response");
+        assert_eq!(&begun, b"HTTP/1.1 200");
+
+        let mut select = gannet::Selection::default();
+        select.channel = Some("demo:chat".into());
+        let (sender, pages) = std::sync::mpsc::channel();
+        let done = move |page| sender.send(page).expect("the test waits");
+        rig.running.remote().connections(gannet::Query::new(gannet::Sort::Age, select.clone()), done).expect("it runs");
+        let page: gannet::Page = pages.recv_timeout(rig::PATIENCE).expect("a page");
+        assert_eq!(page.selected, 2, "{page:?}");
+        let mut protocols: Vec<_> = page.connections.iter().filter_map(|one| one.description.protocol_name()).collect();
+        protocols.sort_unstable();
+        assert_eq!(protocols, ["events", "websocket json"]);
+        for one in &page.connections {
+            assert_eq!(one.description.channels(), ["demo:chat"]);
+            assert!(one.description.client_name().is_some_and(|id| id.len() == 36), "{one:?}");
+        }
+
+        let (sender, kicks) = std::sync::mpsc::channel();
+        let done = move |kicked| sender.send(kicked).expect("the test waits");
+        rig.running.remote().kick(select, done).expect("it runs");
+        let kicked: gannet::Kicked = kicks.recv_timeout(rig::PATIENCE).expect("an answer");
+        assert_eq!(kicked.connections, 2);
+        assert_eq!(client.closed(), (3503, "force disconnect".to_owned()));
+        let mut rest = String::new();
+        std::io::Read::read_to_string(&mut stream, &mut rest).expect("the stream ends whole");
+        assert!(rest.ends_with("0\r\n\r\n"), "{rest:?}");
+        rig.publish("demo:other", "1");
+        assert_eq!(other.push()["pub"]["data"], 1);
+    }
+}

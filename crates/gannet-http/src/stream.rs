@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gannet::proto::http::SIZE_LINE;
-use gannet::{Context, Group, Handle, JoinError, OffloadFull, Pool, Remote, SendStatus, panic_message};
+use gannet::{Context, Description, Group, Handle, JoinError, OffloadFull, Pool, Remote, SendStatus, panic_message};
 
 pub use self::state::COMMENT_EVERY;
 use self::state::is_stream;
@@ -60,6 +60,19 @@ pub trait Source: 'static {
     /// connect again after a random time of 1 to 5 s.
     fn shutdown(&mut self, out: &mut Stream<'_, '_>) {
         let _ = out;
+    }
+
+    /// Is called when an operator wants the connection closed.
+    ///
+    /// Send a farewell and [end](Stream::end) the response here, if it can be whole. By default, a stream of
+    /// [events](crate::sse) ends, and any other response breaks off.
+    fn kick(&mut self, out: &mut Stream<'_, '_>) {
+        let _ = out;
+    }
+
+    /// Says what operators shall know of the stream, such as its user (default: nothing).
+    fn describe(&self, into: &mut Description) {
+        let _ = into;
     }
 
     /// Is called last, when the stream is over. The last piece may still be on its way to the client.

@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::ops::Deref;
 
-use gannet::{Filter, FilterError, FilterOutput, FilterProgress};
+use gannet::{Description, Filter, FilterError, FilterOutput, FilterProgress};
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
@@ -13,7 +13,7 @@ use rustls::unbuffered::{
 use rustls::{CommonState, Error, Side};
 
 use crate::resolver::asked_for;
-use crate::{ConnectionError, TlsInfo};
+use crate::{ConnectionError, TlsInfo, TlsVersion};
 
 /// Content type, version and length: RFC 8446 §5.1.
 const RECORD_HEADER: usize = 5;
@@ -143,6 +143,15 @@ impl Filter for TlsFilter {
 
     fn info(&self) -> Option<&dyn Any> {
         (!self.info.connection.state().is_handshaking()).then_some(&self.info)
+    }
+
+    fn describe(&self, into: &mut Description) {
+        if !self.info.connection.state().is_handshaking() {
+            into.security(match self.info.version() {
+                TlsVersion::V1_2 => "TLS 1.2",
+                TlsVersion::V1_3 => "TLS 1.3",
+            });
+        }
     }
 }
 

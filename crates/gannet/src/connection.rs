@@ -116,6 +116,10 @@ impl Flags {
     pub(crate) const NAMED_TIMERS: Self = Self(1 << 22);
     /// Reading does not pause because the outbox is over the high mark.
     pub(crate) const NO_AUTO_PAUSE: Self = Self(1 << 19);
+    /// An operator has its traffic recorded, in `Core::traces`.
+    pub(crate) const TRACED: Self = Self(1 << 29);
+    /// An operator wants it closed, and its service may take a moment for that.
+    pub(crate) const KICKED: Self = Self(1 << 30);
 
     /// The header of the PROXY protocol is not whole. Its peer is not counted, whoever that is.
     pub(crate) const PROXY_HEADER: Self = Self(1 << 26);

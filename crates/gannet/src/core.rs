@@ -12,6 +12,7 @@ use bytes::Bytes;
 use gannet_proto::{Codec, Raw, Sink};
 
 use crate::address::Peer;
+use crate::births::Births;
 use crate::buffer::{Blocks, Destination};
 use crate::carry::Carry;
 use crate::cause::{Cause, Causes};
@@ -24,6 +25,7 @@ use crate::group::Group;
 use crate::handle::{Handle, Live, SendError};
 use crate::host::Host;
 use crate::ids::{Place, Token};
+use crate::inspect::{Closed, Orders, Tracing};
 use crate::limits::{Limits, Overflow};
 use crate::membership::Groups;
 use crate::moments::{Exact, Moments};
@@ -117,6 +119,14 @@ pub(crate) struct Core {
     pub(crate) departure: Departure,
     /// Why connections close, where that is an error.
     pub(crate) causes: Causes,
+    /// When connections began.
+    pub(crate) births: Births,
+    /// Those that have closed.
+    pub(crate) closed: Closed,
+    /// What operators want done.
+    pub(crate) orders: Arc<Orders>,
+    /// Connections whose traffic is recorded.
+    pub(crate) traces: Vec<Tracing>,
 }
 
 impl Entries for Slab<Connection> {
@@ -162,6 +172,10 @@ impl Core {
             large: None,
             departure: Departure::None,
             causes: Causes::default(),
+            births: Births::default(),
+            closed: Closed::default(),
+            orders: Arc::default(),
+            traces: Vec::new(),
         }
     }
 
@@ -205,6 +219,7 @@ impl Core {
     pub(crate) fn insert(&mut self, service: u16, peer: Peer, state: State) -> Option<Token> {
         let (token, generation) = self.slab.insert(Connection::new(service, peer, state, self.now))?;
         self.live.set(token, generation);
+        self.births.set(token, self.clock);
         Some(token)
     }
 

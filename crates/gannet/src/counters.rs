@@ -107,6 +107,8 @@ pub(crate) struct ReactorCounters {
     pub(crate) round_trips: HistogramCounter,
     pub(crate) handshakes: Counter,
     pub(crate) handshakes_waiting: Counter,
+    /// Connections that operators had closed.
+    pub(crate) kicked: Counter,
     pub(crate) services: Box<[ServiceCounters]>,
 }
 
@@ -135,6 +137,7 @@ impl ReactorCounters {
             round_trips: HistogramCounter::new(),
             handshakes: Counter::default(),
             handshakes_waiting: Counter::default(),
+            kicked: Counter::default(),
             services: (0..services).map(|_| ServiceCounters::default()).collect(),
         }
     }
@@ -165,6 +168,7 @@ impl ReactorCounters {
             round_trips: self.round_trips.read(),
             handshakes: self.handshakes.get(),
             handshakes_waiting: self.handshakes_waiting.get(),
+            kicked: self.kicked.get(),
             services: self.services.iter().map(ServiceCounters::read).collect(),
         }
     }
@@ -266,6 +270,8 @@ pub struct ReactorStats {
     pub handshakes: u64,
     /// Gauge: handshakes that wait for their share of a turn.
     pub handshakes_waiting: u64,
+    /// Counter: connections that operators had closed ([`Remote::kick`](crate::Remote::kick)).
+    pub kicked: u64,
     /// The counters of each listener and outbound service, in the order in which they were added to the engine.
     pub services: Vec<ServiceStats>,
 }

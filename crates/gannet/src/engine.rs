@@ -691,8 +691,9 @@ impl Start {
         let (number, clock) = (self.number as u16, driver.now());
         let mut limits = self.limits;
         limits.carries = limits.carries.div_ceil(self.reactors);
-        let core = Core::new(number, Live::CAPACITY, clock, limits, counters.clone(), self.shared);
-        let live = core.live.clone();
+        let mut core = Core::new(number, Live::CAPACITY, clock, limits, counters.clone(), self.shared);
+        core.closed.share(self.reactors);
+        let (live, orders) = (core.live.clone(), core.orders.clone());
         let services: Vec<_> = self.services.iter().map(|(factory, _)| factory(self.timeouts)).collect();
         for served in &services {
             if let Served::Connections(host) = served {
@@ -706,7 +707,7 @@ impl Start {
                 reactor.filter(service as ServiceId, filters);
             }
         }
-        Ok((Gate { sender, counters, live }, reactor))
+        Ok((Gate { sender, counters, live, orders }, reactor))
     }
 }
 

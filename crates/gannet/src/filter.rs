@@ -12,6 +12,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::carry::Carry;
+use crate::description::Description;
 use crate::outbox::Outbox;
 use crate::panics::panic_message;
 use crate::pools::Pools;
@@ -92,6 +93,11 @@ pub trait Filter: 'static {
     /// Returns what [`Context::filter_info`](crate::Context::filter_info) gives to the service (default: nothing).
     fn info(&self) -> Option<&dyn Any> {
         None
+    }
+
+    /// Says what operators shall know of the connection: for TLS, its version (default: nothing).
+    fn describe(&self, into: &mut Description) {
+        let _ = into;
     }
 }
 
@@ -245,6 +251,11 @@ impl FilterState {
     /// See [`Filter::info`].
     pub(crate) fn info(&self) -> Option<&dyn Any> {
         self.filter.info()
+    }
+
+    /// See [`Filter::describe`]. One that panics has nothing to say.
+    pub(crate) fn describe(&self, into: &mut Description) {
+        let _ = catch_unwind(AssertUnwindSafe(|| self.filter.describe(into)));
     }
 
     /// Begins the handshake. Says how many bytes were added to the wire.

@@ -1,5 +1,6 @@
 //! Handles: references to connections that are safe to keep on any thread, for any time.
 
+use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -21,6 +22,28 @@ pub struct Handle {
 impl Handle {
     pub(crate) fn place(self) -> Place {
         Place { token: self.token, generation: self.generation }
+    }
+
+    /// Reads a handle of an engine as it is written by `Display`.
+    pub(crate) fn read(engine: u16, text: &str) -> Option<Self> {
+        let mut parts = text.split('-');
+        let (reactor, token, generation) = (parts.next()?, parts.next()?, parts.next()?);
+        if parts.next().is_some() {
+            return None;
+        }
+        Some(Self {
+            engine,
+            reactor: reactor.parse().ok()?,
+            token: token.parse().ok()?,
+            generation: generation.parse().ok()?,
+        })
+    }
+}
+
+/// `0-17-3`: reactor, slot and generation. [`Remote::handle`](crate::Remote::handle) reads it.
+impl fmt::Display for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}-{}", self.reactor, self.token, self.generation)
     }
 }
 

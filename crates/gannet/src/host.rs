@@ -19,6 +19,7 @@ use crate::connection::{Flags, NO_SESSION};
 use crate::context::Context;
 use crate::core::{Core, Plain, SendStatus};
 use crate::counters::RefusalReason;
+use crate::description::Description;
 use crate::error::StartError;
 use crate::ids::{ServiceId, Token};
 use crate::limits::Timeouts;
@@ -108,6 +109,10 @@ pub(crate) trait Host {
     fn woken(&mut self, core: &mut Core, service: ServiceId);
     fn writable(&mut self, core: &mut Core, token: Token);
     fn shutdown(&mut self, core: &mut Core, token: Token) -> Shutdown;
+    /// Says what the service knows of a connection.
+    fn describe(&mut self, core: &mut Core, token: Token, into: &mut Description);
+    /// An operator wants the connection to close.
+    fn kick(&mut self, core: &mut Core, token: Token) -> Shutdown;
     /// The connection ends; its session goes.
     fn close(&mut self, core: &mut Core, token: Token, reason: CloseReason);
     /// Sessions there are.
@@ -750,6 +755,14 @@ impl<S: Service> Host for HostOf<S> {
 
     fn shutdown(&mut self, core: &mut Core, token: Token) -> Shutdown {
         self.with_session(core, token, |service, session, cx| service.shutdown(session, cx)).unwrap_or(Shutdown::Close)
+    }
+
+    fn describe(&mut self, core: &mut Core, token: Token, into: &mut Description) {
+        self.with_session(core, token, |service, session, _| service.describe(session, into));
+    }
+
+    fn kick(&mut self, core: &mut Core, token: Token) -> Shutdown {
+        self.with_session(core, token, |service, session, cx| service.kick(session, cx)).unwrap_or(Shutdown::Close)
     }
 
     fn close(&mut self, core: &mut Core, token: Token, reason: CloseReason) {

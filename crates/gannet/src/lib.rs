@@ -68,6 +68,7 @@
 mod acceptor;
 mod access;
 mod address;
+mod births;
 #[allow(unsafe_code)] // Chunks are the driver's memory.
 mod buffer;
 mod carry;
@@ -81,6 +82,7 @@ mod context;
 mod core;
 mod counters;
 mod datagram;
+mod description;
 #[cfg(target_os = "linux")]
 mod descriptors;
 mod drain;
@@ -96,6 +98,7 @@ mod handle;
 mod handover;
 mod host;
 mod ids;
+mod inspect;
 mod keepalive;
 mod limits;
 mod listen_options;
@@ -144,6 +147,7 @@ pub use crate::counters::histogram::Histogram;
 pub use crate::counters::histogram::HistogramCounter;
 pub use crate::counters::{ReactorStats, RefusalReason, ServiceStats};
 pub use crate::datagram::DatagramContext;
+pub use crate::description::Description;
 pub use crate::drain::Drain;
 pub use crate::driver::probe::DriverChoice;
 pub use crate::engine::{Engine, Running};
@@ -154,6 +158,10 @@ pub use crate::group::{Group, JoinError};
 pub use crate::handle::{Handle, SendError};
 pub use crate::handover::{Handover, Inherited};
 pub use crate::host::Outbound;
+pub use crate::inspect::{
+    ClosedConnection, ConnectionInfo, ConnectionState, Cursor, Direction, InspectError, Kicked, Network, Page, Query,
+    Selection, Sort, Trace, TraceEvent, TraceOptions,
+};
 pub use crate::limits::{Limits, Overflow, Timeouts};
 pub use crate::listen_options::ListenOptions;
 pub use crate::offload::{OffloadFull, OffloadStats, Pool};

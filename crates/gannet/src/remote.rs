@@ -1,5 +1,7 @@
 //! The way into the reactors of an engine from any thread: what is posted goes through a reactor's mailbox.
 
+mod inspection;
+
 use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
@@ -24,6 +26,7 @@ use crate::group::Group;
 use crate::handle::{Handle, Interest, Live, SendError};
 use crate::host::{Host, HostOf, Outbound};
 use crate::ids::{ListenerId, Place, Token};
+use crate::inspect::Orders;
 use crate::limits::Limits;
 use crate::mailbox::{NotPosted, Sender, Wake};
 use crate::offload::{Offload, OffloadStats, Owner, Pool};
@@ -109,6 +112,8 @@ pub(crate) struct Gate {
     pub(crate) sender: Sender<Letter>,
     pub(crate) counters: Arc<ReactorCounters>,
     pub(crate) live: Arc<Live>,
+    /// Of operators.
+    pub(crate) orders: Arc<Orders>,
 }
 
 /// A number for an engine: handles and outbound services of other engines have others.
@@ -541,9 +546,12 @@ impl Remote {
         self.shared.offload.stats()
     }
 
-    #[cfg(test)]
     pub(crate) fn engine(&self) -> u16 {
         self.shared.id
+    }
+
+    pub(crate) fn gates(&self) -> &[Gate] {
+        self.shared.gates()
     }
 
     /// Whether a connection waits for the result of a job.
@@ -588,7 +596,7 @@ impl Remote {
         }
     }
 
-    fn gate(&self, handle: Handle) -> Result<&Gate, SendError> {
+    pub(crate) fn gate(&self, handle: Handle) -> Result<&Gate, SendError> {
         if handle.engine != self.shared.id {
             return Err(SendError::OtherEngine);
         }

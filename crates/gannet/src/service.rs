@@ -10,6 +10,7 @@ use gannet_proto::Codec;
 use crate::close_reason::CloseReason;
 use crate::context::Context;
 use crate::counters::RefusalReason;
+use crate::description::Description;
 use crate::error::StartError;
 use crate::limits::Timeouts;
 use crate::service_context::ServiceContext;
@@ -201,6 +202,23 @@ pub trait Service: Sized + 'static {
     ///
     /// Send a farewell here if the protocol has one.
     fn shutdown(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) -> Shutdown {
+        let _ = (session, cx);
+        Shutdown::Close
+    }
+
+    /// Says what this service knows of a connection, for operators (default: nothing).
+    ///
+    /// It is called for some of the connections that [`Remote::connections`](crate::Remote::connections) finds, and for all of
+    /// them if a user or a channel is asked for. Be quick: a reactor describes up to 1,024 connections in a turn.
+    fn describe(&self, session: &Self::Session, into: &mut Description) {
+        let _ = (session, into);
+    }
+
+    /// Closes a connection because an operator wants that (default: it closes when everything was sent).
+    ///
+    /// Send the farewell of the protocol here, if it has one. The connection closes with a reason called `kicked`, unless
+    /// the service closes it for another. See [`Remote::kick`](crate::Remote::kick).
+    fn kick(&mut self, session: &mut Self::Session, cx: &mut Context<'_, Self>) -> Shutdown {
         let _ = (session, cx);
         Shutdown::Close
     }

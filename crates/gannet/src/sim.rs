@@ -78,9 +78,10 @@ impl Simulation {
             let (sender, receiver) = mailbox(limits.mailbox, 1, driver.waker());
             let counters = Arc::new(ReactorCounters::new(1));
             let pace = Pace::new(limits.accepts_per_second, tick(driver.now()));
-            let core =
+            let mut core =
                 Core::new(number, Live::CAPACITY, driver.now(), limits.clone(), counters.clone(), shared.clone());
-            gates.push(Gate { sender, counters, live: core.live.clone() });
+            core.closed.share(reactors.into());
+            gates.push(Gate { sender, counters, live: core.live.clone(), orders: core.orders.clone() });
             let services = vec![Served::Connections(Box::new(HostOf::new(factory(), timeouts)))];
             built.push(Reactor::new(driver, core, services, receiver, vec![0], pace));
             nets.push(net);

@@ -1,6 +1,6 @@
 //! Asks a running server by its admin socket. Blocks; each request has a connection of its own.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, BufRead as _, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -21,6 +21,14 @@ const LARGEST_BYTES: usize = 256 << 20;
 
 /// Bytes that are read at a time.
 const PIECE_BYTES: usize = 64 << 10;
+
+/// The header field that says who asks, for the server's log.
+const OPERATOR: &str = "Gannet-Operator";
+
+/// Who asks: the user of this process.
+fn operator() -> String {
+    format!("uid {}", rustix::process::getuid().as_raw())
+}
 
 /// The options of a command that asks a running server.
 #[derive(Args, Clone, Debug)]
@@ -68,7 +76,6 @@ impl Client {
     /// # Errors
     ///
     /// There is no answer, or it is an error.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for commands that only look"))]
     pub(crate) fn get(&self, path: &str) -> Result<Value, Failure> {
         self.ask(Method::Get, path, b"")
     }
@@ -82,32 +89,77 @@ impl Client {
         self.ask(Method::Post, path, body.to_string().as_bytes())
     }
 
+    /// Gets lines as they come, until the server ends them.
+    ///
+    /// # Errors
+    ///
+    /// There is no answer, or it is an error, or a line cannot be used.
+    pub(crate) fn lines(&self, path: &str, mut each: impl FnMut(&str) -> Result<(), Failure>) -> Result<(), Failure> {
+        let stream = self.connect(None).map_err(|error| self.unreachable(&error))?;
+        let broken = |error: io::Error| self.broken(&error);
+        let mut stream = BufReader::new(stream);
+        // HTTP/1.0: the body is as it is, up to the end of the connection.
+        let bearer = self.token.as_ref().map(|token| format!("Authorization: Bearer {}\r\n", token.reveal()));
+        let head = format!(
+            "GET {path} HTTP/1.0\r\nHost: gannet\r\n{OPERATOR}: {}\r\n{}\r\n",
+            operator(),
+            bearer.unwrap_or_default()
+        );
+        stream.get_mut().write_all(head.as_bytes()).map_err(broken)?;
+        let mut line = String::new();
+        stream.read_line(&mut line).map_err(broken)?;
+        let status: u16 = line.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+        while !line.trim_end().is_empty() {
+            line.clear();
+            stream.read_line(&mut line).map_err(broken)?;
+        }
+        if status != 200 {
+            let mut body = Vec::new();
+            stream.take(LARGEST_BYTES as u64).read_to_end(&mut body).map_err(broken)?;
+            return Err(match serde_json::from_slice(&body) {
+                Ok(value) => refusal(status, value),
+                Err(_) => self.no_json(status),
+            });
+        }
+        loop {
+            line.clear();
+            match stream.read_line(&mut line).map_err(broken)? {
+                0 => return Ok(()),
+                _ => each(line.trim_end())?,
+            }
+        }
+    }
+
+    fn no_json(&self, status: u16) -> Failure {
+        Failure::Call(format!(
+            "{self} has answered with status {status} and no JSON; is it the admin socket of gannet serve?"
+        ))
+    }
+
     fn ask(&self, method: Method<'_>, path: &str, body: &[u8]) -> Result<Value, Failure> {
-        let mut stream = self.connect().map_err(|error| self.unreachable(&error))?;
+        let mut stream = self.connect(self.timeout).map_err(|error| self.unreachable(&error))?;
         let (status, body) = self.exchange(&mut *stream, method, path, body).map_err(|error| self.broken(&error))?;
         let value = serde_json::from_slice(&body);
         match (status, value) {
             (200, Ok(value)) => Ok(value),
             (_, Ok(value)) => Err(refusal(status, value)),
-            (_, Err(_)) => Err(Failure::Call(format!(
-                "{self} has answered with status {status} and no JSON; is it the admin socket of gannet serve?"
-            ))),
+            (_, Err(_)) => Err(self.no_json(status)),
         }
     }
 
-    fn connect(&self) -> io::Result<Box<dyn Stream>> {
+    fn connect(&self, timeout: Option<Duration>) -> io::Result<Box<dyn Stream>> {
         Ok(match &self.at {
             AdminAddress::Off => return Err(ErrorKind::AddrNotAvailable.into()),
             AdminAddress::Unix(path) => {
                 let stream = UnixStream::connect(path)?;
-                stream.set_read_timeout(self.timeout)?;
-                stream.set_write_timeout(self.timeout)?;
+                stream.set_read_timeout(timeout)?;
+                stream.set_write_timeout(timeout)?;
                 Box::new(stream)
             }
             AdminAddress::Tcp(address) => {
                 let stream = TcpStream::connect(address)?;
-                stream.set_read_timeout(self.timeout)?;
-                stream.set_write_timeout(self.timeout)?;
+                stream.set_read_timeout(timeout)?;
+                stream.set_write_timeout(timeout)?;
                 Box::new(stream)
             }
         })
@@ -122,7 +174,9 @@ impl Client {
     ) -> io::Result<(u16, Vec<u8>)> {
         let invalid = |error: &dyn std::fmt::Display| io::Error::new(ErrorKind::InvalidData, error.to_string());
         let bearer = self.token.as_ref().map(|token| format!("Bearer {}", token.reveal()));
-        let mut fields = vec![("Connection", &b"close"[..]), ("Content-Type", b"application/json")];
+        let operator = operator();
+        let mut fields =
+            vec![("Connection", &b"close"[..]), ("Content-Type", b"application/json"), (OPERATOR, operator.as_bytes())];
         fields.extend(bearer.as_ref().map(|bearer| ("Authorization", bearer.as_bytes())));
         let codec = Responses::new().max_body(LARGEST_BYTES);
         let mut request = Vec::new();

@@ -6,11 +6,13 @@
 mod address;
 mod answer;
 pub(crate) mod client;
+mod connections;
 mod options;
 mod orders;
+mod trace;
 
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gannet::{Address, Engine, ListenOptions};
@@ -90,24 +92,23 @@ impl Admin {
         })
     }
 
-    /// Where it listens, for the log.
-    pub(crate) fn address(&self) -> &Address {
-        &self.at
-    }
-
     fn routes(&self, control: &Control) -> Result<Routes, RouteError> {
-        let all = |router: Router| router.merge(orders::routes(control));
+        let all = orders::routes(control).merge(connections::routes(control)).merge(trace::routes());
         let inside = Router::new().layer(JsonErrors).layer(Recover);
         match &self.token {
-            Some(token) => inside.layer(Bearer::new(token.reveal())).merge(all(Router::new())).build(),
-            None => inside.merge(all(Router::new())).build(),
+            Some(token) => inside.layer(Bearer::new(token.reveal())).merge(all).build(),
+            None => inside.merge(all).build(),
         }
     }
 }
 
-/// The default place, with its folder.
+/// The default place.
 fn own_place() -> Result<Address, String> {
-    let path = address::own_path().ok_or("XDG_RUNTIME_DIR is not set".to_owned())?;
+    free_place(address::own_path().ok_or("XDG_RUNTIME_DIR is not set".to_owned())?)
+}
+
+/// A path, in a folder that is there, unless another server listens there.
+fn free_place(path: PathBuf) -> Result<Address, String> {
     if let Some(folder) = path.parent() {
         make_folder(folder).map_err(|error| format!("{} cannot be made: {error}", folder.display()))?;
     }
@@ -126,4 +127,26 @@ fn own_place() -> Result<Address, String> {
 fn make_folder(folder: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn the_place_of_another_server_is_left_to_it_and_a_stale_one_is_taken() {
+        let folder = std::env::temp_dir().join(format!("gannet-admin-place-{}", std::process::id()));
+        let path = folder.join("gannet/admin.sock");
+        assert_eq!(free_place(path.clone()), Ok(Address::Unix(path.clone())), "its folder was made");
+        let mode = std::fs::metadata(folder.join("gannet")).expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        let other = UnixListener::bind(&path).expect("a socket");
+        assert!(free_place(path.clone()).expect_err("it is taken").contains("another server has"));
+        drop(other);
+        assert_eq!(free_place(path.clone()), Ok(Address::Unix(path)), "nobody listens any more");
+        let _ = std::fs::remove_dir_all(&folder);
+    }
 }

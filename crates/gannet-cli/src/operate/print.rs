@@ -40,7 +40,7 @@ fn lines(text: &mut String, name: &str, value: &Value) {
 }
 
 /// A value without quotes, and without what could move a terminal's cursor.
-fn plain(value: &Value) -> String {
+pub(super) fn plain(value: &Value) -> String {
     let text = match value {
         Value::String(text) => text.clone(),
         Value::Null => "none".to_owned(),

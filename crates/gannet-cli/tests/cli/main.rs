@@ -1,5 +1,6 @@
 //! The `gannet` binary as its users meet it: real processes, real sockets, both drivers.
 
+mod admin;
 mod connections;
 mod doctor;
 mod documents;

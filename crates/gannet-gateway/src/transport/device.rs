@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gannet::{CloseReason, Context, Refused, SendStatus, Service, Shutdown};
+use gannet::{CloseReason, Context, Description, Refused, SendStatus, Service, Shutdown};
 use gannet_proto::centrifuge::{Command, Commands, DecodeError};
 
 use crate::gateway::Gateway;
@@ -106,6 +106,15 @@ impl Service for Devices {
             hub.out.clear();
             hub.end(place, link, Disconnect::SHUTDOWN)
         });
+        Shutdown::Close
+    }
+
+    fn describe(&self, session: &Session, into: &mut Description) {
+        hub::with_last(|hub| hub.describe(&session.0, Wire::Device, into));
+    }
+
+    fn kick(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) -> Shutdown {
+        Self::call(session, cx, Hub::kick);
         Shutdown::Close
     }
 

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::mem;
 use std::sync::Arc;
 
-use gannet::{Handle, SendStatus};
+use gannet::{Description, Handle, SendStatus};
 use gannet_http::{Cx, Source, Stream, Version};
 
 use crate::gateway::Gateway;
@@ -135,6 +135,14 @@ impl Source for Feed {
             hub.out.clear();
             hub.end(place, link, Disconnect::SHUTDOWN)
         });
+    }
+
+    fn kick(&mut self, out: &mut Stream<'_, '_>) {
+        self.call(out, Hub::kick);
+    }
+
+    fn describe(&self, into: &mut Description) {
+        hub::with_last(|hub| hub.describe(&self.link, self.wire, into));
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gannet::SendStatus;
+use gannet::{Description, SendStatus};
 use gannet_http::Cx;
 use gannet_http::websocket::{Close, Handler, Handshake, Socket};
 
@@ -137,6 +137,14 @@ impl Handler for Session {
 
     fn shutdown(&mut self, socket: &mut Socket<'_>) {
         self.call(socket, |hub, place, link| hub.end(place, link, Disconnect::SHUTDOWN));
+    }
+
+    fn kick(&mut self, socket: &mut Socket<'_>) {
+        self.call(socket, Hub::kick);
+    }
+
+    fn describe(&self, into: &mut Description) {
+        hub::with_last(|hub| hub.describe(&self.link, self.wire, into));
     }
 
     fn close(&mut self, _: Option<Close<'_>>, socket: &mut Socket<'_>) {

@@ -18,7 +18,7 @@ use std::time::Duration;
 use gannet::proto::FrameError;
 use gannet::proto::http::{Answer, Event, Persistence, Request, Requests};
 use gannet::proto::ws::WebSocket;
-use gannet::{CloseReason, Context, HalfClose, Heartbeat, Refused, Service, Shutdown, Timeouts};
+use gannet::{CloseReason, Context, Description, HalfClose, Heartbeat, Refused, Service, Shutdown, Timeouts};
 
 pub use self::deferred::DEFERRED_TIMEOUT;
 pub(crate) use self::deferred::{Completion, Pending};
@@ -375,6 +375,29 @@ impl Service for HttpService {
             Mode::Receive(_) | Mode::Deferred(_) => {}
             Mode::Stream(_) => self.stream_shutdown(session, cx),
             Mode::WebSocket(_) => return self.websocket_shutdown(session, cx),
+        }
+        Shutdown::GoOn
+    }
+
+    fn describe(&self, session: &Session, into: &mut Description) {
+        match &session.mode {
+            Mode::Idle | Mode::Upload(_) | Mode::Receive(_) | Mode::Deferred(_) => into.protocol("http"),
+            Mode::Stream(streaming) => {
+                into.protocol(if streaming.state.pulse.is_some() { "http events" } else { "http stream" });
+                streaming.source.describe(into);
+            }
+            Mode::WebSocket(conversation) => {
+                into.protocol("websocket");
+                conversation.lead.handler().describe(into);
+            }
+        }
+    }
+
+    fn kick(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) -> Shutdown {
+        match session.mode {
+            Mode::Idle | Mode::Upload(_) | Mode::Receive(_) | Mode::Deferred(_) => return Shutdown::Close,
+            Mode::Stream(_) => self.stream_kick(session, cx),
+            Mode::WebSocket(_) => self.websocket_kick(session, cx),
         }
         Shutdown::GoOn
     }

@@ -113,6 +113,18 @@ impl HttpService {
         });
     }
 
+    /// An operator wants the connection closed.
+    pub(crate) fn stream_kick(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
+        self.with_stream(session, cx, |source, out| {
+            source.kick(out);
+            match out.state.fate {
+                Fate::Going if out.state.pulse.is_some() => out.end(),
+                Fate::Going => out.abort(),
+                Fate::Ended | Fate::Aborted => {}
+            }
+        });
+    }
+
     /// Calls the source, and does what follows from what it wants.
     pub(crate) fn with_stream(
         &mut self,

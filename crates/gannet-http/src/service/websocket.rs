@@ -186,6 +186,11 @@ impl HttpService {
         Shutdown::GoOn
     }
 
+    /// An operator wants the connection closed: the client is told, and has as long to answer as for any close frame.
+    pub(crate) fn websocket_kick(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
+        self.with_handler(session, cx, |handler, socket| handler.kick(socket));
+    }
+
     pub(crate) fn websocket_writable(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) {
         self.with_handler(session, cx, |handler, socket| handler.writable(socket));
     }

@@ -31,6 +31,7 @@ pub(crate) struct Conversation {
 /// none.
 pub(crate) trait Lead {
     fn parts(&mut self) -> (&mut dyn Handler, Option<&str>);
+    fn handler(&self) -> &dyn Handler;
 }
 
 /// Without a subprotocol.
@@ -41,6 +42,10 @@ impl<H: Handler> Lead for Plain<H> {
     fn parts(&mut self) -> (&mut dyn Handler, Option<&str>) {
         (&mut self.0, None)
     }
+
+    fn handler(&self) -> &dyn Handler {
+        &self.0
+    }
 }
 
 /// With one.
@@ -50,6 +55,10 @@ impl<H: Handler> Lead for Speaking<H> {
     #[inline]
     fn parts(&mut self) -> (&mut dyn Handler, Option<&str>) {
         (&mut self.0, Some(&self.1))
+    }
+
+    fn handler(&self) -> &dyn Handler {
+        &self.0
     }
 }
 

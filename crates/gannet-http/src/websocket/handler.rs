@@ -2,7 +2,9 @@
 
 use std::any::Any;
 
-use super::{Close, Socket};
+use gannet::Description;
+
+use super::{Close, CloseCode, Socket};
 
 /// Handles one WebSocket conversation. The handler of a route makes it and passes it to
 /// [`Cx::websocket`](crate::Cx::websocket).
@@ -48,6 +50,16 @@ pub trait Handler: 'static {
     /// engine's drain timeout is over.
     fn shutdown(&mut self, socket: &mut Socket<'_>) {
         socket.close(socket.shutdown_code(), "shutting down");
+    }
+
+    /// Is called when an operator wants the connection closed; by default it closes with 1008.
+    fn kick(&mut self, socket: &mut Socket<'_>) {
+        socket.close(CloseCode::POLICY, "closed by an operator");
+    }
+
+    /// Says what operators shall know of the conversation, such as its user (default: nothing).
+    fn describe(&self, into: &mut Description) {
+        let _ = into;
     }
 
     /// Is called once, last, when the conversation is over, no matter which side ended it.

@@ -143,3 +143,27 @@ fn a_handler_that_panics_ends_its_own_conversation_only() {
         expect_text(&mut bystander, "still here");
     }
 }
+
+#[test]
+fn a_kick_closes_with_1008_and_its_reason_is_kicked() {
+    for driver in drivers() {
+        let rig = Rig::start(driver);
+        let (mut client, handle, _) = rig.opened();
+        let (mut other, ..) = rig.opened();
+        let mut select = gannet::Selection::default();
+        select.handle = Some(handle);
+        let (sender, kicked) = mpsc::channel();
+        let done = move |kicked| sender.send(kicked).expect("the test waits");
+        rig.running.remote().kick(select, done).expect("it runs");
+        assert_eq!(kicked.recv_timeout(PATIENCE).expect("an answer").connections, 1);
+        let Message::Close(Some(close)) = read(&mut client) else { panic!("a close frame") };
+        assert_eq!((u16::from(close.code), &*close.reason), (1008, "closed by an operator"));
+        expect_end(&mut client);
+        assert_eq!(rig.call(), Call::Close(Some((1008, String::new()))));
+        while rig.closed(CloseReason::Other("kicked")) == 0 {
+            std::thread::yield_now();
+        }
+        other.send(Message::text("still here")).expect("it is taken");
+        assert_eq!(read(&mut other), Message::text("still here"));
+    }
+}

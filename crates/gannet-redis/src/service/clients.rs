@@ -122,6 +122,13 @@ impl Client {
         self.lock_names().as_deref().cloned().unwrap_or_default()
     }
 
+    /// Shows the name that it has given itself, if any.
+    pub(crate) fn with_name(&self, show: impl FnOnce(&str)) {
+        if let Some(names) = self.lock_names().as_deref().filter(|names| !names.name.is_empty()) {
+            show(&names.name);
+        }
+    }
+
     /// Changes what it calls itself.
     pub(crate) fn rename(&self, change: impl FnOnce(&mut Names)) {
         change(self.lock_names().get_or_insert_default());

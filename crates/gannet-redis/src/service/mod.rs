@@ -25,7 +25,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gannet::proto::resp::{self, Args, Commands, Version, Writer, upcoming_keys};
-use gannet::{CloseReason, Context, Idle, Prefetch, RefusalReason, Refused, Service, Shutdown, StartError, Starting};
+use gannet::{
+    CloseReason, Context, Description, Idle, Prefetch, RefusalReason, Refused, Service, Shutdown, StartError, Starting,
+};
 
 use self::clock::Clock;
 use self::command_statistics::CommandCounters;
@@ -508,6 +510,22 @@ impl Service for Redis {
             cx.set_timer(MOVING);
         }
         Shutdown::GoOn
+    }
+
+    fn describe(&self, session: &Session, into: &mut Description) {
+        into.protocol(match session.version {
+            Version::Resp2 => "resp2",
+            Version::Resp3 => "resp3",
+        });
+        if session.authenticated {
+            into.user("default");
+        }
+        if let Some(client) = &session.client {
+            client.with_name(|name| into.client(name));
+        }
+        if let Some(subscriptions) = &session.subscriptions {
+            subscriptions.each_channel(|channel| into.channel(&String::from_utf8_lossy(channel)));
+        }
     }
 
     fn close(&mut self, mut session: Session, _: CloseReason, _: &mut Context<'_, Self>) {

@@ -18,6 +18,7 @@ mod groups;
 mod half_close;
 mod handles;
 mod handshakes_in_line;
+mod inspection;
 mod kept;
 mod large_messages;
 mod limits;

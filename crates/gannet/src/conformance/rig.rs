@@ -128,7 +128,7 @@ impl Setup {
         let counters = Arc::new(ReactorCounters::new(self.services.len()));
         let pace = Pace::new(self.limits.accepts_per_second, tick(driver.now()));
         let core = Core::new(0, self.slots, driver.now(), self.limits, counters.clone(), shared.clone());
-        let live = core.live.clone();
+        let (live, orders) = (core.live.clone(), core.orders.clone());
         let mut quotas = vec![None; self.services.len()];
         self.listening.iter().for_each(|listener| quotas[usize::from(*listener)] = Some(Arc::default()));
         for (listener, quota) in self.quotas {
@@ -139,7 +139,7 @@ impl Setup {
         for (listener, filters) in self.filters {
             reactor.filter(listener, filters);
         }
-        let gates = vec![Gate { sender, counters, live }].into_boxed_slice();
+        let gates = vec![Gate { sender, counters, live, orders }].into_boxed_slice();
         assert!(shared.gates.set(gates).is_ok(), "a new engine has no gates");
         Rig { remote: Remote::new(shared.clone()), reactor, net, shared }
     }

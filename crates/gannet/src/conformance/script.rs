@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use crate::proto::ws::{self, WebSocket};
 use crate::proto::{Codec, LengthPrefixed, Lines, Raw};
-use crate::{CloseMode, CloseReason, Context, Group, Handle, Heartbeat, Idle, Notice, Refused, Service, Shutdown};
+use crate::{
+    CloseMode, CloseReason, Context, Description, Group, Handle, Heartbeat, Idle, Notice, Refused, Service, Shutdown,
+};
 
 /// What happened, in order.
 #[derive(Default)]
@@ -142,6 +144,11 @@ impl Service for Script {
     type Codec = Lines;
     type Session = String;
 
+    fn describe(&self, last: &String, into: &mut Description) {
+        into.user(last);
+        into.channel(&format!("of {last}"));
+    }
+
     fn message(&mut self, last: &mut String, line: &[u8], cx: &mut Context<'_, Self>) {
         self.log.borrow_mut().messages += 1;
         let line = std::str::from_utf8(line).expect("lines here are text");
@@ -151,6 +158,8 @@ impl Service for Script {
             "echo" => {
                 cx.send(&[rest.as_bytes()]);
             }
+            // What operators see of it.
+            "name" => *last = rest.to_owned(),
             "close" => cx.close(),
             "close_flushed" => {
                 cx.close_flushed();

@@ -6,15 +6,20 @@ use crate::address::Peer;
 use crate::close_reason::CloseReason;
 use crate::connection::{Flags, State};
 use crate::driver::Driver;
-use crate::ids::Token;
+use crate::ids::{Place, Token};
 
 use super::Reactor;
+use super::inspect::KICKED;
 
 impl<D: Driver> Reactor<D> {
     /// Ends a connection: its session goes now, its slot when the driver has done with it.
     pub(super) fn begin_close(&mut self, token: Token) {
         let Some(connection) = self.core.slab.get_mut(token) else { return };
-        let (service, reason) = (connection.service, connection.reason());
+        let (service, mut reason) = (connection.service, connection.reason());
+        // A farewell that the peer has answered ends like any other, and its cause is another one.
+        if connection.flags.has(Flags::KICKED) && matches!(reason, CloseReason::Service | CloseReason::Peer) {
+            reason = KICKED;
+        }
         if connection.is_dialling() {
             let kind = match reason {
                 CloseReason::Io(kind) => kind,
@@ -26,6 +31,7 @@ impl<D: Driver> Reactor<D> {
             return self.driver.close(token, true);
         }
         connection.become_state(State::Closed);
+        let (peer, is_traced) = (connection.peer, connection.flags.has(Flags::TRACED));
         // Where bytes are lost, a clean end of the stream would say that it is whole.
         let reset = connection.resets() || connection.flags.has(Flags::RESET) || connection.outbox_len() > 0;
         if let Some(carry) = connection.carry.take() {
@@ -36,6 +42,10 @@ impl<D: Driver> Reactor<D> {
             self.core.timers.forget(token);
         }
         self.core.live.set(token, 0);
+        self.remember(token, service, peer, reason);
+        if is_traced {
+            self.trace_closed(token, reason);
+        }
         if offloads > 0 {
             self.core.shared.offload.disowned(offloads);
         }
@@ -50,6 +60,13 @@ impl<D: Driver> Reactor<D> {
         // The service may know of something that was not sent yet.
         let reset = reset || self.core.slab.get(token).is_some_and(|connection| connection.flags.has(Flags::RESET));
         self.driver.close(token, reset);
+    }
+
+    /// Remembers a connection that closes, for operators.
+    fn remember(&mut self, token: Token, service: u16, peer: Peer, reason: CloseReason) {
+        let generation = self.core.slab.generation(token).unwrap_or(0);
+        let age_seconds = self.core.births.age_seconds(token, self.core.clock);
+        self.core.closed.note(Place { token, generation }, service, peer, reason, age_seconds, self.core.clock);
     }
 
     /// The driver has done with a connection: everything of it goes.

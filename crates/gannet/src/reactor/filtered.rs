@@ -153,8 +153,11 @@ impl<D: Driver> Reactor<D> {
             && let Some(connection) = self.core.slab.get(token)
             && connection.state() == State::Open
         {
-            let service = connection.service;
+            let (service, is_traced) = (connection.service, connection.flags.has(Flags::TRACED));
             let mut plain = std::mem::take(&mut self.scratch.plain);
+            if is_traced {
+                self.trace_received(token, plain.len(), &plain);
+            }
             let (host, core) = self.host(service);
             host.input(core, token, &mut plain);
             self.scratch.plain = plain;
@@ -248,10 +251,14 @@ impl<D: Driver> Reactor<D> {
         match sealed {
             Ok(taken) => {
                 core.counters.outboxes_shrank(taken);
+                let is_traced = connection.flags.has(Flags::TRACED);
                 if outbox.is_empty()
                     && let Some(outbox) = connection.outbox.take()
                 {
                     core.pools.return_outbox(outbox);
+                }
+                if is_traced {
+                    self.trace_left(token, taken);
                 }
                 true
             }

@@ -53,8 +53,15 @@ impl<D: Driver> Reactor<D> {
     fn flush_by<const AT_ONCE: bool>(&mut self, token: Token) -> bool {
         loop {
             let Some(connection) = self.core.slab.get_mut(token) else { return false };
-            if connection.filter.is_some() && !self.seal(token) {
-                return false;
+            let is_filtered = connection.filter.is_some();
+            let is_traced = connection.flags.has(Flags::TRACED);
+            if is_filtered | is_traced {
+                if is_traced {
+                    self.trace_sent(token);
+                }
+                if is_filtered && !self.seal(token) {
+                    return false;
+                }
             }
             let Some(connection) = self.core.slab.get_mut(token) else { return false };
             let Some(outbox) = connection.wire().as_mut() else { return true };
@@ -77,9 +84,12 @@ impl<D: Driver> Reactor<D> {
                     }
                     connection.last_write = self.core.now;
                     connection.flags.clear(Flags::STUCK);
-                    let (service, is_filtered) = (connection.service, connection.filter.is_some());
+                    let service = connection.service;
                     let sent = if is_whole { connection.wire().take() } else { None };
                     self.core.count_sent(service, count);
+                    if is_traced && !is_filtered {
+                        self.trace_left(token, count);
+                    }
                     if let Some(outbox) = sent {
                         self.core.pools.return_outbox(outbox);
                         if !is_filtered {
@@ -121,8 +131,12 @@ impl<D: Driver> Reactor<D> {
                     outbox.consume(count, &mut self.core.pools.blocks);
                     connection.last_write = self.core.now;
                     connection.flags.clear(Flags::STUCK);
-                    let service = connection.service;
+                    let (service, is_filtered) = (connection.service, connection.filter.is_some());
+                    let is_traced = connection.flags.has(Flags::TRACED);
                     self.core.count_sent(service, count);
+                    if is_traced && !is_filtered {
+                        self.trace_left(token, count);
+                    }
                 }
             }
             Err(error) => {

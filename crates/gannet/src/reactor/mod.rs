@@ -14,6 +14,7 @@ mod edge;
 mod filtered;
 mod flush;
 mod handing;
+mod inspect;
 mod racing;
 mod room;
 #[cfg(test)]
@@ -50,6 +51,7 @@ use self::drain::Drainings;
 use self::edge::HEADER_MS;
 use self::filtered::Failures;
 use self::handing::Handing;
+use self::inspect::Walks;
 use self::racing::Races;
 use self::timing::Deadlines;
 
@@ -142,6 +144,8 @@ pub(crate) struct Reactor<D: Driver> {
     refusals: Failures,
     /// What was said of PROXY headers that were none.
     headers: Failures,
+    /// What operators want to know.
+    walks: Walks,
 }
 
 impl<D: Driver> Reactor<D> {
@@ -193,6 +197,7 @@ impl<D: Driver> Reactor<D> {
             header_ms: HEADER_MS,
             refusals: Failures::default(),
             headers: Failures::default(),
+            walks: Walks::default(),
         }
     }
 
@@ -246,6 +251,9 @@ impl<D: Driver> Reactor<D> {
         }
         self.fire_timers();
         self.drain();
+        if self.is_inspected() {
+            self.inspect();
+        }
         self.go_on_with_room();
         if !self.core.deferred.is_empty() {
             self.run_deferred();
@@ -275,7 +283,7 @@ impl<D: Driver> Reactor<D> {
     #[cold]
     fn received_into(&mut self, token: Token, count: usize) {
         if let Some(connection) = self.core.slab.get_mut(token) {
-            let service = connection.service;
+            let (service, is_traced) = (connection.service, connection.flags.has(Flags::TRACED));
             if connection.missed != 0 {
                 let took = self.deadlines[usize::from(service)].round_trip(connection, self.core.now);
                 self.core.counters.round_trips.record(took);
@@ -283,6 +291,9 @@ impl<D: Driver> Reactor<D> {
             }
             connection.last_read = self.core.now;
             self.core.tally(service).bytes_in.add(count as u64);
+            if is_traced {
+                self.trace_received(token, count, &[]);
+            }
             let (host, core) = self.host(service);
             host.received_into(core, token, count);
         }
@@ -302,13 +313,16 @@ impl<D: Driver> Reactor<D> {
                         connection.missed = 0;
                     }
                     connection.last_read = self.core.now;
-                    let is_filtered = connection.filter.is_some();
+                    let (is_filtered, is_traced) = (connection.filter.is_some(), connection.flags.has(Flags::TRACED));
                     self.core.tally(service).bytes_in.add(chunk.len() as u64);
                     if is_filtered {
                         self.filter_input(token, &mut chunk);
                     } else if state == State::Handshaking {
                         self.header_input(token, &mut chunk);
                     } else if state == State::Open {
+                        if is_traced {
+                            self.trace_received(token, chunk.len(), &chunk);
+                        }
                         // Nothing smaller is borrowed.
                         let borrows = chunk.len() >= LARGE_BYTES && (lends || self.driver.lends_to_others(&chunk));
                         if borrows {

@@ -113,7 +113,11 @@ impl Deadlines {
 impl<D: Driver> Reactor<D> {
     /// How long the driver may wait; `None` is for ever.
     pub(super) fn until_due(&self) -> Option<Duration> {
-        if !self.core.dirty.is_empty() || !self.core.deferred.is_empty() || !self.handshakes.is_empty() {
+        if !self.core.dirty.is_empty()
+            || !self.core.deferred.is_empty()
+            || !self.handshakes.is_empty()
+            || !self.walks.is_empty()
+        {
             return Some(Duration::ZERO);
         }
         let now = tick(self.clock);

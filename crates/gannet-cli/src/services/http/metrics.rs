@@ -32,7 +32,7 @@ static LISTENER: [Metric<OfListener>; 9] = [
     ("gannet_messages_dropped_total", "counter", "Messages dropped for slow readers.", |stats| stats.dropped),
 ];
 
-static REACTOR: [Metric<OfReactor>; 21] = [
+static REACTOR: [Metric<OfReactor>; 22] = [
     ("gannet_reactor_wakeups_total", "counter", "Times the reactor came back from waiting.", |stats| stats.wakeups),
     ("gannet_reactor_stalls_total", "counter", "Turns that took longer than 25 ms.", |stats| stats.stalls),
     ("gannet_reactor_starved_total", "counter", "Times that no receive buffer was free.", |stats| stats.starved),
@@ -58,6 +58,7 @@ static REACTOR: [Metric<OfReactor>; 21] = [
     ("gannet_reactor_carry_waits_total", "counter", "Times that a large message had to wait for room.", |stats| {
         stats.carry_waits
     }),
+    ("gannet_reactor_kicked_total", "counter", "Connections that operators had closed.", |stats| stats.kicked),
     ("gannet_reactor_waiting", "gauge", "Accepted connections that wait for a slot or a descriptor.", |stats| {
         stats.waiting
     }),

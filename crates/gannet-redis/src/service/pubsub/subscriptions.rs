@@ -51,6 +51,11 @@ impl Subscriptions {
         }
     }
 
+    /// Shows all channels, shard channels included; patterns are none.
+    pub(crate) fn each_channel(&self, show: impl FnMut(&[u8])) {
+        self.channels.iter().chain(&self.shards).map(|name| &**name).for_each(show);
+    }
+
     /// All names of a kind.
     pub(super) fn names(&mut self, kind: Kind) -> Vec<Arc<[u8]>> {
         self.of(kind).iter().cloned().collect()

@@ -62,7 +62,8 @@ impl Connections {
         let shared = Arc::new(Shared::new(0, &Limits::default(), Times::default()));
         let (sender, letters) = mailbox(16, 0, Arc::new(NoWake));
         let live = Arc::new(Live::new());
-        let gate = Gate { sender, counters: Arc::new(ReactorCounters::new(1)), live: live.clone() };
+        let counters = Arc::new(ReactorCounters::new(1));
+        let gate = Gate { sender, counters, live: live.clone(), orders: Arc::default() };
         assert!(shared.gates.set(vec![gate].into_boxed_slice()).is_ok(), "a new engine has no gates");
         Self { remote: Remote::new(shared), live, letters }
     }

@@ -1,0 +1,271 @@
+//! The admin socket as operators meet it: who may ask, what is answered, and what the commands show.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use gannet_testing::PATIENCE;
+use serde_json::{Value, json};
+
+use crate::server::{Folder, Server, drivers, gannet};
+
+/// A server with an admin socket in a folder.
+fn serve(driver: &str, folder: &Folder, options: &[&str]) -> Server {
+    let admin = format!("--admin={}", folder.path("admin.sock").display());
+    Server::serve(driver, &[&[&*admin], options].concat())
+}
+
+/// A command for the server of a folder.
+fn ask(folder: &Folder, arguments: &[&str]) -> Output {
+    let mut command = gannet(arguments);
+    command.arg("--admin").arg(folder.path("admin.sock"));
+    command.output().expect("the binary starts")
+}
+
+fn printed(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout.clone()).expect("text")
+}
+
+fn json_of(output: &Output) -> Value {
+    serde_json::from_str(&printed(output)).expect("JSON")
+}
+
+/// What the server answers to bytes: the status, and the body as JSON.
+fn raw(path: &Path, request: &[u8]) -> (String, Value) {
+    let mut stream = UnixStream::connect(path).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time");
+    stream.write_all(request).expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers and closes");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    (head.lines().next().expect("a status").to_owned(), serde_json::from_str(body).unwrap_or_default())
+}
+
+/// Sends a command to a store, and reads as many bytes as are expected.
+fn redis(server: &Server, commands: &[u8], expected: &[u8]) -> crate::server::Stream {
+    let mut client = server.connect("redis");
+    client.ask(commands, expected);
+    client
+}
+
+#[test]
+fn an_operator_sees_who_is_connected_closes_some_and_sees_why_they_closed() {
+    for driver in drivers() {
+        let folder = Folder::new(&format!("admin-{driver}"));
+        let listeners = ["--listen=redis=tcp://127.0.0.1:0", "--listen=lines=tcp://127.0.0.1:0"];
+        let server = serve(driver, &folder, &listeners);
+        let naming = b"CLIENT SETNAME worker\r\nSUBSCRIBE news\r\n";
+        let mut worker = redis(&server, naming, b"+OK\r\n*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n");
+        let mut lines = server.connect("lines");
+        lines.ask(b"hello\n", b"echo: hello\n");
+
+        let all = json_of(&ask(&folder, &["connections", "--json", "--sort", "age"]));
+        let services: Vec<&str> =
+            all["connections"].as_array().expect("a list").iter().filter_map(|one| one["service"].as_str()).collect();
+        assert_eq!((all["selected"].as_u64(), services.len()), (Some(3), 3), "the command's own is one: {all}");
+        let found = json_of(&ask(&folder, &["connections", "--json", "--service", "redis"]));
+        let one = &found["connections"][0];
+        assert_eq!(
+            (&one["client"], &one["protocol"], &one["state"]),
+            (&json!("worker"), &json!("resp2"), &json!("open"))
+        );
+        assert_eq!((&one["channels"], &one["listener"]), (&json!(["news"]), &json!(server.url("redis"))));
+        let table = printed(&ask(&folder, &["connections", "--cidr", "127.0.0.0/8", "--channel", "news"]));
+        assert!(table.starts_with("HANDLE") && table.contains(" redis ") && table.ends_with("1 of 1\n"), "{table}");
+
+        let kicked = printed(&ask(&folder, &["kick", "--channel", "news"]));
+        assert_eq!(kicked, "1 connection closed\n");
+        assert_eq!(worker.rest(), b"");
+        lines.ask(b"unharmed\n", b"echo: unharmed\n");
+        drop(worker);
+        let handle = one["handle"].as_str().expect("a handle");
+        let closed = json_of(&ask(&folder, &["connections", "--closed", "--service", "redis", "--json"]));
+        assert_eq!(
+            (&closed["closed"][0]["handle"], &closed["closed"][0]["reason"]),
+            (&json!(handle), &json!("kicked"))
+        );
+        let table = printed(&ask(&folder, &["connections", "--closed", "--service", "redis"]));
+        assert!(table.starts_with("AGO") && table.trim_end().ends_with("kicked"), "{table}");
+        assert_eq!(printed(&ask(&folder, &["kick", handle])), "0 connections closed\n", "it has gone");
+        let event = server.stop().event("an operator has closed connections");
+        assert!(event.to_string().contains("uid "), "{event}");
+    }
+}
+
+#[test]
+fn a_trace_shows_what_passes_on_one_connection_until_it_closes() {
+    for driver in drivers() {
+        let folder = Folder::new(&format!("trace-{driver}"));
+        let mut server = serve(driver, &folder, &["--listen=lines=tcp://127.0.0.1:0"]);
+        let mut lines = server.connect("lines");
+        lines.ask(b"before\n", b"echo: before\n");
+        let found = json_of(&ask(&folder, &["connections", "--json", "--service", "lines"]));
+        let handle = found["connections"][0]["handle"].as_str().expect("a handle").to_owned();
+        let tracing = std::thread::spawn({
+            let arguments = ["trace", &handle, "--json", "--bytes", "4"].map(str::to_owned);
+            let path = folder.path("admin.sock");
+            move || {
+                let mut command = gannet(&arguments.each_ref().map(|argument| &**argument));
+                command.arg("--admin").arg(path).output().expect("the binary starts")
+            }
+        });
+        server.wait_for(|event| event["message"] == "an operator traces a connection" && event["handle"] == *handle);
+        // The order reaches the reactor of the connection after that line: what comes meanwhile may be missing.
+        for _ in 0..50 {
+            lines.ask(b"secret\n", b"echo: secret\n");
+        }
+        drop(lines);
+        let output = tracing.join().expect("no panic");
+        let events: Vec<Value> =
+            printed(&output).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let (last, pieces) = events.split_last().expect("events");
+        assert_eq!(last, &json!({ "event": "closed", "reason": "peer" }));
+        let of = |direction: &str| pieces.iter().filter(|event| event["event"] == *direction).collect::<Vec<_>>();
+        let (received, sent) = (of("received"), of("sent"));
+        assert!(!received.is_empty() && !sent.is_empty(), "{events:?}");
+        assert!(received.iter().all(|event| event["bytes"] == "secr" && event["length_bytes"] == 7), "{events:?}");
+        assert!(sent.iter().all(|event| event["bytes"] == "echo" && event["length_bytes"] == 13), "{events:?}");
+
+        let gone = ask(&folder, &["trace", &handle]);
+        assert_eq!(gone.status.code(), Some(3), "{gone:?}");
+        assert!(String::from_utf8_lossy(&gone.stderr).contains("there is no such connection"), "{gone:?}");
+    }
+}
+
+#[test]
+fn the_socket_is_for_its_own_user_only() {
+    let folder = Folder::new("admin-mode");
+    let _server = serve("poll", &folder, &["--listen=echo=tcp://127.0.0.1:0"]);
+    let path = folder.path("admin.sock");
+    let mode = std::fs::metadata(&path).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("only root can try it as another user");
+        return;
+    }
+    let mut other = Command::new("setpriv");
+    other.args(["--reuid=65534", "--regid=65534", "--clear-groups", env!("CARGO_BIN_EXE_gannet"), "connections"]);
+    let refused = other.arg("--admin").arg(&path).output().expect("setpriv starts");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(said.contains("Permission denied") && said.contains("only its own user and root may ask"), "{said}");
+}
+
+#[test]
+fn requests_that_cannot_be_carried_out_are_answered_in_json() {
+    let folder = Folder::new("admin-wrong");
+    let _server = serve("poll", &folder, &["--listen=echo=tcp://127.0.0.1:0"]);
+    let path = folder.path("admin.sock");
+    let post = |to: &str, body: &str| {
+        let head = "Host: x\r\nConnection: close\r\nContent-Type: application/json";
+        let length = body.len();
+        raw(&path, format!("POST {to} HTTP/1.1\r\n{head}\r\nContent-Length: {length}\r\n\r\n{body}").as_bytes())
+    };
+    let get = |to: &str| raw(&path, format!("GET {to} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes());
+    for ((status, body), expected, code, why) in [
+        (get("/nothing"), 404, "not_found", "not found"),
+        (get("/kick"), 405, "method_not_allowed", ""),
+        (get("/connections?sort=size"), 400, "malformed", "sort"),
+        (get("/connections?colour=red"), 400, "malformed", "colour"),
+        (get("/connections?service=mail"), 422, "unknown", "no service or listener is called 'mail'"),
+        (get("/connections?cidr=10.0.0.0/99"), 422, "invalid", "10.0.0.0/99 is no range"),
+        (get("/connections?after=x"), 422, "invalid", "not a cursor"),
+        (get("/connections?closed=true&user=a"), 422, "invalid", "leave out the rest"),
+        (get("/trace"), 400, "malformed", "handle"),
+        (get("/trace?handle=1"), 422, "invalid", "no handle"),
+        (get("/trace?handle=0-99-1"), 404, "gone", "no such connection"),
+        (post("/kick", ""), 422, "invalid", "say which connections"),
+        (post("/kick", "{\"user\":"), 400, "malformed", "JSON"),
+        (post("/kick", "{\"users\":\"a\"}"), 422, "malformed", "users"),
+        (post("/kick", &"x".repeat(100_000)), 413, "", ""),
+    ] {
+        assert!(status.starts_with(&format!("HTTP/1.1 {expected} ")), "{status}: {body}, and not {expected} {why}");
+        // A body that is too large is answered before there is a route.
+        if !code.is_empty() {
+            assert_eq!(body["error"]["code"], code, "{body}");
+            assert!(body["error"]["message"].as_str().is_some_and(|said| said.contains(why)), "{body}, and not {why}");
+        }
+    }
+    assert!(raw(&path, b"\x16\x03\x01 no HTTP\r\n\r\n").0.contains(" 400 "));
+    let (status, body) = get("/connections");
+    assert_eq!((&*status, body["selected"].as_u64()), ("HTTP/1.1 200 OK", Some(1)), "it goes on");
+}
+
+#[test]
+fn a_hundred_clients_at_once_are_answered_while_the_server_is_full() {
+    for driver in drivers() {
+        let folder = Folder::new(&format!("admin-full-{driver}"));
+        let options = ["--listen=lines=tcp://127.0.0.1:0", "--max-connections=1", "--operational-reserve=200"];
+        let server = serve(driver, &folder, &options);
+        let mut only = server.connect("lines");
+        only.ask(b"hello\n", b"echo: hello\n");
+        assert!(server.refuses("lines"));
+        let path = folder.path("admin.sock");
+        let request = b"GET /connections?service=lines HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        std::thread::scope(|scope| {
+            let ask = || {
+                let (status, body) = raw(&path, request);
+                assert_eq!((&*status, body["selected"].as_u64()), ("HTTP/1.1 200 OK", Some(1)));
+            };
+            let all: Vec<_> = (0..100).map(|_| scope.spawn(ask)).collect();
+            all.into_iter().for_each(|one| one.join().expect("it was answered"));
+        });
+        only.ask(b"still here\n", b"echo: still here\n");
+    }
+}
+
+#[test]
+fn a_client_that_does_not_end_its_request_is_closed() {
+    let folder = Folder::new("admin-slow");
+    let _server = serve("poll", &folder, &["--listen=echo=tcp://127.0.0.1:0"]);
+    let (status, _) = raw(&folder.path("admin.sock"), b"GET /connections HTTP/1.1\r\nHost:");
+    assert!(status.contains(" 408 "), "{status}");
+}
+
+#[test]
+fn over_tcp_the_token_is_asked_for() {
+    let token = "0123456789abcdef";
+    let ended = Server::run(gannet(&["serve", "--admin", "tcp://127.0.0.1:0"])).err().expect("it has no token");
+    assert_eq!(ended.status.code(), Some(2));
+    assert!(ended.stderr[0].contains("needs a token"), "{ended:#?}");
+
+    let mut command = gannet(&["serve", "--driver", "poll", "--log", "json", "--listen", "echo=tcp://127.0.0.1:0"]);
+    command.args(["--admin", "tcp://127.0.0.1:0"]).env("GANNET_ADMIN_TOKEN", token);
+    let mut server = Server::run(command).unwrap_or_else(|ended| panic!("{ended:#?}"));
+    let event = server.wait_for(|event| event["message"] == "operators reach the server by the admin socket");
+    let at = event["address"].as_str().expect("an address").to_owned();
+    let ask = |token: Option<&str>| {
+        let mut command = gannet(&["connections", "--json", "--admin", &at]);
+        command.envs(token.map(|token| ("GANNET_ADMIN_TOKEN", token)));
+        command.output().expect("the binary starts")
+    };
+    assert_eq!(json_of(&ask(Some(token)))["selected"], 1);
+    for wrong in [None, Some("0123456789abcdeg")] {
+        let refused = ask(wrong);
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(said.contains("refuses this token") && !said.contains(token), "{said}");
+    }
+    let address = at.strip_prefix("tcp://").expect("TCP");
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time");
+    stream.write_all(b"POST /kick HTTP/1.0\r\n\r\n").expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("\"unauthorized\""), "{answer}");
+}
+
+#[test]
+fn where_no_server_answers_a_command_says_what_to_do() {
+    let folder = Folder::new("admin-none");
+    let output = ask(&folder, &["connections"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("cannot be reached") && said.contains("--admin"), "{said}");
+    let output = ask(&folder, &["kick"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+}
