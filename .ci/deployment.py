@@ -43,7 +43,7 @@ def seconds(text):
 
 
 def drain_s(settings):
-    return sum(seconds(settings[name]) for name in ("GANNET_DRAIN_DELAY", "GANNET_DRAIN_TIMEOUT"))
+    return sum(seconds(settings[f"GANNET_DRAIN_{name}"]) for name in ("DELAY", "SPREAD", "TIMEOUT"))
 
 
 def environment(text):
@@ -56,10 +56,18 @@ def the_unit_is_one_that_systemd_takes():
     with tempfile.TemporaryDirectory() as folder:
         # What it starts has to be there.
         text = (DEPLOY / "systemd" / "gannet.service").read_text()
-        unit = Path(folder) / "gannet.service"
-        unit.write_text(text.replace("/usr/bin/gannet", str(BINARY)).replace("Documentation=man:gannet-serve(1)\n", ""))
-        done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
-        assert done.returncode == 0 and "gannet.service" not in done.stderr, done.stderr
+        unit, sockets = Path(folder) / "gannet.service", Path(folder) / "gannet.socket"
+        man = "Documentation=man:gannet-serve(1)\n"
+        unit.write_text(text.replace("/usr/bin/gannet", str(BINARY)).replace(man, ""))
+        sockets.write_text((DEPLOY / "systemd" / "gannet.socket").read_text().replace(man, ""))
+        done = subprocess.run(["systemd-analyze", "verify", unit, sockets], capture_output=True, text=True, check=False)
+        assert done.returncode == 0 and "gannet." not in done.stderr, done.stderr
+
+
+def each_socket_of_systemd_is_that_of_a_listener():
+    sockets = re.findall(r"^ListenStream=(\S+)", (DEPLOY / "systemd" / "gannet.socket").read_text(), re.M)
+    listeners = re.findall(r"tcp://([\d.:]+)", environment((DEPLOY / "debian" / "gannet.env").read_text())["GANNET_LISTEN"])
+    assert sockets and sockets == listeners, (sockets, listeners)
 
 
 def the_unit_may_do_little():
@@ -112,7 +120,7 @@ def a_server_starts_with_the_settings_of_each_way_to_deploy():
         assert settings.get("GANNET_LISTEN"), where
         settings = {name: value.strip('"') for name, value in settings.items()}
         settings["GANNET_LISTEN"] = re.sub(r"://[\d.]+:\d+", "://127.0.0.1:0", settings["GANNET_LISTEN"])
-        settings["GANNET_DRAIN_DELAY"] = "0s"
+        settings |= {"GANNET_DRAIN_DELAY": "0s", "GANNET_DRAIN_SPREAD": "0s"}
         settings["GANNET_ADMIN"] = "off"
         server = subprocess.Popen([BINARY, "serve"], env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         lines = []
@@ -131,7 +139,7 @@ def the_package_has_everything_it_should():
         package = run(DEPLOY / "debian" / "build", BINARY, folder).strip()
         paths = run("dpkg-deb", "--contents", package)
         for path in (
-            "usr/bin/gannet", "usr/lib/systemd/system/gannet.service", "usr/lib/sysusers.d/gannet.conf",
+            "usr/bin/gannet", "usr/lib/systemd/system/gannet.service", "usr/lib/systemd/system/gannet.socket", "usr/lib/sysusers.d/gannet.conf",
             "etc/gannet/gannet.env", "usr/share/man/man1/gannet-serve.1.gz", "usr/share/man/man1/gannet-doctor.1.gz",
             "usr/share/bash-completion/completions/gannet", "usr/share/doc/gannet/copyright",
         ):  # fmt: skip
@@ -153,6 +161,7 @@ def the_image_has_the_binary_alone():
 
 TESTS = (
     the_unit_is_one_that_systemd_takes,
+    each_socket_of_systemd_is_that_of_a_listener,
     the_unit_may_do_little,
     the_unit_waits_for_the_drain,
     the_manifests_are_what_kubernetes_types_say,
