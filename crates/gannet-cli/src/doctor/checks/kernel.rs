@@ -89,7 +89,7 @@ fn clock(machine: &Machine) -> Check {
         file: Some("/etc/tmpfiles.d/gannet-clock.conf".to_owned()),
         line: Some(format!("w {CLOCK} - - - - {quick}")),
     });
-    let need = Amount::Text(quick.map_or("a quick one", |quick| quick).to_owned());
+    let need = Amount::Text(quick.copied().unwrap_or("a quick one").to_owned());
     Check::compare(name, Amount::Text(have), need, why, fix)
 }
 
