@@ -178,6 +178,17 @@ fn a_checksum_that_is_there_has_to_be_right() {
     }
 }
 
+/// As HAProxy 2.6 wrote it, with `send-proxy-v2 proxy-v2-options crc32c,unique-id`.
+#[test]
+fn the_checksum_of_a_header_that_haproxy_sent_is_the_one_that_is_found() {
+    let rest = b"\x7f\0\0\x02\x7f\0\0\x01\x8dge\x9c\x03\0\x04K\x8c,I\x05\0\x066010-2";
+    let bytes = binary(0x21, 0x11, rest);
+    let (header, length) = decoded(&bytes).expect("it is right").expect("it is whole");
+    assert_eq!((header.addresses, length), (ip("127.0.0.2:36199", "127.0.0.1:26012"), bytes.len()));
+    let tlvs: Vec<_> = header.tlvs.map(|tlv| (tlv.kind, tlv.value)).collect();
+    assert_eq!(tlvs, [(0x03, &b"K\x8c,I"[..]), (0x05, b"6010-2")]);
+}
+
 #[test]
 fn a_binary_header_that_is_not_exactly_as_specified_is_refused() {
     for (bytes, error) in [

@@ -317,8 +317,6 @@ impl<D: Driver> Reactor<D> {
                     self.core.tally(service).bytes_in.add(chunk.len() as u64);
                     if is_filtered {
                         self.filter_input(token, &mut chunk);
-                    } else if state == State::Handshaking {
-                        self.header_input(token, &mut chunk);
                     } else if state == State::Open {
                         if is_traced {
                             self.trace_received(token, chunk.len(), &chunk);
@@ -338,6 +336,8 @@ impl<D: Driver> Reactor<D> {
                         if borrows && self.core.pools.blocks.end_lending() {
                             self.send_lent(token);
                         }
+                    } else if state == State::Handshaking {
+                        self.header_input(token, &mut chunk);
                     }
                 }
                 self.driver.recycle(chunk);
