@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use gannet::{DriverChoice, Engine};
@@ -12,11 +13,13 @@ use gannet_channels::{Namespace, Options};
 use gannet_gateway::settings::{Rate, Settings};
 use gannet_gateway::{Gateway, Secret};
 use gannet_http::HttpService;
+use gannet_tls::TlsServer;
 use serde_json::json;
 
 use crate::engine::{self, MANY_REACTORS};
 use crate::socket::{self, Blocking};
 use crate::subject::Ready;
+use crate::tls::{self, Key};
 
 /// Which Centrifugo is compared.
 pub const CENTRIFUGO_VERSION: &str = "6.9.1";
@@ -42,7 +45,7 @@ const HISTORY: usize = 100;
 /// For how long it keeps them.
 const HISTORY_TTL: Duration = Duration::from_secs(300);
 
-/// The time between two pings of a client, where there are a million.
+/// The time between two pings of a client, where there are a million, or where clients do not answer.
 const MANY_PING: Duration = Duration::from_secs(600);
 
 /// How long publications wait for others in [`JOINED`].
@@ -50,7 +53,14 @@ const JOINED_FOR: Duration = Duration::from_millis(20);
 
 /// Gannet's gateway on one reactor.
 pub fn gateway(port: u16, ready: Ready, driver: DriverChoice) -> io::Result<()> {
-    gateway_on(settings(), 1, port, ready, driver)
+    gateway_on(settings(), 1, port, ready, driver, None)
+}
+
+/// The same over TLS, for clients that do not answer pings.
+pub fn gateway_over_tls(port: u16, ready: Ready, driver: DriverChoice) -> io::Result<()> {
+    let mut settings = settings();
+    settings.client.ping = MANY_PING;
+    gateway_on(settings, 1, port, ready, driver, Some(tls::filters(Key::Ecdsa)?))
 }
 
 /// Gannet's gateway on as many reactors as a million connections need. Every 25 s, pings to a million clients and their answers
@@ -58,14 +68,25 @@ pub fn gateway(port: u16, ready: Ready, driver: DriverChoice) -> io::Result<()> 
 pub fn many(port: u16, ready: Ready) -> io::Result<()> {
     let mut settings = settings();
     settings.client.ping = MANY_PING;
-    gateway_on(settings, MANY_REACTORS, port, ready, DriverChoice::Uring)
+    gateway_on(settings, MANY_REACTORS, port, ready, DriverChoice::Uring, None)
 }
 
-fn gateway_on(settings: Settings, reactors: usize, port: u16, ready: Ready, driver: DriverChoice) -> io::Result<()> {
+fn gateway_on(
+    settings: Settings,
+    reactors: usize,
+    port: u16,
+    ready: Ready,
+    driver: DriverChoice,
+    filters: Option<Arc<TlsServer>>,
+) -> io::Result<()> {
     let gateway = Gateway::new(settings, reactors, u64::from(std::process::id())).map_err(io::Error::other)?;
     let routes = gateway.routes().build().map_err(io::Error::other)?;
     let engine = Engine::new().reactors(reactors).driver(driver);
-    let listened = engine.listen(format!("tcp://127.0.0.1:{port}"), move || HttpService::new(&routes));
+    let (at, service) = (format!("tcp://127.0.0.1:{port}"), move || HttpService::new(&routes));
+    let listened = match filters {
+        Some(filters) => engine.listen_filtered(at, filters, service),
+        None => engine.listen(at, service),
+    };
     let engine = gateway.install(listened.map_err(io::Error::other)?).map_err(io::Error::other)?;
     let running = engine::start(engine)?;
     ready.announce(port)?;

@@ -52,6 +52,8 @@ pub enum Role {
     Redis,
     /// Measured by `push`: a gateway that speaks the Centrifuge protocol.
     Push,
+    /// Measured by `push`: as [`Role::Push`], by TLS; its memory only.
+    PushTls,
 }
 
 /// A server that can be started and measured.
@@ -207,6 +209,8 @@ pub static SUBJECTS: &[Subject] = &[
     http("gannet-push-uring", Role::Push, &["centrifugo", "sends-uring"], |port, ready| {
         push::gateway(port, ready, DriverChoice::Uring)
     }),
+    http("tls-push-poll", Role::PushTls, &[], |port, ready| push::gateway_over_tls(port, ready, DriverChoice::Poll)),
+    http("tls-push-uring", Role::PushTls, &[], |port, ready| push::gateway_over_tls(port, ready, DriverChoice::Uring)),
     http("many-push-uring", Role::Many, &[], push::many),
     http("nginx-tls", Role::Https, &[], http::nginx_tls),
     http("https-poll", Role::Https, &["nginx-tls"], |port, ready| tls::home(port, ready, DriverChoice::Poll)),

@@ -107,7 +107,8 @@ fn make(key: Key) -> io::Result<Pem> {
     Ok(Pem { certificate: certificate.pem(), key: key.serialize_pem() })
 }
 
-fn filters(key: Key) -> io::Result<Arc<TlsServer>> {
+/// The filters of a server with a certificate of this key.
+pub fn filters(key: Key) -> io::Result<Arc<TlsServer>> {
     let Pem { certificate, key } = pem(key)?;
     let identity = Identity::from_pem(certificate.as_bytes(), key.as_bytes()).map_err(io::Error::other)?;
     TlsServer::new(TlsConfig::new(identity)).map(Arc::new).map_err(io::Error::other)

@@ -2,6 +2,7 @@
 //! each of them.
 
 mod frames;
+mod over_tls;
 
 use std::collections::HashMap;
 use std::io;
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use gannet_load::scenario::push::Secret;
 
 use self::frames::{Frames, masked};
+pub use self::over_tls::OverTls;
 use super::taped::wrong;
 use crate::epoll::{Epoll, READ};
 use crate::push::TOKEN_SECRET;
@@ -312,10 +314,7 @@ fn connect(
     (name, open): (&str, fn(u16) -> io::Result<OwnedFd>),
     buffer: &mut [u8],
 ) -> io::Result<Vec<(OwnedFd, Frames)>> {
-    let request = format!(
-        "GET /connection/websocket HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    );
+    let request = upgrade(port);
     let mut opened = Vec::with_capacity(numbers.len());
     for _ in numbers.clone() {
         let fd = open(port)?;
@@ -324,8 +323,7 @@ fn connect(
     }
     for ((fd, frames), number) in opened.iter_mut().zip(numbers) {
         frames.upgraded(fd, buffer)?;
-        let token = secret.token(&format!("{name}-{number}"));
-        send(fd, &masked(format!(r#"{{"id":1,"connect":{{"token":"{token}"}}}}"#).as_bytes()))?;
+        send(fd, &masked(connect_command(secret, name, number).as_bytes()))?;
     }
     for (fd, frames) in &mut opened {
         let mut is_connected = false;
@@ -338,6 +336,20 @@ fn connect(
         }
     }
     Ok(opened)
+}
+
+/// The request for a WebSocket.
+fn upgrade(port: u16) -> String {
+    format!(
+        "GET /connection/websocket HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+}
+
+/// The first command of a client, with its token.
+fn connect_command(secret: &Secret, name: &str, number: usize) -> String {
+    let token = secret.token(&format!("{name}-{number}"));
+    format!(r#"{{"id":1,"connect":{{"token":"{token}"}}}}"#)
 }
 
 /// Sends all of it, or fails: what is sent here is less than a socket takes.

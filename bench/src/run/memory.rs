@@ -11,7 +11,7 @@ use crate::measure::resident_bytes;
 use crate::subject::{Role, Subject};
 
 /// Connections opened before the first reading, so that what is made once is not counted.
-const WARM_UP: usize = 100;
+pub const WARM_UP: usize = 100;
 /// Bytes of the one exchange.
 const MESSAGE_BYTES: usize = 64;
 
@@ -66,30 +66,30 @@ pub fn measure(
     connections: u32,
     exchanges: impl FnOnce(u16) -> io::Result<Vec<Exchange>>,
 ) -> io::Result<Row> {
-    measure_opened(subject, server_cpu, connections, |port| {
+    measure_opened(subject, server_cpu, [WARM_UP, connections as usize], |port| {
         let mut idle = Idle::new(port, exchanges(port)?);
         Ok(move |total| idle.open_until(total))
     })
 }
 
-/// The same where `client` says how there come to be so many connections.
+/// The same where `client` says how there come to be so many connections, and how many are opened before the first reading.
 pub fn measure_opened<O: FnMut(usize) -> io::Result<()>>(
     subject: &Subject,
     server_cpu: usize,
-    connections: u32,
+    [before_counting, connections]: [usize; 2],
     client: impl FnOnce(u16) -> io::Result<O>,
 ) -> io::Result<Row> {
     let server = Server::start(subject, server_cpu)?;
     let mut open_until = client(server.port)?;
-    open_until(WARM_UP)?;
+    open_until(before_counting)?;
     let before = resident_bytes(server.pid())?;
-    open_until(WARM_UP + connections as usize)?;
+    open_until(before_counting + connections)?;
     let after = resident_bytes(server.pid())?;
     Ok(Row {
         subject: subject.name,
         resident_before: before,
         resident_after: after,
-        bytes_per_connection: (after as f64 - before as f64) / f64::from(connections),
+        bytes_per_connection: (after as f64 - before as f64) / connections as f64,
     })
 }
 

@@ -14,10 +14,10 @@ use super::memory;
 use super::plan::{Head, Plan};
 use crate::child::Server;
 use crate::client::broadcast::{Form, Members};
-use crate::client::channels::{Audience, DATA_BYTES};
+use crate::client::channels::{Audience, DATA_BYTES, OverTls};
 use crate::measure::Usage;
 use crate::push::{FULL, JOINED, PLAIN, install_centrifugo};
-use crate::subject::{Role, Subject};
+use crate::subject::{Role, SUBJECTS, Subject};
 
 /// Publications before counting starts.
 const WARM_UP: u32 = 3;
@@ -33,6 +33,9 @@ const CHANNELS_EACH: usize = 10;
 
 /// Clients that connect before counting starts, where connects are counted.
 const CONNECTED_BEFORE: usize = 200;
+
+/// Clients that are held before memory is read first. They connect 256 at a time: by then all buffers were used.
+const HELD_BEFORE: usize = 1_024;
 
 /// Publications while all clients are cut off.
 const MISSED: u64 = 10;
@@ -85,7 +88,7 @@ enum Case {
     History,
     /// All clients are cut off at once, and come back.
     Recover,
-    /// Memory of idle clients with one channel, and with ten.
+    /// Memory of idle clients with one channel, with ten, and with one over TLS.
     Memory,
     /// One channel, a tenth of whose subscribers never reads. Fails if the others or the memory feel it too much.
     Slow,
@@ -104,6 +107,7 @@ struct Report {
 #[derive(Serialize)]
 struct Memory {
     channels: usize,
+    over_tls: bool,
     rows: Vec<memory::Row>,
 }
 
@@ -133,13 +137,17 @@ pub fn run(options: &Options) -> io::Result<()> {
                 continue;
             }
             Case::Memory => {
-                for channels in [1, CHANNELS_EACH] {
-                    let rows = memory_of(options, &gateways, channels)?;
+                for (channels, over_tls) in [(1, false), (CHANNELS_EACH, false), (1, true)] {
+                    let rows = match over_tls {
+                        true => memory_over_tls(options, channels)?,
+                        false => memory_of(options, &gateways, channels)?,
+                    };
                     if !plan.setup.json {
-                        let did = format!("subscribing to {channels} channels with presence");
+                        let by = if over_tls { " by TLS 1.3" } else { "" };
+                        let did = format!("subscribing to {channels} channels with presence{by}");
                         memory::print(options.memory_clients, &did, &rows);
                     }
-                    report.memory.push(Memory { channels, rows });
+                    report.memory.push(Memory { channels, over_tls, rows });
                 }
                 continue;
             }
@@ -365,17 +373,34 @@ fn recovery(options: &Options, subjects: &[&'static Subject]) -> io::Result<Tabl
     })
 }
 
-fn memory_of(options: &Options, subjects: &[&'static Subject], channels: usize) -> io::Result<Vec<memory::Row>> {
-    let of = move |client: usize| {
+/// Ten clients have the same channels.
+fn idle_in(channels: usize) -> impl Fn(usize) -> Vec<String> {
+    move |client| {
         let group = client / CHANNELS_EACH * CHANNELS_EACH;
-        (group..group + channels).map(|channel| format!("{FULL}:{channel}")).collect::<Vec<_>>()
-    };
+        (group..group + channels).map(|channel| format!("{FULL}:{channel}")).collect()
+    }
+}
+
+fn memory_of(options: &Options, subjects: &[&'static Subject], channels: usize) -> io::Result<Vec<memory::Row>> {
     let measure = |subject: &&'static Subject| {
         let cpu = options.plan.setup.server_cpu;
-        memory::measure_opened(subject, cpu, options.memory_clients, |port| {
-            let mut audience = Audience::new(port, of)?;
+        memory::measure_opened(subject, cpu, [HELD_BEFORE, options.memory_clients as usize], |port| {
+            let mut audience = Audience::new(port, idle_in(channels))?;
             Ok(move |total| audience.open_until(total))
         })
     };
     subjects.iter().map(measure).collect()
+}
+
+/// Of Gannet alone.
+fn memory_over_tls(options: &Options, channels: usize) -> io::Result<Vec<memory::Row>> {
+    let subjects = SUBJECTS.iter().filter(|subject| subject.role == Role::PushTls);
+    let measure = |subject: &Subject| {
+        let cpu = options.plan.setup.server_cpu;
+        memory::measure_opened(subject, cpu, [HELD_BEFORE, options.memory_clients as usize], |port| {
+            let mut clients = OverTls::new(port, idle_in(channels))?;
+            Ok(move |total| clients.open_until(total))
+        })
+    };
+    subjects.map(measure).collect()
 }

@@ -201,7 +201,8 @@ fn memory(options: &Options) -> io::Result<Vec<Memory>> {
 }
 
 fn memory_of(options: &Options, subject: &Subject, version: TlsVersion) -> io::Result<memory::Row> {
-    memory::measure_opened(subject, options.plan.setup.server_cpu, options.memory_connections, |port| {
+    let connections = [memory::WARM_UP, options.memory_connections as usize];
+    memory::measure_opened(subject, options.plan.setup.server_cpu, connections, |port| {
         let (client, mut scratch) = (client(version, 0)?, Scratch::default());
         let mut opened: Vec<Tls> = Vec::new();
         Ok(move |total| {

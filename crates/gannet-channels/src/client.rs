@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 
-use crate::hash::{NameHash, spread};
+use crate::hash::{NameHash, spread, widened};
 
 /// Refers to a client of one roster; cheap to keep, and never reaches another client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -116,43 +116,66 @@ impl FromStr for ClientId {
     }
 }
 
+/// The longest name of a user that takes no memory of its own, in bytes.
+const SHORT: usize = 18;
+
 /// What presence, join and leave events and publications tell about a client.
 ///
 /// A client has one of these for all its channels, and one more for each channel with an information of its own.
 #[derive(Debug)]
 pub struct ClientInfo {
     client: ClientId,
-    user: Box<str>,
-    user_hash: u64,
-    /// Apart, because most clients have neither.
-    extra: Option<Box<Extra>>,
+    who: Who,
 }
 
-#[derive(Debug, Clone, Default)]
-struct Extra {
+/// The user, the lower half of its name's hash, and what the application said. Most clients have a short name, and no more.
+#[derive(Debug)]
+enum Who {
+    Short { length: u8, user: [u8; SHORT], hash: u32 },
+    Long { user: Box<str>, hash: u32 },
+    Told { told: Box<Told>, hash: u32 },
+}
+
+#[derive(Debug, Clone)]
+struct Told {
+    user: Box<str>,
     connection: Option<Bytes>,
     channel: Option<Bytes>,
 }
 
+const _: () =
+    assert!(size_of::<ClientInfo>() == 40, "with the counts of an `Arc`, that is a small block of any allocator");
+
 impl ClientInfo {
     pub(crate) fn new(client: ClientId, user: Box<str>, user_hash: u64, connection: Option<Bytes>) -> Self {
-        let extra = connection.map(|connection| Box::new(Extra { connection: Some(connection), channel: None }));
-        Self { client, user, user_hash, extra }
+        Self::of(client, user, user_hash as u32, connection, None)
+    }
+
+    fn of(client: ClientId, user: Box<str>, hash: u32, connection: Option<Bytes>, channel: Option<Bytes>) -> Self {
+        let who = if connection.is_some() || channel.is_some() {
+            Who::Told { told: Box::new(Told { user, connection, channel }), hash }
+        } else if user.len() > SHORT {
+            Who::Long { user, hash }
+        } else {
+            let mut bytes = [0; SHORT];
+            bytes[..user.len()].copy_from_slice(user.as_bytes());
+            Who::Short { length: user.len() as u8, user: bytes, hash }
+        };
+        Self { client, who }
     }
 
     /// The same client, with an information for one channel.
     pub(crate) fn in_channel(&self, channel: Bytes) -> Self {
-        self.with(Extra { connection: self.conn_info().cloned(), channel: Some(channel) })
+        self.with(self.conn_info().cloned(), Some(channel))
     }
 
     /// The same client, with another information of its connection.
     pub(crate) fn with_connection(&self, connection: Option<Bytes>) -> Self {
-        self.with(Extra { connection, channel: self.chan_info().cloned() })
+        self.with(connection, self.chan_info().cloned())
     }
 
-    fn with(&self, extra: Extra) -> Self {
-        let extra = (extra.connection.is_some() || extra.channel.is_some()).then(|| Box::new(extra));
-        Self { client: self.client, user: self.user.clone(), user_hash: self.user_hash, extra }
+    fn with(&self, connection: Option<Bytes>, channel: Option<Bytes>) -> Self {
+        Self::of(self.client, self.user().into(), self.user_hash() as u32, connection, channel)
     }
 
     /// Returns the client's identifier.
@@ -164,28 +187,60 @@ impl ClientInfo {
     /// Returns the user whose client this is; empty for an anonymous one.
     #[must_use]
     pub fn user(&self) -> &str {
-        &self.user
+        match &self.who {
+            // It was text when it came. To look again takes nanoseconds; comparing does without.
+            Who::Short { .. } => std::str::from_utf8(self.user_bytes()).unwrap_or_default(),
+            Who::Long { user, .. } => user,
+            Who::Told { told, .. } => &told.user,
+        }
+    }
+
+    fn user_bytes(&self) -> &[u8] {
+        match &self.who {
+            Who::Short { length, user, .. } => &user[..usize::from(*length)],
+            Who::Long { user, .. } => user.as_bytes(),
+            Who::Told { told, .. } => told.user.as_bytes(),
+        }
+    }
+
+    /// Whether its user has this name.
+    pub(crate) fn is_of(&self, user: &str) -> bool {
+        self.user_bytes() == user.as_bytes()
+    }
+
+    /// Whether both are clients of one user.
+    pub(crate) fn shares_user_with(&self, other: &Self) -> bool {
+        self.user_hash() == other.user_hash() && self.user_bytes() == other.user_bytes()
+    }
+
+    fn told(&self) -> Option<&Told> {
+        match &self.who {
+            Who::Told { told, .. } => Some(told),
+            Who::Short { .. } | Who::Long { .. } => None,
+        }
     }
 
     /// Returns what the application said about the connection.
     #[must_use]
     pub fn conn_info(&self) -> Option<&Bytes> {
-        self.extra.as_ref()?.connection.as_ref()
+        self.told()?.connection.as_ref()
     }
 
     /// Returns what the application said about the client in this channel.
     #[must_use]
     pub fn chan_info(&self) -> Option<&Bytes> {
-        self.extra.as_ref()?.channel.as_ref()
+        self.told()?.channel.as_ref()
     }
 
     pub(crate) fn user_hash(&self) -> u64 {
-        self.user_hash
+        match &self.who {
+            Who::Short { hash, .. } | Who::Long { hash, .. } | Who::Told { hash, .. } => widened(*hash),
+        }
     }
 
     /// Bytes of what the application said.
     pub(crate) fn size(&self) -> usize {
-        self.user.len() + self.conn_info().map_or(0, Bytes::len) + self.chan_info().map_or(0, Bytes::len)
+        self.user_bytes().len() + self.conn_info().map_or(0, Bytes::len) + self.chan_info().map_or(0, Bytes::len)
     }
 }
 
@@ -207,6 +262,31 @@ mod tests {
         fn a_text_that_is_no_identifier_is_refused(text in "[0-9a-f-]{0,40}") {
             if let Ok(id) = text.parse::<ClientId>() {
                 prop_assert_eq!(id.to_string(), text);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_user_is_who_it_was_whatever_its_name_and_what_is_told_of_it(
+            user in "\\PC{0,30}",
+            connection in proptest::option::of("[a-z]{0,9}"),
+            channel in proptest::option::of("[a-z]{0,9}"),
+        ) {
+            let hash = NameHash::new(1);
+            let id = ClientId::new(&hash, 0, ClientKey::from_bits(7), 9);
+            let connection = connection.map(Bytes::from);
+            let mut info = ClientInfo::new(id, user.clone().into(), hash.of(&user), connection.clone());
+            if let Some(channel) = &channel {
+                info = info.in_channel(channel.clone().into());
+            }
+            for info in [info.with_connection(None).with_connection(connection.clone()), info] {
+                prop_assert_eq!((info.client(), info.user()), (id, &*user));
+                prop_assert_eq!(info.user_hash(), hash.of(&user));
+                prop_assert_eq!(info.conn_info(), connection.as_ref());
+                prop_assert_eq!(info.chan_info().map(|told| &told[..]), channel.as_ref().map(String::as_bytes));
+                let other = format!("{user}x");
+                prop_assert!(info.is_of(&user) && !info.is_of(&other));
             }
         }
     }

@@ -14,11 +14,11 @@ impl NameHash {
         Self { key: [draw.next(), draw.next()] }
     }
 
-    /// Hashes a name.
+    /// Hashes a name. Its lower half says all: see [`widened`].
     pub(crate) fn of(&self, name: &str) -> u64 {
         let mut hasher = self.keyed();
         hasher.write(name.as_bytes());
-        hasher.finish()
+        widened(hasher.finish() as u32)
     }
 
     /// Hashes two numbers.
@@ -36,6 +36,11 @@ impl NameHash {
         hasher.write_u64(self.key[1]);
         hasher
     }
+}
+
+/// Makes the hash of a name from its lower half, so that only that half has to be kept.
+pub(crate) fn widened(lower: u32) -> u64 {
+    spread(u64::from(lower)) & !u64::from(u32::MAX) | u64::from(lower)
 }
 
 /// Spreads the bits of a number that we chose ourselves over the whole word (the finalizer of SplitMix64).

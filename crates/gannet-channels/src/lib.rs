@@ -75,6 +75,7 @@ mod subscribe;
 mod tap;
 #[cfg(test)]
 mod tests;
+mod text;
 mod time;
 
 pub use client::{ClientId, ClientIdError, ClientInfo, ClientKey};

@@ -2,13 +2,14 @@
 
 use crate::error::ChannelError;
 use crate::position::Epoch;
+use crate::text::Text;
 
 /// What does not change while a channel exists, shared by the space, its reactors and its deliveries.
 ///
 /// Two are the same life of a channel if they are the same allocation.
 #[derive(Debug)]
 pub(crate) struct Identity {
-    name: Box<str>,
+    name: Text,
     hash: u64,
     epoch: Epoch,
     namespace: u16,
@@ -20,7 +21,11 @@ impl Identity {
     }
 
     pub(crate) fn name(&self) -> &str {
-        &self.name
+        self.name.as_str()
+    }
+
+    pub(crate) fn is_named(&self, name: &str) -> bool {
+        self.name.as_bytes() == name.as_bytes()
     }
 
     pub(crate) fn hash(&self) -> u64 {

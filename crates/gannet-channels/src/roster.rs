@@ -485,7 +485,7 @@ impl<T> std::fmt::Debug for Roster<T> {
 }
 
 fn is_of<T>(clients: &Clients<T>, user: &str) -> impl Fn(&u32) -> bool {
-    move |index| clients.at(*index).is_some_and(|(_, client)| client.info.user() == user)
+    move |index| clients.at(*index).is_some_and(|(_, client)| client.info.is_of(user))
 }
 
 fn user_hash_at<T>(clients: &Clients<T>, index: u32) -> u64 {

@@ -16,7 +16,7 @@ use crate::gateway::Gateway;
 use crate::metrics::ReactorMetrics;
 use crate::random::Random;
 use crate::session::codes::{Disconnect, ErrorReply};
-use crate::session::{Client, Effects, Link, Place, Waiting};
+use crate::session::{Client, Effects, Extra, Link, Place, Waiting};
 use crate::wire::{Wire, separate, write_push, write_reply};
 
 /// Memory of replies over this is given back, in bytes.
@@ -44,6 +44,8 @@ pub struct Hub {
     pub(crate) away: HashMap<Handle, Link>,
     /// Headers of clients' requests that go along to the application.
     pub(crate) headers: HashMap<Handle, Headers>,
+    /// What few clients need.
+    pub(crate) extras: HashMap<ClientKey, Extra>,
     /// For bodies of responses.
     pub(crate) scratch: Vec<u8>,
     /// Whether the call under way has made something due that may be sooner than the client's timer.
@@ -76,6 +78,7 @@ impl Hub {
             waiting: HashMap::new(),
             away: HashMap::new(),
             headers: HashMap::new(),
+            extras: HashMap::new(),
             scratch: Vec::new(),
             due_sooner: false,
             looks: BTreeSet::new(),
@@ -117,8 +120,8 @@ impl Hub {
     }
 
     /// Returns what the application wants to be told of a client.
-    pub(crate) fn meta(&mut self, key: ClientKey) -> Option<Bytes> {
-        self.roster.value(key)?.extra.as_ref()?.meta.clone()
+    pub(crate) fn meta(&self, key: ClientKey) -> Option<Bytes> {
+        self.extras.get(&key)?.meta.clone()
     }
 
     /// Says what operators shall know of a client.

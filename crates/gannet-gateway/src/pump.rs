@@ -3,6 +3,7 @@
 //! It is called when the channel space has something for a client of this reactor, and once a second. It writes
 //! straight into the outboxes of other services' connections.
 
+use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use crate::hub::{self, Hub};
 use crate::metrics::Times;
 use crate::rules::Answer;
 use crate::session::codes::Disconnect;
-use crate::session::{Client, Effects, Flags, Link, Place};
+use crate::session::{Client, Effects, Extra, Flags, Link, Place};
 use crate::wire::Wire;
 
 /// Deliveries of one turn. Each leaves in a system call of its own, so these take about 10 ms.
@@ -146,7 +147,8 @@ fn run(hub: &mut Hub, cx: &mut ServiceContext<'_, Pump>) {
     }
     for key in mem::take(&mut hub.flushes) {
         let gateway = hub.gateway.clone();
-        let mut outboxes = Outboxes::new(cx, &mut hub.tasks, &gateway, (hub.reactor, hub.now));
+        let of = (&mut hub.tasks, &mut hub.extras);
+        let mut outboxes = Outboxes::new(cx, of, &gateway, (hub.reactor, hub.now));
         hub.roster.flush(key, &mut outboxes);
     }
     deliver(hub, cx);
@@ -156,7 +158,7 @@ fn run(hub: &mut Hub, cx: &mut ServiceContext<'_, Pump>) {
 fn commands(hub: &mut Hub, key: ClientKey, secret: u128, frame: &[u8], cx: &mut ServiceContext<'_, Pump>) {
     let Some(client) = hub.roster.value(key) else { return };
     // Clients without a session's name have no secret, which is 0; those that only listen have no commands.
-    let is_theirs = secret != 0 && client.extra.as_ref().is_some_and(|extra| extra.secret == secret);
+    let is_theirs = secret != 0 && hub.extras.get(&key).is_some_and(|extra| extra.secret == secret);
     if !is_theirs || !client.wire.is_emulated() {
         return;
     }
@@ -246,7 +248,7 @@ fn deliver(hub: &mut Hub, cx: &mut ServiceContext<'_, Pump>) {
     let mut budget = BUDGET;
     loop {
         let mut tasks = mem::take(&mut hub.tasks);
-        let mut outboxes = Outboxes::new(cx, &mut tasks, &gateway, (hub.reactor, hub.now));
+        let mut outboxes = Outboxes::new(cx, (&mut tasks, &mut hub.extras), &gateway, (hub.reactor, hub.now));
         let delivered = hub.roster.deliver(&mut outboxes, hub.now, budget);
         for (key, task) in tasks.drain(..) {
             carry_out(hub, key, task, cx);
@@ -298,6 +300,7 @@ fn obey(hub: &mut Hub, ordered: &gannet_channels::Ordered, cx: &mut ServiceConte
 struct Outboxes<'a, 'c, 'p> {
     cx: &'a mut ServiceContext<'c, Pump>,
     tasks: &'p mut Vec<(ClientKey, Task)>,
+    extras: &'p mut HashMap<ClientKey, Extra>,
     /// Bytes over the high mark that a client may be behind.
     limit: u32,
     now: Time,
@@ -310,12 +313,17 @@ struct Outboxes<'a, 'c, 'p> {
 impl<'a, 'c, 'p> Outboxes<'a, 'c, 'p> {
     fn new(
         cx: &'a mut ServiceContext<'c, Pump>,
-        tasks: &'p mut Vec<(ClientKey, Task)>,
+        (tasks, extras): (&'p mut Vec<(ClientKey, Task)>, &'p mut HashMap<ClientKey, Extra>),
         gateway: &'p Gateway,
         (reactor, now): (usize, Time),
     ) -> Self {
         let times = &gateway.metrics.reactor(reactor).flushes;
-        Self { cx, tasks, limit: gateway.slow_bytes(), now, times, timed: 0 }
+        Self { cx, tasks, extras, limit: gateway.slow_bytes(), now, times, timed: 0 }
+    }
+
+    #[cold]
+    fn over_bytes(&self, key: ClientKey) -> u32 {
+        self.extras.get(&key).map_or(0, |extra| extra.over_bytes)
     }
 
     #[cold]
@@ -331,7 +339,7 @@ impl<'a, 'c, 'p> Outboxes<'a, 'c, 'p> {
 impl Sink<Client> for Outboxes<'_, '_, '_> {
     #[inline]
     fn push(&mut self, key: ClientKey, client: &mut Client, format: u8, delivery: &Arc<Delivery>) -> Pushed {
-        if client.flags.has(Flags::FULL) && client.over_bytes > self.limit {
+        if client.flags.has(Flags::FULL) && self.over_bytes(key) > self.limit {
             return Pushed::Full;
         }
         let at = Arc::as_ptr(delivery) as usize;
@@ -349,7 +357,8 @@ impl Sink<Client> for Outboxes<'_, '_, '_> {
             Ok(SendStatus::Queued) => Pushed::Taken,
             Ok(SendStatus::OverHigh | SendStatus::OverHard) => {
                 client.flags.set(Flags::FULL);
-                client.over_bytes = client.over_bytes.saturating_add(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+                let over = &mut self.extras.entry(key).or_default().over_bytes;
+                *over = over.saturating_add(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
                 Pushed::Taken
             }
             _ => Pushed::Gone,

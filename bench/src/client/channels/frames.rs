@@ -36,14 +36,23 @@ pub fn masked(text: &[u8]) -> Vec<u8> {
 impl Frames {
     /// Waits for the answer to the handshake.
     pub fn upgraded(&mut self, fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<()> {
-        loop {
+        while !self.is_upgraded()? {
             self.receive(fd, buffer)?;
-            if let Some(end) = memchr::memmem::find(&self.rest, b"\r\n\r\n") {
-                let is_upgraded = self.rest.starts_with(b"HTTP/1.1 101 ");
-                let head: Vec<u8> = self.rest.drain(..end + 4).collect();
-                return if is_upgraded { Ok(()) } else { Err(wrong(&head)) };
-            }
         }
+        Ok(())
+    }
+
+    /// Takes the answer to the handshake out of what has come, if it is whole.
+    pub fn is_upgraded(&mut self) -> io::Result<bool> {
+        let Some(end) = memchr::memmem::find(&self.rest, b"\r\n\r\n") else { return Ok(false) };
+        let is_upgraded = self.rest.starts_with(b"HTTP/1.1 101 ");
+        let head: Vec<u8> = self.rest.drain(..end + 4).collect();
+        if is_upgraded { Ok(true) } else { Err(wrong(&head)) }
+    }
+
+    /// Takes bytes that were read elsewhere.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.rest.extend_from_slice(bytes);
     }
 
     /// Waits until something has come.

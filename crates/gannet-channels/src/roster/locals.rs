@@ -76,52 +76,68 @@ impl Local {
     }
 }
 
+/// Channels of a chunk: chunks never move, so that many channels are not copied to make room for one more.
+const CHUNK: usize = 64;
+
 /// The channels with subscribers on this reactor, at indices that stay while they have some.
 #[derive(Debug, Default)]
 pub(super) struct Locals {
-    all: Vec<Option<Box<Local>>>,
+    chunks: Vec<Vec<Option<Local>>>,
     vacant: Vec<u32>,
     names: HashTable<u32>,
 }
 
 impl Locals {
     pub(super) fn find(&self, name: &str, hash: u64) -> Option<u32> {
-        self.names.find(hash, |local| self.get(*local).is_some_and(|there| there.channel.name() == name)).copied()
+        self.names.find(hash, |local| self.get(*local).is_some_and(|there| there.channel.is_named(name))).copied()
     }
 
     pub(super) fn get(&self, local: u32) -> Option<&Local> {
-        self.all.get(local as usize)?.as_deref()
+        at(&self.chunks, local)
     }
 
     pub(super) fn get_mut(&mut self, local: u32) -> Option<&mut Local> {
-        self.all.get_mut(local as usize)?.as_deref_mut()
+        self.slot(local)?.as_mut()
+    }
+
+    fn slot(&mut self, local: u32) -> Option<&mut Option<Local>> {
+        self.chunks.get_mut(local as usize / CHUNK)?.get_mut(local as usize % CHUNK)
     }
 
     /// The index that the next channel gets.
     pub(super) fn next_index(&self) -> u32 {
-        self.vacant.last().copied().unwrap_or(self.all.len() as u32)
+        self.vacant.last().copied().unwrap_or_else(|| self.end())
     }
 
     /// Adds a channel at the index that `next_index` gave.
     pub(super) fn insert(&mut self, local: Local) {
         let (index, hash) = (self.next_index(), local.channel.hash());
-        if self.vacant.pop().is_none() {
-            self.all.push(None);
+        if self.vacant.pop().is_some() {
+            if let Some(slot) = self.slot(index) {
+                *slot = Some(local);
+            }
+        } else {
+            match self.chunks.last_mut() {
+                Some(chunk) if chunk.len() < CHUNK => chunk.push(Some(local)),
+                _ => {
+                    let mut chunk = Vec::with_capacity(CHUNK);
+                    chunk.push(Some(local));
+                    self.chunks.push(chunk);
+                }
+            }
         }
-        self.all[index as usize] = Some(Box::new(local));
-        let all = &self.all;
-        let rehash = |index: &u32| all[*index as usize].as_ref().map_or(0, |local| local.channel.hash());
-        self.names.insert_unique(hash, index, rehash);
+        let chunks = &self.chunks;
+        self.names.insert_unique(hash, index, |index| hash_at(chunks, *index));
     }
 
     pub(super) fn remove(&mut self, local: u32) {
-        let Some(gone) = self.all.get_mut(local as usize).and_then(Option::take) else { return };
+        let Some(gone) = self.slot(local).and_then(Option::take) else { return };
         if let Ok(entry) = self.names.find_entry(gone.channel.hash(), |index| *index == local) {
             entry.remove();
         }
         self.vacant.push(local);
-        let all = &self.all;
-        shrink(&mut self.names, |index| all[*index as usize].as_ref().map_or(0, |local| local.channel.hash()));
+        let chunks = &self.chunks;
+        shrink(&mut self.names, |index| hash_at(chunks, *index));
     }
 
     pub(super) fn len(&self) -> usize {
@@ -130,8 +146,17 @@ impl Locals {
 
     /// One more than the highest index that was ever used.
     pub(super) fn end(&self) -> u32 {
-        self.all.len() as u32
+        let full = self.chunks.len().saturating_sub(1) * CHUNK;
+        (full + self.chunks.last().map_or(0, Vec::len)) as u32
     }
+}
+
+fn at(chunks: &[Vec<Option<Local>>], local: u32) -> Option<&Local> {
+    chunks.get(local as usize / CHUNK)?.get(local as usize % CHUNK)?.as_ref()
+}
+
+fn hash_at(chunks: &[Vec<Option<Local>>], local: u32) -> u64 {
+    at(chunks, local).map_or(0, |local| local.channel.hash())
 }
 
 const _: () = assert!(size_of::<Subscriber>() == 16);

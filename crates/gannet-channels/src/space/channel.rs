@@ -36,7 +36,7 @@ pub(super) struct Channel {
     /// The offset of the newest publication of the stream.
     pub(super) top: u64,
     pub(super) stream: Stream,
-    pub(super) presence: Option<Box<Presence>>,
+    pub(super) presence: Option<Presence>,
     places: SmallVec<[Place; 1]>,
     pub(super) subscribers: u32,
     /// Until when the channel remembers its position when it has nothing else.

@@ -21,11 +21,11 @@ impl Users {
     /// Counts a client of a user. Returns how many it has now.
     pub(crate) fn add(&mut self, info: &Arc<ClientInfo>) -> u32 {
         let hash = info.user_hash();
-        let Some(first) = self.users.find(hash, |other| other.user() == info.user()) else {
+        let Some(first) = self.users.find(hash, |other| other.shares_user_with(info)) else {
             self.users.insert_unique(hash, Arc::clone(info), |other| other.user_hash());
             return 1;
         };
-        if let Some((_, count)) = self.several.find_mut(hash, |(other, _)| other.user() == info.user()) {
+        if let Some((_, count)) = self.several.find_mut(hash, |(other, _)| other.shares_user_with(info)) {
             *count += 1;
             return *count;
         }
@@ -35,7 +35,7 @@ impl Users {
 
     /// Counts a client of a user no more.
     pub(crate) fn remove(&mut self, hash: u64, user: &str) {
-        if let Ok(mut entry) = self.several.find_entry(hash, |(other, _)| other.user() == user) {
+        if let Ok(mut entry) = self.several.find_entry(hash, |(other, _)| other.is_of(user)) {
             let (_, count) = entry.get_mut();
             *count -= 1;
             if *count == 1 {
@@ -44,7 +44,7 @@ impl Users {
             }
             return;
         }
-        if let Ok(entry) = self.users.find_entry(hash, |other| other.user() == user) {
+        if let Ok(entry) = self.users.find_entry(hash, |other| other.is_of(user)) {
             entry.remove();
             shrink(&mut self.users, |other| other.user_hash());
         }
@@ -52,9 +52,9 @@ impl Users {
 
     /// Returns how many clients a user has.
     pub(crate) fn of(&self, hash: u64, user: &str) -> u32 {
-        match self.several.find(hash, |(other, _)| other.user() == user) {
+        match self.several.find(hash, |(other, _)| other.is_of(user)) {
             Some((_, count)) => *count,
-            None => self.users.find(hash, |other| other.user() == user).map_or(0, |_| 1),
+            None => self.users.find(hash, |other| other.is_of(user)).map_or(0, |_| 1),
         }
     }
 
@@ -64,47 +64,122 @@ impl Users {
     }
 }
 
+/// Clients of a channel that are kept in a list: few enough to be looked through each time.
+const FEW: usize = 16;
+
 /// The clients that are present in one channel.
+///
+/// Most channels have few. A list of these takes a third of what tables take.
+#[derive(Debug)]
+pub(crate) enum Presence {
+    Few(Vec<Arc<ClientInfo>>),
+    Many(Box<Crowd>),
+}
+
+/// The clients of a channel that has many.
 #[derive(Debug, Default)]
-pub(crate) struct Presence {
+pub(crate) struct Crowd {
     clients: HashTable<Arc<ClientInfo>>,
     users: Users,
 }
 
+impl Default for Presence {
+    fn default() -> Self {
+        Self::Few(Vec::new())
+    }
+}
+
 impl Presence {
     pub(crate) fn add(&mut self, info: &Arc<ClientInfo>) {
+        match self {
+            Self::Few(clients) if clients.len() < FEW => {
+                debug_assert!(clients.iter().all(|other| other.client() != info.client()));
+                if clients.len() == clients.capacity() {
+                    clients.reserve_exact(clients.len() / 4 + 1);
+                }
+                clients.push(Arc::clone(info));
+            }
+            Self::Few(clients) => {
+                let mut crowd = Crowd::default();
+                for there in clients.iter().chain([info]) {
+                    crowd.add(there);
+                }
+                *self = Self::Many(Box::new(crowd));
+            }
+            Self::Many(crowd) => crowd.add(info),
+        }
+    }
+
+    /// Replaces what is known of a client; nothing happens if it is not present.
+    pub(crate) fn replace(&mut self, info: &Arc<ClientInfo>) {
+        let client = info.client();
+        let there = match self {
+            Self::Few(clients) => clients.iter_mut().find(|other| other.client() == client),
+            Self::Many(crowd) => crowd.clients.find_mut(client.hash(), |other| other.client() == client),
+        };
+        if let Some(there) = there {
+            *there = Arc::clone(info);
+        }
+    }
+
+    pub(crate) fn remove(&mut self, client: ClientId) -> Option<Arc<ClientInfo>> {
+        match self {
+            Self::Few(clients) => {
+                let at = clients.iter().position(|other| other.client() == client)?;
+                Some(clients.swap_remove(at))
+            }
+            Self::Many(crowd) => {
+                let gone = crowd.remove(client);
+                // Half as many, so that one who comes and goes does not move all others each time.
+                if crowd.clients.len() <= FEW / 2 {
+                    *self = Self::Few(crowd.clients.drain().collect());
+                }
+                gone
+            }
+        }
+    }
+
+    pub(crate) fn clients(&self) -> impl Iterator<Item = &Arc<ClientInfo>> {
+        let (few, many) = match self {
+            Self::Few(clients) => (Some(clients.iter()), None),
+            Self::Many(crowd) => (None, Some(crowd.clients.iter())),
+        };
+        few.into_iter().flatten().chain(many.into_iter().flatten())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Few(clients) => clients.len(),
+            Self::Many(crowd) => crowd.clients.len(),
+        }
+    }
+
+    /// How many users these clients are of.
+    pub(crate) fn users(&self) -> usize {
+        match self {
+            Self::Few(clients) => {
+                let is_first = |at: usize| !clients[..at].iter().any(|other| other.shares_user_with(&clients[at]));
+                (0..clients.len()).filter(|at| is_first(*at)).count()
+            }
+            Self::Many(crowd) => crowd.users.len(),
+        }
+    }
+}
+
+impl Crowd {
+    fn add(&mut self, info: &Arc<ClientInfo>) {
         let client = info.client();
         debug_assert!(self.clients.find(client.hash(), |other| other.client() == client).is_none());
         self.clients.insert_unique(client.hash(), Arc::clone(info), |other| other.client().hash());
         self.users.add(info);
     }
 
-    /// Replaces what is known of a client; nothing happens if it is not present.
-    pub(crate) fn replace(&mut self, info: &Arc<ClientInfo>) {
-        let client = info.client();
-        if let Some(there) = self.clients.find_mut(client.hash(), |other| other.client() == client) {
-            *there = Arc::clone(info);
-        }
-    }
-
-    pub(crate) fn remove(&mut self, client: ClientId) -> Option<Arc<ClientInfo>> {
+    fn remove(&mut self, client: ClientId) -> Option<Arc<ClientInfo>> {
         let entry = self.clients.find_entry(client.hash(), |other| other.client() == client).ok()?;
         let (info, _) = entry.remove();
         shrink(&mut self.clients, |other| other.client().hash());
         self.users.remove(info.user_hash(), info.user());
         Some(info)
-    }
-
-    pub(crate) fn clients(&self) -> impl Iterator<Item = &Arc<ClientInfo>> {
-        self.clients.iter()
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.clients.len()
-    }
-
-    pub(crate) fn users(&self) -> usize {
-        self.users.len()
     }
 }
 
@@ -129,23 +204,62 @@ mod tests {
     #[test]
     fn the_number_of_users_counts_each_user_once() {
         let hash = NameHash::new(1);
-        let clients: Vec<_> = ["a", "b", "a", "", "a", ""]
-            .iter()
-            .enumerate()
-            .map(|(index, user)| client(&hash, index as u32, user))
-            .collect();
+        // With so many others, few are kept in a list and many in tables.
+        for others in [0, FEW as u32] {
+            let mut presence = Presence::default();
+            for other in 0..others {
+                presence.add(&client(&hash, 100 + other, &format!("other-{other}")));
+            }
+            let clients: Vec<_> = ["a", "b", "a", "", "a", ""]
+                .iter()
+                .enumerate()
+                .map(|(index, user)| client(&hash, index as u32, user))
+                .collect();
+            for info in &clients {
+                presence.add(info);
+            }
+            let others = others as usize;
+            assert_eq!((presence.len(), presence.users()), (others + 6, others + 3));
+            // The first of a's clients goes first: the others still are a's.
+            for (at, left) in [(0, 3), (1, 2), (2, 2), (4, 1), (3, 1), (5, 0)] {
+                assert!(presence.remove(clients[at].client()).is_some());
+                assert_eq!(presence.users(), others + left);
+            }
+            assert!(presence.remove(clients[0].client()).is_none());
+            if let Presence::Many(crowd) = &presence {
+                assert_eq!(crowd.users.several.len(), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn few_clients_become_many_and_few_again_and_none_is_lost() {
+        let hash = NameHash::new(1);
+        let clients: Vec<_> = (0..40).map(|index| client(&hash, index, &(index % 7).to_string())).collect();
         let mut presence = Presence::default();
-        for info in &clients {
-            presence.add(info);
+        let mut is_many = Vec::new();
+        let mut check = |presence: &Presence, here: &[Arc<ClientInfo>]| {
+            is_many.push(matches!(presence, Presence::Many(_)));
+            assert_eq!((presence.len(), presence.users()), (here.len(), here.len().min(7)));
+            let mut ids: Vec<_> = presence.clients().map(|info| info.client()).collect();
+            let mut expected: Vec<_> = here.iter().map(|info| info.client()).collect();
+            ids.sort_unstable();
+            expected.sort_unstable();
+            assert_eq!(ids, expected);
+        };
+        for count in 1..=clients.len() {
+            presence.add(&clients[count - 1]);
+            check(&presence, &clients[..count]);
         }
-        assert_eq!((presence.len(), presence.users()), (6, 3));
-        // The first of a's clients goes first: the others still are a's.
-        for (at, left) in [(0, 3), (1, 2), (2, 2), (4, 1), (3, 1), (5, 0)] {
-            assert!(presence.remove(clients[at].client()).is_some());
-            assert_eq!(presence.users(), left);
+        for count in (0..clients.len()).rev() {
+            let changed = Arc::new(clients[count].with_connection(Some("{}".into())));
+            presence.replace(&changed);
+            let gone = presence.remove(changed.client()).expect("it is there");
+            assert_eq!(gone.conn_info().map(|info| &info[..]), Some(&b"{}"[..]));
+            check(&presence, &clients[..count]);
         }
-        assert!(presence.remove(clients[0].client()).is_none());
-        assert_eq!(presence.users.several.len(), 0);
+        let many = is_many.iter().filter(|is_many| **is_many).count();
+        assert_eq!(many, (clients.len() - FEW) + (clients.len() - 1 - FEW / 2));
     }
 
     #[test]
@@ -156,10 +270,16 @@ mod tests {
         for info in &clients {
             presence.add(info);
         }
-        for info in &clients[1..] {
+        for info in &clients[FEW..] {
             presence.remove(info.client());
         }
-        assert!(presence.clients.capacity() < 200, "{}", presence.clients.capacity());
-        assert!(presence.users.users.capacity() < 200);
+        let Presence::Many(crowd) = &presence else { panic!("{FEW} are not few yet") };
+        assert!(crowd.clients.capacity() < 200, "{}", crowd.clients.capacity());
+        assert!(crowd.users.users.capacity() < 200);
+        for info in &clients[1..FEW] {
+            presence.remove(info.client());
+        }
+        let Presence::Few(few) = &presence else { panic!("one is few") };
+        assert!(few.capacity() <= FEW);
     }
 }

@@ -182,7 +182,7 @@ impl Shard {
         let flags = join.granted.flags;
         channel.add(join.reactor, join.local, flags);
         if flags.has(Flags::PRESENT) {
-            channel.presence.get_or_insert_with(Box::default).add(join.info);
+            channel.presence.get_or_insert_default().add(join.info);
         }
         let joined =
             Joined { channel: Arc::clone(&channel.identity), since: channel.seq(), top: channel.top, subscribed };
@@ -293,7 +293,7 @@ impl Shard {
     }
 
     pub(super) fn presence(&self, named: Named<'_>) -> Option<&Presence> {
-        self.find(named.name, named.hash)?.presence.as_deref()
+        self.find(named.name, named.hash)?.presence.as_ref()
     }
 
     pub(super) fn subscribers(&self, named: Named<'_>) -> u32 {
@@ -333,7 +333,7 @@ impl Shard {
     }
 
     fn find(&self, name: &str, hash: u64) -> Option<&Channel> {
-        self.channels.find(hash, |channel| channel.identity.name() == name).map(|channel| &**channel)
+        self.channels.find(hash, |channel| channel.identity.is_named(name)).map(|channel| &**channel)
     }
 
     /// Finds a channel, or makes it. The error is the limit of channels.
@@ -348,7 +348,7 @@ impl Shard {
             count(&shared.refusals.channels);
             return Err(limit);
         }
-        let entry = match self.channels.find_entry(named.hash, |channel| channel.identity.name() == named.name) {
+        let entry = match self.channels.find_entry(named.hash, |channel| channel.identity.is_named(named.name)) {
             Ok(there) => there,
             Err(absent) => {
                 let mut epoch = Epoch::NONE;
@@ -432,7 +432,7 @@ impl Shard {
     }
 
     fn forget(&mut self, shared: &Shared, name: &str, hash: u64) {
-        let Ok(entry) = self.channels.find_entry(hash, |channel| channel.identity.name() == name) else { return };
+        let Ok(entry) = self.channels.find_entry(hash, |channel| channel.identity.is_named(name)) else { return };
         let (channel, _) = entry.remove();
         debug_assert!(channel.is_empty());
         shared.channels.fetch_sub(1, Ordering::Relaxed);
@@ -445,7 +445,7 @@ impl Shard {
 }
 
 fn find_mut<'a>(channels: &'a mut HashTable<Box<Channel>>, name: &str, hash: u64) -> Option<&'a mut Channel> {
-    channels.find_mut(hash, |channel| channel.identity.name() == name).map(|channel| &mut **channel)
+    channels.find_mut(hash, |channel| channel.identity.is_named(name)).map(|channel| &mut **channel)
 }
 
 /// Counts how the size of a history changed.

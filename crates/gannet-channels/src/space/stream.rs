@@ -8,8 +8,13 @@ use crate::settings::Options;
 use crate::time::Time;
 
 /// The newest publications of a stream: their offsets follow each other, and the last is the top.
+///
+/// One without publications takes a pointer: many channels never have any.
 #[derive(Debug, Default)]
-pub(crate) struct Stream {
+pub(crate) struct Stream(Option<Box<Newest>>);
+
+#[derive(Debug, Default)]
+struct Newest {
     publications: VecDeque<Arc<Publication>>,
     bytes: usize,
 }
@@ -33,70 +38,84 @@ pub(crate) struct Size {
 impl Stream {
     /// Drops what is too old.
     pub(crate) fn expire(&mut self, options: &Options, now: Time) {
-        while self.publications.front().is_some_and(|first| first.time + options.history_ttl <= now) {
-            self.pop();
+        let Some(newest) = &mut self.0 else { return };
+        while newest.publications.front().is_some_and(|first| first.time + options.history_ttl <= now) {
+            newest.pop();
         }
-        if self.publications.is_empty() && self.publications.capacity() > 0 {
-            self.publications = VecDeque::new();
-        }
+        self.trim();
     }
 
     /// Adds the newest publication. `room` is how many bytes this stream may have in all.
     pub(crate) fn push(&mut self, publication: Arc<Publication>, size: usize, room: usize) -> Kept {
-        while self.publications.len() >= size {
-            self.pop();
+        let newest = self.0.get_or_insert_default();
+        while newest.publications.len() >= size {
+            newest.pop();
         }
         let mut kept = Kept::default();
         let cost = publication.cost();
-        while self.bytes + cost > room && self.pop() {
+        while newest.bytes + cost > room && newest.pop() {
             kept.evicted += 1;
         }
-        if self.bytes + cost > room {
+        if newest.bytes + cost > room {
             kept.refused = true;
+            self.trim();
         } else {
-            self.bytes += cost;
-            self.publications.push_back(publication);
+            newest.bytes += cost;
+            newest.publications.push_back(publication);
         }
         kept
     }
 
     /// Drops all. The top stays what it was.
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        self.0 = None;
     }
 
-    fn pop(&mut self) -> bool {
-        let first = self.publications.pop_front();
-        self.bytes -= first.as_ref().map_or(0, |first| first.cost());
-        first.is_some()
+    /// Gives back the memory of publications that are all gone.
+    fn trim(&mut self) {
+        if self.is_empty() {
+            self.0 = None;
+        }
     }
 
     /// Publications behind an offset, if none of them is missing: `top` is the stream's.
     pub(crate) fn after(&self, offset: u64, top: u64) -> Option<impl ExactSizeIterator<Item = &Arc<Publication>>> {
         let missed = usize::try_from(top.checked_sub(offset)?).ok()?;
-        let skipped = self.publications.len().checked_sub(missed)?;
-        Some(self.publications.range(skipped..))
+        let skipped = self.len().checked_sub(missed)?;
+        Some(self.0.as_ref().map(|newest| newest.publications.range(skipped..)).unwrap_or_default())
     }
 
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Publication>> {
-        self.publications.iter()
+        self.0.iter().flat_map(|newest| &newest.publications)
     }
 
     pub(crate) fn newest(&self) -> Option<&Arc<Publication>> {
-        self.publications.back()
+        self.0.as_ref()?.publications.back()
     }
 
     /// When the oldest publication is too old.
     pub(crate) fn expiry(&self, options: &Options) -> Option<Time> {
-        self.publications.front().map(|first| first.time + options.history_ttl)
+        self.0.as_ref()?.publications.front().map(|first| first.time + options.history_ttl)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.publications.is_empty()
+        self.len() == 0
+    }
+
+    fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |newest| newest.publications.len())
     }
 
     pub(crate) fn size(&self) -> Size {
-        Size { publications: self.publications.len(), bytes: self.bytes }
+        Size { publications: self.len(), bytes: self.0.as_ref().map_or(0, |newest| newest.bytes) }
+    }
+}
+
+impl Newest {
+    fn pop(&mut self) -> bool {
+        let first = self.publications.pop_front();
+        self.bytes -= first.as_ref().map_or(0, |first| first.cost());
+        first.is_some()
     }
 }
 

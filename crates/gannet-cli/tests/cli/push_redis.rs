@@ -57,7 +57,8 @@ fn subscribed(server: &Server, resp3: bool, word: &str, name: &str) -> Stream {
 /// Calls the server API on a connection that stays.
 fn call(stream: &mut Stream, method: &str, parameters: &Value) -> Value {
     let body = parameters.to_string();
-    let request = format!("POST /api/{method} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let request =
+        format!("POST /api/{method} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     stream.write_all(request.as_bytes()).expect("it is taken");
     let head = read_past(stream, "\r\n\r\n").to_ascii_lowercase();
     let length = head.split_once("content-length: ").expect("a length").1;

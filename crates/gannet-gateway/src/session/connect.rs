@@ -75,7 +75,6 @@ impl Hub {
             flags.set(Flags::SERVER_REFRESH);
         }
         let secret = if place.wire.names_its_session() { self.random.secret() } else { 0 };
-        let extra = (meta.is_some() || secret != 0).then(|| Box::new(Extra { meta, secret, ..Extra::default() }));
         let client = Client {
             handle: place.handle,
             wire: place.wire,
@@ -84,10 +83,8 @@ impl Hub {
             ping_ms: self.clock_ms.wrapping_add(first_ping_ms),
             commands: super::Bucket::default(),
             publications: super::Bucket::default(),
-            over_bytes: 0,
             flags,
             excess: 0,
-            extra,
         };
         let connect = Connect { user: user.as_ref().into(), conn_info: info, format: place.wire as u8, value: client };
         let (key, client_id) = match self.roster.connect(connect) {
@@ -100,6 +97,9 @@ impl Hub {
                 return Err(Disconnect::SERVER_ERROR);
             }
         };
+        if meta.is_some() || secret != 0 {
+            self.extras.insert(key, Extra { meta, secret, ..Extra::default() });
+        }
         *link = Link::Up(key);
         self.metrics().clients[place.wire as usize].add(1);
 

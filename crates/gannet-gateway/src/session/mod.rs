@@ -83,16 +83,14 @@ pub struct Client {
     pub(crate) ping_ms: u32,
     commands: Bucket,
     publications: Bucket,
-    /// Bytes that were sent since the outbox was over its high mark.
-    pub(crate) over_bytes: u32,
     pub(crate) flags: Flags,
     /// Commands over the rate, one after the other.
     excess: u8,
-    /// What few clients need.
-    pub(crate) extra: Option<Box<Extra>>,
 }
 
-/// What few clients need.
+const _: () = assert!(size_of::<Client>() == 44, "every client pays for it");
+
+/// What few clients need. [`Hub`] has it, apart from the others.
 #[derive(Debug, Default)]
 pub(crate) struct Extra {
     /// Subscriptions that end unless they are refreshed.
@@ -103,6 +101,8 @@ pub(crate) struct Extra {
     pub(crate) secret: u128,
     /// When the pump looks at the client, where its transport was not told; in seconds since the UNIX epoch, 0 is never.
     pub(crate) look_s: u32,
+    /// Bytes that were sent since the outbox was over its high mark.
+    pub(crate) over_bytes: u32,
 }
 
 /// A subscription that ends unless it is refreshed.
@@ -142,12 +142,6 @@ impl Flags {
 
     pub(crate) fn clear(&mut self, flag: Self) {
         self.0 &= !flag.0;
-    }
-}
-
-impl Client {
-    pub(crate) fn extra(&mut self) -> &mut Extra {
-        self.extra.get_or_insert_with(Box::default)
     }
 }
 
@@ -224,7 +218,9 @@ impl Hub {
         let Link::Up(key) = *link else { return };
         if let Some(client) = self.roster.value(key) {
             client.flags.clear(Flags::FULL);
-            client.over_bytes = 0;
+            if let Some(extra) = self.extras.get_mut(&key) {
+                extra.over_bytes = 0;
+            }
             self.flushes.push(key);
             self.gateway.wake(self.reactor);
         }
@@ -245,6 +241,11 @@ impl Hub {
         if let Link::Up(key) = std::mem::replace(link, Link::Gone) {
             self.leave(key, place.wire);
         }
+    }
+
+    /// Returns what few clients need, of one that is connected.
+    pub(crate) fn extra(&mut self, key: ClientKey) -> &mut Extra {
+        self.extras.entry(key).or_default()
     }
 
     /// Returns the client of a link, if it is connected.
@@ -270,6 +271,7 @@ impl Hub {
         let now = self.now;
         if self.roster.value(key).is_some() {
             self.roster.disconnect(key, now);
+            self.extras.remove(&key);
             self.metrics().clients[wire as usize].sub(1);
         }
     }

@@ -93,8 +93,8 @@ impl Hub {
     }
 
     /// Returns the name of a client's session, where it has one.
-    pub(crate) fn session_name(&mut self, key: ClientKey) -> Option<String> {
-        let secret = self.roster.value(key)?.extra.as_ref().map(|extra| extra.secret).filter(|secret| *secret != 0)?;
+    pub(crate) fn session_name(&self, key: ClientKey) -> Option<String> {
+        let secret = self.extras.get(&key).map(|extra| extra.secret).filter(|secret| *secret != 0)?;
         Some(super::name::of(self.reactor, key, secret))
     }
 }

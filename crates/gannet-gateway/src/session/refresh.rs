@@ -76,8 +76,7 @@ impl Hub {
 
     /// Gives a subscription another end; 0 is none.
     fn prolong(&mut self, key: ClientKey, channel: &str, expire_at: u32) {
-        let Some(client) = self.roster.value(key) else { return };
-        let Some(extra) = &mut client.extra else { return };
+        let Some(extra) = self.extras.get_mut(&key) else { return };
         for expiring in extra.expiring.iter_mut().filter(|expiring| &*expiring.channel == channel) {
             expiring.at_s = expire_at;
         }
@@ -103,7 +102,7 @@ impl Hub {
                 if let Some(client) = self.roster.value(key) {
                     client.expires_s = expire_at;
                     if meta.is_some() {
-                        client.extra().meta = meta;
+                        self.extra(key).meta = meta;
                     }
                 }
                 let refresh = Refresh { expires: expire_at != 0, ttl: expire_at.saturating_sub(now_s) };

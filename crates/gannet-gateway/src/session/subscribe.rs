@@ -188,10 +188,8 @@ impl Hub {
     /// Notes when a subscription ends, if it does.
     pub(super) fn note_expiry(&mut self, key: ClientKey, channel: &str, grant: &Grant, server_side: bool) {
         let Grant { expire_at: at_s, server_refresh, .. } = *grant;
-        if at_s != 0
-            && let Some(client) = self.roster.value(key)
-        {
-            client.extra().expiring.push(Expiring { channel: channel.into(), at_s, server_side, server_refresh });
+        if at_s != 0 {
+            self.extra(key).expiring.push(Expiring { channel: channel.into(), at_s, server_side, server_refresh });
             self.due_sooner = true;
         }
     }
@@ -204,9 +202,7 @@ impl Hub {
 
     /// Forgets when a subscription ends, because it has ended.
     pub(crate) fn forget_expiry(&mut self, key: ClientKey, channel: &str) {
-        if let Some(client) = self.roster.value(key)
-            && let Some(extra) = &mut client.extra
-        {
+        if let Some(extra) = self.extras.get_mut(&key) {
             extra.expiring.retain(|expiring| &*expiring.channel != channel);
         }
     }

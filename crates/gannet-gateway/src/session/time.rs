@@ -5,7 +5,7 @@ use std::time::Duration;
 use gannet_proto::centrifuge::{PushEvent, Unsubscribe, UnsubscribeCode};
 
 use super::codes::Disconnect;
-use super::{Client, Effects, Expiring, Flags, Link, Place, Waiting};
+use super::{Client, Effects, Expiring, Extra, Flags, Link, Place, Waiting};
 use crate::hub::Hub;
 use crate::rules::Question;
 use crate::wire::Wire;
@@ -59,10 +59,10 @@ impl Hub {
             return self.end(place, link, Disconnect::EXPIRED);
         }
         let asks_refresh = expired && client.flags.has(Flags::SERVER_REFRESH);
-        let over = self.roster.value(key).and_then(|client| {
-            let extra = client.extra.as_ref()?;
-            extra.expiring.iter().find(|expiring| expiring.at_s.saturating_add(grace_s) <= now_s)
-        });
+        let over = self
+            .extras
+            .get(&key)
+            .and_then(|extra| extra.expiring.iter().find(|expiring| expiring.at_s.saturating_add(grace_s) <= now_s));
         if let Some(over) = over {
             let channel = over.channel.clone();
             let effects = self.expire_subscription(place, link, &channel);
@@ -73,7 +73,8 @@ impl Hub {
         if ping {
             self.put_ping(place.wire);
         }
-        let asks_now = self.roster.value(key).and_then(|client| client.asks_now(asks_refresh, now_s));
+        let asks_now =
+            self.roster.value(key).and_then(|client| asks_now(client, self.extras.get_mut(&key), asks_refresh, now_s));
         let Some(asked) = asks_now else { return Effects { next: self.next_look(link), ..Effects::default() } };
         let ask = match asked {
             // A command that came by a request may wait for the application: one question after the other.
@@ -99,7 +100,8 @@ impl Hub {
         let at_s = u32::try_from((self.now + next?).0.div_ceil(1_000)).unwrap_or(u32::MAX);
         let now_s = self.now_s();
         // Nothing else than an expiry comes sooner than the next ping.
-        let extra = self.client(link)?.extra.as_mut().filter(|extra| !extra.expiring.is_empty())?;
+        let Link::Up(own) = link else { return None };
+        let extra = self.extras.get_mut(own).filter(|extra| !extra.expiring.is_empty())?;
         if extra.look_s > now_s && extra.look_s <= at_s {
             return None;
         }
@@ -110,7 +112,7 @@ impl Hub {
     /// A subscription has expired: the client subscribes again; of one that the server made, it connects again.
     pub(super) fn expire_subscription(&mut self, place: Place, link: &mut Link, channel: &str) -> Effects {
         let Link::Up(key) = *link else { return Effects::default() };
-        let server_side = self.roster.value(key).and_then(|client| client.extra.as_ref()).is_some_and(|extra| {
+        let server_side = self.extras.get(&key).is_some_and(|extra| {
             extra.expiring.iter().any(|expiring| &*expiring.channel == channel && expiring.server_side)
         });
         if server_side || place.wire == Wire::EventSource {
@@ -143,7 +145,8 @@ impl Hub {
             let asks = client.flags.has(Flags::SERVER_REFRESH) && client.expires_s > (now.0 / 1_000) as u32;
             next = next.min(until(if asks { client.expires_s } else { client.expires_s.saturating_add(grace_s) }));
         }
-        for expiring in client.extra.iter().flat_map(|extra| &extra.expiring) {
+        let Link::Up(key) = link else { return None };
+        for expiring in self.extras.get(key).iter().flat_map(|extra| &extra.expiring) {
             let asks = expiring.server_refresh && u64::from(expiring.at_s) > now.0 / 1_000;
             next = next.min(until(if asks { expiring.at_s } else { expiring.at_s.saturating_add(grace_s) }));
         }
@@ -159,25 +162,23 @@ enum Asked {
     Subscription(Box<str>),
 }
 
-impl Client {
-    /// Picks what the application is asked about now. Each that is due gets its turn, however often the others fail.
-    fn asks_now(&mut self, connection: bool, now_s: u32) -> Option<Asked> {
-        if connection && !self.flags.has(Flags::ASKED_REFRESH) {
-            self.flags.set(Flags::ASKED_REFRESH);
-            return Some(Asked::Connection);
-        }
-        self.flags.clear(Flags::ASKED_REFRESH);
-        let due = |own: &Expiring| own.server_refresh && own.at_s <= now_s;
-        if let Some(extra) = &mut self.extra
-            && let Some(at) = extra.expiring.iter().position(due)
-        {
-            let asked = extra.expiring.remove(at);
-            let channel = asked.channel.clone();
-            extra.expiring.push(asked);
-            return Some(Asked::Subscription(channel));
-        }
-        connection.then_some(Asked::Connection)
+/// Picks what the application is asked about now. Each that is due gets its turn, however often the others fail.
+fn asks_now(client: &mut Client, extra: Option<&mut Extra>, connection: bool, now_s: u32) -> Option<Asked> {
+    if connection && !client.flags.has(Flags::ASKED_REFRESH) {
+        client.flags.set(Flags::ASKED_REFRESH);
+        return Some(Asked::Connection);
     }
+    client.flags.clear(Flags::ASKED_REFRESH);
+    let due = |own: &Expiring| own.server_refresh && own.at_s <= now_s;
+    if let Some(extra) = extra
+        && let Some(at) = extra.expiring.iter().position(due)
+    {
+        let asked = extra.expiring.remove(at);
+        let channel = asked.channel.clone();
+        extra.expiring.push(asked);
+        return Some(Asked::Subscription(channel));
+    }
+    connection.then_some(Asked::Connection)
 }
 
 /// A time that is left; zero if it is over.
