@@ -69,6 +69,11 @@ fn option_of(error: &gannet::Error) -> &'static str {
 }
 
 impl Failure {
+    /// What was wrong, where, and what to do, in one line.
+    pub(crate) fn line(&self) -> String {
+        self.texts(false).join("; ")
+    }
+
     /// What was wrong, where, and what to do. Each is one line, whatever the arguments held, but with `excerpts` those of a
     /// configuration have the lines of the file below them.
     pub(crate) fn texts(&self, excerpts: bool) -> Vec<String> {

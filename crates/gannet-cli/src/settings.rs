@@ -9,6 +9,7 @@ mod table;
 mod tls;
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Debug, Formatter};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -43,7 +44,7 @@ pub(crate) struct Sources {
 }
 
 /// Everything that operators decide: read, checked, and typed.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Configuration {
     values: Values,
     pub(crate) engine: EngineSettings,
@@ -63,6 +64,13 @@ pub(crate) struct Configuration {
     pub(crate) push: Option<gannet_gateway::settings::Settings>,
     pub(crate) websocket_deflate: bool,
     pub(crate) admin: AdminOptions,
+}
+
+/// The values with their origins, and no secret.
+impl Debug for Configuration {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Configuration").field("values", &self.values).finish_non_exhaustive()
+    }
 }
 
 impl Configuration {

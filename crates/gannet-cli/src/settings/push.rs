@@ -190,7 +190,7 @@ fn namespaces(values: &Values, settings: &mut Settings, problems: &mut Problems)
 /// The option that an error is about.
 fn word_of(error: &NamespaceError) -> Option<&'static str> {
     match error {
-        NamespaceError::Value { word, .. } | NamespaceError::Needs { word, .. } => Some(word),
+        NamespaceError::Value { word, .. } | NamespaceError::Needs { word, .. } => Some(*word),
         _ => None,
     }
 }

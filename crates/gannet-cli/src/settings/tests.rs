@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use gannet::{Limits, Timeouts};
-use gannet_config::{Class, Kind, Loader, SecretSource, Setting, Value};
+use gannet_config::{Class, Kind, Loader, SecretSource, Setting, Split, Value};
 use gannet_redis::LARGEST_COMMAND_BYTES;
 use proptest::prelude::*;
 
@@ -214,7 +214,7 @@ fn secrets_come_from_files_and_variables_and_are_never_shown() {
     assert_eq!(configuration.redis.password.as_deref(), Some("a secret that is long enough"));
     let push = configuration.push.as_ref().expect("a default listener");
     assert_eq!(push.tokens.secrets.len(), 2);
-    assert_eq!(push.tokens.jwks.as_ref().expect("a URL").endpoint.to_string(), "http://127.0.0.1:3000/hook");
+    assert_eq!(push.tokens.jwks.as_ref().expect("a URL").url.to_string(), "http://127.0.0.1:3000/hook");
     let effective = configuration.values().to_toml();
     let shown = format!("{configuration:?}{effective}{:?}", fine("").diff(&configuration));
     for secret in ["hunter2", "long enough", "that is long"] {

@@ -54,20 +54,11 @@ pub(super) fn profiles(
 fn unused(values: &Values, scope: &Scope<'_>, problems: &mut Problems) {
     let own =
         values.entries().filter(|(key, _)| key.setting().key.starts_with("tls.*.") && key.member() == scope.member());
-    let (mut variables, mut flag) = (Vec::new(), None);
-    for (_, entry) in own {
-        match &entry.place {
-            Place::Variable(name) => variables.push(name.clone()),
-            Place::Flag(_) if flag.is_none() => flag = Some(entry.place.clone()),
-            _ => {}
-        }
-    }
-    if let Some(place) = flag {
+    let mut places = own.map(|(_, entry)| &entry.place);
+    if let Some(place) = places.find(|place| place.is_flag()) {
         let message =
             format!("{place} is of no use without a tls:// listener; add one, as --listen http=tls://127.0.0.1:8443");
-        problems.push(Problem::at(&place, message));
-    } else if !variables.is_empty() {
-        tracing::debug!(variables = variables.join(", "), "nothing listens on tls://: the TLS settings are not used");
+        problems.push(Problem::at(place, message));
     }
 }
 
