@@ -142,7 +142,7 @@ fn run() -> (LogFormat, Result<(), Failure>) {
         }
     };
     match arguments.command {
-        Some(Command::Serve(options)) => (options.settings.log_format(), serve::serve(&options)),
+        Some(Command::Serve(options)) => serve::serve(&options),
         Some(Command::Check(options)) => (LogFormat::Text, check::check(&options)),
         Some(Command::Config(options)) => (LogFormat::Text, config::config(&options)),
         Some(Command::Load(options)) => (LogFormat::Text, load::load(&options)),
@@ -159,7 +159,7 @@ fn run() -> (LogFormat, Result<(), Failure>) {
         Some(Command::Probe(options)) => (LogFormat::Text, probe::probe(&options)),
         Some(Command::Doctor(options)) => (LogFormat::Text, doctor::doctor(&options)),
         None => match ServeOptions::by_default() {
-            Ok(options) => (options.settings.log_format(), serve::serve(&options)),
+            Ok(options) => serve::serve(&options),
             Err(failure) => (LogFormat::Text, Err(failure)),
         },
     }

@@ -16,6 +16,7 @@ use crate::admin::Admin;
 use crate::control::{Control, Listening, Refused};
 use crate::ending::Ending;
 use crate::failure::Failure;
+use crate::names::LogFormat;
 use crate::open_files::OpenFiles;
 use crate::options::ServeOptions;
 use crate::services::push::bridge;
@@ -30,24 +31,28 @@ use crate::{banner, ending, logs, systemd};
 /// The longest header of a WebSocket frame from a client, in bytes.
 const FRAME_HEADER_BYTES: usize = 14;
 
-/// Serves until a signal ends it.
+/// Serves until a signal ends it. Says what came of it, and how that is to be logged.
 ///
-/// # Errors
-///
-/// The configuration is wrong, the engine cannot start, or it fails.
-pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
-    let configuration = options.settings.read()?;
+/// The configuration may be wrong, the engine may not start, or it may fail.
+pub(crate) fn serve(options: &ServeOptions) -> (LogFormat, Result<(), Failure>) {
+    match options.settings.read() {
+        Ok(configuration) => (configuration.log.format, run(options, &configuration)),
+        Err(failure) => (options.settings.log_format(), Err(failure)),
+    }
+}
+
+fn run(options: &ServeOptions, configuration: &Configuration) -> Result<(), Failure> {
     let mut successor = Successor::of_old_process()?;
     let upgrades = Upgrades::note(successor.as_ref());
     let _log = logs::start(configuration.log.format, configuration.log.level, configuration.log.access);
     let open_files = OpenFiles::raise();
     let redis = Server::new(configuration.redis.clone());
-    let profiles = profiles(&configuration)?;
+    let profiles = profiles(configuration)?;
     let mut listeners = Vec::new();
     for listener in &configuration.listeners {
         listeners.extend(listener.resolve()?);
     }
-    let push = push(&configuration)?;
+    let push = push(configuration)?;
     let site = Arc::new(Site::default());
     let settings = Settings {
         push: push.clone(),
@@ -69,7 +74,7 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
         bridge::join(push, &redis);
     }
     let (admin, control) = (Admin::find(&configuration.admin)?, Control::default());
-    let mut engine = engine(&configuration, limits.clone(), &listeners, &settings)?;
+    let mut engine = engine(configuration, limits, &listeners, &settings)?;
     if let Some(admin) = &admin {
         // Last: the others have their places by their order.
         engine = admin.add(engine, &control)?;
