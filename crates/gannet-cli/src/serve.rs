@@ -74,7 +74,7 @@ fn run(options: &ServeOptions, configuration: &Configuration) -> Result<(), Fail
         bridge::join(push, &redis);
     }
     let (admin, control) = (Admin::find(&configuration.admin)?, Control::default());
-    let mut engine = engine(configuration, limits, &listeners, &settings)?;
+    let mut engine = engine(configuration, limits.clone(), &listeners, &settings)?;
     if let Some(admin) = &admin {
         // Last: the others have their places by their order.
         engine = admin.add(engine, &control)?;

@@ -3,7 +3,6 @@
 mod invalid;
 
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use gannet::{Limits, Timeouts};
