@@ -18,7 +18,6 @@ pub(crate) fn print(
     running: &Running,
     settings: &Settings,
 ) -> io::Result<()> {
-    let tls = settings.tls.as_ref();
     let (driver, why) = running.driver();
     let rows: Vec<Row> = listeners.iter().zip(running.addresses()).map(Row::new).collect();
     let widest = |cell: fn(&Row) -> &String| rows.iter().map(|row| cell(row).chars().count()).max().unwrap_or(0);
@@ -31,7 +30,7 @@ pub(crate) fn print(
     for Row { service, address, command, answer } in &rows {
         writeln!(out, "{service:8} {address:addresses$}   try: {command:commands$}   answers: {answer}")?;
     }
-    if let Some(fingerprint) = tls.and_then(Tls::own_fingerprint) {
+    for fingerprint in settings.profiles.values().filter_map(Tls::own_fingerprint) {
         writeln!(out)?;
         writeln!(out, "tls uses a self-signed certificate, for development only; its SHA-256 fingerprint is")?;
         writeln!(out, "{fingerprint}")?;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use gannet_config::{Place, Problem, Problems};
 
 /// A command failed.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,9 @@ pub(crate) enum Failure {
     /// A certificate, a key or another file of TLS cannot be used.
     #[error(transparent)]
     Tls(#[from] gannet_tls::TlsError),
+    /// The configuration is wrong, in one place or more.
+    #[error("{0}")]
+    Configuration(#[from] Problems),
     /// The engine could not start, or not go on.
     #[error("{error}{}", option_of(.error))]
     Engine {
@@ -65,15 +69,31 @@ fn option_of(error: &gannet::Error) -> &'static str {
 }
 
 impl Failure {
-    /// What was wrong, where, and what to do; never more than one line, whatever the arguments held.
+    /// What was wrong, where, and what to do, in one line.
     pub(crate) fn line(&self) -> String {
-        self.to_string().replace(|character: char| character.is_control(), " ")
+        self.texts(false).join("; ")
+    }
+
+    /// What was wrong, where, and what to do. Each is one line, whatever the arguments held, but with `excerpts` those of a
+    /// configuration have the lines of the file below them.
+    pub(crate) fn texts(&self, excerpts: bool) -> Vec<String> {
+        let Self::Configuration(problems) = self else {
+            return vec![self.to_string().replace(|character: char| character.is_control(), " ")];
+        };
+        let text = |problem: &Problem| if excerpts { problem.to_string() } else { problem.line() };
+        let mut texts: Vec<String> = problems.iter().map(|problem| text(problem) + hint(problem)).collect();
+        if problems.len() > 1 {
+            texts.push(format!("the configuration has {} errors", problems.len()));
+        }
+        texts
     }
 
     /// 2 for wrong usage, 3 and 4 for what came of a load, 3 for an error that was answered, 1 for the rest.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Usage(_) | Self::Engine { error: gannet::Error::Address { .. } } => ExitCode::from(2),
+            Self::Usage(_) | Self::Configuration(_) | Self::Engine { error: gannet::Error::Address { .. } } => {
+                ExitCode::from(2)
+            }
             Self::Engine { .. }
             | Self::Tls(_)
             | Self::Output(_)
@@ -83,6 +103,14 @@ impl Failure {
             Self::Unmet(_) | Self::Refused(_) => ExitCode::from(3),
             Self::Invalid(_) => ExitCode::from(4),
         }
+    }
+}
+
+/// What to do about it: a file shows where it is wrong.
+fn hint(problem: &Problem) -> &'static str {
+    match problem.place() {
+        Some(Place::Variable(_) | Place::Flag(_)) => "; try 'gannet serve --help'",
+        _ => "",
     }
 }
 
@@ -118,16 +146,6 @@ fn not_utf8() -> String {
         (None, Some((name, _))) => format!("{} in the environment is not UTF-8", name.display()),
         (None, None) => "an argument is not UTF-8".to_owned(),
     }
-}
-
-/// An option as it was given: by its name, or by the variable of the environment that has its value.
-pub(crate) fn as_given(option: &str) -> String {
-    variable_of(option).map_or_else(|| option.to_owned(), |variable| format!("{variable} in the environment"))
-}
-
-/// Whether an option has its value from the environment.
-pub(crate) fn is_from_environment(option: &str) -> bool {
-    variable_of(option).is_some()
 }
 
 /// The variable of the environment for an option.

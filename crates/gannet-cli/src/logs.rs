@@ -14,7 +14,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use self::repeated::Bounded;
-use crate::options::{AccessOptions, LogFormat, LogLevel};
+use crate::names::{LogFormat, LogLevel};
 use crate::stats;
 
 /// The target of the lines that [`AccessLog`](gannet_http::middleware::AccessLog) writes.
@@ -26,14 +26,14 @@ pub(crate) struct Log(#[allow(dead_code, reason = "held for its end")] tracing_a
 
 /// Starts to log, on a thread of its own: whoever reads standard error slowly, or not at all, must not hold up a
 /// reactor. What is more than its buffer takes is dropped, and so is what comes again too often. Panics are logged from then on, too. Called once.
-pub(crate) fn start(format: LogFormat, level: LogLevel, access: AccessOptions) -> Log {
+pub(crate) fn start(format: LogFormat, level: LogLevel, access: bool) -> Log {
     let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
     let level = LevelFilter::from(level);
     // Who asked for the counters gets them, however quiet the rest shall be.
     let filter = Targets::new()
         .with_default(level)
         .with_target(stats::TARGET, LevelFilter::INFO.max(level))
-        .with_target(ACCESS, if access.access_log { LevelFilter::INFO } else { LevelFilter::OFF });
+        .with_target(ACCESS, if access { LevelFilter::INFO } else { LevelFilter::OFF });
     // It fails only where another log was started before.
     let _ = subscriber(format, filter, Bounded::new(writer, format)).try_init();
     panic::set_hook(Box::new(panicked));

@@ -7,12 +7,15 @@ mod admin;
 mod allocator;
 mod banner;
 mod call;
+mod check;
+mod config;
 mod control;
 mod doctor;
 mod ending;
 mod failure;
 mod load;
 mod logs;
+mod names;
 mod open_files;
 mod operate;
 mod options;
@@ -20,6 +23,7 @@ mod output;
 mod probe;
 mod serve;
 mod services;
+mod settings;
 mod shell;
 mod stats;
 mod status;
@@ -35,11 +39,14 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::call::CallOptions;
+use crate::check::CheckOptions;
+use crate::config::ConfigOptions;
 use crate::doctor::DoctorOptions;
 use crate::failure::{Failure, condense};
 use crate::load::LoadOptions;
+use crate::names::LogFormat;
 use crate::operate::{ConnectionsOptions, DrainOptions, KickOptions, ReloadOptions, TraceOptions, UpgradeOptions};
-use crate::options::{LogFormat, ServeOptions, with_environment};
+use crate::options::{ServeOptions, with_environment, without_settings};
 use crate::probe::ProbeOptions;
 use crate::shell::{CompletionsOptions, ManOptions};
 use crate::token::TokenOptions;
@@ -62,6 +69,10 @@ struct Arguments {
 enum Command {
     /// Serves connections until SIGTERM or SIGINT.
     Serve(Box<ServeOptions>),
+    /// Checks the configuration of a server, and what it names.
+    Check(Box<CheckOptions>),
+    /// Prints configurations: the defaults, what is in effect, differences, the reference.
+    Config(Box<ConfigOptions>),
     /// Simulates clients and reports what they saw.
     Load(Box<LoadOptions>),
     /// Makes a token for a client of the push gateway, and prints it.
@@ -93,13 +104,9 @@ fn main() -> ExitCode {
     let (format, result) = run();
     let Err(failure) = result else { return ExitCode::SUCCESS };
     upgrade::tell_failure(&failure.line());
-    logs::last_words(format, &failure.line());
+    let excerpts = matches!(format, LogFormat::Text);
+    failure.texts(excerpts).iter().for_each(|text| logs::last_words(format, text));
     failure.exit_code()
-}
-
-/// The command line, with the environment's part of it.
-fn command() -> clap::Command {
-    Arguments::command().mut_subcommand("serve", with_environment)
 }
 
 /// What came of it, and how to say it where it failed.
@@ -115,6 +122,8 @@ fn run() -> (LogFormat, Result<(), Failure>) {
         Err(error) => {
             let command = std::env::args_os().nth(1);
             let command = match command.as_deref().and_then(std::ffi::OsStr::to_str) {
+                Some("check") => "gannet check",
+                Some("config") => "gannet config",
                 Some("load") => "gannet load",
                 Some("token") => "gannet token",
                 Some("call") => "gannet call",
@@ -133,7 +142,9 @@ fn run() -> (LogFormat, Result<(), Failure>) {
         }
     };
     match arguments.command {
-        Some(Command::Serve(options)) => (options.log, serve::serve(&options)),
+        Some(Command::Serve(options)) => serve::serve(&options),
+        Some(Command::Check(options)) => (LogFormat::Text, check::check(&options)),
+        Some(Command::Config(options)) => (LogFormat::Text, config::config(&options)),
         Some(Command::Load(options)) => (LogFormat::Text, load::load(&options)),
         Some(Command::Token(options)) => (LogFormat::Text, token::token(&options)),
         Some(Command::Call(options)) => (LogFormat::Text, call::call(&options)),
@@ -147,28 +158,63 @@ fn run() -> (LogFormat, Result<(), Failure>) {
         Some(Command::Man(options)) => (LogFormat::Text, shell::man(&options, command())),
         Some(Command::Probe(options)) => (LogFormat::Text, probe::probe(&options)),
         Some(Command::Doctor(options)) => (LogFormat::Text, doctor::doctor(&options)),
-        None => (LogFormat::Text, ServeOptions::by_default().and_then(|options| serve::serve(&options))),
+        None => match ServeOptions::by_default() {
+            Ok(options) => serve::serve(&options),
+            Err(failure) => (LogFormat::Text, Err(failure)),
+        },
     }
+}
+
+/// The command line with all subcommands.
+fn command() -> clap::Command {
+    let config = |command: clap::Command| {
+        command.mut_subcommand("effective", |command| without_settings(with_environment(command)))
+    };
+    Arguments::command()
+        .mut_subcommand("serve", with_environment)
+        .mut_subcommand("check", without_settings)
+        .mut_subcommand("config", config)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::options::OTHER_VARIABLES;
+    use crate::settings::SCHEMA;
 
     #[test]
     fn the_command_line_is_consistent() {
-        Arguments::command().mut_subcommand("serve", with_environment).debug_assert();
+        command().debug_assert();
     }
 
     #[test]
     fn every_option_of_serve_has_a_variable_of_its_name() {
-        let mut command = Arguments::command().mut_subcommand("serve", with_environment);
+        let mut command = command();
         let serve = command.find_subcommand_mut("serve").expect("there is one");
+        let of_table = SCHEMA.variables();
         for option in serve.get_opts() {
             let long = option.get_long().expect("every option has a long name");
-            let expected = format!("GANNET_{}", long.to_uppercase().replace('-', "_"));
-            assert_eq!(option.get_env().and_then(std::ffi::OsStr::to_str), Some(&*expected), "--{long}");
+            let expected = failure::variable(long);
+            let is_own = option.get_env().and_then(std::ffi::OsStr::to_str) == Some(&*expected);
+            assert!(is_own || of_table.contains(&expected), "--{long}");
         }
         assert!(serve.get_opts().count() > 25);
+    }
+
+    #[test]
+    fn the_variables_of_all_commands_are_known_to_serve() {
+        let mut known: BTreeSet<String> = SCHEMA.variables().into_iter().collect();
+        known.extend(OTHER_VARIABLES.map(str::to_owned));
+        let command = command();
+        let serve = command.find_subcommand("serve").expect("there is one");
+        let of = |command: &clap::Command| -> Vec<String> {
+            command.get_arguments().filter_map(|option| option.get_env()?.to_str().map(str::to_owned)).collect()
+        };
+        known.extend(of(serve));
+        let unknown: Vec<String> =
+            command.get_subcommands().flat_map(of).filter(|name| !known.contains(name)).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
     }
 }

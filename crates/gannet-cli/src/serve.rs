@@ -1,11 +1,11 @@
 //! `gannet serve`: starts an engine with the services that were asked for, and waits for its end.
 
+use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use gannet::{Address, Drain, Engine, Limits, Running};
 use gannet_gateway::Gateway;
@@ -16,10 +16,12 @@ use crate::admin::Admin;
 use crate::control::{Control, Listening, Refused};
 use crate::ending::Ending;
 use crate::failure::Failure;
+use crate::names::LogFormat;
 use crate::open_files::OpenFiles;
-use crate::options::{ServeOptions, YesNo};
+use crate::options::ServeOptions;
 use crate::services::push::bridge;
 use crate::services::{Listener, Settings, Site};
+use crate::settings::Configuration;
 use crate::stats::StatsLines;
 use crate::systemd::Watchdog;
 use crate::tls::{Reloads, Tls};
@@ -29,37 +31,40 @@ use crate::{banner, ending, logs, systemd};
 /// The longest header of a WebSocket frame from a client, in bytes.
 const FRAME_HEADER_BYTES: usize = 14;
 
-/// Serves until a signal ends it.
+/// Serves until a signal ends it. Says what came of it, and how that is to be logged.
 ///
-/// # Errors
-///
-/// The options contradict each other, the engine cannot start, or it fails.
-pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
-    let (limits, redis) = (options.limits()?, options.redis()?);
+/// The configuration may be wrong, the engine may not start, or it may fail.
+pub(crate) fn serve(options: &ServeOptions) -> (LogFormat, Result<(), Failure>) {
+    match options.settings.read() {
+        Ok(configuration) => (configuration.log.format, run(options, &configuration)),
+        Err(failure) => (options.settings.log_format(), Err(failure)),
+    }
+}
+
+fn run(options: &ServeOptions, configuration: &Configuration) -> Result<(), Failure> {
     let mut successor = Successor::of_old_process()?;
     let upgrades = Upgrades::note(successor.as_ref());
-    let asked = options.listeners();
-    let _log = logs::start(options.log, options.log_level, options.access);
+    let _log = logs::start(configuration.log.format, configuration.log.level, configuration.log.access);
     let open_files = OpenFiles::raise();
-    let redis = Server::new(redis);
-    let hosts: Vec<&str> = asked.iter().filter_map(Listener::tls_host).collect();
-    let tls = Tls::start(&options.tls, &hosts)?;
+    let redis = Server::new(configuration.redis.clone());
+    let profiles = profiles(configuration)?;
     let mut listeners = Vec::new();
-    for listener in &asked {
+    for listener in &configuration.listeners {
         listeners.extend(listener.resolve()?);
     }
-    let push = push(options, &listeners)?;
+    let push = push(configuration)?;
     let site = Arc::new(Site::default());
     let settings = Settings {
         push: push.clone(),
-        max_frame: options.max_frame,
+        max_frame: configuration.values().root().read("limits.frame"),
         redis: redis.clone(),
         site,
-        websocket_deflate: options.websocket_deflate,
-        websocket_shutdown_code: options.drain.websocket_code,
-        tls: tls.clone(),
+        websocket_deflate: configuration.websocket_deflate,
+        websocket_shutdown_code: configuration.drain.websocket_code,
+        profiles,
+        tls: None,
     };
-    let mut limits = limits;
+    let mut limits = configuration.limits.clone();
     if let Some(push) = &push {
         // A frame of commands has to fit, with its header.
         limits.carry = limits.carry.max(push.settings().client.frame + FRAME_HEADER_BYTES);
@@ -68,8 +73,8 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
     if let Some(push) = push_for_redis {
         bridge::join(push, &redis);
     }
-    let (admin, control) = (Admin::find(&options.admin)?, Control::default());
-    let mut engine = engine(options, limits.clone(), &listeners, &settings)?;
+    let (admin, control) = (Admin::find(&configuration.admin)?, Control::default());
+    let mut engine = engine(configuration, limits.clone(), &listeners, &settings)?;
     if let Some(admin) = &admin {
         // Last: the others have their places by their order.
         engine = admin.add(engine, &control)?;
@@ -90,33 +95,34 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Failure> {
     }
     redis.listening(redis_bound);
     settings.site.started(&listeners, &running);
-    settings.site.status.limits_are(&limits, &options.timeouts());
+    settings.site.status.limits_are(&limits, &configuration.timeouts);
     settings.site.status.started();
-    if let Some(tls) = &tls {
-        tls.show_in(settings.site.status.clone());
-    }
+    settings.profiles.values().for_each(|tls| tls.show_in(settings.site.status.clone()));
     let expiry = listeners.iter().any(Listener::is_redis).then(|| redis.start_expiry()).transpose();
     let _expiry =
         expiry.map_err(|error| Failure::Output(format!("the thread that expires keys cannot start: {error}")))?;
     // What is logged comes after what can fail, so that a failure is one line.
     let asked_to_end = Ending::watch();
     running.stop_on_signals()?;
+    tracing::info!(
+        file = options.settings.config.as_ref().map(|file| file.display().to_string()),
+        digest = configuration.digest(),
+        "configured"
+    );
     open_files.log();
     if let Some(address) = admin.as_ref().and_then(|_| running.addresses().nth(listeners.len())) {
         tracing::info!(%address, "operators reach the server by the admin socket");
     }
-    if let Some(tls) = &tls {
-        tls.log();
-    }
+    settings.profiles.values().for_each(Tls::log);
     if !redis.has_password() {
-        warn_of_open_listeners(&listeners, &running, tls.as_ref(), options.redis_protected_mode);
+        warn_of_open_listeners(&listeners, &running, &settings.profiles, configuration.redis.protected_mode);
     }
-    let reloads = Reloads::start(tls.clone());
+    let reloads = reloads(&settings.profiles);
     if running.driver().0 == "poll" {
-        open_files.check(options.max_connections);
+        open_files.check(configuration.limits.connections);
     }
     let remote = running.remote();
-    let stats = options.stats.0.and_then(|interval| {
+    let stats = configuration.log.stats.and_then(|interval| {
         let started = StatsLines::start(remote.clone(), interval);
         started.inspect_err(|error| tracing::warn!(%error, "the counters cannot be logged")).ok()
     });
@@ -176,23 +182,32 @@ fn offer_drain(control: &Control) {
     });
 }
 
-/// The gateway, where something listens for its clients.
-fn push(options: &ServeOptions, listeners: &[Listener]) -> Result<Option<Arc<Gateway>>, Failure> {
-    let mut all = listeners.iter().filter(|listener| listener.is_push()).peekable();
-    if all.peek().is_none() {
-        return Ok(None);
+/// The profiles of TLS with their certificates.
+fn profiles(configuration: &Configuration) -> Result<BTreeMap<String, Tls>, Failure> {
+    let mut profiles = BTreeMap::new();
+    for (name, settings) in &configuration.tls {
+        let own = configuration.listeners.iter().filter(|listener| listener.tls() == Some(&**name));
+        let hosts: Vec<&str> = own.filter_map(Listener::tls_host).collect();
+        profiles.insert(name.clone(), Tls::start(settings, &hosts)?);
     }
-    let settings = options.push.settings(all.all(Listener::is_local))?;
-    // The standard library seeds its hashers from the system.
-    let seed = RandomState::new().hash_one("push");
-    let gateway = Gateway::new(settings, reactors(options), seed);
-    gateway.map(Some).map_err(|error| Failure::Usage(error.to_string()))
+    Ok(profiles)
 }
 
-/// As many as the engine has where nothing else is asked for.
-fn reactors(options: &ServeOptions) -> usize {
-    let own = || std::thread::available_parallelism().map_or(1, Into::into);
-    options.reactors.map_or_else(own, usize::from)
+/// Reads certificates again, for each profile by itself. Without any, SIGHUP is only logged.
+fn reloads(profiles: &BTreeMap<String, Tls>) -> Vec<Reloads> {
+    if profiles.is_empty() {
+        return vec![Reloads::start(None)];
+    }
+    profiles.values().map(|tls| Reloads::start(Some(tls.clone()))).collect()
+}
+
+/// The gateway, where something listens for its clients.
+fn push(configuration: &Configuration) -> Result<Option<Arc<Gateway>>, Failure> {
+    let Some(settings) = configuration.push.clone() else { return Ok(None) };
+    // The standard library seeds its hashers from the system.
+    let seed = RandomState::new().hash_one("push");
+    let gateway = Gateway::new(settings, configuration.engine.reactors, seed);
+    gateway.map(Some).map_err(|error| Failure::Usage(error.to_string()))
 }
 
 /// What listens, in the order in which the engine has it.
@@ -213,18 +228,26 @@ fn bound(listeners: &[Listener], running: &Running) -> Vec<Bound> {
 
 /// Whoever reaches a store without a password can read and change everything in it: other machines are let in only where
 /// that is asked for.
-fn warn_of_open_listeners(listeners: &[Listener], running: &Running, tls: Option<&Tls>, protected_mode: YesNo) {
-    let knows_clients = tls.is_some_and(Tls::knows_clients);
-    for Bound { address, .. } in bound(listeners, running) {
+fn warn_of_open_listeners(
+    listeners: &[Listener],
+    running: &Running,
+    profiles: &BTreeMap<String, Tls>,
+    protected_mode: bool,
+) {
+    for bound in bound(listeners, running) {
+        let address = bound.address;
+        let own = listeners.iter().zip(running.addresses()).find(|(_, known)| **known == address);
+        let profile = own.and_then(|(listener, _)| profiles.get(listener.tls()?));
+        let knows_clients = profile.is_some_and(Tls::knows_clients);
         let socket = match &address {
             Address::Tcp(socket) => socket,
-            Address::Tls(socket) if protected_mode == YesNo::Yes || !knows_clients => socket,
+            Address::Tls(socket) if protected_mode || !knows_clients => socket,
             _ => continue,
         };
         if socket.ip().to_canonical().is_loopback() {
             continue;
         }
-        if protected_mode == YesNo::Yes {
+        if protected_mode {
             tracing::warn!(
                 %address,
                 "redis refuses clients of other machines without a password; set GANNET_REDIS_PASSWORD, or let them in \
@@ -237,22 +260,22 @@ fn warn_of_open_listeners(listeners: &[Listener], running: &Running, tls: Option
 }
 
 fn engine(
-    options: &ServeOptions,
+    configuration: &Configuration,
     limits: Limits,
     listeners: &[Listener],
     settings: &Settings,
 ) -> Result<Engine, Failure> {
     let mut engine = Engine::new()
-        .driver(options.driver.into())
-        .balance(options.balance.into())
-        .pin(options.pin)
+        .driver(configuration.engine.driver)
+        .reactors(configuration.engine.reactors)
+        .balance(configuration.engine.balance)
+        .pin(configuration.engine.pin)
         .limits(limits)
-        .timeouts(options.timeouts())
-        .keepalive(options.tcp_keepalive.0)
-        .drain_delay(options.drain_delay.0.unwrap_or(Duration::ZERO))
-        .drain_spread(options.drain.spread.0.unwrap_or(Duration::ZERO))
-        .drain_timeout(options.drain_timeout.0.unwrap_or(Duration::ZERO));
-    engine = engine.reactors(reactors(options));
+        .timeouts(configuration.timeouts)
+        .keepalive(configuration.keepalive)
+        .drain_delay(configuration.drain.delay)
+        .drain_spread(configuration.drain.spread)
+        .drain_timeout(configuration.drain.timeout);
     if let Some(push) = &settings.push {
         engine = push.install(engine)?;
     }

@@ -331,7 +331,7 @@ impl Engine {
                 keepalive,
                 unix: options.unix,
                 quota: Some(Arc::new(quota)),
-                factory: factory.clone(),
+                factory: with_timeouts(factory, options.timeouts),
                 filters: filters.cloned(),
             })?;
         }
@@ -518,6 +518,15 @@ impl Engine {
             driver: usable.name(),
             why,
         })
+    }
+}
+
+/// A factory that gives its service the deadlines of a listener in place of the engine's.
+fn with_timeouts(factory: &Factory, own: Option<Timeouts>) -> Factory {
+    let factory = factory.clone();
+    match own {
+        Some(own) => Arc::new(move |_| factory(own)),
+        None => factory,
     }
 }
 

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use crate::address::Address;
 use crate::error::Result;
+use crate::limits::Timeouts;
 use crate::proxy_protocol::ProxyProtocol;
 
 /// Describes a listener: its address and its own settings. [`Engine::listen`](crate::Engine::listen) also takes the URL alone.
@@ -28,6 +29,8 @@ pub struct ListenOptions {
     pub(crate) connections_per_peer: u32,
     /// Where it is not the engine's.
     pub(crate) keepalive: Option<Option<Duration>>,
+    /// Where they are not the engine's.
+    pub(crate) timeouts: Option<Timeouts>,
     pub(crate) unix: UnixAccess,
     pub(crate) proxy: Option<ProxyProtocol>,
 }
@@ -51,6 +54,7 @@ impl ListenOptions {
             connections: 0,
             connections_per_peer: 0,
             keepalive: None,
+            timeouts: None,
             unix: UnixAccess::default(),
             proxy: None,
         }
@@ -98,6 +102,15 @@ impl ListenOptions {
     /// Datagrams have no such header; a listener for them ignores this.
     pub fn proxy_protocol(mut self, proxy: ProxyProtocol) -> Self {
         self.proxy = Some(proxy);
+        self
+    }
+
+    /// Sets the deadlines of the connections of this listener.
+    ///
+    /// The default is that of [`Engine::timeouts`](crate::Engine::timeouts). What the service has of its own in
+    /// [`Service::timeouts`](crate::Service::timeouts) counts more.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = Some(timeouts);
         self
     }
 }

@@ -15,7 +15,7 @@ pub(crate) enum AdminAddress {
 }
 
 /// Reads `PATH`, `unix://PATH`, `tcp://host:port` or `off`.
-pub(super) fn parse(text: &str) -> Result<AdminAddress, String> {
+pub(crate) fn parse(text: &str) -> Result<AdminAddress, String> {
     let path = match text.split_once("://") {
         _ if text == "off" => return Ok(AdminAddress::Off),
         Some(("tcp", address)) => {

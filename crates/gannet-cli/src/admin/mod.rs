@@ -19,7 +19,7 @@ use gannet::{Address, Engine, ListenOptions};
 use gannet_http::middleware::{Bearer, Recover};
 use gannet_http::{HttpService, Requests, RouteError, Router, Routes};
 
-pub(crate) use self::address::AdminAddress;
+pub(crate) use self::address::{AdminAddress, parse as parse_address};
 use self::answer::JsonErrors;
 pub(crate) use self::options::{AdminOptions, Token};
 use crate::control::Control;

@@ -40,7 +40,7 @@ impl fmt::Debug for Token {
 }
 
 /// Where the admin socket is, and the token for it.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone)]
 pub(crate) struct AdminOptions {
     /// Admin socket: a path, tcp://host:port, or off [default: /run/gannet/admin.sock, or in XDG_RUNTIME_DIR unless root]
     #[arg(long, value_name = "PATH", value_parser = parse, env = "GANNET_ADMIN", hide_env = true, help_heading = "Admin")]
@@ -60,6 +60,13 @@ pub(crate) struct AdminOptions {
     /// File with the token of the admin socket over TCP
     #[arg(long, value_name = "FILE", env = "GANNET_ADMIN_TOKEN_FILE", hide_env = true, help_heading = "Admin")]
     pub(crate) admin_token_file: Option<PathBuf>,
+}
+
+/// Never the token itself.
+impl fmt::Debug for AdminOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdminOptions").field("admin", &self.admin).finish_non_exhaustive()
+    }
 }
 
 impl AdminOptions {

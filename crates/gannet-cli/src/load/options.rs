@@ -22,7 +22,7 @@ use super::target::Target;
 use super::tls::TlsOptions;
 use super::ws::WsOptions;
 use crate::failure::Failure;
-use crate::options::DriverName;
+use crate::names::DriverName;
 use crate::units::{duration, rate, share, size, whole};
 
 /// Room for what is around the payload of a request: a frame's header, or the words of a command. In bytes.

@@ -13,7 +13,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
-use crate::options::LogFormat;
+use crate::names::LogFormat;
 use crate::{stats, status};
 
 /// Lines of one place in the code that are written in a window.

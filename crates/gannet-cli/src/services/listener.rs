@@ -1,6 +1,7 @@
 //! What `--listen` says: a service, where it listens, and what is special about that listener.
 
-use gannet::{Engine, ListenOptions};
+use gannet::{Engine, ListenOptions, Timeouts};
+use gannet_config::{Member, Scope};
 
 use super::{Add, SERVICES, ServiceKind, Settings, names, push, redis};
 use crate::units::{Deadline, keepalive, whole};
@@ -17,17 +18,83 @@ Options of a listener, behind its URL, separated by commas:
   tcp-keepalive=TIME          replaces --tcp-keepalive for this listener
   mode=0660                   mode of a Unix socket's file
   group=NAME                  group of that file, by name or number
+  tls=NAME                    profile of [tls.NAME] in the configuration file
 ";
 
 /// A service at a URL.
 #[derive(Clone, Debug)]
 pub(crate) struct Listener {
+    /// Its name in the configuration.
+    pub(crate) name: String,
     pub(crate) service: &'static ServiceKind,
     options: ListenOptions,
     add: Add,
+    /// The profile that it is served with, where its URL is for TLS.
+    tls: Option<String>,
+    /// The largest message of its service.
+    frame: usize,
 }
 
 impl Listener {
+    /// What a member of the configuration describes. `timeouts` and `frame` are those of all listeners.
+    ///
+    /// # Errors
+    ///
+    /// The key that is wrong, and what is wrong with it.
+    pub(crate) fn of(scope: &Scope<'_>, timeouts: Timeouts, frame: usize) -> Result<Self, (&'static str, String)> {
+        let missing = |what| format!("a listener needs {what}");
+        let service = scope
+            .find::<String>("service")
+            .ok_or_else(|| ("service", missing("a service, such as service = \"http\"")))?;
+        let url = scope
+            .find::<String>("url")
+            .ok_or_else(|| ("url", missing("a URL, such as url = \"tcp://0.0.0.0:8080\"")))?;
+        let (service, add, scheme) = kind(&service, &url).map_err(|why| ("url", why))?;
+        for (key, option) in KEYS {
+            if scope.entry(key).is_some() && !fits(option, scheme) {
+                return Err((key, format!("it is not for {scheme}://")));
+            }
+        }
+        let mut options = ListenOptions::at(url);
+        if scope.find("operational").unwrap_or(false) {
+            options = options.operational();
+        }
+        options = options.connections(scope.find("limits.connections").unwrap_or(0));
+        options = options.connections_per_peer(scope.find("limits.connections_per_peer").unwrap_or(0));
+        if let Some(keepalive) = scope.find("keepalive") {
+            options = options.keepalive(keepalive);
+        }
+        if let Some(mode) = scope.find::<String>("mode") {
+            options = options.unix_mode(self::mode(&mode).map_err(|why| ("mode", why))?);
+        }
+        if let Some(group) = scope.find::<String>("group") {
+            options = options.unix_group(self::group(&group).map_err(|why| ("group", why))?);
+        }
+        let own = own_timeouts(scope, timeouts);
+        if own != timeouts {
+            options = options.timeouts(own);
+        }
+        let tls = scope.find("tls").or((scheme == "tls").then(|| "default".to_owned()));
+        let frame = scope.find("limits.frame").unwrap_or(frame);
+        let name = scope.member().unwrap_or_default().to_owned();
+        Ok(Self { name, service, options, add, tls, frame })
+    }
+
+    /// The URL that it is to listen on.
+    pub(crate) fn url(&self) -> &str {
+        self.options.url()
+    }
+
+    /// The profile of TLS that it is served with.
+    pub(crate) fn tls(&self) -> Option<&str> {
+        self.tls.as_deref()
+    }
+
+    /// The largest message of its service, in bytes.
+    pub(crate) fn frame(&self) -> usize {
+        self.frame
+    }
+
     /// Whether it is for Redis clients.
     pub(crate) fn is_redis(&self) -> bool {
         self.service.name == redis::KIND.name
@@ -64,7 +131,7 @@ impl Listener {
     /// The URL is not an address, or its host is unknown.
     pub(crate) fn resolve(&self) -> gannet::Result<Vec<Self>> {
         let all = self.options.clone().resolve()?.into_iter();
-        Ok(all.map(|options| Self { service: self.service, options, add: self.add }).collect())
+        Ok(all.map(|options| Self { options, ..self.clone() }).collect())
     }
 
     /// Adds it to an engine.
@@ -73,17 +140,82 @@ impl Listener {
     ///
     /// The URL is not an address, or its host is unknown.
     pub(crate) fn add(&self, engine: Engine, settings: &Settings) -> gannet::Result<Engine> {
-        (self.add)(engine, self.options.clone(), settings)
+        let own = Settings {
+            max_frame: self.frame,
+            tls: self.tls().and_then(|profile| settings.profiles.get(profile)).cloned(),
+            ..settings.clone()
+        };
+        (self.add)(engine, self.options.clone(), &own)
     }
 }
 
-/// Listeners that were given together.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Listeners(pub(crate) Vec<Listener>);
+/// The deadlines of a listener: its own, and for the rest those of all.
+fn own_timeouts(scope: &Scope<'_>, mut timeouts: Timeouts) -> Timeouts {
+    for (key, place) in [
+        ("timeouts.idle", &mut timeouts.idle),
+        ("timeouts.read_idle", &mut timeouts.read_idle),
+        ("timeouts.write_idle", &mut timeouts.write_idle),
+        ("timeouts.heartbeat", &mut timeouts.heartbeat),
+        ("timeouts.first_message", &mut timeouts.first_message),
+        ("timeouts.slow_write", &mut timeouts.slow_write),
+    ] {
+        *place = scope.find(key).unwrap_or(*place);
+    }
+    for (key, place) in [
+        ("timeouts.handshake", &mut timeouts.handshake),
+        ("timeouts.linger", &mut timeouts.linger),
+        ("timeouts.half_close", &mut timeouts.half_close),
+    ] {
+        *place = scope.find(key).unwrap_or(*place);
+    }
+    timeouts.heartbeats_missed = scope.find("timeouts.heartbeats_missed").unwrap_or(timeouts.heartbeats_missed);
+    timeouts
+}
 
-/// Reads `SERVICE=URL[,OPTION]…`, or several of them with spaces between, as the environment has them.
-pub(crate) fn parse_listeners(text: &str) -> Result<Listeners, String> {
-    split(text).into_iter().map(parse_listener).collect::<Result<_, _>>().map(Listeners)
+/// The keys of the configuration, and the options behind commas that they are.
+const KEYS: [(&str, &str); 7] = [
+    ("operational", "operational"),
+    ("limits.connections", "max-connections"),
+    ("limits.connections_per_peer", "max-connections-per-peer"),
+    ("keepalive", "tcp-keepalive"),
+    ("mode", "mode"),
+    ("group", "group"),
+    ("tls", "tls"),
+];
+
+/// Reads `SERVICE=URL[,OPTION]…`, or several of them with spaces between, as the environment has them: each as a member of the
+/// configuration.
+pub(crate) fn parse_listeners(text: &str) -> Result<Vec<Member>, String> {
+    split(text).into_iter().map(parse_listener).collect()
+}
+
+/// Whether there is a service of this name.
+pub(crate) fn check_service(name: &str) -> Result<(), String> {
+    service(name).map(drop)
+}
+
+fn service(name: &str) -> Result<&'static ServiceKind, String> {
+    let found = SERVICES.into_iter().find(|service| service.name == name);
+    found.ok_or_else(|| format!("there is no service '{name}'; there are {}", names()))
+}
+
+/// A service, how it is added to an engine, and the scheme of its URL.
+fn kind(name: &str, url: &str) -> Result<(&'static ServiceKind, Add, &'static str), String> {
+    let service = service(name)?;
+    let scheme = ["tcp", "tls", "unix", "udp"]
+        .into_iter()
+        .find(|scheme| url.split_once("://").is_some_and(|(one, _)| one == *scheme));
+    let add = match scheme {
+        Some("udp") => {
+            service.datagrams.ok_or_else(|| format!("{name} is served on tcp://, tls:// and unix:// only"))?
+        }
+        Some(_) => service.streams.ok_or_else(|| format!("{name} is served on udp:// only"))?,
+        None => {
+            let why = "a URL is written tcp://host:port, tls://host:port, unix:///path or udp://host:port";
+            return Err(why.to_owned());
+        }
+    };
+    Ok((service, add, scheme.unwrap_or_default()))
 }
 
 /// Parts a text where a space has the begin of another listener behind it: paths of sockets may have spaces too.
@@ -110,35 +242,23 @@ fn split(text: &str) -> Vec<&str> {
 }
 
 /// Reads `SERVICE=URL[,OPTION]…`.
-pub(crate) fn parse_listener(text: &str) -> Result<Listener, String> {
+fn parse_listener(text: &str) -> Result<Member, String> {
     let (name, rest) = text
         .split_once('=')
         .ok_or("a listener is written SERVICE=URL, for example lines=tcp://127.0.0.1:7001".to_owned())?;
-    let service = SERVICES
-        .into_iter()
-        .find(|service| service.name == name)
-        .ok_or_else(|| format!("there is no service '{name}'; there are {}", names()))?;
     let (url, words) = options_of(rest);
-    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
-    let add = match scheme {
-        Some("tcp" | "tls" | "unix") => service.streams.ok_or_else(|| format!("{name} is served on udp:// only"))?,
-        Some("udp") => {
-            service.datagrams.ok_or_else(|| format!("{name} is served on tcp://, tls:// and unix:// only"))?
-        }
-        _ => {
-            let why = "a URL is written tcp://host:port, tls://host:port, unix:///path or udp://host:port";
-            return Err(why.to_owned());
-        }
-    };
-    let scheme = scheme.unwrap_or_default();
+    let (_, _, scheme) = kind(name, url)?;
     for (at, word) in words.iter().enumerate() {
         let name = option_name(word);
         if words[..at].iter().any(|earlier| option_name(earlier) == name) {
             return Err(format!("the option {name} is given twice; leave one of them"));
         }
     }
-    let options = words.into_iter().try_fold(ListenOptions::at(url), |options, word| apply(options, scheme, word))?;
-    Ok(Listener { service, options, add })
+    let mut entries = vec![("service", name.to_owned()), ("url", url.to_owned())];
+    for word in words {
+        entries.push(entry(scheme, word)?);
+    }
+    Ok(Member { name: None, entries })
 }
 
 /// The URL, and the options behind it. A comma with anything but an option behind it is part of a socket's path.
@@ -160,51 +280,63 @@ fn option_name(word: &str) -> &str {
     word.split('=').next().unwrap_or_default()
 }
 
-/// Puts one option into effect.
-fn apply(options: ListenOptions, scheme: &str, word: &str) -> Result<ListenOptions, String> {
-    let (name, value) = word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
-    let fits = match name {
+/// Whether an option is for listeners of this scheme.
+fn fits(option: &str, scheme: &str) -> bool {
+    match option {
         "operational" | "max-connections" | "max-connections-per-peer" => scheme != "udp",
         "tcp-keepalive" => matches!(scheme, "tcp" | "tls"),
-        "mode" | "group" => scheme == "unix",
-        _ => {
-            let all = "operational, max-connections, max-connections-per-peer, tcp-keepalive, mode and group";
-            return Err(format!("a listener has no option '{name}'; there are {all}"));
-        }
+        "tls" => scheme == "tls",
+        _ => scheme == "unix",
+    }
+}
+
+/// One option as an entry of the configuration.
+fn entry(scheme: &str, word: &str) -> Result<(&'static str, String), String> {
+    let (name, value) = word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
+    let Some((key, _)) = KEYS.into_iter().find(|(_, option)| *option == name) else {
+        let all = "operational, max-connections, max-connections-per-peer, tcp-keepalive, mode, group and tls";
+        return Err(format!("a listener has no option '{name}'; there are {all}"));
     };
-    if !fits {
+    if !fits(name, scheme) {
         return Err(format!("the option {name} is not for {scheme}://"));
     }
-    let number = |value: &str| whole::<u32>(0..=u32::MAX.into())(value);
     let said = |why: String| format!("{name}: {why}");
-    match (name, value) {
-        ("operational", None) => Ok(options.operational()),
-        ("operational", Some(_)) => Err("operational has no value: leave the option out where it is not".to_owned()),
-        (_, None) => Err(format!("{name} needs a value: {name}=…")),
-        ("max-connections", Some(value)) => number(value).map(|most| options.connections(most)).map_err(said),
-        ("max-connections-per-peer", Some(value)) => {
-            number(value).map(|most| options.connections_per_peer(most)).map_err(said)
+    let checked = match (name, value) {
+        ("operational", None) => return Ok((key, "true".to_owned())),
+        ("operational", Some(_)) => {
+            return Err("operational has no value: leave the option out where it is not".to_owned());
         }
-        ("tcp-keepalive", Some(value)) => keepalive(value).map(|Deadline(time)| options.keepalive(time)).map_err(said),
-        ("mode", Some(value)) => match u32::from_str_radix(value, 8) {
-            Ok(mode) if mode <= 0o777 => Ok(options.unix_mode(mode)),
-            _ => Err("mode: a mode is written in octal, as 0660".to_owned()),
-        },
-        (_, Some(value)) => group(value).map(|group| options.unix_group(group)),
+        (_, None) => return Err(format!("{name} needs a value: {name}=…")),
+        ("max-connections" | "max-connections-per-peer", Some(value)) => {
+            whole::<u32>(0..=u32::MAX.into())(value).map(drop).map_err(said)
+        }
+        ("tcp-keepalive", Some(value)) => keepalive(value).map(|Deadline(_)| ()).map_err(said),
+        ("mode", Some(value)) => mode(value).map(drop).map_err(said),
+        ("group", Some(value)) => group(value).map(drop).map_err(said),
+        (_, Some(value)) if value.is_empty() => Err(format!("{name} needs a value: {name}=…")),
+        (_, Some(_)) => Ok(()),
+    };
+    checked.map(|()| (key, value.unwrap_or_default().to_owned()))
+}
+
+/// Reads the mode of a file.
+pub(crate) fn mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o777 && !text.starts_with('+') => Ok(mode),
+        _ => Err("a mode is written in octal, as 0660".to_owned()),
     }
 }
 
 /// The number of a group, by itself or by its name.
-fn group(name: &str) -> Result<u32, String> {
+pub(crate) fn group(name: &str) -> Result<u32, String> {
     match name.parse() {
         // To the kernel it says that the group stays as it is.
-        Ok(u32::MAX) => return Err(format!("group: {name} is the number of no group")),
+        Ok(u32::MAX) => return Err(format!("{name} is the number of no group")),
         Ok(number) => return Ok(number),
         Err(_) => {}
     }
     let all = std::fs::read_to_string("/etc/group").unwrap_or_default();
-    group_in(&all, name)
-        .ok_or_else(|| format!("group: /etc/group has no '{name}'; give a group of it, or the number of any"))
+    group_in(&all, name).ok_or_else(|| format!("/etc/group has no '{name}'; give a group of it, or the number of any"))
 }
 
 fn group_in(all: &str, name: &str) -> Option<u32> {
@@ -262,7 +394,8 @@ mod tests {
         }
         let listener =
             parse_listener("http=unix:///a,b.sock,operational,mode=0660,group=0").expect("all of it is fine");
-        assert_eq!(listener.options.url(), "unix:///a,b.sock");
+        assert_eq!(listener.entries[1], ("url", "unix:///a,b.sock".to_owned()));
+        assert_eq!(listener.entries[2..4], [("operational", "true".to_owned()), ("mode", "0660".to_owned())]);
     }
 
     #[test]
@@ -283,17 +416,5 @@ mod tests {
         assert_eq!(group_in(all, "www-data"), Some(33));
         assert_eq!((group_in(all, "www"), group_in(all, "broken")), (None, None));
         assert_eq!(group("1234"), Ok(1_234));
-    }
-
-    #[test]
-    fn the_host_of_a_listener_with_tls_is_what_its_certificate_is_for() {
-        for (text, host) in [
-            ("http=tls://localhost:1,operational", Some("localhost")),
-            ("http=tls://[::1]:1", Some("::1")),
-            ("http=tls://[fe80::1%eth0]:1", Some("fe80::1")),
-            ("http=tcp://localhost:1", None),
-        ] {
-            assert_eq!(parse_listener(text).expect(text).tls_host(), host, "{text}");
-        }
     }
 }

@@ -9,6 +9,7 @@ mod listener;
 pub(crate) mod push;
 mod redis;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use gannet::proto::ws::CloseCode;
 use gannet::{Address, Engine, ListenOptions, Service};
 
 pub(crate) use self::http::Site;
-pub(crate) use self::listener::{Listener, Listeners, parse_listeners};
+pub(crate) use self::listener::{Listener, check_service, group, mode, parse_listeners};
 use crate::tls::{Protocol, Tls};
 
 /// All services, in the order they are listed and started in.
@@ -47,7 +48,7 @@ pub(crate) struct ServiceKind {
 }
 
 /// What services are told of the options.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// The largest message in bytes, for services that have messages.
     pub(crate) max_frame: usize,
@@ -61,7 +62,9 @@ pub(crate) struct Settings {
     pub(crate) websocket_deflate: bool,
     /// What WebSocket clients are told when the server shuts down.
     pub(crate) websocket_shutdown_code: CloseCode,
-    /// What all `tls://` listeners are served with; there where there is one.
+    /// The profiles that `tls://` listeners are served with, by name.
+    pub(crate) profiles: BTreeMap<String, Tls>,
+    /// The profile of the listener that a service is added for.
     pub(crate) tls: Option<Tls>,
 }
 
@@ -79,10 +82,10 @@ fn listen<S: Service>(
     }
 }
 
-/// What listens when nothing else is asked for.
-pub(crate) fn default_listeners() -> Vec<Listener> {
+/// What listens when nothing else is asked for, as the environment would have it.
+pub(crate) fn default_listeners() -> String {
     let entries = SERVICES.iter().flat_map(|service| service.defaults.iter().map(move |url| (service.name, url)));
-    entries.filter_map(|(name, url)| listener::parse_listener(&format!("{name}={url}")).ok()).collect()
+    entries.map(|(name, url)| format!("{name}={url}")).collect::<Vec<_>>().join(" ")
 }
 
 fn names() -> String {
@@ -187,7 +190,7 @@ mod tests {
     #[test]
     fn every_default_listener_is_one_that_can_be_asked_for() {
         let defaults: usize = SERVICES.iter().map(|service| service.defaults.len()).sum();
-        assert_eq!(default_listeners().len(), defaults);
+        assert_eq!(parse_listeners(&default_listeners()).expect("listeners").len(), defaults);
     }
 
     #[test]

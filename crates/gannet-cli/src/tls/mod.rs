@@ -1,6 +1,5 @@
 //! TLS of `gannet serve`: what `tls://` listeners are served with, and how it is renewed while they serve.
 
-mod options;
 mod reload;
 mod watch;
 
@@ -14,10 +13,8 @@ use std::time::SystemTime;
 use gannet::FilterFactory;
 use gannet_tls::{Identity, TlsConfig, TlsError, TlsFiles, TlsServer, self_signed};
 
-pub(crate) use self::options::TlsOptions;
 pub(crate) use self::reload::Reloads;
 use self::watch::Seen;
-use crate::failure::Failure;
 use crate::status::Status;
 
 /// What the service of a listener speaks, as clients name it in their handshake (ALPN, RFC 7301).
@@ -29,7 +26,15 @@ pub(crate) enum Protocol {
     Unnamed,
 }
 
-/// What all `tls://` listeners of a server are served with.
+/// A profile that fits together.
+#[derive(Clone, Debug)]
+pub(crate) struct TlsSettings {
+    /// All files; none has a certificate where that is made on the spot.
+    pub(crate) files: TlsFiles,
+    pub(crate) self_signed: bool,
+}
+
+/// What `tls://` listeners of a profile are served with.
 #[derive(Clone, Debug)]
 pub(crate) struct Tls {
     files: Arc<TlsFiles>,
@@ -69,14 +74,12 @@ impl Expires {
 }
 
 impl Tls {
-    /// Reads what the options name, for listeners on these hosts. Nothing where there is no such listener.
+    /// Reads the files of a profile, for listeners on these hosts.
     ///
     /// # Errors
     ///
-    /// The options do not fit together, or a file cannot be used.
-    pub(crate) fn start(options: &TlsOptions, hosts: &[&str]) -> Result<Option<Self>, Failure> {
-        let usage = |what| Failure::Usage(format!("{what}; try 'gannet serve --help'"));
-        let Some(settings) = options.settings(!hosts.is_empty()).map_err(usage)? else { return Ok(None) };
+    /// A file cannot be used.
+    pub(crate) fn start(settings: &TlsSettings, hosts: &[&str]) -> Result<Self, TlsError> {
         let own = settings.self_signed.then(|| self_signed(&names(hosts))).transpose()?.map(|made| made.identity);
         let paths = paths(&settings.files);
         let seen = Seen::of(&paths);
@@ -87,10 +90,10 @@ impl Tls {
         let http = TlsServer::new(with_http(&config))?;
         let unnamed = TlsServer::new(config)?;
         // A pipe was read at the start; at a reload nobody might write to it.
-        let mut files = settings.files;
+        let mut files = settings.files.clone();
         files.only_regular = true;
         let files = Arc::new(files);
-        Ok(Some(Self { files, own, http, unnamed, paths, seen, first, expires }))
+        Ok(Self { files, own, http, unnamed, paths, seen, first, expires })
     }
 
     /// The filters of a listener.

@@ -80,7 +80,7 @@ fn what_is_wrong_with_the_environment_is_said_by_its_name() {
     for (arguments, variable, value, said) in [
         (&[][..], "GANNET_WEBSOCKET_DEFLATE", OsStr::new("2"), "possible values: true, false"),
         (&["serve"], "GANNET_TLS_MIN_VERSION", OsStr::new("1.1"), "possible values: 1.2, 1.3"),
-        (&["serve"], "GANNET_TLS_CERT", OsStr::new(""), "a value is required for '--tls-cert <FILE>'"),
+        (&["serve"], "GANNET_TLS_CERT", OsStr::new(""), "a list needs an entry"),
         (&["serve"], "GANNET_REDIS_PASSWORD", not_utf8, "not UTF-8"),
     ] {
         let mut command = gannet(arguments);

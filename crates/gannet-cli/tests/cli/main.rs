@@ -1,6 +1,7 @@
 //! The `gannet` binary as its users meet it: real processes, real sockets, both drivers.
 
 mod admin;
+mod configuration;
 mod connections;
 mod doctor;
 mod documents;

@@ -1,18 +1,27 @@
 //! `push` and `push-stream`: the push gateway, for browsers and SDKs, and for devices.
 
 pub(crate) mod bridge;
-mod options;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use gannet::Address;
-use gannet_gateway::{Devices, Gateway};
+use gannet_gateway::{Devices, Gateway, Secret};
 use gannet_http::HttpService;
 use gannet_http::middleware::Recover;
 
-pub(crate) use self::options::{PushOptions, Secrets, secrets};
 use super::{ServiceKind, Settings, abstract_name, is_abstract, listen, quoted, reachable_socket};
 use crate::tls::Protocol;
+
+/// Secrets that one option, or one variable of the environment, has.
+#[derive(Clone, Debug)]
+pub(crate) struct Secrets(pub(crate) Vec<Secret>);
+
+/// Takes lines as secrets. Never fails, so that no error can show one.
+#[expect(clippy::unnecessary_wraps, reason = "clap's parsers may fail")]
+pub(crate) fn secrets(text: &str) -> Result<Secrets, Infallible> {
+    Ok(Secrets(text.lines().map(Secret::from).collect()))
+}
 
 pub(super) static KIND: ServiceKind = ServiceKind {
     name: "push",

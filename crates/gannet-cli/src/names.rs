@@ -37,15 +37,6 @@ pub(crate) enum BalanceName {
     SourceHash,
 }
 
-impl BalanceName {
-    pub(super) fn by_default() -> Self {
-        match Balance::default() {
-            Balance::ReusePort => Self::ReusePort,
-            _ => Self::RoundRobin,
-        }
-    }
-}
-
 impl From<BalanceName> for Balance {
     fn from(name: BalanceName) -> Self {
         match name {
@@ -98,7 +89,7 @@ impl From<PolicyName> for Policy {
     }
 }
 
-/// `--log`.
+/// `--log`, or `log.format`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum LogFormat {
     Text,
@@ -125,11 +116,4 @@ impl From<LogLevel> for LevelFilter {
             LogLevel::Trace => Self::TRACE,
         }
     }
-}
-
-/// An option that is on or off, in Redis's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum YesNo {
-    Yes,
-    No,
 }
