@@ -1,6 +1,6 @@
 """Speaks HTTP, WebSocket and TLS to `gannet serve`, and to the example `api`, by clients that nobody here wrote.
 
-Needs curl, wrk, nginx, openssl, node with `ws` in target/node, chromium, and Python's `requests` and `websockets`; prints
+Needs curl, wrk, nginx, haproxy, openssl, node with `ws` in target/node, chromium, and Python's `requests` and `websockets`; prints
 one line a test and ends with `N passed, N failed`.
 """
 
@@ -30,11 +30,11 @@ DRIVERS = ("poll", "uring")
 class Site(Server):
     """The `http` service on a free port, with one driver; over TLS where a certificate is given."""
 
-    def __init__(self, driver="uring", certificate=None, listen="http", *more):
+    def __init__(self, driver="uring", certificate=None, listen="http", *more, options=""):
         scheme, extra = "tcp", []
         if certificate:
             scheme, extra = "tls", ["--tls-cert", certificate.file, "--tls-key", certificate.key]
-        arguments = ["serve", "--driver", driver, "--listen", f"{listen}={scheme}://127.0.0.1:0", *extra, *more]
+        arguments = ["serve", "--driver", driver, "--listen", f"{listen}={scheme}://127.0.0.1:0{options}", *extra, *more]
         super().__init__(*(str(argument) for argument in arguments))
         self.port = int(re.search(rf"{listen}\s+{scheme}://127.0.0.1:(\d+)", "\n".join(self.banner)).group(1))
         self.origin = f"{'https' if certificate else 'http'}://127.0.0.1:{self.port}"
@@ -122,6 +122,36 @@ class Nginx:
         )
         self.process = subprocess.Popen(["nginx", "-p", self.folder.name, "-c", "nginx.conf", "-e", "error.log"])
         wait_for("nginx to listen", lambda: listens(self.port))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait(DEADLINE_S)
+        self.folder.cleanup()
+
+
+class HAProxy:
+    """HAProxy in front of a server, with a port for each way of sending the PROXY protocol, until the end of the block."""
+
+    WAYS = ("send-proxy", "send-proxy-v2", "send-proxy-v2 proxy-v2-options crc32c,unique-id", "send-proxy-v2 check check-send-proxy inter 100ms")
+
+    def __init__(self, upstream):
+        free = [socket.socket() for _ in self.WAYS]
+        for probe in free:
+            probe.bind(("127.0.0.1", 0))
+        self.ports = [probe.getsockname()[1] for probe in free]
+        for probe in free:
+            probe.close()
+        self.folder = tempfile.TemporaryDirectory(prefix="gannet-ci-haproxy-")
+        times = "timeout connect 10s\n timeout client 30s\n timeout server 30s"
+        text = f"defaults\n mode tcp\n {times}\n unique-id-format %pid-%rt\n"
+        for number, (port, way) in enumerate(zip(self.ports, self.WAYS)):
+            text += f"listen way{number}\n bind 127.0.0.1:{port}\n server gannet 127.0.0.1:{upstream} {way}\n"
+        (Path(self.folder.name) / "haproxy.cfg").write_text(text)
+        self.process = subprocess.Popen(["haproxy", "-db", "-q", "-f", Path(self.folder.name) / "haproxy.cfg"])
+        wait_for("haproxy to listen", lambda: all(listens(port) for port in self.ports))
 
     def __enter__(self):
         return self
@@ -316,6 +346,30 @@ def nginx_in_front_keeps_connections_and_passes_websockets():
 
 
 # WebSocket
+
+
+@with_authority
+def haproxy_in_front_says_who_its_clients_are(authority):
+    """A client of another address is denied, although every connection comes from HAProxy's own."""
+    certificate = authority.issue()
+    for driver in DRIVERS:
+        for tls in (None, certificate):
+            with Site(driver, tls, "http", "--deny", "127.0.0.2", options=",proxy=127.0.0.1/32") as site, HAProxy(site.port) as haproxy:
+                curl = ("curl", "-sS", "--max-time", DEADLINE_S, "--cacert", authority.file)
+                scheme = site.origin.split(":", 1)[0]
+                for port in haproxy.ports:
+                    hello = f"{scheme}://127.0.0.1:{port}/hello/you"
+                    assert tool(*curl, hello) == "hello you\n"
+                    denied = tool(*curl, "--interface", "127.0.0.2", hello, status=None)
+                    assert denied.startswith("curl: ("), denied
+                direct = f"{site.origin}/hello/you"
+                assert tool(*curl, "--haproxy-protocol", direct) == "hello you\n"
+                assert tool(*curl, direct, status=None).startswith("curl: (")
+                counters = tool(*curl, "--haproxy-protocol", f"{site.origin}/metrics")
+                for metric, reason, count in (("refused", "denied", len(haproxy.ports)), ("closed", "proxy_header", 1)):
+                    found = re.search(rf'gannet_{metric}_total{{[^}}]*reason="{reason}"}} (\d+)', counters)
+                    assert int(found.group(1)) == count, (metric, reason, found)
+                assert site.stop() == 0
 
 
 def python_websockets_has_every_kind_of_message_echoed():
@@ -620,6 +674,7 @@ if __name__ == "__main__":
             python_requests_reads_pages_counters_and_a_stream_of_events,
             slow_clients_do_not_slow_down_others,
             nginx_in_front_keeps_connections_and_passes_websockets,
+            haproxy_in_front_says_who_its_clients_are,
             python_websockets_has_every_kind_of_message_echoed,
             python_websockets_compresses_where_asked_for,
             a_server_that_stops_says_that_it_restarts,

@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use gannet::{Address, Drain, Engine, Limits, Running};
+use gannet::{Access, Address, Drain, Engine, Limits, Running};
 use gannet_gateway::Gateway;
 use gannet_redis::{Bound, Server};
 use serde_json::json;
@@ -74,7 +74,8 @@ fn run(options: &ServeOptions, configuration: &Configuration) -> Result<(), Fail
         bridge::join(push, &redis);
     }
     let (admin, control) = (Admin::find(&configuration.admin)?, Control::default());
-    let mut engine = engine(configuration, limits.clone(), &listeners, &settings)?;
+    let access = Arc::new(Access::new(&configuration.access)?);
+    let mut engine = engine(configuration, limits.clone(), &listeners, &settings)?.access(access);
     if let Some(admin) = &admin {
         // Last: the others have their places by their order.
         engine = admin.add(engine, &control)?;
@@ -235,7 +236,7 @@ fn warn_of_open_listeners(
     protected_mode: bool,
 ) {
     for bound in bound(listeners, running) {
-        let address = bound.address;
+        let (address, is_proxied) = (bound.address, listeners[bound.index].is_proxied());
         let own = listeners.iter().zip(running.addresses()).find(|(_, known)| **known == address);
         let profile = own.and_then(|(listener, _)| profiles.get(listener.tls()?));
         let knows_clients = profile.is_some_and(Tls::knows_clients);
@@ -244,7 +245,7 @@ fn warn_of_open_listeners(
             Address::Tls(socket) if protected_mode || !knows_clients => socket,
             _ => continue,
         };
-        if socket.ip().to_canonical().is_loopback() {
+        if socket.ip().to_canonical().is_loopback() && !is_proxied {
             continue;
         }
         if protected_mode {

@@ -1,5 +1,6 @@
 //! The configuration of `gannet serve`: read from a file, the environment and flags by one table, checked, and typed.
 
+mod access;
 mod arguments;
 mod check;
 mod engine;
@@ -14,7 +15,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gannet::{Limits, Timeouts};
+use gannet::{AccessRules, Limits, Timeouts};
 use gannet_config::{Change, Loader, Problem, Problems, Values};
 
 pub(crate) use self::arguments::{Flags, is_of_table};
@@ -52,6 +53,8 @@ pub(crate) struct Configuration {
     pub(crate) limits: Limits,
     /// Those of all listeners that have none of their own.
     pub(crate) timeouts: Timeouts,
+    /// Who may connect.
+    pub(crate) access: AccessRules,
     pub(crate) keepalive: Option<Duration>,
     pub(crate) drain: DrainSettings,
     pub(crate) log: LogSettings,
@@ -116,11 +119,13 @@ impl Configuration {
         let tls = tls::profiles(&values, &listeners, &mut problems);
         let push = push::settings(&values, &listeners, &mut problems);
         let redis = engine::redis(&root, &limits);
+        let access = access::rules(&root, &mut problems);
         problems.check()?;
         Ok(Self {
             engine,
             limits,
             timeouts,
+            access,
             keepalive: root.read("timeouts.keepalive"),
             drain: DrainSettings::of(&root),
             log: LogSettings::of(&root),

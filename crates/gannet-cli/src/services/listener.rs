@@ -1,6 +1,8 @@
 //! What `--listen` says: a service, where it listens, and what is special about that listener.
 
-use gannet::{Engine, ListenOptions, Timeouts};
+use std::net::IpAddr;
+
+use gannet::{Engine, IpNet, ListenOptions, ProxyProtocol, Timeouts};
 use gannet_config::{Member, Scope};
 
 use super::{Add, SERVICES, ServiceKind, Settings, names, push, redis};
@@ -15,6 +17,8 @@ Options of a listener, behind its URL, separated by commas:
   operational                 may exceed limits by --operational-reserve: for /healthz
   max-connections=N           most connections at a time; 0 is no limit
   max-connections-per-peer=N  most connections from one IP address; 0 is no limit
+  proxy=CIDR[+CIDR...]        requires the PROXY protocol, from these load balancers;
+                              on unix:// write proxy alone
   tcp-keepalive=TIME          replaces --tcp-keepalive for this listener
   mode=0660                   mode of a Unix socket's file
   group=NAME                  group of that file, by name or number
@@ -33,6 +37,8 @@ pub(crate) struct Listener {
     tls: Option<String>,
     /// The largest message of its service.
     frame: usize,
+    /// The load balancers that its clients come by.
+    proxy: Option<ProxyProtocol>,
 }
 
 impl Listener {
@@ -70,6 +76,11 @@ impl Listener {
         if let Some(group) = scope.find::<String>("group") {
             options = options.unix_group(self::group(&group).map_err(|why| ("group", why))?);
         }
+        let proxy = scope.find::<Vec<String>>("proxy").map(|all| balancers(&all, scheme)).transpose();
+        let proxy = proxy.map_err(|why| ("proxy", why))?;
+        if let Some(proxy) = &proxy {
+            options = options.proxy_protocol(proxy.clone());
+        }
         let own = own_timeouts(scope, timeouts);
         if own != timeouts {
             options = options.timeouts(own);
@@ -77,7 +88,7 @@ impl Listener {
         let tls = scope.find("tls").or((scheme == "tls").then(|| "default".to_owned()));
         let frame = scope.find("limits.frame").unwrap_or(frame);
         let name = scope.member().unwrap_or_default().to_owned();
-        Ok(Self { name, service, options, add, tls, frame })
+        Ok(Self { name, service, options, add, tls, frame, proxy })
     }
 
     /// The URL that it is to listen on.
@@ -105,8 +116,16 @@ impl Listener {
         [push::KIND.name, push::STREAM.name].contains(&self.service.name)
     }
 
+    /// Whether its clients come by load balancers that name them.
+    pub(crate) fn is_proxied(&self) -> bool {
+        self.proxy.is_some()
+    }
+
     /// Whether only this machine can reach it.
     pub(crate) fn is_local(&self) -> bool {
+        if self.is_proxied() {
+            return false;
+        }
         match self.options.url().parse() {
             Ok(gannet::Address::Tcp(address) | gannet::Address::Tls(address)) => {
                 address.ip().to_canonical().is_loopback()
@@ -173,10 +192,11 @@ fn own_timeouts(scope: &Scope<'_>, mut timeouts: Timeouts) -> Timeouts {
 }
 
 /// The keys of the configuration, and the options behind commas that they are.
-const KEYS: [(&str, &str); 7] = [
+const KEYS: [(&str, &str); 8] = [
     ("operational", "operational"),
     ("limits.connections", "max-connections"),
     ("limits.connections_per_peer", "max-connections-per-peer"),
+    ("proxy", "proxy"),
     ("keepalive", "tcp-keepalive"),
     ("mode", "mode"),
     ("group", "group"),
@@ -283,7 +303,7 @@ fn option_name(word: &str) -> &str {
 /// Whether an option is for listeners of this scheme.
 fn fits(option: &str, scheme: &str) -> bool {
     match option {
-        "operational" | "max-connections" | "max-connections-per-peer" => scheme != "udp",
+        "operational" | "max-connections" | "max-connections-per-peer" | "proxy" => scheme != "udp",
         "tcp-keepalive" => matches!(scheme, "tcp" | "tls"),
         "tls" => scheme == "tls",
         _ => scheme == "unix",
@@ -294,7 +314,7 @@ fn fits(option: &str, scheme: &str) -> bool {
 fn entry(scheme: &str, word: &str) -> Result<(&'static str, String), String> {
     let (name, value) = word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
     let Some((key, _)) = KEYS.into_iter().find(|(_, option)| *option == name) else {
-        let all = "operational, max-connections, max-connections-per-peer, tcp-keepalive, mode, group and tls";
+        let all = "operational, max-connections, max-connections-per-peer, proxy, tcp-keepalive, mode, group and tls";
         return Err(format!("a listener has no option '{name}'; there are {all}"));
     };
     if !fits(name, scheme) {
@@ -305,6 +325,14 @@ fn entry(scheme: &str, word: &str) -> Result<(&'static str, String), String> {
         ("operational", None) => return Ok((key, "true".to_owned())),
         ("operational", Some(_)) => {
             return Err("operational has no value: leave the option out where it is not".to_owned());
+        }
+        ("proxy", None) if scheme == "unix" => return Ok((key, UNIX.to_owned())),
+        ("proxy", None) => {
+            return Err("proxy needs the networks of the load balancers: proxy=10.0.0.0/24+::1".to_owned());
+        }
+        ("proxy", Some(value)) => {
+            let all: Vec<String> = value.split('+').map(str::to_owned).collect();
+            return balancers(&all, scheme).map(|_| (key, all.join(" "))).map_err(said);
         }
         (_, None) => return Err(format!("{name} needs a value: {name}=…")),
         ("max-connections" | "max-connections-per-peer", Some(value)) => {
@@ -317,6 +345,35 @@ fn entry(scheme: &str, word: &str) -> Result<(&'static str, String), String> {
         (_, Some(_)) => Ok(()),
     };
     checked.map(|()| (key, value.unwrap_or_default().to_owned()))
+}
+
+/// In the place of load balancers: whoever reaches a Unix socket.
+pub(crate) const UNIX: &str = "unix";
+
+/// Reads a network, or an address. Bits behind its prefix are no slip of the pen that should widen a list.
+pub(crate) fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    let network =
+        network.map_err(|_| format!("{text:?} is not a network: write 10.0.0.0/8, 2001:db8::/32, or an address"))?;
+    if network.trunc() != network {
+        let (wide, one) = (network.trunc(), network.addr());
+        return Err(format!(
+            "{network} has bits behind its prefix: write {wide} for the network, or {one} for the address"
+        ));
+    }
+    Ok(network)
+}
+
+/// The load balancers of a listener.
+fn balancers(all: &[String], scheme: &str) -> Result<ProxyProtocol, String> {
+    match (scheme, all) {
+        ("unix", [word]) if word == UNIX => Ok(ProxyProtocol::required([])),
+        ("unix", _) => {
+            Err("a Unix socket trusts everybody that its mode lets in: write unix, and no networks".to_owned())
+        }
+        (_, []) => Err("the networks of the load balancers are missing".to_owned()),
+        _ => all.iter().map(|text| network(text)).collect::<Result<Vec<_>, _>>().map(ProxyProtocol::required),
+    }
 }
 
 /// Reads the mode of a file.
@@ -367,6 +424,13 @@ mod tests {
             ("echo=udp://127.0.0.1:1,operational", "operational is not for udp://"),
             ("echo=unix:///a,tcp-keepalive=5s", "tcp-keepalive is not for unix://"),
             ("echo=tcp://127.0.0.1:1,tcp-keepalive=1ms", "1s to 32767s, or off"),
+            ("echo=tcp://127.0.0.1:1,proxy", "proxy needs the networks of the load balancers"),
+            ("echo=tcp://127.0.0.1:1,proxy=", "proxy: \"\" is not a network"),
+            ("echo=tcp://127.0.0.1:1,proxy=10.0.0.0/24+", "proxy: \"\" is not a network"),
+            ("echo=tcp://127.0.0.1:1,proxy=unix", "proxy: \"unix\" is not a network"),
+            ("echo=tls://127.0.0.1:1,proxy=10.0.0.1/24", "10.0.0.0/24 for the network, or 10.0.0.1 for the address"),
+            ("echo=udp://127.0.0.1:1,proxy=10.0.0.0/24", "proxy is not for udp://"),
+            ("echo=unix:///a,proxy=10.0.0.0/24", "write unix, and no networks"),
             ("echo=unix:///a,mode=888", "in octal, as 0660"),
             ("echo=unix:///a,mode=1777", "in octal, as 0660"),
             ("echo=unix:///a,group=4294967295", "group: 4294967295 is the number of no group"),

@@ -18,7 +18,7 @@ use gannet::proto::ws::CloseCode;
 use gannet::{Address, Engine, ListenOptions, Service};
 
 pub(crate) use self::http::Site;
-pub(crate) use self::listener::{Listener, check_service, group, mode, parse_listeners};
+pub(crate) use self::listener::{Listener, UNIX, check_service, group, mode, network, parse_listeners};
 use crate::tls::{Protocol, Tls};
 
 /// All services, in the order they are listed and started in.

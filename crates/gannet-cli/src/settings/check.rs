@@ -38,6 +38,15 @@ pub(super) fn group(text: &str) -> Result<(), String> {
     services::group(text).map(drop)
 }
 
+pub(super) fn network(text: &str) -> Result<(), String> {
+    services::network(text).map(drop)
+}
+
+/// A load balancer, or the word for whoever reaches a Unix socket.
+pub(super) fn balancer(text: &str) -> Result<(), String> {
+    if text == services::UNIX { Ok(()) } else { network(text) }
+}
+
 pub(super) fn origin(text: &str) -> Result<(), String> {
     Origins::new([text]).map(drop).map_err(|error| error.to_string())
 }

@@ -18,6 +18,7 @@ const SECTIONS: &[Section] = &[
         .flag(Flag { name: "listen", value: "SERVICE=URL", heading: "" }, super::listeners::expand, LISTEN_HELP),
     Section::table("engine", "Reactors and their interface to the kernel."),
     Section::table("limits", "Limits of everything that grows."),
+    Section::table("access", "Who may connect. The lists hold for all TCP and TLS listeners, operational ones included."),
     Section::table("timeouts", "Deadlines of everything that waits."),
     Section::table("drain", "What happens between a signal to stop and the end."),
     Section::table("log", "The log on standard error."),
@@ -109,6 +110,9 @@ const MODE: Kind = Kind::Text("mode in octal", "0660", check::mode);
 const GROUP: Kind = Kind::Text("group's name or number", "www-data", check::group);
 const NAME: Kind = Kind::Text("name", "main", check::any);
 const WORD: Kind = Kind::Text("name", "main", check::word);
+const ALLOWED: Kind = Kind::Text("network", "10.0.0.0/8", check::network);
+const DENIED: Kind = Kind::Text("network", "192.0.2.0/24", check::network);
+const BALANCER: Kind = Kind::Text("network", "10.0.0.0/24", check::balancer);
 const ORIGIN: Kind = Kind::Text("origin", "https://example.com", check::origin);
 const HEADER: Kind = Kind::Text("header", "Cookie", check::header);
 const REGEX: Kind = Kind::Text("regular expression", "^[a-z]+$", check::any);
@@ -136,6 +140,7 @@ const SETTINGS: &[Setting] = &[
     live("listener.*.url", URL, "Address: tcp://host:port, tls://host:port, unix:///path or udp://host:port").otherwise("required"),
     live("listener.*.tls", WORD, "Profile of `[tls.NAME]` that a tls:// listener is served with").otherwise("`default`"),
     live("listener.*.operational", Kind::Switch, "Whether it may exceed limits by limits.operational_reserve: for health checks and metrics").otherwise("false"),
+    fixed("listener.*.proxy", Kind::List(&BALANCER, Split::Words), "Load balancers whose PROXY protocol is required; a Unix socket, which trusts whom its mode lets in, has `unix`").otherwise("no PROXY protocol"),
     live("listener.*.keepalive", KEEPALIVE, "Silence after which the kernel probes a TCP peer").otherwise(INHERITED),
     live("listener.*.mode", MODE, "Mode of a Unix socket's file").otherwise("what the umask leaves"),
     live("listener.*.group", GROUP, "Group of a Unix socket's file, by name or number").otherwise("the process's"),
@@ -191,6 +196,24 @@ const SETTINGS: &[Setting] = &[
     fixed("limits.mailbox", Kind::Number(1, 1 << 24), "Letters that may wait for one reactor; memory for all of them is taken at the start").default("16384"),
     fixed("limits.compute_threads", Kind::Number(0, 1_024), "Threads for work that takes CPU time; 0 is one for each processor").default("0"),
     fixed("limits.blocking_threads", Kind::Number(1, 4_096), "Most threads for work that waits, such as calls to the application").default("64"),
+    fixed("access.allow", Kind::List(&ALLOWED, Split::Words), "Network or address that may connect, as 10.0.0.0/8; may be given many times. All others may not then")
+        .more("Of all networks of --allow and --deny, the one with the longest prefix decides. An address that is in none of them may connect if there is no --allow. To allow a part of what --deny names, allow 0.0.0.0/0 and ::/0 too.")
+        .otherwise("all")
+        .flag("allow", "CIDR", "Access"),
+    fixed("access.deny", Kind::List(&DENIED, Split::Words), "Network or address that may not connect, as 192.0.2.0/24; may be given many times")
+        .otherwise("none")
+        .flag("deny", "CIDR", "Access"),
+    fixed("access.connections_per_prefix", ANY_COUNT, "Most connections at a time from one IPv4 address, or one IPv6 network of 64 bits; 0 is no limit")
+        .more("One address of a carrier's NAT may stand for thousands of people.")
+        .default("0")
+        .flag("max-connections-per-prefix", "N", "Access"),
+    fixed("access.connections_per_network", ANY_COUNT, "Most connections at a time from one IPv4 network of 24 bits, or one IPv6 network of 48 bits; 0 is no limit")
+        .default("0")
+        .flag("max-connections-per-network", "N", "Access"),
+    fixed("access.connection_rate", Kind::Rate, "Most connections per second from one IPv4 address, or one IPv6 network of 64 bits, as 10/s; 0 is no limit")
+        .more("Further ones are refused. An address may save up the connections of one second. Operational listeners have no such limit.")
+        .default("0")
+        .flag("max-connection-rate-per-peer", "RATE", "Access"),
     live("timeouts.idle", DEADLINE, "Close a connection after this time without traffic in either direction, as 30s; off is never. Redis subscribers stay")
         .default("off")
         .flag("idle-timeout", "TIME", "Time"),

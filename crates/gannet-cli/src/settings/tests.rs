@@ -128,6 +128,59 @@ fn a_listener_has_limits_deadlines_and_tls_of_its_own() {
 }
 
 #[test]
+fn who_may_connect_comes_from_the_file_and_from_flags() {
+    let file = "[access]\nallow = [\"10.0.0.0/8\", \"::1\"]\ndeny = [\"10.1.0.0/16\"]\nconnections_per_prefix = 3\n\
+                connections_per_network = 5\nconnection_rate = \"10/s\"\n";
+    let arguments = ["--allow", "10.0.0.0/8", "--allow=::1", "--deny=10.1.0.0/16", "--max-connections-per-prefix=3"];
+    let more = ["--max-connections-per-network=5", "--max-connection-rate-per-peer=10/s"];
+    let by_flags = by_flags(&[&arguments[..], &more].concat()).expect("fine");
+    let rules = &fine(file).access;
+    assert_eq!(*rules, by_flags.access);
+    assert_eq!((rules.allow.len(), rules.deny.len(), rules.connections_per_prefix), (2, 1, 3));
+    assert_eq!((rules.connections_per_network, rules.connection_rate), (5, 10.0));
+    assert_eq!(fine("").access, gannet::AccessRules::default());
+    for (text, why) in [
+        ("access.deny = [\"10.1.2.3/8\"]", "write 10.0.0.0/8 for the network, or 10.1.2.3 for the address"),
+        ("access.allow = [\"here\"]", "\"here\" is not a network"),
+        ("access.allow = [\"::1\"]\naccess.deny = [\"::1\"]", "gannet.toml:2:15: ::1/128 is both allowed and denied"),
+    ] {
+        let problems = read(text).expect_err(text).to_string();
+        assert!(problems.contains(why), "{problems}");
+    }
+}
+
+#[test]
+fn a_listener_behind_load_balancers_is_not_only_for_this_machine() {
+    let file = |url: &str, proxy: &str| {
+        format!(
+            "[[listener]]\nservice = \"push\"\nurl = \"{url}\"\n{proxy}\n[push]\ntoken_secret = {{ env = \"X\" }}\n"
+        )
+    };
+    let (tcp, unix) = ("tcp://127.0.0.1:0", "unix:///run/gannet/some.sock");
+    for (url, proxy, is_proxied) in [
+        (tcp, "", false),
+        (tcp, "proxy = [\"10.0.0.0/24\", \"2001:db8::/32\"]", true),
+        (unix, "", false),
+        (unix, "proxy = [\"unix\"]", true),
+    ] {
+        let configuration = fine(&file(url, proxy));
+        let [listener] = &configuration.listeners[..] else { panic!("{:?}", configuration.listeners) };
+        assert_eq!((listener.is_proxied(), listener.is_local()), (is_proxied, !is_proxied), "{url} {proxy}");
+    }
+    let by_flags = by_flags(&["--listen", "echo=tcp://127.0.0.1:0,proxy=10.0.0.0/24+::1"]).expect("fine");
+    assert!(by_flags.listeners[0].is_proxied());
+    for (url, proxy, why) in [
+        (tcp, "proxy = [\"unix\"]", "is not a network"),
+        (tcp, "proxy = []", "the networks of the load balancers are missing"),
+        (unix, "proxy = [\"10.0.0.0/24\"]", "write unix, and no networks"),
+        ("udp://127.0.0.1:0", "proxy = [\"10.0.0.0/24\"]", "push is served on"),
+    ] {
+        let problems = read(&file(url, proxy)).expect_err(proxy).to_string();
+        assert!(problems.contains(why), "{problems}");
+    }
+}
+
+#[test]
 fn only_where_redis_listens_may_a_connection_hold_its_largest_command() {
     let echo = by_flags(&["--listen=echo=tcp://127.0.0.1:0"]).expect("fine");
     assert_eq!(echo.limits.carry, Limits::default().carry);

@@ -14,6 +14,7 @@ mod invocation;
 mod limits;
 mod listeners;
 mod load;
+mod load_balancers;
 mod load_tls;
 mod load_verdicts;
 mod logs;

@@ -136,6 +136,8 @@ fn page(out: &mut String, remote: &Remote, labels: &[String], handlers: &Handler
     writeln!(out, "gannet_stopping {}", u8::from(remote.is_stopping()))?;
     head(out, "gannet_offloads", "gauge", "Offloaded jobs that wait or run.")?;
     writeln!(out, "gannet_offloads {}", remote.offloads())?;
+    head(out, "gannet_access_rates_forgotten_total", "counter", "Addresses whose rate was forgotten for others.")?;
+    writeln!(out, "gannet_access_rates_forgotten_total {}", remote.access_stats().rates_forgotten)?;
     let pools = remote.offload_stats();
     for (name, kind, help, read) in &OFFLOAD {
         head(out, name, kind, help)?;
