@@ -23,13 +23,6 @@ pub(crate) fn notify(state: &str) {
     }
 }
 
-/// Says that the configuration is read again; [`notify`] with `READY=1` says that this is over.
-pub(crate) fn notify_reloading() {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    let now_us = now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;
-    notify(&format!("RELOADING=1\nMONOTONIC_USEC={now_us}"));
-}
-
 fn send(to: &OsStr, state: &str) -> io::Result<()> {
     let address = match to.as_bytes() {
         #[cfg(target_os = "linux")]
