@@ -104,7 +104,8 @@ fn excerpt(f: &mut Formatter<'_>, source: &Arc<Source>, span: &Range<usize>) -> 
     let shown = source.shown(span);
     let number = (source.line(span.start) + 1).to_string();
     write!(f, "\n  {number} | {}", shown.text.trim_end())?;
-    write!(f, "\n  {:1$} | {:2$}{3}", "", number.len(), shown.before, "^".repeat(shown.width))
+    let (margin, before) = (" ".repeat(number.len()), " ".repeat(shown.before));
+    write!(f, "\n  {margin} | {before}{}", "^".repeat(shown.width))
 }
 
 /// Collects what is wrong.

@@ -22,8 +22,8 @@ pub(super) fn service(text: &str) -> Result<(), String> {
 /// The form only: what it stands for may change while the configuration stays.
 pub(super) fn url(text: &str) -> Result<(), String> {
     let why = "a URL is written tcp://host:port, tls://host:port, unix:///path or udp://host:port";
-    let (scheme, rest) = text.split_once("://").ok_or(why)?;
-    if ["tcp", "tls", "unix", "udp"].contains(&scheme) && !rest.is_empty() { Ok(()) } else { Err(why.to_owned()) }
+    let (scheme, _) = text.split_once("://").ok_or(why)?;
+    if ["tcp", "tls", "unix", "udp"].contains(&scheme) { Ok(()) } else { Err(why.to_owned()) }
 }
 
 pub(super) fn admin(text: &str) -> Result<(), String> {

@@ -129,11 +129,11 @@ fn settings(scope: &Scope<'_>, place: &Place, problems: &mut Problems) -> Option
     if files.client_ca.is_none() && !scope.is_broken("client_ca") {
         let (auth, crl, ca) = ("client_auth", "crls", spelled("client_ca"));
         if let Some(at) = scope.place(auth) {
-            let message = format!("{} needs a CA to check clients against; add {ca}", spelled(auth));
+            let message = format!("{} needs a CA to check clients against; add {ca} FILE", spelled(auth));
             problems.push(Problem::at(at, message));
         }
         if let Some(at) = scope.place(crl) {
-            problems.push(Problem::at(at, format!("{} is for client certificates; add {ca}", spelled(crl))));
+            problems.push(Problem::at(at, format!("{} is for client certificates; add {ca} FILE", spelled(crl))));
         }
     }
     // Application protocols are for each service to say, and at the start a pipe is a file like any other.

@@ -142,7 +142,7 @@ gannet.toml:1:13: push.jwks: it has a password or a query, which may be secret: 
   1 | push.jwks =…
     |            ^"),
     ("push.origins = [\"example.com\", 5]\n", "
-gannet.toml:1:17: push.origins: 'example.com' is not an origin
+gannet.toml:1:17: push.origins: 'example.com' is not an origin: it has no scheme; write https://example.com, https://*.example.com:8443, or * for all
   1 | push.origins = [\"example.com\", 5]
     |                 ^^^^^^^^^^^^^
 gannet.toml:1:32: push.origins: it is a origin, such as \"https://example.com\", and not a number
@@ -240,7 +240,10 @@ gannet.toml:3:1: duplicate key
     ("[limits\nframe = \"1KiB\"\n", "
 gannet.toml:1:8: unclosed table, expected `]`
   1 | [limits
-    |        ^"),
+    |        ^
+gannet.toml:2:1: there is no key 'frame' at the top; there is listener.*.limits.frame
+  2 | frame = \"1KiB\"
+    | ^^^^^"),
     ("[redis]\npassword = hunter2\n", "
 gannet.toml:2:12: string values must be quoted, expected literal string
   2 | password =…
