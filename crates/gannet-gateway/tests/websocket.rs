@@ -313,7 +313,7 @@ fn operators_see_whose_client_it_is_and_a_kick_closes_it_with_3503() {
         let mut client = rig.subscribed("demo:chat");
         let mut other = rig.subscribed("demo:other");
         let mut stream = rig.tcp();
-        let head = "GET /events?channel=demo:chat HTTP/1.1\r\nHost: x\r\n\r\n";
+        let head = "GET /events?channel=demo:chat HTTP/1.1\r\nHost: localhost\r\n\r\n";
         std::io::Write::write_all(&mut stream, head.as_bytes()).expect("it is taken");
         let mut begun = [0; 12];
         std::io::Read::read_exact(&mut stream, &mut begun).expect("a response");
