@@ -110,7 +110,7 @@ fn hidden(source: &Source, secrets: &[&str]) -> Vec<Option<usize>> {
 
 /// Where the value of a key begins in a line, if that key has one there.
 fn value_of(line: &str, name: &str) -> Option<usize> {
-    let found = line.match_indices(name).find_map(|(at, _)| {
+    line.match_indices(name).find_map(|(at, _)| {
         let before = line[..at].chars().next_back();
         if before.is_some_and(|letter| letter.is_alphanumeric() || letter == '_' || letter == '-') {
             return None;
@@ -118,8 +118,7 @@ fn value_of(line: &str, name: &str) -> Option<usize> {
         let behind = &line[at + name.len()..];
         let value = behind.trim_start_matches(['"', '\'']).trim_start();
         value.starts_with('=').then(|| line.len() - value.len() + 1)
-    });
-    found
+    })
 }
 
 /// Whether a line begins with a key and an equals sign.

@@ -12,6 +12,8 @@ const PIECE: usize = 512;
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Births {
+    /// Boxed on purpose: growth moves pointers, and leaves no freed copy of all pieces behind.
+    #[allow(clippy::vec_box)]
     pieces: Vec<Box<[u32; PIECE]>>,
 }
 

@@ -223,9 +223,9 @@ fn time(ms: &Value) -> String {
     let seconds = time.as_secs();
     match seconds {
         0 => format!("{}ms", time.as_millis()),
-        ..60 => format!("{seconds}s"),
-        ..3_600 => format!("{}m{}s", seconds / 60, seconds % 60),
-        ..86_400 => format!("{}h{}m", seconds / 3_600, seconds % 3_600 / 60),
+        1..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m{}s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{}h{}m", seconds / 3_600, seconds % 3_600 / 60),
         _ => format!("{}d{}h", seconds / 86_400, seconds % 86_400 / 3_600),
     }
 }

@@ -341,7 +341,7 @@ fn entry(scheme: &str, word: &str) -> Result<(&'static str, String), String> {
         ("tcp-keepalive", Some(value)) => keepalive(value).map(|Deadline(_)| ()).map_err(said),
         ("mode", Some(value)) => mode(value).map(drop).map_err(said),
         ("group", Some(value)) => group(value).map(drop).map_err(said),
-        (_, Some(value)) if value.is_empty() => Err(format!("{name} needs a value: {name}=…")),
+        (_, Some("")) => Err(format!("{name} needs a value: {name}=…")),
         (_, Some(_)) => Ok(()),
     };
     checked.map(|()| (key, value.unwrap_or_default().to_owned()))

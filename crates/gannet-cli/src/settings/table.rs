@@ -440,8 +440,9 @@ mod tests {
             assert!(keys.insert(setting.key), "{} is there twice", setting.key);
             let section = SCHEMA.section_of(setting).unwrap_or_else(|| panic!("{} is in no section", setting.key));
             assert_eq!(setting.key.contains('*'), section.form != Form::Table, "{}", setting.key);
-            assert!(
-                setting.default.is_some() != !setting.otherwise.is_empty(),
+            assert_eq!(
+                setting.default.is_some(),
+                setting.otherwise.is_empty(),
                 "{}: what is it by default?",
                 setting.key
             );

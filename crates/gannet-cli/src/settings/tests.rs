@@ -337,7 +337,7 @@ fn again(configuration: &Configuration) {
 /// A value of a kind, chosen by a number, as the environment would have it.
 fn some_text(kind: &Kind, number: u64) -> String {
     match kind {
-        Kind::Switch => (number % 2 == 0).to_string(),
+        Kind::Switch => number.is_multiple_of(2).to_string(),
         Kind::Number(least, most) => (least + number % (most - least + 1).min(500)).to_string(),
         Kind::Size(least, most) => (least + number % (most - least + 1)).max(1).to_string(),
         Kind::Time(least, most, _) => {

@@ -227,11 +227,11 @@ impl NewProcess {
         let Some(mut child) = self.0.take() else { return String::new() };
         #[allow(clippy::disallowed_methods)] // A process is waited for.
         let by = Instant::now() + LAST_MOMENTS;
-        while by_itself {
+        loop {
             match child.try_wait() {
                 Ok(Some(status)) => return status.to_string(),
                 #[allow(clippy::disallowed_methods)] // As above.
-                Ok(None) if Instant::now() < by => std::thread::park_timeout(Duration::from_millis(5)),
+                Ok(None) if by_itself && Instant::now() < by => std::thread::park_timeout(Duration::from_millis(5)),
                 _ => break,
             }
         }

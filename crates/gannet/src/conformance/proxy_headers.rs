@@ -291,10 +291,12 @@ fn limits_count_the_clients_and_not_their_load_balancer<N: Net>(net: N) {
 }
 
 fn rules_hold_for_the_clients_and_not_for_their_load_balancer<N: Net>(net: N) {
-    let mut rules = AccessRules::default();
-    rules.allow = vec!["192.0.2.0/24".parse().expect("a network")];
-    rules.deny = ["127.0.0.0/8", "192.0.2.128/25"].map(|network| network.parse().expect("a network")).to_vec();
-    rules.connections_per_prefix = 1;
+    let rules = AccessRules {
+        allow: vec!["192.0.2.0/24".parse().expect("a network")],
+        deny: ["127.0.0.0/8", "192.0.2.128/25"].map(|network| network.parse().expect("a network")).to_vec(),
+        connections_per_prefix: 1,
+        ..AccessRules::default()
+    };
     let mut rig = setup(Who::default()).access(&rules).on(net);
     let mut client = connect_as(&mut rig, "192.0.2.1:1");
     assert_eq!(rig.ask(&mut client, "me"), "me 192.0.2.1:1");

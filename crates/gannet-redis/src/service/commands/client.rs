@@ -86,7 +86,7 @@ fn switch(turn: &mut Turn<'_, '_, '_>, mark: Mark) -> Outcome {
 /// `ON`, or `OFF`, with pairs of options: the only notice here names no other endpoint, so none of them matters.
 fn maint_notifications(turn: &mut Turn<'_, '_, '_>) -> Outcome {
     let on = turn.is(2, "ON");
-    if (!on && !turn.is(2, "OFF")) || turn.args.len() % 2 == 0 {
+    if (!on && !turn.is(2, "OFF")) || turn.args.len().is_multiple_of(2) {
         return Err(Error::SYNTAX);
     }
     if on && turn.session.version == Version::Resp2 {
