@@ -184,16 +184,25 @@ impl Drains {
         Ok(())
     }
 
-    /// Begins the end of the engine, or makes a drain of it the end: after `delay_ms`, or at once without one.
-    pub(crate) fn end(&self, delay_ms: Option<u32>) {
+    /// Begins the end of the engine, or makes a drain of it the end: after `delay_ms`, or at once without one. Says whether
+    /// that changes anything: who asks again and again must not keep reactors awake.
+    pub(crate) fn end(&self, delay_ms: Option<u32>) -> bool {
         let mut wanted = self.lock();
         match wanted.orders.iter_mut().find(|order| order.listeners.is_none()) {
             Some(order) => {
+                let before = (order.is_hurried, order.is_final);
                 order.is_hurried |= delay_ms.is_none();
                 order.is_final = true;
-                self.changed();
+                let is_news = before != (order.is_hurried, order.is_final);
+                if is_news {
+                    self.changed();
+                }
+                is_news
             }
-            None => self.add(&mut wanted, None, Times { delay_ms: delay_ms.unwrap_or(0), ..self.default }, true),
+            None => {
+                self.add(&mut wanted, None, Times { delay_ms: delay_ms.unwrap_or(0), ..self.default }, true);
+                true
+            }
         }
     }
 

@@ -173,8 +173,9 @@ impl Shared {
     /// Begins the shutdown, when the delay is over or at once without one.
     pub(crate) fn stop(&self, delay: Option<Duration>) {
         self.stopping.store(true, Ordering::Relaxed);
-        self.drains.end(delay.map(milliseconds));
-        self.ring();
+        if self.drains.end(delay.map(milliseconds)) || self.is_aborting() {
+            self.ring();
+        }
     }
 
     /// Begins the shutdown, or ends the time of one that has begun.

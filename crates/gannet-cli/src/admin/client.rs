@@ -175,8 +175,7 @@ impl Client {
         let invalid = |error: &dyn std::fmt::Display| io::Error::new(ErrorKind::InvalidData, error.to_string());
         let bearer = self.token.as_ref().map(|token| format!("Bearer {}", token.reveal()));
         let operator = operator();
-        let mut fields =
-            vec![("Connection", &b"close"[..]), ("Content-Type", b"application/json"), (OPERATOR, operator.as_bytes())];
+        let mut fields = vec![("Content-Type", &b"application/json"[..]), (OPERATOR, operator.as_bytes())];
         fields.extend(bearer.as_ref().map(|bearer| ("Authorization", bearer.as_bytes())));
         let codec = Responses::new().max_body(LARGEST_BYTES);
         let mut request = Vec::new();

@@ -153,7 +153,7 @@ fn who_may_connect_comes_from_the_file_and_from_flags() {
 fn a_listener_behind_load_balancers_is_not_only_for_this_machine() {
     let file = |url: &str, proxy: &str| {
         format!(
-            "[[listener]]\nservice = \"push\"\nurl = \"{url}\"\n{proxy}\n[push]\ntoken_secret = {{ env = \"X\" }}\n"
+            "[[listener]]\nservice = \"push\"\nurl = \"{url}\"\n{proxy}\n[push]\ntoken_secrets = [{{ env = \"X\" }}]\n"
         )
     };
     let (tcp, unix) = ("tcp://127.0.0.1:0", "unix:///run/gannet/some.sock");

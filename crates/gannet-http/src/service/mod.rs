@@ -395,11 +395,17 @@ impl Service for HttpService {
 
     fn kick(&mut self, session: &mut Session, cx: &mut Context<'_, Self>) -> Shutdown {
         match session.mode {
-            Mode::Idle | Mode::Upload(_) | Mode::Receive(_) | Mode::Deferred(_) => return Shutdown::Close,
-            Mode::Stream(_) => self.stream_kick(session, cx),
-            Mode::WebSocket(_) => self.websocket_kick(session, cx),
+            Mode::Idle | Mode::Upload(_) | Mode::Receive(_) | Mode::Deferred(_) => Shutdown::Close,
+            Mode::Stream(_) => {
+                self.stream_kick(session, cx);
+                // The stream has ended or broken off: a further request is not waited for.
+                Shutdown::Close
+            }
+            Mode::WebSocket(_) => {
+                self.websocket_kick(session, cx);
+                Shutdown::GoOn
+            }
         }
-        Shutdown::GoOn
     }
 
     fn close(&mut self, session: Session, _: CloseReason, cx: &mut Context<'_, Self>) {

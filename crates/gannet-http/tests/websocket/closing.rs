@@ -79,7 +79,7 @@ fn a_shutdown_waits_a_second_for_the_answer_to_a_close_frame() {
         closing.send(&frame(Opcode::Text, b"/close 4000"));
         closing.expect(b"\x88\x0d\x0f\xa0as you wish");
         rig.running.remote().stop();
-        silent.expect_close(1001);
+        silent.expect_close(1012);
         let mut rest = Vec::new();
         closing.0.read_to_end(&mut rest).expect("an end without a reset");
         assert!(rest.is_empty(), "{rest:?}");
@@ -159,7 +159,7 @@ fn a_kick_closes_with_1008_and_its_reason_is_kicked() {
         let Message::Close(Some(close)) = read(&mut client) else { panic!("a close frame") };
         assert_eq!((u16::from(close.code), &*close.reason), (1008, "closed by an operator"));
         expect_end(&mut client);
-        assert_eq!(rig.call(), Call::Close(Some((1008, String::new()))));
+        assert_eq!(rig.call(), Call::Close(Some((1008, "closed by an operator".to_owned()))));
         while rig.closed(CloseReason::Other("kicked")) == 0 {
             std::thread::yield_now();
         }

@@ -409,6 +409,12 @@ fn whatever_the_network_does_nothing_is_lost_without_a_reason_and_nothing_is_lef
         "slow",
         "input_stalled",
         "codec",
+        "denied",
+        "rate",
+        "prefix",
+        "network",
+        "untrusted",
+        "proxy_header",
     ];
     for (what, count) in met.0 {
         assert!(count > 0 || seeds < SEEDS || elsewhere.contains(&what), "no schedule of {seeds} met {what:?}");
