@@ -69,7 +69,9 @@ fn reference() -> String {
 All settings of `gannet serve`. `gannet config doc` prints this page, and `gannet config default` the same as a file.
 [Configuration](configuration.md) says how files, the environment and flags go together, and how values are written.
 
-In the column *change*, `live` settings change at a reload, and `restart` settings at the next start.
+A process keeps the settings that it started with; only the files of TLS are read again while it runs. To change others,
+run `gannet upgrade`, which puts a new process in its place without refusing a client, or start it again. The column
+*change* is about a reload of the other settings, which does not exist yet: it will cover those marked `live`.
 
 ";
     head.to_owned() + &SCHEMA.reference()
