@@ -366,9 +366,12 @@ def haproxy_in_front_says_who_its_clients_are(authority):
                 assert tool(*curl, "--haproxy-protocol", direct) == "hello you\n"
                 assert tool(*curl, direct, status=None).startswith("curl: (")
                 counters = tool(*curl, "--haproxy-protocol", f"{site.origin}/metrics")
-                for metric, reason, count in (("refused", "denied", len(haproxy.ports)), ("closed", "proxy_header", 1)):
-                    found = re.search(rf'gannet_{metric}_total{{[^}}]*reason="{reason}"}} (\d+)', counters)
-                    assert int(found.group(1)) == count, (metric, reason, found)
+                def count(metric, reason):
+                    return int(re.search(rf'gannet_{metric}_total{{[^}}]*reason="{reason}"}} (\d+)', counters).group(1))
+
+                # HAProxy connects again by itself where it is reset before it has sent anything.
+                assert count("refused", "denied") >= len(haproxy.ports), counters
+                assert count("closed", "proxy_header") == 1, counters
                 assert site.stop() == 0
 
 
