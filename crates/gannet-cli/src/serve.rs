@@ -85,9 +85,6 @@ fn run(options: &ServeOptions, configuration: &Configuration) -> Result<(), Fail
         Some(successor) => successor.wait_for_old(driver),
         None => Ok(()),
     })?;
-    if let Some(successor) = &successor {
-        successor.serves(&running);
-    }
     control.started(running.remote());
     control.listens(listening(&listeners, admin.as_ref(), &running));
     let redis_bound = bound(&listeners, &running);
@@ -105,6 +102,10 @@ fn run(options: &ServeOptions, configuration: &Configuration) -> Result<(), Fail
     // What is logged comes after what can fail, so that a failure is one line.
     let asked_to_end = Ending::watch();
     running.stop_on_signals()?;
+    if let Some(successor) = &successor {
+        // From now on it is the main process: a signal that is meant for the server ends it in order.
+        successor.serves(&running);
+    }
     tracing::info!(
         file = options.settings.config.as_ref().map(|file| file.display().to_string()),
         digest = configuration.digest(),
@@ -127,6 +128,9 @@ fn run(options: &ServeOptions, configuration: &Configuration) -> Result<(), Fail
         let started = StatsLines::start(remote.clone(), interval);
         started.inspect_err(|error| tracing::warn!(%error, "the counters cannot be logged")).ok()
     });
+    // Before anybody is told that it is ready: an order that comes right then must find somebody.
+    let handed_over = upgrades.offer(&running, &control);
+    offer_drain(&control);
     if let Err(error) = banner::print(&mut std::io::stdout().lock(), &listeners, &running, &settings) {
         // With port 0 nothing else says where it listens.
         let listening = banner::listening(&listeners, &running);
@@ -139,8 +143,6 @@ fn run(options: &ServeOptions, configuration: &Configuration) -> Result<(), Fail
     }
     systemd::notify("READY=1");
     let watchdog = Watchdog::start(remote.clone(), successor.is_some());
-    let handed_over = upgrades.offer(&running, &control);
-    offer_drain(&control);
     let ended = running.join();
     if !handed_over.load(Ordering::Relaxed) && !asked_to_end.was_asked() {
         systemd::notify("STOPPING=1");
