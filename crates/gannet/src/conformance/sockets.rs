@@ -20,7 +20,7 @@ pub(super) struct Sockets<D> {
     start: fn() -> io::Result<D>,
     listening: HashMap<ListenerId, SocketAddr>,
     remotes: HashMap<SocketAddr, TcpListener>,
-    /// What fills the backlog of a listener that shall not answer.
+    /// What fills the backlog of a listener that shall not answer, and what holds a port that refuses.
     fillers: Vec<Socket>,
 }
 
@@ -78,13 +78,18 @@ impl<D: Driver> Net for Sockets<D> {
     fn remote(&mut self, answer: Answer) -> SocketAddr {
         let socket = stream_socket();
         socket.bind(&loopback().into()).expect("a free port");
+        if answer == Answer::Refuse {
+            // It keeps its port, or another test could listen there meanwhile.
+            let address = socket.local_addr().ok().and_then(|address| address.as_socket()).expect("it is bound");
+            self.fillers.push(socket);
+            return address;
+        }
         socket.listen(if answer == Answer::Silence { 0 } else { 128 }).expect("it listens");
         let listener = TcpListener::from(socket);
         let address = listener.local_addr().expect("it is bound");
         listener.set_nonblocking(true).expect("it is a socket");
         match answer {
-            Answer::Refuse => return address,
-            Answer::Accept => {}
+            Answer::Accept | Answer::Refuse => {}
             // A full backlog drops what else comes.
             Answer::Silence => self.fillers.extend((0..4).map(|_| {
                 let filler = stream_socket();
