@@ -64,7 +64,7 @@ pub fn nginx(port: u16, _ready: Ready) -> io::Result<()> {
     become_nginx(port, None)
 }
 
-/// The same by TLS, with a certificate and its key.
+/// Becomes an nginx that serves over TLS, with a certificate and its key.
 pub fn nginx_tls(port: u16, _ready: Ready) -> io::Result<()> {
     become_nginx(port, Some(tls::pem(Key::Ecdsa)?))
 }

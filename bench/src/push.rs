@@ -24,7 +24,7 @@ use crate::tls::{self, Key};
 /// Which Centrifugo is compared.
 pub const CENTRIFUGO_VERSION: &str = "6.9.1";
 
-/// What its log says when it listens.
+/// Words that Centrifugo logs when it listens.
 pub const CENTRIFUGO_READY: &str = "serving websocket";
 
 /// The secret of the tokens that clients have.
@@ -56,7 +56,7 @@ pub fn gateway(port: u16, ready: Ready, driver: DriverChoice) -> io::Result<()> 
     gateway_on(settings(), 1, port, ready, driver, None)
 }
 
-/// The same over TLS, for clients that do not answer pings.
+/// Runs the gateway over TLS, for clients that do not answer pings.
 pub fn gateway_over_tls(port: u16, ready: Ready, driver: DriverChoice) -> io::Result<()> {
     let mut settings = settings();
     settings.client.ping = MANY_PING;

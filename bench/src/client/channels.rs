@@ -93,7 +93,7 @@ impl Audience {
         })
     }
 
-    /// The same where each publication has so many bytes of data.
+    /// Sets how many bytes of data each publication has.
     pub fn data_bytes(mut self, bytes: usize) -> Self {
         self.data_bytes = bytes;
         self

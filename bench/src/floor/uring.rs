@@ -123,7 +123,7 @@ struct Echo<'ring> {
     sent: Vec<Send>,
     /// Connections to look at when the sends of this turn are over.
     unsettled: Vec<u32>,
-    /// The same of the turn before.
+    /// Connections whose sends were over in the turn before.
     settling: Vec<u32>,
     /// Connections whose receive found no buffer.
     starved: Vec<u32>,

@@ -72,7 +72,7 @@ pub fn measure(
     })
 }
 
-/// The same where `client` says how there come to be so many connections, and how many are opened before the first reading.
+/// Measures the memory of connections that `client` opens, where so many are opened before the first reading.
 pub fn measure_opened<O: FnMut(usize) -> io::Result<()>>(
     subject: &Subject,
     server_cpu: usize,
