@@ -265,7 +265,7 @@ impl Audience {
                     return Err(wrong(frame));
                 }
                 *answered += count(frame, br#""publish":"#);
-                if is_ping(frame) {
+                if has_ping(frame) {
                     send(fd, &masked(b"{}"))?;
                 }
                 Ok(())
@@ -280,8 +280,8 @@ impl Audience {
         let before = *received;
         while frames.receive_some(fd, &mut self.buffer)? {
             frames.each(|mut frame| {
-                if is_ping(frame) {
-                    return send(fd, &masked(b"{}"));
+                if has_ping(frame) {
+                    send(fd, &masked(b"{}"))?;
                 }
                 let whole = frame;
                 while let Some(at) = position(frame, NUMBER) {
@@ -360,8 +360,10 @@ fn send(fd: &OwnedFd, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-fn is_ping(frame: &[u8]) -> bool {
-    frame.trim_ascii() == b"{}"
+/// Whether one of the frame's lines is a ping: Centrifugo joins it with what waits for the same client.
+fn has_ping(frame: &[u8]) -> bool {
+    let frame = frame.trim_ascii();
+    frame == b"{}" || frame.starts_with(b"{}\n") || frame.ends_with(b"\n{}") || contains(frame, b"\n{}\n")
 }
 
 fn position(bytes: &[u8], of: &[u8]) -> Option<usize> {
@@ -423,6 +425,17 @@ fn close_code(tail: &[u8]) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_ping_is_found_among_publications() {
+        for with in [&b"{}"[..], b"{}\n", b"{}\n{\"push\":1}", b"{\"push\":1}\n{}", b"{\"push\":1}\n{}\n{\"push\":2}\n"]
+        {
+            assert!(has_ping(with), "{}", with.escape_ascii());
+        }
+        for without in [&b""[..], b"{\"data\":{}}", b"{\"push\":{}}\n{\"data\":{}}"] {
+            assert!(!has_ping(without), "{}", without.escape_ascii());
+        }
+    }
 
     #[test]
     fn a_close_frame_is_known_by_its_length() {
