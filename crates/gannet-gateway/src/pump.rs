@@ -23,8 +23,9 @@ use crate::session::codes::Disconnect;
 use crate::session::{Client, Effects, Extra, Flags, Link, Place};
 use crate::wire::Wire;
 
-/// Deliveries of one turn. Each leaves in a system call of its own, so these take about 10 ms.
-const BUDGET: usize = 2_048;
+/// Deliveries of one turn, each of which has a block of its reactor's pool until it leaves. With more of them the blocks would
+/// fall out of the processor's cache before they are sent, and the pool would grow beyond what it keeps.
+const BUDGET: usize = 128;
 
 /// Time in which each channel's position is checked once, in seconds.
 const POSITIONS_S: usize = 40;
