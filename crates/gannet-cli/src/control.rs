@@ -10,6 +10,8 @@ use gannet::Remote;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::audit::Audit;
+
 /// What came of an order: a report for people and programs, as a JSON object.
 pub(crate) type Outcome = Result<Value, Refused>;
 
@@ -124,6 +126,7 @@ pub(crate) struct Listening {
 #[derive(Default)]
 struct Inner {
     remote: OnceLock<Remote>,
+    audit: OnceLock<Audit>,
     listening: Mutex<Arc<[Listening]>>,
     reload: Slot<ReloadOrder>,
     drain: Slot<DrainOrder>,
@@ -140,6 +143,16 @@ impl Control {
     /// Says that the engine has started.
     pub(crate) fn started(&self, remote: Remote) {
         let _ = self.inner.remote.set(remote);
+    }
+
+    /// Says where orders are recorded.
+    pub(crate) fn audits(&self, audit: Audit) {
+        let _ = self.inner.audit.set(audit);
+    }
+
+    /// Where orders are recorded: nowhere, until that was said.
+    pub(crate) fn audit(&self) -> Audit {
+        self.inner.audit.get().cloned().unwrap_or_default()
     }
 
     /// Says what listens, in the order in which the engine has it.

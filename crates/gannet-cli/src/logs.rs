@@ -14,6 +14,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use self::repeated::Bounded;
+use crate::audit::AUDIT;
 use crate::names::{LogFormat, LogLevel};
 use crate::stats;
 
@@ -33,6 +34,8 @@ pub(crate) fn start(format: LogFormat, level: LogLevel, access: bool) -> Log {
     let filter = Targets::new()
         .with_default(level)
         .with_target(stats::TARGET, LevelFilter::INFO.max(level))
+        // It logs only where that was asked for.
+        .with_target(AUDIT, LevelFilter::INFO)
         .with_target(ACCESS, if access { LevelFilter::INFO } else { LevelFilter::OFF });
     // It fails only where another log was started before.
     let _ = subscriber(format, filter, Bounded::new(writer, format)).try_init();

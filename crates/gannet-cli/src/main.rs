@@ -5,6 +5,7 @@
 mod admin;
 #[cfg(all(feature = "jemalloc", target_os = "linux"))]
 mod allocator;
+mod audit;
 mod banner;
 mod call;
 mod check;
@@ -19,6 +20,7 @@ mod names;
 mod open_files;
 mod operate;
 mod options;
+mod otlp;
 mod output;
 mod probe;
 mod serve;

@@ -13,12 +13,14 @@ use gannet_redis::{Bound, Server};
 use serde_json::json;
 
 use crate::admin::Admin;
+use crate::audit::Audit;
 use crate::control::{Control, Listening, Refused};
 use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::names::LogFormat;
 use crate::open_files::OpenFiles;
 use crate::options::ServeOptions;
+use crate::otlp::Otlp;
 use crate::services::push::bridge;
 use crate::services::{Listener, Settings, Site};
 use crate::settings::Configuration;
@@ -54,6 +56,7 @@ fn run(options: &ServeOptions, configuration: &Configuration) -> Result<(), Fail
     }
     let push = push(configuration)?;
     let site = Arc::new(Site::default());
+    let traces = traces(configuration, &site, push.as_deref())?;
     let settings = Settings {
         push: push.clone(),
         max_frame: configuration.values().root().read("limits.frame"),
@@ -61,6 +64,7 @@ fn run(options: &ServeOptions, configuration: &Configuration) -> Result<(), Fail
         site,
         websocket_deflate: configuration.websocket_deflate,
         websocket_shutdown_code: configuration.drain.websocket_code,
+        tracer: traces.as_ref().map(|traces| traces.tracer().clone()),
         profiles,
         tls: None,
     };
@@ -74,6 +78,7 @@ fn run(options: &ServeOptions, configuration: &Configuration) -> Result<(), Fail
         bridge::join(push, &redis);
     }
     let (admin, control) = (Admin::find(&configuration.admin)?, Control::default());
+    let audit = audit(configuration, &settings, &control)?;
     let access = Arc::new(Access::new(&configuration.access)?);
     let mut engine = engine(configuration, limits.clone(), &listeners, &settings)?.access(access);
     if let Some(admin) = &admin {
@@ -151,7 +156,8 @@ fn run(options: &ServeOptions, configuration: &Configuration) -> Result<(), Fail
     if let Err(gannet::Error::Interrupted) = ended {
         ending::at_once();
     }
-    drop((stats, reloads));
+    drop((stats, reloads, traces));
+    audit.end();
     asked_to_end.log(&remote);
     Ok(ended?)
 }
@@ -183,6 +189,31 @@ fn offer_drain(control: &Control) {
         );
         Ok(json!({ "draining": true, "listener": order.listener }))
     });
+}
+
+/// The audit log, for whoever takes orders.
+fn audit(configuration: &Configuration, settings: &Settings, control: &Control) -> Result<Audit, Failure> {
+    let cannot = |error| Failure::Output(format!("the thread of the audit log cannot start: {error}"));
+    let audit = Audit::start(configuration.log.audit.as_ref()).map_err(cannot)?;
+    control.audits(audit.clone());
+    settings.site.audits(audit.clone());
+    if let Some(push) = &settings.push {
+        let own = audit.clone();
+        push.set_auditor(move |audited| own.gateway(audited));
+    }
+    Ok(audit)
+}
+
+/// The thread that exports spans, where any are made.
+fn traces(configuration: &Configuration, site: &Site, push: Option<&Gateway>) -> Result<Option<Otlp>, Failure> {
+    let Some(settings) = &configuration.traces else { return Ok(None) };
+    let cannot = |error| Failure::Output(format!("the thread that exports traces cannot start: {error}"));
+    let traces = Otlp::start(settings).map_err(cannot)?;
+    if let Some(push) = push {
+        push.set_tracer(traces.tracer().clone());
+    }
+    site.exports(traces.queue());
+    Ok(Some(traces))
 }
 
 /// The profiles of TLS with their certificates.

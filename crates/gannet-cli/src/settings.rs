@@ -22,6 +22,7 @@ pub(crate) use self::arguments::{Flags, is_of_table};
 pub(crate) use self::engine::{DrainSettings, EngineSettings, LogSettings};
 pub(crate) use self::table::SCHEMA;
 use crate::admin::AdminOptions;
+use crate::otlp::OtlpSettings;
 use crate::services::{self, Listener};
 use crate::tls::TlsSettings;
 
@@ -66,6 +67,8 @@ pub(crate) struct Configuration {
     /// The gateway, where something listens for its clients.
     pub(crate) push: Option<gannet_gateway::settings::Settings>,
     pub(crate) websocket_deflate: bool,
+    /// Where spans go, if any are made.
+    pub(crate) traces: Option<OtlpSettings>,
     pub(crate) admin: AdminOptions,
 }
 
@@ -120,6 +123,7 @@ impl Configuration {
         let push = push::settings(&values, &listeners, &mut problems);
         let redis = engine::redis(&root, &limits);
         let access = access::rules(&root, &mut problems);
+        let traces = OtlpSettings::of(&root, &mut problems);
         problems.check()?;
         Ok(Self {
             engine,
@@ -134,6 +138,7 @@ impl Configuration {
             redis,
             push,
             websocket_deflate: root.read("http.websocket_deflate"),
+            traces,
             admin: engine::admin(&root),
             values,
         })

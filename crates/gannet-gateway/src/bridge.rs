@@ -57,7 +57,7 @@ impl Gateway {
         let channel = std::str::from_utf8(channel).map_err(|_| ChannelError::BadName)?;
         // Before anything reads or copies it: the store takes far larger words.
         self.space().check_size(message.len())?;
-        self.space().publish(channel, Publish::new(as_json(message)?), time_of_day())?;
+        self.publish(channel, Publish::new(as_json(message)?), time_of_day(), None)?;
         Ok(self.space().subscribers(channel)?.into())
     }
 }

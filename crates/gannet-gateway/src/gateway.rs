@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use gannet::{Engine, Outbound, Remote};
 use gannet_channels::{Space, Time};
-use gannet_http::Cx;
+use gannet_http::{Cx, Tracer};
 
 use crate::application::Application;
 use crate::askers::{Askers, Job};
+use crate::audit::{Audited, Auditor};
 use crate::clock::time_of_day;
 use crate::metrics::Metrics;
 use crate::operators::Operators;
@@ -48,6 +49,10 @@ pub struct Gateway {
     redis: OnceLock<SocketAddr>,
     /// Said when the gateway becomes part of an engine.
     pump: OnceLock<Outbound<Pump>>,
+    /// Said where traces are recorded.
+    pub(crate) tracer: OnceLock<Tracer>,
+    /// Said where an audit log is kept.
+    auditor: OnceLock<Auditor>,
 }
 
 impl Gateway {
@@ -77,6 +82,8 @@ impl Gateway {
             remote: OnceLock::new(),
             redis: OnceLock::new(),
             pump: OnceLock::new(),
+            tracer: OnceLock::new(),
+            auditor: OnceLock::new(),
             tokens,
             application: Application::new(settings.application.clone()),
             askers: Askers::new(settings.application.concurrent + crate::token::KEY_WAITERS),
@@ -199,6 +206,18 @@ impl Gateway {
         self.metrics.write(out, &self.space)?;
         self.metrics.write_logins(out, self.operators.logins())?;
         crate::metrics::checks::write(out, &self.tokens, &self.application)
+    }
+
+    /// Has an audit log told who logs in to the admin page, what is done there, and which keys of the server API were wrong.
+    /// Only the first call counts. `auditor` is called on reactors, so it must not wait.
+    pub fn set_auditor(&self, auditor: impl Fn(&Audited<'_>) + Send + Sync + 'static) {
+        let _ = self.auditor.set(Box::new(auditor));
+    }
+
+    pub(crate) fn audit(&self, audited: &Audited<'_>) {
+        if let Some(auditor) = self.auditor.get() {
+            auditor(audited);
+        }
     }
 
     /// Says where Redis clients reach the same channels, for the page to show. Only the first call counts.

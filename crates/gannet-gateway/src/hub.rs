@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use gannet::{Description, Handle};
 use gannet_channels::{ClientKey, Roster, Time};
+use gannet_http::Trace;
 use gannet_proto::centrifuge::{ConnectResult, Disconnect as DisconnectPush, Error, PushEvent, Reply, ReplyBody};
 
 use crate::gateway::Gateway;
@@ -44,6 +45,10 @@ pub struct Hub {
     pub(crate) away: HashMap<Handle, Link>,
     /// Headers of clients' requests that go along to the application.
     pub(crate) headers: HashMap<Handle, Headers>,
+    /// Traces of requests whose clients have not connected yet. Empty where nothing is recorded.
+    pub(crate) traces: HashMap<Handle, Trace>,
+    /// The trace that the call under way belongs to, where something else than its connection says it.
+    pub(crate) trace: Option<Trace>,
     /// What few clients need.
     pub(crate) extras: HashMap<ClientKey, Extra>,
     /// For bodies of responses.
@@ -78,6 +83,8 @@ impl Hub {
             waiting: HashMap::new(),
             away: HashMap::new(),
             headers: HashMap::new(),
+            traces: HashMap::new(),
+            trace: None,
             extras: HashMap::new(),
             scratch: Vec::new(),
             due_sooner: false,
@@ -112,6 +119,18 @@ impl Hub {
 
     pub(crate) fn metrics(&self) -> &ReactorMetrics {
         self.gateway.metrics.reactor(self.reactor)
+    }
+
+    /// Returns the trace that what a client asks for belongs to.
+    pub(crate) fn trace_of(&self, handle: Handle) -> Option<Trace> {
+        self.trace.or_else(|| self.traces.get(&handle).copied())
+    }
+
+    /// A client has connected, or has gone: its request's trace ends with that.
+    pub(crate) fn forget_trace(&mut self, handle: Handle) {
+        if !self.traces.is_empty() {
+            self.traces.remove(&handle);
+        }
     }
 
     /// Returns the user of a client; empty for an anonymous one.

@@ -4,7 +4,9 @@
 mod admin;
 mod api;
 mod askers;
+mod audit;
 mod bridge;
+mod call_span;
 mod clock;
 mod gateway;
 mod host;
@@ -19,6 +21,7 @@ mod routes;
 mod rules;
 mod secret;
 mod session;
+mod spans;
 #[cfg(test)]
 mod test_server;
 mod transport;
@@ -31,6 +34,7 @@ pub mod settings;
 pub mod token;
 
 pub use api::METHODS;
+pub use audit::{Audited, Credential};
 pub use bridge::BridgeError;
 pub use gateway::{Gateway, GatewayError};
 pub use outgoing::{Endpoint, Outgoing, OutgoingError, Response, Trust};

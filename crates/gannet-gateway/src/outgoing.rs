@@ -47,6 +47,24 @@ impl Endpoint {
         self.uri.scheme_str() == Some("https")
     }
 
+    /// Returns the path, without the query.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.uri.path()
+    }
+
+    /// Returns the host, as a name or an address.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.uri.host().unwrap_or_default()
+    }
+
+    /// Returns the port; that of the scheme where the URL has none.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.uri.port_u16().unwrap_or(if self.is_tls() { 443 } else { 80 })
+    }
+
     /// Gives the endpoint with another path behind its own, without a query.
     ///
     /// # Errors

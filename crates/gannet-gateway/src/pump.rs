@@ -11,6 +11,7 @@ use std::time::Duration;
 use gannet::proto::Raw;
 use gannet::{CloseMode, Context, SendStatus, Service, ServiceContext, StartError, Starting};
 use gannet_channels::{ClientKey, Delivery, Event, Pushed, Sink, Time};
+use gannet_http::Trace;
 use gannet_http::websocket::RemoteExt as _;
 use gannet_proto::centrifuge::{PushEvent, Unsubscribe, UnsubscribeCode};
 
@@ -43,6 +44,8 @@ pub(crate) enum Post {
         /// What proves it.
         secret: u128,
         frame: Vec<u8>,
+        /// The trace that the request belongs to.
+        trace: Option<Trace>,
     },
     /// The application has answered.
     Answer { place: Place, answer: Answer },
@@ -141,7 +144,11 @@ impl Service for Pump {
 fn run(hub: &mut Hub, cx: &mut ServiceContext<'_, Pump>) {
     for post in hub.gateway.clone().take_posts(hub.reactor) {
         match post {
-            Post::Commands { key, secret, frame } => commands(hub, key, secret, &frame, cx),
+            Post::Commands { key, secret, frame, trace } => {
+                hub.trace = trace;
+                commands(hub, key, secret, &frame, cx);
+                hub.trace = None;
+            }
             Post::Answer { place, answer } => answered(hub, place, answer, cx),
             Post::Look(Look(looks)) => looks(hub),
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gannet_channels::{ClientKey, Overrides};
+use gannet_http::Trace;
 use gannet_proto::centrifuge::{ConnectRequest, PublishRequest, RpcRequest, SubscribeRequest};
 
 use crate::application::{self, Event, Permit, Reply, What};
@@ -72,6 +73,7 @@ pub struct Question {
     /// What the answer is for.
     purpose: Purpose,
     what: Asked,
+    trace: Option<Trace>,
 }
 
 #[derive(Debug)]
@@ -107,12 +109,14 @@ pub struct Answer {
     pub purpose: Purpose,
     /// What the application has said; `None` if there is no answer to use, or there were keys to wait for.
     pub what: Option<application::Answer>,
+    /// The trace that it belongs to.
+    pub trace: Option<Trace>,
 }
 
 impl Question {
     /// Returns what is answered where nobody can be asked.
     pub(crate) fn unanswered(&self) -> Answer {
-        Answer { purpose: self.purpose.clone(), what: None }
+        Answer { purpose: self.purpose.clone(), what: None, trace: self.trace }
     }
 
     /// Asks. Blocks the thread.
@@ -127,7 +131,7 @@ impl Question {
                 None
             }
         };
-        Answer { purpose: self.purpose, what }
+        Answer { purpose: self.purpose, what, trace: self.trace }
     }
 }
 
@@ -480,9 +484,13 @@ impl Gateway {
         let event = Event { client: application::Client { id, transport, protocol }, what };
         let Ok(permit) = self.application().begin(event.kind()) else { return Verdict::No(ErrorReply::INTERNAL) };
         let headers = hub.headers.get(&place.handle).cloned().unwrap_or_default();
+        let span = self.call_span(hub.trace_of(place.handle).as_ref());
+        let trace = span.as_ref().map(|span| span.trace);
+        let permit = permit.recorded(span);
         Verdict::Ask(Box::new(Question {
             purpose,
             what: Asked::Application(Box::new(OfApplication { permit, event, headers })),
+            trace,
         }))
     }
 
@@ -532,7 +540,7 @@ fn reply(answer: Answer) -> Result<Reply, Refusal> {
 }
 
 fn keys<T>() -> Verdict<T> {
-    Verdict::Ask(Box::new(Question { purpose: Purpose::Command, what: Asked::Keys }))
+    Verdict::Ask(Box::new(Question { purpose: Purpose::Command, what: Asked::Keys, trace: None }))
 }
 
 fn denied(denial: Denial) -> ErrorReply {

@@ -129,6 +129,25 @@ impl Layer for () {
     }
 }
 
+/// The layer, or none.
+impl<L: Layer> Layer for Option<L> {
+    #[inline]
+    fn call(&self, cx: &mut Cx<'_>, next: impl Fn(&mut Cx<'_>)) {
+        match self {
+            Some(layer) => layer.call(cx, next),
+            None => next(cx),
+        }
+    }
+
+    fn admit(&self, cx: &mut Cx<'_>) -> bool {
+        self.as_ref().is_none_or(|layer| layer.admit(cx))
+    }
+
+    fn around(&self, method: &str, pattern: &str) -> Self {
+        self.as_ref().map(|layer| layer.around(method, pattern))
+    }
+}
+
 /// The second layer inside the first.
 impl<A: Layer, B: Layer> Layer for (A, B) {
     #[inline]

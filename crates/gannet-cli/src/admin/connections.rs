@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::answer;
 use super::orders::body;
+use super::who::{operator, who};
 use crate::control::{Control, Listening, Outcome, Refused};
 
 /// How long the reactors may take. A million connections take a second.
@@ -150,9 +151,19 @@ fn kick(cx: &mut Cx<'_>, control: &Control, which: &Which) -> Result<(), Refused
     }
     let select = which.selection(cx, control)?;
     let (remote, which, operator) = (cx.remote(), which.clone(), operator(cx));
+    let (audit, who) = (control.audit(), who(cx));
     let later = cx.defer(LONGEST);
     let done = move |kicked: gannet::Kicked| {
         let Which { handle, service, cidr, user, channel } = which;
+        let what = json!({
+            "connections": kicked.connections,
+            "handle": handle,
+            "service": service,
+            "cidr": cidr,
+            "user": user,
+            "channel": channel,
+        });
+        audit.done("kick", &who, what);
         tracing::info!(
             operator,
             connections = kicked.connections,
@@ -166,12 +177,6 @@ fn kick(cx: &mut Cx<'_>, control: &Control, which: &Which) -> Result<(), Refused
         answer(later, Ok(json!({ "kicked": kicked.connections })));
     };
     remote.kick(select, done).map_err(not_taken)
-}
-
-/// Who gives an order, as the client says it: only the server's own user, root, and who has the token can say anything.
-pub(super) fn operator(cx: &Cx<'_>) -> String {
-    let said = cx.request_header("gannet-operator").unwrap_or(b"unknown");
-    String::from_utf8_lossy(&said[..said.len().min(64)]).replace(|character: char| character.is_control(), " ")
 }
 
 fn answer(later: Later, outcome: Outcome) {

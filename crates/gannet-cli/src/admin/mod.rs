@@ -10,6 +10,7 @@ mod connections;
 mod options;
 mod orders;
 mod trace;
+mod who;
 
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use gannet_http::{HttpService, Requests, RouteError, Router, Routes};
 pub(crate) use self::address::{AdminAddress, parse as parse_address};
 use self::answer::JsonErrors;
 pub(crate) use self::options::{AdminOptions, Token};
+use self::who::Strangers;
 use crate::control::Control;
 use crate::failure::Failure;
 
@@ -93,8 +95,8 @@ impl Admin {
     }
 
     fn routes(&self, control: &Control) -> Result<Routes, RouteError> {
-        let all = orders::routes(control).merge(connections::routes(control)).merge(trace::routes());
-        let inside = Router::new().layer(JsonErrors).layer(Recover);
+        let all = orders::routes(control).merge(connections::routes(control)).merge(trace::routes(control));
+        let inside = Router::new().layer(JsonErrors).layer(Recover).layer(Strangers(control.audit()));
         match &self.token {
             Some(token) => inside.layer(Bearer::new(token.reveal())).merge(all).build(),
             None => inside.merge(all).build(),

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use gannet_http::{Cx, Rejection, Router};
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::answer;
+use super::who::who;
 use crate::control::{Control, DrainOrder, Outcome, Refused, ReloadOrder, UpgradeOrder};
 
 /// The longest that an order may take. A new process has a minute to start.
@@ -40,19 +42,22 @@ pub(super) fn routes(control: &Control) -> Router {
     Router::new()
         .post("/reload", move |cx| -> Result<(), Rejection> {
             let Reload { strict } = body(cx)?;
-            order(cx, &reload, move |control| control.reload(ReloadOrder { strict }));
+            let what = json!({ "strict": strict });
+            order(cx, &reload, ("reload", what), move |control| control.reload(ReloadOrder { strict }));
             Ok(())
         })
         .post("/drain", move |cx| -> Result<(), Rejection> {
             let Drain { listener, cancel, spread_ms } = body(cx)?;
+            let what = json!({ "listener": listener, "cancel": cancel, "spread_ms": spread_ms });
             let asked = DrainOrder { listener, cancel, spread: spread_ms.map(Duration::from_millis) };
-            order(cx, &drain, move |control| control.drain(asked));
+            order(cx, &drain, ("drain", what), move |control| control.drain(asked));
             Ok(())
         })
         .post("/upgrade", move |cx| -> Result<(), Rejection> {
             let Upgrade { start_timeout_ms } = body(cx)?;
             let asked = UpgradeOrder { start_timeout: start_timeout_ms.map(Duration::from_millis) };
-            order(cx, &upgrade, move |control| control.upgrade(asked));
+            let what = json!({ "start_timeout_ms": start_timeout_ms });
+            order(cx, &upgrade, ("upgrade", what), move |control| control.upgrade(asked));
             Ok(())
         })
 }
@@ -62,12 +67,18 @@ pub(super) fn body<T: Default + serde::de::DeserializeOwned>(cx: &Cx<'_>) -> Res
     if cx.request_body().is_empty() { Ok(T::default()) } else { cx.json() }
 }
 
-/// Has an order carried out on another thread, and answers with what comes of it.
-fn order(cx: &mut Cx<'_>, control: &Control, run: impl FnOnce(&Control) -> Outcome + Send + 'static) {
+/// Has an order carried out on another thread, answers with what comes of it, and records it under a name with its object.
+fn order(
+    cx: &mut Cx<'_>,
+    control: &Control,
+    (action, what): (&'static str, Value),
+    run: impl FnOnce(&Control) -> Outcome + Send + 'static,
+) {
     let later = cx.defer(LONGEST);
-    let control = control.clone();
+    let (control, who) = (control.clone(), who(cx));
     let work = move || {
         let outcome = run(&control);
+        control.audit().order(action, &who, what, &outcome);
         // Where the client has gone, nobody wants to know.
         let _ = later.complete(move |reply| answer::outcome(outcome, reply));
     };

@@ -8,8 +8,9 @@ use gannet_http::{Cx, Rejection, Router, Source, Stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::connections::{not_taken, operator, refuse};
-use crate::control::Refused;
+use super::connections::{not_taken, refuse};
+use super::who::{operator, who};
+use crate::control::{Control, Refused};
 
 /// How often what was recorded is sent.
 const PACE: Duration = Duration::from_millis(50);
@@ -24,17 +25,18 @@ struct Asked {
     messages: Option<u32>,
 }
 
-pub(super) fn routes() -> Router {
-    Router::new().get("/trace", |cx| -> Result<(), Rejection> {
+pub(super) fn routes(control: &Control) -> Router {
+    let control = control.clone();
+    Router::new().get("/trace", move |cx| -> Result<(), Rejection> {
         let asked = cx.query_as()?;
-        if let Err(refused) = trace(cx, &asked) {
+        if let Err(refused) = trace(cx, &control, &asked) {
             refuse(cx, refused);
         }
         Ok(())
     })
 }
 
-fn trace(cx: &mut Cx<'_>, asked: &Asked) -> Result<(), Refused> {
+fn trace(cx: &mut Cx<'_>, control: &Control, asked: &Asked) -> Result<(), Refused> {
     let remote = cx.remote();
     let wrong =
         || Refused::new("invalid", format!("'{}' is no handle: take it from 'gannet connections'", asked.handle));
@@ -48,6 +50,8 @@ fn trace(cx: &mut Cx<'_>, asked: &Asked) -> Result<(), Refused> {
     options.time = asked.seconds.map_or(options.time, Duration::from_secs);
     let trace = remote.trace(handle, options).map_err(not_taken)?;
     tracing::info!(operator = operator(cx), %handle, "an operator traces a connection");
+    let what = json!({ "handle": asked.handle, "bytes": options.bytes, "seconds": options.time.as_secs() });
+    control.audit().done("trace", &who(cx), what);
     cx.header("Content-Type", "application/x-ndjson");
     let until = cx.now().saturating_add(options.time);
     cx.stream(Feed { trace, until, waiting: VecDeque::new() });

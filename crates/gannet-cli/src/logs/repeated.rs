@@ -13,6 +13,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
+use crate::audit::AUDIT;
 use crate::names::LogFormat;
 use crate::{stats, status};
 
@@ -75,7 +76,7 @@ impl<M> Bounded<M> {
     #[allow(clippy::disallowed_methods)] // The clock of the log: no reactor and no service sees it.
     fn decide(&self, meta: &Metadata<'_>) -> Decision {
         // Whoever asks for details, for requests or for the counters, gets all of them.
-        if *meta.level() > Level::INFO || [stats::TARGET, super::ACCESS].contains(&meta.target()) {
+        if *meta.level() > Level::INFO || [stats::TARGET, super::ACCESS, AUDIT].contains(&meta.target()) {
             return Decision::Write;
         }
         self.places.lock().unwrap_or_else(PoisonError::into_inner).decide(meta.callsite(), Instant::now())

@@ -16,6 +16,8 @@ use std::sync::Arc;
 
 use gannet::proto::ws::CloseCode;
 use gannet::{Address, Engine, ListenOptions, Service};
+use gannet_http::Tracer;
+use gannet_http::middleware::TraceContext;
 
 pub(crate) use self::http::Site;
 pub(crate) use self::listener::{Listener, UNIX, check_service, group, mode, network, parse_listeners};
@@ -62,6 +64,8 @@ pub(crate) struct Settings {
     pub(crate) websocket_deflate: bool,
     /// What WebSocket clients are told when the server shuts down.
     pub(crate) websocket_shutdown_code: CloseCode,
+    /// What makes spans of requests, where they are recorded.
+    pub(crate) tracer: Option<Tracer>,
     /// The profiles that `tls://` listeners are served with, by name.
     pub(crate) profiles: BTreeMap<String, Tls>,
     /// The profile of the listener that a service is added for.
@@ -80,6 +84,12 @@ fn listen<S: Service>(
         Some(tls) if at.url().starts_with("tls://") => engine.listen_filtered(at, tls.filters(protocol), factory),
         _ => engine.listen(at, factory),
     }
+}
+
+/// What continues traces of the requests of a listener, where they are recorded.
+fn trace_context(at: &ListenOptions, settings: &Settings) -> Option<TraceContext> {
+    let secure = at.url().starts_with("tls://");
+    settings.tracer.as_ref().map(|tracer| TraceContext::recording(tracer).secure(secure))
 }
 
 /// What listens when nothing else is asked for, as the environment would have it.

@@ -55,6 +55,15 @@ pub(super) fn header(text: &str) -> Result<(), String> {
     ApplicationSettings::default().forward(text).map_err(|error| error.to_string())
 }
 
+pub(super) fn audit(text: &str) -> Result<(), String> {
+    crate::audit::Target::parse(text).map(drop)
+}
+
+/// A share of all.
+pub(super) fn share(text: &str) -> Result<(), String> {
+    crate::otlp::check_share(text)
+}
+
 pub(super) fn endpoint(text: &str) -> Result<(), String> {
     text.parse::<Endpoint>().map(drop)
 }

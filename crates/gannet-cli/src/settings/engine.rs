@@ -11,6 +11,7 @@ use gannet_config::{Problem, Problems, Scope};
 use gannet_redis::{LARGEST_COMMAND_BYTES, Policy};
 
 use crate::admin::{AdminOptions, parse_address};
+use crate::audit::Target;
 use crate::names::{BalanceName, DriverName, LogFormat, LogLevel, OverflowName, PolicyName};
 use crate::services::Listener;
 
@@ -47,7 +48,7 @@ pub(crate) struct DrainSettings {
 }
 
 /// `[log]`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct LogSettings {
     pub(crate) format: LogFormat,
     pub(crate) level: LogLevel,
@@ -55,6 +56,8 @@ pub(crate) struct LogSettings {
     pub(crate) access: bool,
     /// The interval at which counters are logged.
     pub(crate) stats: Option<Duration>,
+    /// Where orders of operators are recorded, if anywhere.
+    pub(crate) audit: Option<Target>,
 }
 
 /// One of the names of an enumeration.
@@ -97,6 +100,7 @@ impl LogSettings {
             level: choice(root, "log.level"),
             stats: root.read("log.stats"),
             access: root.read("log.access"),
+            audit: Target::parse(&root.read::<String>("log.audit")).unwrap_or_default(),
         }
     }
 }

@@ -22,6 +22,7 @@ const SECTIONS: &[Section] = &[
     Section::table("timeouts", "Deadlines of everything that waits."),
     Section::table("drain", "What happens between a signal to stop and the end."),
     Section::table("log", "The log on standard error."),
+    Section::table("traces", "Spans of HTTP requests, of calls to the application and of publications, for a collector of OpenTelemetry."),
     Section::table("admin", "The admin socket, by which operators reach a running server."),
     Section::named("tls", "Certificates of `tls://` listeners, by name. A listener without a name in `tls` uses the profile `default`, which is the one that flags set."),
     Section::table("http", "The services over HTTP."),
@@ -103,6 +104,9 @@ const TLS_VERSIONS: &[Choice] = &names(["1.2", "1.3"]);
 const RECOVERY_MODES: &[Choice] = &names(["stream", "cache"]);
 const SLOW: &[Choice] = &names(["close", "drop", "latest_only"]);
 
+const AUDIT: Kind = Kind::Text("path, log, or off", "/var/log/gannet/audit.log", check::audit);
+const COLLECTOR: Kind = Kind::Sensitive("URL", "http://127.0.0.1:4318", check::endpoint, check::has_secret);
+const SHARE: Kind = Kind::Text("number from 0 to 1", "0.01", check::share);
 const ADMIN: Kind = Kind::Text("path, tcp://host:port, or off", "/run/gannet/admin.sock", check::admin);
 const SERVICE: Kind = Kind::Text("service", "http", check::service);
 const URL: Kind = Kind::Text("URL to listen on", "tcp://0.0.0.0:8080", check::url);
@@ -395,6 +399,21 @@ const SETTINGS: &[Setting] = &[
         .more("This also allows a certificate that is not valid yet. Without this option, such a file changes nothing at a reload, and the log says so. At the start, such a file is used in any case.")
         .otherwise("false")
         .flag("tls-accept-expired", "", "TLS"),
+    fixed("traces.collector", COLLECTOR, "Collector that takes spans by OTLP over HTTP, as JSON")
+        .more("A URL without a path gets /v1/traces. A URL with a password or a query is a secret.")
+        .otherwise("no spans are made")
+        .flag("traces-collector", "URL", "Traces"),
+    fixed("traces.sample", SHARE, "Share of the traces that begin here which is recorded; 0 makes no spans at all")
+        .default("0.01")
+        .flag("traces-sample", "SHARE", "Traces"),
+    fixed("traces.follow_callers", Kind::Switch, "Whether a request's traceparent decides if it is recorded; otherwise traces.sample decides about all")
+        .more("Set it to false where clients are not trusted: each of them can otherwise have everything recorded that it does.")
+        .default("true"),
+    fixed("traces.queue", Kind::Number(1, 1 << 20), "Spans that may wait for the collector. Further ones are dropped, and counted").default("8192"),
+    fixed("traces.timeout", TIME, "Time for an answer of the collector").default("10s"),
+    fixed("traces.headers", Kind::Secrets, "Headers of requests to the collector, as 'Authorization: Bearer abc', one a line").otherwise("none"),
+    fixed("traces.ca", Kind::Path, "CAs to trust instead of the system's where the collector is behind https, as PEM").otherwise("the system's"),
+    fixed("traces.service", WORD, "Name of the service in spans (service.name)").default("gannet"),
     fixed("admin.listen", ADMIN, "Admin socket: a path, tcp://host:port, or off")
         .otherwise("/run/gannet/admin.sock, or in XDG_RUNTIME_DIR unless root")
         .flag("admin", "PATH", "Admin"),
@@ -414,6 +433,10 @@ const SETTINGS: &[Setting] = &[
     live("log.access", Kind::Switch, "Log each request of http listeners, whatever the log level")
         .default("false")
         .flag("access-log", "", "Logs"),
+    fixed("log.audit", AUDIT, "Audit log of operators' orders and failed logins: a file, log (as lines of the log), or off")
+        .more("The file is opened for each line, so it may be moved away at any time.")
+        .default("off")
+        .flag("audit-log", "PATH", "Logs"),
     live("log.format", Kind::Choice(LOG_FORMATS), "Format of the log on standard error")
         .default("text")
         .flag("log", "LOG", "Logs"),

@@ -1,6 +1,7 @@
 //! The `gannet` binary as its users meet it: real processes, real sockets, both drivers.
 
 mod admin;
+mod audit;
 mod configuration;
 mod connections;
 mod doctor;
@@ -34,6 +35,7 @@ mod stopped;
 mod systemd;
 mod tls;
 mod tls_pipes;
+mod traces;
 mod unix_sockets;
 #[cfg(target_os = "linux")]
 mod upgrade;

@@ -61,7 +61,7 @@ fn every_variable_that_the_pages_for_operators_name_is_an_option() {
 #[test]
 fn every_metric_that_the_pages_for_operators_name_is_there() {
     let ca = ["--listen=http=tls://127.0.0.1:0", "--tls-self-signed", "--listen=http=tcp://127.0.0.1:0"];
-    let push = ["--listen=push=tcp://127.0.0.1:0"];
+    let push = ["--listen=push=tcp://127.0.0.1:0", "--traces-collector=http://127.0.0.1:1", "--audit-log=/dev/null"];
     let server = Server::serve("poll", &[&ca[..], &push].concat());
     let url = server.urls("http").into_iter().find(|url| url.starts_with("tcp")).expect("one without TLS");
     let mut stream = crate::server::Stream::connect(&url);

@@ -15,6 +15,7 @@ use gannet_http::{Cx, Layer, Reply, Router};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::audit::{Audited, Credential};
 use crate::clock::time_of_day;
 use crate::gateway::Gateway;
 use crate::operators::sessions;
@@ -151,6 +152,7 @@ fn log_in(cx: &mut Cx<'_>, gateway: &Gateway) {
     let peer = cx.peer();
     if !operators.is_password(password.as_bytes()) {
         tracing::warn!(%peer, "a wrong password for the admin page");
+        gateway.audit(&Audited::new("login", Credential::Password, peer, false));
         return cx.refuse(403, "this is not the password\n");
     }
     let Some(token) = operators.sessions().open(time_of_day()) else {
@@ -158,6 +160,7 @@ fn log_in(cx: &mut Cx<'_>, gateway: &Gateway) {
         return cx.refuse(500, "no session can be made\n");
     };
     tracing::info!(%peer, "a login to the admin page");
+    gateway.audit(&Audited::new("login", Credential::Password, peer, true));
     let secure = is_secure(cx);
     cx.status(204);
     cx.header("Set-Cookie", sessions::set_cookie(Some(&token), secure));
@@ -165,6 +168,7 @@ fn log_in(cx: &mut Cx<'_>, gateway: &Gateway) {
 
 fn log_out(cx: &mut Cx<'_>, gateway: &Gateway) {
     gateway.operators().sessions().close(tokens(cx));
+    gateway.audit(&Audited::new("logout", Credential::Session, cx.peer(), true));
     let secure = is_secure(cx);
     cx.status(204);
     cx.header("Set-Cookie", sessions::set_cookie(None, secure));
@@ -176,9 +180,11 @@ fn carry_out(cx: &mut Cx<'_>, gateway: &Arc<Gateway>) {
     if !METHODS.contains(&method) {
         return cx.refuse(404, "the admin page has no such method\n");
     }
-    match crate::api::run(gateway, method, cx.request_body()) {
+    let trace = cx.extension::<gannet_http::Trace>().ok().copied();
+    match crate::api::run(gateway, method, cx.request_body(), trace.as_ref()) {
         Ok(answer) => {
             tracing::info!(peer = %cx.peer(), method, "called by the admin page");
+            gateway.audit(&Audited::new("page", Credential::Session, cx.peer(), true).method(method));
             json(cx, &answer);
         }
         Err(why) => cx.refuse(400, &format!("{why}\n")),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use gannet_channels::{HistoryRequest, Position, Publish, Since, Time};
+use gannet_http::Trace;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -80,7 +81,12 @@ pub(super) fn named(channel: &str) -> Result<&str, Failure> {
     if channel.is_empty() { Err(ErrorReply::BAD_REQUEST.into()) } else { Ok(channel) }
 }
 
-pub(super) fn publish(gateway: &Gateway, request: PublishRequest<'_>, now: Time) -> Result<Value, Failure> {
+pub(super) fn publish(
+    gateway: &Gateway,
+    request: PublishRequest<'_>,
+    now: Time,
+    trace: Option<&Trace>,
+) -> Result<Value, Failure> {
     let channel = named(&request.channel)?;
     let data = data(request.data, request.b64data.as_deref())?.ok_or(ErrorReply::BAD_REQUEST)?;
     let publish = Publish {
@@ -90,19 +96,30 @@ pub(super) fn publish(gateway: &Gateway, request: PublishRequest<'_>, now: Time)
         idempotency_key: request.idempotency_key.filter(|key| !key.is_empty()),
         ..Publish::default()
     };
-    match gateway.space().publish(channel, publish, now) {
+    match gateway.publish(channel, publish, now, trace) {
         Ok(position) => Ok(position_value(&position)),
         Err(error) => Err(publish_error(&error).into()),
     }
 }
 
-pub(super) fn broadcast(gateway: &Gateway, request: BroadcastRequest<'_>, now: Time) -> Result<Value, Failure> {
+pub(super) fn broadcast(
+    gateway: &Gateway,
+    request: BroadcastRequest<'_>,
+    now: Time,
+    trace: Option<&Trace>,
+) -> Result<Value, Failure> {
     if request.channels.is_empty() || request.channels.len() > MOST_COMMANDS {
         return Err(ErrorReply::BAD_REQUEST.into());
     }
     let data = data(request.data, request.b64data.as_deref())?.ok_or(ErrorReply::BAD_REQUEST)?;
     let tags: Vec<(String, String)> = request.tags.unwrap_or_default().into_iter().collect();
     let key = request.idempotency_key.filter(|key| !key.is_empty());
+    // One span for all: a thousand of them would say no more.
+    let mut span = gateway.publication(trace);
+    if let Some(span) = &mut span {
+        span.attribute("messaging.batch.message_count", request.channels.len());
+        span.attribute("messaging.message.body.size", data.len());
+    }
     let responses = request.channels.iter().map(|channel| {
         let publish = Publish {
             data: data.clone(),
@@ -117,6 +134,9 @@ pub(super) fn broadcast(gateway: &Gateway, request: BroadcastRequest<'_>, now: T
         }
     });
     let responses: Vec<Value> = responses.collect();
+    if let Some(span) = span {
+        gateway.end(span);
+    }
     Ok(json!({ "responses": responses }))
 }
 

@@ -8,11 +8,12 @@ mod value;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use gannet_http::{Cx, Router};
+use gannet_http::{Cx, Router, Trace};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 pub(crate) use self::value::client_info;
+use crate::audit::{Audited, Credential};
 use crate::gateway::{FOREIGN_HOST, Gateway};
 use crate::session::codes::ErrorReply;
 
@@ -73,20 +74,23 @@ fn answer(cx: &mut Cx<'_>, gateway: &Arc<Gateway>) {
         }
     }
     if !gateway.settings().api.allows(key(cx).as_deref(), peer(cx)) {
+        let method = cx.param("method");
+        gateway.audit(&Audited::new("api", Credential::ApiKey, cx.peer(), false).method(method));
         cx.refuse(401, "the server API needs its key, in X-API-Key\n");
         return;
     }
     let by_status = cx.request_header("x-centrifugo-error-mode").is_some_and(|mode| mode == b"transport");
     let time = now();
     let method = cx.param("method");
+    let trace = cx.extension::<Trace>().ok().copied();
     let is_known = METHODS.contains(&method);
     let result = match method {
         // The replies of a batch have results and errors of their own.
-        "batch" => match batch(gateway, cx.request_body(), time) {
+        "batch" => match batch(gateway, cx.request_body(), time, trace.as_ref()) {
             Ok(replies) => return json_answer(cx, 200, &replies),
             Err(failure) => Err(failure),
         },
-        _ => call(gateway, method, cx.request_body(), time),
+        _ => call(gateway, method, cx.request_body(), time, trace.as_ref()),
     };
     let (status, body) = match result {
         Ok(result) => (200, json!({ "result": result })),
@@ -148,8 +152,8 @@ fn error_value(error: &ErrorReply) -> Value {
 /// # Errors
 ///
 /// The body is not what the method takes.
-pub(crate) fn run(gateway: &Gateway, method: &str, body: &[u8]) -> Result<Value, String> {
-    match call(gateway, method, body, now()) {
+pub(crate) fn run(gateway: &Gateway, method: &str, body: &[u8], trace: Option<&Trace>) -> Result<Value, String> {
+    match call(gateway, method, body, now(), trace) {
         Ok(result) => Ok(json!({ "result": result })),
         Err(Failure::Refused(error)) => Ok(json!({ "error": error_value(&error) })),
         Err(Failure::Malformed(why)) => Err(why),
@@ -157,11 +161,17 @@ pub(crate) fn run(gateway: &Gateway, method: &str, body: &[u8]) -> Result<Value,
 }
 
 /// Carries out one call.
-fn call(gateway: &Gateway, method: &str, body: &[u8], now: gannet_channels::Time) -> Result<Value, Failure> {
+fn call(
+    gateway: &Gateway,
+    method: &str,
+    body: &[u8],
+    now: gannet_channels::Time,
+    trace: Option<&Trace>,
+) -> Result<Value, Failure> {
     let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
     match method {
-        "publish" => channels::publish(gateway, read(body)?, now),
-        "broadcast" => channels::broadcast(gateway, read(body)?, now),
+        "publish" => channels::publish(gateway, read(body)?, now, trace),
+        "broadcast" => channels::broadcast(gateway, read(body)?, now, trace),
         "presence" => channels::presence(gateway, read(body)?),
         "presence_stats" => channels::presence_stats(gateway, read(body)?),
         "history" => channels::history(gateway, read(body)?, now),
@@ -198,7 +208,12 @@ struct Replies {
 
 /// Carries out several calls, in order. One that fails does not stop the others. Once the replies are too large together, the
 /// calls that follow are not carried out, and each says so.
-fn batch(gateway: &Gateway, body: &[u8], now: gannet_channels::Time) -> Result<Replies, Failure> {
+fn batch(
+    gateway: &Gateway,
+    body: &[u8],
+    now: gannet_channels::Time,
+    trace: Option<&Trace>,
+) -> Result<Replies, Failure> {
     let Batch { commands, .. } = read(body)?;
     if commands.len() > MOST_COMMANDS {
         return Err(ErrorReply::LIMIT_EXCEEDED.into());
@@ -206,7 +221,7 @@ fn batch(gateway: &Gateway, body: &[u8], now: gannet_channels::Time) -> Result<R
     let (mut replies, mut bytes) = (Vec::with_capacity(commands.len()), 0);
     for command in commands {
         let reply = if bytes < MOST_ANSWER_BYTES {
-            one_of_batch(gateway, command, now)
+            one_of_batch(gateway, command, now, trace)
         } else {
             json!({ "error": error_value(&ErrorReply::LIMIT_EXCEEDED) })
         };
@@ -217,7 +232,7 @@ fn batch(gateway: &Gateway, body: &[u8], now: gannet_channels::Time) -> Result<R
     Ok(Replies { replies })
 }
 
-fn one_of_batch(gateway: &Gateway, command: &RawValue, now: gannet_channels::Time) -> Value {
+fn one_of_batch(gateway: &Gateway, command: &RawValue, now: gannet_channels::Time, trace: Option<&Trace>) -> Value {
     let bad = || json!({ "error": error_value(&ErrorReply::BAD_REQUEST) });
     let Ok(fields) = serde_json::from_str::<std::collections::BTreeMap<String, &RawValue>>(command.get()) else {
         return bad();
@@ -228,7 +243,7 @@ fn one_of_batch(gateway: &Gateway, command: &RawValue, now: gannet_channels::Tim
     if method == "batch" || params.get() == "null" {
         return bad();
     }
-    match call(gateway, &method, params.get().as_bytes(), now) {
+    match call(gateway, &method, params.get().as_bytes(), now, trace) {
         Ok(result) => json!({ method: result }),
         Err(Failure::Refused(error)) => json!({ "error": error_value(&error) }),
         Err(Failure::Malformed(_)) => bad(),

@@ -19,11 +19,15 @@ use serde_json::value::RawValue;
 pub use self::events::{
     Client, ConnectResult, Event, PublishResult, RefreshResult, Reply, RpcResult, SubscribeResult, What,
 };
-use crate::outgoing::{Outgoing, OutgoingError};
+use crate::call_span::CallSpan;
+use crate::outgoing::{Endpoint, Outgoing, OutgoingError};
 pub use crate::settings::{ApplicationSettings, EventKind};
 
 /// The longest reason that a client is told when the application ends its connection.
 pub const LONGEST_REASON_BYTES: usize = 32;
+
+/// The field that has a call's place in a trace (W3C Trace Context). Names of fields that go along are in small letters.
+const TRACEPARENT: &str = "traceparent";
 
 /// The log is told of failures at most so often.
 const BETWEEN_COMPLAINTS: Duration = Duration::from_secs(1);
@@ -155,6 +159,8 @@ pub struct ApplicationFull;
 pub struct Permit {
     application: Arc<Application>,
     kind: EventKind,
+    /// The call's place in a trace.
+    span: Option<CallSpan>,
 }
 
 /// The counters of an [`Application`] at a moment.
@@ -211,7 +217,7 @@ impl Application {
             .running
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |running| (running < limit).then_some(running + 1));
         match taken {
-            Ok(_) => Ok(Permit { application: self.clone(), kind }),
+            Ok(_) => Ok(Permit { application: self.clone(), kind, span: None }),
             Err(_) => {
                 self.count(kind, CallResult::Full);
                 Err(ApplicationFull)
@@ -254,6 +260,12 @@ impl Application {
 }
 
 impl Permit {
+    /// Has the call recorded, and its place in the trace sent along.
+    pub(crate) fn recorded(mut self, span: Option<CallSpan>) -> Self {
+        self.span = span;
+        self
+    }
+
     /// Sends an event, with headers of the client's request that [`Application::pick`] has picked, and reads the answer.
     ///
     /// Blocks the thread, at most for the time that the settings allow. Never call it on a reactor.
@@ -282,8 +294,24 @@ impl Permit {
         let Some(endpoint) = self.application.settings.endpoint(self.kind) else {
             return Err(OutgoingError::Unreachable("there is no URL for this event".to_owned()));
         };
-        let json = serde_json::to_vec(event).map_err(|error| OutgoingError::Malformed(error.to_string()))?;
         let headers = headers.iter().map(|(name, value)| (&**name, &**value));
+        let Some(own) = &self.span else { return self.send(endpoint, event, headers) };
+        let span = own.begin(endpoint, self.kind);
+        let traceparent = own.trace.to_string();
+        // The client's own would name another parent.
+        let headers = headers.filter(|(name, _)| *name != TRACEPARENT).chain([(TRACEPARENT, &*traceparent)]);
+        let outcome = self.send(endpoint, event, headers);
+        own.end(span, &outcome);
+        outcome
+    }
+
+    fn send<'a>(
+        &self,
+        endpoint: &Endpoint,
+        event: &Event,
+        headers: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Answer, OutgoingError> {
+        let json = serde_json::to_vec(event).map_err(|error| OutgoingError::Malformed(error.to_string()))?;
         let response = self.application.client.post(endpoint, headers, &json)?;
         if response.status != 200 {
             return Err(OutgoingError::Status(response.status));

@@ -101,6 +101,7 @@ impl Hub {
             self.extras.insert(key, Extra { meta, secret, ..Extra::default() });
         }
         *link = Link::Up(key);
+        self.forget_trace(place.handle);
         self.metrics().clients[place.wire as usize].add(1);
 
         let mut held: Vec<(&str, Held)> = Vec::with_capacity(subscriptions.len());

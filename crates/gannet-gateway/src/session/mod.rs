@@ -192,9 +192,15 @@ impl Hub {
         self.out.clear();
         let Some(Waiting { frame, done }) = self.waiting.remove(&place.handle) else { return Effects::default() };
         let effects = match answer {
-            Answer { purpose: Purpose::Command, .. } => return self.run(place, link, &frame, done, Some(answer)),
-            Answer { purpose: Purpose::Refresh, what } => self.refreshed_by_server(place, link, what),
-            Answer { purpose: Purpose::SubscriptionRefresh(channel), what } => {
+            Answer { purpose: Purpose::Command, .. } => {
+                // What was allowed belongs to the same trace as the question.
+                self.trace = answer.trace;
+                let effects = self.run(place, link, &frame, done, Some(answer));
+                self.trace = None;
+                return effects;
+            }
+            Answer { purpose: Purpose::Refresh, what, .. } => self.refreshed_by_server(place, link, what),
+            Answer { purpose: Purpose::SubscriptionRefresh(channel), what, .. } => {
                 self.subscription_refreshed_by_server(place, link, &channel, what)
             }
         };
@@ -238,6 +244,7 @@ impl Hub {
         self.waiting.remove(&place.handle);
         self.away.remove(&place.handle);
         self.headers.remove(&place.handle);
+        self.forget_trace(place.handle);
         if let Link::Up(key) = std::mem::replace(link, Link::Gone) {
             self.leave(key, place.wire);
         }

@@ -61,7 +61,7 @@ impl Hub {
             idempotency_key: publish.idempotency_key,
             ..Publish::default()
         };
-        match gateway.space().publish(channel, publish, self.now) {
+        match gateway.publish(channel, publish, self.now, self.trace.as_ref()) {
             Ok(_) => {
                 self.put(wire, id, ReplyBody::Publish);
                 Flow::Next

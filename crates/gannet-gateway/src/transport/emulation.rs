@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gannet_http::Cx;
+use gannet_http::{Cx, Trace};
 use gannet_proto::centrifuge::Format;
 
 use crate::gateway::Gateway;
@@ -24,6 +24,7 @@ pub(crate) fn pass_on(cx: &mut Cx<'_>, gateway: &Arc<Gateway>) {
     let Some((reactor, key, secret)) = name::parse(&request.session) else {
         return super::answer(cx, 400, "the name of the session is malformed\n");
     };
-    gateway.post(reactor, Post::Commands { key, secret, frame: request.data.into_owned() });
+    let trace = gateway.tracer.get().and_then(|_| cx.extension::<Trace>().ok().copied());
+    gateway.post(reactor, Post::Commands { key, secret, frame: request.data.into_owned(), trace });
     cx.status(204);
 }

@@ -8,7 +8,7 @@ pub(crate) mod websocket;
 
 use std::sync::Arc;
 
-use gannet_http::{Cx, Router};
+use gannet_http::{Cx, Router, Trace};
 
 use crate::gateway::Gateway;
 use crate::hub;
@@ -61,13 +61,21 @@ fn admit(cx: &mut Cx<'_>, gateway: &Gateway) -> bool {
     true
 }
 
-/// Keeps the header fields of a request that go along to the application, until the session ends.
+/// Keeps the header fields of a request that go along to the application, until the session ends; and the request's trace, until
+/// its client has connected.
 fn note_headers(cx: &Cx<'_>, gateway: &Gateway) {
     let fields = cx.request().headers().filter_map(|(name, value)| Some((name, std::str::from_utf8(value).ok()?)));
     let picked = gateway.application().pick(fields);
-    if !picked.is_empty() {
-        hub::with(cx.now(), |hub| hub.headers.insert(cx.handle(), picked));
+    let trace = gateway.tracer.get().and_then(|_| cx.extension::<Trace>().ok().copied());
+    if picked.is_empty() && trace.is_none() {
+        return;
     }
+    hub::with(cx.now(), |hub| {
+        if !picked.is_empty() {
+            hub.headers.insert(cx.handle(), picked);
+        }
+        hub.traces.extend(trace.map(|trace| (cx.handle(), trace)));
+    });
 }
 
 /// Answers a browser that asks whether a page may send a request.

@@ -5,7 +5,7 @@
 //! | [`RequestId`] | gives each request an identifier, for the response and the log |
 //! | [`AccessLog`] | logs each request |
 //! | [`HandlerTime`] | measures handlers, for a sample of requests |
-//! | [`TraceContext`] | continues traces through several servers |
+//! | [`TraceContext`] | continues traces through several servers, and may record them |
 //! | [`Recover`] | answers with 500 when a handler panics |
 //! | [`Cors`] | lets pages of other origins read responses |
 //! | [`RateLimit`] | bounds the request rate of each client |

@@ -1,9 +1,7 @@
 //! Gives requests identifiers.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher as _, Hasher as _};
-
 use crate::cx::Cx;
+use crate::identifiers::{mix, seed};
 use crate::layer::Layer;
 
 /// The field that has it, in requests and responses.
@@ -60,16 +58,4 @@ impl Layer for RequestId {
 fn is_name(bytes: &[u8]) -> bool {
     let known = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     (1..=LONGEST).contains(&bytes.len()) && bytes.iter().all(known)
-}
-
-/// A number that no other process has, very likely.
-pub(super) fn seed() -> u64 {
-    RandomState::new().build_hasher().finish()
-}
-
-/// Spreads a number over all bits, no two to the same (the finalizer of splitmix64).
-pub(super) fn mix(mut number: u64) -> u64 {
-    number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    number ^ (number >> 31)
 }

@@ -20,6 +20,7 @@ mod receive;
 mod rig;
 mod routing;
 mod simulated;
+mod spans;
 mod streams;
 mod typed;
 mod uploads;

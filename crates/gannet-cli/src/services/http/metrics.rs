@@ -10,6 +10,8 @@ use gannet_redis::Server;
 
 use super::process;
 use super::site::Site;
+use crate::audit::AuditStats;
+use crate::otlp::QueueStats;
 use crate::status::{self, Status};
 
 type OfListener = fn(&ServiceStats) -> u64;
@@ -123,6 +125,12 @@ pub(super) fn write(cx: &mut Cx<'_>, site: &Site, store: &Server, push: Option<&
     let mut text = String::new();
     let _ = page(&mut text, &cx.remote(), &labels, &site.times, store);
     let _ = of_process(&mut text).and_then(|()| of_operation(&mut text, &site.status));
+    if let Some(stats) = site.audit() {
+        let _ = of_audit(&mut text, stats);
+    }
+    if let Some(queue) = site.traces() {
+        let _ = of_traces(&mut text, queue.stats());
+    }
     if let Some(push) = push {
         let _ = push.write_metrics(&mut text);
     }
@@ -212,6 +220,35 @@ fn of_operation(out: &mut String, shown: &Status) -> fmt::Result {
         writeln!(out, "{name}{{limit=\"{limit}\"}} {value}")?;
     }
     Ok(())
+}
+
+fn of_audit(out: &mut String, stats: AuditStats) -> fmt::Result {
+    let AuditStats { written, dropped } = stats;
+    head(out, "gannet_audit_lines_total", "counter", "Lines of the audit log that were written.")?;
+    writeln!(out, "gannet_audit_lines_total {written}")?;
+    head(
+        out,
+        "gannet_audit_dropped_total",
+        "counter",
+        "Lines of the audit log that were too many, or could not be written.",
+    )?;
+    writeln!(out, "gannet_audit_dropped_total {dropped}")
+}
+
+fn of_traces(out: &mut String, stats: QueueStats) -> fmt::Result {
+    let QueueStats { waiting, exported, overflowed, lost, failures } = stats;
+    for (name, kind, help, value) in [
+        ("gannet_traces_queued_spans", "gauge", "Spans that wait for the collector.", waiting as u64),
+        ("gannet_traces_exported_spans_total", "counter", "Spans that the collector took.", exported),
+        ("gannet_traces_export_failures_total", "counter", "Requests to the collector that failed.", failures),
+    ] {
+        head(out, name, kind, help)?;
+        writeln!(out, "{name} {value}")?;
+    }
+    let name = "gannet_traces_dropped_spans_total";
+    head(out, name, "counter", "Spans dropped: the queue was full, or the collector did not take them.")?;
+    writeln!(out, "{name}{{reason=\"queue\"}} {overflowed}")?;
+    writeln!(out, "{name}{{reason=\"collector\"}} {lost}")
 }
 
 fn of_handlers(out: &mut String, handlers: &HandlerTime) -> fmt::Result {

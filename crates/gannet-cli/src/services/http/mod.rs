@@ -8,12 +8,12 @@ mod process;
 mod site;
 
 use gannet::Address;
-use gannet_http::middleware::{AccessLog, Recover};
+use gannet_http::middleware::{AccessLog, Recover, TraceContext};
 use gannet_http::websocket::{Handler, Handshake, Params, Socket};
 use gannet_http::{Cx, HttpService, RouteError, Router, Routes, decode};
 
 pub(crate) use self::site::Site;
-use super::{ServiceKind, Settings, abstract_name, is_abstract, listen, quoted, reachable_socket};
+use super::{ServiceKind, Settings, abstract_name, is_abstract, listen, quoted, reachable_socket, trace_context};
 use crate::tls::Protocol;
 
 pub(super) static KIND: ServiceKind = ServiceKind {
@@ -21,7 +21,8 @@ pub(super) static KIND: ServiceKind = ServiceKind {
     about: "a page that says what runs, its health and counters (tcp, tls, unix)",
     defaults: &["tcp://127.0.0.1:8080"],
     streams: Some(|engine, at, settings| {
-        let routes = routes(settings).map_err(|error| gannet::Error::Setting(error.to_string()))?;
+        let routes = routes(settings, trace_context(&at, settings))
+            .map_err(|error| gannet::Error::Setting(error.to_string()))?;
         let (largest, code) = (settings.max_frame, settings.websocket_shutdown_code);
         listen(engine, at, settings, Protocol::Http, move || {
             HttpService::new(&routes).websocket_limits(largest, largest).websocket_shutdown_code(code)
@@ -32,7 +33,7 @@ pub(super) static KIND: ServiceKind = ServiceKind {
     answer: "hello you",
 };
 
-fn routes(settings: &Settings) -> Result<Routes, RouteError> {
+fn routes(settings: &Settings, tracing: Option<TraceContext>) -> Result<Routes, RouteError> {
     let (site, shown, counted) = (&settings.site, settings.site.clone(), settings.site.clone());
     let (store, push) = (settings.redis.clone(), settings.push.clone());
     let mut handshake = Handshake::new();
@@ -41,6 +42,7 @@ fn routes(settings: &Settings) -> Result<Routes, RouteError> {
         handshake = handshake.deflate(Params::without_takeover());
     }
     Router::new()
+        .layer(tracing)
         .layer(AccessLog)
         .layer(site.times.clone())
         .layer(Recover)

@@ -5,6 +5,8 @@ use std::sync::{Arc, OnceLock};
 use gannet::Running;
 use gannet_http::middleware::HandlerTime;
 
+use crate::audit::{Audit, AuditStats};
+use crate::otlp::Queue;
 use crate::services::Listener;
 use crate::status::Status;
 
@@ -14,6 +16,10 @@ pub(crate) struct Site {
     running: OnceLock<What>,
     /// How long the handlers of all `http` listeners take.
     pub(super) times: HandlerTime,
+    /// Spans on their way to a collector, where there is one.
+    traces: OnceLock<Arc<Queue>>,
+    /// Where orders of operators are recorded.
+    audit: OnceLock<Audit>,
     /// What the server knows of its own operation.
     pub(crate) status: Arc<Status>,
 }
@@ -54,6 +60,24 @@ impl Site {
         };
         // An engine starts once.
         let _ = self.running.set(what);
+    }
+
+    /// Says where orders of operators are recorded.
+    pub(crate) fn audits(&self, audit: Audit) {
+        let _ = self.audit.set(audit);
+    }
+
+    pub(super) fn audit(&self) -> Option<AuditStats> {
+        self.audit.get()?.stats()
+    }
+
+    /// Says where spans wait for their collector.
+    pub(crate) fn exports(&self, queue: &Arc<Queue>) {
+        let _ = self.traces.set(queue.clone());
+    }
+
+    pub(super) fn traces(&self) -> Option<&Queue> {
+        self.traces.get().map(|queue| &**queue)
     }
 
     /// What runs. Nothing in the moment between the first connection and the end of the start.

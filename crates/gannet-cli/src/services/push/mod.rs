@@ -10,7 +10,7 @@ use gannet_gateway::{Devices, Gateway, Secret};
 use gannet_http::HttpService;
 use gannet_http::middleware::Recover;
 
-use super::{ServiceKind, Settings, abstract_name, is_abstract, listen, quoted, reachable_socket};
+use super::{ServiceKind, Settings, abstract_name, is_abstract, listen, quoted, reachable_socket, trace_context};
 use crate::tls::Protocol;
 
 /// Secrets that one option, or one variable of the environment, has.
@@ -29,7 +29,8 @@ pub(super) static KIND: ServiceKind = ServiceKind {
     defaults: &["tcp://127.0.0.1:8000"],
     streams: Some(|engine, at, settings| {
         let gateway = gateway(settings)?;
-        let routes = gannet_http::Router::new().layer(Recover).merge(gateway.routes()).build();
+        let tracing = trace_context(&at, settings);
+        let routes = gannet_http::Router::new().layer(tracing).layer(Recover).merge(gateway.routes()).build();
         let routes = routes.map_err(|error| gannet::Error::Setting(error.to_string()))?;
         let frame = gateway.settings().client.frame;
         listen(engine, at, settings, Protocol::Http, move || HttpService::new(&routes).websocket_limits(frame, frame))

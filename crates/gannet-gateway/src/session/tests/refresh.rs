@@ -43,7 +43,7 @@ impl Rig {
     }
 
     fn answers(&mut self, one: &mut One, purpose: Purpose, reply: Option<Reply>) -> Outcome {
-        let answer = Answer { purpose, what: reply.map(application::Answer::Result) };
+        let answer = Answer { purpose, what: reply.map(application::Answer::Result), trace: None };
         let effects = self.hub.answered(one.place, &mut one.link, answer);
         let outcome = self.all(one, effects);
         // It is read again.
