@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::random::Random;
 use crate::settings::Settings;
 
 /// The width of one of the window's parts, of which there are [`PARTS`].
@@ -67,24 +68,25 @@ impl Breaker {
     }
 
     /// Notes a failure. Returns whether the breaker opens by it.
-    pub(crate) fn failed(&mut self, now: Duration, settings: &Settings) -> bool {
+    pub(crate) fn failed(&mut self, now: Duration, settings: &Settings, random: &mut Random) -> bool {
         self.in_a_row = self.in_a_row.saturating_add(1);
         self.part(now).2 += 1;
         match self.state {
             BreakerState::Open { .. } => false,
-            BreakerState::HalfOpen => self.open(now, settings),
+            BreakerState::HalfOpen => self.open(now, settings, random),
             BreakerState::Closed => {
                 let since = (now.as_secs() / PART.as_secs()).saturating_sub(PARTS as u64 - 1);
                 let counted = self.window.iter().filter(|part| part.0 >= since);
                 let (good, bad) = counted.fold((0, 0), |(good, bad), part| (good + part.1, bad + part.2));
                 let often = good + bad >= settings.breaker_volume && bad * 2 >= good + bad;
-                (self.in_a_row >= settings.breaker_failures || often) && self.open(now, settings)
+                (self.in_a_row >= settings.breaker_failures || often) && self.open(now, settings, random)
             }
         }
     }
 
-    fn open(&mut self, now: Duration, settings: &Settings) -> bool {
-        self.state = BreakerState::Open { until: now + self.open_for };
+    fn open(&mut self, now: Duration, settings: &Settings, random: &mut Random) -> bool {
+        // Less up to a half by chance: clients that lost a server together do not probe it together.
+        self.state = BreakerState::Open { until: now + self.open_for - random.up_to(self.open_for / 2) };
         self.open_for = (self.open_for * 2).min(settings.breaker_open_max);
         true
     }
@@ -107,24 +109,29 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
+    /// Whether it is open for this time, less up to a half.
+    fn opens(breaker: &Breaker, now: Duration, longest: Duration) -> bool {
+        matches!(breaker.state(), BreakerState::Open { until } if until >= now + longest / 2 && until <= now + longest)
+    }
+
     #[test]
     fn five_failures_in_a_row_open_it_and_a_success_between_them_does_not() {
-        let settings = Settings::default();
+        let (settings, mut random) = (Settings::default(), Random::new(5));
         let mut breaker = Breaker::new(&settings);
-        (0..4).for_each(|_| assert!(!breaker.failed(secs(1), &settings)));
+        (0..4).for_each(|_| assert!(!breaker.failed(secs(1), &settings, &mut random)));
         breaker.succeeded(secs(1), &settings);
-        (0..4).for_each(|_| assert!(!breaker.failed(secs(1), &settings)));
-        assert!(breaker.failed(secs(1), &settings));
-        assert_eq!(breaker.state(), BreakerState::Open { until: secs(6) });
+        (0..4).for_each(|_| assert!(!breaker.failed(secs(1), &settings, &mut random)));
+        assert!(breaker.failed(secs(1), &settings, &mut random));
+        assert!(opens(&breaker, secs(1), secs(5)));
     }
 
     #[test]
     fn half_of_twenty_outcomes_within_ten_seconds_open_it() {
-        let settings = Settings::default();
+        let (settings, mut random) = (Settings::default(), Random::new(5));
         let alternate = |breaker: &mut Breaker, second, times| {
             (0..times).any(|_| {
                 breaker.succeeded(secs(second), &settings);
-                breaker.failed(secs(second), &settings)
+                breaker.failed(secs(second), &settings, &mut Random::new(second))
             })
         };
         let mut breaker = Breaker::new(&settings);
@@ -141,26 +148,27 @@ mod tests {
             if count % 4 == 0 {
                 breaker.succeeded(secs(5), &settings);
             }
-            assert!(!breaker.failed(secs(5), &settings));
+            assert!(!breaker.failed(secs(5), &settings, &mut random));
         });
     }
 
     #[test]
     fn a_failed_probe_doubles_the_time_and_a_good_one_closes_it() {
-        let settings = Settings::default();
+        let (settings, mut random) = (Settings::default(), Random::new(5));
         let mut breaker = Breaker::new(&settings);
-        (0..5).for_each(|_| _ = breaker.failed(secs(0), &settings));
+        (0..5).for_each(|_| _ = breaker.failed(secs(0), &settings, &mut random));
         let mut now = secs(0);
         for expected in [5, 10, 20, 40, 60, 60] {
-            assert!(!breaker.try_half_open(now + secs(expected) - Duration::from_nanos(1)));
+            assert!(opens(&breaker, now, secs(expected)));
+            assert!(!breaker.try_half_open(now + secs(expected) / 2 - Duration::from_nanos(1)));
             now += secs(expected);
             assert!(breaker.try_half_open(now));
-            assert!(breaker.failed(now, &settings));
+            assert!(breaker.failed(now, &settings, &mut random));
         }
         assert!(breaker.try_half_open(now + secs(60)));
         assert!(breaker.succeeded(now + secs(60), &settings));
         assert_eq!(breaker.state(), BreakerState::Closed);
-        (0..5).for_each(|_| _ = breaker.failed(now + secs(61), &settings));
-        assert_eq!(breaker.state(), BreakerState::Open { until: now + secs(66) });
+        (0..5).for_each(|_| _ = breaker.failed(now + secs(61), &settings, &mut random));
+        assert!(opens(&breaker, now + secs(61), secs(5)));
     }
 }

@@ -64,10 +64,14 @@ pub struct Settings {
     pub breaker_failures: u32,
     /// Outcomes in 10 s from which a failure rate of one half takes an endpoint out (default 20).
     pub breaker_volume: u32,
-    /// The time until an endpoint that is out is probed (default 5 s). It doubles with each failed probe.
+    /// The time until an endpoint that is out is probed, less up to half by chance (default 5 s).
+    ///
+    /// It doubles with each failed probe.
     pub breaker_open: Duration,
-    /// The longest time until an endpoint that is out is probed (default 60 s).
+    /// The bound of `breaker_open` as it doubles (default 60 s).
     pub breaker_open_max: Duration,
+    /// The time after which the names of endpoints are looked up again (default 30 s).
+    pub resolve: Duration,
 }
 
 impl Default for Settings {
@@ -95,6 +99,7 @@ impl Default for Settings {
             breaker_volume: 20,
             breaker_open: Duration::from_secs(5),
             breaker_open_max: Duration::from_secs(60),
+            resolve: Duration::from_secs(30),
         }
     }
 }

@@ -61,8 +61,7 @@ pub(crate) struct Entry<R, C> {
 
 /// Who has a connection alone.
 #[derive(Debug)]
-pub(crate) struct Holder<C> {
-    pub(crate) caller: C,
+pub(crate) struct Holder {
     pub(crate) taken: Duration,
     pub(crate) label: &'static str,
     /// It was out for too long, and that was said.
@@ -85,7 +84,7 @@ pub(crate) struct Connection<R, C> {
     pub(crate) pending: VecDeque<Entry<R, C>>,
     /// Tombstones among them.
     pub(crate) late: usize,
-    pub(crate) holder: Option<Holder<C>>,
+    pub(crate) holder: Option<Holder>,
 }
 
 impl<R, C> Connection<R, C> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Action, Connection, ConnectionId, Endpoint, Entry, Pool, Role, State, Waiter, Want};
 use crate::error::{CallError, Loss};
 
-impl<R, C: Clone> Pool<R, C> {
+impl<R, C> Pool<R, C> {
     /// Whether the endpoint may be dialled now.
     pub(super) fn may_dial(&self, now: Duration, endpoint: usize) -> bool {
         let endpoint = &self.endpoints[endpoint];
@@ -113,7 +113,8 @@ impl<R, C: Clone> Pool<R, C> {
         let (state, endpoint, was_coming) = (conn.state, conn.endpoint, conn.is_coming());
         let (up, late) = (now.saturating_sub(conn.up), std::mem::take(&mut conn.late));
         let mut pending = std::mem::take(&mut conn.pending);
-        let holder = conn.holder.take();
+        // Whoever had it alone learns it from the next call.
+        conn.holder = None;
         conn.generation = conn.generation.wrapping_add(1);
         self.set_state(slot, State::Closed);
         self.counters.losses[loss.index()].add(1);
@@ -131,9 +132,6 @@ impl<R, C: Clone> Pool<R, C> {
         // The first of them is to be the first again.
         while let Some(entry) = pending.pop_back() {
             self.give_back(now, endpoint, entry, loss);
-        }
-        if let Some(holder) = holder {
-            self.actions.push_back(Action::LeaseLost { caller: holder.caller, loss });
         }
         self.slots[slot as usize].pending = pending;
         self.free.push(slot);
@@ -184,7 +182,7 @@ impl<R, C: Clone> Pool<R, C> {
     /// Counts a failure of an endpoint, which may take it out of service.
     pub(super) fn endpoint_failed(&mut self, now: Duration, endpoint: usize) {
         let settings = &self.settings;
-        if !self.endpoints[endpoint].breaker.failed(now, settings) {
+        if !self.endpoints[endpoint].breaker.failed(now, settings, &mut self.random) {
             return;
         }
         self.counters.opened.add(1);
@@ -271,11 +269,23 @@ impl<R, C: Clone> Pool<R, C> {
         }
     }
 
-    /// Adds an endpoint, and returns its index.
-    pub(crate) fn add_endpoint(&mut self, now: Duration) -> usize {
+    /// Whether the pool has this connection still.
+    pub(crate) fn knows(&mut self, connection: ConnectionId) -> bool {
+        self.get(connection).is_some()
+    }
+
+    /// Takes no more calls on a connection: the next reply is its last.
+    pub(crate) fn retire_soon(&mut self, now: Duration, connection: ConnectionId) {
+        if self.get(connection).is_some() {
+            self.retire(now, connection.slot, Loss::Retired);
+        }
+    }
+
+    /// Adds an endpoint, and returns its index. It is dialled by the next call, or by [`Pool::start`].
+    pub(crate) fn add_endpoint(&mut self) -> usize {
         let fresh = Endpoint::new(&self.settings);
         let gone = |endpoint: &Endpoint| !endpoint.present && endpoint.connections == 0;
-        let index = match self.endpoints.iter().position(gone) {
+        match self.endpoints.iter().position(gone) {
             Some(index) => {
                 self.endpoints[index] = fresh;
                 index
@@ -284,9 +294,7 @@ impl<R, C: Clone> Pool<R, C> {
                 self.endpoints.push(fresh);
                 self.endpoints.len() - 1
             }
-        };
-        self.settle(now);
-        index
+        }
     }
 
     /// Takes an endpoint off the list. What is in flight to it may finish.

@@ -14,6 +14,8 @@ mod life;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod storm;
+#[cfg(test)]
 mod tests;
 mod tick;
 
@@ -59,8 +61,6 @@ pub(crate) enum Action<R, C> {
     Fail { caller: C, error: CallError },
     /// Tell who waited for a lease that the connection is his.
     Grant { caller: C, connection: ConnectionId },
-    /// Tell who has a lease that its connection has ended.
-    LeaseLost { caller: C, loss: Loss },
     /// Forget a request that was kept to be sent again.
     Recycle { request: R },
     /// Log that a lease was out for too long.
@@ -145,7 +145,7 @@ pub(crate) struct Pool<R, C> {
     next_key: u64,
 }
 
-impl<R, C: Clone> Pool<R, C> {
+impl<R, C> Pool<R, C> {
     /// A pool with so many endpoints. It dials nothing before [`Pool::start`] or a call.
     pub(crate) fn new(
         settings: Settings,
@@ -199,6 +199,7 @@ impl<R, C: Clone> Pool<R, C> {
     }
 
     /// Returns the number of connections that are not closed.
+    #[cfg(test)]
     pub(crate) fn open(&self) -> usize {
         self.open
     }
@@ -227,6 +228,11 @@ impl<R, C: Clone> Pool<R, C> {
     }
 
     /// Places a call. `keep` makes a copy of its request, where it has to wait or may be sent again.
+    ///
+    /// # Errors
+    ///
+    /// Gives the caller back.
+    #[inline]
     pub(crate) fn call(
         &mut self,
         now: Duration,
@@ -234,21 +240,21 @@ impl<R, C: Clone> Pool<R, C> {
         caller: C,
         terms: Terms,
         keep: impl FnOnce() -> R,
-    ) -> Result<Placed, CallError> {
+    ) -> Result<Placed, (C, CallError)> {
         self.counters.calls.add(1);
         self.budget.earn();
-        if self.draining {
-            return Err(CallError::Closing);
-        }
         let deadline = now.saturating_add(terms.timeout);
         if self.waiters.is_empty()
+            && !self.draining
             && let Some(slot) = self.choose(now, None)
         {
             let retry = terms.idempotent && self.settings.retry_percent > 0;
             let entry = Entry { key, role: Role::Call(caller), since: now, deadline, request: retry.then(keep), retry };
             return Ok(Placed::On(self.place(now, slot, entry)));
         }
-        self.check_may_wait()?;
+        if let Err(error) = self.check_may_wait() {
+            return Err((caller, error));
+        }
         let until = deadline.min(now.saturating_add(self.settings.waiting));
         let (want, idempotent) = (Want::Call(keep()), terms.idempotent);
         self.wait(now, Waiter { key, caller, want, since: now, until, deadline, avoid: None, idempotent });
@@ -256,11 +262,14 @@ impl<R, C: Clone> Pool<R, C> {
     }
 
     /// Asks for a connection alone. The answer is an [`Action::Grant`], or an [`Action::Fail`].
-    pub(crate) fn lease(&mut self, now: Duration, caller: C, label: &'static str) -> Result<(), CallError> {
-        if self.draining {
-            return Err(CallError::Closing);
+    ///
+    /// # Errors
+    ///
+    /// Gives the caller back.
+    pub(crate) fn lease(&mut self, now: Duration, caller: C, label: &'static str) -> Result<(), (C, CallError)> {
+        if let Err(error) = self.check_may_wait() {
+            return Err((caller, error));
         }
-        self.check_may_wait()?;
         let until = now.saturating_add(self.settings.waiting);
         self.lease_waiters += 1;
         let (key, want) = (0, Want::Lease(label));
@@ -272,6 +281,9 @@ impl<R, C: Clone> Pool<R, C> {
     }
 
     fn check_may_wait(&self) -> Result<(), CallError> {
+        if self.draining {
+            return Err(CallError::Closing);
+        }
         if self.all_tripped() {
             self.counters.unavailable.add(1);
             return Err(CallError::Unavailable);
@@ -290,7 +302,11 @@ impl<R, C: Clone> Pool<R, C> {
         self.settle(now);
     }
 
-    /// Places a request on a leased connection. The caller sends it there.
+    /// Places a request on a leased connection, to be sent there.
+    ///
+    /// # Errors
+    ///
+    /// Gives the caller back.
     pub(crate) fn call_leased(
         &mut self,
         now: Duration,
@@ -298,15 +314,15 @@ impl<R, C: Clone> Pool<R, C> {
         key: u64,
         caller: C,
         timeout: Duration,
-    ) -> Result<(), CallError> {
+    ) -> Result<(), (C, CallError)> {
         self.counters.calls.add(1);
         let depth = self.settings.depth;
         let Some(leased) = self.get(connection).filter(|leased| leased.holder.is_some()) else {
-            return Err(CallError::Lost(Loss::Lease));
+            return Err((caller, CallError::Lost(Loss::Lease)));
         };
         if leased.pending.len() >= depth {
             self.counters.queue_full.add(1);
-            return Err(CallError::QueueFull);
+            return Err((caller, CallError::QueueFull));
         }
         let deadline = now.saturating_add(timeout);
         leased.used = now;
@@ -534,7 +550,7 @@ impl<R, C: Clone> Pool<R, C> {
                 self.set_state(slot, State::Leased);
                 let conn = &mut self.slots[slot as usize];
                 conn.used = now;
-                conn.holder = Some(Holder { caller: caller.clone(), taken: now, label, leaked: false });
+                conn.holder = Some(Holder { taken: now, label, leaked: false });
                 let connection = ConnectionId { slot, generation: conn.generation };
                 self.note_due(now + self.settings.leak_after);
                 self.actions.push_back(Action::Grant { caller, connection });

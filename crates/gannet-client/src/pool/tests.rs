@@ -48,7 +48,7 @@ impl Rig {
 
     fn call_with(&mut self, caller: u32, terms: Terms) -> Result<Placed, CallError> {
         let key = self.pool.next_key();
-        self.pool.call(self.now, key, caller, terms, || caller)
+        self.pool.call(self.now, key, caller, terms, || caller).map_err(|(_, error)| error)
     }
 
     /// Opens what the pool wants opened.

@@ -13,7 +13,7 @@ enum Overdue {
     Close(Loss),
 }
 
-impl<R, C: Clone> Pool<R, C> {
+impl<R, C> Pool<R, C> {
     /// Does what is due. To be called when [`Pool::due`] says so; a call too early does nothing.
     pub(crate) fn tick(&mut self, now: Duration) {
         if self.due.is_none_or(|due| due > now) {
