@@ -12,7 +12,7 @@ pub type Message<'m, P> = <<P as Protocol>::Codec as Codec>::Message<'m>;
 ///
 /// # Add a protocol
 ///
-/// 1. Take a codec for the messages, or [write one](https://docs.rs/gannet-proto/latest/gannet_proto/trait.Codec.html).
+/// 1. Take a codec for the messages, or [write one](gannet::proto::Codec).
 /// 2. Write requests in [`encode`](Self::encode), and say in [`receive`](Self::receive) what a message is.
 /// 3. Set [`PIPELINES`](Self::PIPELINES) if the server takes a request before it has answered the one before. Replies then
 ///    come in the order of the requests, unless they carry the request's key ([`Incoming::Keyed`]).

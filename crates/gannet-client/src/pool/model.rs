@@ -134,7 +134,7 @@ impl Model {
     fn call(&mut self) {
         self.calls += 1;
         let call = self.calls;
-        let idempotent = call % 3 == 0;
+        let idempotent = call.is_multiple_of(3);
         let key = self.pool.next_key();
         let terms = Terms { timeout: self.settings.timeout, idempotent };
         self.outstanding.insert(call, self.now + terms.timeout);
