@@ -74,6 +74,11 @@ impl Server {
         self.line()
     }
 
+    /// Tells a server that reads its standard input something.
+    pub fn tell(&mut self, line: &str) -> io::Result<()> {
+        writeln!(self.input, "{line}")
+    }
+
     /// Reads what it says until it says that it listens, or says no more.
     fn listens(&mut self) -> io::Result<bool> {
         let ready = format!("ready {}", self.port);

@@ -16,6 +16,7 @@ mod floor;
 mod http;
 mod machine;
 mod measure;
+mod pool;
 mod push;
 mod redis;
 mod run;
@@ -64,6 +65,8 @@ enum Command {
     Ws(run::ws::Options),
     /// TLS: echo beside plain echo, handshakes, a storm of them, memory, HTTP beside nginx.
     Tls(run::tls::Options),
+    /// Calls of Redis through a pool beside a service written by hand.
+    Pool(run::pool::Options),
     /// Gateways beside Centrifugo and bare loops: deliveries, connects, recovery, memory.
     Push(run::push::Options),
     /// Serves one subject; the other commands start it.
@@ -88,6 +91,7 @@ fn main() -> ExitCode {
         Command::Http(options) => run::http::run(&options),
         Command::Ws(options) => run::ws::run(&options),
         Command::Tls(options) => run::tls::run(&options),
+        Command::Pool(options) => run::pool::run(&options),
         Command::Push(options) => run::push::run(&options),
         Command::Server { subject, port, cpu } => match serve(&subject, port, cpu) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {

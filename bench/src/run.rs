@@ -7,6 +7,7 @@ pub mod load;
 pub mod memory;
 pub mod million;
 mod plan;
+pub mod pool;
 pub mod push;
 pub mod redis;
 mod table;

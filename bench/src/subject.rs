@@ -11,6 +11,7 @@ use crate::engine;
 use crate::floor;
 use crate::floor::uring::{self, Sends, TaskRun, Tuning};
 use crate::http::{self, ROUTES};
+use crate::pool;
 use crate::push;
 use crate::redis;
 use crate::tls::{self, Key};
@@ -50,6 +51,8 @@ pub enum Role {
     Https,
     /// Measured by `redis`: a store that speaks the Redis protocol.
     Redis,
+    /// Measured by `pool`: calls a Redis server.
+    Calls,
     /// Measured by `push`: a gateway that speaks the Centrifuge protocol.
     Push,
     /// Measured by `push`: as [`Role::Push`], by TLS; its memory only.
@@ -131,6 +134,10 @@ const fn redis(name: &'static str, floors: &'static [&'static str], serve: Serve
     Subject { name, role: Role::Redis, wire: Wire::Raw, floors, serve, program: None }
 }
 
+const fn calls(name: &'static str, floors: &'static [&'static str], serve: Serve) -> Subject {
+    Subject { name, role: Role::Calls, wire: Wire::Raw, floors, serve, program: None }
+}
+
 const fn handshakes(name: &'static str, serve: Serve) -> Subject {
     http(name, Role::Handshakes, &[], serve)
 }
@@ -171,6 +178,14 @@ pub static SUBJECTS: &[Subject] = &[
     redis("redis-server", &[], redis::serve),
     redis("gannet-redis-poll", &["redis-server"], |port, ready| engine::redis(port, ready, DriverChoice::Poll)),
     redis("gannet-redis-uring", &["redis-server"], |port, ready| engine::redis(port, ready, DriverChoice::Uring)),
+    calls("calls-by-hand-poll", &[], |port, ready| pool::by_hand(port, ready, DriverChoice::Poll)),
+    calls("calls-by-hand-uring", &[], |port, ready| pool::by_hand(port, ready, DriverChoice::Uring)),
+    calls("calls-pool-poll", &["calls-by-hand-poll"], |port, ready| {
+        pool::through_pool(port, ready, DriverChoice::Poll)
+    }),
+    calls("calls-pool-uring", &["calls-by-hand-uring"], |port, ready| {
+        pool::through_pool(port, ready, DriverChoice::Uring)
+    }),
     http("nginx", Role::Http, &[], http::nginx),
     http("gannet-http-poll", Role::Http, &["nginx"], |port, ready| http::home(port, ready, DriverChoice::Poll)),
     http("gannet-http-uring", Role::Http, &["nginx"], |port, ready| http::home(port, ready, DriverChoice::Uring)),

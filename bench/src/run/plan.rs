@@ -26,7 +26,7 @@ pub struct Setup {
     pub server_cpu: usize,
     /// CPU of the client.
     #[arg(long, default_value_t = 1)]
-    client_cpu: usize,
+    pub client_cpu: usize,
     /// Print one JSON object in place of tables.
     #[arg(long)]
     pub json: bool,

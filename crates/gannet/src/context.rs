@@ -25,6 +25,8 @@ use crate::remote::{JobOwner, Letter, Remote};
 use crate::service::{Outgoing, Service};
 use crate::share::DELIVERY_BYTES;
 
+pub use self::relations::Notifier;
+
 /// Gives a callback access to its connection, and to everything around it. Lives for one callback, on the reactor's
 /// thread.
 ///
@@ -184,6 +186,29 @@ impl<S: Service> Context<'_, S> {
                 Ok(SendStatus::Queued)
             }
         }
+    }
+
+    /// Writes encoded bytes to a connection of any service, past its codec: they are what its peer receives.
+    ///
+    /// A filter (TLS) still transforms them. The bytes are copied; on this reactor they are in the outbox when this returns,
+    /// before those of orders that were given earlier in this callback. The status is that of [`send_to`](Self::send_to).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send_to`](Self::send_to), except [`SendError::Encode`].
+    #[inline]
+    pub fn write_to(&mut self, handle: Handle, bytes: &[u8]) -> Result<SendStatus, SendError> {
+        let Some(place) = self.reachable(handle)? else {
+            let payload = Bytes::copy_from_slice(bytes);
+            self.remote().post(handle, Letter::Write { place: handle.place(), payload })?;
+            return Ok(SendStatus::Queued);
+        };
+        if !self.core.at(place).is_some_and(|connection| connection.takes_from_others()) {
+            return Err(SendError::Gone);
+        }
+        let status = self.core.append(place.token, &[bytes]);
+        self.core.mark(place.token);
+        Ok(status)
     }
 
     /// See [`ServiceContext::send_encoded`](crate::ServiceContext::send_encoded).

@@ -141,6 +141,8 @@ pub use crate::close_reason::CloseReason;
 pub use crate::connect::Connect;
 pub use crate::connection::CloseMode;
 pub use crate::context::Context;
+#[doc(hidden)] // For our own crates, which answer sessions of services that they do not know.
+pub use crate::context::Notifier;
 pub use crate::core::SendStatus;
 pub use crate::counters::histogram::Histogram;
 #[doc(hidden)] // For our own crates, which count as the engine does.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::connect::Connect;
 use crate::connection::CloseMode;
-use crate::context::Context;
+use crate::context::{Context, Notifier};
 use crate::core::SendStatus;
 use crate::group::Group;
 use crate::handle::{Handle, SendError};
@@ -60,6 +60,26 @@ impl<S: Service> ServiceContext<'_, S> {
     /// - [`SendError::OtherEngine`]: the handle belongs to another engine.
     pub fn send_encoded(&mut self, handle: Handle, bytes: &Bytes) -> Result<SendStatus, SendError> {
         self.cx.send_encoded(handle, bytes)
+    }
+
+    /// Writes encoded bytes to a connection of any service, as [`Context::write_to`] does. They are copied.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] says why; [`Context::write_to`] explains each variant.
+    pub fn write_to(&mut self, handle: Handle, bytes: &[u8]) -> Result<SendStatus, SendError> {
+        self.cx.write_to(handle, bytes)
+    }
+
+    /// Gives a value to the session of a connection whose service only `notifier` knows.
+    #[doc(hidden)]
+    pub fn notify_by<T: Send + 'static>(
+        &mut self,
+        handle: Handle,
+        notifier: Notifier<T>,
+        value: T,
+    ) -> Result<(), SendError> {
+        self.cx.notify_by(handle, notifier, value)
     }
 
     /// Calls this instance again: [`Service::woken`] in the next turn, when connections had theirs.

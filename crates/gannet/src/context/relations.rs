@@ -3,8 +3,32 @@
 use crate::context::Context;
 use crate::core::Deferred;
 use crate::handle::{Handle, SendError};
-use crate::remote::{Noticed, NotifyError};
+use crate::remote::{Errand, Letter, Noticed, NotifyError};
 use crate::service::{Notice, Service};
+
+/// Brings values to the sessions of a service whose type is known where this is made, but not where values are sent.
+///
+/// A value without size takes no memory on its way.
+#[doc(hidden)]
+pub struct Notifier<T> {
+    wrap: fn(T) -> Box<dyn Errand>,
+}
+
+impl<T: Send + 'static> Notifier<T> {
+    /// Makes a notifier for the sessions of `O`.
+    #[must_use]
+    pub fn of<O: Notice<T>>() -> Self {
+        Self { wrap: |value| Box::new(Noticed::<O, T>::new(value)) }
+    }
+}
+
+impl<T> Clone for Notifier<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Notifier<T> {}
 
 impl<S: Service> Context<'_, S> {
     /// Gives a value to the session of another connection: calls [`Notice::notice`] of its service `O`.
@@ -43,6 +67,27 @@ impl<S: Service> Context<'_, S> {
         self.core.notices += 1;
         let errand = Box::new(Noticed::<O, T>::new(value));
         self.core.deferred.push(Deferred::Notice { place, errand });
+        Ok(())
+    }
+
+    /// Gives a value to the session of a connection whose service only `notifier` knows, as `notify_other` does.
+    #[doc(hidden)]
+    pub fn notify_by<T: Send + 'static>(
+        &mut self,
+        handle: Handle,
+        notifier: Notifier<T>,
+        value: T,
+    ) -> Result<(), SendError> {
+        let Some(place) = self.reachable(handle)? else {
+            let errand = (notifier.wrap)(value);
+            return self.remote().post(handle, Letter::Errand { place: handle.place(), errand });
+        };
+        if self.core.notices >= self.core.limits.mailbox {
+            self.core.counters.notices_refused.add(1);
+            return Err(SendError::MailboxFull);
+        }
+        self.core.notices += 1;
+        self.core.deferred.push(Deferred::Notice { place, errand: (notifier.wrap)(value) });
         Ok(())
     }
 }
