@@ -4,7 +4,7 @@
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -12,11 +12,12 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::address::Peer;
-use crate::counters::{ReactorCounters, RefusalReason};
+use crate::counters::{ReactorCounters, RefusalReason, ServiceCounters};
 use crate::drain::Order;
 use crate::error::{Error, Result};
 use crate::exhaustion::{EXHAUSTED, is_exhausted, is_process_full};
 use crate::ids::ListenerId;
+use crate::keepalive;
 use crate::listener::{ListenSocket, Pace, reset_on_close};
 use crate::mailbox::{NotPosted, Wake};
 use crate::remote::{Letter, Shared};
@@ -66,48 +67,66 @@ impl Wake for Bell {
 /// The acceptor's thread.
 pub(crate) struct Acceptor {
     thread: JoinHandle<()>,
+    changes: mpsc::Sender<Change>,
+    bell: Arc<dyn Wake>,
 }
 
 impl Acceptor {
+    /// The name of the thread.
+    pub(crate) const NAME: &str = "gannet-accept";
+
     /// Starts to accept.
     pub(crate) fn start(
         listeners: Vec<Central>,
         balance: Balance,
         accepts_per_second: u32,
-        services: usize,
         shared: &Arc<Shared>,
     ) -> Result<Self> {
         let failed = |error: io::Error| Error::Setting(format!("the acceptor cannot start: {error}"));
         let poll = Poll::new().map_err(failed)?;
-        for (index, central) in listeners.iter().enumerate() {
-            // A process that it comes from may have had it block.
-            rustix::io::ioctl_fionbio(&central.socket, true).map_err(|error| failed(error.into()))?;
-            let mut source = SourceFd(&central.socket.as_fd().as_raw_fd());
-            poll.registry().register(&mut source, Token(index), Interest::READABLE).map_err(failed)?;
-        }
-        let bell = Bell(Waker::new(poll.registry(), Token(usize::MAX)).map_err(failed)?);
+        let bell: Arc<dyn Wake> = Arc::new(Bell(Waker::new(poll.registry(), Token(usize::MAX)).map_err(failed)?));
         // The cell is new: nobody else sets it.
-        let _ = shared.acceptor.set(Arc::new(bell));
+        let _ = shared.acceptor.set(bell.clone());
+        let (changes, received) = mpsc::channel();
         let pace = Pace::new(accepts_per_second, Tick(0));
-        let work = Work {
+        let mut work = Work {
             poll,
-            listeners,
+            changes: received,
+            listeners: Vec::new(),
+            moved: Vec::new(),
             balance,
             pace,
             shared: shared.clone(),
-            counters: shared.acceptor_counters.get_or_init(|| Arc::new(ReactorCounters::new(services))).clone(),
+            counters: shared.acceptor_counters.get_or_init(|| Arc::new(ReactorCounters::new(0))).clone(),
             next: 0,
             #[allow(clippy::disallowed_methods)] // The acceptor is its own driver.
             began: Instant::now(),
             again: [None; 2],
             held: Vec::new(),
             is_withdrawn: false,
-            request: 0,
+            // What was asked before it started is not for it.
+            request: shared.requests.newest().0,
             version: 0,
             drains: Vec::new(),
         };
-        let thread = std::thread::Builder::new().name("gannet-accept".to_owned()).spawn(|| work.run());
-        Ok(Self { thread: thread.map_err(failed)? })
+        for central in listeners {
+            work.listen(central).map_err(failed)?;
+        }
+        let thread = std::thread::Builder::new().name(Self::NAME.to_owned()).spawn(|| work.run());
+        Ok(Self { thread: thread.map_err(failed)?, changes, bell })
+    }
+
+    /// Has the acceptor change; says whether it has within the time.
+    pub(crate) fn change(&self, mut change: Change, longest: Duration) -> bool {
+        if change.is_empty() {
+            return true;
+        }
+        let (sender, held) = mpsc::channel();
+        change.done = Some(sender);
+        // An acceptor that has ended has let go of everything.
+        let _ = self.changes.send(change);
+        self.bell.wake();
+        wait_for_drop(&held, longest)
     }
 
     /// Waits for its end.
@@ -120,13 +139,57 @@ impl Acceptor {
 
 /// A socket to accept from.
 pub(crate) struct Central {
-    pub(crate) listener: ListenerId,
-    pub(crate) socket: ListenSocket,
-    pub(crate) operational: bool,
+    listener: ListenerId,
+    socket: ListenSocket,
+    operational: bool,
+    tally: Arc<ServiceCounters>,
     /// It is part of a drain.
-    pub(crate) is_suspended: bool,
+    is_suspended: bool,
     /// Another process may have the socket too: it is never shut down.
-    pub(crate) is_shared: bool,
+    is_shared: bool,
+    /// It closes when nothing waits any more; who waits for that holds the other end.
+    retires: Option<mpsc::Sender<()>>,
+    /// It retires, and nothing waits.
+    is_over: bool,
+}
+
+impl Central {
+    pub(crate) fn new(listener: ListenerId, socket: ListenSocket, operational: bool, is_shared: bool) -> Self {
+        Self {
+            listener,
+            socket,
+            operational,
+            tally: Arc::default(),
+            is_suspended: false,
+            is_shared,
+            retires: None,
+            is_over: false,
+        }
+    }
+}
+
+/// What the acceptor shall change.
+#[derive(Default)]
+pub(crate) struct Change {
+    pub(crate) added: Vec<Central>,
+    /// Listeners whose sockets go to others, and whether those are operational.
+    pub(crate) moved: Vec<(ListenerId, ListenerId, bool)>,
+    pub(crate) removed: Vec<ListenerId>,
+    /// Connections a second.
+    pub(crate) pace: Option<u32>,
+    pub(crate) keepalives: Vec<(ListenerId, Option<Duration>)>,
+    /// Dropped when all of it is done.
+    pub(crate) done: Option<mpsc::Sender<()>>,
+}
+
+impl Change {
+    fn is_empty(&self) -> bool {
+        self.added.is_empty()
+            && self.moved.is_empty()
+            && self.removed.is_empty()
+            && self.pace.is_none()
+            && self.keepalives.is_empty()
+    }
 }
 
 /// A connection that was accepted and whose reactor's mailbox is full.
@@ -138,7 +201,10 @@ struct Held {
 
 struct Work {
     poll: Poll,
+    changes: mpsc::Receiver<Change>,
     listeners: Vec<Central>,
+    /// Listeners whose sockets have gone to others, until what was accepted for them is handed over.
+    moved: Vec<(ListenerId, mpsc::Sender<()>)>,
     balance: Balance,
     pace: Pace,
     shared: Arc<Shared>,
@@ -181,6 +247,9 @@ impl Work {
                 self.read_drains();
                 self.read_requests();
             }
+            while let Ok(change) = self.changes.try_recv() {
+                self.follow(change);
+            }
             if !self.drains.is_empty() && self.drain() {
                 return self.held.drain(..).for_each(|held| refuse(held.letter));
             }
@@ -211,6 +280,52 @@ impl Work {
                     }
                 }
             }
+            let is_held = |listener| self.held.iter().any(|held| held.listener == listener);
+            self.listeners.retain(|central| !central.is_over || is_held(central.listener));
+            self.moved.retain(|(listener, _)| is_held(*listener));
+        }
+    }
+
+    /// Accepts from a socket from now on.
+    fn listen(&mut self, mut central: Central) -> io::Result<()> {
+        // A process that it comes from may have had it block.
+        rustix::io::ioctl_fionbio(&central.socket, true)?;
+        let mut source = SourceFd(&central.socket.as_fd().as_raw_fd());
+        self.poll.registry().register(&mut source, Token(usize::from(central.listener)), Interest::READABLE)?;
+        central.tally = self.counters.tally_for(central.listener);
+        self.listeners.push(central);
+        Ok(())
+    }
+
+    fn follow(&mut self, change: Change) {
+        let Change { added, moved, removed, pace, keepalives, done } = change;
+        for central in added {
+            let listener = central.listener;
+            if let Err(error) = self.listen(central) {
+                tracing::error!(%error, listener, "the acceptor cannot watch a new listener, which is closed");
+            }
+        }
+        for (from, to, operational) in moved {
+            for central in self.listeners.iter_mut().filter(|central| central.listener == from) {
+                (central.listener, central.operational) = (to, operational);
+                central.tally = self.counters.tally_for(to);
+            }
+            self.moved.extend(done.clone().map(|done| (from, done)));
+        }
+        for central in &mut self.listeners {
+            if removed.contains(&central.listener) {
+                central.retires.clone_from(&done);
+            }
+        }
+        for (listener, after) in keepalives {
+            for central in self.listeners.iter().filter(|central| central.listener == listener) {
+                if let Err(error) = keepalive::change(central.socket.as_fd(), after) {
+                    tracing::warn!(%error, "the keepalive of a listener cannot be changed");
+                }
+            }
+        }
+        if let Some(per_second) = pace {
+            self.pace = Pace::new(per_second, self.now());
         }
     }
 
@@ -301,16 +416,16 @@ impl Work {
     /// Accepts until nothing waits or accepting has to pause.
     fn accept_all(&mut self, index: usize) {
         loop {
-            let Central { listener, ref socket, operational, is_suspended, .. } = self.listeners[index];
+            let Central { listener, ref socket, operational, is_suspended, ref tally, .. } = self.listeners[index];
             if !operational && self.is_full() {
                 // Connections that are not accepted wait in the kernel's backlog.
-                self.counters.services[usize::from(listener)].accept_pauses.add(1);
+                tally.accept_pauses.add(1);
                 return self.pause(operational);
             }
             match socket.accept() {
                 // Only sockets that do not refuse by themselves bring one.
                 Ok((socket, _)) if is_suspended => {
-                    self.counters.services[usize::from(listener)].refused[RefusalReason::Shutdown.index()].add(1);
+                    tally.refused[RefusalReason::Shutdown.index()].add(1);
                     reset_on_close(&socket);
                 }
                 Ok((socket, peer)) => {
@@ -321,16 +436,21 @@ impl Work {
                     // A health check must not wait for the pace of ordinary connections.
                     let now = self.now();
                     if !operational && let Some(again) = self.pace.spend(now) {
-                        self.counters.services[usize::from(listener)].accept_pauses.add(1);
+                        self.listeners[index].tally.accept_pauses.add(1);
                         self.again[usize::from(operational)] = Some(again);
                         return;
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.listeners[index].is_over = self.listeners[index].retires.is_some();
+                    return;
+                }
                 // It refuses by itself.
-                Err(_) if is_suspended => return,
+                Err(_) if is_suspended => {
+                    self.listeners[index].is_over = self.listeners[index].retires.is_some();
+                    return;
+                }
                 Err(error) => {
-                    let tally = &self.counters.services[usize::from(listener)];
                     tally.accept_errors.add(1);
                     // Else the connection was gone before it was accepted.
                     if is_exhausted(&error) {
@@ -377,8 +497,9 @@ impl Work {
                 }
             };
         }
-        let operational = self.listeners.iter().any(|central| central.listener == listener && central.operational);
-        self.counters.services[usize::from(listener)].accept_pauses.add(1);
+        let central = self.listeners.iter().find(|central| central.listener == listener);
+        let operational = central.is_some_and(|central| central.operational);
+        self.counters.tally_for(listener).accept_pauses.add(1);
         self.held.push(Held { letter, listener, peer });
         self.pause(operational);
         false
@@ -396,7 +517,7 @@ impl Work {
             }
             Balance::LeastConnections => {
                 // What was posted and not opened yet counts too, or a burst would all go to one reactor.
-                let load = |reactor: usize| connections(&gates[reactor].counters) + gates[reactor].sender.len() as u64;
+                let load = |reactor: usize| gates[reactor].counters.connections() + gates[reactor].sender.len() as u64;
                 // From the next in turn on, so that equals share.
                 let reactors = (0..gates.len()).map(|offset| (self.next + offset) % gates.len());
                 reactors.min_by_key(|reactor| (waiting(*reactor), load(*reactor))).unwrap_or(0)
@@ -419,6 +540,7 @@ fn refuse(letter: Letter) {
     }
 }
 
-fn connections(counters: &ReactorCounters) -> u64 {
-    counters.services.iter().map(|listener| listener.connections.get()).sum()
+/// Waits until nobody holds the sender any more; says whether that came in time.
+fn wait_for_drop(held: &mpsc::Receiver<()>, longest: Duration) -> bool {
+    matches!(held.recv_timeout(longest), Err(mpsc::RecvTimeoutError::Disconnected))
 }

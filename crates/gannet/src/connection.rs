@@ -12,6 +12,7 @@ use crate::group::Joined;
 use crate::moments::{Exact, Fraction, Moments};
 use crate::outbox::Outbox;
 use crate::own_reason::Compact;
+use crate::quota::Counted;
 use crate::share::Share;
 use crate::wheel::{Links, Tick};
 
@@ -114,6 +115,10 @@ impl Flags {
     pub(crate) const ENDS_SOON: Self = Self(1 << 23);
     /// It has timers with identifiers, in `Core::timers`.
     pub(crate) const NAMED_TIMERS: Self = Self(1 << 22);
+    /// Counted under its peer's address, in the engine.
+    pub(crate) const COUNTED: Self = Self(1 << 24);
+    /// Counted under its peer's address, in its listener.
+    pub(crate) const COUNTED_HERE: Self = Self(1 << 25);
     /// Reading does not pause because the outbox is over the high mark.
     pub(crate) const NO_AUTO_PAUSE: Self = Self(1 << 19);
     /// An operator has its traffic recorded, in `Core::traces`.
@@ -244,6 +249,21 @@ impl Connection {
             self.reason = reason.into();
         }
         self.flags.set(how);
+    }
+
+    /// Notes where it was counted under its peer's address.
+    pub(crate) fn note_counted(&mut self, counted: Counted) {
+        if counted.in_engine {
+            self.flags.set(Flags::COUNTED);
+        }
+        if counted.in_listener {
+            self.flags.set(Flags::COUNTED_HERE);
+        }
+    }
+
+    /// Where it was counted under its peer's address.
+    pub(crate) fn counted(&self) -> Counted {
+        Counted { in_engine: self.flags.has(Flags::COUNTED), in_listener: self.flags.has(Flags::COUNTED_HERE) }
     }
 
     /// The exact moment of its timer.

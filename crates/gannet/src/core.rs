@@ -97,7 +97,13 @@ pub(crate) struct Core {
     /// This turn, for the shares of connections.
     pub(crate) turn: TurnNumber,
     pub(crate) limits: Limits,
+    /// Of outbound connections that ask for nothing else.
+    pub(crate) keepalive: Option<Duration>,
     pub(crate) counters: Arc<ReactorCounters>,
+    /// Those of each service.
+    pub(crate) tallies: Vec<Arc<ServiceCounters>>,
+    /// Slots taken by connections of each service, closing ones included.
+    pub(crate) occupied: Vec<u32>,
     pub(crate) live: Arc<Live>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) groups: Groups,
@@ -147,6 +153,8 @@ impl Core {
         shared: Arc<Shared>,
     ) -> Self {
         let now = tick(clock);
+        let tallies = counters.tallies();
+        let occupied = vec![0; tallies.len()];
         Self {
             reactor,
             slab: Slab::with_limit(slots),
@@ -158,6 +166,9 @@ impl Core {
             clock,
             turn: TurnNumber::default(),
             limits,
+            keepalive: None,
+            tallies,
+            occupied,
             counters,
             live: Arc::new(Live::new()),
             shared,
@@ -182,7 +193,7 @@ impl Core {
     /// Counters of the service that a connection belongs to.
     #[inline]
     pub(crate) fn tally(&self, service: u16) -> &ServiceCounters {
-        &self.counters.services[usize::from(service)]
+        &self.tallies[usize::from(service)]
     }
 
     /// Whether a connection was told to leave, or everything ends.
@@ -220,6 +231,7 @@ impl Core {
         let (token, generation) = self.slab.insert(Connection::new(service, peer, state, self.now))?;
         self.live.set(token, generation);
         self.births.set(token, self.clock);
+        self.occupied[usize::from(service)] += 1;
         Some(token)
     }
 
@@ -504,7 +516,7 @@ impl Core {
         };
         if let Some(outbox) = connection.outbox.as_mut() {
             let (messages, bytes) = outbox.drop_oldest(keep, newest);
-            self.counters.services[usize::from(connection.service)].dropped.add(messages as u64);
+            self.tallies[usize::from(connection.service)].dropped.add(messages as u64);
             self.counters.outboxes_shrank(bytes);
         }
         SendStatus::OverHard

@@ -3,9 +3,12 @@
 mod counter;
 pub(crate) mod histogram;
 
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
 pub(crate) use self::counter::Counter;
 use self::histogram::{Histogram, HistogramCounter};
 use crate::close_reason::CloseReason;
+use crate::ids::ServiceId;
 use crate::own_reason::{MOST_OWN, own_names, place_of};
 
 /// Says why a connection was refused. Refused connections are counted by this reason.
@@ -109,7 +112,8 @@ pub(crate) struct ReactorCounters {
     pub(crate) handshakes_waiting: Counter,
     /// Connections that operators had closed.
     pub(crate) kicked: Counter,
-    pub(crate) services: Box<[ServiceCounters]>,
+    /// By service. The reactor itself has them in `Core::tallies`; more come with the services of a plan.
+    services: RwLock<Vec<Arc<ServiceCounters>>>,
 }
 
 impl ReactorCounters {
@@ -138,7 +142,7 @@ impl ReactorCounters {
             handshakes: Counter::default(),
             handshakes_waiting: Counter::default(),
             kicked: Counter::default(),
-            services: (0..services).map(|_| ServiceCounters::default()).collect(),
+            services: RwLock::new((0..services).map(|_| Arc::default()).collect()),
         }
     }
 
@@ -169,8 +173,36 @@ impl ReactorCounters {
             handshakes: self.handshakes.get(),
             handshakes_waiting: self.handshakes_waiting.get(),
             kicked: self.kicked.get(),
-            services: self.services.iter().map(ServiceCounters::read).collect(),
+            services: self.lock().iter().map(|service| service.read()).collect(),
         }
+    }
+
+    /// The counters of each service.
+    pub(crate) fn tallies(&self) -> Vec<Arc<ServiceCounters>> {
+        self.lock().clone()
+    }
+
+    /// Counters for one service more, unless it has some already.
+    pub(crate) fn tally_for(&self, service: ServiceId) -> Arc<ServiceCounters> {
+        let mut services = self.services.write().unwrap_or_else(PoisonError::into_inner);
+        let count = services.len().max(usize::from(service) + 1);
+        services.resize_with(count, Arc::default);
+        services[usize::from(service)].clone()
+    }
+
+    /// Connections of one service.
+    pub(crate) fn connections_of(&self, service: ServiceId) -> u64 {
+        self.lock().get(usize::from(service)).map_or(0, |service| service.connections.get())
+    }
+
+    /// Connections of all services.
+    pub(crate) fn connections(&self) -> u64 {
+        self.lock().iter().map(|service| service.connections.get()).sum()
+    }
+
+    fn lock(&self) -> RwLockReadGuard<'_, Vec<Arc<ServiceCounters>>> {
+        // A list that only grows is always in order.
+        self.services.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts bytes that came into outboxes, those of filters included.
@@ -272,7 +304,8 @@ pub struct ReactorStats {
     pub handshakes_waiting: u64,
     /// Counter: connections that operators had closed ([`Remote::kick`](crate::Remote::kick)).
     pub kicked: u64,
-    /// The counters of each listener and outbound service, in the order in which they were added to the engine.
+    /// The counters of each listener and outbound service, in the order in which they were added to the engine. Those of a
+    /// removed listener stay: [`Remote::listeners`](crate::Remote::listeners) says which they are.
     pub services: Vec<ServiceStats>,
 }
 

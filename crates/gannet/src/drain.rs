@@ -133,6 +133,24 @@ impl Order {
     pub(crate) fn covers(&self, listener: ListenerId) -> bool {
         self.listeners.as_ref().is_none_or(|listeners| listeners.contains(&listener))
     }
+
+    /// Whether it is the drain of this scope. Plans may have removed listeners since it was ordered, and given their sockets
+    /// to others: what is open now counts.
+    fn is_of(&self, scope: Option<&Scope>) -> bool {
+        let (Some(own), Some(scope)) = (&self.listeners, scope) else {
+            return self.listeners.is_none() && scope.is_none();
+        };
+        let has = |set: &[ListenerId], one: &ListenerId| set.contains(one);
+        let is_alike = scope.open.iter().all(|one| has(own, one) == has(&scope.listeners, one));
+        is_alike && own.iter().any(|one| has(&scope.listeners, one))
+    }
+}
+
+/// Whose connections somebody means.
+pub(crate) struct Scope {
+    pub(crate) listeners: Box<[ListenerId]>,
+    /// Of the whole engine: the listeners that were not removed.
+    pub(crate) open: Box<[ListenerId]>,
 }
 
 #[derive(Default)]
@@ -174,13 +192,13 @@ impl Drains {
     }
 
     /// Adds a drain, in place of one of the same connections.
-    pub(crate) fn begin(&self, drain: &Drain, listeners: Option<Box<[ListenerId]>>) -> Result<()> {
+    pub(crate) fn begin(&self, drain: &Drain, listeners: Option<Scope>) -> Result<()> {
         let mut wanted = self.lock();
         if listeners.is_none() && wanted.orders.iter().any(|order| order.listeners.is_none() && order.is_final) {
             return Err(Error::Setting("the engine shuts down already; that cannot be changed any more".to_owned()));
         }
-        wanted.orders.retain(|order| order.listeners != listeners);
-        self.add(&mut wanted, listeners, drain.times(self.default), false);
+        wanted.orders.retain(|order| !order.is_of(listeners.as_ref()));
+        self.add(&mut wanted, listeners.map(|scope| scope.listeners), drain.times(self.default), false);
         Ok(())
     }
 
@@ -207,15 +225,37 @@ impl Drains {
     }
 
     /// Cancels the drain of these connections, or of all; says whether there was one that could be.
-    pub(crate) fn cancel(&self, listeners: Option<&[ListenerId]>) -> bool {
+    pub(crate) fn cancel(&self, listeners: Option<&Scope>) -> bool {
         let mut wanted = self.lock();
         let before = wanted.orders.len();
-        wanted.orders.retain(|order| order.is_final || order.listeners.as_deref() != listeners);
+        wanted.orders.retain(|order| order.is_final || !order.is_of(listeners));
         let is_news = wanted.orders.len() < before;
         if is_news {
             self.changed();
         }
         is_news
+    }
+
+    /// Whether the engine ends, soon or now.
+    pub(crate) fn is_final(&self) -> bool {
+        self.lock().orders.iter().any(|order| order.listeners.is_none() && order.is_final)
+    }
+
+    /// Has drains of a listener go on with another, which gets its socket; for all pairs of those.
+    pub(crate) fn extend(&self, moved: &[(ListenerId, ListenerId)]) {
+        let mut wanted = self.lock();
+        let mut is_news = false;
+        for listeners in wanted.orders.iter_mut().filter_map(|order| order.listeners.as_mut()) {
+            let others = moved.iter().filter(|(from, _)| listeners.contains(from)).map(|(_, to)| *to);
+            let others: Vec<ListenerId> = others.collect();
+            if !others.is_empty() {
+                *listeners = listeners.iter().copied().chain(others).collect();
+                is_news = true;
+            }
+        }
+        if is_news {
+            self.changed();
+        }
     }
 
     /// One of `reactors` reactors has no connections any more. When none has, the engine ends; says so.

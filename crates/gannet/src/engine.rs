@@ -1,13 +1,16 @@
 //! The engine: starts the reactors, owns the listeners, shuts down.
 
 use std::marker::PhantomData;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::acceptor::{Acceptor, Balance, Central};
 use crate::access::Access;
 use crate::address::Address;
+use crate::adoption::{Estate, Inherited};
+use crate::binding::{Bound, Spread, binding_order};
+use crate::changes::{Changes, Control, Entry, State, too_many};
 use crate::core::Core;
 use crate::counters::ReactorCounters;
 use crate::drain::Times;
@@ -18,36 +21,21 @@ use crate::ending::Ending;
 use crate::error::{Error, Result};
 use crate::filter::FilterFactory;
 use crate::handle::Live;
-use crate::handover::{Adopted, Estate, Handover, Inherited, Known};
-use crate::host::{HostOf, Outbound};
+use crate::handover::Handover;
+use crate::host::{Outbound, Served};
 use crate::ids::{ListenerId, ServiceId};
 use crate::keepalive;
 use crate::limits::{Limits, Timeouts};
-use crate::listen_options::{ListenOptions, UnixAccess};
-use crate::listener::{OwnSocket, Pace, SocketFile, bind_udp, listen_tcp, listen_unix, retry_in_use};
+use crate::listen_options::ListenOptions;
+use crate::listener::Pace;
 use crate::mailbox::mailbox;
+use crate::plan::{Applied, Plan, ServicePlan, connections};
 use crate::quota::Quota;
-use crate::reactor::{Reactor, Served};
+use crate::reactor::Reactor;
 use crate::remote::{Gate, Remote, Shared, new_engine_id};
 use crate::service::{DatagramService, Service, Starting};
-use crate::spares::Spares;
+use crate::steps::{Factory, Own};
 use crate::wheel::tick;
-
-type Factory = Arc<dyn Fn(Timeouts) -> Served + Send + Sync>;
-
-/// One service of an engine: where it listens, if it does, and how its instances are made.
-struct ServicePlan {
-    /// What its listener is called; nothing for those that do not listen.
-    name: String,
-    address: Option<Address>,
-    keepalive: Option<Option<Duration>>,
-    unix: UnixAccess,
-    /// Of those that listen.
-    quota: Option<Arc<Quota>>,
-    factory: Factory,
-    /// What stands between its connections and their codec.
-    filters: Option<Arc<dyn FilterFactory>>,
-}
 
 /// Builds an engine: services and their addresses, reactors, limits and deadlines.
 ///
@@ -230,17 +218,8 @@ impl Engine {
         at: impl Into<ListenOptions>,
         factory: impl Fn() -> S + Send + Sync + 'static,
     ) -> Result<Self> {
-        let options = at.into();
-        let addresses = options.addresses()?;
-        let why = match addresses.first() {
-            Some(Address::Udp(_)) => "datagrams have listen_datagrams",
-            Some(Address::Tls(_)) => "TLS needs a certificate: listen_filtered",
-            _ => {
-                self.add_listeners(&options, addresses, None, &connections(factory))?;
-                return Ok(self);
-            }
-        };
-        Err(Error::Address { url: options.url, why: why.to_owned() })
+        ServicePlan::streams(at.into(), factory)?.into_iter().try_for_each(|service| self.add(service).map(drop))?;
+        Ok(self)
     }
 
     /// Serves connections to an address, with a filter between each connection and its codec, for example TLS.
@@ -258,12 +237,8 @@ impl Engine {
         filters: Arc<dyn FilterFactory>,
         factory: impl Fn() -> S + Send + Sync + 'static,
     ) -> Result<Self> {
-        let options = at.into();
-        let addresses = options.addresses()?;
-        if matches!(addresses[..], [Address::Udp(_), ..]) {
-            return Err(Error::Address { url: options.url, why: "datagrams have no filter".to_owned() });
-        }
-        self.add_listeners(&options, addresses, Some(&filters), &connections(factory))?;
+        let all = ServicePlan::filtered(at.into(), &filters, factory)?;
+        all.into_iter().try_for_each(|service| self.add(service).map(drop))?;
         Ok(self)
     }
 
@@ -280,13 +255,7 @@ impl Engine {
         at: impl Into<ListenOptions>,
         factory: impl Fn() -> S + Send + Sync + 'static,
     ) -> Result<Self> {
-        let options = at.into();
-        let addresses = options.addresses()?;
-        if !matches!(addresses[..], [Address::Udp(_), ..]) {
-            return Err(Error::Address { url: options.url, why: "datagrams come to udp://host:port".to_owned() });
-        }
-        let factory: Factory = Arc::new(move |_| Served::Datagrams(Box::new(factory())));
-        self.add_listeners(&options, addresses, None, &factory)?;
+        ServicePlan::datagrams(at.into(), factory)?.into_iter().try_for_each(|service| self.add(service).map(drop))?;
         Ok(self)
     }
 
@@ -301,47 +270,12 @@ impl Engine {
     ///
     /// [`Context::connect`]: crate::Context::connect
     pub fn outbound<S: Service>(&mut self, factory: impl Fn() -> S + Send + Sync + 'static) -> Result<Outbound<S>> {
-        let factory = connections(factory);
-        let index = self.add(ServicePlan {
-            name: String::new(),
-            address: None,
-            keepalive: None,
-            unix: UnixAccess::default(),
-            quota: None,
-            factory,
-            filters: None,
-        })?;
+        let index = self.add(ServicePlan::outbound(connections(factory)))?;
         Ok(Outbound { engine: self.id, index, service: PhantomData })
     }
 
-    fn add_listeners(
-        &mut self,
-        options: &ListenOptions,
-        addresses: Vec<Address>,
-        filters: Option<&Arc<dyn FilterFactory>>,
-        factory: &Factory,
-    ) -> Result<()> {
-        let keepalive = options.keepalive.map(keepalive::checked).transpose()?;
-        for address in addresses {
-            let quota = Quota::new(options.operational, options.connections, options.connections_per_peer)
-                .proxied(options.proxy.clone());
-            self.add(ServicePlan {
-                name: options.url.clone(),
-                address: Some(address),
-                keepalive,
-                unix: options.unix,
-                quota: Some(Arc::new(quota)),
-                factory: with_timeouts(factory, options.timeouts),
-                filters: filters.cloned(),
-            })?;
-        }
-        Ok(())
-    }
-
     fn add(&mut self, entry: ServicePlan) -> Result<ServiceId> {
-        let index = ServiceId::try_from(self.entries.len()).map_err(|_| {
-            Error::Setting("an engine can have at most 65,536 services, outbound ones included".to_owned())
-        })?;
+        let index = ServiceId::try_from(self.entries.len()).map_err(|_| Error::Setting(too_many()))?;
         self.entries.push(entry);
         Ok(index)
     }
@@ -395,16 +329,14 @@ impl Engine {
             crate::descriptors::make_room(self.limits.connections);
         }
         let estate = Estate::new(std::mem::take(&mut self.inherited));
-        let mut bound = Bound::new(&self, estate)?;
+        let mut bound = AllBound::new(&self, estate)?;
         let drain = Times::new(self.drain_delay, self.drain_spread, self.drain_timeout);
         let mut shared = Shared::new(self.id, &self.limits, drain);
-        shared.keepalive = self.keepalive;
         shared.access = self.access.take();
         let quotas: Vec<_> = self.entries.iter().map(|entry| entry.quota.clone()).collect();
         if quotas.iter().flatten().any(|quota| quota.operational) {
-            shared.spares = Spares::new(self.limits.operational_reserve);
+            shared.spares.want(self.limits.operational_reserve);
         }
-        shared.names = bound.names(&self.entries).into();
         let shared = Arc::new(shared);
         let remote = Remote::new(shared.clone());
         let services: Vec<_> =
@@ -421,6 +353,7 @@ impl Engine {
                 pin: self.pin,
                 limits: self.limits.clone(),
                 timeouts: self.timeouts,
+                keepalive: self.keepalive,
                 services: services.clone(),
                 quotas: quotas.clone(),
                 sockets,
@@ -429,7 +362,7 @@ impl Engine {
             let (go_sender, go_receiver) = mpsc::channel();
             go.push(go_sender);
             let (ready, started) = (ready_sender.clone(), started_sender.clone());
-            let ended = EndedOnDrop(ending.clone());
+            let ended = EndedOnDrop { ending: ending.clone(), shared: shared.clone(), number };
             let body = move || {
                 let _ended = ended;
                 match usable {
@@ -489,31 +422,32 @@ impl Engine {
         } else {
             let central = std::mem::take(&mut bound.central);
             let pace = self.limits.accepts_per_second;
-            Some(Acceptor::start(central, self.balance, pace, self.entries.len(), &shared)?)
+            Some(Acceptor::start(central, self.balance, pace, &shared)?)
         };
         go.iter().for_each(|go| {
             // A thread that is gone by now shows in `join`.
             let _ = go.send(());
         });
-        let listening = self.entries.iter().enumerate().filter(|(_, entry)| entry.address.is_some());
-        let known = listening.map(|(id, entry)| {
-            let (name, url) = (entry.name.clone(), entry.name.clone());
-            Known { id: id as ListenerId, name, url }
-        });
-        let handover = Handover {
-            shared,
-            listeners: known.collect(),
-            files: Arc::new(Mutex::new(bound.files)),
-            threads: self.reactors + usize::from(acceptor.is_some()),
-            turn: Arc::default(),
+        bound.entries.iter_mut().for_each(Entry::adopt_file);
+        let addresses = bound.entries.iter().filter_map(|entry| entry.address().cloned()).collect();
+        let state = State {
+            entries: bound.entries,
+            limits: self.limits,
+            timeouts: self.timeouts,
+            keepalive: self.keepalive,
+            acceptor,
+            generation: 0,
+            is_withdrawn: false,
         };
+        let takes_descriptors = matches!(usable, Usable::Poll);
+        let spread = Spread { reactors: self.reactors, balance: self.balance };
+        let control = Arc::new(Control::new(shared, spread, takes_descriptors, state));
         Ok(Running {
             remote,
+            control,
             ending,
             threads,
-            acceptor,
-            addresses: bound.addresses,
-            handover,
+            addresses,
             drain_delay: self.drain_delay,
             driver: usable.name(),
             why,
@@ -521,114 +455,36 @@ impl Engine {
     }
 }
 
-/// A factory that gives its service the deadlines of a listener in place of the engine's.
-fn with_timeouts(factory: &Factory, own: Option<Timeouts>) -> Factory {
-    let factory = factory.clone();
-    match own {
-        Some(own) => Arc::new(move |_| factory(own)),
-        None => factory,
-    }
-}
-
-fn connections<S: Service>(factory: impl Fn() -> S + Send + Sync + 'static) -> Factory {
-    Arc::new(move |timeouts| Served::Connections(Box::new(HostOf::new(factory(), timeouts))))
-}
-
 /// Everything that was bound, before anything runs.
-struct Bound {
+struct AllBound {
     /// By reactor.
-    sockets: Vec<Vec<(ListenerId, OwnSocket, bool)>>,
+    sockets: Vec<Vec<(ListenerId, Own)>>,
     /// What the acceptor listens on.
     central: Vec<Central>,
-    addresses: Vec<Option<Address>>,
-    files: Vec<SocketFile>,
+    /// By service.
+    entries: Vec<Entry>,
 }
 
-impl Bound {
-    /// The listeners by their names, and by their addresses where these are others.
-    fn names(&self, entries: &[ServicePlan]) -> Vec<(String, ListenerId)> {
-        let listening = entries.iter().zip(&self.addresses).enumerate();
-        let each = listening.filter_map(|(id, (entry, address))| Some((id as ListenerId, entry, address.as_ref()?)));
-        each.flat_map(|(id, entry, address)| {
-            let address = Some(address.to_string()).filter(|address| *address != entry.name);
-            std::iter::once(entry.name.clone()).chain(address).map(move |name| (name, id))
-        })
-        .collect()
-    }
-
+impl AllBound {
     fn new(engine: &Engine, mut estate: Estate) -> Result<Self> {
-        let reactors = engine.reactors;
-        let mut bound = Self {
-            sockets: (0..reactors).map(|_| Vec::new()).collect(),
+        let spread = Spread { reactors: engine.reactors, balance: engine.balance };
+        let mut all = Self {
+            sockets: (0..engine.reactors).map(|_| Vec::new()).collect(),
             central: Vec::new(),
-            addresses: vec![None; engine.entries.len()],
-            files: Vec::new(),
+            entries: engine.entries.iter().map(Entry::new).collect(),
         };
-        // Unix sockets come last: a signal that ends the process while another address is tried again leaves no file.
-        let is_unix = |entry: &ServicePlan| matches!(entry.address, Some(Address::Unix(_)));
-        let entries = || engine.entries.iter().enumerate();
-        let others = entries().filter(|(_, entry)| !is_unix(entry));
-        for (index, entry) in others.chain(entries().filter(|(_, entry)| is_unix(entry))) {
+        for (index, service) in binding_order(&engine.entries) {
+            let Some(address) = &service.address else { continue };
             let id = index as ListenerId;
-            let failed = |error| Error::Listen {
-                url: entry.address.as_ref().map(ToString::to_string).unwrap_or_default(),
-                error,
-            };
-            let operational = entry.quota.as_ref().is_some_and(|quota| quota.operational);
-            let central = |socket| Central { listener: id, socket, operational, is_suspended: false, is_shared: false };
-            let inherited = entry.address.as_ref().map(|address| estate.take(&entry.name, address));
-            let address = match &entry.address {
-                None => None,
-                Some(address) if inherited.as_ref().is_some_and(|inherited| !inherited.is_empty()) => {
-                    let keepalive = entry.keepalive.unwrap_or(engine.keepalive);
-                    let inherited = inherited.unwrap_or_default();
-                    let adopted =
-                        Adopted::new(inherited, address, keepalive, engine.balance, reactors).map_err(failed)?;
-                    for (reactor, socket) in adopted.own.into_iter().enumerate() {
-                        bound.sockets[reactor].push((id, socket, true));
-                    }
-                    let shared =
-                        adopted.central.into_iter().map(|socket| Central { is_shared: true, ..central(socket) });
-                    bound.central.extend(shared);
-                    bound.files.extend(adopted.file);
-                    Some(adopted.address)
-                }
-                Some(Address::Tcp(bind) | Address::Tls(bind)) => {
-                    let spread = engine.balance == Balance::ReusePort || reactors == 1;
-                    let count = if spread { reactors } else { 1 };
-                    let keepalive = entry.keepalive.unwrap_or(engine.keepalive);
-                    let (address, sockets) = retry_in_use(|| listen_tcp(*bind, count, keepalive)).map_err(failed)?;
-                    if spread {
-                        let sockets = sockets.into_iter().map(|socket| (id, OwnSocket::Listen(socket), false));
-                        bound.sockets.iter_mut().zip(sockets).for_each(|(list, socket)| list.push(socket));
-                    } else {
-                        bound.central.extend(sockets.into_iter().map(central));
-                    }
-                    let is_tls = matches!(entry.address, Some(Address::Tls(_)));
-                    Some(if is_tls { Address::Tls(address) } else { Address::Tcp(address) })
-                }
-                Some(Address::Unix(path)) => {
-                    let (file, socket) = retry_in_use(|| listen_unix(path, entry.unix)).map_err(failed)?;
-                    bound.files.extend(file);
-                    if reactors == 1 {
-                        bound.sockets[0].push((id, OwnSocket::Listen(socket), false));
-                    } else {
-                        bound.central.push(central(socket));
-                    }
-                    Some(Address::Unix(path.clone()))
-                }
-                Some(Address::Udp(address)) => {
-                    let count = if engine.balance == Balance::ReusePort { reactors } else { 1 };
-                    let (address, sockets) = retry_in_use(|| bind_udp(*address, count)).map_err(failed)?;
-                    let sockets = sockets.into_iter().map(|socket| (id, OwnSocket::Datagram(socket), false));
-                    bound.sockets.iter_mut().zip(sockets).for_each(|(list, socket)| list.push(socket));
-                    Some(Address::Udp(address))
-                }
-            };
-            bound.addresses[index] = address;
+            let bound = Bound::new(id, service, address, spread, engine.keepalive, &mut estate)?;
+            let (own, central) = all.entries[index].listen(bound);
+            for (list, socket) in all.sockets.iter_mut().zip(own) {
+                list.extend(socket.map(|socket| (id, socket)));
+            }
+            all.central.extend(central);
         }
         estate.warn_of_rest();
-        Ok(bound)
+        Ok(all)
     }
 }
 
@@ -639,9 +495,10 @@ struct Start {
     pin: bool,
     limits: Limits,
     timeouts: Timeouts,
+    keepalive: Option<Duration>,
     services: Vec<(Factory, Option<Arc<dyn FilterFactory>>)>,
     quotas: Vec<Option<Arc<Quota>>>,
-    sockets: Vec<(ListenerId, OwnSocket, bool)>,
+    sockets: Vec<(ListenerId, Own)>,
     shared: Arc<Shared>,
 }
 
@@ -702,6 +559,7 @@ impl Start {
         limits.carries = limits.carries.div_ceil(self.reactors);
         let mut core = Core::new(number, Live::CAPACITY, clock, limits, counters.clone(), self.shared);
         core.closed.share(self.reactors);
+        core.keepalive = self.keepalive;
         let (live, orders) = (core.live.clone(), core.orders.clone());
         let services: Vec<_> = self.services.iter().map(|(factory, _)| factory(self.timeouts)).collect();
         for served in &services {
@@ -711,6 +569,7 @@ impl Start {
             }
         }
         let mut reactor = Reactor::new(driver, core, services, receiver, Vec::new(), pace);
+        reactor.timeouts(self.timeouts);
         for (service, (_, filters)) in self.services.into_iter().enumerate() {
             if let Some(filters) = filters {
                 reactor.filter(service as ServiceId, filters);
@@ -721,11 +580,16 @@ impl Start {
 }
 
 /// Says that a reactor's thread has ended, however that came.
-struct EndedOnDrop(Arc<Ending>);
+struct EndedOnDrop {
+    ending: Arc<Ending>,
+    shared: Arc<Shared>,
+    number: usize,
+}
 
 impl Drop for EndedOnDrop {
     fn drop(&mut self) {
-        self.0.reactor_ended();
+        self.shared.steps.ended(self.number);
+        self.ending.reactor_ended();
     }
 }
 
@@ -770,11 +634,10 @@ fn pin_to(number: usize) {
 #[must_use = "dropping it ends the engine at once; `join` waits for its end"]
 pub struct Running {
     remote: Remote,
+    control: Arc<Control>,
     ending: Arc<Ending>,
     threads: Vec<JoinHandle<Result<()>>>,
-    acceptor: Option<Acceptor>,
-    addresses: Vec<Option<Address>>,
-    handover: Handover,
+    addresses: Vec<Address>,
     drain_delay: Duration,
     driver: &'static str,
     why: String,
@@ -790,14 +653,29 @@ impl Running {
     /// Returns what passes the listening sockets on to another process.
     #[must_use]
     pub fn handover(&self) -> Handover {
-        self.handover.clone()
+        Handover { control: self.control.clone() }
     }
 
-    /// Returns the addresses that are listened on, in the order in which they were added.
+    /// Returns what changes the engine while it runs, from any thread.
+    #[must_use]
+    pub fn changes(&self) -> Changes {
+        Changes { control: self.control.clone() }
+    }
+
+    /// Applies a plan, as [`Changes::apply`] describes it.
     ///
-    /// Where port 0 was asked for, they have the port that the system chose.
+    /// # Errors
+    ///
+    /// Those of [`Changes::apply`].
+    pub fn apply(&self, plan: Plan) -> Result<Applied> {
+        self.changes().apply(plan)
+    }
+
+    /// Returns the addresses that the engine started with, in the order in which they were added.
+    ///
+    /// Where port 0 was asked for, they have the port that the system chose. [`Remote::listeners`] returns those of now.
     pub fn addresses(&self) -> impl Iterator<Item = &Address> {
-        self.addresses.iter().flatten()
+        self.addresses.iter()
     }
 
     /// Returns the driver's name (`uring` or `poll`), and a sentence that says why it was chosen.
@@ -829,7 +707,7 @@ impl Running {
         if self.ending.wait() {
             // A callback may block, which may be why somebody lost patience.
             self.threads.clear();
-            self.acceptor = None;
+            self.control.leave_acceptor();
             return Err(Error::Interrupted);
         }
         self.wait()
@@ -843,10 +721,7 @@ impl Running {
             });
             result = result.and(ended);
         }
-        if let Some(acceptor) = self.acceptor.take() {
-            acceptor.join();
-        }
-        self.handover.files.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.control.ended();
         result
     }
 }

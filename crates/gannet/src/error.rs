@@ -70,6 +70,18 @@ pub enum Error {
         #[source]
         error: io::Error,
     },
+    /// The engine shuts down, or has ended: a [`Plan`](crate::Plan) has changed nothing.
+    #[error("the engine is shutting down; nothing was changed")]
+    Stopping,
+    /// Reactors had not made their instances of new services in time: a [`Plan`](crate::Plan) has changed nothing.
+    #[error(
+        "{} did not answer within five seconds, so nothing was changed; look for callbacks that block (the log names stalls)",
+        .threads.join(", ")
+    )]
+    Late {
+        /// The names of the reactors' threads, such as `gannet-3`.
+        threads: Vec<String>,
+    },
     /// A second signal came while the engine shut down: see [`Running::stop_on_signals`](crate::Running::stop_on_signals).
     #[error("a second signal came before all connections were closed; they end with the process")]
     Interrupted,

@@ -24,7 +24,7 @@ use crate::error::StartError;
 use crate::ids::{ServiceId, Token};
 use crate::limits::Timeouts;
 use crate::panics::{Panicked, panic_message};
-use crate::service::{CodecError, HalfClose, Heartbeat, Idle, Service, Shutdown, Starting};
+use crate::service::{CodecError, DatagramService, HalfClose, Heartbeat, Idle, Service, Shutdown, Starting};
 use crate::service_context::{NO_CONNECTION, ServiceContext};
 use crate::share::MESSAGE_BYTES;
 use crate::slab::Slab;
@@ -61,13 +61,19 @@ impl<S> Copy for Outbound<S> {}
 
 /// A service instance as its reactor sees it.
 ///
-/// `timeouts`, `looks_ahead`, `auto_pause`, `sessions` and `as_any_mut` do not call the service. All others do, `name`
+/// `timeouts`, `set_timeouts`, `keep_timeouts`, `looks_ahead`, `auto_pause`, `sessions` and `as_any_mut` do not call the service. All others do, `name`
 /// included. A panic there closes the connection that it happened for and goes no further, with four exceptions: `refusal`
 /// refuses without a text, and `name`, `look_ahead` and `fetch` do not catch it. Their callers catch that of the last two:
 /// the reactor at the start of a turn (`reactor/ahead.rs`), and decoding, which closes the connection.
 pub(crate) trait Host {
     fn name(&self) -> &str;
     fn timeouts(&self) -> &Timeouts;
+    /// The deadlines that the service would have with these defaults.
+    fn timeouts_with(&self, defaults: Timeouts) -> Timeouts;
+    /// The deadlines stay, whatever becomes of the engine's.
+    fn keep_timeouts(&mut self);
+    /// Sets the deadlines of the service.
+    fn set_timeouts(&mut self, timeouts: Timeouts);
     /// Prepares the service.
     fn start(&mut self, starting: &Starting) -> Result<(), StartError>;
     /// Asks the service to take an accepted connection.
@@ -119,6 +125,27 @@ pub(crate) trait Host {
     #[cfg(any(test, feature = "sim"))]
     fn sessions(&self) -> usize;
     fn as_any_mut(&mut self) -> &mut dyn Any;
+}
+
+/// What a service of a reactor is to it.
+pub(crate) enum Served {
+    /// A service of connections, listening or outbound.
+    Connections(Box<dyn Host>),
+    /// A service of datagrams.
+    Datagrams(Box<dyn DatagramService>),
+    /// The service of a removed listener, when its last connection was gone; or one that could not start.
+    Gone,
+}
+
+impl Served {
+    /// The service's name.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Connections(host) => host.name(),
+            Self::Datagrams(service) => service.name(),
+            Self::Gone => "",
+        }
+    }
 }
 
 struct SessionAndState<S: Service> {
@@ -178,6 +205,8 @@ pub(crate) struct HostOf<S: Service> {
     service: S,
     codec: S::Codec,
     timeouts: Timeouts,
+    /// They are those of the listener, not of the engine.
+    keeps_timeouts: bool,
     looks_ahead: bool,
     sessions: Sessions<S>,
 }
@@ -263,7 +292,7 @@ impl<S: Service> HostOf<S> {
         let codec = service.codec();
         let timeouts = service.timeouts(defaults);
         let looks_ahead = service.prefetch().is_some();
-        Self { service, codec, timeouts, looks_ahead, sessions: Sessions::new() }
+        Self { service, codec, timeouts, keeps_timeouts: false, looks_ahead, sessions: Sessions::new() }
     }
 
     /// Stores a session and says its place.
@@ -398,7 +427,7 @@ impl<S: Service> HostOf<S> {
             Ok(0)
         }));
         let Some(connection) = core.slab.get_mut(token) else { return Progress { consumed, need: 0 } };
-        let tally = &core.counters.services[usize::from(connection.service)];
+        let tally = &core.tallies[usize::from(connection.service)];
         tally.messages_in.add(messages);
         // The bytes of one that is completed from a carry were counted as they came.
         connection.share.spend(core.turn, if look == Look::AtOne { work.min(MESSAGE_BYTES) } else { work });
@@ -532,6 +561,21 @@ impl<S: Service> Host for HostOf<S> {
 
     fn timeouts(&self) -> &Timeouts {
         &self.timeouts
+    }
+
+    fn timeouts_with(&self, defaults: Timeouts) -> Timeouts {
+        if self.keeps_timeouts {
+            return self.timeouts;
+        }
+        guard(|| self.service.timeouts(defaults)).unwrap_or(self.timeouts)
+    }
+
+    fn keep_timeouts(&mut self) {
+        self.keeps_timeouts = true;
+    }
+
+    fn set_timeouts(&mut self, timeouts: Timeouts) {
+        self.timeouts = timeouts;
     }
 
     fn start(&mut self, starting: &Starting) -> Result<(), StartError> {

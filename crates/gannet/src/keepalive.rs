@@ -4,9 +4,10 @@
 //! connections whose peers live and do not read (tcp(7)), and those are back-pressure: `Timeouts::slow_write` judges them.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use socket2::{Socket, TcpKeepalive};
+use socket2::{SockRef, Socket, TcpKeepalive};
 
 use crate::error::Error;
 
@@ -41,6 +42,15 @@ pub(crate) fn set(socket: &Socket, after: Option<Duration>) -> io::Result<()> {
     let interval = Duration::from_secs((after.as_secs() / u64::from(PROBES)).max(1));
     let keepalive = TcpKeepalive::new().with_time(after).with_interval(interval).with_retries(PROBES);
     socket.set_tcp_keepalive(&keepalive)
+}
+
+/// Changes what [`set`] has set for a socket that listens: for each that is accepted from now on.
+pub(crate) fn change(socket: BorrowedFd<'_>, after: Option<Duration>) -> io::Result<()> {
+    let socket = SockRef::from(&socket);
+    if after.is_none() {
+        return socket.set_keepalive(false);
+    }
+    set(&socket, after)
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@
 //! | [`Context`] | in a callback: send, close, set timers, join groups, offload work, connect |
 //! | [`proto`] | codecs: lines, frames with a length, raw bytes, RESP, HTTP/1.1, WebSocket |
 //! | [`Engine`], [`ListenOptions`], [`Running`] | build and start an engine; describe a listener; control a running engine |
+//! | [`Plan`], [`Changes`] | change a running engine: listeners, limits, deadlines |
 //! | [`Limits`], [`Timeouts`] | bound everything that grows, and everything that waits |
 //! | [`Group`] | names connections, on any reactors, that receive the same message |
 //! | [`Handle`], [`Remote`] | refer to a connection that may be gone; reach it from any thread |
@@ -68,11 +69,14 @@
 mod acceptor;
 mod access;
 mod address;
+mod adoption;
+mod binding;
 mod births;
 #[allow(unsafe_code)] // Chunks are the driver's memory.
 mod buffer;
 mod carry;
 mod cause;
+mod changes;
 mod close_reason;
 #[cfg(test)]
 mod conformance;
@@ -111,6 +115,7 @@ mod offload;
 mod outbox;
 mod own_reason;
 mod panics;
+mod plan;
 mod pools;
 mod proxy_protocol;
 mod quota;
@@ -127,6 +132,7 @@ mod signals;
 pub mod sim;
 mod slab;
 mod spares;
+mod steps;
 mod timers;
 mod wheel;
 
@@ -137,6 +143,8 @@ pub use ipnet::IpNet;
 pub use crate::acceptor::Balance;
 pub use crate::access::{Access, AccessRules, AccessStats};
 pub use crate::address::{Address, Peer};
+pub use crate::adoption::Inherited;
+pub use crate::changes::Changes;
 pub use crate::close_reason::CloseReason;
 pub use crate::connect::Connect;
 pub use crate::connection::CloseMode;
@@ -158,7 +166,7 @@ pub use crate::error::{Error, Result};
 pub use crate::filter::{Filter, FilterError, FilterFactory, FilterOutput, FilterProgress};
 pub use crate::group::{Group, JoinError};
 pub use crate::handle::{Handle, SendError};
-pub use crate::handover::{Handover, Inherited};
+pub use crate::handover::Handover;
 pub use crate::host::Outbound;
 pub use crate::inspect::{
     ClosedConnection, ConnectionInfo, ConnectionState, Cursor, Direction, InspectError, Kicked, Network, Page, Query,
@@ -168,8 +176,9 @@ pub use crate::limits::{Limits, Overflow, Timeouts};
 pub use crate::listen_options::ListenOptions;
 pub use crate::offload::{OffloadFull, OffloadStats, Pool};
 pub use crate::panics::panic_message;
+pub use crate::plan::{Applied, Plan};
 pub use crate::proxy_protocol::ProxyProtocol;
-pub use crate::remote::{ConnectError, NotifyError, Remote};
+pub use crate::remote::{ConnectError, Listening, NotifyError, Remote};
 pub use crate::service::Starting;
 pub use crate::service::{
     CodecError, DatagramService, HalfClose, Heartbeat, Idle, Message, Notice, Outgoing, Prefetch, Refused, Service,

@@ -162,6 +162,23 @@ impl Limits {
         Ok(())
     }
 
+    /// The names of those that take effect when an engine starts, where these are others than it has.
+    pub(crate) fn pending_after(&self, before: &Self) -> Vec<&'static str> {
+        let of = |limits: &Self| {
+            [
+                ("mailbox", limits.mailbox),
+                ("offloads", limits.offloads),
+                ("offload_threads", limits.offload_threads),
+                ("blocking_offloads", limits.blocking_offloads),
+                ("blocking_threads", limits.blocking_threads),
+                ("file_offloads", limits.file_offloads),
+                ("file_threads", limits.file_threads),
+            ]
+        };
+        let both = of(self).into_iter().zip(of(before));
+        both.filter(|(new, old)| new != old).map(|((name, _), _)| name).collect()
+    }
+
     /// The mark at which a full outbox counts as drained.
     pub(crate) fn outbox_low(&self) -> usize {
         self.outbox_high / 4

@@ -23,6 +23,8 @@ use crate::proxy_protocol::ProxyProtocol;
 #[must_use = "options do nothing until a service listens with them"]
 pub struct ListenOptions {
     pub(crate) url: String,
+    /// Where it is not the URL.
+    pub(crate) name: Option<String>,
     pub(crate) operational: bool,
     /// Connections at a time; 0 is no limit.
     pub(crate) connections: u32,
@@ -36,7 +38,7 @@ pub struct ListenOptions {
 }
 
 /// Who may connect to a Unix socket, where that is not what the process's umask says.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct UnixAccess {
     pub(crate) mode: Option<u32>,
     pub(crate) group: Option<u32>,
@@ -50,6 +52,7 @@ impl ListenOptions {
     pub fn at(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            name: None,
             operational: false,
             connections: 0,
             connections_per_peer: 0,
@@ -58,6 +61,15 @@ impl ListenOptions {
             unix: UnixAccess::default(),
             proxy: None,
         }
+    }
+
+    /// Names the listener (default: its URL as it was given). A [`Plan`](crate::Plan) refers to listeners by name.
+    ///
+    /// All addresses of a host name have the same name. Several listeners may share one; what a plan says of it concerns all
+    /// of them.
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
     }
 
     /// Marks the listener as operational: for health checks, metrics and operators, who must reach a server that is full.
@@ -138,6 +150,12 @@ impl ListenOptions {
         &self.url
     }
 
+    /// Returns the name: what [`named`](Self::named) gave, or the URL.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.url)
+    }
+
     /// Splits options for a host name into options for each of its addresses that this machine has.
     ///
     /// [`Engine::listen`](crate::Engine::listen) does this by itself. With port 0, each address gets a port of its own. The
@@ -148,7 +166,8 @@ impl ListenOptions {
     /// The URL is not an address, or its host is unknown.
     pub fn resolve(self) -> Result<Vec<Self>> {
         let addresses = self.addresses()?.into_iter();
-        Ok(addresses.map(|address| Self { url: address.to_string(), ..self.clone() }).collect())
+        let name = Some(self.name().to_owned());
+        Ok(addresses.map(|address| Self { url: address.to_string(), name: name.clone(), ..self.clone() }).collect())
     }
 
     pub(crate) fn addresses(&self) -> Result<Vec<Address>> {

@@ -264,6 +264,14 @@ pub(crate) fn listen_unix(path: &Path, access: UnixAccess) -> io::Result<(Option
         Some(SocketFile { inode: std::fs::symlink_metadata(path)?.ino(), path: path.to_owned() })
     };
     // Before it listens: until then nobody can connect.
+    set_access(path, access)?;
+    socket.listen(BACKLOG)?;
+    let socket = std::os::unix::net::UnixListener::from(socket);
+    Ok((file, ListenSocket::Unix(mio::net::UnixListener::from_std(socket))))
+}
+
+/// Sets who may connect to a Unix socket, by its file.
+pub(crate) fn set_access(path: &Path, access: UnixAccess) -> io::Result<()> {
     if let Some(group) = access.group {
         std::os::unix::fs::chown(path, None, Some(group))
             .map_err(|error| io::Error::new(error.kind(), format!("the group {group} cannot be set: {error}")))?;
@@ -271,9 +279,34 @@ pub(crate) fn listen_unix(path: &Path, access: UnixAccess) -> io::Result<(Option
     if let Some(mode) = access.mode {
         std::fs::set_permissions(path, Permissions::from_mode(mode))?;
     }
-    socket.listen(BACKLOG)?;
-    let socket = std::os::unix::net::UnixListener::from(socket);
-    Ok((file, ListenSocket::Unix(mio::net::UnixListener::from_std(socket))))
+    Ok(())
+}
+
+/// Who might connect to a Unix socket before that was changed; it is so again when this is dropped.
+pub(crate) struct FormerAccess {
+    path: PathBuf,
+    access: UnixAccess,
+}
+
+impl FormerAccess {
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
+        let file = std::fs::symlink_metadata(path)?;
+        let access = UnixAccess { mode: Some(file.mode() & 0o7777), group: Some(file.gid()) };
+        Ok(Self { path: path.to_owned(), access })
+    }
+
+    /// Lets the change stay.
+    pub(crate) fn forget(mut self) {
+        self.access = UnixAccess::default();
+    }
+}
+
+impl Drop for FormerAccess {
+    fn drop(&mut self) {
+        if let Err(error) = set_access(&self.path, self.access) {
+            tracing::error!(%error, path = %self.path.display(), "the mode of a socket's file cannot be set back");
+        }
+    }
 }
 
 /// Makes the close of a socket a reset: nothing of it stays in the kernel.

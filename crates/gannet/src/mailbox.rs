@@ -20,8 +20,8 @@ mod tests;
 use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_queue::ArrayQueue;
 
@@ -37,11 +37,13 @@ pub(crate) trait Wake: Send + Sync {
 }
 
 /// Makes a mailbox for `capacity` letters, at least one, whose reactor is brought out of its sleep by `waker`. Each of the
-/// reactor's `services` can be called without a letter.
+/// reactor's services can be called without a letter, those above the first `services` at the price of a lock.
 pub(crate) fn mailbox<T>(capacity: usize, services: usize, waker: Arc<dyn Wake>) -> (Sender<T>, Receiver<T>) {
     let shared = Arc::new(Shared {
         letters: ArrayQueue::new(capacity.max(1)),
         calls: (0..services).map(|_| AtomicBool::new(false)).collect(),
+        later_calls: Mutex::default(),
+        called_later: AtomicBool::new(false),
         called: AtomicBool::new(false),
         refused: AtomicU64::new(0),
         sleep: Sleep::new(),
@@ -55,6 +57,10 @@ struct Shared<T> {
     letters: ArrayQueue<T>,
     /// Services that were called, by index. They need no room, so a call is never refused and never lost.
     calls: Box<[AtomicBool]>,
+    /// Services that were called and came after the mailbox was made, each once.
+    later_calls: Mutex<Vec<usize>>,
+    /// Whether there are any.
+    called_later: AtomicBool,
     /// Whether any was, so that the reactor looks at one place in each turn.
     called: AtomicBool,
     /// Posts that found no room.
@@ -121,12 +127,32 @@ impl<T> Sender<T> {
     /// fails while the reactor is there. Calls that come before the reactor has seen the first are one.
     pub(crate) fn call(&self, service: usize) {
         let shared = &*self.shared;
-        let Some(call) = shared.calls.get(service) else { return };
+        let Some(call) = shared.calls.get(service) else { return self.call_later(service) };
         // Who finds it set has been overtaken by a caller who rings for both. What both wrote before they called is seen by
         // the reactor: it takes the call back before it calls the service.
         if call.swap(true, Ordering::AcqRel) {
             return;
         }
+        self.announce_call();
+    }
+
+    /// Calls a service that came after the mailbox was made.
+    #[cold]
+    fn call_later(&self, service: usize) {
+        let shared = &*self.shared;
+        {
+            let mut calls = shared.later_calls.lock().unwrap_or_else(PoisonError::into_inner);
+            if calls.contains(&service) {
+                return;
+            }
+            calls.push(service);
+            shared.called_later.store(true, Ordering::Relaxed);
+        }
+        self.announce_call();
+    }
+
+    fn announce_call(&self) {
+        let shared = &*self.shared;
         shared.called.store(true, Ordering::Release);
         if shared.sleep.posted() == AfterPost::Ring {
             shared.waker.wake();
@@ -192,6 +218,11 @@ impl<T> Receiver<T> {
         self.shared.letters.is_empty()
     }
 
+    /// Letters that wait. Another thread may change that at once.
+    pub(crate) fn len(&self) -> usize {
+        self.shared.letters.len()
+    }
+
     /// Whether a service was called. Costs one load of memory that is seldom written.
     pub(crate) fn is_called(&self) -> bool {
         self.shared.called.load(Ordering::Relaxed)
@@ -205,6 +236,11 @@ impl<T> Receiver<T> {
             if call.load(Ordering::Relaxed) && call.swap(false, Ordering::AcqRel) {
                 called.push(service as u16);
             }
+        }
+        if self.shared.called_later.load(Ordering::Relaxed) {
+            let mut calls = self.shared.later_calls.lock().unwrap_or_else(PoisonError::into_inner);
+            self.shared.called_later.store(false, Ordering::Relaxed);
+            called.extend(calls.drain(..).map(|service| service as u16));
         }
     }
 

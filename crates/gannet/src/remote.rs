@@ -7,25 +7,25 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use gannet_proto::Codec;
 
 use crate::access::{Access, AccessStats};
-use crate::address::Peer;
+use crate::address::{Address, Peer};
 use crate::close_reason::CloseReason;
 use crate::connect::Connect;
 use crate::connection::{CloseMode, Flags, NO_SESSION, Payload};
 use crate::core::{Core, Outgoing, encode};
 use crate::counters::{ReactorCounters, ReactorStats, ServiceStats};
-use crate::drain::{Drain, Drains, Times};
+use crate::drain::{Drain, Drains, Scope, Times};
 use crate::error::Error;
 use crate::group::Group;
 use crate::handle::{Handle, Interest, Live, SendError};
 use crate::host::{Host, HostOf, Outbound};
-use crate::ids::{ListenerId, Place, Token};
+use crate::ids::{ListenerId, Place, ServiceId, Token};
 use crate::inspect::Orders;
 use crate::limits::Limits;
 use crate::mailbox::{NotPosted, Sender, Wake};
@@ -35,6 +35,7 @@ use crate::requests::Requests;
 use crate::route::Route;
 use crate::service::{Notice, Service};
 use crate::spares::Spares;
+use crate::steps::Steps;
 use crate::wheel::milliseconds;
 
 /// Makes the session of an outbound connection on its reactor, and says its place.
@@ -107,6 +108,22 @@ pub(crate) struct Dial {
     pub(crate) session: MakeSession,
 }
 
+/// Describes a listener of a running engine: see [`Remote::listeners`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Listening {
+    /// The place of its counters in [`ReactorStats::services`].
+    pub service: usize,
+    /// Its name: what [`ListenOptions::named`](crate::ListenOptions::named) gave, or its URL.
+    pub name: String,
+    /// The URL that it was described by.
+    pub url: String,
+    /// The address that it listens on.
+    pub address: Address,
+    /// Whether it is open; a [`Plan`](crate::Plan) may have removed it, and its connections may still be there.
+    pub is_open: bool,
+}
+
 /// What one reactor shows to other threads.
 pub(crate) struct Gate {
     pub(crate) sender: Sender<Letter>,
@@ -138,12 +155,12 @@ pub(crate) struct Shared {
     pub(crate) aborting: AtomicBool,
     /// What is asked of the threads that accept, for another process.
     pub(crate) requests: Requests,
-    /// The listeners by name; those of one name are the addresses that it stands for.
-    pub(crate) names: RwLock<Vec<(String, ListenerId)>>,
     /// Who may connect, where not everybody may.
     pub(crate) access: Option<Arc<Access>>,
-    /// Of outbound connections that ask for nothing else.
-    pub(crate) keepalive: Option<Duration>,
+    /// What plans change.
+    pub(crate) steps: Steps,
+    /// Its listeners, removed ones included.
+    listening: Mutex<Vec<Listening>>,
     /// Wakes the acceptor, where there is one.
     pub(crate) acceptor: OnceLock<Arc<dyn Wake>>,
     pub(crate) acceptor_counters: OnceLock<Arc<ReactorCounters>>,
@@ -162,12 +179,16 @@ impl Shared {
             drains: Drains::new(drain),
             aborting: AtomicBool::new(false),
             requests: Requests::default(),
-            names: RwLock::default(),
             access: None,
-            keepalive: None,
+            steps: Steps::default(),
+            listening: Mutex::default(),
             acceptor: OnceLock::new(),
             acceptor_counters: OnceLock::new(),
         }
+    }
+
+    pub(crate) fn set_listening(&self, listening: Vec<Listening>) {
+        *self.listening.lock().unwrap_or_else(PoisonError::into_inner) = listening;
     }
 
     /// Begins the shutdown, when the delay is over or at once without one.
@@ -184,16 +205,30 @@ impl Shared {
         self.stop(None);
     }
 
-    /// Finds the listeners of a name.
-    fn named(&self, name: &str) -> Result<Box<[ListenerId]>, Error> {
-        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
-        let ids: Vec<ListenerId> = names.iter().filter(|(known, _)| known == name).map(|(_, id)| *id).collect();
+    /// Finds the listeners of a name, of an address or of a URL. Those that were removed are among them while they have
+    /// connections.
+    fn named(&self, name: &str) -> Result<Scope, Error> {
+        let listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_connections = |one: &Listening| {
+            let mut gates = self.gates().iter();
+            gates.any(|gate| gate.counters.connections_of(one.service as ServiceId) > 0)
+        };
+        let is_meant = |one: &&Listening| {
+            let is_named = one.name == name || one.url == name || one.address.to_string() == name;
+            is_named && (one.is_open || has_connections(one))
+        };
+        let ids: Vec<ListenerId> = listening.iter().filter(is_meant).map(|one| one.service as ListenerId).collect();
         if ids.is_empty() {
-            let mut known: Vec<&str> = names.iter().map(|(name, _)| name.as_str()).collect();
+            let open = listening.iter().filter(|one| one.is_open);
+            let mut known: Vec<String> = Vec::new();
+            for one in open {
+                known.extend([one.name.clone(), one.address.to_string()]);
+            }
             known.dedup();
             return Err(Error::Setting(format!("no listener is named {name:?}; there are: {}", known.join(", "))));
         }
-        Ok(ids.into())
+        let open = listening.iter().filter(|one| one.is_open).map(|one| one.service as ListenerId);
+        Ok(Scope { listeners: ids.into(), open: open.collect() })
     }
 
     /// Wakes every thread of the engine.
@@ -480,7 +515,7 @@ impl Remote {
     /// [`Error::Setting`]: no listener has the name.
     pub fn cancel_drain(&self, listener: Option<&str>) -> Result<bool, Error> {
         let listeners = listener.map(|name| self.shared.named(name)).transpose()?;
-        let is_news = self.shared.drains.cancel(listeners.as_deref());
+        let is_news = self.shared.drains.cancel(listeners.as_ref());
         if is_news {
             if listeners.is_none() {
                 self.shared.stopping.store(false, Ordering::Relaxed);
@@ -521,7 +556,14 @@ impl Remote {
         self.shared.gates().iter().map(read).collect()
     }
 
-    /// Reads the counters of the acceptor's thread, by listener, if there is such a thread.
+    /// Returns the listeners of the engine in the order in which they were added, removed ones included.
+    #[must_use]
+    pub fn listeners(&self) -> Vec<Listening> {
+        self.shared.listening.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the counters of the acceptor's thread, if there is such a thread. They are in the order of
+    /// [`ReactorStats::services`], as far as the last service that it accepts for.
     ///
     /// It counts failed accepts and pauses. The reactor that gets a connection counts everything else.
     #[must_use]

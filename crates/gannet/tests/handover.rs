@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use gannet::proto::Lines;
 use gannet::{
-    Address, Balance, Context, DatagramContext, DatagramService, DriverChoice, Engine, Error, Inherited, Running,
-    Service,
+    Address, Balance, Context, DatagramContext, DatagramService, DriverChoice, Engine, Error, Inherited, ListenOptions,
+    Plan, Running, Service,
 };
 use socket2::{Domain, Socket, Type};
 
@@ -218,6 +218,90 @@ fn the_file_of_a_unix_socket_goes_with_the_last_engine_that_has_it() {
         assert_eq!(who(), "new");
         drop(new);
         assert!(!path.exists(), "the new one takes it along");
+    }
+}
+
+#[test]
+fn the_file_of_a_unix_socket_stays_when_the_new_engine_cannot_take_over() {
+    let path = std::env::temp_dir().join(format!("gannet-handover-fails-{}", std::process::id()));
+    let url = format!("unix://{}", path.display());
+    for driver in drivers() {
+        let old = engine(driver, 1, Balance::default(), &url, "old").start().expect("it starts");
+        let sockets = old.handover().sockets().expect("it runs");
+        let new = engine(driver, 1, Balance::default(), &url, "new").adopt(sockets);
+        assert!(new.start_after(|_| Err(Error::Setting("too late".to_owned()))).is_err());
+        assert!(path.exists(), "the old engine still has it");
+        drop(UnixStream::connect(&path).expect("the old one listens"));
+        drop(old);
+        assert!(!path.exists());
+    }
+}
+
+/// Gives the listener `replaced` another service, removes these others, and adds one; says where that is.
+fn change(running: &Running, replaced: SocketAddr, removed: &[&str], added: &str) -> SocketAddr {
+    let at = |url: &str, name: &str| ListenOptions::at(url).named(name);
+    let plan = removed.iter().fold(Plan::new().remove("replaced"), |plan, name| plan.remove(*name));
+    let plan = plan.listen(at(&format!("tcp://{replaced}"), "replaced"), || Named("two")).expect("an address");
+    let plan = plan.listen(at("tcp://127.0.0.1:0", added), || Named("add")).expect("an address");
+    let applied = running.apply(plan).expect("it can");
+    assert!(applied.late.is_empty());
+    let Address::Tcp(added) = applied.added[1] else { panic!("{:?}", applied.added) };
+    assert_eq!(visit(replaced).expect("it accepts"), "two");
+    assert_eq!(visit(added).expect("it accepts"), "add");
+    added
+}
+
+#[test]
+fn what_plans_have_changed_is_what_another_engine_gets() {
+    for (driver, reactors) in drivers().into_iter().flat_map(|driver| [(driver, 1), (driver, 2)]) {
+        for balance in [Balance::default(), Balance::RoundRobin] {
+            let at = |url: &str, name: &str| ListenOptions::at(url).named(name);
+            let engine = Engine::new().driver(driver).reactors(reactors).balance(balance);
+            let engine = engine.listen(at("tcp://127.0.0.1:0", "replaced"), || Named("one")).expect("an address");
+            let engine = engine.listen(at("tcp://127.0.0.1:0", "removed"), || Named("gon")).expect("an address");
+            let old = engine.start().expect("it starts");
+            let replaced = address(&old);
+            let added = change(&old, replaced, &["removed"], "added");
+            let handover = old.handover();
+            let mut names: Vec<_> =
+                handover.sockets().expect("it runs").into_iter().map(|inherited| inherited.name).collect();
+            names.dedup();
+            assert_eq!(names, ["replaced", "added"]);
+            let crowds = [replaced, added].map(Crowd::start);
+            crowds.iter().for_each(|crowd| crowd.wait_for(20));
+            let new = Engine::new().driver(driver).reactors(3 - reactors).balance(balance);
+            let new = new.listen(at(&format!("tcp://{replaced}"), "replaced"), || Named("new")).expect("an address");
+            let new = new.listen(at(&format!("tcp://{added}"), "added"), || Named("new")).expect("an address");
+            let new = take_over(&old, new);
+            drop(old);
+            crowds.iter().for_each(|crowd| crowd.wait_for(20));
+            assert_eq!(visit(added).expect("it accepts"), "new");
+            // The new engine has adopted its sockets, perhaps more of them than it has reactors, and changes them as well.
+            change(&new, replaced, &[], "other");
+            crowds.iter().for_each(|crowd| crowd.wait_for(20));
+            crowds.into_iter().for_each(Crowd::end);
+            new.apply(Plan::new().remove("added")).expect("it is there");
+            while TcpStream::connect(added).is_ok() {
+                std::thread::yield_now();
+            }
+        }
+    }
+}
+
+#[test]
+fn no_plan_is_applied_while_another_process_takes_over() {
+    for driver in drivers() {
+        let running = engine(driver, 2, Balance::default(), "tcp://127.0.0.1:0", "old").start().expect("it starts");
+        let handover = running.handover();
+        let add = || Plan::new().listen("tcp://127.0.0.1:0", || Named("new")).expect("an address");
+        let _sockets = handover.sockets().expect("it runs");
+        running.apply(add()).expect("the engine still accepts");
+        handover.withdraw().expect("it runs");
+        let error = running.apply(add()).expect_err("somebody may have the sockets");
+        assert!(error.to_string().contains("another process takes over the listening sockets"), "{error}");
+        handover.restore();
+        running.apply(add()).expect("it accepts again");
+        assert_eq!(visit(address(&running)).expect("it accepts"), "old");
     }
 }
 

@@ -6,6 +6,7 @@
 mod access;
 mod buffers;
 mod causes;
+mod changes;
 mod closing;
 mod deadlines;
 mod drain;
@@ -45,6 +46,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::driver::Driver;
 use crate::driver::sim::Answer;
 use crate::ids::ListenerId;
+use crate::listener::ListenSocket;
 
 /// The world around one driver.
 pub(crate) trait Net {
@@ -60,8 +62,16 @@ pub(crate) trait Net {
     /// Opens a listener on the driver.
     fn listen(&mut self, driver: &mut Self::Driver, listener: ListenerId);
 
+    /// The socket of a listener that is added while the reactor runs.
+    fn socket(&mut self, listener: ListenerId) -> ListenSocket;
+
     /// A client of a listener, from an address of this machine.
-    fn connect_from(&mut self, listener: ListenerId, from: IpAddr) -> Self::Client;
+    fn connect_from(&mut self, listener: ListenerId, from: IpAddr) -> Self::Client {
+        self.try_connect_from(listener, from).expect("the listener is there")
+    }
+
+    /// The same, where the listener may refuse: then there is no client, or one that is reset.
+    fn try_connect_from(&mut self, listener: ListenerId, from: IpAddr) -> Option<Self::Client>;
 
     /// An address for the reactor to connect to, where this becomes of it.
     fn remote(&mut self, answer: Answer) -> SocketAddr;

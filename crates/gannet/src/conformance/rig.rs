@@ -3,27 +3,30 @@
 use std::io;
 use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::{Client, Net};
 use crate::access::{Access, AccessRules};
+use crate::address::Address;
 use crate::close_reason::CloseReason;
 use crate::core::Core;
 use crate::counters::{ReactorCounters, ReactorStats, ServiceStats};
 use crate::drain::Times;
 use crate::driver::Driver;
+use crate::error::Error;
 use crate::filter::FilterFactory;
 use crate::handle::Live;
-use crate::host::{HostOf, Outbound};
-use crate::ids::ListenerId;
+use crate::host::{HostOf, Outbound, Served};
+use crate::ids::{ListenerId, ServiceId};
 use crate::limits::{Limits, Timeouts};
-use crate::listener::Pace;
+use crate::listener::{OwnSocket, Pace};
 use crate::mailbox::mailbox;
 use crate::quota::Quota;
-use crate::reactor::{Reactor, Served};
-use crate::remote::{Gate, Remote, Shared, new_engine_id};
+use crate::reactor::Reactor;
+use crate::remote::{Gate, Listening, Remote, Shared, new_engine_id};
 use crate::service::Service;
+use crate::steps::{Addition, Commit, Factory, Own, Step};
 use crate::wheel::tick;
 
 /// Longer than anything here takes on the slowest machine.
@@ -122,8 +125,14 @@ impl Setup {
         let mut shared = Shared::new(self.id, &self.limits, drain);
         shared.access = self.access;
         let shared = Arc::new(shared);
-        let names = self.listening.iter().map(|listener| (format!("listener {listener}"), *listener));
-        *shared.names.write().expect("nobody panics with it") = names.collect();
+        let listening = self.listening.iter().map(|listener| Listening {
+            service: usize::from(*listener),
+            name: format!("listener {listener}"),
+            url: String::new(),
+            address: Address::Tcp(([127, 0, 0, 1], *listener).into()),
+            is_open: true,
+        });
+        shared.set_listening(listening.collect());
         let (sender, receiver) = mailbox(self.limits.mailbox, self.services.len(), driver.waker());
         let counters = Arc::new(ReactorCounters::new(self.services.len()));
         let pace = Pace::new(self.limits.accepts_per_second, tick(driver.now()));
@@ -136,6 +145,7 @@ impl Setup {
         }
         let mut reactor = Reactor::new(driver, core, self.services, receiver, self.listening, pace);
         reactor.quotas(quotas);
+        reactor.timeouts(self.timeouts);
         for (listener, filters) in self.filters {
             reactor.filter(listener, filters);
         }
@@ -151,6 +161,58 @@ pub(crate) struct Rig<N: Net> {
     pub(crate) remote: Remote,
     pub(crate) net: N,
     shared: Arc<Shared>,
+}
+
+/// Plans, step by step.
+impl<N: Net> Rig<N> {
+    /// Has the reactor make a service that listens, and says what came of it.
+    pub(crate) fn prepare(
+        &mut self,
+        service: ServiceId,
+        factory: impl Fn(Timeouts) -> Served + Send + Sync + 'static,
+    ) -> Result<(), Error> {
+        let own = Own { socket: OwnSocket::Listen(self.net.socket(service)), is_shared: false };
+        self.prepare_with(service, vec![Mutex::new(Some(own))], Arc::new(factory))
+    }
+
+    /// The same for a service that will get the socket of another one.
+    pub(crate) fn prepare_without_socket(
+        &mut self,
+        service: ServiceId,
+        factory: impl Fn(Timeouts) -> Served + Send + Sync + 'static,
+    ) -> Result<(), Error> {
+        self.prepare_with(service, Vec::new(), Arc::new(factory))
+    }
+
+    fn prepare_with(
+        &mut self,
+        service: ServiceId,
+        sockets: Vec<Mutex<Option<Own>>>,
+        factory: Factory,
+    ) -> Result<(), Error> {
+        let added = vec![Addition { service, factory, filters: None, quota: Arc::default(), sockets }];
+        self.step(Step::Prepare { added, timeouts: None })
+    }
+
+    /// Puts changes into effect.
+    pub(crate) fn commit(&mut self, commit: Commit) {
+        self.shared.drains.extend(&commit.moved);
+        self.step(Step::Commit(Box::new(commit))).expect("that cannot fail");
+    }
+
+    /// Takes back what was prepared.
+    pub(crate) fn undo(&mut self, service: ServiceId) {
+        self.step(Step::Undo(vec![service])).expect("that cannot fail");
+    }
+
+    fn step(&mut self, step: Step) -> Result<(), Error> {
+        self.shared.steps.publish(step, 1);
+        self.shared.ring();
+        self.until("the reactor to take a step", |rig| match rig.shared.steps.wait(Duration::ZERO) {
+            Ok(late) => late.is_empty().then_some(Ok(())),
+            Err(error) => Some(Err(error)),
+        })
+    }
 }
 
 impl<N: Net> Rig<N> {
@@ -245,6 +307,18 @@ impl<N: Net> Rig<N> {
     pub(crate) fn ask(&mut self, client: &mut N::Client, line: &str) -> String {
         self.write(client, format!("{line}\n").as_bytes());
         self.line(client)
+    }
+
+    /// Whether a listener lets nobody in.
+    pub(crate) fn is_refused(&mut self, listener: ListenerId) -> bool {
+        let Some(mut client) = self.net.try_connect_from(listener, Ipv4Addr::LOCALHOST.into()) else { return true };
+        self.write_some(&mut client, b"?\n");
+        let mut buffer = [0; 64];
+        self.until("an answer or the end", |_| match client.read(&mut buffer) {
+            Ok(count) => Some(count == 0),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Err(_) => Some(true),
+        })
     }
 
     /// Reads until the stream ends.

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use super::Net;
 use crate::driver::sim::{Answer, Faults, Random, SimClient, SimDriver, SimNet};
 use crate::ids::ListenerId;
+use crate::listener::{ListenSocket, listen_tcp};
 
 /// Seeds that each test runs with.
 const SEEDS: u64 = 8;
@@ -65,9 +66,15 @@ impl Net for Simulated {
         driver.listen_here(listener);
     }
 
-    fn connect_from(&mut self, listener: ListenerId, from: IpAddr) -> SimClient {
+    fn socket(&mut self, _: ListenerId) -> ListenSocket {
+        // The driver wants one, and opens one of its own.
+        let (_, mut sockets) = listen_tcp((Ipv4Addr::LOCALHOST, 0).into(), 1, None).expect("a free port");
+        sockets.remove(0)
+    }
+
+    fn try_connect_from(&mut self, listener: ListenerId, from: IpAddr) -> Option<SimClient> {
         let from = SocketAddr::new(from, self.port());
-        self.net.connect(listener, from)
+        Some(self.net.connect(listener, from))
     }
 
     fn remote(&mut self, answer: Answer) -> SocketAddr {

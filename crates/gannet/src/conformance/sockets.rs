@@ -11,7 +11,7 @@ use super::{Client, Net};
 use crate::driver::Driver;
 use crate::driver::sim::Answer;
 use crate::ids::ListenerId;
-use crate::listener::listen_tcp;
+use crate::listener::{ListenSocket, listen_tcp};
 
 /// What a client's kernel holds of what the client does not read: little, so that a slow reader is one soon.
 const RECEIVE_BUFFER_BYTES: usize = 16 * 1024;
@@ -59,20 +59,25 @@ impl<D: Driver> Net for Sockets<D> {
     }
 
     fn listen(&mut self, driver: &mut D, listener: ListenerId) {
-        let (address, mut sockets) = listen_tcp(loopback(), 1, None).expect("a free port");
-        driver.listen(listener, sockets.remove(0)).expect("the driver listens");
-        self.listening.insert(listener, address);
+        let socket = self.socket(listener);
+        driver.listen(listener, socket).expect("the driver listens");
     }
 
-    fn connect_from(&mut self, listener: ListenerId, from: IpAddr) -> TcpStream {
+    fn socket(&mut self, listener: ListenerId) -> ListenSocket {
+        let (address, mut sockets) = listen_tcp(loopback(), 1, None).expect("a free port");
+        self.listening.insert(listener, address);
+        sockets.remove(0)
+    }
+
+    fn try_connect_from(&mut self, listener: ListenerId, from: IpAddr) -> Option<TcpStream> {
         let socket = stream_socket();
         socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES).expect("any size will do");
         socket.bind(&SocketAddr::new(from, 0).into()).expect("an address of this machine");
         // The kernel connects it to the backlog: nobody has to accept for it.
-        socket.connect(&self.listening[&listener].into()).expect("the listener is there");
+        socket.connect(&self.listening[&listener].into()).ok()?;
         socket.set_tcp_nodelay(true).expect("it is a TCP socket");
         socket.set_nonblocking(true).expect("it is a socket");
-        socket.into()
+        Some(socket.into())
     }
 
     fn remote(&mut self, answer: Answer) -> SocketAddr {

@@ -21,7 +21,7 @@ pub(crate) mod uring;
 
 use std::io;
 use std::net::UdpSocket;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +51,8 @@ pub(crate) enum Sent {
 pub(crate) enum Event<I> {
     /// A connection came in. It has to be answered with [`Driver::attach`] or [`Driver::refuse`].
     Accepted { listener: ListenerId, incoming: I, peer: Peer },
+    /// A listener that was told to [retire](Driver::retire), or whose socket went to another, is closed. Its last event.
+    Retired { listener: ListenerId },
     /// Accepting failed; the listener goes on unless it is paused.
     AcceptFailed { listener: ListenerId, error: io::Error },
     /// Bytes arrived. The chunk has to be given back with [`Driver::recycle`] before the next call of `next`.
@@ -147,6 +149,21 @@ pub(crate) trait Driver {
 
     /// Closes the descriptor of a listening socket that was withdrawn, or of a datagram socket. The socket lives on.
     fn release(&mut self, listener: ListenerId);
+
+    /// Accepts what waits in a listener's backlog, until it is empty, then closes its socket; [`Event::Retired`] follows.
+    /// [`Driver::accept`] still pauses it. Says whether there is such a listener.
+    fn retire(&mut self, listener: ListenerId) -> bool;
+
+    /// Gives a listener's socket, or its datagram socket, to another number that has none; accepting is off there. Nothing
+    /// is lost of what waits in the kernel. What was under way still comes in under the old number; [`Driver::retire`] is
+    /// called for that next. Says whether there is a socket to accept from.
+    fn hand_on(&mut self, from: ListenerId, to: ListenerId) -> bool;
+
+    /// The socket of a listener that takes streams, for its options.
+    fn listening_socket(&self, listener: ListenerId) -> Option<BorrowedFd<'_>>;
+
+    /// Closes a datagram socket, if there is one of this number. What waits in it is lost.
+    fn unbind(&mut self, listener: ListenerId);
 
     /// Takes a datagram socket and starts to receive from it.
     fn bind(&mut self, listener: ListenerId, socket: UdpSocket) -> io::Result<()>;

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::UdpSocket;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -111,6 +111,8 @@ struct Listener {
     /// Another process may have it too.
     is_shared: bool,
     accepting: bool,
+    /// It closes when nothing waits any more.
+    retires: bool,
     /// There may be something to accept.
     ready: bool,
     /// As for a connection.
@@ -365,12 +367,24 @@ impl PollDriver {
             Ok((incoming, peer)) => Some(Event::Accepted { listener: index as ListenerId, incoming, peer }),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 listener.ready = false;
+                let retires = listener.retires;
                 self.pass();
-                None
+                if !retires {
+                    return None;
+                }
+                self.unlisten(index as ListenerId);
+                Some(Event::Retired { listener: index as ListenerId })
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => None,
             Err(error) => Some(Event::AcceptFailed { listener: index as ListenerId, error }),
         }
+    }
+
+    fn add_datagrams(&mut self, listener: ListenerId, socket: UdpSocket) -> io::Result<()> {
+        self.datagrams.add(listener, socket)?;
+        let count = self.datagrams_listed.len().max(usize::from(listener) + 1);
+        self.datagrams_listed.resize(count, false);
+        Ok(())
     }
 
     fn visit_datagrams(&mut self, index: usize) -> Option<Event<OwnedFd>> {
@@ -439,7 +453,7 @@ impl Driver for PollDriver {
             self.listeners.resize_with(index + 1, || None);
         }
         self.listeners[index] =
-            Some(Listener { socket, is_shared: false, accepting: false, ready: false, listed: false });
+            Some(Listener { socket, is_shared: false, accepting: false, retires: false, ready: false, listed: false });
         Ok(())
     }
 
@@ -515,13 +529,58 @@ impl Driver for PollDriver {
         }
     }
 
+    fn retire(&mut self, listener: ListenerId) -> bool {
+        let index = usize::from(listener);
+        let Some(retiring) = self.listeners.get_mut(index).and_then(Option::as_mut) else {
+            // Its socket went to another.
+            return false;
+        };
+        // Nothing may have been reported yet of what waits.
+        (retiring.retires, retiring.ready) = (true, true);
+        if retiring.accepting {
+            self.look_again(name(LISTENER, index).0);
+        }
+        true
+    }
+
+    fn hand_on(&mut self, from: ListenerId, to: ListenerId) -> bool {
+        if let Some(socket) = self.datagrams.remove(from) {
+            let name = name(DATAGRAM, usize::from(to));
+            // Edge-triggered: it is reported once more where something waits.
+            let moved = self.poll.registry().reregister(&mut SourceFd(&socket.as_raw_fd()), name, Interest::READABLE);
+            if let Err(error) = moved.and_then(|()| self.add_datagrams(to, socket)) {
+                tracing::error!(%error, "a datagram socket cannot go on with its new service");
+            }
+            return false;
+        }
+        let listener = self.listeners.get_mut(usize::from(from)).and_then(Option::take);
+        let Some(Listener { socket, is_shared, .. }) = listener else { return false };
+        let _ = self.poll.registry().deregister(&mut SourceFd(&socket.as_fd().as_raw_fd()));
+        let listened = self.listen(to, socket);
+        if let Err(error) = &listened {
+            tracing::error!(%error, "a listener cannot go on with its new service");
+        }
+        if is_shared {
+            self.share(to);
+        }
+        listened.is_ok()
+    }
+
+    fn listening_socket(&self, listener: ListenerId) -> Option<BorrowedFd<'_>> {
+        Some(self.listeners.get(usize::from(listener))?.as_ref()?.socket.as_fd())
+    }
+
+    fn unbind(&mut self, listener: ListenerId) {
+        if let Some(socket) = self.datagrams.remove(listener) {
+            // Another process may have the socket too.
+            let _ = self.poll.registry().deregister(&mut SourceFd(&socket.as_raw_fd()));
+        }
+    }
+
     fn bind(&mut self, listener: ListenerId, socket: UdpSocket) -> io::Result<()> {
         let name = name(DATAGRAM, usize::from(listener));
         self.poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), name, Interest::READABLE)?;
-        self.datagrams.add(listener, socket)?;
-        let count = self.datagrams_listed.len().max(usize::from(listener) + 1);
-        self.datagrams_listed.resize(count, false);
-        Ok(())
+        self.add_datagrams(listener, socket)
     }
 
     fn send_datagram(&mut self, listener: ListenerId, to: Sender, payload: &[u8]) -> io::Result<()> {

@@ -16,7 +16,7 @@ mod random;
 use std::cell::RefCell;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -189,6 +189,20 @@ impl Driver for SimDriver {
         self.network.borrow_mut().release(listener);
     }
 
+    fn retire(&mut self, listener: ListenerId) -> bool {
+        self.network.borrow_mut().retire(listener)
+    }
+
+    fn hand_on(&mut self, from: ListenerId, to: ListenerId) -> bool {
+        self.network.borrow_mut().hand_on(from, to)
+    }
+
+    fn listening_socket(&self, _: ListenerId) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn unbind(&mut self, _: ListenerId) {}
+
     fn bind(&mut self, _: ListenerId, _: UdpSocket) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
@@ -334,7 +348,10 @@ impl Driver for SimDriver {
         let network = &mut *self.network.borrow_mut();
         while let Some(event) = network.found.pop_front() {
             let token = match &event {
-                Event::Accepted { .. } | Event::AcceptFailed { .. } | Event::Datagram { .. } => return Some(event),
+                Event::Accepted { .. }
+                | Event::AcceptFailed { .. }
+                | Event::Retired { .. }
+                | Event::Datagram { .. } => return Some(event),
                 Event::Closed { token } => {
                     let id = network.link_of(*token);
                     network.tokens[*token as usize] = None;

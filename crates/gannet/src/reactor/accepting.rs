@@ -14,9 +14,11 @@ use crate::connection::{Flags, State};
 use crate::counters::RefusalReason;
 use crate::driver::Driver;
 use crate::exhaustion::{EXHAUSTED, is_exhausted, is_process_full};
+use crate::host::Served;
 use crate::ids::{ListenerId, Token};
 use crate::listener::{OwnSocket, begin, dismiss};
 use crate::quota::Quota;
+use crate::steps::Own;
 use crate::wheel::Tick;
 
 use super::Reactor;
@@ -89,8 +91,30 @@ impl<I> Accepting<I> {
         self.quotas[usize::from(service)].as_ref()
     }
 
-    fn is_suspended(&self, listener: ListenerId) -> bool {
+    /// Makes room for so many services.
+    pub(super) fn make_room(&mut self, services: usize) {
+        self.quotas.resize(services, None);
+        self.suspended.resize(services, false);
+    }
+
+    /// Sets the quota of a service that listens.
+    pub(super) fn set_quota(&mut self, service: u16, quota: Arc<Quota>) {
+        self.quotas[usize::from(service)] = Some(quota);
+    }
+
+    /// Whether a connection of this service waits for room.
+    pub(super) fn has_waiting(&self, service: u16) -> bool {
+        self.waiting.iter().flatten().any(|waiting| waiting.listener == service)
+    }
+
+    /// Whether new connections of a listener are refused for a while.
+    pub(super) fn is_suspended(&self, listener: ListenerId) -> bool {
         self.suspended[usize::from(listener)]
+    }
+
+    /// Has a listener refuse new connections where another one does, whose socket it has got.
+    pub(super) fn suspend_as(&mut self, from: ListenerId, to: ListenerId) {
+        self.suspended[usize::from(to)] = self.suspended[usize::from(from)];
     }
 
     fn class(&self, listener: ListenerId) -> Class {
@@ -111,33 +135,42 @@ impl<I> Accepting<I> {
 impl<D: Driver> Reactor<D> {
     /// Sets the quotas of all services. If any listener is operational, some slots and descriptors are kept for those.
     pub(crate) fn quotas(&mut self, quotas: Vec<Option<Arc<Quota>>>) {
+        self.accepting.quotas = quotas;
+        self.renew_reserve();
+    }
+
+    /// Keeps slots and descriptors for operational listeners, if there are any.
+    pub(super) fn renew_reserve(&mut self) {
+        let quotas = &self.accepting.quotas;
         let is_operational = |quota: &Option<Arc<Quota>>| quota.as_ref().is_some_and(|quota| quota.operational);
         if quotas.iter().any(is_operational) {
             let most = self.core.slab.limit() / LARGEST_RESERVE;
-            self.accepting.reserve = self.core.limits.operational_reserve.min(most);
             let all = (0..quotas.len()).filter(|index| is_operational(&quotas[*index]));
             let all: Vec<ListenerId> = all.map(|index| index as ListenerId).collect();
+            self.accepting.reserve = self.core.limits.operational_reserve.min(most);
             self.driver.reserve(self.core.limits.operational_reserve, &all);
         }
-        self.accepting.quotas = quotas;
     }
 
-    /// Takes the sockets that it listens on. A listener with `is_shared` may have its socket from another process.
-    pub(crate) fn listen(&mut self, sockets: Vec<(ListenerId, OwnSocket, bool)>) -> io::Result<()> {
-        for (listener, socket, is_shared) in sockets {
-            match socket {
-                OwnSocket::Listen(socket) => {
-                    begin(&socket)?;
-                    self.driver.listen(listener, socket)?;
-                    if is_shared {
-                        self.driver.share(listener);
-                    }
-                    self.listening.push(listener);
+    /// Takes the sockets that it listens on.
+    pub(crate) fn listen(&mut self, sockets: Vec<(ListenerId, Own)>) -> io::Result<()> {
+        sockets.into_iter().try_for_each(|(listener, own)| self.take_socket(listener, own))
+    }
+
+    /// Listens on a socket, or takes datagrams from it; nothing is accepted yet.
+    pub(super) fn take_socket(&mut self, listener: ListenerId, own: Own) -> io::Result<()> {
+        match own.socket {
+            OwnSocket::Listen(socket) => {
+                begin(&socket)?;
+                self.driver.listen(listener, socket)?;
+                if own.is_shared {
+                    self.driver.share(listener);
                 }
-                OwnSocket::Datagram(socket) => self.driver.bind(listener, socket)?,
+                self.listening.push(listener);
+                Ok(())
             }
+            OwnSocket::Datagram(socket) => self.driver.bind(listener, socket),
         }
-        Ok(())
     }
 
     /// Begins to accept.
@@ -156,11 +189,26 @@ impl<D: Driver> Reactor<D> {
     }
 
     pub(super) fn adopt(&mut self, listener: ListenerId, socket: OwnedFd, peer: Peer) {
+        if !self.serves(listener) {
+            // The acceptor may know of a service before this reactor does.
+            self.take_all_steps();
+        }
         self.arrived(listener, peer, Arrival::Socket(socket));
+    }
+
+    /// Whether there is an instance of a service.
+    fn serves(&self, listener: ListenerId) -> bool {
+        matches!(self.services.get(usize::from(listener)), Some(Served::Connections(_)))
     }
 
     /// Takes in an accepted connection, or queues it if there is no room.
     fn arrived(&mut self, listener: ListenerId, peer: Peer, arrival: Arrival<D::Incoming>) {
+        if !self.serves(listener) {
+            return match arrival {
+                Arrival::Incoming(incoming) => self.driver.refuse(incoming, b""),
+                Arrival::Socket(socket) => dismiss(&socket, b""),
+            };
+        }
         if !self.accepting.is_suspended(listener)
             && let Err(refusal) = self.screen(listener, peer)
         {
@@ -265,18 +313,19 @@ impl<D: Driver> Reactor<D> {
         let entered = quota.enter(&self.core.shared.totals, &self.core.limits, client);
         let state =
             if is_proxied || self.filters[usize::from(listener)].is_some() { State::Handshaking } else { State::Open };
-        let token = entered.and_then(|()| {
+        let token = entered.and_then(|counted| {
             let token = self.core.insert(listener, peer, state);
             if token.is_none() {
-                quota.leave(&self.core.shared.totals, &self.core.limits, client);
+                quota.leave(&self.core.shared.totals, counted, client);
             }
-            token.ok_or(RefusalReason::Room)
+            token.map(|token| (token, counted)).ok_or(RefusalReason::Room)
         });
         match token {
-            Ok(token) => {
+            Ok((token, counted)) => {
                 if let Some(connection) = self.core.slab.get_mut(token) {
                     connection.flags.set_if(Flags::PROXY_HEADER, is_proxied);
                     connection.flags.set_if(Flags::PREFIXED, is_counted);
+                    connection.note_counted(counted);
                 }
             }
             Err(refusal) => {
@@ -286,7 +335,7 @@ impl<D: Driver> Reactor<D> {
                 self.core.tally(listener).refused[refusal.index()].add(1);
             }
         }
-        token
+        token.map(|(token, _)| token)
     }
 
     /// Hands an admitted connection to its service, where the driver could take it.

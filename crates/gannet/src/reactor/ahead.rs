@@ -3,9 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::driver::Driver;
+use crate::host::Served;
 use crate::panics::panic_message;
 
-use super::{Reactor, Served};
+use super::Reactor;
 
 /// Larger chunks are more than a message or two: they are looked at by themselves when it is their turn, or what is
 /// fetched for all of a turn would not fit the cache.

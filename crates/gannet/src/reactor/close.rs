@@ -81,6 +81,7 @@ impl<D: Driver> Reactor<D> {
         if connection.flags.has(Flags::OVER_HIGH) {
             self.core.counters.slow_readers.sub(1);
         }
+        let counted = connection.counted();
         if let Some(outbox) = connection.outbox {
             self.core.discard_outbox(outbox);
         }
@@ -91,12 +92,10 @@ impl<D: Driver> Reactor<D> {
         if connection.flags.has(Flags::PREFIXED) {
             self.leave_prefix(connection.peer);
         }
-        // Who the peer is was not known yet, or it was not let in.
-        let is_unnamed = connection.flags.has(Flags::PROXY_HEADER);
-        let peer = if is_unnamed { Peer::UNIX } else { connection.peer };
         match self.accepting.quota(connection.service) {
-            Some(quota) => quota.leave(&self.core.shared.totals, &self.core.limits, peer),
+            Some(quota) => quota.leave(&self.core.shared.totals, counted, connection.peer),
             None => self.core.shared.totals.connections.leave(),
         }
+        self.left(connection.service);
     }
 }

@@ -18,7 +18,7 @@ use super::racing::Failed;
 impl<D: Driver> Reactor<D> {
     /// Begins an outbound connection.
     pub(super) fn dial(&mut self, service: u16, mut route: Route, timeout_ms: u32, session: MakeSessionHere) {
-        route.keepalive.get_or_insert(self.core.shared.keepalive);
+        route.keepalive.get_or_insert(self.core.keepalive);
         let route = &route;
         let peer = match route.to {
             crate::address::Target::Tcp(address) => address.into(),

@@ -126,6 +126,10 @@ impl Drainings {
         due.reduce(|one, other| if other.is_before(one) { other } else { one })
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     /// Whether the engine ends: no reactor has any connections.
     pub(super) fn is_over(&self) -> bool {
         self.all.iter().any(|draining| draining.order.is_done)
@@ -285,7 +289,7 @@ impl<D: Driver> Reactor<D> {
         let order = &self.drains.all[index].order;
         let has_left = |service: u16| {
             let mut gates = self.core.shared.gates().iter();
-            gates.all(|gate| gate.counters.services[usize::from(service)].connections.get() == 0)
+            gates.all(|gate| gate.counters.connections_of(service) == 0)
         };
         let mut services = 0..self.services.len() as u16;
         services.all(|service| !order.covers(service) || self.accepting.quota(service).is_none() || has_left(service))
@@ -357,11 +361,15 @@ impl<D: Driver> Reactor<D> {
         self.settle(token);
     }
 
+    /// Whether nothing is accepted any more.
+    pub(super) fn is_ending(&self) -> bool {
+        let is_final = |drain: &Draining| drain.is_whole() && drain.order.is_final && drain.has_begun();
+        self.core.shared.is_aborting() || self.drains.all.iter().any(is_final)
+    }
+
     /// Brings every listener to what the drains want of it.
-    fn stop_and_resume_accepting(&mut self) {
-        let is_ending = self.core.shared.is_aborting()
-            || self.drains.all.iter().any(|drain| drain.is_whole() && drain.order.is_final && drain.has_begun());
-        if is_ending {
+    pub(super) fn stop_and_resume_accepting(&mut self) {
+        if self.is_ending() {
             return self.end_accepting();
         }
         for index in 0..self.listening.len() {

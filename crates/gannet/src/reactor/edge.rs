@@ -8,7 +8,7 @@ use crate::connection::{Flags, State};
 use crate::counters::RefusalReason;
 use crate::driver::Driver;
 use crate::ids::{ListenerId, Token};
-use crate::quota::Quota;
+use crate::quota::{Counted, Quota};
 
 use super::Reactor;
 
@@ -110,9 +110,10 @@ impl<D: Driver> Reactor<D> {
         let Some(quota) = self.accepting.quota(service).cloned() else { return };
         match self.let_in(&quota, peer) {
             Err(refused) => return self.refuse_client(token, service, peer, refused),
-            Ok(is_counted) => {
+            Ok((is_counted, counted)) => {
                 let Some(connection) = self.core.slab.get_mut(token) else { return };
                 connection.flags.clear(Flags::PROXY_HEADER.or(Flags::PHASE));
+                connection.note_counted(counted);
                 if is_counted {
                     connection.flags.set(Flags::PREFIXED);
                 }
@@ -136,15 +137,16 @@ impl<D: Driver> Reactor<D> {
         }
     }
 
-    /// Counts a client in whose connection is counted already; says whether it is counted with its prefix too.
-    fn let_in(&self, quota: &Quota, peer: Peer) -> Result<bool, RefusalReason> {
+    /// Counts a client in whose connection is counted already; says whether it is counted with its prefix too, and where it
+    /// is under its address.
+    fn let_in(&self, quota: &Quota, peer: Peer) -> Result<(bool, Counted), RefusalReason> {
         self.screen_client(quota, peer)?;
         let is_counted = self.enter_prefix(quota, peer)?;
         let entered = quota.enter_peer(&self.core.shared.totals, &self.core.limits, peer);
         if entered.is_err() && is_counted {
             self.leave_prefix(peer);
         }
-        entered.map(|()| is_counted)
+        entered.map(|counted| (is_counted, counted))
     }
 
     /// Ends a connection whose client is not let in, with what its service has to say about it.

@@ -7,10 +7,11 @@ use crate::close_reason::CloseReason;
 use crate::connection::{Flags, State};
 use crate::driver::Driver;
 use crate::filter::{FilterError, FilterProgress, FilterState, make_filter};
+use crate::host::Served;
 use crate::ids::{Place, Token};
 use crate::route::Route;
 
-use super::{Reactor, Served};
+use super::Reactor;
 
 /// What handshakes may take of one turn; those that come then wait for the next, so that connections that are up are
 /// not held up by many that come. The last one of a turn takes as long as it takes.

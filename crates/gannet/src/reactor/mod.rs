@@ -6,6 +6,7 @@
 
 mod accepting;
 mod ahead;
+mod changing;
 mod close;
 mod deferred;
 mod dial;
@@ -36,17 +37,18 @@ use crate::datagram::DatagramContext;
 use crate::driver::{Driver, Event};
 use crate::error::Error;
 use crate::filter::{FilterFactory, Scratch};
-use crate::host::Host;
+use crate::host::{Host, Served};
 use crate::ids::{ListenerId, Place, ServiceId, Token};
 use crate::listener::Pace;
 use crate::mailbox::Receiver;
 use crate::outbox::LARGE_BYTES;
 use crate::panics::panic_message;
 use crate::remote::{Dial, Letter};
-use crate::service::{DatagramService, Starting};
+use crate::service::Starting;
 use crate::wheel::{Tick, milliseconds, tick};
 
 use self::accepting::Accepting;
+use self::changing::Changing;
 use self::drain::Drainings;
 use self::edge::HEADER_MS;
 use self::filtered::Failures;
@@ -67,14 +69,6 @@ const DEFERRED_ROUNDS: u32 = 256;
 /// How often pools give up what they did not need.
 const TRIM_MS: u32 = 1_000;
 
-/// What a listener of a reactor is to it.
-pub(crate) enum Served {
-    /// A service of connections, listening or outbound.
-    Connections(Box<dyn Host>),
-    /// A service of datagrams.
-    Datagrams(Box<dyn DatagramService>),
-}
-
 /// Runs the connections of one thread on a driver. It is made, used and dropped on that thread.
 ///
 /// # The order of calls
@@ -86,7 +80,7 @@ pub(crate) enum Served {
 /// 1. `Driver::wait`, then `Driver::next` until it has no more events. Each event goes to one method: `accepted`,
 ///    `connected`, `sent`, `closed` and so on; received bytes go to the connection's host, and then the chunk goes back
 ///    (`Driver::recycle`).
-/// 2. Letters from the mailbox (`take_letters`), then timers.
+/// 2. The steps of plans (`take_steps`), letters from the mailbox (`take_letters`), then timers.
 /// 3. What callbacks ordered for other connections (`deferred`), in rounds.
 ///
 /// After something happened to a connection, `settle` follows, in the same step. It flushes the outbox, takes the
@@ -116,6 +110,7 @@ pub(crate) struct Reactor<D: Driver> {
     listening: Vec<ListenerId>,
     pace: Pace,
     accepting: Accepting<D::Incoming>,
+    changing: Changing,
     races: Races,
     drains: Drainings,
     handing: Handing,
@@ -181,6 +176,7 @@ impl<D: Driver> Reactor<D> {
             listening,
             pace,
             accepting,
+            changing: Changing::default(),
             races: Races::default(),
             drains: Drainings::default(),
             handing: Handing::default(),
@@ -245,6 +241,7 @@ impl<D: Driver> Reactor<D> {
             self.handle(event);
         }
         self.catch_up();
+        self.take_steps();
         self.take_letters();
         if self.receiver.is_called() {
             self.call_woken();
@@ -260,6 +257,7 @@ impl<D: Driver> Reactor<D> {
         }
         self.settle_marked();
         self.go_on_with_handshakes();
+        self.drop_retired();
 
         if self.core.now.since(self.trimmed) >= TRIM_MS {
             self.trimmed = self.core.now;
@@ -356,6 +354,7 @@ impl<D: Driver> Reactor<D> {
                 self.settle(token);
             }
             Event::Accepted { listener, incoming, peer } => self.accepted(listener, incoming, peer),
+            Event::Retired { listener } => self.retired(listener),
             Event::AcceptFailed { listener, error } => self.accept_failed(listener, &error),
             Event::Connected { token, result } => self.connected(token, result),
             Event::Closed { token } => self.closed(token),
@@ -389,7 +388,7 @@ impl<D: Driver> Reactor<D> {
         self.called |= 1 << (service % 64);
         match &mut self.services[usize::from(service)] {
             Served::Connections(host) => (host.as_mut(), &mut self.core),
-            Served::Datagrams(_) => unreachable!("a connection belongs to a service of connections"),
+            Served::Datagrams(_) | Served::Gone => unreachable!("a connection belongs to a service of connections"),
         }
     }
 
@@ -452,20 +451,7 @@ impl<D: Driver> Reactor<D> {
     /// Prepares the instances of all services, before the first turn.
     pub(crate) fn start(&mut self, starting: &Starting) -> Result<(), Error> {
         for (index, service) in self.services.iter_mut().enumerate() {
-            starting.timer.set(None);
-            let called = catch_unwind(AssertUnwindSafe(|| match service {
-                Served::Connections(host) => host.start(starting),
-                Served::Datagrams(service) => service.start(starting),
-            }));
-            called.unwrap_or_else(|panic| Err(format!("it panicked: {}", panic_message(&*panic)).into())).map_err(
-                |error| {
-                    let service = match service {
-                        Served::Connections(host) => host.name(),
-                        Served::Datagrams(service) => service.name(),
-                    };
-                    Error::Service { service: service.to_owned(), reactor: starting.reactor(), error }
-                },
-            )?;
+            start_one(service, starting)?;
             if let Some(after) = starting.timer.take() {
                 self.core.timers.set_service(index as ServiceId, self.core.now.after(milliseconds(after)));
             }
@@ -481,10 +467,7 @@ impl<D: Driver> Reactor<D> {
             .iter()
             .enumerate()
             .filter(|(index, _)| self.called & (1 << (index % 64)) != 0)
-            .map(|(_, service)| match service {
-                Served::Connections(host) => host.name(),
-                Served::Datagrams(service) => service.name(),
-            })
+            .map(|(_, service)| service.name())
             .collect();
         tracing::warn!(
             reactor = self.core.reactor,
@@ -493,6 +476,18 @@ impl<D: Driver> Reactor<D> {
             "a turn stalled its reactor; long work belongs to Context::offload"
         );
     }
+}
+
+/// Prepares one instance of a service.
+fn start_one(service: &mut Served, starting: &Starting) -> Result<(), Error> {
+    starting.timer.set(None);
+    let called = catch_unwind(AssertUnwindSafe(|| match service {
+        Served::Connections(host) => host.start(starting),
+        Served::Datagrams(service) => service.start(starting),
+        Served::Gone => Ok(()),
+    }));
+    let started = called.unwrap_or_else(|panic| Err(format!("it panicked: {}", panic_message(&*panic)).into()));
+    started.map_err(|error| Error::Service { service: service.name().to_owned(), reactor: starting.reactor(), error })
 }
 
 #[cfg(any(test, feature = "sim"))]
@@ -508,6 +503,18 @@ impl<D: Driver> Reactor<D> {
         !self.races.is_empty()
     }
 
+    /// Whether there is an instance of a service.
+    #[cfg(test)]
+    pub(crate) fn is_served(&self, service: ServiceId) -> bool {
+        !matches!(self.services.get(usize::from(service)), None | Some(Served::Gone))
+    }
+
+    /// Whether a listener is open.
+    #[cfg(test)]
+    pub(crate) fn is_listening(&self, listener: ListenerId) -> bool {
+        self.listening.contains(&listener)
+    }
+
     pub(crate) fn core(&mut self) -> &mut Core {
         &mut self.core
     }
@@ -518,7 +525,7 @@ impl<D: Driver> Reactor<D> {
             .iter()
             .map(|service| match service {
                 Served::Connections(host) => host.sessions(),
-                Served::Datagrams(_) => 0,
+                Served::Datagrams(_) | Served::Gone => 0,
             })
             .sum()
     }

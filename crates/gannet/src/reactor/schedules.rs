@@ -18,6 +18,7 @@ use crate::conformance::rig::{Rig, Setup};
 use crate::driver::Driver;
 use crate::driver::sim::{Answer, Faults, Random, SimClient, SimDriver, SimNet};
 use crate::ids::ListenerId;
+use crate::listener::ListenSocket;
 use crate::proto::{Codec, LengthPrefixed, Lines, Raw};
 use crate::quota::Quota;
 use crate::{
@@ -169,8 +170,12 @@ impl Net for World {
 
     fn listen(&mut self, _: &mut SimDriver, _: ListenerId) {}
 
-    fn connect_from(&mut self, listener: ListenerId, from: std::net::IpAddr) -> SimClient {
-        self.net.connect(listener, SocketAddr::new(from, 1))
+    fn socket(&mut self, _: ListenerId) -> ListenSocket {
+        unreachable!("no listener is added")
+    }
+
+    fn try_connect_from(&mut self, listener: ListenerId, from: std::net::IpAddr) -> Option<SimClient> {
+        Some(self.net.connect(listener, SocketAddr::new(from, 1)))
     }
 
     fn remote(&mut self, _: Answer) -> SocketAddr {

@@ -5,11 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::connection::{Flags, State};
 use crate::driver::Driver;
+use crate::host::Served;
 use crate::ids::Token;
 use crate::panics::panic_message;
 use crate::wheel::milliseconds;
 
-use super::{Reactor, Served};
+use super::Reactor;
 
 impl<D: Driver> Reactor<D> {
     /// Calls the service for the named timers of a connection that have come. One that is set again meanwhile waits for the
@@ -44,6 +45,10 @@ impl<D: Driver> Reactor<D> {
         let mut woken = mem::take(&mut self.woken);
         self.receiver.take_calls(&mut woken);
         for service in woken.drain(..) {
+            // A removed service may have called itself with its last breath.
+            if !matches!(self.services.get(usize::from(service)), Some(Served::Connections(_))) {
+                continue;
+            }
             let (host, core) = self.host(service);
             host.woken(core, service);
             if !self.core.deferred.is_empty() {
@@ -74,6 +79,7 @@ impl<D: Driver> Reactor<D> {
                         );
                     }
                 },
+                Served::Gone => {}
             }
             if !self.core.deferred.is_empty() {
                 self.run_deferred();

@@ -9,11 +9,12 @@ use std::time::Duration;
 use crate::close_reason::CloseReason;
 use crate::connection::{Connection, Flags, State};
 use crate::driver::Driver;
+use crate::host::Served;
 use crate::ids::Token;
 use crate::service::{Heartbeat, Idle};
 use crate::wheel::{Tick, milliseconds, tick};
 
-use super::{Reactor, Served, TRIM_MS};
+use super::{Reactor, TRIM_MS};
 
 /// Turns that a driver may be behind for, beside those that it needs to come to every connection.
 const ROUNDS_BEHIND: u32 = 4;
@@ -117,6 +118,7 @@ impl<D: Driver> Reactor<D> {
             || !self.core.deferred.is_empty()
             || !self.handshakes.is_empty()
             || !self.walks.is_empty()
+            || self.changing.goes_on()
         {
             return Some(Duration::ZERO);
         }
@@ -162,6 +164,17 @@ impl<D: Driver> Reactor<D> {
             connection.phase_deadline = self.core.now.after(deadlines.first_message_ms);
         }
         if let Some(due) = deadlines.next(connection, self.core.now) {
+            self.core.due(token, due);
+        }
+    }
+
+    /// Wants a look at a connection at the earliest of its deadlines, as they are now.
+    pub(super) fn schedule(&mut self, token: Token) {
+        let Some(connection) = self.core.slab.get(token).filter(|connection| connection.state() != State::Closed)
+        else {
+            return;
+        };
+        if let Some(due) = self.deadlines[usize::from(connection.service)].next(connection, self.caught_up) {
             self.core.due(token, due);
         }
     }

@@ -2,6 +2,8 @@
 
 #[cfg(target_os = "linux")]
 mod addresses;
+#[cfg(target_os = "linux")]
+mod changes;
 mod engine;
 #[cfg(target_os = "linux")]
 mod keepalive;

@@ -46,6 +46,8 @@ pub(super) struct Listener {
     under_way: usize,
     /// Whoever comes is refused.
     refuses: bool,
+    /// It closes when nobody waits any more.
+    retires: bool,
 }
 
 /// How many accepts a driver may have under way.
@@ -74,6 +76,8 @@ pub(crate) struct Network {
     agenda: BTreeMap<(Duration, u64), Happening>,
     entries: u64,
     pub(super) listeners: Vec<Option<Listener>>,
+    /// Listeners whose sockets have gone to others.
+    moved: BTreeMap<ListenerId, ListenerId>,
     pub(super) links: Vec<Link>,
     /// Connections by what the reactor calls them.
     pub(super) tokens: Vec<Option<LinkId>>,
@@ -97,6 +101,7 @@ impl Network {
             agenda: BTreeMap::new(),
             entries: 0,
             listeners: Vec::new(),
+            moved: BTreeMap::new(),
             links: Vec::new(),
             tokens: Vec::new(),
             remotes: BTreeMap::new(),
@@ -155,6 +160,7 @@ impl Network {
     pub(super) fn arrive(&mut self, listener: ListenerId, client: SocketAddr) -> LinkId {
         let id = self.links.len();
         self.links.push(Link::new(client));
+        let listener = self.moved.get(&listener).copied().unwrap_or(listener);
         match self.listeners.get_mut(usize::from(listener)).and_then(Option::as_mut) {
             Some(open) if !open.refuses => {
                 open.backlog.push_back(id);
@@ -214,11 +220,34 @@ impl Network {
         }
     }
 
+    /// A listener closes when nobody waits any more; says whether there is such a listener.
+    pub(super) fn retire(&mut self, listener: ListenerId) -> bool {
+        let Some(open) = self.listeners.get_mut(usize::from(listener)).and_then(Option::as_mut) else { return false };
+        open.retires = true;
+        self.soon(Happening::Accept(listener));
+        true
+    }
+
+    /// Who waits for one listener waits for another from now on.
+    pub(super) fn hand_on(&mut self, from: ListenerId, to: ListenerId) -> bool {
+        let Some(open) = self.listeners.get_mut(usize::from(from)).and_then(Option::take) else { return false };
+        let (from_index, to_index) = (usize::from(from), usize::from(to));
+        if self.listeners.len() <= to_index {
+            self.listeners.resize_with(to_index + 1, || None);
+        }
+        self.listeners[to_index] =
+            Some(Listener { backlog: open.backlog, refuses: open.refuses, ..Listener::default() });
+        debug_assert!(self.listeners[from_index].is_none());
+        self.moved.values_mut().filter(|by_now| **by_now == from).for_each(|by_now| *by_now = to);
+        self.moved.insert(from, to);
+        true
+    }
+
     /// An accepted connection was answered: there is room for another.
     pub(super) fn answered(&mut self) {
         self.incoming_out -= 1;
         for index in 0..self.listeners.len() {
-            if self.listeners[index].as_ref().is_some_and(|open| !open.backlog.is_empty()) {
+            if self.listeners[index].as_ref().is_some_and(|open| open.retires || !open.backlog.is_empty()) {
                 self.soon(Happening::Accept(index as ListenerId));
             }
         }
@@ -229,7 +258,13 @@ impl Network {
             return;
         }
         let Some(open) = self.listeners[usize::from(listener)].as_mut() else { return };
-        let Some(&id) = open.backlog.front() else { return };
+        let Some(&id) = open.backlog.front() else {
+            if open.retires {
+                self.listeners[usize::from(listener)] = None;
+                self.found.push_back(Event::Retired { listener });
+            }
+            return;
+        };
         if !open.wanted {
             if open.under_way == 0 {
                 return;

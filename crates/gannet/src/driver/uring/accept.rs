@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use io_uring::{opcode, squeue, types};
 
 use crate::address::Peer;
+use crate::ids::ListenerId;
 use crate::listener::ListenSocket;
 
 use super::name::{Op, user_data};
@@ -24,10 +25,21 @@ struct Place {
 
 /// A listener and its accepts.
 pub(super) struct Accepts {
-    pub(super) socket: ListenSocket,
+    /// None where it went to another listener.
+    pub(super) socket: Option<ListenSocket>,
+    is_unix: bool,
     pub(super) on: bool,
+    /// The socket comes from this listener, whose accepts are not over yet. A connection wakes one accept only: if that one
+    /// is being cancelled, the others do not learn of it. So they begin when those are over.
+    pub(super) after: Option<ListenerId>,
     /// Another process may have the socket too.
     pub(super) is_shared: bool,
+    /// It closes when nothing waits any more.
+    pub(super) retires: bool,
+    /// It retires, and the accepts that waited are over: those in flight were submitted together with their cancellation.
+    pub(super) probes: bool,
+    /// It retires, and nothing waits.
+    pub(super) is_empty: bool,
     /// Whether it may take what is reserved.
     pub(super) operational: bool,
     places: Vec<Place>,
@@ -38,12 +50,43 @@ impl Accepts {
     pub(super) fn new(socket: ListenSocket, table: u32) -> Self {
         let place = || Place { address: Box::new((MaybeUninit::zeroed(), 0)), slot: None };
         let places = (0..(table / 64).clamp(1, DEPTH)).map(|_| place()).collect();
-        Self { socket, on: false, is_shared: false, operational: false, places }
+        let is_unix = matches!(socket, ListenSocket::Unix(_));
+        Self {
+            socket: Some(socket),
+            is_unix,
+            on: false,
+            after: None,
+            is_shared: false,
+            retires: false,
+            probes: false,
+            is_empty: false,
+            operational: false,
+            places,
+        }
     }
 
     /// A place without an accept.
     pub(super) fn idle(&self) -> Option<usize> {
         self.places.iter().position(|place| place.slot.is_none())
+    }
+
+    /// Whether connections come from this machine by a path.
+    pub(super) fn is_unix(&self) -> bool {
+        self.is_unix
+    }
+
+    /// Whether more accepts are wanted.
+    pub(super) fn wants(&self) -> bool {
+        self.on
+            && self.socket.is_some()
+            && self.after.is_none()
+            && !self.is_empty
+            && (!self.retires || !self.is_armed())
+    }
+
+    /// Whether it has accepted all that it will.
+    pub(super) fn is_over(&self) -> bool {
+        self.retires && (self.is_empty || self.socket.is_none()) && !self.is_armed()
     }
 
     /// Whether any accept is in flight.
@@ -52,16 +95,15 @@ impl Accepts {
     }
 
     /// The accept for an idle place, into a direct descriptor.
-    pub(super) fn arm(&mut self, listener: u16, index: usize, slot: u32) -> squeue::Entry {
+    pub(super) fn arm(&mut self, listener: u16, index: usize, slot: u32) -> Option<squeue::Entry> {
+        let socket = self.socket.as_ref()?.as_fd().as_raw_fd();
         let place = &mut self.places[index];
         place.slot = Some(slot);
         place.address.1 = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
         let (address, length) = (place.address.0.as_mut_ptr().cast(), &raw mut place.address.1);
         let destination = types::DestinationSlot::try_from_slot_target(slot).ok();
-        opcode::Accept::new(types::Fd(self.socket.as_fd().as_raw_fd()), address, length)
-            .file_index(destination)
-            .build()
-            .user_data(Self::name(listener, index))
+        let request = opcode::Accept::new(types::Fd(socket), address, length).file_index(destination).build();
+        Some(request.user_data(Self::name(listener, index)))
     }
 
     /// What the completions of a place's accept carry.

@@ -7,7 +7,6 @@ use io_uring::cqueue;
 use crate::address::Peer;
 use crate::driver::Event;
 use crate::ids::{ListenerId, Token};
-use crate::listener::ListenSocket;
 
 use super::UringDriver;
 use super::name::{Op, read_user_data};
@@ -111,12 +110,17 @@ impl UringDriver {
     fn accepted(&mut self, listener: ListenerId, place: usize, result: i32) -> Option<Event<u32>> {
         let accepts = self.accepts(usize::from(listener))?;
         let (slot, peer) = accepts.completed(place)?;
-        let (on, is_unix) = (accepts.on, matches!(accepts.socket, ListenSocket::Unix(_)));
-        if on && !self.rearm.contains(&listener) {
+        // It was tried before it was cancelled: nothing waited.
+        accepts.is_empty |= accepts.probes && result == -libc::ECANCELED;
+        let (on, wants, is_unix) = (accepts.on, accepts.wants(), accepts.is_unix());
+        if wants && !self.rearm.contains(&listener) {
             self.rearm.push(listener);
         }
         if result < 0 {
             self.free_slots.push(slot);
+        }
+        self.end_if_over(listener);
+        if result < 0 {
             let error = io::Error::from_raw_os_error(-result);
             // A socket that was told to refuse ends its accepts as invalid.
             let is_ended = result == -libc::ECANCELED || (!on && result == -libc::EINVAL);

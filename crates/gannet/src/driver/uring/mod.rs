@@ -23,7 +23,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::net::UdpSocket;
-use std::os::fd::{AsFd as _, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -241,33 +241,57 @@ impl UringDriver {
         })
     }
 
-    /// Arms every idle accept of a listener.
+    /// Arms every idle accept of a listener. Where it retires, they are cancelled in the same breath: each takes what waits,
+    /// and those that find nothing are over at once.
     fn arm_accepts(&mut self, listener: ListenerId) {
         let index = usize::from(listener);
-        while let Some(place) = self.accepts(index).filter(|accepts| accepts.on).and_then(|accepts| accepts.idle()) {
+        if !self.accepts(index).is_some_and(|accepts| accepts.wants()) {
+            return;
+        }
+        while let Some(place) = self.accepts(index).and_then(|accepts| accepts.idle()) {
             let operational = self.accepts(index).is_some_and(|accepts| accepts.operational);
             let Some(slot) = self.take_slot(operational) else {
                 if self.accepts(index).is_some_and(|accepts| !accepts.is_armed()) {
                     let error = io::Error::from_raw_os_error(libc::ENFILE);
                     self.done.push_back(Event::AcceptFailed { listener, error });
                 }
-                return;
+                break;
             };
-            let Some(accepts) = self.accepts(index) else { return };
-            let request = accepts.arm(listener, place, slot);
+            let request = self.accepts(index).and_then(|accepts| accepts.arm(listener, place, slot));
+            let Some(request) = request else { return self.free_slots.push(slot) };
             self.outstanding += 1;
             self.push(&request);
         }
+        if let Some(accepts) = self.accepts(index).filter(|accepts| accepts.retires) {
+            accepts.probes = true;
+            self.cancel_accepts(listener);
+        }
     }
 
-    /// Ends the accepts of a listener that are in flight; those that the kernel completes meanwhile are reported.
+    /// Cancels the accepts of a listener that are in flight; those that the kernel completes meanwhile are reported.
     fn cancel_accepts(&mut self, listener: ListenerId) {
         let Some(accepts) = self.accepts(usize::from(listener)) else { return };
-        accepts.on = false;
         let armed: Vec<usize> = accepts.armed().collect();
         for place in armed {
             let request = opcode::AsyncCancel::new(Accepts::name(listener, place)).build();
             self.push(&request.user_data(user_data(Op::Nothing, 0, 0)));
+        }
+    }
+
+    /// Closes a listener that retires, where it has accepted all that it will.
+    fn end_if_over(&mut self, listener: ListenerId) {
+        let index = usize::from(listener);
+        if self.accepts(index).is_some_and(|accepts| accepts.is_over()) {
+            self.listeners[index] = None;
+            self.done.push_back(Event::Retired { listener });
+            let mut all = self.listeners.iter_mut().enumerate();
+            let next = all.find_map(|(next, accepts)| {
+                Some((next, accepts.as_mut().filter(|next| next.after == Some(listener))?))
+            });
+            if let Some((next, accepts)) = next {
+                accepts.after = None;
+                self.arm_accepts(next as ListenerId);
+            }
         }
     }
 
@@ -396,26 +420,31 @@ impl Driver for UringDriver {
 
     fn unlisten(&mut self, listener: ListenerId) {
         let Some(accepts) = self.accepts(usize::from(listener)) else { return };
+        accepts.on = false;
         // Ends accepts in flight, and the kernel refuses new connections from now on. Another process that has the socket
         // goes on to accept.
-        if !accepts.is_shared {
-            let _ = rustix::net::shutdown(&accepts.socket, rustix::net::Shutdown::Both);
+        if let Some(socket) = accepts.socket.as_ref().filter(|_| !accepts.is_shared) {
+            let _ = rustix::net::shutdown(socket, rustix::net::Shutdown::Both);
         }
-        self.cancel_accepts(listener);
+        if accepts.is_armed() {
+            self.cancel_accepts(listener);
+        } else {
+            self.listeners[usize::from(listener)] = None;
+        }
     }
 
     fn suspend(&mut self, listener: ListenerId) {
         // Ends accepts in flight too.
         let refuses = match self.accepts(usize::from(listener)) {
-            Some(accepts) => !accepts.is_shared && accepts.socket.suspend(),
+            Some(accepts) => !accepts.is_shared && accepts.socket.as_ref().is_none_or(ListenSocket::suspend),
             None => return,
         };
         self.accept(listener, !refuses);
     }
 
     fn resume(&mut self, listener: ListenerId, on: bool) -> io::Result<()> {
-        if let Some(accepts) = self.accepts(usize::from(listener)) {
-            accepts.socket.resume()?;
+        if let Some(socket) = self.accepts(usize::from(listener)).and_then(|accepts| accepts.socket.as_ref()) {
+            socket.resume()?;
         }
         self.accept(listener, on);
         Ok(())
@@ -428,14 +457,15 @@ impl Driver for UringDriver {
     }
 
     fn duplicate(&self, listener: ListenerId) -> io::Result<Option<OwnedFd>> {
-        let listening = self.listeners.get(usize::from(listener)).and_then(Option::as_ref);
-        let listening = listening.map(|accepts| accepts.socket.as_fd());
+        let listening = self.listening_socket(listener);
         let socket = listening.or_else(|| self.datagrams.socket(listener).map(UdpSocket::as_fd));
         socket.map(duplicate).transpose()
     }
 
     fn withdraw(&mut self, listener: ListenerId) {
-        self.share(listener);
+        if let Some(accepts) = self.accepts(usize::from(listener)) {
+            (accepts.on, accepts.is_shared) = (false, true);
+        }
         self.cancel_accepts(listener);
     }
 
@@ -445,9 +475,9 @@ impl Driver for UringDriver {
     }
 
     fn restore(&mut self, listener: ListenerId, on: bool) -> io::Result<()> {
-        if let Some(accepts) = self.accepts(usize::from(listener)) {
+        if let Some(socket) = self.accepts(usize::from(listener)).and_then(|accepts| accepts.socket.as_ref()) {
             // The other process may have had it not block.
-            rustix::io::ioctl_fionbio(&accepts.socket, false)?;
+            rustix::io::ioctl_fionbio(socket, false)?;
         }
         self.accept(listener, on);
         Ok(())
@@ -459,6 +489,50 @@ impl Driver for UringDriver {
         {
             *accepts = None;
         }
+        self.unbind(listener);
+    }
+
+    fn retire(&mut self, listener: ListenerId) -> bool {
+        let Some(accepts) = self.accepts(usize::from(listener)) else { return false };
+        accepts.retires = true;
+        let (is_armed, wants) = (accepts.is_armed(), accepts.wants());
+        if is_armed {
+            self.cancel_accepts(listener);
+        } else if wants {
+            self.arm_accepts(listener);
+        } else {
+            self.end_if_over(listener);
+        }
+        true
+    }
+
+    fn hand_on(&mut self, from: ListenerId, to: ListenerId) -> bool {
+        if let Some(socket) = self.datagrams.remove(from) {
+            let request = opcode::AsyncCancel::new(user_data(Op::Datagram, u32::from(from), 0)).build();
+            self.push(&request.user_data(user_data(Op::Nothing, 0, 0)));
+            if let Err(error) = self.bind(to, socket) {
+                tracing::error!(%error, "a datagram socket cannot go on with its new service");
+            }
+            return false;
+        }
+        let Some(accepts) = self.accepts(usize::from(from)) else { return false };
+        let after = if accepts.is_armed() { Some(from) } else { accepts.after.take() };
+        let (is_shared, Some(socket)) = (accepts.is_shared, accepts.socket.take()) else { return false };
+        let listened = self.listen(to, socket);
+        if let Err(error) = &listened {
+            tracing::error!(%error, "a listener cannot go on with its new service");
+        }
+        if let Some(accepts) = self.accepts(usize::from(to)) {
+            (accepts.after, accepts.is_shared) = (after, is_shared);
+        }
+        listened.is_ok()
+    }
+
+    fn listening_socket(&self, listener: ListenerId) -> Option<BorrowedFd<'_>> {
+        Some(self.listeners.get(usize::from(listener))?.as_ref()?.socket.as_ref()?.as_fd())
+    }
+
+    fn unbind(&mut self, listener: ListenerId) {
         // The poll that watches it ends when its descriptor does.
         if let Some(socket) = self.datagrams.remove(listener) {
             let name = user_data(Op::Datagram, u32::from(listener), 0);

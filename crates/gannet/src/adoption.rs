@@ -1,0 +1,188 @@
+//! Adopting listening sockets of another process, or of the service manager, in place of binding them.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::net::SocketType;
+use rustix::net::sockopt::socket_type;
+
+use crate::acceptor::Balance;
+use crate::address::Address;
+use crate::listener::{ListenSocket, OwnSocket, adopt_tcp, adopt_unix, let_share, sibling_tcp, sibling_udp};
+
+/// Holds a listening socket, or a bound datagram socket, of another process or of the service manager.
+///
+/// [`Engine::adopt`](crate::Engine::adopt) takes it, and [`Handover::sockets`] returns those of an engine that runs.
+#[derive(Debug)]
+pub struct Inherited {
+    /// The name of its listener.
+    pub name: String,
+    /// The address that its listener was asked for; empty if the service manager opened the socket.
+    pub url: String,
+    /// Its place among the sockets of the listener. The kernel spreads connections over them in this order.
+    pub index: usize,
+    /// The socket.
+    pub fd: OwnedFd,
+}
+
+/// The sockets that an engine shall adopt, until its listeners have found theirs.
+#[derive(Default)]
+pub(crate) struct Estate(Vec<Inherited>);
+
+impl Estate {
+    pub(crate) fn new(mut all: Vec<Inherited>) -> Self {
+        all.sort_by_key(|inherited| inherited.index);
+        Self(all)
+    }
+
+    /// The sockets for a listener: those at its address, or those with its name or URL where the address says less.
+    pub(crate) fn take(&mut self, name: &str, url: &str, address: &Address) -> Vec<Inherited> {
+        let is_its = |inherited: &Inherited| {
+            let at = Local::of(&inherited.fd);
+            let has_name = !inherited.name.is_empty() && [name, url].contains(&&*inherited.name);
+            at.is(address) || (has_name && at.is_like(address) && (inherited.url.is_empty() || is_any_port(address)))
+        };
+        let (its, others) = std::mem::take(&mut self.0).into_iter().partition(is_its);
+        self.0 = others;
+        its
+    }
+
+    /// Says which sockets nobody wanted. They close.
+    pub(crate) fn warn_of_rest(self) {
+        for Inherited { name, url, .. } in self.0 {
+            tracing::warn!(name, url, "an inherited socket has no listener any more: it closes");
+        }
+    }
+}
+
+/// Whether the system chooses the port.
+fn is_any_port(address: &Address) -> bool {
+    matches!(address, Address::Tcp(at) | Address::Tls(at) | Address::Udp(at) if at.port() == 0)
+}
+
+/// Where a socket is bound, and of which kind it is.
+enum Local {
+    Stream(SocketAddr),
+    Datagram(SocketAddr),
+    Unix(Option<Vec<u8>>),
+    Other,
+}
+
+impl Local {
+    fn of(fd: &OwnedFd) -> Self {
+        let (Ok(kind), Ok(at)) = (socket_type(fd), rustix::net::getsockname(fd)) else { return Self::Other };
+        if let Ok(at) = SocketAddr::try_from(at.clone()) {
+            return match kind {
+                SocketType::STREAM => Self::Stream(at),
+                SocketType::DGRAM => Self::Datagram(at),
+                _ => Self::Other,
+            };
+        }
+        match rustix::net::SocketAddrUnix::try_from(at) {
+            Ok(at) if kind == SocketType::STREAM => {
+                let path = at.path().map(|path| path.to_bytes().to_vec());
+                #[cfg(target_os = "linux")]
+                let path = path.or_else(|| at.abstract_name().map(|name| [&b"\0"[..], name].concat()));
+                Self::Unix(path)
+            }
+            _ => Self::Other,
+        }
+    }
+
+    fn is(&self, address: &Address) -> bool {
+        use std::os::unix::ffi::OsStrExt as _;
+        match (self, address) {
+            (Self::Stream(at), Address::Tcp(wanted) | Address::Tls(wanted))
+            | (Self::Datagram(at), Address::Udp(wanted)) => at == wanted,
+            (Self::Unix(at), Address::Unix(wanted)) => {
+                at.as_deref().is_some_and(|at| at == Path::as_os_str(wanted).as_bytes())
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether it is of the same kind.
+    fn is_like(&self, address: &Address) -> bool {
+        matches!(
+            (self, address),
+            (Self::Stream(_), Address::Tcp(_) | Address::Tls(_))
+                | (Self::Datagram(_), Address::Udp(_))
+                | (Self::Unix(_), Address::Unix(_))
+        )
+    }
+}
+
+/// The sockets of one listener that were adopted.
+pub(crate) struct Adopted {
+    pub(crate) address: Address,
+    /// By reactor, as far as they go.
+    pub(crate) own: Vec<OwnSocket>,
+    /// What is left, for the acceptor.
+    pub(crate) central: Vec<ListenSocket>,
+}
+
+impl Adopted {
+    /// Takes sockets, of which there is one at least, for a listener at `address`.
+    pub(crate) fn new(
+        inherited: Vec<Inherited>,
+        address: &Address,
+        keepalive: Option<Duration>,
+        balance: Balance,
+        reactors: usize,
+    ) -> std::io::Result<Self> {
+        let is_ours = inherited.iter().all(|inherited| !inherited.url.is_empty());
+        let at = rustix::net::getsockname(&inherited[0].fd).ok().and_then(|at| SocketAddr::try_from(at).ok());
+        let fds = inherited.into_iter().map(|inherited| inherited.fd);
+        let mut adopted = Self { address: address.clone(), own: Vec::new(), central: Vec::new() };
+        // The service manager's sockets belong to its user: others cannot be bound beside them.
+        let spreads = balance == Balance::ReusePort && is_ours;
+        match (address, at) {
+            (Address::Tcp(_) | Address::Tls(_), Some(at)) => {
+                adopted.address = if matches!(address, Address::Tls(_)) { Address::Tls(at) } else { Address::Tcp(at) };
+                let mut sockets = fds.map(|fd| adopt_tcp(fd, keepalive)).collect::<std::io::Result<Vec<_>>>()?;
+                if spreads && sockets.len() < reactors {
+                    let missing = reactors - sockets.len();
+                    match siblings(&sockets, missing, || sibling_tcp(at, keepalive)) {
+                        Ok(others) => sockets.extend(others),
+                        Err(error) => {
+                            tracing::warn!(%error, %address, "the acceptor spreads connections: no socket can be bound beside the inherited ones");
+                        }
+                    }
+                }
+                adopted.place(sockets, balance == Balance::ReusePort, reactors);
+            }
+            (Address::Unix(_), _) => adopted.place(fds.map(adopt_unix).collect(), false, reactors),
+            (Address::Udp(_), Some(at)) => {
+                adopted.address = Address::Udp(at);
+                let mut sockets: Vec<std::net::UdpSocket> = fds.map(Into::into).collect();
+                if spreads && sockets.len() < reactors {
+                    let missing = reactors - sockets.len();
+                    sockets.extend(siblings(&sockets, missing, || sibling_udp(at)).unwrap_or_default());
+                }
+                // Datagrams that wait in others are lost, as datagrams may be.
+                sockets.truncate(reactors);
+                adopted.own = sockets.into_iter().map(OwnSocket::Datagram).collect();
+            }
+            _ => return Err(std::io::Error::other("the inherited socket has no address")),
+        }
+        Ok(adopted)
+    }
+
+    /// Gives each reactor a socket if that serves all of them, and the rest to the acceptor.
+    fn place(&mut self, sockets: Vec<ListenSocket>, spreads: bool, reactors: usize) {
+        let own = if reactors == 1 || (spreads && sockets.len() >= reactors) { reactors } else { 0 };
+        let mut sockets = sockets.into_iter();
+        self.own = sockets.by_ref().take(own).map(OwnSocket::Listen).collect();
+        self.central = sockets.collect();
+    }
+}
+
+/// Binds so many sockets beside others, which have to permit it.
+fn siblings<S: AsFd>(sockets: &[S], count: usize, bind: impl FnMut() -> std::io::Result<S>) -> std::io::Result<Vec<S>> {
+    for socket in sockets {
+        let_share(socket)?;
+    }
+    std::iter::repeat_with(bind).take(count).collect()
+}
