@@ -2,6 +2,7 @@
 
 mod rig;
 
+use gannet_redis::{Options, Policy};
 use gannet_testing::drivers;
 use rig::{Client, Rig};
 
@@ -27,6 +28,34 @@ fn bulk(client: &mut Client, command: &str) -> String {
 fn field(text: &str, name: &str) -> String {
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     value.unwrap_or_else(|| panic!("no {name} in {text}")).to_owned()
+}
+
+#[test]
+fn a_program_replaces_the_options_of_a_store_that_serves_clients() {
+    let rig = Rig::start(drivers()[0]);
+    let mut early = rig.connect();
+    early.ask(&[("SET key 12345678", OK)]);
+    let mut options = Options::default();
+    (options.password, options.max_bulk) = (Some("swordfish".to_owned()), 10);
+    (options.max_memory, options.policy, options.max_clients) = (1 << 30, Policy::AllKeysLru, 77);
+    rig.server.reconfigure(&options);
+    rig.connect().ask(&[
+        ("GET key", "-NOAUTH Authentication required.\r\n"),
+        ("AUTH swordfish", OK),
+        ("GET key", "$8\r\n12345678\r\n"),
+        ("CONFIG GET maxmemory", "*2\r\n$9\r\nmaxmemory\r\n$10\r\n1073741824\r\n"),
+        ("CONFIG GET maxmemory-policy", "*2\r\n$16\r\nmaxmemory-policy\r\n$11\r\nallkeys-lru\r\n"),
+        ("APPEND key 90", ":10\r\n"),
+    ]);
+    let mut client = rig.connect();
+    client.ask(&[("AUTH swordfish", OK)]);
+    client.send("APPEND key 1");
+    assert!(client.read_past("\r\n").starts_with("-ERR string exceeds maximum allowed size"));
+    assert_eq!(field(&info(&mut client, "clients"), "maxclients"), "77");
+    rig.server.reconfigure(&Options::default());
+    assert!(!rig.server.has_password());
+    rig.connect().ask(&[("APPEND key 1", ":11\r\n"), ("CONFIG GET maxmemory", "*2\r\n$9\r\nmaxmemory\r\n$1\r\n0\r\n")]);
+    early.ask(&[("GET key", "$11\r\n12345678901\r\n")]);
 }
 
 #[test]

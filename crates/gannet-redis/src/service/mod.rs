@@ -206,7 +206,7 @@ impl Redis {
         let now_ms = self.now_ms(cx);
         let received = if cx.may_keep() { kept(args, cx) } else { None };
         let Self { server, reply, parts, garbage, random, work, statistics, .. } = self;
-        let (db, max_bulk) = (session.db, server.options.max_bulk);
+        let (db, max_bulk) = (session.db, server.max_bulk());
         match locked {
             Some(keys) => {
                 let keys = &mut *keys;
@@ -383,7 +383,7 @@ impl Service for Redis {
     }
 
     fn codec(&self) -> Commands {
-        Commands::default().max_bulk(self.server.options.max_bulk).max_total(LARGEST_COMMAND_BYTES)
+        Commands::default().max_bulk(self.server.max_bulk()).max_total(LARGEST_COMMAND_BYTES)
     }
 
     fn open(&mut self, cx: &mut Context<'_, Self>) -> Result<Session, Refused> {

@@ -2,7 +2,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -62,6 +62,9 @@ impl Default for Options {
 pub struct Server {
     pub(crate) store: Store,
     pub(crate) options: Options,
+    /// The size of the largest string, and what clients are told of the limit on them; both may change.
+    max_bulk: AtomicUsize,
+    max_clients: AtomicU32,
     /// Who has subscribed to what.
     pub(crate) registry: Registry,
     /// Messages that did not reach the subscribers on some reactor, since its mailbox was full.
@@ -125,6 +128,8 @@ impl Server {
             memory: Memory::new(options.max_memory, options.policy),
             disposal: Disposal::default(),
             seeds: AtomicU64::new(0),
+            max_bulk: AtomicUsize::new(options.max_bulk),
+            max_clients: AtomicU32::new(options.max_clients),
             options,
             clients: Clients::default(),
             instances: Instances::default(),
@@ -152,6 +157,35 @@ impl Server {
     pub fn listening(&self, bound: Vec<Bound>) {
         // It is told once.
         let _ = self.bound.set(bound);
+    }
+
+    /// Replaces the options of a store that serves clients, from any thread.
+    ///
+    /// - A client that has sent the old password need not send the new one.
+    /// - The protected mode holds for clients that connect afterwards.
+    /// - A lower memory limit removes keys, or refuses commands, as the policy says, when the next command needs memory.
+    /// - `max_bulk` holds for the results of commands at once, and for what clients send on listeners whose
+    ///   [`Redis`](crate::Redis) is made afterwards.
+    ///
+    /// `seed` and `allocator` stay as they are. What an operator changed by `CONFIG SET` is replaced too.
+    pub fn reconfigure(&self, options: &Options) {
+        self.password.set(options.password.clone().unwrap_or_default());
+        self.guards.protect(options.protected_mode);
+        self.memory.set_policy(options.policy);
+        self.memory.set_limit(options.max_memory);
+        self.max_bulk.store(options.max_bulk, Ordering::Relaxed);
+        self.max_clients.store(options.max_clients, Ordering::Relaxed);
+    }
+
+    /// The size of the largest string.
+    #[inline]
+    pub(crate) fn max_bulk(&self) -> usize {
+        self.max_bulk.load(Ordering::Relaxed)
+    }
+
+    /// What clients are told of the limit on them.
+    pub(crate) fn max_clients(&self) -> u32 {
+        self.max_clients.load(Ordering::Relaxed)
     }
 
     /// Returns true if clients have to send a password.

@@ -143,7 +143,7 @@ fn server(fields: &mut Fields, turn: &mut Turn<'_, '_, '_>) {
 fn clients(fields: &mut Fields, turn: &mut Turn<'_, '_, '_>) {
     fields.add("connected_clients", turn.server().clients.len());
     fields.add("cluster_connections", 0);
-    fields.add("maxclients", turn.server().options.max_clients);
+    fields.add("maxclients", turn.server().max_clients());
     fields.add("blocked_clients", 0);
     fields.add("tracking_clients", 0);
 }
