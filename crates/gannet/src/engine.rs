@@ -514,7 +514,6 @@ impl Engine {
             acceptor,
             addresses: bound.addresses,
             handover,
-            drain_delay: self.drain_delay,
             driver: usable.name(),
             why,
         })
@@ -775,7 +774,6 @@ pub struct Running {
     acceptor: Option<Acceptor>,
     addresses: Vec<Option<Address>>,
     handover: Handover,
-    drain_delay: Duration,
     driver: &'static str,
     why: String,
 }
@@ -815,7 +813,7 @@ impl Running {
     ///
     /// The handlers or the thread cannot be installed.
     pub fn stop_on_signals(&self) -> Result<()> {
-        crate::signals::stop_on_signals(self.remote(), self.ending.clone(), self.drain_delay)
+        crate::signals::stop_on_signals(self.remote(), self.ending.clone())
     }
 
     /// Blocks until the engine has ended, by [`Remote::stop`] or by a signal (see
