@@ -56,6 +56,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod current;
 mod delivery;
 mod error;
 mod hash;
@@ -79,6 +80,7 @@ mod text;
 mod time;
 
 pub use client::{ClientId, ClientIdError, ClientInfo, ClientKey};
+pub use current::{Current, Seen};
 pub use delivery::{Delivery, Event, WIRES};
 pub use error::{
     ChannelError, ConnectError, HistoryError, OrderError, PresenceError, PublishError, SettingsError, SubscribeError,
@@ -93,7 +95,7 @@ pub use publication::{Publication, Publish};
 pub use roster::{Connect, Delivered, Roster};
 pub use settings::{ChannelPattern, Namespace, Options, Overrides, RecoveryMode, Settings, SlowPolicy};
 pub use sink::{Pushed, Sink};
-pub use space::{PresenceStats, Space};
+pub use space::{ChannelOptions, PresenceStats, Space};
 pub use stats::{NamespaceStats, SpaceStats};
 pub use subscribe::{Subscribe, Subscribed};
 pub use tap::Tap;

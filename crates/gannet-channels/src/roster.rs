@@ -24,8 +24,8 @@ use crate::error::{ConnectError, SubscribeError};
 use crate::hash::Draw;
 use crate::inbox::{ByIndex, Item, Lost};
 use crate::order::{Issued, Order, Ordered, Target};
-use crate::space::{Join, Space, shrink};
-use crate::subscribe::{Flags, Granted, Subscribe, Subscribed};
+use crate::space::{Join, Space, Table, shrink};
+use crate::subscribe::{Flags, Subscribe, Subscribed};
 use crate::time::Time;
 
 /// A client that connects.
@@ -58,6 +58,11 @@ pub struct Delivered {
 /// little state. A roster that is dropped disconnects its clients.
 pub struct Roster<T> {
     space: Arc<Space>,
+    /// The namespaces as the roster knows them.
+    table: Arc<Table>,
+    known: u64,
+    /// The channel at which the search for subscriptions of namespaces that are gone goes on, if there is one.
+    searched: Option<u32>,
     reactor: u16,
     clients: Clients<T>,
     /// The first client of each user; the others follow in a list.
@@ -107,6 +112,9 @@ impl<T> Roster<T> {
         assert!(space.inbox(reactor).open(), "reactor {reactor} has a roster");
         Self {
             space: Arc::clone(space),
+            known: space.generation(),
+            table: space.table().shared(),
+            searched: None,
             reactor,
             clients: Clients::new(),
             users: HashTable::new(),
@@ -189,9 +197,9 @@ impl<T> Roster<T> {
         now: Time,
     ) -> Result<Subscribed, SubscribeError> {
         self.now = now;
-        let named = self.space.shared().named(channel)?;
+        let found = self.space.find(channel)?;
         let there = self.clients.get_mut(client).ok_or(SubscribeError::UnknownClient)?;
-        let known = self.locals.find(channel, named.hash);
+        let known = self.locals.find(channel, found.hash);
         if known.is_some_and(|local| there.holds.find(local).is_some()) {
             return Err(SubscribeError::AlreadySubscribed);
         }
@@ -201,20 +209,23 @@ impl<T> Roster<T> {
             return Err(SubscribeError::TooManyChannels { limit });
         }
         let local = known.unwrap_or_else(|| self.locals.next_index());
-        let granted = Granted::new(request, named.options);
         let own = request.chan_info.clone().map(|own| Arc::new(there.info.in_channel(own)));
         let info = own.as_ref().unwrap_or(&there.info);
-        let joined = self.space.join(named, &Join { reactor: self.reactor, local, granted, request, info }, now)?;
+        let joined = self.space.join(&found, &Join { reactor: self.reactor, local, request, info }, now)?;
         if known.is_none() {
             self.locals.insert(Local::new(Arc::clone(&joined.channel), joined.since, joined.top));
         }
         if let Some(channel) = self.locals.get_mut(local) {
             debug_assert!(Arc::ptr_eq(&channel.channel, &joined.channel));
+            if channel.positioned == 0 {
+                // Nobody minds what is skipped where a history has been turned on.
+                channel.top = channel.top.max(joined.top);
+            }
             there.holds.add(Held { local, at: channel.subscribers.len() as u32 });
             channel.add(Subscriber {
                 since: joined.since,
                 client: client.index,
-                flags: granted.flags,
+                flags: joined.flags,
                 format: there.format,
             });
         }
@@ -370,6 +381,42 @@ impl<T> Roster<T> {
     #[must_use]
     pub fn channel_count(&self) -> usize {
         self.locals.len()
+    }
+
+    /// Looks at the namespaces again after [`Space::reconfigure`]. It costs one load where nothing has changed.
+    pub fn refresh(&mut self) {
+        if self.space.generation() != self.known {
+            self.known = self.space.generation();
+            self.table = self.space.table().shared();
+            self.searched = Some(0);
+        }
+    }
+
+    /// Lists subscriptions to channels whose namespaces are gone, for the caller to end them. Returns whether there may be
+    /// more: then call this again soon, when those that it returned have ended.
+    ///
+    /// It looks at `most` channels, and returns as many subscriptions. Where no namespace went, it does nothing.
+    pub fn gone(&mut self, most: usize) -> (Vec<(ClientKey, Box<str>)>, bool) {
+        self.refresh();
+        let mut found = Vec::new();
+        for _ in 0..most {
+            let Some(index) = self.searched.filter(|index| *index < self.locals.end()) else {
+                self.searched = None;
+                return (found, false);
+            };
+            let local = self.locals.get(index).filter(|local| !self.table.slot(local.channel.namespace()).is_there);
+            if let Some(local) = local {
+                for subscriber in &local.subscribers {
+                    if found.len() == most {
+                        return (found, true);
+                    }
+                    let key = self.clients.at(subscriber.client).map(|(key, _)| key);
+                    found.extend(key.map(|key| (key, local.channel.name().into())));
+                }
+            }
+            self.searched = Some(index + 1);
+        }
+        (found, true)
     }
 
     /// Returns for how many clients something waits until they have room.

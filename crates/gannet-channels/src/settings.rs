@@ -228,6 +228,11 @@ impl Settings {
 }
 
 impl Options {
+    /// Whether these are the same. Patterns are compared by their texts.
+    pub(crate) fn are(&self, others: &Self) -> bool {
+        format!("{self:?}") == format!("{others:?}")
+    }
+
     fn check(&self, name: &str) -> Result<(), SettingsError> {
         if (self.history_size > 0) == self.history_ttl.is_zero() {
             return Err(SettingsError::HalfHistory { name: name.into() });
@@ -252,6 +257,6 @@ impl Options {
     }
 }
 
-fn range(what: &'static str, value: usize, range: &'static str) -> SettingsError {
+pub(crate) fn range(what: &'static str, value: usize, range: &'static str) -> SettingsError {
     SettingsError::Range { what, value: value as u64, range }
 }

@@ -1,21 +1,27 @@
 //! The space: all channels of a process, reachable from every thread.
 
+mod changes;
 mod channel;
 mod idempotency;
 mod presence;
 mod shard;
 mod shared;
 mod stream;
+mod table;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use self::changes::{Garbage, Locked};
 use self::presence::Users;
 pub(crate) use self::presence::shrink;
 use self::shard::Shard;
 pub(crate) use self::shard::{Join, Joined};
-use self::shared::{Named, Shared, Wakes, count};
+use self::shared::{Found, Named, Shared, Wakes, count, unknown};
+pub use self::table::ChannelOptions;
+pub(crate) use self::table::Table;
 use crate::client::ClientInfo;
+use crate::current::Seen;
 use crate::error::{
     ChannelError, ConnectError, HistoryError, OrderError, PresenceError, PublishError, SettingsError, SubscribeError,
 };
@@ -26,8 +32,8 @@ use crate::name::{self, Identity};
 use crate::order::{Issued, Order, Target};
 use crate::position::Position;
 use crate::publication::Publish;
-use crate::settings::{Options, Settings};
-use crate::stats::{Deliveries, NamespaceStats, SpaceStats};
+use crate::settings::Settings;
+use crate::stats::{NamespaceStats, SpaceStats};
 use crate::subscribe::Flags;
 use crate::tap::Tap;
 use crate::time::Time;
@@ -45,14 +51,14 @@ const TICK_AT_ONCE: usize = 256;
 /// the time of its work there, and the lock of an inbox inside it; wakers are called when both are released.
 pub struct Space {
     shared: Shared,
-    shards: Box<[Padded<Mutex<Shard>>]>,
+    shards: Box<[Padded<Mutex<Locked>>]>,
     users: Box<[Mutex<Users>]>,
     /// Counts orders: a client knows which came before it.
     orders: AtomicU64,
     /// Clients that are connected.
     clients: AtomicU64,
-    /// By reactor and namespace.
-    deliveries: Box<[Box<[Deliveries]>]>,
+    /// One reconfiguration comes after the other.
+    changing: Mutex<()>,
     /// The shard at which the next tick begins.
     ticked: AtomicUsize,
 }
@@ -81,13 +87,13 @@ impl Space {
     /// If the settings cannot work; see [`SettingsError`].
     pub fn new(settings: Settings, reactors: usize, seed: u64) -> Result<Arc<Self>, SettingsError> {
         let shared = Shared::new(settings, reactors, seed)?;
-        let namespaces = shared.namespaces.len();
+        let table = shared.table.get().shared();
         Ok(Arc::new(Self {
-            shards: (0..SHARDS).map(|_| Padded(Mutex::new(Shard::new(&shared)))).collect(),
+            shards: (0..SHARDS).map(|_| Padded(Mutex::new(Locked::new(&shared, table.clone())))).collect(),
             users: (0..SHARDS).map(|_| Mutex::default()).collect(),
             orders: AtomicU64::new(0),
             clients: AtomicU64::new(0),
-            deliveries: (0..reactors).map(|_| (0..namespaces).map(|_| Deliveries::default()).collect()).collect(),
+            changing: Mutex::new(()),
             ticked: AtomicUsize::new(0),
             shared,
         }))
@@ -120,10 +126,55 @@ impl Space {
         self.shared.inboxes().len()
     }
 
-    /// Returns the limits that the space was made with.
+    /// Returns the limits that are in force.
     #[must_use]
-    pub fn limits(&self) -> &Limits {
-        &self.shared.limits
+    pub fn limits(&self) -> Limits {
+        self.table().limits.clone()
+    }
+
+    /// Checks whether [`Space::reconfigure`] would take these settings, and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// If the settings cannot work; see [`SettingsError`].
+    pub fn check(&self, settings: Settings) -> Result<(), SettingsError> {
+        self.table().next(settings, self.reactors()).map(drop)
+    }
+
+    /// Replaces the namespaces and the limits of a space that is in use, from any thread.
+    ///
+    /// - Histories are shortened to new sizes and times. A namespace without history any more drops its publications.
+    /// - A namespace without presence any more forgets who is present. Where presence is turned on, the clients that subscribe
+    ///   from then on are present.
+    /// - A subscription keeps what it was given: its position, recovery, join and leave events.
+    /// - The channels of a namespace that is gone refuse everything. [`Roster::gone`](crate::Roster::gone) lists their
+    ///   subscriptions.
+    /// - Of the limits, [`publication`](Limits::publication), [`history_bytes`](Limits::history_bytes) and
+    ///   [`connections_per_user`](Limits::connections_per_user) change; the others stay as the space was made with. A lower
+    ///   limit removes nothing at once.
+    ///
+    /// Each shard is locked for the time of a walk over its channels. All calls that begin after this one has returned, and
+    /// some that begin before, see the new settings.
+    ///
+    /// # Errors
+    ///
+    /// If the settings cannot work, or the space would have had more than 65,536 different namespaces. Then nothing changes.
+    pub fn reconfigure(&self, settings: Settings, now: Time) -> Result<(), SettingsError> {
+        let _turn = lock(&self.changing);
+        let limits = Limits {
+            publication: settings.limits.publication,
+            history_bytes: settings.limits.history_bytes,
+            connections_per_user: settings.limits.connections_per_user,
+            ..self.shared.limits.clone()
+        };
+        let next = self.table().next(Settings { limits, ..settings }, self.reactors())?;
+        self.shared.table.set(next);
+        let table = self.table().shared();
+        for shard in &self.shards {
+            let garbage = lock(&shard.0).catch_up(&self.shared, &table, now);
+            drop(garbage);
+        }
+        Ok(())
     }
 
     /// Returns the options that apply to a channel, after a check of its name. It need not exist.
@@ -133,8 +184,9 @@ impl Space {
     /// # Errors
     ///
     /// If the name is malformed or too long, or its namespace is not configured.
-    pub fn options<'a>(&'a self, channel: &'a str) -> Result<&'a Options, ChannelError> {
-        Ok(self.shared.named(channel)?.options)
+    pub fn options(&self, channel: &str) -> Result<ChannelOptions, ChannelError> {
+        let found = self.shared.find(channel)?;
+        Ok(ChannelOptions::new(found.table, found.namespace))
     }
 
     /// Returns whether a name fits its namespace's pattern; the pattern sees what follows the namespace.
@@ -143,9 +195,9 @@ impl Space {
     ///
     /// If the name is malformed or too long, or its namespace is not configured.
     pub fn fits_pattern(&self, channel: &str) -> Result<bool, ChannelError> {
-        let named = self.shared.named(channel)?;
+        let options = self.options(channel)?;
         let (_, rest) = name::split_name(channel);
-        Ok(named.options.channel_pattern.as_ref().is_none_or(|pattern| pattern.is_match(rest)))
+        Ok(options.channel_pattern.as_ref().is_none_or(|pattern| pattern.is_match(rest)))
     }
 
     /// Publishes to a channel: gives the publication its offset, keeps it in the history, and puts it into the inbox of
@@ -159,8 +211,8 @@ impl Space {
     ///
     /// If the name is wrong, a limit is reached, or the publication is too large.
     pub fn publish(&self, channel: &str, publish: Publish, now: Time) -> Result<Position, PublishError> {
-        let named = self.shared.named(channel)?;
-        self.check_size(publish.size())?;
+        let found = self.shared.find(channel)?;
+        self.check_size_in(&found.table, publish.size())?;
         let (length, limit) =
             (publish.idempotency_key.as_ref().map_or(0, String::len), self.shared.limits.channel_name);
         if length > limit {
@@ -168,9 +220,10 @@ impl Space {
             return Err(PublishError::KeyTooLong { length, limit });
         }
         let mut wakes = Wakes::default();
-        let position = self.shard(named.hash).publish(&self.shared, named, publish, now, &mut wakes);
+        let position =
+            self.enter(&found, now, |shard, named| shard.publish(&self.shared, named, publish, now, &mut wakes));
         wakes.call(&self.shared);
-        position
+        position?
     }
 
     /// Checks that a publication may have so many bytes; counts a refusal.
@@ -181,7 +234,11 @@ impl Space {
     ///
     /// [`PublishError::TooLarge`].
     pub fn check_size(&self, size: usize) -> Result<(), PublishError> {
-        let limit = self.shared.limits.publication;
+        self.check_size_in(&self.table(), size)
+    }
+
+    fn check_size_in(&self, table: &Table, size: usize) -> Result<(), PublishError> {
+        let limit = table.limits.publication;
         if size > limit {
             count(&self.shared.refusals.publications);
             return Err(PublishError::TooLarge { size, limit });
@@ -195,17 +252,18 @@ impl Space {
     ///
     /// If the name is wrong, the namespace has no presence, or more clients are present than one call returns.
     pub fn presence(&self, channel: &str) -> Result<Vec<Arc<ClientInfo>>, PresenceError> {
-        let named = self.shared.named(channel)?;
-        let shard = self.shard(named.hash);
-        let Some(presence) = shard.presence(named) else {
-            return if named.options.presence { Ok(Vec::new()) } else { Err(PresenceError::Off) };
-        };
-        let (clients, limit) = (presence.len(), self.shared.limits.presence);
-        if clients > limit {
-            count(&self.shared.refusals.presence);
-            return Err(PresenceError::TooMany { clients, limit });
-        }
-        Ok(presence.clients().cloned().collect())
+        let found = self.shared.find(channel)?;
+        self.enter(&found, Time::default(), |shard, named| {
+            let Some(presence) = shard.presence(named) else {
+                return if named.options.presence { Ok(Vec::new()) } else { Err(PresenceError::Off) };
+            };
+            let (clients, limit) = (presence.len(), self.shared.limits.presence);
+            if clients > limit {
+                count(&self.shared.refusals.presence);
+                return Err(PresenceError::TooMany { clients, limit });
+            }
+            Ok(presence.clients().cloned().collect())
+        })?
     }
 
     /// Returns how many clients and users are present in a channel. Takes the same time for any number.
@@ -214,12 +272,13 @@ impl Space {
     ///
     /// If the name is wrong, or the namespace has no presence.
     pub fn presence_stats(&self, channel: &str) -> Result<PresenceStats, PresenceError> {
-        let named = self.shared.named(channel)?;
-        let shard = self.shard(named.hash);
-        let Some(presence) = shard.presence(named) else {
-            return if named.options.presence { Ok(PresenceStats::default()) } else { Err(PresenceError::Off) };
-        };
-        Ok(PresenceStats { clients: presence.len() as u32, users: presence.users() as u32 })
+        let found = self.shared.find(channel)?;
+        self.enter(&found, Time::default(), |shard, named| {
+            let Some(presence) = shard.presence(named) else {
+                return if named.options.presence { Ok(PresenceStats::default()) } else { Err(PresenceError::Off) };
+            };
+            Ok(PresenceStats { clients: presence.len() as u32, users: presence.users() as u32 })
+        })?
     }
 
     /// Returns how many subscribers a channel has.
@@ -228,8 +287,8 @@ impl Space {
     ///
     /// If the name is wrong.
     pub fn subscribers(&self, channel: &str) -> Result<u32, ChannelError> {
-        let named = self.shared.named(channel)?;
-        Ok(self.shard(named.hash).subscribers(named))
+        let found = self.shared.find(channel)?;
+        self.enter(&found, Time::default(), |shard, named| shard.subscribers(named))
     }
 
     /// Reads publications from a channel's history.
@@ -238,11 +297,11 @@ impl Space {
     ///
     /// If the name is wrong, the namespace has no history, or the position to read from is of another epoch.
     pub fn history(&self, channel: &str, request: &HistoryRequest, now: Time) -> Result<History, HistoryError> {
-        let named = self.shared.named(channel)?;
-        if !named.options.has_history() {
-            return Err(HistoryError::Off);
-        }
-        self.shard(named.hash).history(&self.shared, named, request, now)
+        let found = self.shared.find(channel)?;
+        self.enter(&found, now, |shard, named| match named.options.has_history() {
+            true => shard.history(&self.shared, named, request, now),
+            false => Err(HistoryError::Off),
+        })?
     }
 
     /// Removes all publications from a channel's history; its offset and epoch stay. Returns where the stream stands.
@@ -251,11 +310,11 @@ impl Space {
     ///
     /// If the name is wrong, or the namespace has no history.
     pub fn history_remove(&self, channel: &str, now: Time) -> Result<Position, HistoryError> {
-        let named = self.shared.named(channel)?;
-        if !named.options.has_history() {
-            return Err(HistoryError::Off);
-        }
-        Ok(self.shard(named.hash).clear(&self.shared, named, now))
+        let found = self.shared.find(channel)?;
+        self.enter(&found, now, |shard, named| match named.options.has_history() {
+            true => Ok(shard.clear(&self.shared, named, now)),
+            false => Err(HistoryError::Off),
+        })?
     }
 
     /// Lists channels with subscribers, and how many each has; at most `limit`, in no order.
@@ -267,7 +326,7 @@ impl Space {
         for shard in &self.shards {
             let shard = lock(&shard.0);
             let matching =
-                shard.channels().filter(|(name, _)| pattern.is_none_or(|pattern| name::matches(pattern, name)));
+                shard.shard.channels().filter(|(name, _)| pattern.is_none_or(|pattern| name::matches(pattern, name)));
             found.extend(matching.take(limit - found.len()).map(|(name, count)| (name.to_owned(), count)));
             if found.len() == limit {
                 break;
@@ -325,7 +384,8 @@ impl Space {
             let at = self.ticked.load(Ordering::Relaxed) % SHARDS;
             loop {
                 let most = left.min(TICK_AT_ONCE);
-                let done = lock(&self.shards[at].0).tick(&self.shared, now, most);
+                let Locked { table, shard } = &mut *lock(&self.shards[at].0);
+                let done = shard.tick(&self.shared, table, now, most);
                 left -= done;
                 if left == 0 {
                     return true;
@@ -344,8 +404,8 @@ impl Space {
     pub fn stats(&self) -> SpaceStats {
         let refusals = &self.shared.refusals;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let named =
-            |namespace: &crate::Namespace| NamespaceStats { name: namespace.name.clone(), ..NamespaceStats::default() };
+        let table = self.table();
+        let named = |slot: &Arc<table::Slot>| NamespaceStats { name: slot.name.clone(), ..NamespaceStats::default() };
         let mut stats = SpaceStats {
             clients: read(&self.clients),
             users: self.users.iter().map(|users| lock(users).len() as u64).sum(),
@@ -362,24 +422,27 @@ impl Space {
             refused_keys: read(&refusals.keys),
             refused_presence: read(&refusals.presence),
             refused_orders: read(&refusals.orders),
-            namespaces: self.shared.namespaces.iter().map(named).collect(),
+            namespaces: table.slots().iter().map(named).collect(),
             ..SpaceStats::default()
         };
         for shard in &self.shards {
             let shard = lock(&shard.0);
-            for (sum, tally) in stats.namespaces.iter_mut().zip(&shard.tallies) {
+            for (sum, tally) in stats.namespaces.iter_mut().zip(&shard.shard.tallies) {
                 sum.add_tally(tally);
             }
         }
-        for (inbox, deliveries) in self.shared.inboxes().iter().zip(&self.deliveries) {
+        for (inbox, reactor) in self.shared.inboxes().iter().zip(0u16..) {
             let (items, lost, bytes) = inbox.figures();
             stats.inbox_items += items as u64;
             stats.inbox_lost += lost;
             stats.inbox_lost_bytes += bytes;
-            for (sum, roster) in stats.namespaces.iter_mut().zip(deliveries) {
-                sum.add_deliveries(roster);
+            for (sum, slot) in stats.namespaces.iter_mut().zip(table.slots()) {
+                sum.add_deliveries(slot.deliveries(reactor));
             }
         }
+        // One that is gone is listed for as long as it has channels.
+        let mut slots = table.slots().iter();
+        stats.namespaces.retain(|own| slots.next().is_none_or(|slot| slot.is_there) || own.channels > 0);
         stats
     }
 
@@ -391,14 +454,54 @@ impl Space {
         self.shared.inbox(reactor)
     }
 
-    pub(crate) fn deliveries(&self, reactor: u16, namespace: usize) -> &Deliveries {
-        &self.deliveries[usize::from(reactor)][namespace]
+    /// A number that differs after each reconfiguration.
+    pub(crate) fn generation(&self) -> u64 {
+        self.shared.table.generation()
+    }
+
+    /// The namespaces and limits of this moment.
+    pub(crate) fn table(&self) -> Seen<Table> {
+        self.shared.table.get()
+    }
+
+    /// Works on a channel under the lock of its shard, with the options that are in force there.
+    fn enter<R>(
+        &self,
+        found: &Found<'_>,
+        now: Time,
+        work: impl FnOnce(&mut Shard, Named<'_>) -> R,
+    ) -> Result<R, ChannelError> {
+        let mut guard = self.shard(found.hash);
+        let garbage = self.catch_up(&mut guard, &found.table, now);
+        let Locked { table, shard } = &mut *guard;
+        let slot = table.slot(found.namespace.into());
+        if !slot.is_there {
+            // It went since it was found.
+            count(&self.shared.refusals.names);
+            return Err(unknown(found.name));
+        }
+        let named = Named {
+            name: found.name,
+            hash: found.hash,
+            namespace: found.namespace,
+            options: &slot.options,
+            history_bytes: table.limits.history_bytes,
+        };
+        let done = work(shard, named);
+        drop(guard);
+        drop(garbage);
+        Ok(done)
+    }
+
+    #[inline]
+    fn catch_up(&self, locked: &mut Locked, table: &Seen<Table>, now: Time) -> Option<Garbage> {
+        (table.generation > locked.table.generation).then(|| locked.catch_up(&self.shared, &table.shared(), now))
     }
 
     /// Counts a client. Returns the number of the last order that is not for it.
     pub(crate) fn connect(&self, info: &Arc<ClientInfo>) -> Result<u64, ConnectError> {
         let mut users = lock(self.users_of(info.user_hash()));
-        if let Some(limit) = self.shared.limits.connections_per_user
+        if let Some(limit) = self.table().limits.connections_per_user
             && !info.user().is_empty()
             && users.of(info.user_hash(), info.user()) >= limit
         {
@@ -416,34 +519,39 @@ impl Space {
         self.clients.fetch_sub(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn join(&self, named: Named<'_>, join: &Join<'_>, now: Time) -> Result<Joined, SubscribeError> {
+    /// Checks a channel's name and finds its namespace.
+    pub(crate) fn find<'a>(&self, channel: &'a str) -> Result<Found<'a>, ChannelError> {
+        self.shared.find(channel)
+    }
+
+    pub(crate) fn join(&self, found: &Found<'_>, join: &Join<'_>, now: Time) -> Result<Joined, SubscribeError> {
         let mut wakes = Wakes::default();
-        let joined = self.shard(named.hash).join(&self.shared, named, join, now, &mut wakes);
+        let joined = self.enter(found, now, |shard, named| shard.join(&self.shared, named, join, now, &mut wakes));
         wakes.call(&self.shared);
-        joined
+        joined?
     }
 
     pub(crate) fn leave(&self, channel: &Identity, reactor: u16, who: (&Arc<ClientInfo>, Flags), now: Time) {
         let mut wakes = Wakes::default();
-        self.shard(channel.hash()).leave(&self.shared, channel, reactor, who, now, &mut wakes);
+        self.shard(channel.hash()).shard.leave(&self.shared, channel, reactor, who, now, &mut wakes);
         wakes.call(&self.shared);
     }
 
     pub(crate) fn update(&self, channel: &Identity, info: &Arc<ClientInfo>) {
-        self.shard(channel.hash()).update(channel, info);
+        self.shard(channel.hash()).shard.update(channel, info);
     }
 
     /// The newest offset of a channel and the number of its next event; `None` if this life of it is over.
     pub(crate) fn head(&self, channel: &Arc<Identity>) -> Option<(u64, u64)> {
         let shard = self.shard(channel.hash());
-        let (there, top, seq) = shard.head(channel)?;
+        let (there, top, seq) = shard.shard.head(channel)?;
         Arc::ptr_eq(there, channel).then_some((top, seq))
     }
 
     /// Whether no channel, client or user is left.
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
-        self.shards.iter().all(|shard| lock(&shard.0).is_empty())
+        self.shards.iter().all(|shard| lock(&shard.0).shard.is_empty())
             && self.users.iter().all(|users| lock(users).len() == 0)
             && self.clients.load(Ordering::Relaxed) == 0
             && self.shared.history_bytes.load(Ordering::Relaxed) == 0
@@ -451,7 +559,7 @@ impl Space {
             && self.shared.keys.load(Ordering::Relaxed) == 0
     }
 
-    fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
+    fn shard(&self, hash: u64) -> MutexGuard<'_, Locked> {
         // The tables inside use the lowest and the highest bits.
         lock(&self.shards[(hash >> 40) as usize % SHARDS].0)
     }

@@ -10,7 +10,7 @@ use gannet::Address;
 use gannet_config::{Place, Problem, Problems};
 use serde_json::json;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, problem_as_json};
 use crate::options::SettingsOptions;
 use crate::output;
 use crate::services::Listener;
@@ -61,25 +61,11 @@ pub(crate) fn check(options: &CheckOptions) -> Result<(), Failure> {
         }
         Err(problems) => {
             if options.json {
-                let all: Vec<_> = problems.iter().map(as_json).collect();
+                let all: Vec<_> = problems.iter().map(problem_as_json).collect();
                 output::print(&(json!({ "ok": false, "problems": all }).to_string() + "\n"))?;
             }
             Err(problems.into())
         }
-    }
-}
-
-fn as_json(problem: &Problem) -> serde_json::Value {
-    let origin = problem.place().map(Place::to_string);
-    match problem.position() {
-        Some((file, line, column)) => json!({
-            "message": problem.message(),
-            "origin": origin,
-            "file": file.display().to_string(),
-            "line": line,
-            "column": column,
-        }),
-        None => json!({ "message": problem.message(), "origin": origin }),
     }
 }
 

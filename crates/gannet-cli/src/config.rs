@@ -69,9 +69,9 @@ fn reference() -> String {
 All settings of `gannet serve`. `gannet config doc` prints this page, and `gannet config default` the same as a file.
 [Configuration](configuration.md) says how files, the environment and flags go together, and how values are written.
 
-A process keeps the settings that it started with; only the files of TLS are read again while it runs. To change others,
-run `gannet upgrade`, which puts a new process in its place without refusing a client, or start it again. The column
-*change* is about a reload of the other settings, which does not exist yet: it will cover those marked `live`.
+SIGHUP and `gannet reload` have a running process read its configuration again. The column *change* says when a changed
+setting takes effect: `live` at that moment, `restart` when the process starts again, or at once by `gannet upgrade`, which
+puts a new process in its place without refusing a client.
 
 ";
     head.to_owned() + &SCHEMA.reference()

@@ -43,7 +43,6 @@ impl Refused {
     }
 
     /// The same, with more for programs.
-    #[allow(dead_code, reason = "for owners of orders that report more than a sentence")]
     pub(crate) fn details(self, details: Value) -> Self {
         Self { details, ..self }
     }
@@ -100,6 +99,13 @@ impl<T> Slot<T> {
     fn set(&self, order: impl Fn(T) -> Outcome + Send + Sync + 'static) {
         // Each is set once, by the part of the start that can do it.
         let _ = self.order.set(Box::new(order));
+    }
+
+    /// Waits until nobody else's order is under way.
+    fn run_in_turn(&self, what: &str, with: T) -> Outcome {
+        let order = self.order.get().ok_or_else(|| Refused::unsupported(what))?;
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        order(with)
     }
 
     fn run(&self, what: &str, with: T) -> Outcome {
@@ -190,7 +196,6 @@ impl Control {
     }
 
     /// Says who reads the configuration again.
-    #[allow(dead_code, reason = "set by the part of the server that can do it")]
     pub(crate) fn on_reload(&self, order: impl Fn(ReloadOrder) -> Outcome + Send + Sync + 'static) {
         self.inner.reload.set(order);
     }
@@ -212,6 +217,15 @@ impl Control {
     /// The process cannot, or another reload is under way, or the new configuration cannot be used.
     pub(crate) fn reload(&self, order: ReloadOrder) -> Outcome {
         self.inner.reload.run("reload", order)
+    }
+
+    /// Does the same as [`reload`](Self::reload), when a reload that is under way has ended.
+    ///
+    /// # Errors
+    ///
+    /// The process cannot, or the new configuration cannot be used.
+    pub(crate) fn reload_in_turn(&self, order: ReloadOrder) -> Outcome {
+        self.inner.reload.run_in_turn("reload", order)
     }
 
     /// Begins a drain, or ends one. Returns when it has begun or ended.

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use gannet_config::{Place, Problem, Problems};
+use serde_json::json;
 
 /// A command failed.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +37,14 @@ pub(crate) enum Failure {
     /// A gateway was called, and has answered with an error.
     #[error("{0}")]
     Refused(String),
+    /// A running server cannot use its new configuration, and goes on with the old one.
+    #[error("{}", texts.join("; "))]
+    Unchanged {
+        /// What is wrong, each with the lines of the file below it.
+        texts: Vec<String>,
+        /// The same for programs.
+        details: serde_json::Value,
+    },
     /// The machine cannot do what it is wanted for.
     #[error("{0}")]
     Unfit(String),
@@ -77,6 +86,9 @@ impl Failure {
     /// What was wrong, where, and what to do. Each is one line, whatever the arguments held, but with `excerpts` those of a
     /// configuration have the lines of the file below them.
     pub(crate) fn texts(&self, excerpts: bool) -> Vec<String> {
+        if let Self::Unchanged { texts, .. } = self {
+            return texts.clone();
+        }
         let Self::Configuration(problems) = self else {
             return vec![self.to_string().replace(|character: char| character.is_control(), " ")];
         };
@@ -91,9 +103,10 @@ impl Failure {
     /// 2 for wrong usage, 3 and 4 for what came of a load, 3 for an error that was answered, 1 for the rest.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Usage(_) | Self::Configuration(_) | Self::Engine { error: gannet::Error::Address { .. } } => {
-                ExitCode::from(2)
-            }
+            Self::Usage(_)
+            | Self::Configuration(_)
+            | Self::Unchanged { .. }
+            | Self::Engine { error: gannet::Error::Address { .. } } => ExitCode::from(2),
             Self::Engine { .. }
             | Self::Tls(_)
             | Self::Output(_)
@@ -103,6 +116,21 @@ impl Failure {
             Self::Unmet(_) | Self::Refused(_) => ExitCode::from(3),
             Self::Invalid(_) => ExitCode::from(4),
         }
+    }
+}
+
+/// A problem for programs.
+pub(crate) fn problem_as_json(problem: &Problem) -> serde_json::Value {
+    let origin = problem.place().map(Place::to_string);
+    match problem.position() {
+        Some((file, line, column)) => json!({
+            "message": problem.message(),
+            "origin": origin,
+            "file": file.display().to_string(),
+            "line": line,
+            "column": column,
+        }),
+        None => json!({ "message": problem.message(), "origin": origin }),
     }
 }
 

@@ -6,16 +6,21 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::ffi::OsStr;
 use std::io::{IsTerminal as _, Write as _};
 use std::panic::{self, PanicHookInfo};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use tracing::Subscriber;
+use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::layer::{Layered, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer, Registry, reload};
 
 use self::repeated::Bounded;
 use crate::audit::AUDIT;
-use crate::names::{LogFormat, LogLevel};
+use crate::names::LogFormat;
+use crate::settings::LogSettings;
 use crate::stats;
 
 /// The target of the lines that [`AccessLog`](gannet_http::middleware::AccessLog) writes.
@@ -23,24 +28,78 @@ const ACCESS: &str = "gannet_http::access";
 
 /// The log's thread: what was logged is written when this is dropped.
 #[must_use = "dropping it ends the log"]
-pub(crate) struct Log(#[allow(dead_code, reason = "held for its end")] tracing_appender::non_blocking::WorkerGuard);
+pub(crate) struct Log(#[allow(dead_code, reason = "held for its end")] WorkerGuard);
+
+/// Changes what is logged, and how, while the server runs.
+pub(crate) struct LogControl {
+    filter: reload::Handle<Targets, Registry>,
+    lines: reload::Handle<Lines, Filtered>,
+    writer: Bounded<NonBlocking>,
+}
+
+/// What is left of events by the filter.
+type Filtered = Layered<reload::Layer<Targets, Registry>, Registry>;
+
+/// Makes lines of them.
+type Lines = Box<dyn Layer<Filtered> + Send + Sync>;
+
+/// The form that the log has, as a number of its own; for what is said when it has ended.
+static FORMAT: AtomicU8 = AtomicU8::new(NO_LOG);
+
+const NO_LOG: u8 = 0;
+const TEXT: u8 = 1;
+const JSON: u8 = 2;
 
 /// Starts to log, on a thread of its own: whoever reads standard error slowly, or not at all, must not hold up a
 /// reactor. What is more than its buffer takes is dropped, and so is what comes again too often. Panics are logged from then on, too. Called once.
-pub(crate) fn start(format: LogFormat, level: LogLevel, access: bool) -> Log {
+pub(crate) fn start(settings: &LogSettings) -> (Log, LogControl) {
     let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
-    let level = LevelFilter::from(level);
+    let writer = Bounded::new(writer, settings.format);
+    let (filter, changed_filter) = reload::Layer::new(targets(settings));
+    let (lines, changed_lines) = reload::Layer::new(lines(settings.format, writer.clone()));
+    note_format(settings.format);
+    // It fails only where another log was started before.
+    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+    panic::set_hook(Box::new(panicked));
+    (Log(guard), LogControl { filter: changed_filter, lines: changed_lines, writer })
+}
+
+impl LogControl {
+    /// Logs from now on as the settings say.
+    pub(crate) fn change(&self, settings: &LogSettings) {
+        let writer = self.writer.with_format(settings.format);
+        note_format(settings.format);
+        let changed = self.lines.reload(lines(settings.format, writer));
+        if let Err(error) = changed.and_then(|()| self.filter.reload(targets(settings))) {
+            tracing::warn!(%error, "the log stays as it was");
+        }
+    }
+}
+
+fn note_format(format: LogFormat) {
+    let number = if matches!(format, LogFormat::Json) { JSON } else { TEXT };
+    FORMAT.store(number, Ordering::Relaxed);
+}
+
+/// The form that the log has now; nothing where there has been no log.
+pub(crate) fn format() -> Option<LogFormat> {
+    match FORMAT.load(Ordering::Relaxed) {
+        TEXT => Some(LogFormat::Text),
+        JSON => Some(LogFormat::Json),
+        _ => None,
+    }
+}
+
+/// What is logged at all.
+fn targets(settings: &LogSettings) -> Targets {
+    let level = LevelFilter::from(settings.level);
     // Who asked for the counters gets them, however quiet the rest shall be.
-    let filter = Targets::new()
+    Targets::new()
         .with_default(level)
         .with_target(stats::TARGET, LevelFilter::INFO.max(level))
         // It logs only where that was asked for.
         .with_target(AUDIT, LevelFilter::INFO)
-        .with_target(ACCESS, if access { LevelFilter::INFO } else { LevelFilter::OFF });
-    // It fails only where another log was started before.
-    let _ = subscriber(format, filter, Bounded::new(writer, format)).try_init();
-    panic::set_hook(Box::new(panicked));
-    Log(guard)
+        .with_target(ACCESS, if settings.access { LevelFilter::INFO } else { LevelFilter::OFF })
 }
 
 /// Says why the process ends, as the log is written but without it: it may have ended before. Where nobody listens on
@@ -62,7 +121,15 @@ fn subscriber<W>(format: LogFormat, filter: Targets, writer: W) -> Box<dyn Subsc
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let registry = tracing_subscriber::registry().with(filter);
+    Box::new(tracing_subscriber::registry().with(filter).with(lines(format, writer)))
+}
+
+/// Makes lines of events, in a form.
+fn lines<S, W>(format: LogFormat, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'s> LookupSpan<'s>,
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(writer)
         .with_ansi(is_coloured(std::io::stderr().is_terminal(), std::env::var_os("NO_COLOR").as_deref()))
@@ -70,8 +137,8 @@ where
         // It would complain on standard error that standard error is gone, and that panics.
         .log_internal_errors(false);
     match format {
-        LogFormat::Text => Box::new(registry.with(lines)),
-        LogFormat::Json => Box::new(registry.with(lines.json().flatten_event(true))),
+        LogFormat::Text => Box::new(lines),
+        LogFormat::Json => Box::new(lines.json().flatten_event(true)),
     }
 }
 

@@ -23,6 +23,7 @@ mod options;
 mod otlp;
 mod output;
 mod probe;
+mod reload;
 mod serve;
 mod services;
 mod settings;
@@ -89,7 +90,6 @@ enum Command {
     /// Lets the clients of a running server go, evenly spread.
     Drain(Box<DrainOptions>),
     /// Reads the configuration of a running server again.
-    #[command(hide = true)]
     Reload(Box<ReloadOptions>),
     /// Replaces a running server by a new process, and refuses no client.
     Upgrade(Box<UpgradeOptions>),

@@ -21,12 +21,13 @@ use crate::names::LogFormat;
 use crate::open_files::OpenFiles;
 use crate::options::ServeOptions;
 use crate::otlp::Otlp;
+use crate::reload::{Parts, Reloader, tls_hosts};
 use crate::services::push::bridge;
 use crate::services::{Listener, Settings, Site};
 use crate::settings::Configuration;
 use crate::stats::StatsLines;
 use crate::systemd::Watchdog;
-use crate::tls::{Reloads, Tls};
+use crate::tls::{Renewals, Tls};
 use crate::upgrade::{Successor, Upgrades};
 use crate::{banner, ending, logs, systemd};
 
@@ -38,7 +39,10 @@ const FRAME_HEADER_BYTES: usize = 14;
 /// The configuration may be wrong, the engine may not start, or it may fail.
 pub(crate) fn serve(options: &ServeOptions) -> (LogFormat, Result<(), Failure>) {
     match options.settings.read() {
-        Ok(configuration) => (configuration.log.format, run(options, &configuration)),
+        Ok(configuration) => {
+            let outcome = run(options, &configuration);
+            (logs::format().unwrap_or(configuration.log.format), outcome)
+        }
         Err(failure) => (options.settings.log_format(), Err(failure)),
     }
 }
@@ -46,7 +50,7 @@ pub(crate) fn serve(options: &ServeOptions) -> (LogFormat, Result<(), Failure>) 
 fn run(options: &ServeOptions, configuration: &Configuration) -> Result<(), Failure> {
     let mut successor = Successor::of_old_process()?;
     let upgrades = Upgrades::note(successor.as_ref());
-    let _log = logs::start(configuration.log.format, configuration.log.level, configuration.log.access);
+    let (_log, log) = logs::start(&configuration.log);
     let open_files = OpenFiles::raise();
     let redis = Server::new(configuration.redis.clone());
     let profiles = profiles(configuration)?;
@@ -80,7 +84,7 @@ fn run(options: &ServeOptions, configuration: &Configuration) -> Result<(), Fail
     let (admin, control) = (Admin::find(&configuration.admin)?, Control::default());
     let audit = audit(configuration, &settings, &control)?;
     let access = Arc::new(Access::new(&configuration.access)?);
-    let mut engine = engine(configuration, limits.clone(), &listeners, &settings)?.access(access);
+    let mut engine = engine(configuration, limits.clone(), &listeners, &settings)?.access(access.clone());
     if let Some(admin) = &admin {
         // Last: the others have their places by their order.
         engine = admin.add(engine, &control)?;
@@ -124,15 +128,20 @@ fn run(options: &ServeOptions, configuration: &Configuration) -> Result<(), Fail
     if !redis.has_password() {
         warn_of_open_listeners(&listeners, &running, &settings.profiles, configuration.redis.protected_mode);
     }
-    let reloads = reloads(&settings.profiles);
     if running.driver().0 == "poll" {
         open_files.check(configuration.limits.connections);
     }
     let remote = running.remote();
-    let stats = configuration.log.stats.and_then(|interval| {
-        let started = StatsLines::start(remote.clone(), interval);
-        started.inspect_err(|error| tracing::warn!(%error, "the counters cannot be logged")).ok()
-    });
+    let parts = Parts {
+        remote: remote.clone(),
+        log,
+        access,
+        services: settings.clone(),
+        stats: configuration.log.stats.and_then(|interval| StatsLines::start_or_warn(&remote, interval)),
+        renewals: renewals(&settings.profiles),
+        admin,
+    };
+    let (reloader, hangups) = Reloader::offer(&options.settings, configuration, parts, &control);
     // Before anybody is told that it is ready: an order that comes right then must find somebody.
     let handed_over = upgrades.offer(&running, &control);
     offer_drain(&control);
@@ -156,7 +165,8 @@ fn run(options: &ServeOptions, configuration: &Configuration) -> Result<(), Fail
     if let Err(gannet::Error::Interrupted) = ended {
         ending::at_once();
     }
-    drop((stats, reloads, traces));
+    drop((hangups, traces));
+    reloader.end();
     audit.end();
     asked_to_end.log(&remote);
     Ok(ended?)
@@ -220,19 +230,14 @@ fn traces(configuration: &Configuration, site: &Site, push: Option<&Gateway>) ->
 fn profiles(configuration: &Configuration) -> Result<BTreeMap<String, Tls>, Failure> {
     let mut profiles = BTreeMap::new();
     for (name, settings) in &configuration.tls {
-        let own = configuration.listeners.iter().filter(|listener| listener.tls() == Some(&**name));
-        let hosts: Vec<&str> = own.filter_map(Listener::tls_host).collect();
-        profiles.insert(name.clone(), Tls::start(settings, &hosts)?);
+        profiles.insert(name.clone(), Tls::start(settings, &tls_hosts(configuration, name))?);
     }
     Ok(profiles)
 }
 
-/// Reads certificates again, for each profile by itself. Without any, SIGHUP is only logged.
-fn reloads(profiles: &BTreeMap<String, Tls>) -> Vec<Reloads> {
-    if profiles.is_empty() {
-        return vec![Reloads::start(None)];
-    }
-    profiles.values().map(|tls| Reloads::start(Some(tls.clone()))).collect()
+/// What renews the certificates of each profile.
+fn renewals(profiles: &BTreeMap<String, Tls>) -> BTreeMap<String, Renewals> {
+    profiles.iter().map(|(name, tls)| (name.clone(), Renewals::start(tls.clone()))).collect()
 }
 
 /// The gateway, where something listens for its clients.

@@ -12,6 +12,7 @@ pub(crate) const TARGET: &str = "gannet::stats";
 
 /// The lines, until this is dropped.
 pub(crate) struct StatsLines {
+    interval: Duration,
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -26,7 +27,18 @@ impl StatsLines {
         let (stop, stopped) = mpsc::channel();
         let body = move || log_lines(&remote, interval, &stopped);
         let thread = std::thread::Builder::new().name("gannet-stats".to_owned()).spawn(body)?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
+        Ok(Self { interval, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Starts to log them where that is possible; otherwise the log says why it is not.
+    pub(crate) fn start_or_warn(remote: &Remote, interval: Duration) -> Option<Self> {
+        let started = Self::start(remote.clone(), interval);
+        started.inspect_err(|error| tracing::warn!(%error, "the counters cannot be logged")).ok()
+    }
+
+    /// The time between two lines.
+    pub(crate) fn interval(&self) -> Duration {
+        self.interval
     }
 }
 

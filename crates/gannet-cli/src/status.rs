@@ -32,6 +32,8 @@ pub(crate) struct Status {
     /// In seconds since 1970.
     last_reload: AtomicU64,
     last_reload_failed: AtomicU64,
+    /// Whether the files of certificates that changed last could not be used.
+    last_renewal_failed: AtomicU64,
     certificate_expires: AtomicU64,
 }
 
@@ -82,6 +84,7 @@ impl Status {
         self.reloads.fetch_add(1, Ordering::Relaxed);
         self.last_reload.store(now_s(), Ordering::Relaxed);
         self.last_reload_failed.store(0, Ordering::Relaxed);
+        self.last_renewal_failed.store(0, Ordering::Relaxed);
     }
 
     /// Says that a reload failed, and everything stayed as it was.
@@ -90,12 +93,27 @@ impl Status {
         self.last_reload_failed.store(1, Ordering::Relaxed);
     }
 
+    /// Says that certificates whose files have changed are in use. A configuration that could not be used stays what it is.
+    pub(crate) fn renewed(&self) {
+        self.reloads.fetch_add(1, Ordering::Relaxed);
+        self.last_reload.store(now_s(), Ordering::Relaxed);
+        self.last_renewal_failed.store(0, Ordering::Relaxed);
+    }
+
+    /// Says that files of certificates have changed and cannot be used.
+    pub(crate) fn renewal_failed(&self) {
+        self.reload_failures.fetch_add(1, Ordering::Relaxed);
+        self.last_renewal_failed.store(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn reload(&self) -> ReloadStatus {
         ReloadStatus {
             generation: self.generation.load(Ordering::Relaxed),
             succeeded: self.reloads.load(Ordering::Relaxed),
             failed: self.reload_failures.load(Ordering::Relaxed),
-            last_failed: self.last_reload_failed.load(Ordering::Relaxed) != 0,
+            last_failed: [&self.last_reload_failed, &self.last_renewal_failed]
+                .iter()
+                .any(|failed| failed.load(Ordering::Relaxed) != 0),
             last_success_s: self.last_reload.load(Ordering::Relaxed),
         }
     }
@@ -135,6 +153,20 @@ mod tests {
         status.reloaded(7);
         let reloaded = status.reload();
         assert_eq!((reloaded.generation, reloaded.succeeded, reloaded.failed, reloaded.last_failed), (7, 1, 1, false));
+    }
+
+    #[test]
+    fn certificates_that_are_renewed_do_not_hide_a_configuration_that_failed() {
+        let status = Status::default();
+        status.renewal_failed();
+        assert!(status.reload().last_failed);
+        status.renewed();
+        assert!(!status.reload().last_failed);
+        status.reload_failed();
+        status.renewed();
+        assert!(status.reload().last_failed, "it is still the old one");
+        status.reloaded(1);
+        assert_eq!((status.reload().last_failed, status.reload().failed), (false, 2));
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use crate::setting::Class;
+use crate::place::Place;
+use crate::setting::{Class, Section, Setting};
 use crate::values::{Key, Values, default_of, quoted_key};
 
 /// One thing that differs.
@@ -19,6 +20,8 @@ pub struct Change {
     pub new: Option<String>,
     /// When it comes into effect.
     pub class: Class,
+    /// Where the new value is from, such as `gannet.toml:3` or `default`; of a member that was removed, where it was.
+    pub origin: String,
     /// The section that it is in, such as `listener` or `limits`.
     pub section: &'static str,
     /// The member of that section, where it has members.
@@ -37,11 +40,17 @@ impl Values {
                 values.members(section.key).iter().map(|(name, _)| name.clone()).collect()
             };
             let (before, after) = (names(self), names(new));
-            let whole = |name: &String, old: Option<&str>, new: Option<&str>| Change {
+            let place = |values: &Self, name: &String| {
+                let found = values.members(section.key).iter().find(|(known, _)| known == name);
+                found.map_or(Place::Default, |(_, place)| place.clone())
+            };
+            let class = self.class_of(section);
+            let whole = |name: &String, old: Option<&str>, newer: Option<&str>| Change {
                 key: format!("{}.{}", section.key, quoted_key(name)),
                 old: old.map(str::to_owned),
-                new: new.map(str::to_owned),
-                class: Class::Live,
+                new: newer.map(str::to_owned),
+                class,
+                origin: place(if newer.is_some() { new } else { self }, name).to_string(),
                 section: section.key,
                 member: Some(name.clone()),
                 is_member: true,
@@ -50,12 +59,19 @@ impl Values {
             changes.extend(after.difference(&before).map(|name| whole(name, None, Some("present"))));
             let kept = before.intersection(&after).map(|name| Some(name.clone()));
             let none = (before.is_empty() && after.is_empty()).then_some(None);
+            let own = self.settings_of(section);
             for member in kept.chain(none) {
-                let keys = self.keys_of(section, member.as_deref());
-                changes.extend(keys.iter().filter_map(|key| self.change(new, key, section.key)));
+                let keys = own.iter().map(|setting| Key::new(self.schema, setting, member.as_deref()));
+                changes.extend(keys.filter_map(|key| self.change(new, &key, section.key)));
             }
         }
         changes
+    }
+
+    /// When members of a section come and go: at a reload, where one of its settings changes at one.
+    fn class_of(&self, section: &Section) -> Class {
+        let is_live = |setting: &&'static Setting| setting.class == Class::Live;
+        if self.settings_of(section).iter().any(is_live) { Class::Live } else { Class::Restart }
     }
 
     fn change(&self, new: &Self, key: &Key, section: &'static str) -> Option<Change> {
@@ -69,6 +85,7 @@ impl Values {
             old: before.map(|value| value.shown(kind)),
             new: after.map(|value| value.shown(kind)),
             class: key.setting().class,
+            origin: new.entries.get(key).map_or(Place::Default, |entry| entry.place.clone()).to_string(),
             section,
             member: key.member().map(str::to_owned),
             is_member: false,

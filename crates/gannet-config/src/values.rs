@@ -129,6 +129,17 @@ impl Values {
         self.members(section).iter().any(|(known, _)| known == name)
     }
 
+    /// Lists what was set for a member of a section.
+    pub fn entries_of(&self, section: &str, member: &str) -> impl Iterator<Item = (&Key, &Entry)> {
+        // Any setting of a member: those of one are beside each other, in the order of the table.
+        let first = self.schema.settings.iter().find(|setting| setting.key.contains('*'));
+        let from = first.map(|setting| Key { setting, index: 0, member: Some(member.to_owned()) });
+        let all = from.into_iter().flat_map(|from| self.entries.range(from..));
+        let prefix = format!("{section}.*.");
+        all.take_while(move |(key, _)| key.member.as_deref() == Some(member))
+            .filter(move |(key, _)| key.setting.key.starts_with(&prefix))
+    }
+
     /// Lists what was set.
     pub fn entries(&self) -> impl Iterator<Item = (&Key, &Entry)> {
         self.entries.iter()
@@ -142,12 +153,13 @@ impl Values {
 
     /// The keys of a section for one of its members, or for itself.
     pub(crate) fn keys_of(&self, section: &Section, member: Option<&str>) -> Vec<Key> {
-        let schema = self.schema;
-        let own = schema
-            .settings
-            .iter()
-            .filter(|setting| schema.section_of(setting).is_some_and(|other| other.key == section.key));
-        own.map(|setting| Key::new(schema, setting, member)).collect()
+        self.settings_of(section).into_iter().map(|setting| Key::new(self.schema, setting, member)).collect()
+    }
+
+    /// The settings of a section.
+    pub(crate) fn settings_of(&self, section: &Section) -> Vec<&'static Setting> {
+        let is_own = |setting: &&Setting| self.schema.section_of(setting).is_some_and(|own| own.key == section.key);
+        self.schema.settings.iter().filter(is_own).collect()
     }
 }
 

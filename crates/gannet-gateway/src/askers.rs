@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ pub(crate) struct Askers {
 
 #[derive(Debug)]
 struct Shared {
-    most_threads: usize,
+    most_threads: AtomicUsize,
     state: Mutex<State>,
     work: Condvar,
 }
@@ -45,8 +46,17 @@ impl std::fmt::Debug for State {
 impl Askers {
     /// Makes a pool of at most so many threads, of which none runs yet.
     pub(crate) fn new(most_threads: usize) -> Self {
-        let shared = Shared { most_threads: most_threads.max(1), state: Mutex::default(), work: Condvar::new() };
+        let shared = Shared {
+            most_threads: AtomicUsize::new(most_threads.max(1)),
+            state: Mutex::default(),
+            work: Condvar::new(),
+        };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Sets how many threads there are at most. Those that are there and too many end when they have nothing to do.
+    pub(crate) fn set_most(&self, most_threads: usize) {
+        self.shared.most_threads.store(most_threads.max(1), Ordering::Relaxed);
     }
 
     /// Runs a job on a thread of the pool, and never waits for one.
@@ -64,7 +74,7 @@ impl Askers {
             self.shared.work.notify_one();
             return Ok(());
         }
-        if state.threads >= self.shared.most_threads {
+        if state.threads >= self.shared.most_threads.load(Ordering::Relaxed) {
             return Ok(());
         }
         let shared = self.shared.clone();

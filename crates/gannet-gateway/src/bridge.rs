@@ -31,7 +31,7 @@ impl Gateway {
     /// Returns true if any namespace is open to Redis clients.
     #[must_use]
     pub fn has_redis_channels(&self) -> bool {
-        self.settings.channels.namespaces.iter().any(|namespace| namespace.options.redis)
+        self.live().settings.channels.namespaces.iter().any(|namespace| namespace.options.redis)
     }
 
     /// Returns true if a channel belongs to a namespace that is open to Redis clients.
@@ -41,7 +41,8 @@ impl Gateway {
     pub fn is_redis_channel(&self, channel: &[u8]) -> bool {
         let public = channel.strip_prefix(b"$").unwrap_or(channel);
         let name = public.iter().position(|byte| *byte == b':').map_or(&[][..], |colon| &public[..colon]);
-        let mut namespaces = self.settings.channels.namespaces.iter();
+        let live = self.live();
+        let mut namespaces = live.settings.channels.namespaces.iter();
         namespaces.any(|namespace| namespace.options.redis && namespace.name.as_bytes() == name)
     }
 

@@ -4,16 +4,16 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
 use gannet::{Engine, Outbound, Remote};
-use gannet_channels::{Space, Time};
+use gannet_channels::{Current, Seen, Space, Time};
 use gannet_http::{Cx, Tracer};
 
 use crate::application::Application;
 use crate::askers::{Askers, Job};
 use crate::audit::{Audited, Auditor};
 use crate::clock::time_of_day;
+use crate::live::{Live, SettingsInForce};
 use crate::metrics::Metrics;
 use crate::operators::Operators;
 use crate::pump::{Post, Pump};
@@ -21,7 +21,7 @@ use crate::rules::Question;
 use crate::secret::Secret;
 use crate::session::Place;
 use crate::settings::{Settings, SettingsError};
-use crate::token::{Jwks, Tokens};
+use crate::token::Tokens;
 
 /// Bytes that are sent to a client after its outbox has gone over its high mark. Over it, the namespace's policy for
 /// slow clients decides.
@@ -32,9 +32,7 @@ pub(crate) const FOREIGN_HOST: &str = "Host is no address, not localhost, and of
 
 /// What all reactors share of the gateway. Every method may be called on every thread.
 pub struct Gateway {
-    pub(crate) settings: Settings,
-    tokens: Tokens,
-    application: Arc<Application>,
+    live: Current<Live>,
     askers: Askers,
     space: Arc<Space>,
     seed: u64,
@@ -64,12 +62,8 @@ impl Gateway {
     pub fn new(settings: Settings, reactors: usize, seed: u64) -> Result<Arc<Self>, GatewayError> {
         settings.check()?;
         let space = Space::new(settings.channels.clone(), reactors, seed)?;
-        let mut tokens = Tokens::new(settings.tokens.keys().map_err(SettingsError::from)?)
-            .audiences(settings.tokens.audiences.clone())
-            .issuers(settings.tokens.issuers.clone());
-        if let Some(jwks) = &settings.tokens.jwks {
-            tokens = tokens.jwks(Arc::new(Jwks::start(jwks.clone()).map_err(GatewayError::Keys)?));
-        }
+        let live = Live::new(settings, None)?;
+        let settings = &live.settings;
         let operators = Operators::new(settings.admin.password.clone()).ok_or(GatewayError::Random)?;
         Ok(Arc::new(Self {
             space,
@@ -84,10 +78,8 @@ impl Gateway {
             pump: OnceLock::new(),
             tracer: OnceLock::new(),
             auditor: OnceLock::new(),
-            tokens,
-            application: Application::new(settings.application.clone()),
             askers: Askers::new(settings.application.concurrent + crate::token::KEY_WAITERS),
-            settings,
+            live: Current::new(live),
         }))
     }
 
@@ -117,35 +109,39 @@ impl Gateway {
         &self.node
     }
 
-    /// Returns what verifies tokens.
+    /// Returns what verifies tokens at this moment.
     #[must_use]
-    pub fn tokens(&self) -> &Tokens {
-        &self.tokens
+    pub fn tokens(&self) -> Arc<Tokens> {
+        self.live().tokens.clone()
     }
 
-    /// Returns the application that is asked about clients.
+    /// Returns the application that is asked about clients at this moment.
     #[must_use]
-    pub fn application(&self) -> &Arc<Application> {
-        &self.application
+    pub fn application(&self) -> Arc<Application> {
+        self.live().application.clone()
     }
 
-    /// Returns what the gateway was made from.
+    /// Returns the settings that are in force.
     #[must_use]
-    pub fn settings(&self) -> &Settings {
-        &self.settings
+    pub fn settings(&self) -> SettingsInForce {
+        SettingsInForce(self.live())
     }
 
-    /// Returns the time between two pings; 0 is none.
-    pub(crate) fn ping_ms(&self) -> u32 {
-        milliseconds(self.settings.client.ping)
+    pub(crate) fn live(&self) -> Seen<Live> {
+        self.live.get()
     }
 
-    pub(crate) fn pong_ms(&self) -> u32 {
-        milliseconds(self.settings.client.pong)
+    /// A number that differs after each change of [`live`](Self::live).
+    pub(crate) fn generation(&self) -> u64 {
+        self.live.generation()
     }
 
-    pub(crate) fn grace_s(&self) -> u32 {
-        milliseconds(self.settings.client.refresh_grace).div_ceil(1_000)
+    pub(crate) fn set_live(&self, live: Live) {
+        self.live.set(live);
+    }
+
+    pub(crate) fn askers(&self) -> &Askers {
+        &self.askers
     }
 
     pub(crate) fn slow_bytes(&self) -> u32 {
@@ -156,12 +152,12 @@ impl Gateway {
     pub(crate) fn allows_origin(&self, cx: &Cx<'_>) -> bool {
         let mut origins = cx.request().headers().filter(|(name, _)| name.eq_ignore_ascii_case("origin"));
         let origin = origins.next().map(|(_, value)| value);
-        origins.next().is_none() && self.settings.origins.allows(origin)
+        origins.next().is_none() && self.live().settings.origins.allows(origin)
     }
 
     /// Returns whether a request may be meant for another site, by the name that it gives the server.
     pub(crate) fn is_for_another_host(&self, cx: &Cx<'_>) -> bool {
-        !crate::host::is_own(cx.request_header("host"), &self.settings.origins)
+        !crate::host::is_own(cx.request_header("host"), &self.live().settings.origins)
     }
 
     /// Returns why a client may not connect, by the page that its request comes from and the name that it gives the server.
@@ -169,7 +165,7 @@ impl Gateway {
         if !self.allows_origin(cx) {
             return Some("the origin of this page is not allowed\n");
         }
-        (self.settings.client.checks_host && self.is_for_another_host(cx)).then_some(FOREIGN_HOST)
+        (self.live().settings.client.checks_host && self.is_for_another_host(cx)).then_some(FOREIGN_HOST)
     }
 
     /// Has somebody asked on a thread that may wait; the answer comes to the pump of the reactor. As many requests to the
@@ -205,7 +201,8 @@ impl Gateway {
     pub fn write_metrics(&self, out: &mut String) -> std::fmt::Result {
         self.metrics.write(out, &self.space)?;
         self.metrics.write_logins(out, self.operators.logins())?;
-        crate::metrics::checks::write(out, &self.tokens, &self.application)
+        let live = self.live();
+        crate::metrics::checks::write(out, &live.tokens, &live.application)
     }
 
     /// Has an audit log told who logs in to the admin page, what is done there, and which keys of the server API were wrong.
@@ -231,7 +228,7 @@ impl Gateway {
 
     /// Returns the password of the admin page if the start made it, for the operator to see once.
     #[must_use]
-    pub fn made_admin_password(&self) -> Option<&Secret> {
+    pub fn made_admin_password(&self) -> Option<Secret> {
         self.operators.made_password()
     }
 
@@ -298,10 +295,6 @@ impl std::fmt::Debug for Gateway {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Gateway").field("node", &self.node).finish_non_exhaustive()
     }
-}
-
-fn milliseconds(time: Duration) -> u32 {
-    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }
 
 /// Says why a gateway cannot be.

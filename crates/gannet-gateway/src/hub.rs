@@ -9,15 +9,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gannet::{Description, Handle};
-use gannet_channels::{ClientKey, Roster, Time};
+use gannet_channels::{ClientKey, Roster, Seen, Time};
 use gannet_http::Trace;
 use gannet_proto::centrifuge::{ConnectResult, Disconnect as DisconnectPush, Error, PushEvent, Reply, ReplyBody};
 
 use crate::gateway::Gateway;
+use crate::live::Live;
 use crate::metrics::ReactorMetrics;
 use crate::random::Random;
 use crate::session::codes::{Disconnect, ErrorReply};
 use crate::session::{Client, Effects, Extra, Link, Place, Waiting};
+use crate::settings::ClientSettings;
 use crate::wire::{Wire, separate, write_push, write_reply};
 
 /// Memory of replies over this is given back, in bytes.
@@ -30,6 +32,14 @@ thread_local! {
 /// What one reactor has of the gateway.
 pub struct Hub {
     pub(crate) gateway: Arc<Gateway>,
+    /// What is in force in this turn.
+    pub(crate) live: Seen<Live>,
+    /// The number of that.
+    known: u64,
+    /// The intervals of pings that clients were told, by the number that each client has.
+    paces: Vec<Pace>,
+    /// That of clients that connect.
+    pub(crate) pace: u8,
     pub(crate) reactor: usize,
     pub(crate) roster: Roster<Client>,
     /// Replies of the call under way: JSON texts with line breaks between, or Protobuf messages with their lengths.
@@ -65,6 +75,22 @@ pub struct Hub {
     began: Time,
 }
 
+/// How a client is pinged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pace {
+    /// The time between two pings; 0 is none.
+    pub(crate) ping_ms: u32,
+    /// How long an answer may take.
+    pub(crate) pong_ms: u32,
+}
+
+impl Pace {
+    fn of(client: &ClientSettings) -> Self {
+        let milliseconds = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        Self { ping_ms: milliseconds(client.ping), pong_ms: milliseconds(client.pong) }
+    }
+}
+
 /// Header fields of a request, by name and value.
 pub(crate) type Headers = Vec<(Box<str>, Box<str>)>;
 
@@ -74,6 +100,10 @@ impl Hub {
     pub fn new(gateway: &Arc<Gateway>, reactor: usize, now: Time, clock: Duration) -> Self {
         let mut hub = Self {
             gateway: gateway.clone(),
+            live: gateway.live(),
+            known: gateway.generation(),
+            paces: Vec::new(),
+            pace: 0,
             reactor,
             roster: Roster::new(gateway.space(), reactor),
             out: Vec::new(),
@@ -93,8 +123,39 @@ impl Hub {
             tasks: Vec::new(),
             began: now,
         };
+        hub.set_pace();
         hub.set_time(now, clock);
         hub
+    }
+
+    /// Takes what is in force now.
+    #[cold]
+    fn look_at_settings(&mut self) {
+        self.known = self.gateway.generation();
+        self.live = self.gateway.live();
+        self.set_pace();
+    }
+
+    /// Finds the number of the interval for clients that connect. Each client keeps what it was told.
+    fn set_pace(&mut self) {
+        let pace = Pace::of(&self.live.settings.client);
+        let known = self.paces.iter().position(|own| *own == pace);
+        let number = known.unwrap_or_else(|| self.paces.len().min(usize::from(u8::MAX)));
+        match self.paces.get_mut(number) {
+            Some(own) => *own = pace,
+            None => self.paces.push(pace),
+        }
+        self.pace = number as u8;
+    }
+
+    /// The interval of pings that a client was told.
+    pub(crate) fn pace_of(&self, number: u8) -> Pace {
+        self.paces[usize::from(number)]
+    }
+
+    /// How long an expired connection or subscription is given, in seconds.
+    pub(crate) fn grace_s(&self) -> u32 {
+        u32::try_from(self.live.settings.client.refresh_grace.as_millis()).unwrap_or(u32::MAX).div_ceil(1_000)
     }
 
     /// Says what time of day it is by the reactor's clock. The pump does so once a second.
@@ -110,6 +171,9 @@ impl Hub {
         self.now = Time(self.began.0 + clock_ms);
         // It wraps.
         self.clock_ms = clock_ms as u32;
+        if self.gateway.generation() != self.known {
+            self.look_at_settings();
+        }
     }
 
     pub(crate) fn now_s(&self) -> u32 {

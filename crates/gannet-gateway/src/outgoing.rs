@@ -111,7 +111,7 @@ impl Debug for Endpoint {
 }
 
 /// The authorities whose certificates are accepted from `https` servers.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Trust {
     /// Those of the system. They are read when a server of `https` is first configured.
     #[default]

@@ -51,6 +51,8 @@ pub(crate) enum Post {
     Answer { place: Place, answer: Answer },
     /// Somebody looks at the clients.
     Look(Look),
+    /// Other settings are in force.
+    Reconfigured,
 }
 
 /// What somebody does who looks at the clients of a reactor.
@@ -151,6 +153,8 @@ fn run(hub: &mut Hub, cx: &mut ServiceContext<'_, Pump>) {
             }
             Post::Answer { place, answer } => answered(hub, place, answer, cx),
             Post::Look(Look(looks)) => looks(hub),
+            // What follows finds them.
+            Post::Reconfigured => {}
         }
     }
     for key in mem::take(&mut hub.flushes) {
@@ -159,7 +163,25 @@ fn run(hub: &mut Hub, cx: &mut ServiceContext<'_, Pump>) {
         let mut outboxes = Outboxes::new(cx, of, &gateway, (hub.reactor, hub.now));
         hub.roster.flush(key, &mut outboxes);
     }
+    let more = end_gone(hub, cx);
     deliver(hub, cx);
+    if more {
+        cx.wake_again();
+    }
+}
+
+/// Ends subscriptions to channels of namespaces that are gone, some in each turn. Returns whether there are more.
+fn end_gone(hub: &mut Hub, cx: &mut ServiceContext<'_, Pump>) -> bool {
+    let (gone, more) = hub.roster.gone(BUDGET / 4);
+    for (key, channel) in gone {
+        let Some(place) = hub.place(key) else { continue };
+        hub.out.clear();
+        let mut link = Link::Up(key);
+        let why = Unsubscribe::from(UnsubscribeCode::Server);
+        let effects = hub.unsubscribed_by_server(place, &mut link, &channel, why);
+        finish(hub, place, link, effects, cx);
+    }
+    more
 }
 
 /// Commands came for a client whose connection goes one way.

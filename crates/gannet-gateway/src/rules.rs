@@ -127,7 +127,7 @@ impl Question {
                 permit.call(&event, &headers).ok()
             }
             Asked::Keys => {
-                gateway.tokens().wait_for_keys();
+                gateway.live().tokens.wait_for_keys();
                 None
             }
         };
@@ -179,15 +179,15 @@ impl Gateway {
     ) -> Verdict<Credentials> {
         let mut verdict = if !request.token.is_empty() {
             self.admit_by_token(hub, &request.token, answer.is_some())
-        } else if self.application().decides(EventKind::Connect) {
+        } else if self.live().application.decides(EventKind::Connect) {
             self.admit_by_application(hub, place, request, answer)
-        } else if self.settings.client.anonymous || self.settings.client.insecure {
+        } else if self.live().settings.client.anonymous || self.live().settings.client.insecure {
             Verdict::Yes(Credentials::default())
         } else {
             Verdict::No(ErrorReply::UNAUTHORIZED)
         };
         if let Verdict::Yes(credentials) = &mut verdict
-            && self.settings.client.personal_channel
+            && self.live().settings.client.personal_channel
             && let Some(own) = permissions::personal_channel(&credentials.user)
             && credentials.subscriptions.iter().all(|(channel, _)| **channel != *own)
         {
@@ -197,7 +197,7 @@ impl Gateway {
     }
 
     fn admit_by_token(&self, hub: &Hub, token: &str, waited: bool) -> Verdict<Credentials> {
-        match self.tokens().connection(token, hub.now) {
+        match self.live().tokens.connection(token, hub.now) {
             Ok(claims) => {
                 let ConnectionClaims { user, expire_at, info, meta, subs, .. } = claims;
                 Verdict::Yes(Credentials {
@@ -228,7 +228,7 @@ impl Gateway {
     ) -> Verdict<Credentials> {
         let Some(answer) = answer else {
             let own = request.headers.iter().map(|(name, value)| (&**name, &**value));
-            let own = self.application().pick(own);
+            let own = self.live().application.pick(own);
             if !own.is_empty() {
                 hub.headers.entry(place.handle).or_default().extend(own);
             }
@@ -249,7 +249,7 @@ impl Gateway {
             user: result.user.into(),
             info: result.info,
             expire_at: end(result.expire_at),
-            server_refresh: self.application().decides(EventKind::Refresh),
+            server_refresh: self.live().application.decides(EventKind::Refresh),
             data: result.data,
             meta: result.meta,
             subscriptions: result.subs.into_iter().map(subscription).collect(),
@@ -267,8 +267,9 @@ impl Gateway {
     ) -> Verdict<Grant> {
         let channel = &*request.channel;
         let options = self.space().options(channel).ok();
+        let options = options.as_deref();
         let user = hub.user(key);
-        let personal = self.settings.client.personal_channel;
+        let personal = self.live().settings.client.personal_channel;
         match permissions::subscribe(options, channel, self.who(&user), !request.token.is_empty(), personal) {
             Decision::Allow => Verdict::Yes(Grant::default()),
             Decision::Deny(denial) => Verdict::No(denied(denial)),
@@ -321,7 +322,7 @@ impl Gateway {
         token: &str,
         waited: bool,
     ) -> Verdict<SubscriptionClaims> {
-        match self.tokens().subscription(token, hub.now) {
+        match self.live().tokens.subscription(token, hub.now) {
             Ok(claims) if claims.user != user || claims.channel != channel => Verdict::Close(Disconnect::INVALID_TOKEN),
             Ok(claims) => Verdict::Yes(claims),
             Err(TokenError::KeysWanted) if !waited => keys(),
@@ -344,7 +345,8 @@ impl Gateway {
     ) -> Verdict<Publishing> {
         let channel = &*request.channel;
         let (user, subscribed) = (hub.user(key), hub.roster.is_subscribed(key, channel));
-        match permissions::publish(self.space().options(channel).ok(), channel, self.who(&user), subscribed) {
+        match permissions::publish(self.space().options(channel).ok().as_deref(), channel, self.who(&user), subscribed)
+        {
             Decision::Allow => Verdict::Yes(Publishing::default()),
             Decision::Deny(denial) => Verdict::No(denied(denial)),
             Decision::VerifyToken => Verdict::No(ErrorReply::PERMISSION_DENIED),
@@ -375,6 +377,7 @@ impl Gateway {
     pub(crate) fn may_read(&self, hub: &Hub, key: ClientKey, channel: &str, what: Read) -> Result<(), ErrorReply> {
         let (user, subscribed) = (hub.user(key), hub.roster.is_subscribed(key, channel));
         let options = self.space().options(channel).ok();
+        let options = options.as_deref();
         let decision = match what {
             Read::Presence => permissions::presence(options, self.who(&user), subscribed),
             Read::History => permissions::history(options, self.who(&user), subscribed),
@@ -396,7 +399,7 @@ impl Gateway {
         answer: Option<Answer>,
     ) -> Verdict<Bytes> {
         let Some(answer) = answer else {
-            if !self.application().decides(EventKind::Rpc) {
+            if !self.live().application.decides(EventKind::Rpc) {
                 return Verdict::No(ErrorReply::NOT_AVAILABLE);
             }
             let what = What::Rpc {
@@ -416,7 +419,7 @@ impl Gateway {
 
     /// Reads a new token of a connection; gives its end in seconds since the UNIX epoch, 0 for none.
     pub(crate) fn renew(&self, hub: &mut Hub, key: ClientKey, token: &str, waited: bool) -> Verdict<u32> {
-        match self.tokens().connection(token, hub.now) {
+        match self.live().tokens.connection(token, hub.now) {
             Ok(claims) if claims.user != *hub.user(key) => Verdict::Close(Disconnect::INVALID_TOKEN),
             Ok(claims) => Verdict::Yes(end(claims.expire_at)),
             Err(TokenError::KeysWanted) if !waited => keys(),
@@ -482,7 +485,7 @@ impl Gateway {
         let id = key.and_then(|key| hub.roster.id(key)).map(|id| id.to_string()).unwrap_or_default();
         let (transport, protocol) = (place.wire.transport(), place.wire.protocol());
         let event = Event { client: application::Client { id, transport, protocol }, what };
-        let Ok(permit) = self.application().begin(event.kind()) else { return Verdict::No(ErrorReply::INTERNAL) };
+        let Ok(permit) = self.live().application.begin(event.kind()) else { return Verdict::No(ErrorReply::INTERNAL) };
         let headers = hub.headers.get(&place.handle).cloned().unwrap_or_default();
         let span = self.call_span(hub.trace_of(place.handle).as_ref());
         let trace = span.as_ref().map(|span| span.trace);
@@ -495,7 +498,7 @@ impl Gateway {
     }
 
     fn who<'a>(&self, user: &'a str) -> Who<'a> {
-        Who { user, insecure: self.settings.client.insecure }
+        Who { user, insecure: self.live().settings.client.insecure }
     }
 }
 

@@ -29,7 +29,7 @@ pub enum ClientAuthMode {
 ///
 /// [`load`](Self::load) reads them anew each time, so keep the names for
 /// [`TlsServer::reload_files`](crate::TlsServer::reload_files). A file over [`LARGEST_FILE`] is an error.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TlsFiles {
     /// Pairs of a certificate chain and its private key; both may be in one file. The first pair is for clients that ask

@@ -71,17 +71,24 @@ impl TlsServer {
     /// while the one that it replaces is valid ([`TlsConfig::accept_expired`] allows this). The old settings stay in force.
     pub fn reload(&self, config: TlsConfig) -> Result<(), TlsError> {
         let mut proven = self.0.proven.lock().unwrap_or_else(PoisonError::into_inner);
-        if !config.accept_expired {
-            let now = UnixTime::now().as_secs();
-            check_dates(&proven.identities, &config.identities, now)?;
-            check_lists(proven.client_auth.as_ref(), config.client_auth.as_ref(), now)?;
-        }
+        proven.check(&config)?;
         let same = proven.client_auth == config.client_auth;
         let sessions = if same { proven.sessions.clone() } else { Sessions::new(config.sessions)? };
         let built = Arc::new(config.build(&sessions)?);
         *self.0.config.write().unwrap_or_else(PoisonError::into_inner) = built;
         *proven = Proven { sessions, client_auth: config.client_auth, identities: config.identities };
         Ok(())
+    }
+
+    /// Checks whether [`reload`](Self::reload) would take these settings, and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`reload`](Self::reload).
+    pub fn check(&self, config: &TlsConfig) -> Result<(), TlsError> {
+        let proven = self.0.proven.lock().unwrap_or_else(PoisonError::into_inner);
+        proven.check(config)?;
+        config.build(&proven.sessions).map(drop)
     }
 
     /// Reads these files again, and replaces the settings for new connections as [`reload`](Self::reload) does.
@@ -93,6 +100,18 @@ impl TlsServer {
     /// A file cannot be read or used, or [`reload`](Self::reload) refuses the settings. The old settings stay in force.
     pub fn reload_files(&self, files: &TlsFiles) -> Result<(), TlsError> {
         self.reload(TlsFiles { only_regular: true, ..files.clone() }.load()?)
+    }
+}
+
+impl Proven {
+    /// That nothing which is valid now is replaced by something that is not.
+    fn check(&self, config: &TlsConfig) -> Result<(), TlsError> {
+        if config.accept_expired {
+            return Ok(());
+        }
+        let now = UnixTime::now().as_secs();
+        check_dates(&self.identities, &config.identities, now)?;
+        check_lists(self.client_auth.as_ref(), config.client_auth.as_ref(), now)
     }
 }
 

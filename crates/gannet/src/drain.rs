@@ -159,6 +159,8 @@ struct Wanted {
     orders: Vec<Order>,
     /// Reactors that have ended, however that came.
     ended: usize,
+    /// The times of drains that say nothing else.
+    default: Times,
 }
 
 /// The drains that are wanted. Any thread.
@@ -166,13 +168,23 @@ struct Wanted {
 pub(crate) struct Drains {
     version: AtomicU32,
     wanted: Mutex<Wanted>,
-    default: Times,
 }
 
 impl Drains {
     /// None, where these times hold for drains that say nothing else.
     pub(crate) fn new(default: Times) -> Self {
-        Self { default, ..Self::default() }
+        Self { wanted: Mutex::new(Wanted { default, ..Wanted::default() }), ..Self::default() }
+    }
+
+    /// Has the times of a drain hold for those that say nothing else, from now on.
+    pub(crate) fn set_default(&self, drain: &Drain) {
+        let mut wanted = self.lock();
+        wanted.default = drain.times(wanted.default);
+    }
+
+    /// The time between an order to end and the shutdown.
+    pub(crate) fn default_delay(&self) -> Duration {
+        Duration::from_millis(self.lock().default.delay_ms.into())
     }
 
     /// Changes with every change of what is wanted; 0 before the first.
@@ -198,7 +210,8 @@ impl Drains {
             return Err(Error::Setting("the engine shuts down already; that cannot be changed any more".to_owned()));
         }
         wanted.orders.retain(|order| !order.is_of(listeners.as_ref()));
-        self.add(&mut wanted, listeners.map(|scope| scope.listeners), drain.times(self.default), false);
+        let times = drain.times(wanted.default);
+        self.add(&mut wanted, listeners.map(|scope| scope.listeners), times, false);
         Ok(())
     }
 
@@ -218,7 +231,8 @@ impl Drains {
                 is_news
             }
             None => {
-                self.add(&mut wanted, None, Times { delay_ms: delay_ms.unwrap_or(0), ..self.default }, true);
+                let times = Times { delay_ms: delay_ms.unwrap_or(0), ..wanted.default };
+                self.add(&mut wanted, None, times, true);
                 true
             }
         }

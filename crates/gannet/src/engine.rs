@@ -448,7 +448,6 @@ impl Engine {
             ending,
             threads,
             addresses,
-            drain_delay: self.drain_delay,
             driver: usable.name(),
             why,
         })
@@ -638,7 +637,6 @@ pub struct Running {
     ending: Arc<Ending>,
     threads: Vec<JoinHandle<Result<()>>>,
     addresses: Vec<Address>,
-    drain_delay: Duration,
     driver: &'static str,
     why: String,
 }
@@ -693,7 +691,7 @@ impl Running {
     ///
     /// The handlers or the thread cannot be installed.
     pub fn stop_on_signals(&self) -> Result<()> {
-        crate::signals::stop_on_signals(self.remote(), self.ending.clone(), self.drain_delay)
+        crate::signals::stop_on_signals(self.remote(), self.ending.clone())
     }
 
     /// Blocks until the engine has ended, by [`Remote::stop`] or by a signal (see

@@ -505,6 +505,20 @@ impl Remote {
         Ok(())
     }
 
+    /// Replaces the times of drains and shutdowns that begin from now on and say nothing else.
+    ///
+    /// What the drain does not set stays as it is; its listener is ignored. Without this, the times are those of
+    /// [`Engine::drain_delay`](crate::Engine::drain_delay), [`drain_spread`](crate::Engine::drain_spread) and
+    /// [`drain_timeout`](crate::Engine::drain_timeout).
+    pub fn set_drain_times(&self, drain: &Drain) {
+        self.shared.drains.set_default(drain);
+    }
+
+    /// The time between a signal to stop and the shutdown.
+    pub(crate) fn drain_delay(&self) -> Duration {
+        self.shared.drains.default_delay()
+    }
+
     /// Cancels the drain of the engine, or of the listener with this name; returns whether there was one to cancel.
     ///
     /// The listeners accept again. Connections that were told to leave still leave, and the others stay. After

@@ -15,13 +15,13 @@ use crate::remote::Remote;
 const TOGETHER: Duration = Duration::from_millis(100);
 
 /// Shuts the engine down on SIGTERM or SIGINT, from a thread that waits for them; what is told to new clients in the
-/// `delay` before that is [`Remote::is_stopping`]. The second signal ends all waiting.
-pub(crate) fn stop_on_signals(remote: Remote, ending: Arc<Ending>, delay: Duration) -> Result<()> {
+/// delay before that is [`Remote::is_stopping`]. The second signal ends all waiting.
+pub(crate) fn stop_on_signals(remote: Remote, ending: Arc<Ending>) -> Result<()> {
     let failed = |error| Error::Setting(format!("signals cannot be handled: {error}{}", hint(&error)));
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(failed)?;
     let watch = move || {
         if signals.forever().next().is_some() {
-            stop(&remote, delay);
+            stop(&remote, remote.drain_delay());
         }
         pass(TOGETHER);
         signals.pending().for_each(drop);

@@ -43,6 +43,7 @@ impl<T> Roster<T> {
     /// at the budget and goes on in the next call; other calls may come between.
     pub fn deliver(&mut self, sink: &mut impl Sink<T>, now: Time, budget: usize) -> Delivered {
         self.now = now;
+        self.refresh();
         let mut delivered = Delivered::default();
         let mut left = budget;
         loop {
@@ -100,6 +101,7 @@ impl<T> Roster<T> {
     ///
     /// Returns whether nothing waits for it any more.
     pub fn flush(&mut self, client: ClientKey, sink: &mut impl Sink<T>) -> bool {
+        self.refresh();
         let Some(there) = self.clients.get_mut(client) else { return true };
         if !there.waits {
             return true;
@@ -114,7 +116,7 @@ impl<T> Roster<T> {
             };
             let Some(local) = self.locals.get(waits.local) else { continue };
             let subscriber = local.subscribers[held.at as usize];
-            let counters = self.space.deliveries(self.reactor, local.channel.namespace());
+            let counters = self.table.slot(local.channel.namespace()).deliveries(self.reactor);
             if there.ended {
                 sent += 1;
             } else if waits.missed && subscriber.flags.has(Flags::STRICT) {
@@ -176,7 +178,13 @@ impl<T> Roster<T> {
             }
         }
         local.top = delivery.top();
-        let Some(delay) = self.space.shared().namespaces[local.channel.namespace()].options.coalesce else {
+        let Some(delay) = self.table.slot(local.channel.namespace()).options.coalesce else {
+            if local.batch.is_some() {
+                // Coalescing has been turned off: what was collected goes first.
+                self.taken.push(Item::Delivery(index, delivery));
+                self.close_batch(index);
+                return;
+            }
             self.run = Some(Run { local: index, cursor: 0, task: Task::Push(delivery) });
             return;
         };
@@ -223,15 +231,15 @@ impl<T> Roster<T> {
     fn advance<S: Sink<T>>(&mut self, sink: &mut S, left: &mut usize, delivered: &mut Delivered) {
         let Some(mut run) = self.run.take() else { return };
         let Some(local) = self.locals.get(run.local) else { return };
-        let namespace = local.channel.namespace();
+        let slot = self.table.slot(local.channel.namespace());
         let end = local.subscribers.len().min(run.cursor + *left);
         let part = &local.subscribers[run.cursor..end];
         *left -= part.len();
         let mut push = Push {
             sink,
             waiting: &mut self.waiting,
-            counters: self.space.deliveries(self.reactor, namespace),
-            policy: self.space.shared().namespaces[namespace].options.slow,
+            counters: slot.deliveries(self.reactor),
+            policy: slot.options.slow,
             local: run.local,
             taken: 0,
             frames: 0,

@@ -15,6 +15,7 @@ use super::idempotency::Idempotency;
 use super::presence::{Presence, shrink};
 use super::shared::{Named, Shared, Wakes, count};
 use super::stream::Size;
+use super::table::Table;
 use crate::client::ClientInfo;
 use crate::delivery::Event;
 use crate::error::{HistoryError, PublishError, SubscribeError};
@@ -27,13 +28,13 @@ use crate::subscribe::{Flags, Granted, Subscribe, Subscribed};
 use crate::time::Time;
 
 /// A channel and when something is to be done with it. Ordered by time alone.
-struct Due(Time, Arc<Identity>);
+pub(super) struct Due(pub(super) Time, pub(super) Arc<Identity>);
 
 /// The channels of one shard.
 pub(super) struct Shard {
-    channels: HashTable<Box<Channel>>,
+    pub(super) channels: HashTable<Box<Channel>>,
     /// Channels with a history, by when their oldest publication is too old. One entry each at most.
-    aging: BinaryHeap<Reverse<Due>>,
+    pub(super) aging: BinaryHeap<Reverse<Due>>,
     /// Channels that only remember their position, by when they forget it. One entry each at most.
     resting: BinaryHeap<Reverse<Due>>,
     /// Numbers the lives of channels.
@@ -41,7 +42,7 @@ pub(super) struct Shard {
     /// The newest epoch that existed when a stream with publications was last forgotten.
     forgotten: u64,
     keys: Idempotency,
-    pub(super) tallies: Box<[Tally]>,
+    pub(super) tallies: Vec<Tally>,
 }
 
 /// What a roster keeps of a subscription that was made.
@@ -52,6 +53,7 @@ pub(crate) struct Joined {
     /// The newest offset that the subscriber does not get any more.
     pub(crate) top: u64,
     pub(crate) subscribed: Subscribed,
+    pub(crate) flags: Flags,
 }
 
 /// A client that subscribes.
@@ -59,13 +61,12 @@ pub(crate) struct Join<'a> {
     pub(crate) reactor: u16,
     /// The roster's index of the channel.
     pub(crate) local: u32,
-    pub(crate) granted: Granted,
     pub(crate) request: &'a Subscribe,
     pub(crate) info: &'a Arc<ClientInfo>,
 }
 
 impl Shard {
-    pub(super) fn new(shared: &Shared) -> Self {
+    pub(super) fn new(shared: &Shared, namespaces: usize) -> Self {
         Self {
             channels: HashTable::new(),
             aging: BinaryHeap::new(),
@@ -73,7 +74,7 @@ impl Shard {
             epochs: 0,
             forgotten: 0,
             keys: Idempotency::new(shared.hash),
-            tallies: vec![Tally::default(); shared.namespaces.len()].into(),
+            tallies: vec![Tally::default(); namespaces],
         }
     }
 
@@ -127,7 +128,7 @@ impl Shard {
                 let before = channel.stream.size();
                 channel.stream.expire(options, now);
                 let others = shared.history_bytes.load(Ordering::Relaxed).saturating_sub(before.bytes);
-                let room = shared.limits.history_bytes.saturating_sub(others);
+                let room = named.history_bytes.saturating_sub(others);
                 kept = channel.stream.push(Arc::clone(&publication), options.history_size, room);
                 account(shared, before, channel.stream.size());
                 if !channel.aging && !channel.stream.is_empty() {
@@ -176,16 +177,22 @@ impl Shard {
         channel.stream.expire(named.options, now);
         account(shared, before, channel.stream.size());
         let epoch = channel.identity.epoch();
-        let subscribed = channel.recover(join.request, join.granted, named.options, &shared.limits, |since| {
+        let granted = Granted::new(join.request, named.options);
+        let subscribed = channel.recover(join.request, granted, named.options, &shared.limits, |since| {
             is_same_stream(since, epoch, forgotten)
         });
-        let flags = join.granted.flags;
+        let flags = granted.flags;
         channel.add(join.reactor, join.local, flags);
         if flags.has(Flags::PRESENT) {
             channel.presence.get_or_insert_default().add(join.info);
         }
-        let joined =
-            Joined { channel: Arc::clone(&channel.identity), since: channel.seq(), top: channel.top, subscribed };
+        let joined = Joined {
+            channel: Arc::clone(&channel.identity),
+            since: channel.seq(),
+            top: channel.top,
+            subscribed,
+            flags,
+        };
         let told =
             flags.has(Flags::TELLS_JOIN_LEAVE) && channel.tell(Event::Join(Arc::clone(join.info)), shared, wakes);
         let tally = &mut self.tallies[usize::from(named.namespace)];
@@ -219,8 +226,8 @@ impl Shard {
         if flags.has(Flags::PRESENT)
             && let Some(presence) = &mut channel.presence
         {
-            let there = presence.remove(info.client());
-            debug_assert!(there.is_some());
+            // It may have been turned off and on since the client subscribed.
+            presence.remove(info.client());
             if presence.len() == 0 {
                 channel.presence = None;
             }
@@ -307,14 +314,14 @@ impl Shard {
     }
 
     /// Does at most `most` of what is due by now. Returns how much was done.
-    pub(super) fn tick(&mut self, shared: &Shared, now: Time, most: usize) -> usize {
+    pub(super) fn tick(&mut self, shared: &Shared, table: &Table, now: Time, most: usize) -> usize {
         let keys = self.keys.expire(now, most);
         shared.keys.fetch_sub(keys, Ordering::Relaxed);
         let mut done = keys;
         while done < most && self.aging.peek().is_some_and(|Reverse(due)| due.0 <= now) {
             done += 1;
             if let Some(Reverse(Due(_, identity))) = self.aging.pop() {
-                self.age(shared, identity, now);
+                self.age(shared, table, identity, now);
             }
         }
         while done < most && self.resting.peek().is_some_and(|Reverse(due)| due.0 <= now) {
@@ -330,6 +337,11 @@ impl Shard {
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.channels.is_empty() && self.keys.len() == 0
+    }
+
+    pub(super) fn find_mut(&mut self, identity: &Arc<Identity>) -> Option<&mut Channel> {
+        let found = find_mut(&mut self.channels, identity.name(), identity.hash())?;
+        Arc::ptr_eq(&found.identity, identity).then_some(found)
     }
 
     fn find(&self, name: &str, hash: u64) -> Option<&Channel> {
@@ -351,11 +363,9 @@ impl Shard {
         let entry = match self.channels.find_entry(named.hash, |channel| channel.identity.is_named(named.name)) {
             Ok(there) => there,
             Err(absent) => {
-                let mut epoch = Epoch::NONE;
-                if named.options.has_history() {
-                    self.epochs += 1;
-                    epoch = Epoch::new(shared.seed, self.epochs);
-                }
+                // One without history may get one.
+                self.epochs += 1;
+                let epoch = Epoch::new(shared.seed, self.epochs);
                 let identity = Identity::new(named.name, named.hash, epoch, named.namespace);
                 let channel = Box::new(Channel::new(Arc::new(identity)));
                 shared.channels.fetch_add(1, Ordering::Relaxed);
@@ -372,7 +382,7 @@ impl Shard {
     }
 
     /// A channel has neither subscribers nor publications: it goes, or remembers its position for a while.
-    fn rest(&mut self, shared: &Shared, name: &str, hash: u64, now: Time) {
+    pub(super) fn rest(&mut self, shared: &Shared, name: &str, hash: u64, now: Time) {
         let Some(channel) = find_mut(&mut self.channels, name, hash) else { return };
         if channel.top == 0 || channel.remembered_until <= now {
             self.forget(shared, name, hash);
@@ -383,12 +393,12 @@ impl Shard {
     }
 
     /// The oldest publication of a channel is too old, unless the channel changed since.
-    fn age(&mut self, shared: &Shared, identity: Arc<Identity>, now: Time) {
+    fn age(&mut self, shared: &Shared, table: &Table, identity: Arc<Identity>, now: Time) {
         let Some(channel) = find_mut(&mut self.channels, identity.name(), identity.hash()) else { return };
         if !Arc::ptr_eq(&channel.identity, &identity) {
             return;
         }
-        let options = &shared.namespaces[identity.namespace()].options;
+        let options = &table.slot(identity.namespace()).options;
         let before = channel.stream.size();
         channel.stream.expire(options, now);
         account(shared, before, channel.stream.size());
@@ -449,7 +459,7 @@ fn find_mut<'a>(channels: &'a mut HashTable<Box<Channel>>, name: &str, hash: u64
 }
 
 /// Counts how the size of a history changed.
-fn account(shared: &Shared, before: Size, after: Size) {
+pub(super) fn account(shared: &Shared, before: Size, after: Size) {
     if before.bytes != after.bytes {
         shared.history_bytes.fetch_add(after.bytes.wrapping_sub(before.bytes), Ordering::Relaxed);
     }

@@ -1,25 +1,26 @@
 //! What all shards of a space share, and which reactors to wake after a lock was released.
 
-use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use smallvec::SmallVec;
 
+use super::table::Table;
+use crate::current::{Current, Seen};
 use crate::error::{ChannelError, SettingsError};
 use crate::hash::NameHash;
 use crate::inbox::Inbox;
 use crate::limits::Limits;
 use crate::name;
-use crate::settings::{Namespace, Options, Settings};
+use crate::settings::{Options, Settings};
 use crate::stats::Refusals;
 use crate::tap::Tap;
 
 /// What all shards of a space share.
 pub(crate) struct Shared {
+    /// Those that the space was made with. What may change is in the table.
     pub(crate) limits: Limits,
-    pub(crate) namespaces: Vec<Namespace>,
-    by_name: BTreeMap<Box<str>, u16>,
+    pub(crate) table: Current<Table>,
     pub(crate) hash: NameHash,
     pub(crate) seed: u64,
     inboxes: Box<[Inbox]>,
@@ -43,16 +44,24 @@ pub(crate) struct Named<'a> {
     pub(crate) hash: u64,
     pub(crate) namespace: u16,
     pub(crate) options: &'a Options,
+    /// The limit of all histories.
+    pub(crate) history_bytes: usize,
+}
+
+/// A channel's name, checked, and the number of its namespace.
+pub(crate) struct Found<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) hash: u64,
+    pub(crate) namespace: u16,
+    pub(crate) table: Seen<Table>,
 }
 
 impl Shared {
     pub(crate) fn new(settings: Settings, reactors: usize, seed: u64) -> Result<Self, SettingsError> {
-        settings.check(reactors)?;
-        let by_name = (0u16..).zip(&settings.namespaces).map(|(index, space)| (space.name.as_str().into(), index));
+        let limits = settings.limits.clone();
         Ok(Self {
-            by_name: by_name.collect(),
-            limits: settings.limits,
-            namespaces: settings.namespaces,
+            limits,
+            table: Current::new(Table::new(settings, reactors)?),
             hash: NameHash::new(seed),
             seed,
             inboxes: (0..reactors).map(|_| Inbox::default()).collect(),
@@ -66,20 +75,16 @@ impl Shared {
     }
 
     /// Checks a channel's name and finds its namespace.
-    pub(crate) fn named<'a>(&'a self, channel: &'a str) -> Result<Named<'a>, ChannelError> {
-        self.find(channel).inspect_err(|_| {
-            self.refusals.names.fetch_add(1, Ordering::Relaxed);
-        })
+    pub(crate) fn find<'a>(&self, channel: &'a str) -> Result<Found<'a>, ChannelError> {
+        self.try_find(channel).inspect_err(|_| count(&self.refusals.names))
     }
 
-    fn find<'a>(&'a self, channel: &'a str) -> Result<Named<'a>, ChannelError> {
+    fn try_find<'a>(&self, channel: &'a str) -> Result<Found<'a>, ChannelError> {
         name::check(channel, self.limits.channel_name)?;
         let (namespace, _) = name::split_name(channel);
-        let Some(index) = self.by_name.get(namespace).copied() else {
-            return Err(ChannelError::UnknownNamespace { namespace: namespace.into() });
-        };
-        let options = &self.namespaces[usize::from(index)].options;
-        Ok(Named { name: channel, hash: self.hash.of(channel), namespace: index, options })
+        let table = self.table.get();
+        let Some(number) = table.number(namespace) else { return Err(unknown(channel)) };
+        Ok(Found { name: channel, hash: self.hash.of(channel), namespace: number, table })
     }
 
     pub(crate) fn inbox(&self, reactor: u16) -> &Inbox {
@@ -89,6 +94,11 @@ impl Shared {
     pub(crate) fn inboxes(&self) -> &[Inbox] {
         &self.inboxes
     }
+}
+
+/// Says that a channel's namespace is not configured.
+pub(crate) fn unknown(channel: &str) -> ChannelError {
+    ChannelError::UnknownNamespace { namespace: name::split_name(channel).0.into() }
 }
 
 /// Reactors whose wakers are called when no lock is held any more.

@@ -45,6 +45,15 @@ impl Stream {
         self.trim();
     }
 
+    /// Keeps no more than so many publications.
+    pub(crate) fn shorten(&mut self, size: usize) {
+        let Some(newest) = &mut self.0 else { return };
+        while newest.publications.len() > size {
+            newest.pop();
+        }
+        self.trim();
+    }
+
     /// Adds the newest publication. `room` is how many bytes this stream may have in all.
     pub(crate) fn push(&mut self, publication: Arc<Publication>, size: usize, room: usize) -> Kept {
         let newest = self.0.get_or_insert_default();

@@ -9,7 +9,7 @@ use clap::Args;
 use gannet::proto::http::{Method, Responses, WholeRequest};
 use gannet::proto::{Codec as _, Decoded};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::address::{AdminAddress, own_path};
 use super::options::{AdminOptions, Token};
@@ -243,11 +243,28 @@ struct Problem {
 struct Said {
     code: String,
     message: String,
+    #[serde(default)]
+    details: Details,
+}
+
+/// What is said of a configuration that cannot be used.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Details {
+    texts: Vec<String>,
+    problems: Value,
 }
 
 /// An error of the server, in its words.
 fn refusal(status: u16, value: Value) -> Failure {
     match serde_json::from_value::<Problem>(value) {
+        Ok(Problem { error: Said { code, details: Details { texts, problems }, .. } })
+            if code == "invalid" && !texts.is_empty() =>
+        {
+            let clean = |text: String| text.replace(|letter: char| letter.is_control() && letter != '\n', " ");
+            let texts = texts.into_iter().map(clean).collect();
+            Failure::Unchanged { texts, details: json!({ "ok": false, "problems": problems }) }
+        }
         Ok(Problem { error: Said { code, .. } }) if code == "unauthorized" => Failure::Call(
             "the server refuses this token, or that there is none; set GANNET_ADMIN_TOKEN to that of the server"
                 .to_owned(),

@@ -5,6 +5,7 @@
 
 mod address;
 mod answer;
+mod bearer;
 pub(crate) mod client;
 mod connections;
 mod options;
@@ -17,11 +18,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gannet::{Address, Engine, ListenOptions};
-use gannet_http::middleware::{Bearer, Recover};
+use gannet_http::middleware::Recover;
 use gannet_http::{HttpService, Requests, RouteError, Router, Routes};
 
 pub(crate) use self::address::{AdminAddress, parse as parse_address};
 use self::answer::JsonErrors;
+use self::bearer::CurrentBearer;
 pub(crate) use self::options::{AdminOptions, Token};
 use self::who::Strangers;
 use crate::control::Control;
@@ -36,11 +38,15 @@ const REQUEST_TIME: Duration = Duration::from_secs(5);
 /// How long a connection may wait for its next request.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// What is wrong where TCP has no token.
+const NO_TOKEN: &str = "--admin with tcp:// needs a token; set GANNET_ADMIN_TOKEN, or give --admin-token-file";
+
 /// The admin socket of a server that starts.
 #[derive(Clone, Debug)]
 pub(crate) struct Admin {
     at: Address,
-    token: Option<Token>,
+    /// What clients have to show; replaced by a reload.
+    bearer: CurrentBearer,
 }
 
 impl Admin {
@@ -57,10 +63,7 @@ impl Admin {
             Some(AdminAddress::Off) => return Ok(None),
             Some(AdminAddress::Tcp(address)) => {
                 if token.is_none() {
-                    return Err(Failure::Usage(
-                        "--admin with tcp:// needs a token; set GANNET_ADMIN_TOKEN, or give --admin-token-file"
-                            .to_owned(),
-                    ));
+                    return Err(Failure::Usage(NO_TOKEN.to_owned()));
                 }
                 Address::Tcp(*address)
             }
@@ -73,7 +76,25 @@ impl Admin {
                 }
             },
         };
-        Ok(Some(Self { at, token }))
+        Ok(Some(Self { at, bearer: CurrentBearer::new(token.as_ref()) }))
+    }
+
+    /// Reads the token of other options.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be used, or TCP has none.
+    pub(crate) fn check_token(&self, options: &AdminOptions) -> Result<Option<Token>, Failure> {
+        let token = options.token()?;
+        if token.is_none() && matches!(self.at, Address::Tcp(_)) {
+            return Err(Failure::Usage(NO_TOKEN.to_owned()));
+        }
+        Ok(token)
+    }
+
+    /// Demands another token from now on, or none.
+    pub(crate) fn set_token(&self, token: Option<&Token>) {
+        self.bearer.set(token);
     }
 
     /// Adds it to an engine.
@@ -97,10 +118,7 @@ impl Admin {
     fn routes(&self, control: &Control) -> Result<Routes, RouteError> {
         let all = orders::routes(control).merge(connections::routes(control)).merge(trace::routes(control));
         let inside = Router::new().layer(JsonErrors).layer(Recover).layer(Strangers(control.audit()));
-        match &self.token {
-            Some(token) => inside.layer(Bearer::new(token.reveal())).merge(all).build(),
-            None => inside.merge(all).build(),
-        }
+        inside.layer(self.bearer.clone()).merge(all).build()
     }
 }
 

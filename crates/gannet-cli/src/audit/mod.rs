@@ -51,7 +51,6 @@ pub(crate) struct Who {
 
 impl Who {
     /// Somebody who can send signals to the process.
-    #[allow(dead_code, reason = "for the parts of the server that signals reach")]
     pub(crate) fn signal() -> Self {
         Self { by: "signal", peer: None, operator: None }
     }

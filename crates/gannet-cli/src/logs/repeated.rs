@@ -73,6 +73,14 @@ impl<M> Bounded<M> {
         Self { inner, format, places: Arc::default() }
     }
 
+    /// The same, whose own lines are in another form.
+    pub(super) fn with_format(&self, format: LogFormat) -> Self
+    where
+        M: Clone,
+    {
+        Self { format, ..self.clone() }
+    }
+
     #[allow(clippy::disallowed_methods)] // The clock of the log: no reactor and no service sees it.
     fn decide(&self, meta: &Metadata<'_>) -> Decision {
         // Whoever asks for details, for requests or for the counters, gets all of them.

@@ -1,11 +1,12 @@
 //! `gannet reload`, `gannet drain` and `gannet upgrade`: orders for a server that runs.
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::print;
 use crate::admin::client::{Client, ClientOptions};
 use crate::failure::Failure;
+use crate::output;
 use crate::units::{Deadline, deadline};
 
 /// Has a running server read its configuration again, waits for the result, and prints it.
@@ -53,8 +54,46 @@ pub(crate) struct UpgradeOptions {
 ///
 /// There is no answer, or the server refuses.
 pub(crate) fn reload(options: &ReloadOptions) -> Result<(), Failure> {
-    let report = Client::new(&options.client)?.post("/reload", &json!({ "strict": options.strict }))?;
-    print::report(&report, options.client.json)
+    let as_json = options.client.json;
+    match Client::new(&options.client)?.post("/reload", &json!({ "strict": options.strict })) {
+        Ok(report) if as_json => print::report(&report, true),
+        Ok(report) => output::print(&changes(&report)),
+        Err(Failure::Unchanged { texts, details }) => {
+            if as_json {
+                output::print(&format!("{details}\n"))?;
+            }
+            Err(Failure::Unchanged { texts, details })
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// The report of a reload, a line for each change.
+fn changes(report: &Value) -> String {
+    let mut text = String::new();
+    let all = |name: &str| report[name].as_array().map(Vec::as_slice).unwrap_or_default();
+    for (change, when) in all("changes")
+        .iter()
+        .map(|change| (change, ""))
+        .chain(all("pending").iter().map(|change| (change, "; needs a restart, or gannet upgrade")))
+    {
+        let shown = |name: &str| change[name].as_str().map_or("(unset)".to_owned(), |_| print::plain(&change[name]));
+        let (key, origin) = (shown("key"), shown("origin"));
+        let what = match (shown("old"), shown("new")) {
+            (old, new) if new == "present" && old == "(unset)" => "added".to_owned(),
+            (old, new) if old == "present" && new == "(unset)" => "removed".to_owned(),
+            (old, new) => format!("{old} -> {new}"),
+        };
+        text += &format!("{key}: {what} ({origin}{when})\n");
+    }
+    let count = |name: &str| all(name).len();
+    text + &format!(
+        "reloaded: generation {}, changed {}, pending {}, in {} ms\n",
+        report["generation"],
+        count("changes"),
+        count("pending"),
+        report["took_ms"]
+    )
 }
 
 /// # Errors

@@ -52,6 +52,7 @@ pub(super) fn expand_namespaces(text: &str) -> Result<Vec<Member>, String> {
     Ok(members)
 }
 
+const SECTION: &str = "push.namespace";
 const NAMESPACE: &str = "push.namespace.*.";
 
 /// The name of an option, as the table has it.
@@ -199,7 +200,8 @@ fn word_of(error: &NamespaceError) -> Option<&'static str> {
 fn written(values: &Values, scope: &Scope<'_>) -> String {
     let mut options = Vec::new();
     let mut pattern = None;
-    for (key, entry) in values.entries().filter(|(key, _)| is_of(key, scope)) {
+    let name = scope.member().unwrap_or_default();
+    for (key, entry) in values.entries_of(SECTION, name) {
         let word = key.setting().name();
         let value = match &entry.value {
             Value::Switch(on) => on.to_string(),
@@ -213,17 +215,13 @@ fn written(values: &Values, scope: &Scope<'_>) -> String {
     }
     // A pattern is the last option, since it may have commas.
     options.extend(pattern);
-    format!("{}:{}", scope.member().unwrap_or_default(), options.join(","))
-}
-
-fn is_of(key: &gannet_config::Key, scope: &Scope<'_>) -> bool {
-    key.setting().key.starts_with(NAMESPACE) && key.member() == scope.member()
+    format!("{name}:{}", options.join(","))
 }
 
 /// Where an option of a namespace is. The gateway names some of them together, as `allow_history_for_…`.
 fn place_of(values: &Values, scope: &Scope<'_>, word: &str) -> Option<Place> {
     let begin = word.trim_end_matches('…');
-    let mut own = values.entries().filter(|(key, _)| is_of(key, scope));
+    let mut own = values.entries_of(SECTION, scope.member().unwrap_or_default());
     own.find(|(key, _)| key.setting().name().starts_with(begin)).map(|(_, entry)| entry.place.clone())
 }
 

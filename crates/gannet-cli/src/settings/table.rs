@@ -140,27 +140,27 @@ const fn channels(key: &'static str, doc: &'static str) -> Setting {
 const INHERITED: &str = "as for all listeners";
 
 const SETTINGS: &[Setting] = &[
-    live("listener.*.service", SERVICE, "Service: echo, lines, frames, discard, redis, push, push-stream or http").otherwise("required"),
-    live("listener.*.url", URL, "Address: tcp://host:port, tls://host:port, unix:///path or udp://host:port").otherwise("required"),
-    live("listener.*.tls", WORD, "Profile of `[tls.NAME]` that a tls:// listener is served with").otherwise("`default`"),
-    live("listener.*.operational", Kind::Switch, "Whether it may exceed limits by limits.operational_reserve: for health checks and metrics").otherwise("false"),
+    fixed("listener.*.service", SERVICE, "Service: echo, lines, frames, discard, redis, push, push-stream or http").otherwise("required"),
+    fixed("listener.*.url", URL, "Address: tcp://host:port, tls://host:port, unix:///path or udp://host:port").otherwise("required"),
+    fixed("listener.*.tls", WORD, "Profile of `[tls.NAME]` that a tls:// listener is served with").otherwise("`default`"),
+    fixed("listener.*.operational", Kind::Switch, "Whether it may exceed limits by limits.operational_reserve: for health checks and metrics").otherwise("false"),
     fixed("listener.*.proxy", Kind::List(&BALANCER, Split::Words), "Load balancers whose PROXY protocol is required; a Unix socket, which trusts whom its mode lets in, has `unix`").otherwise("no PROXY protocol"),
-    live("listener.*.keepalive", KEEPALIVE, "Silence after which the kernel probes a TCP peer").otherwise(INHERITED),
-    live("listener.*.mode", MODE, "Mode of a Unix socket's file").otherwise("what the umask leaves"),
-    live("listener.*.group", GROUP, "Group of a Unix socket's file, by name or number").otherwise("the process's"),
-    live("listener.*.limits.connections", ANY_COUNT, "Most connections at a time; 0 is no limit. That of all listeners applies, too").otherwise("0"),
-    live("listener.*.limits.connections_per_peer", ANY_COUNT, "Most connections at a time from one IP address; 0 is no limit").otherwise("0"),
-    live("listener.*.limits.frame", FRAME, "Largest line, frame or WebSocket message of echo services").otherwise(INHERITED),
-    live("listener.*.timeouts.idle", DEADLINE, "Time without traffic in either direction, after which a connection is closed").otherwise(INHERITED),
-    live("listener.*.timeouts.read_idle", DEADLINE, "Time without received bytes, after which a connection is closed").otherwise(INHERITED),
-    live("listener.*.timeouts.write_idle", DEADLINE, "Time without sent bytes, after which a connection is closed").otherwise(INHERITED),
-    live("listener.*.timeouts.heartbeat", DEADLINE, "Silence after which services with a heartbeat ping the peer").otherwise(INHERITED),
-    live("listener.*.timeouts.heartbeats_missed", Kind::Number(0, 255), "Pings that may go unanswered").otherwise(INHERITED),
-    live("listener.*.timeouts.first_message", DEADLINE, "Time for the first complete message of a connection").otherwise(INHERITED),
-    live("listener.*.timeouts.handshake", TIME, "Time for the TLS handshake").otherwise(INHERITED),
-    live("listener.*.timeouts.slow_write", DEADLINE, "Time for the kernel to take some bytes of a waiting outbox").otherwise(INHERITED),
-    live("listener.*.timeouts.linger", DEADLINE, "Time for the peer to end its side after the server ended its own").otherwise(INHERITED),
-    live("listener.*.timeouts.half_close", DEADLINE, "Time for replies to a peer that half-closed its connection").otherwise(INHERITED),
+    fixed("listener.*.keepalive", KEEPALIVE, "Silence after which the kernel probes a TCP peer").otherwise(INHERITED),
+    fixed("listener.*.mode", MODE, "Mode of a Unix socket's file").otherwise("what the umask leaves"),
+    fixed("listener.*.group", GROUP, "Group of a Unix socket's file, by name or number").otherwise("the process's"),
+    fixed("listener.*.limits.connections", ANY_COUNT, "Most connections at a time; 0 is no limit. That of all listeners applies, too").otherwise("0"),
+    fixed("listener.*.limits.connections_per_peer", ANY_COUNT, "Most connections at a time from one IP address; 0 is no limit").otherwise("0"),
+    fixed("listener.*.limits.frame", FRAME, "Largest line, frame or WebSocket message of echo services").otherwise(INHERITED),
+    fixed("listener.*.timeouts.idle", DEADLINE, "Time without traffic in either direction, after which a connection is closed").otherwise(INHERITED),
+    fixed("listener.*.timeouts.read_idle", DEADLINE, "Time without received bytes, after which a connection is closed").otherwise(INHERITED),
+    fixed("listener.*.timeouts.write_idle", DEADLINE, "Time without sent bytes, after which a connection is closed").otherwise(INHERITED),
+    fixed("listener.*.timeouts.heartbeat", DEADLINE, "Silence after which services with a heartbeat ping the peer").otherwise(INHERITED),
+    fixed("listener.*.timeouts.heartbeats_missed", Kind::Number(0, 255), "Pings that may go unanswered").otherwise(INHERITED),
+    fixed("listener.*.timeouts.first_message", DEADLINE, "Time for the first complete message of a connection").otherwise(INHERITED),
+    fixed("listener.*.timeouts.handshake", TIME, "Time for the TLS handshake").otherwise(INHERITED),
+    fixed("listener.*.timeouts.slow_write", DEADLINE, "Time for the kernel to take some bytes of a waiting outbox").otherwise(INHERITED),
+    fixed("listener.*.timeouts.linger", DEADLINE, "Time for the peer to end its side after the server ended its own").otherwise(INHERITED),
+    fixed("listener.*.timeouts.half_close", DEADLINE, "Time for replies to a peer that half-closed its connection").otherwise(INHERITED),
     fixed("engine.reactors", Kind::Number(1, 1_024), "Number of reactors: threads, each with its own connections")
         .otherwise("one for each processor")
         .flag("reactors", "N", ""),
@@ -171,82 +171,82 @@ const SETTINGS: &[Setting] = &[
     fixed("engine.balance", Kind::Choice(BALANCES), "How TCP connections are spread over reactors")
         .default(BALANCE)
         .flag("balance", "BALANCE", ""),
-    live("limits.connections", ANY_COUNT, "Most connections at a time, over all listeners; 0 is no limit. Further ones are refused by a reset, or an error of redis")
+    fixed("limits.connections", ANY_COUNT, "Most connections at a time, over all listeners; 0 is no limit. Further ones are refused by a reset, or an error of redis")
         .default("0")
         .flag("max-connections", "N", "Limits"),
-    live("limits.connections_per_peer", ANY_COUNT, "Most connections at a time from one IP address; 0 is no limit. Further ones are refused by a reset, or an error of redis")
+    fixed("limits.connections_per_peer", ANY_COUNT, "Most connections at a time from one IP address; 0 is no limit. Further ones are refused by a reset, or an error of redis")
         .default("0")
         .flag("max-connections-per-peer", "N", "Limits"),
     fixed("limits.operational_reserve", ANY_COUNT, "Connections beyond both limits that operational listeners may have, and descriptors kept for them")
         .more("So /healthz and /metrics answer while the server is full: --listen http=tcp://127.0.0.1:9090,operational")
         .default("32")
         .flag("operational-reserve", "N", "Limits"),
-    live("limits.accepts", Kind::Rate, "Most connections accepted per second, as 1000/s; 0 is no limit. Further ones wait in the kernel's backlog")
+    fixed("limits.accepts", Kind::Rate, "Most connections accepted per second, as 1000/s; 0 is no limit. Further ones wait in the kernel's backlog")
         .default("0")
         .flag("max-accepts", "RATE", "Limits"),
-    live("limits.frame", FRAME, "Largest line, frame or WebSocket message, as 64KiB; at most 1GiB. A larger one closes its connection")
+    fixed("limits.frame", FRAME, "Largest line, frame or WebSocket message, as 64KiB; at most 1GiB. A larger one closes its connection")
         .default("1MiB")
         .flag("max-frame", "SIZE", "Limits"),
-    live("limits.outbox_high", SIZE, "Unsent bytes of a connection above which the server stops reading from it")
+    fixed("limits.outbox_high", SIZE, "Unsent bytes of a connection above which the server stops reading from it")
         .default("256KiB")
         .flag("outbox-high", "SIZE", "Limits"),
-    live("limits.outbox_hard", SIZE, "Unsent bytes of a connection above which --overflow decides")
+    fixed("limits.outbox_hard", SIZE, "Unsent bytes of a connection above which --overflow decides")
         .otherwise("4MiB, or what a frame needs")
         .flag("outbox-hard", "SIZE", "Limits"),
-    live("limits.overflow", Kind::Choice(OVERFLOWS), "Action on a connection over --outbox-hard: close it, or drop unsent messages")
+    fixed("limits.overflow", Kind::Choice(OVERFLOWS), "Action on a connection over --outbox-hard: close it, or drop unsent messages")
         .default("close")
         .flag("overflow", "OVERFLOW", "Limits"),
     fixed("limits.incomplete", SIZE_OR_NONE, "Bytes of incomplete messages that all connections may hold together; 0 is no limit").default("1GiB"),
     fixed("limits.mailbox", Kind::Number(1, 1 << 24), "Letters that may wait for one reactor; memory for all of them is taken at the start").default("16384"),
     fixed("limits.compute_threads", Kind::Number(0, 1_024), "Threads for work that takes CPU time; 0 is one for each processor").default("0"),
     fixed("limits.blocking_threads", Kind::Number(1, 4_096), "Most threads for work that waits, such as calls to the application").default("64"),
-    fixed("access.allow", Kind::List(&ALLOWED, Split::Words), "Network or address that may connect, as 10.0.0.0/8; may be given many times. All others may not then")
+    live("access.allow", Kind::List(&ALLOWED, Split::Words), "Network or address that may connect, as 10.0.0.0/8; may be given many times. All others may not then")
         .more("Of all networks of --allow and --deny, the one with the longest prefix decides. An address that is in none of them may connect if there is no --allow. To allow a part of what --deny names, allow 0.0.0.0/0 and ::/0 too.")
         .otherwise("all")
         .flag("allow", "CIDR", "Access"),
-    fixed("access.deny", Kind::List(&DENIED, Split::Words), "Network or address that may not connect, as 192.0.2.0/24; may be given many times")
+    live("access.deny", Kind::List(&DENIED, Split::Words), "Network or address that may not connect, as 192.0.2.0/24; may be given many times")
         .otherwise("none")
         .flag("deny", "CIDR", "Access"),
-    fixed("access.connections_per_prefix", ANY_COUNT, "Most connections at a time from one IPv4 address, or one IPv6 network of 64 bits; 0 is no limit")
+    live("access.connections_per_prefix", ANY_COUNT, "Most connections at a time from one IPv4 address, or one IPv6 network of 64 bits; 0 is no limit")
         .more("One address of a carrier's NAT may stand for thousands of people.")
         .default("0")
         .flag("max-connections-per-prefix", "N", "Access"),
-    fixed("access.connections_per_network", ANY_COUNT, "Most connections at a time from one IPv4 network of 24 bits, or one IPv6 network of 48 bits; 0 is no limit")
+    live("access.connections_per_network", ANY_COUNT, "Most connections at a time from one IPv4 network of 24 bits, or one IPv6 network of 48 bits; 0 is no limit")
         .default("0")
         .flag("max-connections-per-network", "N", "Access"),
-    fixed("access.connection_rate", Kind::Rate, "Most connections per second from one IPv4 address, or one IPv6 network of 64 bits, as 10/s; 0 is no limit")
+    live("access.connection_rate", Kind::Rate, "Most connections per second from one IPv4 address, or one IPv6 network of 64 bits, as 10/s; 0 is no limit")
         .more("Further ones are refused. An address may save up the connections of one second. Operational listeners have no such limit.")
         .default("0")
         .flag("max-connection-rate-per-peer", "RATE", "Access"),
-    live("timeouts.idle", DEADLINE, "Close a connection after this time without traffic in either direction, as 30s; off is never. Redis subscribers stay")
+    fixed("timeouts.idle", DEADLINE, "Close a connection after this time without traffic in either direction, as 30s; off is never. Redis subscribers stay")
         .default("off")
         .flag("idle-timeout", "TIME", "Time"),
-    live("timeouts.read_idle", DEADLINE, "Close a connection after this time without received bytes").default("off"),
-    live("timeouts.write_idle", DEADLINE, "Close a connection after this time without sent bytes").default("off"),
-    live("timeouts.heartbeat", DEADLINE, "Silence after which frames and /ws/echo ping the peer; after two pings without a reply they close. off is never")
+    fixed("timeouts.read_idle", DEADLINE, "Close a connection after this time without received bytes").default("off"),
+    fixed("timeouts.write_idle", DEADLINE, "Close a connection after this time without sent bytes").default("off"),
+    fixed("timeouts.heartbeat", DEADLINE, "Silence after which frames and /ws/echo ping the peer; after two pings without a reply they close. off is never")
         .default("30s")
         .flag("heartbeat", "TIME", "Time"),
-    live("timeouts.heartbeats_missed", Kind::Number(0, 255), "Pings that may go unanswered").default("2"),
-    live("timeouts.first_message", DEADLINE, "Time for the first complete message of a connection").default("off"),
-    live("timeouts.handshake", TIME, "Time for the TLS handshake").default("10s"),
-    live("timeouts.slow_write", DEADLINE, "Time for the kernel to take some bytes of a waiting outbox; then its connection is reset").default("30s"),
-    live("timeouts.linger", DEADLINE, "Time for the peer to end its side after the server ended its own").default("2s"),
-    live("timeouts.half_close", DEADLINE, "Time for replies to a peer that half-closed its connection").default("30s"),
-    live("timeouts.keepalive", KEEPALIVE, "Silence after which the kernel probes a TCP peer, as 300s; off is never")
+    fixed("timeouts.heartbeats_missed", Kind::Number(0, 255), "Pings that may go unanswered").default("2"),
+    fixed("timeouts.first_message", DEADLINE, "Time for the first complete message of a connection").default("off"),
+    fixed("timeouts.handshake", TIME, "Time for the TLS handshake").default("10s"),
+    fixed("timeouts.slow_write", DEADLINE, "Time for the kernel to take some bytes of a waiting outbox; then its connection is reset").default("30s"),
+    fixed("timeouts.linger", DEADLINE, "Time for the peer to end its side after the server ended its own").default("2s"),
+    fixed("timeouts.half_close", DEADLINE, "Time for replies to a peer that half-closed its connection").default("30s"),
+    fixed("timeouts.keepalive", KEEPALIVE, "Silence after which the kernel probes a TCP peer, as 300s; off is never")
         .more("The kernel probes three times, a third of that time apart. So a peer that lost power or network is noticed after twice the time. At most 32767s (9h).")
         .default("300s")
         .flag("tcp-keepalive", "TIME", "Time"),
-    fixed("drain.delay", DEADLINE, "Time between SIGTERM and the shutdown; meanwhile only /readyz changes: it answers 503 for load balancers")
+    live("drain.delay", DEADLINE, "Time between SIGTERM and the shutdown; meanwhile only /readyz changes: it answers 503 for load balancers")
         .default("off")
         .flag("drain-delay", "TIME", "Time"),
-    fixed(
+    live(
         "drain.spread",
         DEADLINE,
         "Time over which a shutdown tells the clients to leave, at an even pace, as 2m; off tells all at once",
     )
     .default("off")
     .flag("drain-spread", "TIME", "Time"),
-    fixed("drain.timeout", DEADLINE, "Time for a shutdown, after --drain-spread; then the connections that are left are closed. off closes them at once")
+    live("drain.timeout", DEADLINE, "Time for a shutdown, after --drain-spread; then the connections that are left are closed. off closes them at once")
         .default("30s")
         .flag("drain-timeout", "TIME", "Time"),
     live("redis.password", Kind::Secret, "Password of Redis clients; set it in the environment, where other users cannot see it")
@@ -261,7 +261,7 @@ const SETTINGS: &[Setting] = &[
     live("redis.max_memory_policy", Kind::Choice(POLICIES), "Action over --redis-max-memory: refuse writes, or remove keys")
         .default("noeviction")
         .flag("redis-max-memory-policy", "POLICY", "Redis"),
-    live("redis.max_value", Kind::Size(1 << 20, 512 << 20), "Largest string, and largest argument of a command, from 1MiB to 512MiB")
+    fixed("redis.max_value", Kind::Size(1 << 20, 512 << 20), "Largest string, and largest argument of a command, from 1MiB to 512MiB")
         .default("512MiB")
         .flag("redis-max-value", "SIZE", "Redis"),
     fixed(
@@ -271,7 +271,7 @@ const SETTINGS: &[Setting] = &[
     )
     .default("1012")
     .flag("drain-websocket-code", "CODE", "HTTP"),
-    live("http.websocket_deflate", Kind::Switch, "Compress the messages of /ws/echo with clients that ask for it (permessage-deflate, RFC 7692)")
+    fixed("http.websocket_deflate", Kind::Switch, "Compress the messages of /ws/echo with clients that ask for it (permessage-deflate, RFC 7692)")
         .more("Every message is compressed by itself, and sent uncompressed if that is not longer. Compression costs CPU time and saves bytes on the network. Decompression takes 48KiB of a connection while a message is under way. Compression takes 320KiB of a reactor for each of the seven window sizes that clients ask for.")
         .default("false")
         .flag("websocket-deflate", "", "HTTP"),
@@ -308,7 +308,7 @@ const SETTINGS: &[Setting] = &[
         .default("false")
         .flag("push-personal-channels", "", "Push"),
     live("push.admin_password", Kind::Secret, "Password of the admin page; set it in the environment")
-        .otherwise("made at each start, and printed")
+        .otherwise("made at each start, and printed; at a reload, the one that is there stays")
         .flag("push-admin-password", "TEXT", "Push"),
     live("push.ping", DEADLINE, "Time between two pings to a client").default("25s").flag("push-ping", "TIME", "Push"),
     live("push.pong", DEADLINE, "Time for a client's answer to a ping; then its connection is closed")
@@ -316,7 +316,7 @@ const SETTINGS: &[Setting] = &[
         .flag("push-pong", "TIME", "Push"),
     live("push.connect_timeout", TIME, "Time for a new connection to send its connect command").default("10s"),
     live("push.refresh_grace", DEADLINE, "Time for the refresh of a connection or subscription that has expired").default("25s"),
-    live("push.max_message", SIZE, "Largest publication, as 64KiB").default("64KiB").flag("push-max-message", "SIZE", "Push"),
+    fixed("push.max_message", SIZE, "Largest publication, as 64KiB").default("64KiB").flag("push-max-message", "SIZE", "Push"),
     live("push.max_history", SIZE, "Most memory for all histories, as 1GiB; beyond it, the oldest publications of a channel make room for its new ones")
         .default("1GiB")
         .flag("push-max-history", "SIZE", "Push"),
@@ -374,7 +374,7 @@ const SETTINGS: &[Setting] = &[
     channels("push.namespace.*.redis", "Opens the channels to Redis clients"),
     live("push.namespace.*.channel_regex", REGEX, "What the rest of a name has to match for clients to use the channel").otherwise("any"),
     live("tls.*.certificates", Kind::List(&Kind::Path, Split::Lines), "Certificate chain of tls:// listeners as PEM; may be given many times, each with a --tls-key")
-        .more("The server sends the chain that has the name the client asks for (SNI), and otherwise the first one. It reads the files again when they change, and on SIGHUP.")
+        .more("The server sends the chain that has the name the client asks for (SNI), and otherwise the first one. It reads the files again when they change, and at a reload.")
         .otherwise("none")
         .flag("tls-cert", "FILE", "TLS"),
     live("tls.*.private_keys", Kind::List(&Kind::Path, Split::Lines), "Private key of each --tls-cert as PEM, in the same order; may be the same file")
@@ -417,14 +417,14 @@ const SETTINGS: &[Setting] = &[
     fixed("admin.listen", ADMIN, "Admin socket: a path, tcp://host:port, or off")
         .otherwise("/run/gannet/admin.sock, or in XDG_RUNTIME_DIR unless root")
         .flag("admin", "PATH", "Admin"),
-    fixed(
+    live(
         "admin.token",
         Kind::Secret,
         "Token of the admin socket over TCP; set it in the environment, where other users cannot see it",
     )
     .otherwise("none")
     .flag("admin-token", "TEXT", "Admin"),
-    fixed("admin.token_file", Kind::Path, "File with the token of the admin socket over TCP")
+    live("admin.token_file", Kind::Path, "File with the token of the admin socket over TCP")
         .otherwise("none")
         .flag("admin-token-file", "FILE", "Admin"),
     live("log.stats", DEADLINE, "Log the counters at this interval, as 5s, whatever the log level")

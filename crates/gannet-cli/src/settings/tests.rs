@@ -295,7 +295,7 @@ fn a_change_is_listed_by_value_and_with_its_class() {
         |key: &str| changes.iter().find(|change| change.key == key).unwrap_or_else(|| panic!("{key}: {changes:#?}"));
     let frame = change("limits.frame");
     assert_eq!((frame.old.as_deref(), frame.new.as_deref()), (Some("\"64KiB\""), Some("\"1MiB\"")));
-    assert_eq!((frame.class, change("engine.pin").class), (Class::Live, Class::Restart));
+    assert_eq!((change("redis.password").class, change("engine.pin").class), (Class::Live, Class::Restart));
     assert_eq!(change("redis.password").new.as_deref(), Some("(secret)"));
     assert!(change("push.namespace.chat").is_member && change("listener.a").is_member);
     assert_eq!(change("listener.a").member.as_deref(), Some("a"));

@@ -1,19 +1,19 @@
 //! TLS of `gannet serve`: what `tls://` listeners are served with, and how it is renewed while they serve.
 
-mod reload;
+mod renewals;
 mod watch;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use gannet::FilterFactory;
 use gannet_tls::{Identity, TlsConfig, TlsError, TlsFiles, TlsServer, self_signed};
 
-pub(crate) use self::reload::Reloads;
+pub(crate) use self::renewals::{Renewals, log_failure};
 use self::watch::Seen;
 use crate::status::Status;
 
@@ -27,7 +27,7 @@ pub(crate) enum Protocol {
 }
 
 /// A profile that fits together.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TlsSettings {
     /// All files; none has a certificate where that is made on the spot.
     pub(crate) files: TlsFiles,
@@ -37,18 +37,35 @@ pub(crate) struct TlsSettings {
 /// What `tls://` listeners of a profile are served with.
 #[derive(Clone, Debug)]
 pub(crate) struct Tls {
-    files: Arc<TlsFiles>,
-    /// The certificate that was made on the spot, in place of those of files.
-    own: Option<Identity>,
     http: TlsServer,
     unnamed: TlsServer,
+    /// What it is read from; a reload may name others.
+    sources: Arc<Mutex<Sources>>,
+    expires: Arc<Expires>,
+}
+
+/// What a profile is read from.
+#[derive(Clone, Debug)]
+struct Sources {
+    settings: TlsSettings,
+    /// The certificate that was made on the spot, in place of those of files.
+    own: Option<Identity>,
     /// All files, each once.
     paths: Vec<PathBuf>,
     /// What they held just before they were read.
     seen: Seen,
-    /// What is served at first, for the log.
-    first: String,
-    expires: Arc<Expires>,
+    /// What is served, for the log.
+    served: String,
+    /// Whether a file is a pipe, which cannot be read again.
+    has_pipe: bool,
+}
+
+/// New settings of a profile that can be used: see [`Tls::prepare`].
+#[must_use = "it takes effect when it is committed"]
+pub(crate) struct Prepared {
+    tls: Tls,
+    sources: Sources,
+    config: TlsConfig,
 }
 
 /// When the first certificate expires, and where that is shown.
@@ -73,6 +90,27 @@ impl Expires {
     }
 }
 
+impl Sources {
+    /// What is named, and what it holds; nothing is known yet of what is served.
+    fn of(settings: &TlsSettings, own: Option<Identity>) -> Self {
+        let paths = paths(&settings.files);
+        let seen = Seen::of(&paths);
+        Self { settings: settings.clone(), own, paths, seen, served: String::new(), has_pipe: false }
+    }
+
+    /// The files, of which only regular ones are read: at a reload nobody might write to a pipe.
+    fn regular(&self) -> TlsFiles {
+        let mut files = self.settings.files.clone();
+        files.only_regular = true;
+        files
+    }
+
+    /// All files, for the log.
+    fn named(&self) -> String {
+        self.paths.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
+    }
+}
+
 impl Tls {
     /// Reads the files of a profile, for listeners on these hosts.
     ///
@@ -81,19 +119,16 @@ impl Tls {
     /// A file cannot be used.
     pub(crate) fn start(settings: &TlsSettings, hosts: &[&str]) -> Result<Self, TlsError> {
         let own = settings.self_signed.then(|| self_signed(&names(hosts))).transpose()?.map(|made| made.identity);
-        let paths = paths(&settings.files);
-        let seen = Seen::of(&paths);
-        let config = load(&settings.files, own.as_ref())?;
-        let first = describe(&config);
+        let is_pipe = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|found| !found.is_file());
+        let mut sources = Sources::of(settings, own);
+        sources.has_pipe = sources.paths.iter().any(is_pipe);
+        let config = load(&settings.files, sources.own.as_ref())?;
+        sources.served = describe(&config);
         let expires = Arc::<Expires>::default();
         expires.set(&config);
         let http = TlsServer::new(with_http(&config))?;
         let unnamed = TlsServer::new(config)?;
-        // A pipe was read at the start; at a reload nobody might write to it.
-        let mut files = settings.files.clone();
-        files.only_regular = true;
-        let files = Arc::new(files);
-        Ok(Self { files, own, http, unnamed, paths, seen, first, expires })
+        Ok(Self { http, unnamed, sources: Arc::new(Mutex::new(sources)), expires })
     }
 
     /// The filters of a listener.
@@ -104,16 +139,21 @@ impl Tls {
         })
     }
 
+    fn sources(&self) -> MutexGuard<'_, Sources> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether clients without a certificate are refused.
     pub(crate) fn knows_clients(&self) -> bool {
-        self.files.client_ca.is_some() && self.files.client_auth == gannet_tls::ClientAuthMode::Required
+        let files = &self.sources().settings.files;
+        files.client_ca.is_some() && files.client_auth == gannet_tls::ClientAuthMode::Required
     }
 
     /// The fingerprint of the certificate, where it was made on the spot: pairs of digits with colons, as browsers and
     /// `openssl x509 -fingerprint` write it.
     pub(crate) fn own_fingerprint(&self) -> Option<String> {
         let mut text = String::new();
-        for byte in self.own.as_ref()?.fingerprint() {
+        for byte in self.sources().own.as_ref()?.fingerprint() {
             let colon = if text.is_empty() { "" } else { ":" };
             // A string takes everything.
             let _ = write!(text, "{colon}{byte:02X}");
@@ -137,16 +177,43 @@ impl Tls {
 
     /// Says in the log what is served.
     pub(crate) fn log(&self) {
+        let certificates = self.sources().served.clone();
         match self.own_fingerprint() {
             Some(sha256) => tracing::warn!(
-                certificates = self.first,
+                certificates,
                 sha256,
                 "TLS uses a self-signed certificate: for development only; clients cannot tell this server from another one"
             ),
             None => {
-                tracing::info!(certificates = self.first, "TLS is ready; certificates are read again when they change")
+                tracing::info!(certificates, "TLS is ready; certificates are read again when they change")
             }
         }
+    }
+
+    /// Reads the files that settings name, and checks that they can be used; nothing changes yet. A certificate of its own is
+    /// made once, and is kept. On a thread that may wait.
+    ///
+    /// Returns nothing where there is nothing to read again.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be used.
+    pub(crate) fn prepare(&self, settings: &TlsSettings, hosts: &[&str]) -> Result<Option<Prepared>, TlsError> {
+        let before = self.sources().clone();
+        if before.settings == *settings && (settings.self_signed || before.has_pipe) {
+            return Ok(None);
+        }
+        let own = match (settings.self_signed, before.own) {
+            (false, _) => None,
+            (true, Some(own)) => Some(own),
+            (true, None) => Some(self_signed(&names(hosts))?.identity),
+        };
+        let mut sources = Sources::of(settings, own);
+        let config = load(&sources.regular(), sources.own.as_ref())?;
+        self.http.check(&with_http(&config))?;
+        self.unnamed.check(&config)?;
+        sources.served = describe(&config);
+        Ok(Some(Prepared { tls: self.clone(), sources, config }))
     }
 
     /// Serves the connections to come with what the files hold now; says what that is. On a thread that may wait.
@@ -155,12 +222,34 @@ impl Tls {
     ///
     /// A file cannot be used. Then everything stays as it was.
     fn reload(&self) -> Result<String, TlsError> {
-        let config = load(&self.files, self.own.as_ref())?;
-        let said = describe(&config);
-        self.http.reload(with_http(&config))?;
-        self.expires.set(&config);
-        self.unnamed.reload(config)?;
-        Ok(said)
+        let settings = self.sources().settings.clone();
+        let Some(prepared) = self.prepare(&settings, &[])? else { return Ok(self.sources().served.clone()) };
+        let served = prepared.sources.served.clone();
+        prepared.put_in_force()?;
+        Ok(served)
+    }
+}
+
+impl Prepared {
+    /// Serves the connections to come with it, and says so in the log. Returns whether there are other files to watch.
+    pub(crate) fn commit(self) -> bool {
+        let (files, certificates) = (self.sources.named(), self.sources.served.clone());
+        let other_files = self.tls.sources().paths != self.sources.paths;
+        match self.put_in_force() {
+            Ok(()) => renewals::log_success(&files, &certificates),
+            // It was checked a moment ago; only a clock that went on since then can be the reason.
+            Err(error) => log_failure(&error),
+        }
+        other_files
+    }
+
+    fn put_in_force(self) -> Result<(), TlsError> {
+        let Self { tls, sources, config } = self;
+        tls.http.reload(with_http(&config))?;
+        tls.expires.set(&config);
+        tls.unnamed.reload(config)?;
+        *tls.sources() = sources;
+        Ok(())
     }
 }
 

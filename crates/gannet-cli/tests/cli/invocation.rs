@@ -195,7 +195,7 @@ fn help_and_version_go_to_standard_output() {
         (&["serve", "--help"], "[default: 1MiB]"),
         (&["serve", "--help"], "lines=tcp://127.0.0.1:7001"),
         (&["serve", "-h"], "--drain-timeout"),
-        (&["serve", "--help"], "SIGHUP reads the TLS files again"),
+        (&["serve", "--help"], "SIGHUP has the server read its configuration"),
         (&["serve", "--help"], "Exit status:"),
     ] {
         let ended = fails(arguments);

@@ -27,6 +27,7 @@ mod probe;
 mod push_commands;
 mod push_redis;
 mod redis;
+mod reload;
 mod server;
 mod services;
 mod shell;

@@ -52,6 +52,7 @@ fn a_reload_waits_for_no_pipe_and_later_ones_are_done() {
             rig.client().talk(&rig.url(), "localhost").expect("it is served as before");
             fs::remove_file(&path).expect("it is there");
             put(&path, &certificate);
+            rig.server.signal(Signal::HUP);
             rig.server.wait_for(is_reload);
         }
         assert!(rig.server.stop().status.success());

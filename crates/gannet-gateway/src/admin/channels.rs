@@ -75,7 +75,7 @@ fn inside(space: &Space, name: &str, before: Option<u64>, now: Time) -> Result<V
     let mut map = Map::new();
     map.insert("channel".to_owned(), name.into());
     map.insert("namespace".to_owned(), split_name(name).0.into());
-    map.insert("options".to_owned(), words(options).into());
+    map.insert("options".to_owned(), words(&options).into());
     map.insert("clients".to_owned(), space.subscribers(name).map_err(|error| error.to_string())?.into());
     if options.presence {
         map.insert("presence".to_owned(), present(space, name));

@@ -37,11 +37,17 @@ const BETWEEN_COMPLAINTS: Duration = Duration::from_secs(1);
 pub struct Application {
     settings: ApplicationSettings,
     client: Outgoing,
+    counted: Arc<Counted>,
+    /// When the log was last told of a failure, and of how many it was not told since.
+    complaint: Mutex<(Option<Instant>, u64)>,
+}
+
+/// What the applications of a gateway count, one after the other.
+#[derive(Debug, Default)]
+struct Counted {
     running: AtomicUsize,
     /// One for each kind of event.
     counters: [Counters; EventKind::ALL.len()],
-    /// When the log was last told of a failure, and of how many it was not told since.
-    complaint: Mutex<(Option<Instant>, u64)>,
 }
 
 #[derive(Debug, Default)]
@@ -177,16 +183,23 @@ impl Application {
     /// Makes a client of the application.
     #[must_use]
     pub fn new(settings: ApplicationSettings) -> Arc<Self> {
+        Self::counting(settings, Arc::default())
+    }
+
+    /// Makes one with other settings that goes on to count. Requests of the one before go on.
+    pub(crate) fn after(before: &Self, settings: ApplicationSettings) -> Arc<Self> {
+        Self::counting(settings, before.counted.clone())
+    }
+
+    fn counting(settings: ApplicationSettings, counted: Arc<Counted>) -> Arc<Self> {
         let endpoints: Vec<_> = settings.endpoints.iter().map(|(_, endpoint)| endpoint).collect();
         let client =
             Outgoing::new(&endpoints, &settings.trust, settings.timeout, settings.largest, settings.concurrent);
-        Arc::new(Self {
-            client,
-            settings,
-            running: AtomicUsize::new(0),
-            counters: Default::default(),
-            complaint: Mutex::default(),
-        })
+        Arc::new(Self { client, settings, counted, complaint: Mutex::default() })
+    }
+
+    pub(crate) fn settings(&self) -> &ApplicationSettings {
+        &self.settings
     }
 
     /// Tells whether the application is asked about an event.
@@ -214,6 +227,7 @@ impl Application {
     pub fn begin(self: &Arc<Self>, kind: EventKind) -> Result<Permit, ApplicationFull> {
         let limit = self.settings.concurrent;
         let taken = self
+            .counted
             .running
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |running| (running < limit).then_some(running + 1));
         match taken {
@@ -229,13 +243,13 @@ impl Application {
     #[must_use]
     pub fn stats(&self) -> ApplicationStats {
         let mut calls = Vec::new();
-        for (kind, counters) in EventKind::ALL.iter().zip(&self.counters) {
+        for (kind, counters) in EventKind::ALL.iter().zip(&self.counted.counters) {
             if self.decides(*kind) {
                 let of = |(result, count): (&CallResult, &AtomicU64)| (*kind, *result, count.load(Ordering::Relaxed));
                 calls.extend(CallResult::ALL.iter().zip(&counters.results).map(of));
             }
         }
-        ApplicationStats { running: self.running.load(Ordering::Relaxed), calls }
+        ApplicationStats { running: self.counted.running.load(Ordering::Relaxed), calls }
     }
 
     /// Tells the log of a failure, at most once a second.
@@ -255,7 +269,7 @@ impl Application {
     }
 
     fn count(&self, kind: EventKind, result: CallResult) {
-        self.counters[kind as usize].results[result as usize].fetch_add(1, Ordering::Relaxed);
+        self.counted.counters[kind as usize].results[result as usize].fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -322,7 +336,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.application.running.fetch_sub(1, Ordering::Relaxed);
+        self.application.counted.running.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -16,9 +16,8 @@ use crate::secret::Secret;
 /// What the gateway keeps for its operators.
 #[derive(Debug)]
 pub(crate) struct Operators {
-    password: Secret,
-    /// Whether the start made the password.
-    made: bool,
+    /// The password, and whether the start made it.
+    password: Mutex<(Secret, bool)>,
     sessions: Mutex<Sessions>,
     samples: Mutex<Samples>,
     /// Searches of the admin page that are under way.
@@ -32,8 +31,7 @@ impl Operators {
     pub(crate) fn new(password: Option<Secret>) -> Option<Self> {
         let made = password.is_none();
         Some(Self {
-            password: password.or_else(sessions::password)?,
-            made,
+            password: Mutex::new((password.or_else(sessions::password)?, made)),
             sessions: Mutex::default(),
             samples: Mutex::default(),
             searches: AtomicUsize::new(0),
@@ -42,13 +40,27 @@ impl Operators {
     }
 
     /// Returns the password, if the start made it.
-    pub(crate) fn made_password(&self) -> Option<&Secret> {
-        self.made.then_some(&self.password)
+    pub(crate) fn made_password(&self) -> Option<Secret> {
+        let password = self.password();
+        password.1.then(|| password.0.clone())
+    }
+
+    /// Demands another password; without one, that which is there stays. The sessions of another password end.
+    pub(crate) fn set_password(&self, password: Option<&Secret>) {
+        let Some(new) = password else { return };
+        let before = std::mem::replace(&mut *self.password(), (new.clone(), false));
+        if !before.0.is(new.reveal().as_bytes()) {
+            *self.sessions() = Sessions::default();
+        }
+    }
+
+    fn password(&self) -> MutexGuard<'_, (Secret, bool)> {
+        self.password.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Compares with the password, and counts the login.
     pub(crate) fn is_password(&self, sent: &[u8]) -> bool {
-        let is = self.password.is(sent);
+        let is = self.password().0.is(sent);
         self.logins[usize::from(is)].fetch_add(1, Ordering::Relaxed);
         is
     }

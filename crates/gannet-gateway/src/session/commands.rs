@@ -136,7 +136,7 @@ impl Hub {
 
     /// Takes a token for a command, or says what becomes of one over the rate.
     fn pay(&mut self, wire: Wire, key: gannet_channels::ClientKey, id: u32) -> Option<Flow> {
-        let (rate, now_ms) = (self.gateway.settings.client.commands, self.clock_ms);
+        let (rate, now_ms) = (self.live.settings.client.commands, self.clock_ms);
         let Some(client) = self.roster.value(key) else { return Some(Flow::Close(Disconnect::BAD_REQUEST)) };
         if client.commands.take(rate, now_ms) {
             client.excess = 0;
@@ -151,7 +151,7 @@ impl Hub {
 
     /// Has a client pay for what a reply is larger than most.
     fn charge(&mut self, link: &Link, bytes: usize) {
-        let rate = self.gateway.settings.client.commands;
+        let rate = self.live.settings.client.commands;
         if bytes >= COMMAND_BYTES
             && let Some(client) = self.client(link)
         {
@@ -161,7 +161,9 @@ impl Hub {
 
     /// A ping was answered; or something was answered that nobody asked.
     fn pong(&mut self, key: gannet_channels::ClientKey) -> Flow {
-        let (now_ms, interval) = (self.clock_ms, self.gateway.ping_ms());
+        let now_ms = self.clock_ms;
+        let Some(pace) = self.roster.value(key).map(|client| client.pace) else { return Flow::Next };
+        let interval = self.pace_of(pace).ping_ms;
         let Some(client) = self.roster.value(key) else { return Flow::Next };
         if !client.flags.has(Flags::AWAITS_PONG) {
             return Flow::Close(Disconnect::BAD_REQUEST);

@@ -62,7 +62,8 @@ impl Hub {
         if !place.wire.carries_any(data.as_deref()) {
             return Err(Disconnect::INAPPROPRIATE_PROTOCOL);
         }
-        let ping_ms = self.gateway.ping_ms();
+        let pace = self.pace;
+        let ping_ms = self.pace_of(pace).ping_ms;
         let ping = if ping_ms == 0 { 0 } else { (ping_ms / 1_000).max(1) };
         let pong = ping > 0 && !place.wire.is_one_way();
         // So that clients that connected together are not pinged together.
@@ -85,6 +86,7 @@ impl Hub {
             publications: super::Bucket::default(),
             flags,
             excess: 0,
+            pace,
         };
         let connect = Connect { user: user.as_ref().into(), conn_info: info, format: place.wire as u8, value: client };
         let (key, client_id) = match self.roster.connect(connect) {
@@ -106,7 +108,7 @@ impl Hub {
 
         let mut held: Vec<(&str, Held)> = Vec::with_capacity(subscriptions.len());
         // All recoveries of a connect share what one may bring: they leave in one frame.
-        let mut recover_bytes = self.gateway.settings.channels.limits.recovery_bytes;
+        let mut recover_bytes = self.live.settings.channels.limits.recovery_bytes;
         for (channel, grant) in &subscriptions {
             let asked = request.subs.iter().find(|(name, _)| **name == **channel).map(|(_, asked)| asked);
             let wanted = Wanted {

@@ -86,6 +86,8 @@ pub struct Client {
     pub(crate) flags: Flags,
     /// Commands over the rate, one after the other.
     excess: u8,
+    /// The number of the interval of pings that it was told.
+    pub(crate) pace: u8,
 }
 
 const _: () = assert!(size_of::<Client>() == 44, "every client pays for it");
@@ -167,7 +169,7 @@ impl Hub {
     /// Tells how long a new connection may wait with its first command: the first [`Effects::next`].
     #[must_use]
     pub fn patience(&self) -> Duration {
-        self.gateway.settings.client.stale
+        self.live.settings.client.stale
     }
 
     /// Carries out the commands of a frame.
@@ -175,7 +177,7 @@ impl Hub {
         self.out.clear();
         if let Some(waiting) = self.waiting.get_mut(&place.handle) {
             // Only what came by other connections: this one is not read meanwhile.
-            if waiting.frame.len() + frame.len() > self.gateway.settings.client.frame {
+            if waiting.frame.len() + frame.len() > self.live.settings.client.frame {
                 return self.end(place, link, Disconnect::TOO_MANY_REQUESTS);
             }
             if !place.wire.is_protobuf() {

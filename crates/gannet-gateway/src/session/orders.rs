@@ -42,14 +42,8 @@ impl Hub {
                 self.went_on(link)
             }
             Order::Unsubscribe { channel, code, reason } => {
-                if self.exit(key, channel) {
-                    if place.wire == Wire::EventSource {
-                        return self.end(place, link, Disconnect::new(3_503, "unsubscribed"));
-                    }
-                    let why = Unsubscribe { code: *code, reason: Cow::Borrowed(reason) };
-                    self.put_push(place.wire, channel, PushEvent::Unsubscribe(why));
-                }
-                Effects::default()
+                let why = Unsubscribe { code: *code, reason: Cow::Borrowed(reason) };
+                self.unsubscribed_by_server(place, link, channel, why)
             }
             Order::Disconnect { code, reason, .. } => {
                 let code = u16::try_from(*code).unwrap_or(Disconnect::FORCE_NO_RECONNECT.code);
@@ -74,6 +68,24 @@ impl Hub {
             }
             _ => Effects::default(),
         }
+    }
+
+    /// Ends a subscription, and tells the client. An EventSource ends with it: it has no other way to know.
+    pub(crate) fn unsubscribed_by_server(
+        &mut self,
+        place: Place,
+        link: &mut Link,
+        channel: &str,
+        why: Unsubscribe<'_>,
+    ) -> Effects {
+        let Link::Up(key) = *link else { return Effects::default() };
+        if self.exit(key, channel) {
+            if place.wire == Wire::EventSource {
+                return self.end(place, link, Disconnect::new(3_503, "unsubscribed"));
+            }
+            self.put_push(place.wire, channel, PushEvent::Unsubscribe(why));
+        }
+        Effects::default()
     }
 
     /// Subscribes a client, and tells it. What its format cannot carry is left out.

@@ -40,7 +40,7 @@ impl Hub {
         if let Err(error) = self.known(channel) {
             return self.refuse(wire, id, &error);
         }
-        let (rate, now_ms) = (self.gateway.settings.client.publications, self.clock_ms);
+        let (rate, now_ms) = (self.live.settings.client.publications, self.clock_ms);
         if answer.is_none()
             && let Some(client) = self.roster.value(key)
             && !client.publications.take(rate, now_ms)

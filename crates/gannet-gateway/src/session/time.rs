@@ -6,7 +6,7 @@ use gannet_proto::centrifuge::{PushEvent, Unsubscribe, UnsubscribeCode};
 
 use super::codes::Disconnect;
 use super::{Client, Effects, Expiring, Extra, Flags, Link, Place, Waiting};
-use crate::hub::Hub;
+use crate::hub::{Hub, Pace};
 use crate::rules::Question;
 use crate::wire::Wire;
 
@@ -26,7 +26,7 @@ impl Hub {
         self.out.clear();
         let (now_ms, now_s) = (self.clock_ms, self.now_s());
         let gateway = self.gateway.clone();
-        let (pong_ms, interval_ms, grace_s) = (gateway.pong_ms(), gateway.ping_ms(), gateway.grace_s());
+        let grace_s = self.grace_s();
         let key = match link {
             Link::Fresh => return self.end(place, link, Disconnect::STALE),
             // The application has not answered. What is due is looked at when it has.
@@ -38,6 +38,8 @@ impl Hub {
             Link::Gone => return Effects::default(),
             Link::Up(key) => *key,
         };
+        let Some(pace) = self.roster.value(key).map(|client| client.pace) else { return Effects::default() };
+        let Pace { ping_ms: interval_ms, pong_ms } = self.pace_of(pace);
         let Some(client) = self.roster.value(key) else { return Effects::default() };
         let passed_ms = now_ms.wrapping_sub(client.ping_ms).cast_signed();
         let mut ping = false;
@@ -128,15 +130,16 @@ impl Hub {
     pub(super) fn next_look(&mut self, link: &Link) -> Option<Duration> {
         self.due_sooner = false;
         let (now_ms, now) = (self.clock_ms, self.now);
-        let gateway = self.gateway.clone();
-        let (pong_ms, grace_s) = (gateway.pong_ms(), gateway.grace_s());
+        let grace_s = self.grace_s();
         if let Link::Refused { until_ms } = *link {
             return Some(milliseconds(until_ms.wrapping_sub(now_ms).cast_signed()));
         }
+        let Pace { ping_ms: interval_ms, pong_ms } =
+            self.client(link).map(|client| client.pace).map(|own| self.pace_of(own))?;
         let client = self.client(link)?;
         let ping_ms =
             if client.flags.has(Flags::AWAITS_PONG) { client.ping_ms.wrapping_add(pong_ms) } else { client.ping_ms };
-        let mut next = match gateway.ping_ms() {
+        let mut next = match interval_ms {
             0 => LONGEST,
             _ => milliseconds(ping_ms.wrapping_sub(now_ms).cast_signed()),
         };

@@ -59,7 +59,7 @@ impl FromStr for EventKind {
 }
 
 /// Which events the application is asked about, and how.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ApplicationSettings {
     /// The URL of each event that is asked about. Without one, the gateway decides by itself.

@@ -21,7 +21,7 @@ use crate::outgoing::{Endpoint, Outgoing, OutgoingError, Trust};
 pub(crate) const WAITERS: usize = 16;
 
 /// Where keys come from, and how often.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JwksSettings {
     /// The URL of the set.
     pub url: Endpoint,
@@ -149,7 +149,7 @@ impl Jwks {
     }
 
     /// Blocks until no fetch is under way; with [`WAITERS`] others, or after the time of a fetch, it returns at once.
-    pub(super) fn wait(&self) {
+    pub(crate) fn wait(&self) {
         let mut state = self.inner.lock();
         if state.waiting >= WAITERS {
             return;

@@ -55,6 +55,12 @@ pub struct Tokens {
     /// One of them has to be among those of the token; none means that it is not looked at.
     audiences: Vec<String>,
     issuers: Vec<String>,
+    counted: Arc<Counted>,
+}
+
+/// What became of tokens.
+#[derive(Debug, Default)]
+struct Counted {
     accepted: AtomicU64,
     /// One for each [`TokenError`].
     refused: [AtomicU64; TokenError::ALL.len()],
@@ -195,6 +201,17 @@ impl Tokens {
         self
     }
 
+    /// Goes on with the counters of others.
+    pub(crate) fn counting_on(mut self, others: &Self) -> Self {
+        self.counted = others.counted.clone();
+        self
+    }
+
+    /// The keys by URL, if there is one.
+    pub(crate) fn fetched(&self) -> Option<&Arc<Jwks>> {
+        self.jwks.as_ref()
+    }
+
     /// Demands one of these in the claim `aud`. Without any, the claim is not looked at.
     #[must_use]
     pub fn audiences(mut self, audiences: Vec<String>) -> Self {
@@ -218,9 +235,9 @@ impl Tokens {
     /// Returns the counters.
     #[must_use]
     pub fn stats(&self) -> TokenStats {
-        let refused = TokenError::ALL.into_iter().zip(&self.refused);
+        let refused = TokenError::ALL.into_iter().zip(&self.counted.refused);
         TokenStats {
-            accepted: self.accepted.load(Ordering::Relaxed),
+            accepted: self.counted.accepted.load(Ordering::Relaxed),
             refused: refused.map(|(error, count)| (error, count.load(Ordering::Relaxed))).collect(),
             jwks: self.jwks.as_ref().map(|jwks| jwks.stats()),
         }
@@ -260,8 +277,8 @@ impl Tokens {
             Ok(claims)
         });
         match &verified {
-            Ok(_) => self.accepted.fetch_add(1, Ordering::Relaxed),
-            Err(error) => self.refused[*error as usize].fetch_add(1, Ordering::Relaxed),
+            Ok(_) => self.counted.accepted.fetch_add(1, Ordering::Relaxed),
+            Err(error) => self.counted.refused[*error as usize].fetch_add(1, Ordering::Relaxed),
         };
         verified
     }

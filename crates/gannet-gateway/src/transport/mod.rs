@@ -65,7 +65,7 @@ fn admit(cx: &mut Cx<'_>, gateway: &Gateway) -> bool {
 /// its client has connected.
 fn note_headers(cx: &Cx<'_>, gateway: &Gateway) {
     let fields = cx.request().headers().filter_map(|(name, value)| Some((name, std::str::from_utf8(value).ok()?)));
-    let picked = gateway.application().pick(fields);
+    let picked = gateway.live().application.pick(fields);
     let trace = gateway.tracer.get().and_then(|_| cx.extension::<Trace>().ok().copied());
     if picked.is_empty() && trace.is_none() {
         return;

@@ -268,12 +268,11 @@ fn nobody_is_accepted_while_the_engine_drains<N: Net>(net: N) {
 
 fn what_is_left_when_the_drain_timeout_is_over_is_closed<N: Net>(net: N) {
     let log = SharedLog::default();
-    let mut setup = Setup::new();
-    // Longer than the client takes to be told, and to ask once more.
-    setup.drain_timeout = Duration::from_millis(500);
-    let mut rig = setup.listen(Script { stays: true, ..Script::new(&log) }).on(net);
+    let mut rig = Setup::new().listen(Script { stays: true, ..Script::new(&log) }).on(net);
     let mut client = rig.connect();
     assert_eq!(rig.ask(&mut client, "echo here"), "here");
+    // The engine started with another one. Longer than the client takes to be told, and to ask once more.
+    rig.remote.set_drain_times(&Drain::new().timeout(Duration::from_millis(500)));
     rig.remote.stop();
     assert_eq!(rig.line(&mut client), "bye");
     assert_eq!(rig.ask(&mut client, "echo still"), "still");

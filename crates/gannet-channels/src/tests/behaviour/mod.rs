@@ -1,5 +1,6 @@
 //! What the space does, sentence by sentence.
 
+mod changes;
 mod delivery;
 mod inboxes;
 mod limits;

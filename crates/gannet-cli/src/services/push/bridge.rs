@@ -24,11 +24,8 @@ impl Channels for Bridge {
     }
 }
 
-/// Joins both, if any namespace is open to Redis clients. To be called before the engine starts.
+/// Joins both, so that any namespace may be open to Redis clients. To be called before the engine starts.
 pub(crate) fn join(gateway: &Arc<Gateway>, store: &Arc<Server>) {
-    if !gateway.has_redis_channels() {
-        return;
-    }
     store.set_channels(Arc::new(Bridge(gateway.clone())));
     // The store has the gateway, and so the gateway must not have the store.
     let store = Arc::downgrade(store);

@@ -1,0 +1,262 @@
+//! A reload: the configuration is read again, and what differs takes effect in the running server.
+//!
+//! Everything that can fail comes first: reading, checking, loading certificates and keys, binding addresses. If any of it
+//! fails, nothing has changed. What follows cannot fail. A reload runs on the thread that asks for it, which may be that of
+//! SIGHUP or one of the admin socket, and never on a reactor.
+
+mod hangup;
+mod report;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::time::Instant;
+
+use gannet::{Access, Drain, Remote};
+use gannet_config::{Problem, Problems};
+use serde_json::json;
+
+pub(crate) use self::hangup::Hangups;
+use self::report::Report;
+use crate::admin::{Admin, Token};
+use crate::control::{Control, Outcome, Refused, ReloadOrder};
+use crate::failure::{Failure, problem_as_json};
+use crate::logs::LogControl;
+use crate::options::SettingsOptions;
+use crate::services::{Listener, Settings};
+use crate::settings::Configuration;
+use crate::stats::StatsLines;
+use crate::tls::{Prepared, Renewals, Tls};
+
+/// What a running server is made of, as far as a reload changes it.
+pub(crate) struct Parts {
+    pub(crate) remote: Remote,
+    pub(crate) log: LogControl,
+    pub(crate) access: Arc<Access>,
+    /// What services are told.
+    pub(crate) services: Settings,
+    pub(crate) admin: Option<Admin>,
+    /// The counters in the log.
+    pub(crate) stats: Option<StatsLines>,
+    /// What renews the certificates of profiles, by their names.
+    pub(crate) renewals: BTreeMap<String, Renewals>,
+}
+
+/// Reloads a running server.
+pub(crate) struct Reloader {
+    options: SettingsOptions,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// What needs a restart is as it was at the start.
+    started: Configuration,
+    /// What is in force.
+    current: Configuration,
+    generation: u64,
+    parts: Parts,
+}
+
+/// New settings, all checked.
+struct Ready {
+    gateway: Option<gannet_gateway::Prepared>,
+    profiles: Vec<(String, ReadyProfile)>,
+    token: Option<Token>,
+}
+
+/// A profile of TLS.
+enum ReadyProfile {
+    /// It is there, and is read again.
+    Renewed(Box<Prepared>),
+    /// It is new.
+    Added(Tls),
+}
+
+impl Reloader {
+    /// Has reloads be asked for, through the admin socket and by SIGHUP.
+    pub(crate) fn offer(
+        options: &SettingsOptions,
+        configuration: &Configuration,
+        parts: Parts,
+        control: &Control,
+    ) -> (Arc<Self>, Option<Hangups>) {
+        let (started, current) = (configuration.clone(), configuration.clone());
+        let state = Mutex::new(State { started, current, generation: 0, parts });
+        let reloader = Arc::new(Self { options: options.clone(), state });
+        let own = reloader.clone();
+        control.on_reload(move |order| own.reload(order));
+        (reloader, Hangups::watch(control))
+    }
+
+    /// Ends what runs on threads of its own.
+    pub(crate) fn end(&self) {
+        match self.state.try_lock() {
+            Ok(mut state) => state.parts.end(),
+            Err(TryLockError::Poisoned(state)) => state.into_inner().parts.end(),
+            // It may wait for a file for ever.
+            Err(TryLockError::WouldBlock) => {
+                tracing::warn!("a reload is under way; the server stops without waiting for it")
+            }
+        }
+    }
+
+    fn reload(&self, order: ReloadOrder) -> Outcome {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { started, current, generation, parts } = &mut *state;
+        if parts.remote.is_stopping() {
+            return Err(Refused::new("stopping", "the server shuts down, and keeps its configuration").status(409));
+        }
+        #[allow(clippy::disallowed_methods)] // For the report.
+        let began = Instant::now();
+        let refused = |refused: Refused| {
+            parts.services.site.status.reload_failed();
+            refused
+        };
+        let new = self.options.read().map_err(|failure| refused(invalid(failure)))?;
+        let mut report = Report::new(started, current, &new, *generation + 1);
+        if order.strict && report.is_pending() {
+            return Err(refused(report.refusal()));
+        }
+        let ready = parts.prepare(&new).map_err(|problems| refused(invalid(problems.into())))?;
+        parts.commit(started, &new, ready, &report);
+        *generation += 1;
+        *current = new;
+        let status = &parts.services.site.status;
+        status.reloaded(*generation);
+        report.took = began.elapsed();
+        report.log();
+        Ok(report.to_json())
+    }
+}
+
+impl Parts {
+    /// Makes and checks everything that can fail. Nothing changes yet.
+    fn prepare(&self, new: &Configuration) -> Result<Ready, Problems> {
+        let mut problems = Problems::default();
+        let mut profiles = Vec::new();
+        for (name, settings) in &new.tls {
+            let hosts = tls_hosts(new, name);
+            let ready = match self.services.profiles.get(name) {
+                Some(tls) => tls.prepare(settings, &hosts).map(|ready| ready.map(Box::new).map(ReadyProfile::Renewed)),
+                None => Tls::start(settings, &hosts).map(|tls| Some(ReadyProfile::Added(tls))),
+            };
+            match ready {
+                Ok(ready) => profiles.extend(ready.map(|ready| (name.clone(), ready))),
+                Err(error) => {
+                    let scope = new.values().of("tls", name);
+                    problems.push(match scope.place("certificates") {
+                        Some(place) => Problem::at(place, error.to_string()),
+                        None => Problem::general(error.to_string()),
+                    });
+                    crate::tls::log_failure(&error);
+                }
+            }
+        }
+        let token = match self.admin.as_ref().map(|admin| admin.check_token(&new.admin)) {
+            None => None,
+            Some(Ok(token)) => token,
+            Some(Err(failure)) => {
+                let root = new.values().root();
+                let place = root.place("admin.token_file").or_else(|| root.place("admin.token"));
+                let message = failure.to_string();
+                problems.push(
+                    place.map_or_else(|| Problem::general(message.clone()), |at| Problem::at(at, message.clone())),
+                );
+                None
+            }
+        };
+        let gateway = self.prepare_gateway(new, &mut problems);
+        problems.check()?;
+        Ok(Ready { gateway, profiles, token })
+    }
+
+    fn prepare_gateway(&self, new: &Configuration, problems: &mut Problems) -> Option<gannet_gateway::Prepared> {
+        let (gateway, settings) = (self.services.push.as_ref()?, new.push.as_ref()?);
+        let (mut settings, running) = (settings.clone(), gateway.settings());
+        // A larger message needs larger frames, which listeners have from the start.
+        settings.channels.limits.publication = running.channels.limits.publication;
+        settings.client.frame = running.client.frame;
+        match gateway.prepare(settings) {
+            Ok(prepared) => Some(prepared),
+            Err(error) => {
+                problems.push(Problem::general(error.to_string()));
+                None
+            }
+        }
+    }
+
+    /// Puts it all in force.
+    fn commit(&mut self, started: &Configuration, new: &Configuration, ready: Ready, report: &Report) {
+        self.log.change(&new.log);
+        let drain = Drain::new().delay(new.drain.delay).spread(new.drain.spread).timeout(new.drain.timeout);
+        self.remote.set_drain_times(&drain);
+        if let Err(error) = self.access.replace(&new.access) {
+            // The configuration was checked by making one of these rules.
+            tracing::error!(%error, "the access rules stay as they were");
+        }
+        if let Some(admin) = &self.admin {
+            admin.set_token(ready.token.as_ref());
+        }
+        self.commit_profiles(new, ready.profiles);
+        if report.has_changed("redis") {
+            // What clients set by CONFIG stays where the configuration has not changed.
+            let mut options = new.redis.clone();
+            (options.max_bulk, options.max_clients) = (started.redis.max_bulk, started.redis.max_clients);
+            self.services.redis.reconfigure(&options);
+        }
+        if let Some(gateway) = ready.gateway {
+            gateway.commit();
+        }
+        let interval = new.log.stats;
+        if self.stats.as_ref().map(StatsLines::interval) != interval {
+            // The thread of the old one ends first.
+            self.stats = None;
+            self.stats = interval.and_then(|interval| StatsLines::start_or_warn(&self.remote, interval));
+        }
+    }
+
+    fn commit_profiles(&mut self, new: &Configuration, ready: Vec<(String, ReadyProfile)>) {
+        for (name, ready) in ready {
+            let has_other_files = match ready {
+                ReadyProfile::Renewed(prepared) => prepared.commit(),
+                ReadyProfile::Added(tls) => {
+                    tls.show_in(self.services.site.status.clone());
+                    tls.log();
+                    self.services.profiles.insert(name.clone(), tls);
+                    true
+                }
+            };
+            if let Some(tls) = self.services.profiles.get(&name).filter(|_| has_other_files) {
+                self.renewals.insert(name, Renewals::start(tls.clone()));
+            }
+        }
+        // Connections of a profile that is gone have what they need.
+        self.services.profiles.retain(|name, _| new.tls.contains_key(name));
+        self.renewals.retain(|name, _| new.tls.contains_key(name));
+    }
+
+    fn end(&mut self) {
+        self.stats = None;
+        self.renewals.clear();
+    }
+}
+
+/// The hosts of the listeners that are served with a profile.
+pub(crate) fn tls_hosts<'c>(configuration: &'c Configuration, profile: &str) -> Vec<&'c str> {
+    let own = configuration.listeners.iter().filter(|listener| listener.tls() == Some(profile));
+    own.filter_map(Listener::tls_host).collect()
+}
+
+/// A configuration that cannot be used: everything that is wrong with it, as `gannet check` says it.
+fn invalid(failure: Failure) -> Refused {
+    let texts = failure.texts(true);
+    for line in failure.texts(false) {
+        tracing::error!("not reloaded, everything stays as it was: {line}");
+    }
+    let problems = match &failure {
+        Failure::Configuration(problems) => problems.iter().map(problem_as_json).collect(),
+        other => vec![json!({ "message": other.to_string(), "origin": null })],
+    };
+    let count = problems.len();
+    let message = if count == 1 { texts[0].clone() } else { format!("the configuration has {count} errors") };
+    Refused::new("invalid", message).details(json!({ "texts": texts, "problems": problems }))
+}
