@@ -64,6 +64,23 @@ def the_defaults_answer_as_the_readme_says():
             assert response.read() == b"hello you\n"
         with urllib.request.urlopen("http://127.0.0.1:8080/metrics", timeout=DEADLINE_S) as response:
             assert b"# TYPE gannet_connections gauge" in response.read()
+        assert any(line.startswith("push accepts anonymous clients, because its listener is on loopback") for line in server.banner)
+        listen = subprocess.Popen(
+            "exec curl -sN 'http://127.0.0.1:8000/events?channel=demo:chat'", shell=True, stdout=subprocess.PIPE, text=True
+        )
+        try:
+            # The first line comes when the client is subscribed.
+            line = listen.stdout.readline()
+            published = run(
+                """curl -s http://127.0.0.1:8000/api/publish -d '{"channel":"demo:chat","data":{"text":"hello"}}'"""
+            )
+            assert b'"offset":1' in published, published
+            while line and line != 'data: {"text":"hello"}\n':
+                line = listen.stdout.readline()
+            assert line, "the publication has not come"
+        finally:
+            listen.kill()
+            listen.wait()
         assert server.stop() == 0
 
 

@@ -35,7 +35,7 @@ fn page(cx: &mut Cx<'_>, gateway: &Gateway) {
     let page = include_str!("page.html");
     let redis = gateway.redis_address().map_or(String::new(), |address| {
         let (host, port) = (address.ip(), address.port());
-        format!("<h3>Publish by Redis</h3>\n<pre id=\"redis\">redis-cli -h {host} -p {port} publish demo:chat '{{\"text\":\"hello\"}}'</pre>\n")
+        format!("<h3>Publish by Redis</h3>\n<pre id=\"redis\">redis-cli -h {host} -p {port} publish demo:chat '{{\"text\":\"hello from redis-cli\"}}'</pre>\n")
     });
     cx.text(&page.replace("<!-- redis -->", &redis).replace("<!-- version -->", env!("CARGO_PKG_VERSION")));
 }
