@@ -102,8 +102,12 @@ class Nginx:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.folder = tempfile.TemporaryDirectory(prefix="gannet-ci-nginx-")
-        (Path(self.folder.name) / "nginx.conf").write_text(
-            f"""
+        (Path(self.folder.name) / "nginx.conf").write_text(self.configuration(upstream))
+        self.process = subprocess.Popen(["nginx", "-p", self.folder.name, "-c", "nginx.conf", "-e", "error.log"])
+        wait_for("nginx to listen", lambda: listens(self.port))
+
+    def configuration(self, upstream):
+        return f"""
             daemon off; master_process off; pid nginx.pid; error_log error.log;
             events {{ worker_connections 512; }}
             http {{
@@ -119,9 +123,6 @@ class Nginx:
                 }}
               }}
             }}"""
-        )
-        self.process = subprocess.Popen(["nginx", "-p", self.folder.name, "-c", "nginx.conf", "-e", "error.log"])
-        wait_for("nginx to listen", lambda: listens(self.port))
 
     def __enter__(self):
         return self
@@ -130,6 +131,27 @@ class Nginx:
         self.process.terminate()
         self.process.wait(DEADLINE_S)
         self.folder.cleanup()
+
+
+class NginxStream(Nginx):
+    """nginx as a balancer of connections in front of a server, with the header of the PROXY protocol (version 1)."""
+
+    MODULES = ("/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/usr/libexec/nginx/modules")
+
+    @classmethod
+    def module(cls):
+        """Its stream module, which Debian has in a package of its own."""
+        files = (Path(folder) / "ngx_stream_module.so" for folder in cls.MODULES)
+        return next((file for file in files if file.exists()), None)
+
+    def configuration(self, upstream):
+        return f"""
+            load_module {self.module()};
+            daemon off; master_process off; pid nginx.pid; error_log error.log;
+            events {{ worker_connections 512; }}
+            stream {{
+              server {{ listen 127.0.0.1:{self.port}; proxy_pass 127.0.0.1:{upstream}; proxy_protocol on; }}
+            }}"""
 
 
 class HAProxy:
@@ -372,6 +394,24 @@ def haproxy_in_front_says_who_its_clients_are(authority):
                 # HAProxy connects again by itself where it is reset before it has sent anything.
                 assert count("refused", "denied") >= len(haproxy.ports), counters
                 assert count("closed", "proxy_header") == 1, counters
+                assert site.stop() == 0
+
+
+@with_authority
+def nginx_in_front_sends_the_proxy_protocol(authority):
+    """A client of another address is denied, although every connection comes from nginx's own."""
+    if NginxStream.module() is None:
+        print("  nginx has no stream module here (apt-get install libnginx-mod-stream): its PROXY protocol is not tried")
+        return
+    certificate = authority.issue()
+    for driver in DRIVERS:
+        for tls in (None, certificate):
+            with Site(driver, tls, "http", "--deny", "127.0.0.2", options=",proxy=127.0.0.1/32") as site, NginxStream(site.port) as nginx:
+                curl = ("curl", "-sS", "--max-time", DEADLINE_S, "--cacert", authority.file)
+                hello = f"{site.origin.split(':', 1)[0]}://127.0.0.1:{nginx.port}/hello/you"
+                assert tool(*curl, hello, hello, hello) == "hello you\n" * 3
+                denied = tool(*curl, "--interface", "127.0.0.2", hello, status=None)
+                assert denied.startswith("curl: ("), denied
                 assert site.stop() == 0
 
 
@@ -678,6 +718,7 @@ if __name__ == "__main__":
             slow_clients_do_not_slow_down_others,
             nginx_in_front_keeps_connections_and_passes_websockets,
             haproxy_in_front_says_who_its_clients_are,
+            nginx_in_front_sends_the_proxy_protocol,
             python_websockets_has_every_kind_of_message_echoed,
             python_websockets_compresses_where_asked_for,
             a_server_that_stops_says_that_it_restarts,

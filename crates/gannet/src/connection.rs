@@ -295,6 +295,12 @@ impl Connection {
             && !self.flags.has(Flags::CLOSE.or(Flags::CLOSE_FLUSHED))
     }
 
+    /// Whether its bytes pass as they are and nobody records them. One test on the path of a message, for what few have.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.filter.is_none() && !self.flags.has(Flags::TRACED)
+    }
+
     /// Whether its outbox may be handed to the driver.
     pub(crate) fn may_flush(&self) -> bool {
         !matches!(self.state, State::Connecting | State::Closed) && !self.flags.has(Flags::CLOSE)
@@ -417,6 +423,21 @@ mod tests {
     fn a_connections_slot_leaves_room_in_the_budget() {
         // 200 bytes an idle connection, of which the slab takes 8 and a driver up to 16.
         assert!(size_of::<Connection>() <= 112, "{} bytes", size_of::<Connection>());
+    }
+
+    #[test]
+    fn each_flag_is_a_bit_that_no_other_flag_has() {
+        // Read from this file, so that none can be forgotten.
+        let text = include_str!("connection.rs");
+        let flags =
+            text.lines().filter_map(|line| line.trim().strip_prefix("pub(crate) const ")?.split_once(": Self = Self("));
+        let mut taken = std::collections::HashMap::new();
+        for (name, value) in flags {
+            let bit = value.trim_end_matches(");").strip_prefix("1").expect(name);
+            let bit: u32 = bit.strip_prefix(" << ").map_or(0, |bit| bit.parse().expect(name));
+            assert!(bit < 32 && taken.insert(bit, name).is_none(), "{name} has the bit of another");
+        }
+        assert!(taken.len() >= 25, "{taken:?}");
     }
 
     #[test]

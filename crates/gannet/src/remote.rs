@@ -478,7 +478,10 @@ impl Remote {
     }
 
     /// Starts the shutdown of the engine when `delay` is over, and returns at once.
-    pub(crate) fn stop_after(&self, delay: Duration) {
+    ///
+    /// Until then everything goes on. [`is_stopping`](Self::is_stopping) is true from now on. [`stop`](Self::stop) ends the
+    /// delay.
+    pub fn stop_after(&self, delay: Duration) {
         self.shared.stop(Some(delay));
     }
 

@@ -3,8 +3,8 @@
 //! The old process starts the new one, with a socket as its standard input, and passes its listening sockets through it
 //! ([`channel`]). The new one reads its configuration, binds what is new, and starts its reactors; then it says that it is
 //! ready. The old one stops to accept, and only then the new one begins: clients wait in the kernel's queue for a few
-//! milliseconds. When the new one serves, the old one lets go of its sockets and drains. Whatever fails before that, the old
-//! one goes on.
+//! milliseconds. When the new one serves, the old one lets go of its sockets; it drains a second later, so that those whom it
+//! accepted last get through their handshakes. Whatever fails before that, the old one goes on.
 
 mod channel;
 mod program;
@@ -38,6 +38,10 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// How long clients may wait in the kernel's queue while neither process accepts; then the old one goes on.
 const LONGEST_SILENCE: Duration = Duration::from_secs(5);
 
+/// How long the old process goes on as before when the new one serves: whoever was accepted just before gets through its
+/// handshake and its first request.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// How long a new process that has failed may take to end, before it is killed.
 const LAST_MOMENTS: Duration = Duration::from_secs(1);
 
@@ -66,7 +70,7 @@ impl Upgrades {
             let outcome = self.upgrade(&handover, &remote, driver, longest);
             if outcome.is_ok() {
                 done.store(true, Ordering::Relaxed);
-                remote.stop();
+                remote.stop_after(GRACE);
             }
             outcome
         });

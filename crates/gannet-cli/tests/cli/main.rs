@@ -40,3 +40,5 @@ mod traces;
 mod unix_sockets;
 #[cfg(target_os = "linux")]
 mod upgrade;
+#[cfg(target_os = "linux")]
+mod upgrade_steps;

@@ -41,8 +41,15 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts the binary and waits until it is ready, or has ended.
-    pub(crate) fn run(mut command: Command) -> Result<Self, Ended> {
-        let mut server = Self::spawn(&mut command);
+    pub(crate) fn run(command: Command) -> Result<Self, Ended> {
+        Self::run_with_input(command, Stdio::null())
+    }
+
+    /// Does the same with a standard input.
+    pub(crate) fn run_with_input(mut command: Command, input: Stdio) -> Result<Self, Ended> {
+        let mut server = Self::spawn_with_input(&mut command, input);
+        // With the command goes its end of that input.
+        command.stdin(Stdio::null());
         loop {
             match server.stdout.recv_timeout(PATIENCE) {
                 Ok(line) if line == "ready" => return Ok(server),
@@ -55,7 +62,11 @@ impl Server {
 
     /// Starts the binary and does not wait.
     pub(crate) fn spawn(command: &mut Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::spawn_with_input(command, Stdio::null())
+    }
+
+    fn spawn_with_input(command: &mut Command, input: Stdio) -> Self {
+        command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
         let stdout = lines(child.stdout.take().expect("piped"));
         let stderr = lines(child.stderr.take().expect("piped"));

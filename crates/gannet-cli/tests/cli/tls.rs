@@ -78,6 +78,12 @@ impl Client {
     }
 
     pub(crate) fn connect(&self, url: &str, name: &'static str) -> io::Result<Connection> {
+        let stream = TcpStream::connect(url.strip_prefix("tls://").expect("a URL of TLS"))?;
+        self.greet(stream, name)
+    }
+
+    /// Makes the handshake on a connection.
+    pub(crate) fn greet(&self, stream: TcpStream, name: &'static str) -> io::Result<Connection> {
         let mut roots = RootCertStore::empty();
         roots.add(self.ca.clone()).expect("a certificate");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -91,7 +97,6 @@ impl Client {
             }
         };
         config.alpn_protocols.clone_from(&self.alpn);
-        let stream = TcpStream::connect(url.strip_prefix("tls://").expect("a URL of TLS"))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let connection = ClientConnection::new(Arc::new(config), name.try_into().expect("a name"));
@@ -110,6 +115,7 @@ impl Client {
     }
 }
 
+/// Says something to a `lines` service, which has to be answered.
 pub(crate) fn ask(stream: &mut Connection) -> io::Result<()> {
     stream.write_all(b"hello\n")?;
     let mut answer = [0; 12];

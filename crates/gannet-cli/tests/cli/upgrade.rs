@@ -322,6 +322,26 @@ fn a_server_with_tls_is_upgraded_without_a_broken_handshake() {
 }
 
 #[test]
+fn a_client_that_the_old_process_accepted_last_gets_through_its_handshake() {
+    for driver in drivers() {
+        let mut place = Place::new(&format!("last-{driver}"));
+        let ca = authority();
+        ca.server(&["localhost"]).put(&place.folder);
+        let files = ["cert.pem", "key.pem"].map(|file| place.folder.join(file).display().to_string());
+        let options = [LINES, "--tls-cert", &files[0], "--tls-key", &files[1], "--driver", driver, "--reactors", "1"];
+        let server = place.start(&options);
+        let (url, client) = (server.url("lines"), Client::trusting(&ca));
+        let last = TcpStream::connect(url.strip_prefix("tls://").expect("TLS")).expect("it listens");
+        // Whoever came later was served: it was accepted before.
+        client.talk(&url, "localhost").expect("it serves");
+        place.upgrade();
+        let mut last = client.greet(last, "localhost").expect("a handshake");
+        crate::tls::ask(&mut last).expect("an answer");
+        drop(server);
+    }
+}
+
+#[test]
 fn a_new_process_that_fails_changes_nothing() {
     let mut place = Place::new("fails");
     let mut server = place.start(&["--listen", "echo=tcp://127.0.0.1:0", "--reactors", "2"]);

@@ -53,17 +53,16 @@ impl<D: Driver> Reactor<D> {
     fn flush_by<const AT_ONCE: bool>(&mut self, token: Token) -> bool {
         loop {
             let Some(connection) = self.core.slab.get_mut(token) else { return false };
-            let is_filtered = connection.filter.is_some();
-            let is_traced = connection.flags.has(Flags::TRACED);
-            if is_filtered | is_traced {
-                if is_traced {
-                    self.trace_sent(token);
-                }
-                if is_filtered && !self.seal(token) {
+            let is_plain = connection.is_plain();
+            let connection = if is_plain {
+                connection
+            } else {
+                if !self.prepare_outbox(token) {
                     return false;
                 }
-            }
-            let Some(connection) = self.core.slab.get_mut(token) else { return false };
+                let Some(connection) = self.core.slab.get_mut(token) else { return false };
+                connection
+            };
             let Some(outbox) = connection.wire().as_mut() else { return true };
             if outbox.is_in_flight() {
                 return true;
@@ -87,12 +86,10 @@ impl<D: Driver> Reactor<D> {
                     let service = connection.service;
                     let sent = if is_whole { connection.wire().take() } else { None };
                     self.core.count_sent(service, count);
-                    if is_traced && !is_filtered {
-                        self.trace_left(token, count);
-                    }
+                    let may_have_more = !is_plain && self.has_left(token, count);
                     if let Some(outbox) = sent {
                         self.core.pools.return_outbox(outbox);
-                        if !is_filtered {
+                        if !may_have_more {
                             return true;
                         }
                     }
@@ -121,6 +118,28 @@ impl<D: Driver> Reactor<D> {
         }
     }
 
+    /// Has an outbox recorded and passed through the filter, as far as its connection wants that; says whether it still lives.
+    #[inline(never)]
+    fn prepare_outbox(&mut self, token: Token) -> bool {
+        let Some(connection) = self.core.slab.get(token) else { return false };
+        let is_filtered = connection.filter.is_some();
+        if connection.flags.has(Flags::TRACED) {
+            self.trace_sent(token);
+        }
+        !is_filtered || self.seal(token)
+    }
+
+    /// Has it noted that bytes have left, and says whether a filter may have more behind them.
+    #[inline(never)]
+    fn has_left(&mut self, token: Token, count: usize) -> bool {
+        let Some(connection) = self.core.slab.get(token) else { return false };
+        let is_filtered = connection.filter.is_some();
+        if connection.flags.has(Flags::TRACED) && !is_filtered {
+            self.trace_left(token, count);
+        }
+        is_filtered
+    }
+
     pub(super) fn sent(&mut self, token: Token, result: io::Result<usize>) {
         let Some(connection) = self.core.slab.get_mut(token) else { return };
         let Some(outbox) = connection.wire().as_mut() else { return };
@@ -131,11 +150,10 @@ impl<D: Driver> Reactor<D> {
                     outbox.consume(count, &mut self.core.pools.blocks);
                     connection.last_write = self.core.now;
                     connection.flags.clear(Flags::STUCK);
-                    let (service, is_filtered) = (connection.service, connection.filter.is_some());
-                    let is_traced = connection.flags.has(Flags::TRACED);
+                    let (service, is_plain) = (connection.service, connection.is_plain());
                     self.core.count_sent(service, count);
-                    if is_traced && !is_filtered {
-                        self.trace_left(token, count);
+                    if !is_plain {
+                        self.has_left(token, count);
                     }
                 }
             }

@@ -283,9 +283,7 @@ impl<D: Driver> Reactor<D> {
         if let Some(connection) = self.core.slab.get_mut(token) {
             let (service, is_traced) = (connection.service, connection.flags.has(Flags::TRACED));
             if connection.missed != 0 {
-                let took = self.deadlines[usize::from(service)].round_trip(connection, self.core.now);
-                self.core.counters.round_trips.record(took);
-                connection.missed = 0;
+                self.deadlines[usize::from(service)].answered(connection, self.core.now, &self.core.counters);
             }
             connection.last_read = self.core.now;
             self.core.tally(service).bytes_in.add(count as u64);
@@ -298,27 +296,34 @@ impl<D: Driver> Reactor<D> {
         self.settle(token);
     }
 
+    /// Whether what came is for the filter of its connection. Otherwise it is recorded where that is wanted.
+    #[inline(never)]
+    fn is_for_filter(&mut self, token: Token, bytes: &[u8], state: State) -> bool {
+        let Some(connection) = self.core.slab.get(token) else { return false };
+        if connection.filter.is_some() {
+            return true;
+        }
+        if state == State::Open && connection.flags.has(Flags::TRACED) {
+            self.trace_received(token, bytes.len(), bytes);
+        }
+        false
+    }
+
     fn handle(&mut self, event: Event<D::Incoming>) {
         match event {
             Event::ReceivedInto { token, count } => self.received_into(token, count),
             Event::Received { token, mut chunk } => {
                 let lends = self.driver.lends(&chunk);
                 if let Some(connection) = self.core.slab.get_mut(token) {
-                    let (service, state) = (connection.service, connection.state());
+                    let (service, state, is_plain) = (connection.service, connection.state(), connection.is_plain());
                     if connection.missed != 0 {
-                        let took = self.deadlines[usize::from(service)].round_trip(connection, self.core.now);
-                        self.core.counters.round_trips.record(took);
-                        connection.missed = 0;
+                        self.deadlines[usize::from(service)].answered(connection, self.core.now, &self.core.counters);
                     }
                     connection.last_read = self.core.now;
-                    let (is_filtered, is_traced) = (connection.filter.is_some(), connection.flags.has(Flags::TRACED));
                     self.core.tally(service).bytes_in.add(chunk.len() as u64);
-                    if is_filtered {
+                    if !is_plain && self.is_for_filter(token, &chunk, state) {
                         self.filter_input(token, &mut chunk);
                     } else if state == State::Open {
-                        if is_traced {
-                            self.trace_received(token, chunk.len(), &chunk);
-                        }
                         // Nothing smaller is borrowed.
                         let borrows = chunk.len() >= LARGE_BYTES && (lends || self.driver.lends_to_others(&chunk));
                         if borrows {

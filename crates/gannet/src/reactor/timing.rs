@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::close_reason::CloseReason;
 use crate::connection::{Connection, Flags, State};
+use crate::counters::ReactorCounters;
 use crate::driver::Driver;
 use crate::host::Served;
 use crate::ids::Token;
@@ -101,8 +102,15 @@ impl Deadlines {
     }
 
     /// How long the first unanswered heartbeat of a connection is ago, from whose bytes that now came it is answered.
-    pub(super) fn round_trip(&self, connection: &Connection, now: Tick) -> Duration {
+    fn round_trip(&self, connection: &Connection, now: Tick) -> Duration {
         Duration::from_millis(u64::from(passed(connection.last_read.after(self.heartbeat_ms), now)))
+    }
+
+    /// Counts the answer to a heartbeat, which may be any bytes.
+    #[cold]
+    pub(super) fn answered(&self, connection: &mut Connection, now: Tick, counters: &ReactorCounters) {
+        counters.round_trips.record(self.round_trip(connection, now));
+        connection.missed = 0;
     }
 
     /// The silence after which the next heartbeat is due when so many went unanswered.
