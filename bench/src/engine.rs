@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use gannet::proto::{LengthPrefixed, Lines, Raw};
+use gannet::session::{self, Connection};
 use gannet::{Context, DriverChoice, Engine, FilterFactory, Group, Refused, Running, Service};
 use gannet_redis::{Options, Redis, Server};
 
@@ -41,6 +42,50 @@ impl Service for EchoLines {
 /// Lines, answered with `echo: ` and the line.
 pub fn lines(port: u16, ready: Ready, driver: DriverChoice) -> io::Result<()> {
     serve(port, ready, driver, || EchoLines)
+}
+
+/// Lines, answered with `echo: ` and the line, by a future for each connection that looks at them where they were received.
+pub fn sessions(port: u16, ready: Ready, driver: DriverChoice) -> io::Result<()> {
+    serve_sessions(port, ready, driver, |mut connection| async move {
+        let mut answer = Vec::new();
+        while connection
+            .next_with(|line| {
+                answer.clear();
+                answer.extend_from_slice(line);
+            })
+            .await?
+            .is_some()
+        {
+            connection.send([b"echo: ", &answer]).await?;
+        }
+        Ok(())
+    })
+}
+
+/// The same by a future that takes copies of the lines.
+pub fn copying(port: u16, ready: Ready, driver: DriverChoice) -> io::Result<()> {
+    serve_sessions(port, ready, driver, |mut connection| async move {
+        while let Some(line) = connection.next().await? {
+            connection.send([b"echo: ", &line]).await?;
+        }
+        Ok(())
+    })
+}
+
+fn serve_sessions<F>(
+    port: u16,
+    ready: Ready,
+    driver: DriverChoice,
+    session: impl Fn(Connection<Lines>) -> F + Send + Sync + 'static,
+) -> io::Result<()>
+where
+    F: Future<Output = session::Result> + 'static,
+{
+    let engine = Engine::new().reactors(1).driver(driver);
+    let engine = engine.sessions(format!("tcp://127.0.0.1:{port}"), Lines::default, session);
+    let running = start(engine.map_err(io::Error::other)?)?;
+    ready.announce(port)?;
+    running.join().map_err(io::Error::other)
 }
 
 struct EchoFrames;

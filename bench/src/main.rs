@@ -67,6 +67,8 @@ enum Command {
     Tls(run::tls::Options),
     /// Calls of Redis through a pool beside a service written by hand.
     Pool(run::pool::Options),
+    /// Dialogues as futures beside the same service as callbacks: echo, memory of idle connections.
+    Sessions(run::sessions::Options),
     /// Gateways beside Centrifugo and bare loops: deliveries, connects, recovery, memory.
     Push(run::push::Options),
     /// Serves one subject; the other commands start it.
@@ -92,6 +94,7 @@ fn main() -> ExitCode {
         Command::Ws(options) => run::ws::run(&options),
         Command::Tls(options) => run::tls::run(&options),
         Command::Pool(options) => run::pool::run(&options),
+        Command::Sessions(options) => run::sessions::run(&options),
         Command::Push(options) => run::push::run(&options),
         Command::Server { subject, port, cpu } => match serve(&subject, port, cpu) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {

@@ -10,6 +10,7 @@ mod plan;
 pub mod pool;
 pub mod push;
 pub mod redis;
+pub mod sessions;
 mod table;
 pub mod tls;
 pub mod ws;

@@ -53,6 +53,8 @@ pub enum Role {
     Redis,
     /// Measured by `pool`: calls a Redis server.
     Calls,
+    /// Measured by `sessions`: as [`Role::Echo`], of lines, by futures.
+    Session,
     /// Measured by `push`: a gateway that speaks the Centrifuge protocol.
     Push,
     /// Measured by `push`: as [`Role::Push`], by TLS; its memory only.
@@ -126,6 +128,10 @@ const fn variant(name: &'static str, serve: Serve) -> Subject {
     Subject { name, role: Role::Variant, wire: Wire::Raw, floors: &["floor-uring"], serve, program: None }
 }
 
+const fn session(name: &'static str, floors: &'static [&'static str], serve: Serve) -> Subject {
+    Subject { name, role: Role::Session, wire: Wire::Lines, floors, serve, program: None }
+}
+
 const fn broadcast(name: &'static str, floors: &'static [&'static str], serve: Serve) -> Subject {
     Subject { name, role: Role::Broadcast, wire: Wire::Raw, floors, serve, program: None }
 }
@@ -160,6 +166,10 @@ pub static SUBJECTS: &[Subject] = &[
     echo("frames-uring", Wire::Frames, &["floor-uring"], |port, ready| {
         engine::frames(port, ready, DriverChoice::Uring)
     }),
+    session("session-poll", &["lines-poll"], |port, ready| engine::sessions(port, ready, DriverChoice::Poll)),
+    session("session-uring", &["lines-uring"], |port, ready| engine::sessions(port, ready, DriverChoice::Uring)),
+    session("session-copy-poll", &["lines-poll"], |port, ready| engine::copying(port, ready, DriverChoice::Poll)),
+    session("session-copy-uring", &["lines-uring"], |port, ready| engine::copying(port, ready, DriverChoice::Uring)),
     broadcast("sends-epoll", &[], floor::broadcast::serve),
     broadcast("broadcast-poll", &["sends-epoll"], |port, ready| engine::broadcast(port, ready, DriverChoice::Poll)),
     broadcast("sends-uring", &["sends-epoll"], floor::broadcast_uring::serve),

@@ -23,7 +23,7 @@ pub struct Options {
     #[arg(long, num_args = 1.., default_values = ["50x1", "1000x1", "100x16"])]
     workload: Vec<Workload>,
     #[command(flatten)]
-    plan: Plan,
+    pub(super) plan: Plan,
 }
 
 /// Figures of one subject under one workload; medians over the rounds.
@@ -41,7 +41,7 @@ struct Row {
 }
 
 #[derive(Serialize)]
-struct Table {
+pub(super) struct Table {
     connections: usize,
     depth: usize,
     size: usize,
@@ -57,6 +57,13 @@ struct Report {
 
 /// Runs and prints.
 pub fn run(options: &Options) -> io::Result<()> {
+    let mut report = Report { head: options.plan.begin(None)?, workloads: Vec::new() };
+    report.workloads = tables(options, Role::Echo)?;
+    options.plan.setup.end(&report)
+}
+
+/// Measures the subjects of a role under each workload, and prints the tables unless JSON is wanted.
+pub(super) fn tables(options: &Options, role: Role) -> io::Result<Vec<Table>> {
     if !options.size.iter().all(|size| (MIN_MESSAGE_BYTES..=MAX_MESSAGE_BYTES).contains(size)) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
@@ -65,8 +72,8 @@ pub fn run(options: &Options) -> io::Result<()> {
     }
     let Options { plan, size, workload, .. } = options;
     let [warm_up, measured] = plan.times()?;
-    let mut report = Report { head: plan.begin(None)?, workloads: Vec::new() };
-    let subjects = plan.setup.subjects(Role::Echo)?;
+    let mut tables = Vec::new();
+    let subjects = plan.setup.subjects(role)?;
     for (&size, &Workload { connections, depth }) in
         size.iter().flat_map(|size| workload.iter().map(move |load| (size, load)))
     {
@@ -78,9 +85,9 @@ pub fn run(options: &Options) -> io::Result<()> {
         if !plan.setup.json {
             print(&table);
         }
-        report.workloads.push(table);
+        tables.push(table);
     }
-    plan.setup.end(&report)
+    Ok(tables)
 }
 
 fn cpu_ns_per_message(outcome: &Outcome) -> f64 {

@@ -126,6 +126,10 @@ impl Flags {
     /// An operator wants it closed, and its service may take a moment for that.
     pub(crate) const KICKED: Self = Self(1 << 30);
 
+    /// Its session takes no messages now; a little is received for it nevertheless.
+    pub(crate) const HELD: Self = Self(1 << 24);
+    /// Its session waits until everything was sent.
+    pub(crate) const FLUSHES: Self = Self(1 << 25);
     /// The header of the PROXY protocol is not whole. Its peer is not counted, whoever that is.
     pub(crate) const PROXY_HEADER: Self = Self(1 << 26);
     /// It is counted with the prefix of its peer.
@@ -159,6 +163,10 @@ impl Flags {
         Self(self.0 | other.0)
     }
 }
+
+/// Bytes that are received for a session that takes no messages at the moment, before reading pauses: turning receiving off and
+/// on costs more than to keep them, and a session that waits for something else is often back before so many came.
+const HELD_BYTES: usize = 16 * 1024;
 
 /// No session: the place in a host's sessions of a connection that has none.
 pub(crate) const NO_SESSION: u32 = u32::MAX;
@@ -310,7 +318,7 @@ impl Connection {
     #[inline]
     pub(crate) fn is_halted(&self) -> bool {
         self.state != State::Open
-            || self.flags.has(Flags::PAUSED.or(Flags::CHOKED).or(Flags::CLOSE).or(Flags::CLOSE_FLUSHED))
+            || self.flags.has(Flags::PAUSED.or(Flags::CHOKED).or(Flags::HELD).or(Flags::CLOSE).or(Flags::CLOSE_FLUSHED))
     }
 
     /// Whether nothing is due for it but what is in its outbox: it is open, the driver receives for it, and nothing waits
@@ -323,13 +331,16 @@ impl Connection {
             .or(Flags::CLOSE)
             .or(Flags::CLOSE_FLUSHED)
             .or(Flags::ENDED)
+            .or(Flags::FLUSHES)
             .or(Flags::SHUT_WRITE);
         self.state == State::Open && !self.flags.has(DUE) && self.flags.has(Flags::RECEIVING) && self.carry.is_none()
     }
 
     /// Whether nothing can come from the peer now, whatever it sends: its silence means nothing.
     pub(crate) fn is_reading_paused(&self) -> bool {
-        self.flags.has(Flags::PAUSED.or(Flags::CHOKED)) || self.waits_for_room()
+        self.flags.has(Flags::PAUSED.or(Flags::CHOKED))
+            || self.waits_for_room()
+            || (self.flags.has(Flags::HELD) && self.has_more_to_decode())
     }
 
     /// Ends a pause of reading. Whatever waited meanwhile comes only now, so the peer's silence begins here at the earliest.
@@ -346,6 +357,11 @@ impl Connection {
         self.carry.as_ref().is_some_and(|carry| carry.need == 0)
     }
 
+    /// Whether more may be received for a session that takes no messages now.
+    fn holds_little(&self) -> bool {
+        self.flags.has(Flags::HELD) && self.carry.as_ref().is_none_or(|carry| carry.len() < HELD_BYTES)
+    }
+
     /// Whether the driver should receive for it. While it drains, what still comes is read and dropped, so that the
     /// kernel does not answer it with a reset that would take our last bytes with it.
     #[inline]
@@ -353,7 +369,7 @@ impl Connection {
         match self.state {
             State::Open => {
                 !self.flags.has(Flags::PAUSED.or(Flags::CHOKED).or(Flags::ENDED))
-                    && !self.has_more_to_decode()
+                    && (!self.has_more_to_decode() || self.holds_little())
                     && !self.waits_for_room()
             }
             State::Handshaking => {

@@ -531,6 +531,17 @@ impl Core {
             .then(|| Bytes::from_owner(Whole(large.clone())).slice(from..from + bytes.len()))
     }
 
+    /// Counts messages that were decoded, and their work.
+    #[inline]
+    pub(crate) fn count_decoded(&mut self, token: Token, messages: u64, work: usize) {
+        let Some(connection) = self.slab.get_mut(token) else { return };
+        self.counters.services[usize::from(connection.service)].messages_in.add(messages);
+        connection.share.spend(self.turn, work);
+        if messages > 0 {
+            connection.flags.set(Flags::SPOKE);
+        }
+    }
+
     /// Counts work for a connection beside that of its messages. Decoding stops where its share of the turn is used up.
     pub(crate) fn spend(&mut self, token: Token, bytes: usize) {
         if let Some(connection) = self.slab.get_mut(token) {

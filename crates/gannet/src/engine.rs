@@ -5,6 +5,8 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use gannet_proto::Codec;
+
 use crate::acceptor::{Acceptor, Balance, Central};
 use crate::access::Access;
 use crate::address::Address;
@@ -34,6 +36,7 @@ use crate::quota::Quota;
 use crate::reactor::Reactor;
 use crate::remote::{Gate, Remote, Shared, new_engine_id};
 use crate::service::{DatagramService, Service, Starting};
+use crate::session;
 use crate::steps::{Factory, Own};
 use crate::wheel::tick;
 
@@ -75,6 +78,8 @@ pub struct Engine {
     drain_spread: Duration,
     drain_timeout: Duration,
     inherited: Vec<Inherited>,
+    /// The service of the outbound connections of sessions, if there are sessions.
+    upstreams: Option<ServiceId>,
 }
 
 impl Default for Engine {
@@ -101,6 +106,7 @@ impl Engine {
             drain_spread: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
             inherited: Vec::new(),
+            upstreams: None,
         }
     }
 
@@ -240,6 +246,68 @@ impl Engine {
         let all = ServicePlan::filtered(at.into(), &filters, factory)?;
         all.into_iter().try_for_each(|service| self.add(service).map(drop))?;
         Ok(self)
+    }
+
+    /// Serves connections to an address with sequential sessions: a future for each connection, in place of callbacks.
+    ///
+    /// `session` is called for each connection, on its reactor's thread, and the connection closes when the future that it
+    /// returns is ready. The future needs no `Send`, and no memory beside its own: it lives where sessions of services do.
+    /// `codec` makes the codec of each reactor. The [module](crate::session) has an example and explains what a session can do.
+    ///
+    /// The address is `tcp://host:port` or `unix:///path`, or [`ListenOptions`] with one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`listen`](Self::listen).
+    pub fn sessions<C, M, F>(
+        mut self,
+        at: impl Into<ListenOptions>,
+        codec: impl Fn() -> C + Send + Sync + 'static,
+        session: M,
+    ) -> Result<Self>
+    where
+        C: Codec,
+        M: Fn(session::Connection<C>) -> F + Send + Sync + 'static,
+        F: Future<Output = session::Result> + 'static,
+    {
+        let upstreams = self.upstreams()?;
+        self.listen(at, session::factory(codec, session, upstreams))
+    }
+
+    /// Serves connections with sequential sessions, with a filter between each connection and its codec, for example TLS.
+    ///
+    /// [`sessions`](Self::sessions) explains `codec` and `session`, and [`listen_filtered`](Self::listen_filtered) the
+    /// addresses and the filters. A session begins when the handshake of its filter is done.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`listen_filtered`](Self::listen_filtered).
+    pub fn sessions_filtered<C, M, F>(
+        mut self,
+        at: impl Into<ListenOptions>,
+        filters: Arc<dyn FilterFactory>,
+        codec: impl Fn() -> C + Send + Sync + 'static,
+        session: M,
+    ) -> Result<Self>
+    where
+        C: Codec,
+        M: Fn(session::Connection<C>) -> F + Send + Sync + 'static,
+        F: Future<Output = session::Result> + 'static,
+    {
+        let upstreams = self.upstreams()?;
+        self.listen_filtered(at, filters, session::factory(codec, session, upstreams))
+    }
+
+    /// The service of the outbound connections of sessions, one for all.
+    fn upstreams(&mut self) -> Result<ServiceId> {
+        match self.upstreams {
+            Some(index) => Ok(index),
+            None => {
+                let index = self.outbound(|| session::Upstreams)?.index;
+                self.upstreams = Some(index);
+                Ok(index)
+            }
+        }
     }
 
     /// Serves datagrams to an address: `udp://host:port`.

@@ -24,7 +24,7 @@ use crate::error::StartError;
 use crate::ids::{ServiceId, Token};
 use crate::limits::Timeouts;
 use crate::panics::{Panicked, panic_message};
-use crate::service::{CodecError, DatagramService, HalfClose, Heartbeat, Idle, Service, Shutdown, Starting};
+use crate::service::{CodecError, DatagramService, HalfClose, Heartbeat, Idle, Input, Service, Shutdown, Starting};
 use crate::service_context::{NO_CONNECTION, ServiceContext};
 use crate::share::MESSAGE_BYTES;
 use crate::slab::Slab;
@@ -235,8 +235,11 @@ fn reason_of(error: &(dyn Error + 'static)) -> CloseReason {
 }
 
 /// Received bytes to be decoded.
-trait Input {
+trait Received {
     fn bytes(&self) -> &[u8];
+
+    /// The bytes, where they may be changed.
+    fn bytes_mut(&mut self) -> Option<&mut [u8]>;
 
     /// Decodes a message that begins behind the first `from` bytes; `None` where the codec cannot do that with these.
     fn decode<'a, C: Codec>(&'a mut self, from: usize, codec: &C, state: &mut C::State) -> Option<Found<'a, C>>;
@@ -244,10 +247,15 @@ trait Input {
 
 type Found<'a, C> = Result<Decoded<<C as Codec>::Message<'a>>, <C as Codec>::Error>;
 
-impl Input for [u8] {
+impl Received for [u8] {
     #[inline]
     fn bytes(&self) -> &[u8] {
         self
+    }
+
+    #[inline]
+    fn bytes_mut(&mut self) -> Option<&mut [u8]> {
+        Some(self)
     }
 
     #[inline]
@@ -259,9 +267,13 @@ impl Input for [u8] {
 /// Bytes that others may keep, and nobody changes.
 struct Shared<'s>(&'s [u8]);
 
-impl Input for Shared<'_> {
+impl Received for Shared<'_> {
     fn bytes(&self) -> &[u8] {
         self.0
+    }
+
+    fn bytes_mut(&mut self) -> Option<&mut [u8]> {
+        None
     }
 
     fn decode<'a, C: Codec>(&'a mut self, from: usize, codec: &C, state: &mut C::State) -> Option<Found<'a, C>> {
@@ -326,6 +338,13 @@ impl<S: Service> HostOf<S> {
         call: impl FnOnce(&mut S, S::Session, &mut Context<'_, S>),
     ) {
         let index = Self::session_of(core, token);
+        if self.service.sequential().is_some() {
+            self.with_session(core, token, |service, session, cx| {
+                if let Some(sequential) = service.sequential() {
+                    sequential.end(session, cx.reborrow());
+                }
+            });
+        }
         if let Some(connection) = core.slab.get_mut(token) {
             connection.session = NO_SESSION;
         }
@@ -375,9 +394,16 @@ impl<S: Service> HostOf<S> {
         core: &mut Core,
         token: Token,
         session: u32,
-        input: &mut (impl Input + ?Sized),
+        input: &mut (impl Received + ?Sized),
         (look, most): (Look, usize),
     ) -> Progress {
+        // Known when this is compiled, as it is below.
+        if self.service.sequential().is_some() {
+            // What could be kept has to be decoded without a change, and that a session cannot ask for.
+            let Some(bytes) = input.bytes_mut() else { return Progress { consumed: 0, need: 0 } };
+            let most_of_one = if look == Look::AtOne { MESSAGE_BYTES } else { usize::MAX };
+            return self.pull(core, token, session, &mut Input::new(bytes, most, false), most_of_one);
+        }
         let Some(SessionAndState { session, state }) = self.sessions.get_mut(session) else {
             return Progress { consumed: input.bytes().len(), need: 0 };
         };
@@ -455,6 +481,78 @@ impl<S: Service> HostOf<S> {
                 Progress { consumed: length, need: 0 }
             }
         }
+    }
+
+    /// Has a session that is a future decode what it wants of `input`; that counts `most_work` at most.
+    #[inline]
+    fn pull(
+        &mut self,
+        core: &mut Core,
+        token: Token,
+        session: u32,
+        input: &mut Input<'_>,
+        most_work: usize,
+    ) -> Progress {
+        let all = Progress { consumed: input.bytes.len(), need: 0 };
+        let Some(SessionAndState { session, state }) = self.sessions.get_mut(session) else { return all };
+        let Some(sequential) = self.service.sequential() else { return all };
+        core.halt = false;
+        let cx = Context { core, codec: &self.codec, state, token };
+        let polled = guard(|| sequential.poll(session, cx, Some(input)));
+        core.count_decoded(token, input.messages, input.work.min(most_work));
+        match polled {
+            Ok(()) => Progress { consumed: input.consumed, need: input.need },
+            Err(panic) => {
+                self.panicked(core, token, &*panic);
+                all
+            }
+        }
+    }
+
+    /// Polls a session that is a future.
+    fn poll(&mut self, core: &mut Core, token: Token) {
+        self.with_session(core, token, |service, session, cx| {
+            if let Some(sequential) = service.sequential() {
+                sequential.poll(session, cx.reborrow(), None);
+            }
+        });
+    }
+
+    /// Polls the sessions that were woken.
+    #[cold]
+    fn poll_woken(&mut self, core: &mut Core, service: ServiceId) {
+        let mut woken = Vec::new();
+        let mut state = Default::default();
+        if let Some(sequential) = self.service.sequential() {
+            let cx = Context { core, codec: &self.codec, state: &mut state, token: NO_CONNECTION };
+            sequential.take_woken(&cx, &mut woken);
+        }
+        for token in woken {
+            // Its slot may be another's by now: that one is polled once for nothing.
+            if core.slab.get(token).is_some_and(|connection| connection.service == service) {
+                self.poll(core, token);
+                core.mark(token);
+            }
+        }
+    }
+
+    /// Has a session decode what the peer ended its stream with; says whether there was a message.
+    #[cold]
+    fn pull_last(&mut self, core: &mut Core, token: Token) -> bool {
+        let Some(connection) = core.slab.get_mut(token) else { return false };
+        let session = connection.session;
+        let Some(mut carry) = connection.carry.take() else { return false };
+        let mut input = Input::new(&mut carry, usize::MAX, true);
+        let Progress { consumed, .. } = self.pull(core, token, session, &mut input, usize::MAX);
+        let messages = input.messages;
+        carry.consume(consumed);
+        if carry.is_empty() {
+            core.pools.return_carry(carry);
+        } else {
+            carry.need = 0;
+            core.put_carry(token, carry);
+        }
+        messages > 0
     }
 
     /// Closes a connection whose peer sent what the codec cannot accept. What was answered before still leaves.
@@ -595,6 +693,9 @@ impl<S: Service> Host for HostOf<S> {
         if let Some(connection) = core.slab.get_mut(token) {
             connection.session = index;
         }
+        if index != NO_SESSION && self.service.sequential().is_some() {
+            self.poll(core, token);
+        }
         index != NO_SESSION
     }
 
@@ -724,6 +825,9 @@ impl<S: Service> Host for HostOf<S> {
     }
 
     fn finish(&mut self, core: &mut Core, token: Token) -> bool {
+        if self.service.sequential().is_some() {
+            return self.pull_last(core, token);
+        }
         let Some(connection) = core.slab.get_mut(token) else { return false };
         let (index, service_index) = (connection.session, connection.service);
         let Some(mut carry) = connection.carry.take() else { return false };
@@ -790,6 +894,9 @@ impl<S: Service> Host for HostOf<S> {
     }
 
     fn woken(&mut self, core: &mut Core, service: ServiceId) {
+        if self.service.sequential().is_some() {
+            return self.poll_woken(core, service);
+        }
         self.without_connection(core, service, "woken", |instance, cx| instance.woken(cx));
     }
 

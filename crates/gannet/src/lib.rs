@@ -4,7 +4,7 @@
 //!
 //! An [`Engine`] runs **reactors**, one thread each, that share nothing. Every connection lives on one reactor. A
 //! [`Service`] is your logic for one listener: each reactor makes an instance and calls it by plain function calls. There is
-//! no runtime, no task and no future.
+//! no runtime and no task. Where one step follows another, a [sequential session](session) is a future in place of callbacks.
 //!
 //! A **codec** ([`proto`]) turns received bytes into messages that borrow from the receive buffer. A **session**
 //! ([`Service::Session`]) is your state for one connection. A [`Context`] is what a callback can do with its connection.
@@ -36,6 +36,7 @@
 //! | type | what it does |
 //! |---|---|
 //! | [`Service`] | your logic; its methods are all that can happen to a connection |
+//! | [`session`] | dialogues as futures, in place of callbacks |
 //! | [`Context`] | in a callback: send, close, set timers, join groups, offload work, connect |
 //! | [`proto`] | codecs: lines, frames with a length, raw bytes, RESP, HTTP/1.1, WebSocket |
 //! | [`Engine`], [`ListenOptions`], [`Running`] | build and start an engine; describe a listener; control a running engine |
@@ -125,6 +126,7 @@ mod requests;
 mod route;
 mod service;
 mod service_context;
+pub mod session;
 mod share;
 mod signals;
 #[cfg(feature = "sim")]

@@ -1,5 +1,6 @@
 //! The traits that an application implements. A reactor calls them on its own thread.
 
+mod sequential;
 mod starting;
 
 use std::io;
@@ -16,6 +17,8 @@ use crate::limits::Timeouts;
 use crate::service_context::ServiceContext;
 use crate::timers::TimerId;
 
+pub(crate) use self::sequential::Input;
+pub use self::sequential::Sequential;
 pub use self::starting::Starting;
 
 /// The type of the messages that a service receives: [`Codec::Message`] of its codec. It may borrow from the receive
@@ -283,6 +286,12 @@ pub trait Service: Sized + 'static {
     /// A service whose messages wait for memory implements [`Prefetch`] and returns `Some(self)`. Whether this is `None`
     /// must not change: it is asked when the instance was made, and again before each use.
     fn prefetch(&mut self) -> Option<&mut dyn Prefetch<Self::Session>> {
+        None
+    }
+
+    /// Returns what polls the sessions of this service, if they are futures: those of the module `session` alone are.
+    #[doc(hidden)]
+    fn sequential(&mut self) -> Option<&mut dyn Sequential<Self>> {
         None
     }
 }

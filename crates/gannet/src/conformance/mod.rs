@@ -33,6 +33,7 @@ mod restless;
 pub(crate) mod rig;
 mod room;
 mod script;
+mod sessions;
 mod shutdown_write;
 mod simulated;
 mod sockets;

@@ -148,6 +148,12 @@ impl<D: Driver> Reactor<D> {
                     host.writable(core, token);
                     return true;
                 }
+                if connection.flags.has(Flags::FLUSHES) && connection.outbox_len() == 0 {
+                    connection.flags.clear(Flags::FLUSHES);
+                    let (host, core) = self.host(service);
+                    host.writable(core, token);
+                    return true;
+                }
                 if connection.is_halted() {
                     return false;
                 }

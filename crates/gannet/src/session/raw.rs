@@ -1,0 +1,252 @@
+//! What the executor of sessions does that the compiler cannot check: futures that stay in their place, the reactor that a
+//! future finds from inside of a poll, wakers made of integers. Used on the reactor's thread, wakers on any.
+//!
+//! All `unsafe` of sessions is here.
+
+use std::any::TypeId;
+use std::cell::Cell;
+use std::future::Future;
+use std::marker::{PhantomData, PhantomPinned};
+use std::mem::{self, MaybeUninit};
+use std::pin::Pin;
+use std::ptr;
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
+
+use gannet_proto::Codec;
+
+use crate::service::Session;
+
+use super::head::Head;
+use super::scope::Scope;
+use super::time::Sleep;
+use super::wakes;
+
+/// Whether a task has its future. Changed here only: the future's memory is read by it.
+#[derive(Debug, Default)]
+pub(super) struct Live(bool);
+
+/// A session: its future in its place in the slab, and what is known of it.
+pub(crate) struct Task<F> {
+    head: Head,
+    /// There if `head.live` says so: a place for that beside it would take eight bytes.
+    future: MaybeUninit<F>,
+    /// Where the future was polled first; 0 before that.
+    #[cfg(debug_assertions)]
+    address: usize,
+    /// References into the future may exist beside one to this.
+    _pinned: PhantomPinned,
+}
+
+/// The future of a task, to be polled.
+pub(super) struct Place<'t, F> {
+    /// None where it has ended or was dropped.
+    future: Option<&'t mut MaybeUninit<F>>,
+}
+
+impl<F: 'static> Session for Task<F> {}
+
+impl<F> Task<F> {
+    pub(super) fn new(future: F) -> Self {
+        Self {
+            head: Head::new(Live(true)),
+            future: MaybeUninit::new(future),
+            #[cfg(debug_assertions)]
+            address: 0,
+            _pinned: PhantomPinned,
+        }
+    }
+
+    /// Whether the future has ended or was dropped.
+    pub(super) fn is_done(&self) -> bool {
+        !self.head.live.0
+    }
+
+    pub(super) fn head(&mut self) -> &mut Head {
+        &mut self.head
+    }
+
+    /// Both parts at once.
+    pub(super) fn split(&mut self) -> (&mut Head, Place<'_, F>) {
+        #[cfg(debug_assertions)]
+        {
+            let address = ptr::from_ref(&self.future).addr();
+            assert!(self.address == 0 || self.address == address, "the future of a session was moved");
+            self.address = address;
+        }
+        let future = self.head.live.0.then_some(&mut self.future);
+        (&mut self.head, Place { future })
+    }
+
+    /// Drops the future where it is; after that, the task may move.
+    pub(super) fn clear(&mut self) {
+        if mem::take(&mut self.head.live).0 {
+            // SAFETY: it was there, and is looked at no more, also if its destructor panics.
+            unsafe { self.future.assume_init_drop() };
+        }
+    }
+}
+
+impl<F> Drop for Task<F> {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// Polls the future of a session whose connection `scope` describes, and then, with `after`, what it spawned.
+///
+/// For sessions in the slab of a host only.
+pub(super) fn poll_session<F: Future>(
+    place: Place<'_, F>,
+    scope: &mut Scope<'_>,
+    cx: &mut Context<'_>,
+    after: impl FnOnce(&mut Context<'_>),
+) -> Poll<F::Output> {
+    let Some(future) = place.future else { return Poll::Pending };
+    // SAFETY: `split` gives the future out only where it is there.
+    let future = unsafe { future.assume_init_mut() };
+    // SAFETY: it stays where it is. A host moves a session into its slab before it polls it, the slab's chunks never move,
+    // and the host takes a session out only after `Sequential::end`, which drops the future in its place. So does a host
+    // that is dropped.
+    let future = unsafe { Pin::new_unchecked(future) };
+    enter(scope, || {
+        let polled = future.poll(cx);
+        if polled.is_pending() {
+            after(cx);
+        }
+        polled
+    })
+}
+
+thread_local! {
+    /// The session that is polled on this thread; null while there is none, and while something uses it.
+    static SCOPE: Cell<*mut Scope<'static>> = const { Cell::new(ptr::null_mut()) };
+}
+
+/// Sets [`SCOPE`] back when it is dropped.
+struct Restore(*mut Scope<'static>);
+
+impl Drop for Restore {
+    #[inline]
+    fn drop(&mut self) {
+        SCOPE.set(self.0);
+    }
+}
+
+/// Lets what runs meanwhile find `scope` by [`with`].
+pub(super) fn enter<R>(scope: &mut Scope<'_>, run: impl FnOnce() -> R) -> R {
+    let _restore = Restore(SCOPE.replace(ptr::from_mut(scope).cast()));
+    run()
+}
+
+/// Gives the scope of the session that is polled, if there is one. It cannot be reached a second time meanwhile.
+#[inline]
+pub(super) fn with<R>(use_it: impl for<'a> FnOnce(&mut Scope<'a>) -> R) -> Option<R> {
+    let scope = SCOPE.replace(ptr::null_mut());
+    if scope.is_null() {
+        return None;
+    }
+    let _restore = Restore(scope);
+    // SAFETY: `enter` put it there, borrows the scope for as long as it is there, and does not touch it. Nobody else has it:
+    // the cell is empty until this returns. The lifetime is made up, but `use_it` has to work with any, so that nothing
+    // borrowed for that long leaves it.
+    Some(use_it(unsafe { &mut *scope }))
+}
+
+/// A codec and its state for one connection, whose types a session knows and its scope does not.
+pub(super) struct Erased<'a> {
+    kind: TypeId,
+    codec: *const (),
+    state: *mut (),
+    borrow: PhantomData<&'a mut ()>,
+}
+
+impl<'a> Erased<'a> {
+    pub(super) fn new<C: Codec>(codec: &'a C, state: &'a mut C::State) -> Self {
+        let (codec, state) = (ptr::from_ref(codec).cast(), ptr::from_mut(state).cast());
+        Self { kind: TypeId::of::<C>(), codec, state, borrow: PhantomData }
+    }
+
+    /// The two, if the codec is of this type.
+    #[inline]
+    pub(super) fn get<C: Codec>(&mut self) -> Option<(&C, &mut C::State)> {
+        if self.kind != TypeId::of::<C>() {
+            return None;
+        }
+        // SAFETY: the types are those of `new`, as the identifier says; both are borrowed for as long as `self` lives, the
+        // state for `self` alone, and `self` is borrowed for as long as the state is.
+        Some(unsafe { (&*self.codec.cast::<C>(), &mut *self.state.cast::<C::State>()) })
+    }
+}
+
+thread_local! {
+    /// The number of the session that is about to be polled anyway.
+    static ABOUT_TO_RUN: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+/// Does something that may wake the session with this number, which is polled right after it.
+pub(super) fn quietly(number: usize, wake: impl FnOnce()) {
+    ABOUT_TO_RUN.set(number);
+    wake();
+    ABOUT_TO_RUN.set(usize::MAX);
+}
+
+fn wake(number: usize) {
+    if ABOUT_TO_RUN.try_with(Cell::get) != Ok(number) {
+        wakes::wake(number);
+    }
+}
+
+/// What a session's waker does; the pointer is the number of [`wakes`], and never followed.
+static WAKER: RawWakerVTable = RawWakerVTable::new(
+    |number| RawWaker::new(number, &WAKER),
+    |number| wake(number.addr()),
+    |number| wake(number.addr()),
+    |_| {},
+);
+
+/// The waker of the session with this number: it owns nothing.
+pub(super) fn waker(number: usize) -> Waker {
+    // SAFETY: the functions of the table are safe on any thread, keep no count, and take any integer.
+    unsafe { Waker::from_raw(RawWaker::new(ptr::without_provenance(number), &WAKER)) }
+}
+
+/// Whether a waker is the one of the session with this number.
+pub(super) fn is_waker_of(waker: &Waker, number: usize) -> bool {
+    ptr::eq(waker.vtable(), &raw const WAKER) && waker.data().addr() == number
+}
+
+/// Waits for a future, at most for a time: see [`within`](super::within).
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Within<F> {
+    pub(super) future: F,
+    pub(super) sleep: Sleep,
+}
+
+impl<F> Within<F> {
+    pub(super) fn project(self: Pin<&mut Self>) -> (Pin<&mut F>, &mut Sleep) {
+        // SAFETY: the future is pinned where this is: it has no `Drop`, gives the future out in no other way, and is `Unpin`
+        // only if the future is. `Sleep` is always.
+        unsafe {
+            let Self { future, sleep } = self.get_unchecked_mut();
+            (Pin::new_unchecked(future), sleep)
+        }
+    }
+}
+
+/// Waits for the first of two futures: see [`first`](super::first).
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct First<A, B> {
+    pub(super) left: A,
+    pub(super) right: B,
+}
+
+impl<A, B> First<A, B> {
+    pub(super) fn project(self: Pin<&mut Self>) -> (Pin<&mut A>, Pin<&mut B>) {
+        // SAFETY: both are pinned where this is: it has no `Drop`, gives out neither in another way, and is `Unpin` only if
+        // both are.
+        unsafe {
+            let Self { left, right } = self.get_unchecked_mut();
+            (Pin::new_unchecked(left), Pin::new_unchecked(right))
+        }
+    }
+}
