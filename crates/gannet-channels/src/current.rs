@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 ///
 /// Each thread keeps the value that it has seen last. [`get`](Self::get) compares a number and returns that value; only after
 /// a replacement it takes a lock, once on each thread. A value that was replaced is dropped when no thread keeps it any more.
+// On a cache line of its own, so that whoever writes to a neighbour does not disturb those who read.
 #[derive(Debug)]
+#[repr(align(128))]
 pub struct Current<T: 'static> {
     /// Tells this one from all others, for what threads keep.
     own: Arc<()>,

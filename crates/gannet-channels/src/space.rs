@@ -111,8 +111,8 @@ impl Space {
         self.shared.inboxes()[reactor].set_waker(waker);
     }
 
-    /// Sets what sees the publications of namespaces with [`Options::redis`]; see [`Tap`] for what it may do. Only the first
-    /// tap counts. Other namespaces never look for it.
+    /// Sets what sees the publications of namespaces with [`Options::redis`](crate::Options::redis); see [`Tap`] for what it
+    /// may do. Only the first tap counts. Other namespaces never look for it.
     ///
     /// A publication is seen once, whether or not its channel has subscribers or a history. One that is refused, or repeats
     /// an idempotency key, is not seen.
@@ -179,7 +179,8 @@ impl Space {
 
     /// Returns the options that apply to a channel, after a check of its name. It need not exist.
     ///
-    /// The check leaves out [`Options::channel_pattern`], which is for clients alone: see [`Space::fits_pattern`].
+    /// The check leaves out [`Options::channel_pattern`](crate::Options::channel_pattern), which is for clients alone: see
+    /// [`Space::fits_pattern`].
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 //! What differs between two configurations, and a name for each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -34,38 +34,51 @@ impl Values {
     /// Lists what differs from `self` to `new`, by value. A member that only one of them has is one change.
     #[must_use]
     pub fn changes(&self, new: &Self) -> Vec<Change> {
-        let mut changes = Vec::new();
-        for section in self.schema.sections {
-            let names = |values: &Self| -> BTreeSet<String> {
-                values.members(section.key).iter().map(|(name, _)| name.clone()).collect()
-            };
-            let (before, after) = (names(self), names(new));
-            let place = |values: &Self, name: &String| {
-                let found = values.members(section.key).iter().find(|(known, _)| known == name);
-                found.map_or(Place::Default, |(_, place)| place.clone())
-            };
-            let class = self.class_of(section);
-            let whole = |name: &String, old: Option<&str>, newer: Option<&str>| Change {
-                key: format!("{}.{}", section.key, quoted_key(name)),
-                old: old.map(str::to_owned),
-                new: newer.map(str::to_owned),
-                class,
-                origin: place(if newer.is_some() { new } else { self }, name).to_string(),
-                section: section.key,
-                member: Some(name.clone()),
-                is_member: true,
-            };
-            changes.extend(before.difference(&after).map(|name| whole(name, Some("present"), None)));
-            changes.extend(after.difference(&before).map(|name| whole(name, None, Some("present"))));
-            let kept = before.intersection(&after).map(|name| Some(name.clone()));
-            let none = (before.is_empty() && after.is_empty()).then_some(None);
-            let own = self.settings_of(section);
-            for member in kept.chain(none) {
-                let keys = own.iter().map(|setting| Key::new(self.schema, setting, member.as_deref()));
-                changes.extend(keys.filter_map(|key| self.change(new, &key, section.key)));
+        let schema = self.schema;
+        // What neither has set is the same default in both.
+        let set: BTreeSet<&Key> = self.entries.keys().chain(new.entries.keys()).collect();
+        let mut keys: Vec<Vec<&Key>> = vec![Vec::new(); schema.sections.len()];
+        let homes: Vec<Option<usize>> = schema.settings.iter().map(|setting| self.home(setting)).collect();
+        for key in set {
+            if let Some(Some(home)) = homes.get(key.index()) {
+                keys[*home].push(key);
             }
         }
+        let mut changes = Vec::new();
+        for (section, keys) in schema.sections.iter().zip(keys) {
+            let (before, after) = (self.places(section), new.places(section));
+            let class = self.class_of(section);
+            let whole = |name: &str, place: &Place, is_new: bool| Change {
+                key: format!("{}.{}", section.key, quoted_key(name)),
+                old: (!is_new).then(|| "present".to_owned()),
+                new: is_new.then(|| "present".to_owned()),
+                class,
+                origin: place.to_string(),
+                section: section.key,
+                member: Some(name.to_owned()),
+                is_member: true,
+            };
+            let gone = before.iter().filter(|(name, _)| !after.contains_key(*name));
+            changes.extend(gone.map(|(name, place)| whole(name, place, false)));
+            let added = after.iter().filter(|(name, _)| !before.contains_key(*name));
+            changes.extend(added.map(|(name, place)| whole(name, place, true)));
+            let is_kept =
+                |key: &Key| key.member().is_none_or(|member| before.contains_key(member) && after.contains_key(member));
+            let kept = keys.into_iter().filter(|key| is_kept(key));
+            changes.extend(kept.filter_map(|key| self.change(new, key, section.key)));
+        }
         changes
+    }
+
+    /// The place of a setting's section in the table.
+    fn home(&self, setting: &Setting) -> Option<usize> {
+        let own = self.schema.section_of(setting)?;
+        self.schema.sections.iter().position(|section| section.key == own.key)
+    }
+
+    /// The members of a section, and where they are.
+    fn places(&self, section: &Section) -> BTreeMap<&str, &Place> {
+        self.members(section.key).iter().map(|(name, place)| (&**name, place)).collect()
     }
 
     /// When members of a section come and go: at a reload, where one of its settings changes at one.

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// The most of a line that an error shows, in characters.
 const LONGEST_LINE: usize = 120;
@@ -13,8 +14,10 @@ pub struct Source {
     text: String,
     /// Where each line begins.
     begins: Vec<usize>,
-    /// From which byte on each line may not be shown.
-    hidden: Vec<Option<usize>>,
+    /// The keys whose values are secrets.
+    secrets: Vec<String>,
+    /// From which byte on each line may not be shown. It is found out when the first one is shown.
+    hidden: OnceLock<Vec<Option<usize>>>,
 }
 
 /// A line as an error shows it, and where in it the caret is.
@@ -31,9 +34,8 @@ impl Source {
     pub(crate) fn new(path: &Path, text: &str, secrets: &[&str]) -> Self {
         let mut begins = vec![0];
         begins.extend(text.match_indices('\n').map(|(at, _)| at + 1));
-        let mut source = Self { path: path.to_owned(), text: text.to_owned(), begins, hidden: Vec::new() };
-        source.hidden = hidden(&source, secrets);
-        source
+        let secrets = secrets.iter().map(|&name| name.to_owned()).collect();
+        Self { path: path.to_owned(), text: text.to_owned(), begins, secrets, hidden: OnceLock::new() }
     }
 
     /// Returns the path that the file was named by.
@@ -66,7 +68,7 @@ impl Source {
         let (begin, text) = (self.begins[line], self.of_line(line));
         let (mut from, mut to) = (span.start - begin, span.end.max(span.start) - begin);
         let mut text = text.to_owned();
-        if let Some(hidden) = self.hidden[line] {
+        if let Some(hidden) = self.hidden.get_or_init(|| hidden(self, &self.secrets))[line] {
             text.truncate(hidden);
             text.push('…');
             from = from.min(hidden);
@@ -86,7 +88,7 @@ impl Source {
 }
 
 /// From which byte on each line may not be shown: the values of secrets, over all of their lines.
-fn hidden(source: &Source, secrets: &[&str]) -> Vec<Option<usize>> {
+fn hidden(source: &Source, secrets: &[String]) -> Vec<Option<usize>> {
     let (mut within, mut quotes) = (false, false);
     let mut all = Vec::new();
     for line in 0..source.begins.len() {

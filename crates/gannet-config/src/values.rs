@@ -36,6 +36,11 @@ impl Key {
     pub fn member(&self) -> Option<&str> {
         self.member.as_deref()
     }
+
+    /// The place of the setting in the table.
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
 }
 
 impl PartialEq for Key {

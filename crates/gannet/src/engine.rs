@@ -510,15 +510,7 @@ impl Engine {
         let takes_descriptors = matches!(usable, Usable::Poll);
         let spread = Spread { reactors: self.reactors, balance: self.balance };
         let control = Arc::new(Control::new(shared, spread, takes_descriptors, state));
-        Ok(Running {
-            remote,
-            control,
-            ending,
-            threads,
-            addresses,
-            driver: usable.name(),
-            why,
-        })
+        Ok(Running { remote, control, ending, threads, addresses, driver: usable.name(), why })
     }
 }
 

@@ -30,8 +30,13 @@ pub(crate) struct Slot {
     /// Whether it is configured: one that is gone has the default options.
     pub(crate) is_there: bool,
     /// What each reactor counts for it.
-    deliveries: Arc<[Deliveries]>,
+    deliveries: Arc<[OfReactor]>,
 }
+
+/// Keeps the counters of neighbouring reactors off each other's cache line.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct OfReactor(Deliveries);
 
 impl Table {
     /// The first table of a space.
@@ -86,7 +91,7 @@ impl Table {
 
 impl Slot {
     fn new(name: String, options: Options, reactors: usize) -> Self {
-        Self { name, options, is_there: true, deliveries: (0..reactors).map(|_| Deliveries::default()).collect() }
+        Self { name, options, is_there: true, deliveries: (0..reactors).map(|_| OfReactor::default()).collect() }
     }
 
     /// The same with other options, or without being there.
@@ -101,7 +106,7 @@ impl Slot {
 
     /// What a reactor counts for it.
     pub(crate) fn deliveries(&self, reactor: u16) -> &Deliveries {
-        &self.deliveries[usize::from(reactor)]
+        &self.deliveries[usize::from(reactor)].0
     }
 }
 

@@ -50,8 +50,9 @@ pub(crate) struct Reloader {
 struct State {
     /// What needs a restart is as it was at the start.
     started: Configuration,
-    /// What is in force.
+    /// What is in force, and its digest.
     current: Configuration,
+    digest: String,
     generation: u64,
     parts: Parts,
 }
@@ -80,7 +81,8 @@ impl Reloader {
         control: &Control,
     ) -> (Arc<Self>, Option<Hangups>) {
         let (started, current) = (configuration.clone(), configuration.clone());
-        let state = Mutex::new(State { started, current, generation: 0, parts });
+        let digest = configuration.digest();
+        let state = Mutex::new(State { started, current, digest, generation: 0, parts });
         let reloader = Arc::new(Self { options: options.clone(), state });
         let own = reloader.clone();
         control.on_reload(move |order| own.reload(order));
@@ -101,7 +103,7 @@ impl Reloader {
 
     fn reload(&self, order: ReloadOrder) -> Outcome {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { started, current, generation, parts } = &mut *state;
+        let State { started, current, digest, generation, parts } = &mut *state;
         if parts.remote.is_stopping() {
             return Err(Refused::new("stopping", "the server shuts down, and keeps its configuration").status(409));
         }
@@ -112,7 +114,7 @@ impl Reloader {
             refused
         };
         let new = self.options.read().map_err(|failure| refused(invalid(failure)))?;
-        let mut report = Report::new(started, current, &new, *generation + 1);
+        let mut report = Report::new(started, (current, digest), &new, *generation + 1);
         if order.strict && report.is_pending() {
             return Err(refused(report.refusal()));
         }
@@ -120,6 +122,7 @@ impl Reloader {
         parts.commit(started, &new, ready, &report);
         *generation += 1;
         *current = new;
+        report.digest().clone_into(digest);
         let status = &parts.services.site.status;
         status.reloaded(*generation);
         report.took = began.elapsed();

@@ -23,18 +23,29 @@ pub(super) struct Report {
 
 impl Report {
     /// Compares what is in force with what shall be; what needs a restart is compared with what the process started with.
-    pub(super) fn new(started: &Configuration, current: &Configuration, new: &Configuration, generation: u64) -> Self {
+    pub(super) fn new(
+        started: &Configuration,
+        current: (&Configuration, &str),
+        new: &Configuration,
+        generation: u64,
+    ) -> Self {
+        let (current, digest_before) = (current.0, current.1.to_owned());
         let of = |class: Class, old: &Configuration| -> Vec<Change> {
             old.diff(new).into_iter().filter(|change| change.class == class).collect()
         };
         Self {
             generation,
-            digest_before: current.digest(),
+            digest_before,
             digest_after: new.digest(),
             changes: of(Class::Live, current),
             pending: of(Class::Restart, started),
             took: Duration::ZERO,
         }
+    }
+
+    /// The digest of the new configuration.
+    pub(super) fn digest(&self) -> &str {
+        &self.digest_after
     }
 
     /// Whether a setting waits for a restart.
