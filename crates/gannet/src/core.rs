@@ -535,7 +535,7 @@ impl Core {
     #[inline]
     pub(crate) fn count_decoded(&mut self, token: Token, messages: u64, work: usize) {
         let Some(connection) = self.slab.get_mut(token) else { return };
-        self.counters.services[usize::from(connection.service)].messages_in.add(messages);
+        self.tallies[usize::from(connection.service)].messages_in.add(messages);
         connection.share.spend(self.turn, work);
         if messages > 0 {
             connection.flags.set(Flags::SPOKE);
