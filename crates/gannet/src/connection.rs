@@ -123,13 +123,10 @@ impl Flags {
     pub(crate) const NO_AUTO_PAUSE: Self = Self(1 << 19);
     /// An operator has its traffic recorded, in `Core::traces`.
     pub(crate) const TRACED: Self = Self(1 << 29);
-    /// An operator wants it closed, and its service may take a moment for that.
-    pub(crate) const KICKED: Self = Self(1 << 30);
-
     /// Its session takes no messages now; a little is received for it nevertheless.
-    pub(crate) const HELD: Self = Self(1 << 24);
+    pub(crate) const HELD: Self = Self(1 << 30);
     /// Its session waits until everything was sent.
-    pub(crate) const FLUSHES: Self = Self(1 << 25);
+    pub(crate) const FLUSHES: Self = Self(1 << 31);
     /// The header of the PROXY protocol is not whole. Its peer is not counted, whoever that is.
     pub(crate) const PROXY_HEADER: Self = Self(1 << 26);
     /// It is counted with the prefix of its peer.
@@ -193,6 +190,8 @@ pub(crate) struct Connection {
     pub(crate) flags: Flags,
     pub(crate) share: Share,
     pub(crate) missed: u8,
+    /// An operator wants it closed, and its service may take a moment for that.
+    pub(crate) kicked: bool,
     /// Offloaded jobs whose end this reactor has not heard of yet. Exact: one that would not be counted is refused.
     pub(crate) offloads_pending: u16,
     state: State,
@@ -219,6 +218,7 @@ impl Connection {
             flags: Flags::default(),
             share: Share::default(),
             missed: 0,
+            kicked: false,
             offloads_pending: 0,
             state,
             reason: CloseReason::Service.into(),

@@ -17,7 +17,7 @@ impl<D: Driver> Reactor<D> {
         let Some(connection) = self.core.slab.get_mut(token) else { return };
         let (service, mut reason) = (connection.service, connection.reason());
         // A farewell that the peer has answered ends like any other, and its cause is another one.
-        if connection.flags.has(Flags::KICKED) && matches!(reason, CloseReason::Service | CloseReason::Peer) {
+        if connection.kicked && matches!(reason, CloseReason::Service | CloseReason::Peer) {
             reason = KICKED;
         }
         if connection.is_dialling() {

@@ -253,7 +253,7 @@ impl<D: Driver> Reactor<D> {
     /// Closes a connection as its service has it.
     fn kick(&mut self, token: Token) {
         let Some(connection) = self.core.slab.get_mut(token) else { return };
-        connection.flags.set(Flags::KICKED);
+        connection.kicked = true;
         let (service, state) = (connection.service, connection.state());
         if state == State::Open {
             let (host, core) = self.host(service);
