@@ -166,6 +166,20 @@ impl Control {
         *self.inner.listening.lock().unwrap_or_else(PoisonError::into_inner) = all.into();
     }
 
+    /// Says what listens after a reload. What was removed keeps its place: its connections may still be there.
+    pub(crate) fn changed(&self, remote: &Remote, service_of: impl Fn(&str) -> &'static str) {
+        let mut all = self.listening().to_vec();
+        let known = all.len();
+        all.extend(
+            remote
+                .listeners()
+                .into_iter()
+                .filter(|one| one.service >= known)
+                .map(|one| Listening { service: service_of(&one.name).to_owned(), name: one.address.to_string() }),
+        );
+        self.listens(all);
+    }
+
     /// What listens.
     pub(crate) fn listening(&self) -> Arc<[Listening]> {
         self.inner.listening.lock().unwrap_or_else(PoisonError::into_inner).clone()

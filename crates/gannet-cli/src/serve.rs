@@ -31,9 +31,6 @@ use crate::tls::{Renewals, Tls};
 use crate::upgrade::{Successor, Upgrades};
 use crate::{banner, ending, logs, systemd};
 
-/// The longest header of a WebSocket frame from a client, in bytes.
-const FRAME_HEADER_BYTES: usize = 14;
-
 /// Serves until a signal ends it. Says what came of it, and how that is to be logged.
 ///
 /// The configuration may be wrong, the engine may not start, or it may fail.
@@ -72,11 +69,7 @@ fn run(options: &ServeOptions, configuration: &Configuration) -> Result<(), Fail
         profiles,
         tls: None,
     };
-    let mut limits = configuration.limits.clone();
-    if let Some(push) = &push {
-        // A frame of commands has to fit, with its header.
-        limits.carry = limits.carry.max(push.settings().client.frame + FRAME_HEADER_BYTES);
-    }
+    let limits = configuration.limits_with(push.as_deref());
     let push_for_redis = push.as_ref().filter(|_| listeners.iter().any(Listener::is_redis));
     if let Some(push) = push_for_redis {
         bridge::join(push, &redis);
@@ -134,6 +127,8 @@ fn run(options: &ServeOptions, configuration: &Configuration) -> Result<(), Fail
     let remote = running.remote();
     let parts = Parts {
         remote: remote.clone(),
+        changes: running.changes(),
+        control: control.clone(),
         log,
         access,
         services: settings.clone(),

@@ -79,7 +79,20 @@ impl Debug for Configuration {
     }
 }
 
+/// The longest header of a WebSocket frame from a client, in bytes.
+const FRAME_HEADER_BYTES: usize = 14;
+
 impl Configuration {
+    /// The limits of an engine that serves a gateway.
+    pub(crate) fn limits_with(&self, push: Option<&gannet_gateway::Gateway>) -> Limits {
+        let mut limits = self.limits.clone();
+        if let Some(push) = push {
+            // A frame of commands has to fit, with its header.
+            limits.carry = limits.carry.max(push.settings().client.frame + FRAME_HEADER_BYTES);
+        }
+        limits
+    }
+
     /// Reads all sources, and the files that they name. Blocks the thread for that.
     ///
     /// # Errors

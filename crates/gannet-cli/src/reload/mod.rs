@@ -5,13 +5,14 @@
 //! SIGHUP or one of the admin socket, and never on a reactor.
 
 mod hangup;
+mod listeners;
 mod report;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Instant;
 
-use gannet::{Access, Drain, Remote};
+use gannet::{Access, Changes, Drain, Remote};
 use gannet_config::{Problem, Problems};
 use serde_json::json;
 
@@ -30,6 +31,9 @@ use crate::tls::{Prepared, Renewals, Tls};
 /// What a running server is made of, as far as a reload changes it.
 pub(crate) struct Parts {
     pub(crate) remote: Remote,
+    /// What changes the engine.
+    pub(crate) changes: Changes,
+    pub(crate) control: Control,
     pub(crate) log: LogControl,
     pub(crate) access: Arc<Access>,
     /// What services are told.
@@ -119,6 +123,20 @@ impl Reloader {
             return Err(refused(report.refusal()));
         }
         let ready = parts.prepare(&new).map_err(|problems| refused(invalid(problems.into())))?;
+        let added = ready.profiles.iter().filter_map(|(name, profile)| match profile {
+            ReadyProfile::Added(tls) => Some((name.clone(), tls.clone())),
+            ReadyProfile::Renewed(_) => None,
+        });
+        let added = added.collect();
+        // The last that can fail.
+        let listeners = listeners::apply(parts, &added, current, &new);
+        report.listeners = match listeners {
+            Ok(listeners) => listeners,
+            Err(problems) => {
+                parts.services.site.status.reload_failed();
+                return Err(invalid(problems.into()));
+            }
+        };
         parts.commit(started, &new, ready, &report);
         *generation += 1;
         *current = new;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use gannet_config::{Change, Class};
 use serde_json::{Value, json};
 
+use super::listeners::Listeners;
 use crate::control::Refused;
 use crate::settings::Configuration;
 
@@ -18,6 +19,7 @@ pub(super) struct Report {
     changes: Vec<Change>,
     /// What will at the next start.
     pending: Vec<Change>,
+    pub(super) listeners: Listeners,
     pub(super) took: Duration,
 }
 
@@ -39,6 +41,7 @@ impl Report {
             digest_after: new.digest(),
             changes: of(Class::Live, current),
             pending: of(Class::Restart, started),
+            listeners: Listeners::default(),
             took: Duration::ZERO,
         }
     }
@@ -72,7 +75,8 @@ impl Report {
 
     /// Says it in the log: a line for each change, and one for the whole.
     pub(super) fn log(&self) {
-        let Self { generation, digest_after, changes, pending, took, .. } = self;
+        let Self { generation, digest_after, changes, pending, listeners, took, .. } = self;
+        listeners.log();
         for Change { key, old, new, origin, .. } in changes {
             tracing::info!(key, old, new, origin, "setting changed");
         }
@@ -98,6 +102,7 @@ impl Report {
             "digest_after": self.digest_after,
             "changes": all(&self.changes),
             "pending": all(&self.pending),
+            "listeners": self.listeners.to_json(),
             "took_ms": self.took.as_millis() as u64,
         })
     }

@@ -10,8 +10,8 @@ pub(super) static KIND: ServiceKind = ServiceKind {
     name: "discard",
     about: "takes everything and answers nothing (tcp, tls, unix, udp)",
     defaults: &[],
-    streams: Some(|engine, at, settings| listen(engine, at, settings, Protocol::Unnamed, || Discard)),
-    datagrams: Some(|engine, at, _| engine.listen_datagrams(at, || Discard)),
+    streams: Some(|to, at, settings| listen(to, at, settings, Protocol::Unnamed, || Discard)),
+    datagrams: Some(|to, at, _| to.listen_datagrams(at, || Discard)),
     try_it: |address| format!(r"printf 'hello\n' | {}", netcat(address)),
     answer: "nothing",
 };

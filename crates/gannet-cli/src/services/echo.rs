@@ -10,8 +10,8 @@ pub(super) static KIND: ServiceKind = ServiceKind {
     name: "echo",
     about: "sends every byte back (tcp, tls, unix, udp)",
     defaults: &["tcp://127.0.0.1:7000", "udp://127.0.0.1:7000"],
-    streams: Some(|engine, at, settings| listen(engine, at, settings, Protocol::Unnamed, || Echo)),
-    datagrams: Some(|engine, at, _| engine.listen_datagrams(at, || Echo)),
+    streams: Some(|to, at, settings| listen(to, at, settings, Protocol::Unnamed, || Echo)),
+    datagrams: Some(|to, at, _| to.listen_datagrams(at, || Echo)),
     try_it: |address| format!(r"printf 'hello\n' | {}", netcat(address)),
     answer: "hello",
 };

@@ -11,9 +11,9 @@ pub(super) static KIND: ServiceKind = ServiceKind {
     name: "frames",
     about: "sends each frame of a 4-byte length back; an empty one is a ping (tcp, tls, unix)",
     defaults: &["tcp://127.0.0.1:7002"],
-    streams: Some(|engine, at, settings| {
+    streams: Some(|to, at, settings| {
         let max_frame = settings.max_frame;
-        listen(engine, at, settings, Protocol::Unnamed, move || Frames { max_frame })
+        listen(to, at, settings, Protocol::Unnamed, move || Frames { max_frame })
     }),
     datagrams: None,
     // In hexadecimal, as the length does not show otherwise; that needs the connection to end.

@@ -10,9 +10,9 @@ pub(super) static KIND: ServiceKind = ServiceKind {
     name: "lines",
     about: "answers each line with 'echo: ' and the line (tcp, tls, unix)",
     defaults: &["tcp://127.0.0.1:7001"],
-    streams: Some(|engine, at, settings| {
+    streams: Some(|to, at, settings| {
         let max_line = settings.max_frame;
-        listen(engine, at, settings, Protocol::Unnamed, move || EchoLines { max_line })
+        listen(to, at, settings, Protocol::Unnamed, move || EchoLines { max_line })
     }),
     datagrams: None,
     try_it: |address| format!(r"printf 'hello\n' | {}", netcat(address)),

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use gannet::{Engine, IpNet, ListenOptions, ProxyProtocol, Timeouts};
+use gannet::{Engine, IpNet, ListenOptions, Plan, ProxyProtocol, Timeouts};
 use gannet_config::{Member, Scope};
 
-use super::{Add, SERVICES, ServiceKind, Settings, names, push, redis};
+use super::{Add, SERVICES, ServiceKind, Settings, Target, names, push, redis};
 use crate::units::{Deadline, keepalive, whole};
 
 /// What the URL of a listener with TLS begins with.
@@ -32,6 +32,7 @@ pub(crate) struct Listener {
     pub(crate) name: String,
     pub(crate) service: &'static ServiceKind,
     options: ListenOptions,
+    quota: (u32, u32),
     add: Add,
     /// The profile that it is served with, where its URL is for TLS.
     tls: Option<String>,
@@ -65,8 +66,9 @@ impl Listener {
         if scope.find("operational").unwrap_or(false) {
             options = options.operational();
         }
-        options = options.connections(scope.find("limits.connections").unwrap_or(0));
-        options = options.connections_per_peer(scope.find("limits.connections_per_peer").unwrap_or(0));
+        let limit = |key| scope.find(key).unwrap_or(0);
+        let quota = (limit("limits.connections"), limit("limits.connections_per_peer"));
+        options = options.connections(quota.0).connections_per_peer(quota.1);
         if let Some(keepalive) = scope.find("keepalive") {
             options = options.keepalive(keepalive);
         }
@@ -88,7 +90,10 @@ impl Listener {
         let tls = scope.find("tls").or((scheme == "tls").then(|| "default".to_owned()));
         let frame = scope.find("limits.frame").unwrap_or(frame);
         let name = scope.member().unwrap_or_default().to_owned();
-        Ok(Self { name, service, options, add, tls, frame, proxy })
+        if !name.is_empty() {
+            options = options.named(&name);
+        }
+        Ok(Self { name, service, options, quota, add, tls, frame, proxy })
     }
 
     /// The URL that it is to listen on.
@@ -159,12 +164,42 @@ impl Listener {
     ///
     /// The URL is not an address, or its host is unknown.
     pub(crate) fn add(&self, engine: Engine, settings: &Settings) -> gannet::Result<Engine> {
+        match self.add_to(Target::Engine(engine), settings)? {
+            Target::Engine(engine) => Ok(engine),
+            Target::Plan(_) => unreachable!("an engine stays an engine"),
+        }
+    }
+
+    /// Adds it to a plan, which may remove others of its name.
+    ///
+    /// # Errors
+    ///
+    /// The URL is not an address, or its host is unknown.
+    pub(crate) fn plan(&self, plan: Plan, settings: &Settings) -> gannet::Result<Plan> {
+        match self.add_to(Target::Plan(plan), settings)? {
+            Target::Plan(plan) => Ok(plan),
+            Target::Engine(_) => unreachable!("a plan stays a plan"),
+        }
+    }
+
+    /// Most connections at a time, and most of one peer.
+    pub(crate) fn quota(&self) -> (u32, u32) {
+        self.quota
+    }
+
+    /// What it is made of, without the limits that change in place: a listener with another recipe is made anew.
+    pub(crate) fn recipe(&self) -> String {
+        let options = self.options.clone().connections(0).connections_per_peer(0);
+        format!("{} {options:?} {:?} {}", self.service.name, self.tls, self.frame)
+    }
+
+    fn add_to(&self, to: Target, settings: &Settings) -> gannet::Result<Target> {
         let own = Settings {
             max_frame: self.frame,
             tls: self.tls().and_then(|profile| settings.profiles.get(profile)).cloned(),
             ..settings.clone()
         };
-        (self.add)(engine, self.options.clone(), &own)
+        (self.add)(to, self.options.clone(), &own)
     }
 }
 

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use gannet::proto::ws::CloseCode;
-use gannet::{Address, Engine, ListenOptions, Service};
+use gannet::{Address, DatagramService, Engine, FilterFactory, ListenOptions, Plan, Service};
 use gannet_http::Tracer;
 use gannet_http::middleware::TraceContext;
 
@@ -27,8 +27,52 @@ use crate::tls::{Protocol, Tls};
 static SERVICES: [&ServiceKind; 8] =
     [&echo::KIND, &lines::KIND, &frames::KIND, &discard::KIND, &redis::KIND, &push::KIND, &push::STREAM, &http::KIND];
 
-/// Adds a service to an engine, where it shall listen.
-type Add = fn(Engine, ListenOptions, &Settings) -> gannet::Result<Engine>;
+/// Adds a service to an engine, or to a plan, where it shall listen.
+type Add = fn(Target, ListenOptions, &Settings) -> gannet::Result<Target>;
+
+/// What listeners are added to.
+pub(crate) enum Target {
+    /// An engine that will start.
+    Engine(Engine),
+    /// Changes of one that runs.
+    Plan(Plan),
+}
+
+impl Target {
+    fn listen<S: Service>(
+        self,
+        at: ListenOptions,
+        factory: impl Fn() -> S + Send + Sync + 'static,
+    ) -> gannet::Result<Self> {
+        match self {
+            Self::Engine(engine) => engine.listen(at, factory).map(Self::Engine),
+            Self::Plan(plan) => plan.listen(at, factory).map(Self::Plan),
+        }
+    }
+
+    fn listen_filtered<S: Service>(
+        self,
+        at: ListenOptions,
+        filters: Arc<dyn FilterFactory>,
+        factory: impl Fn() -> S + Send + Sync + 'static,
+    ) -> gannet::Result<Self> {
+        match self {
+            Self::Engine(engine) => engine.listen_filtered(at, filters, factory).map(Self::Engine),
+            Self::Plan(plan) => plan.listen_filtered(at, filters, factory).map(Self::Plan),
+        }
+    }
+
+    fn listen_datagrams<S: DatagramService>(
+        self,
+        at: ListenOptions,
+        factory: impl Fn() -> S + Send + Sync + 'static,
+    ) -> gannet::Result<Self> {
+        match self {
+            Self::Engine(engine) => engine.listen_datagrams(at, factory).map(Self::Engine),
+            Self::Plan(plan) => plan.listen_datagrams(at, factory).map(Self::Plan),
+        }
+    }
+}
 
 /// A service as the command line knows it.
 #[derive(Debug)]
@@ -74,15 +118,15 @@ pub(crate) struct Settings {
 
 /// Adds a service of connections, with TLS where the URL asks for that.
 fn listen<S: Service>(
-    engine: Engine,
+    to: Target,
     at: ListenOptions,
     settings: &Settings,
     protocol: Protocol,
     factory: impl Fn() -> S + Send + Sync + 'static,
-) -> gannet::Result<Engine> {
+) -> gannet::Result<Target> {
     match &settings.tls {
-        Some(tls) if at.url().starts_with("tls://") => engine.listen_filtered(at, tls.filters(protocol), factory),
-        _ => engine.listen(at, factory),
+        Some(tls) if at.url().starts_with("tls://") => to.listen_filtered(at, tls.filters(protocol), factory),
+        _ => to.listen(at, factory),
     }
 }
 

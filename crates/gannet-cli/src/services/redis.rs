@@ -10,9 +10,9 @@ pub(super) static KIND: ServiceKind = ServiceKind {
     name: "redis",
     about: "a store for Redis clients, in memory only (tcp, tls, unix)",
     defaults: &["tcp://127.0.0.1:6380"],
-    streams: Some(|engine, at, settings| {
+    streams: Some(|to, at, settings| {
         let (server, number) = (settings.redis.clone(), settings.redis.add_listener());
-        listen(engine, at, settings, Protocol::Unnamed, move || Redis::new(server.clone()).at(number))
+        listen(to, at, settings, Protocol::Unnamed, move || Redis::new(server.clone()).at(number))
     }),
     datagrams: None,
     try_it: redis_cli,

@@ -140,27 +140,27 @@ const fn channels(key: &'static str, doc: &'static str) -> Setting {
 const INHERITED: &str = "as for all listeners";
 
 const SETTINGS: &[Setting] = &[
-    fixed("listener.*.service", SERVICE, "Service: echo, lines, frames, discard, redis, push, push-stream or http").otherwise("required"),
-    fixed("listener.*.url", URL, "Address: tcp://host:port, tls://host:port, unix:///path or udp://host:port").otherwise("required"),
-    fixed("listener.*.tls", WORD, "Profile of `[tls.NAME]` that a tls:// listener is served with").otherwise("`default`"),
-    fixed("listener.*.operational", Kind::Switch, "Whether it may exceed limits by limits.operational_reserve: for health checks and metrics").otherwise("false"),
-    fixed("listener.*.proxy", Kind::List(&BALANCER, Split::Words), "Load balancers whose PROXY protocol is required; a Unix socket, which trusts whom its mode lets in, has `unix`").otherwise("no PROXY protocol"),
-    fixed("listener.*.keepalive", KEEPALIVE, "Silence after which the kernel probes a TCP peer").otherwise(INHERITED),
-    fixed("listener.*.mode", MODE, "Mode of a Unix socket's file").otherwise("what the umask leaves"),
-    fixed("listener.*.group", GROUP, "Group of a Unix socket's file, by name or number").otherwise("the process's"),
-    fixed("listener.*.limits.connections", ANY_COUNT, "Most connections at a time; 0 is no limit. That of all listeners applies, too").otherwise("0"),
-    fixed("listener.*.limits.connections_per_peer", ANY_COUNT, "Most connections at a time from one IP address; 0 is no limit").otherwise("0"),
-    fixed("listener.*.limits.frame", FRAME, "Largest line, frame or WebSocket message of echo services").otherwise(INHERITED),
-    fixed("listener.*.timeouts.idle", DEADLINE, "Time without traffic in either direction, after which a connection is closed").otherwise(INHERITED),
-    fixed("listener.*.timeouts.read_idle", DEADLINE, "Time without received bytes, after which a connection is closed").otherwise(INHERITED),
-    fixed("listener.*.timeouts.write_idle", DEADLINE, "Time without sent bytes, after which a connection is closed").otherwise(INHERITED),
-    fixed("listener.*.timeouts.heartbeat", DEADLINE, "Silence after which services with a heartbeat ping the peer").otherwise(INHERITED),
-    fixed("listener.*.timeouts.heartbeats_missed", Kind::Number(0, 255), "Pings that may go unanswered").otherwise(INHERITED),
-    fixed("listener.*.timeouts.first_message", DEADLINE, "Time for the first complete message of a connection").otherwise(INHERITED),
-    fixed("listener.*.timeouts.handshake", TIME, "Time for the TLS handshake").otherwise(INHERITED),
-    fixed("listener.*.timeouts.slow_write", DEADLINE, "Time for the kernel to take some bytes of a waiting outbox").otherwise(INHERITED),
-    fixed("listener.*.timeouts.linger", DEADLINE, "Time for the peer to end its side after the server ended its own").otherwise(INHERITED),
-    fixed("listener.*.timeouts.half_close", DEADLINE, "Time for replies to a peer that half-closed its connection").otherwise(INHERITED),
+    live("listener.*.service", SERVICE, "Service: echo, lines, frames, discard, redis, push, push-stream or http").otherwise("required"),
+    live("listener.*.url", URL, "Address: tcp://host:port, tls://host:port, unix:///path or udp://host:port").otherwise("required"),
+    live("listener.*.tls", WORD, "Profile of `[tls.NAME]` that a tls:// listener is served with").otherwise("`default`"),
+    live("listener.*.operational", Kind::Switch, "Whether it may exceed limits by limits.operational_reserve: for health checks and metrics").otherwise("false"),
+    live("listener.*.proxy", Kind::List(&BALANCER, Split::Words), "Load balancers whose PROXY protocol is required; a Unix socket, which trusts whom its mode lets in, has `unix`").otherwise("no PROXY protocol"),
+    live("listener.*.keepalive", KEEPALIVE, "Silence after which the kernel probes a TCP peer").otherwise(INHERITED),
+    live("listener.*.mode", MODE, "Mode of a Unix socket's file").otherwise("what the umask leaves"),
+    live("listener.*.group", GROUP, "Group of a Unix socket's file, by name or number").otherwise("the process's"),
+    live("listener.*.limits.connections", ANY_COUNT, "Most connections at a time; 0 is no limit. That of all listeners applies, too").otherwise("0"),
+    live("listener.*.limits.connections_per_peer", ANY_COUNT, "Most connections at a time from one IP address; 0 is no limit").otherwise("0"),
+    live("listener.*.limits.frame", FRAME, "Largest line, frame or WebSocket message of echo services").otherwise(INHERITED),
+    live("listener.*.timeouts.idle", DEADLINE, "Time without traffic in either direction, after which a connection is closed").otherwise(INHERITED),
+    live("listener.*.timeouts.read_idle", DEADLINE, "Time without received bytes, after which a connection is closed").otherwise(INHERITED),
+    live("listener.*.timeouts.write_idle", DEADLINE, "Time without sent bytes, after which a connection is closed").otherwise(INHERITED),
+    live("listener.*.timeouts.heartbeat", DEADLINE, "Silence after which services with a heartbeat ping the peer").otherwise(INHERITED),
+    live("listener.*.timeouts.heartbeats_missed", Kind::Number(0, 255), "Pings that may go unanswered").otherwise(INHERITED),
+    live("listener.*.timeouts.first_message", DEADLINE, "Time for the first complete message of a connection").otherwise(INHERITED),
+    live("listener.*.timeouts.handshake", TIME, "Time for the TLS handshake").otherwise(INHERITED),
+    live("listener.*.timeouts.slow_write", DEADLINE, "Time for the kernel to take some bytes of a waiting outbox").otherwise(INHERITED),
+    live("listener.*.timeouts.linger", DEADLINE, "Time for the peer to end its side after the server ended its own").otherwise(INHERITED),
+    live("listener.*.timeouts.half_close", DEADLINE, "Time for replies to a peer that half-closed its connection").otherwise(INHERITED),
     fixed("engine.reactors", Kind::Number(1, 1_024), "Number of reactors: threads, each with its own connections")
         .otherwise("one for each processor")
         .flag("reactors", "N", ""),
@@ -171,32 +171,32 @@ const SETTINGS: &[Setting] = &[
     fixed("engine.balance", Kind::Choice(BALANCES), "How TCP connections are spread over reactors")
         .default(BALANCE)
         .flag("balance", "BALANCE", ""),
-    fixed("limits.connections", ANY_COUNT, "Most connections at a time, over all listeners; 0 is no limit. Further ones are refused by a reset, or an error of redis")
+    live("limits.connections", ANY_COUNT, "Most connections at a time, over all listeners; 0 is no limit. Further ones are refused by a reset, or an error of redis")
         .default("0")
         .flag("max-connections", "N", "Limits"),
-    fixed("limits.connections_per_peer", ANY_COUNT, "Most connections at a time from one IP address; 0 is no limit. Further ones are refused by a reset, or an error of redis")
+    live("limits.connections_per_peer", ANY_COUNT, "Most connections at a time from one IP address; 0 is no limit. Further ones are refused by a reset, or an error of redis")
         .default("0")
         .flag("max-connections-per-peer", "N", "Limits"),
-    fixed("limits.operational_reserve", ANY_COUNT, "Connections beyond both limits that operational listeners may have, and descriptors kept for them")
+    live("limits.operational_reserve", ANY_COUNT, "Connections beyond both limits that operational listeners may have, and descriptors kept for them")
         .more("So /healthz and /metrics answer while the server is full: --listen http=tcp://127.0.0.1:9090,operational")
         .default("32")
         .flag("operational-reserve", "N", "Limits"),
-    fixed("limits.accepts", Kind::Rate, "Most connections accepted per second, as 1000/s; 0 is no limit. Further ones wait in the kernel's backlog")
+    live("limits.accepts", Kind::Rate, "Most connections accepted per second, as 1000/s; 0 is no limit. Further ones wait in the kernel's backlog")
         .default("0")
         .flag("max-accepts", "RATE", "Limits"),
-    fixed("limits.frame", FRAME, "Largest line, frame or WebSocket message, as 64KiB; at most 1GiB. A larger one closes its connection")
+    live("limits.frame", FRAME, "Largest line, frame or WebSocket message, as 64KiB; at most 1GiB. A larger one closes its connection")
         .default("1MiB")
         .flag("max-frame", "SIZE", "Limits"),
-    fixed("limits.outbox_high", SIZE, "Unsent bytes of a connection above which the server stops reading from it")
+    live("limits.outbox_high", SIZE, "Unsent bytes of a connection above which the server stops reading from it")
         .default("256KiB")
         .flag("outbox-high", "SIZE", "Limits"),
-    fixed("limits.outbox_hard", SIZE, "Unsent bytes of a connection above which --overflow decides")
+    live("limits.outbox_hard", SIZE, "Unsent bytes of a connection above which --overflow decides")
         .otherwise("4MiB, or what a frame needs")
         .flag("outbox-hard", "SIZE", "Limits"),
-    fixed("limits.overflow", Kind::Choice(OVERFLOWS), "Action on a connection over --outbox-hard: close it, or drop unsent messages")
+    live("limits.overflow", Kind::Choice(OVERFLOWS), "Action on a connection over --outbox-hard: close it, or drop unsent messages")
         .default("close")
         .flag("overflow", "OVERFLOW", "Limits"),
-    fixed("limits.incomplete", SIZE_OR_NONE, "Bytes of incomplete messages that all connections may hold together; 0 is no limit").default("1GiB"),
+    live("limits.incomplete", SIZE_OR_NONE, "Bytes of incomplete messages that all connections may hold together; 0 is no limit").default("1GiB"),
     fixed("limits.mailbox", Kind::Number(1, 1 << 24), "Letters that may wait for one reactor; memory for all of them is taken at the start").default("16384"),
     fixed("limits.compute_threads", Kind::Number(0, 1_024), "Threads for work that takes CPU time; 0 is one for each processor").default("0"),
     fixed("limits.blocking_threads", Kind::Number(1, 4_096), "Most threads for work that waits, such as calls to the application").default("64"),
@@ -218,21 +218,21 @@ const SETTINGS: &[Setting] = &[
         .more("Further ones are refused. An address may save up the connections of one second. Operational listeners have no such limit.")
         .default("0")
         .flag("max-connection-rate-per-peer", "RATE", "Access"),
-    fixed("timeouts.idle", DEADLINE, "Close a connection after this time without traffic in either direction, as 30s; off is never. Redis subscribers stay")
+    live("timeouts.idle", DEADLINE, "Close a connection after this time without traffic in either direction, as 30s; off is never. Redis subscribers stay")
         .default("off")
         .flag("idle-timeout", "TIME", "Time"),
-    fixed("timeouts.read_idle", DEADLINE, "Close a connection after this time without received bytes").default("off"),
-    fixed("timeouts.write_idle", DEADLINE, "Close a connection after this time without sent bytes").default("off"),
-    fixed("timeouts.heartbeat", DEADLINE, "Silence after which frames and /ws/echo ping the peer; after two pings without a reply they close. off is never")
+    live("timeouts.read_idle", DEADLINE, "Close a connection after this time without received bytes").default("off"),
+    live("timeouts.write_idle", DEADLINE, "Close a connection after this time without sent bytes").default("off"),
+    live("timeouts.heartbeat", DEADLINE, "Silence after which frames and /ws/echo ping the peer; after two pings without a reply they close. off is never")
         .default("30s")
         .flag("heartbeat", "TIME", "Time"),
-    fixed("timeouts.heartbeats_missed", Kind::Number(0, 255), "Pings that may go unanswered").default("2"),
-    fixed("timeouts.first_message", DEADLINE, "Time for the first complete message of a connection").default("off"),
-    fixed("timeouts.handshake", TIME, "Time for the TLS handshake").default("10s"),
-    fixed("timeouts.slow_write", DEADLINE, "Time for the kernel to take some bytes of a waiting outbox; then its connection is reset").default("30s"),
-    fixed("timeouts.linger", DEADLINE, "Time for the peer to end its side after the server ended its own").default("2s"),
-    fixed("timeouts.half_close", DEADLINE, "Time for replies to a peer that half-closed its connection").default("30s"),
-    fixed("timeouts.keepalive", KEEPALIVE, "Silence after which the kernel probes a TCP peer, as 300s; off is never")
+    live("timeouts.heartbeats_missed", Kind::Number(0, 255), "Pings that may go unanswered").default("2"),
+    live("timeouts.first_message", DEADLINE, "Time for the first complete message of a connection").default("off"),
+    live("timeouts.handshake", TIME, "Time for the TLS handshake").default("10s"),
+    live("timeouts.slow_write", DEADLINE, "Time for the kernel to take some bytes of a waiting outbox; then its connection is reset").default("30s"),
+    live("timeouts.linger", DEADLINE, "Time for the peer to end its side after the server ended its own").default("2s"),
+    live("timeouts.half_close", DEADLINE, "Time for replies to a peer that half-closed its connection").default("30s"),
+    live("timeouts.keepalive", KEEPALIVE, "Silence after which the kernel probes a TCP peer, as 300s; off is never")
         .more("The kernel probes three times, a third of that time apart. So a peer that lost power or network is noticed after twice the time. At most 32767s (9h).")
         .default("300s")
         .flag("tcp-keepalive", "TIME", "Time"),
@@ -264,14 +264,14 @@ const SETTINGS: &[Setting] = &[
     fixed("redis.max_value", Kind::Size(1 << 20, 512 << 20), "Largest string, and largest argument of a command, from 1MiB to 512MiB")
         .default("512MiB")
         .flag("redis-max-value", "SIZE", "Redis"),
-    fixed(
+    live(
         "drain.websocket_code",
         Kind::Choice(CLOSE_CODES),
         "Close code for WebSocket clients at a shutdown: 1012, or 1001 for clients that reject it",
     )
     .default("1012")
     .flag("drain-websocket-code", "CODE", "HTTP"),
-    fixed("http.websocket_deflate", Kind::Switch, "Compress the messages of /ws/echo with clients that ask for it (permessage-deflate, RFC 7692)")
+    live("http.websocket_deflate", Kind::Switch, "Compress the messages of /ws/echo with clients that ask for it (permessage-deflate, RFC 7692)")
         .more("Every message is compressed by itself, and sent uncompressed if that is not longer. Compression costs CPU time and saves bytes on the network. Decompression takes 48KiB of a connection while a message is under way. Compression takes 320KiB of a reactor for each of the seven window sizes that clients ask for.")
         .default("false")
         .flag("websocket-deflate", "", "HTTP"),

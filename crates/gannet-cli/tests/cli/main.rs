@@ -28,6 +28,7 @@ mod push_commands;
 mod push_redis;
 mod redis;
 mod reload;
+mod reload_listeners;
 mod server;
 mod services;
 mod shell;

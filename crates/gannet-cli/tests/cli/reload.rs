@@ -33,7 +33,13 @@ impl Rig {
 
     /// Replaces what the file has beside its listeners.
     pub(crate) fn write(&self, more: &str) {
-        let text = format!("{more}\n{}", self.base).replace("FOLDER", &self.folder.path("").display().to_string());
+        self.write_with(more, "");
+    }
+
+    /// The same, with listeners behind those that it started with.
+    pub(crate) fn write_with(&self, more: &str, listeners: &str) {
+        let text = format!("{more}\n{}\n{listeners}", self.base)
+            .replace("FOLDER", &self.folder.path("").display().to_string());
         put(&self.folder.path("gannet.toml"), &text);
     }
 
@@ -44,7 +50,12 @@ impl Rig {
 
     /// Replaces what the file has beside its listeners, and reloads.
     pub(crate) fn change(&self, more: &str) -> Value {
-        self.write(more);
+        self.change_with(more, "")
+    }
+
+    /// The same, with listeners behind those that it started with.
+    pub(crate) fn change_with(&self, more: &str, listeners: &str) -> Value {
+        self.write_with(more, listeners);
         let output = self.ask(&["--json"]);
         assert!(output.status.success(), "{more}: {output:?}");
         serde_json::from_slice(&output.stdout).expect("JSON")

@@ -3,7 +3,7 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use gannet::{Address, Remote};
@@ -85,7 +85,7 @@ pub struct Server {
     /// Listeners that were asked for.
     listeners: AtomicUsize,
     /// What became of them.
-    bound: OnceLock<Vec<Bound>>,
+    bound: RwLock<Arc<[Bound]>>,
     /// Channels that exist outside the store too.
     pub(crate) outside: OnceLock<Arc<dyn Channels>>,
     /// The way to the subscribers, from when the engine starts.
@@ -138,7 +138,7 @@ impl Server {
             run_id: run_id(),
             started: clock::time_of_day(),
             listeners: AtomicUsize::new(0),
-            bound: OnceLock::new(),
+            bound: RwLock::default(),
             outside: OnceLock::new(),
             remote: OnceLock::new(),
         })
@@ -151,12 +151,11 @@ impl Server {
     }
 
     /// Tells the server the addresses of its listeners, in the order in which they were added. Call it when the engine has
-    /// started.
+    /// started, and when listeners were added while it runs; those that were removed keep their places.
     ///
     /// `INFO`, `CONFIG GET` and `CLIENT LIST` report them.
     pub fn listening(&self, bound: Vec<Bound>) {
-        // It is told once.
-        let _ = self.bound.set(bound);
+        *self.bound.write().unwrap_or_else(PoisonError::into_inner) = bound.into();
     }
 
     /// Replaces the options of a store that serves clients, from any thread.
@@ -195,8 +194,8 @@ impl Server {
     }
 
     /// Where its listeners listen, if that was said.
-    pub(crate) fn bound(&self) -> &[Bound] {
-        self.bound.get().map_or(&[], |bound| bound)
+    pub(crate) fn bound(&self) -> Arc<[Bound]> {
+        self.bound.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns the memory limit with its policy and counters.

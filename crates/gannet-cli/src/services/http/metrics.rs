@@ -116,9 +116,9 @@ static STORE: [Metric<OfStore>; 6] = [
 
 /// Answers with all counters.
 pub(super) fn write(cx: &mut Cx<'_>, site: &Site, store: &Server, push: Option<&Gateway>) {
-    let labels: Vec<String> = site.what().map_or_else(Vec::new, |what| {
+    let labels: Vec<Option<String>> = site.what().map_or_else(Vec::new, |what| {
         let label = |service: &str, address: &str| format!("service=\"{service}\",listener=\"{}\"", Escaped(address));
-        what.listeners.iter().map(|place| label(place.service, &place.address)).collect()
+        what.listeners.iter().map(|place| place.as_ref().map(|place| label(place.service, &place.address))).collect()
     });
     cx.header("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
     // A string takes everything.
@@ -137,7 +137,13 @@ pub(super) fn write(cx: &mut Cx<'_>, site: &Site, store: &Server, push: Option<&
     cx.text(&text);
 }
 
-fn page(out: &mut String, remote: &Remote, labels: &[String], handlers: &HandlerTime, store: &Server) -> fmt::Result {
+fn page(
+    out: &mut String,
+    remote: &Remote,
+    labels: &[Option<String>],
+    handlers: &HandlerTime,
+    store: &Server,
+) -> fmt::Result {
     head(out, "gannet_info", "gauge", "Version of the server.")?;
     writeln!(out, "gannet_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"))?;
     head(out, "gannet_stopping", "gauge", "1 from the first signal to stop on: /readyz answers 503.")?;
@@ -154,7 +160,8 @@ fn page(out: &mut String, remote: &Remote, labels: &[String], handlers: &Handler
         }
     }
     let (reactors, acceptor) = (remote.stats(), remote.acceptor_stats().unwrap_or_default());
-    of_listeners(out, &sums(&reactors, &acceptor), labels)?;
+    let (listeners, labels) = by_label(sums(&reactors, &acceptor), labels);
+    of_listeners(out, &listeners, &labels)?;
     for (name, kind, help, read) in &REACTOR {
         head(out, name, kind, help)?;
         for (number, stats) in reactors.iter().enumerate() {
@@ -271,6 +278,22 @@ fn histogram(out: &mut String, name: &str, label: &str, histogram: &Histogram) -
     writeln!(out, "{name}_bucket{{{label},le=\"+Inf\"}} {count}")?;
     writeln!(out, "{name}_sum{{{label}}} {}", histogram.sum().as_secs_f64())?;
     writeln!(out, "{name}_count{{{label}}} {count}")
+}
+
+/// Adds up what has the same labels: a reload gives a listener another place, and its counters go on.
+fn by_label(all: Vec<ServiceStats>, labels: &[Option<String>]) -> (Vec<ServiceStats>, Vec<String>) {
+    let (mut sums, mut names): (Vec<ServiceStats>, Vec<String>) = (Vec::new(), Vec::new());
+    for (stats, label) in all.into_iter().zip(labels) {
+        let Some(label) = label else { continue };
+        match names.iter().position(|name| name == label) {
+            Some(place) => sums[place].merge(&stats),
+            None => {
+                sums.push(stats);
+                names.push(label.clone());
+            }
+        }
+    }
+    (sums, names)
 }
 
 fn of_listeners(out: &mut String, listeners: &[ServiceStats], labels: &[String]) -> fmt::Result {

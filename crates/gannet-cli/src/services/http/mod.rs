@@ -20,11 +20,11 @@ pub(super) static KIND: ServiceKind = ServiceKind {
     name: "http",
     about: "a page that says what runs, its health and counters (tcp, tls, unix)",
     defaults: &["tcp://127.0.0.1:8080"],
-    streams: Some(|engine, at, settings| {
+    streams: Some(|to, at, settings| {
         let routes = routes(settings, trace_context(&at, settings))
             .map_err(|error| gannet::Error::Setting(error.to_string()))?;
         let (largest, code) = (settings.max_frame, settings.websocket_shutdown_code);
-        listen(engine, at, settings, Protocol::Http, move || {
+        listen(to, at, settings, Protocol::Http, move || {
             HttpService::new(&routes).websocket_limits(largest, largest).websocket_shutdown_code(code)
         })
     }),

@@ -58,7 +58,7 @@ pub(super) fn write(cx: &mut Cx<'_>, site: &Site) {
     if let Some(what) = site.what() {
         writeln!(cx, "<p class=\"faint\">{} reactors on {} ({})</p>", what.reactors, what.driver, Escaped(&what.why));
         cx.text("<h2>Listens</h2>\n<div class=\"wide\"><table>\n<tr><th>service<th>address<th>try\n");
-        for Place { service, address, command } in &what.listeners {
+        for Place { service, address, command, .. } in what.listeners.iter().flatten().filter(|place| place.is_open) {
             let (address, command) = (Escaped(address), Escaped(command));
             writeln!(cx, "<tr><td>{service}<td>{address}<td><code>{command}</code>");
         }

@@ -1,8 +1,8 @@
 //! What the `http` service knows of the server it is a part of. It learns it when the engine has started.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use gannet::Running;
+use gannet::{Remote, Running};
 use gannet_http::middleware::HandlerTime;
 
 use crate::audit::{Audit, AuditStats};
@@ -13,7 +13,7 @@ use crate::status::Status;
 /// What runs.
 #[derive(Debug, Default)]
 pub(crate) struct Site {
-    running: OnceLock<What>,
+    running: Mutex<Option<Arc<What>>>,
     /// How long the handlers of all `http` listeners take.
     pub(super) times: HandlerTime,
     /// Spans on their way to a collector, where there is one.
@@ -24,42 +24,66 @@ pub(crate) struct Site {
     pub(crate) status: Arc<Status>,
 }
 
-/// Said once, when everything listens.
-#[derive(Debug)]
+/// Said when everything listens, and after each reload.
+#[derive(Clone, Debug)]
 pub(super) struct What {
     pub(super) driver: &'static str,
     pub(super) why: String,
     pub(super) reactors: usize,
-    /// In the order in which the engine has them.
-    pub(super) listeners: Vec<Place>,
+    /// In the order in which the engine has them, those of the admin socket left out.
+    pub(super) listeners: Vec<Option<Place>>,
 }
 
 /// A listener.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) service: &'static str,
     pub(super) address: String,
     /// A command to try it with.
     pub(super) command: String,
+    /// It was not removed.
+    pub(super) is_open: bool,
+}
+
+impl Place {
+    fn of(listener: &Listener, address: &gannet::Address) -> Self {
+        Self {
+            service: listener.service.name,
+            address: address.to_string(),
+            command: (listener.service.try_it)(address),
+            is_open: true,
+        }
+    }
 }
 
 impl Site {
     /// Says what runs.
     pub(crate) fn started(&self, listeners: &[Listener], running: &Running) {
         let (driver, why) = running.driver();
-        let place = |(listener, address): (&Listener, &gannet::Address)| Place {
-            service: listener.service.name,
-            address: address.to_string(),
-            command: (listener.service.try_it)(address),
-        };
+        let place = |(listener, address)| Some(Place::of(listener, address));
         let what = What {
             driver,
             why: why.to_owned(),
             reactors: running.remote().reactors(),
             listeners: listeners.iter().zip(running.addresses()).map(place).collect(),
         };
-        // An engine starts once.
-        let _ = self.running.set(what);
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(what));
+    }
+
+    /// Says what runs after a reload.
+    pub(crate) fn reloaded(&self, listeners: &[Listener], remote: &Remote) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(what) = running.as_mut().map(Arc::make_mut) else { return };
+        for listening in remote.listeners() {
+            if listening.service >= what.listeners.len() {
+                what.listeners.resize(listening.service + 1, None);
+                let own = listeners.iter().find(|listener| listener.name == listening.name);
+                what.listeners[listening.service] = own.map(|own| Place::of(own, &listening.address));
+            }
+            if let Some(place) = &mut what.listeners[listening.service] {
+                place.is_open = listening.is_open;
+            }
+        }
     }
 
     /// Says where orders of operators are recorded.
@@ -81,7 +105,7 @@ impl Site {
     }
 
     /// What runs. Nothing in the moment between the first connection and the end of the start.
-    pub(super) fn what(&self) -> Option<&What> {
-        self.running.get()
+    pub(super) fn what(&self) -> Option<Arc<What>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -27,13 +27,13 @@ pub(super) static KIND: ServiceKind = ServiceKind {
     name: "push",
     about: "channels for Centrifuge SDKs, EventSource and curl (tcp, tls, unix)",
     defaults: &["tcp://127.0.0.1:8000"],
-    streams: Some(|engine, at, settings| {
+    streams: Some(|to, at, settings| {
         let gateway = gateway(settings)?;
         let tracing = trace_context(&at, settings);
         let routes = gannet_http::Router::new().layer(tracing).layer(Recover).merge(gateway.routes()).build();
         let routes = routes.map_err(|error| gannet::Error::Setting(error.to_string()))?;
         let frame = gateway.settings().client.frame;
-        listen(engine, at, settings, Protocol::Http, move || HttpService::new(&routes).websocket_limits(frame, frame))
+        listen(to, at, settings, Protocol::Http, move || HttpService::new(&routes).websocket_limits(frame, frame))
     }),
     datagrams: None,
     try_it: publish,
@@ -44,9 +44,9 @@ pub(super) static STREAM: ServiceKind = ServiceKind {
     name: "push-stream",
     about: "the same channels for devices: Protobuf messages with their lengths (tcp, tls, unix)",
     defaults: &[],
-    streams: Some(|engine, at, settings| {
+    streams: Some(|to, at, settings| {
         let gateway = gateway(settings)?;
-        listen(engine, at, settings, Protocol::Unnamed, move || Devices::new(&gateway))
+        listen(to, at, settings, Protocol::Unnamed, move || Devices::new(&gateway))
     }),
     datagrams: None,
     try_it: connect,

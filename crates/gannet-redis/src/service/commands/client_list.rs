@@ -87,7 +87,8 @@ pub(super) fn address(client: &Client, server: &Server) -> String {
 
 /// Which of the server's addresses a client came to, where that is known.
 pub(super) fn local_address(client: &Client, server: &Server) -> String {
-    match server.bound().get(client.listener).map(|bound| &bound.address) {
+    let bound = server.bound();
+    match bound.get(client.listener).map(|bound| &bound.address) {
         Some(Address::Tcp(address) | Address::Tls(address)) => address.to_string(),
         Some(Address::Unix(path)) => format!("{}:0", path.display()),
         _ => String::new(),

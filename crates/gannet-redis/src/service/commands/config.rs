@@ -119,7 +119,8 @@ fn memory(text: &[u8]) -> Option<usize> {
 
 /// The first port that it listens on without TLS; 0 where there is none.
 pub(super) fn port(server: &Server) -> u16 {
-    let mut ports = server.bound().iter().filter_map(|bound| match &bound.address {
+    let bound = server.bound();
+    let mut ports = bound.iter().filter_map(|bound| match &bound.address {
         Address::Tcp(address) => Some(address.port()),
         _ => None,
     });
@@ -128,7 +129,8 @@ pub(super) fn port(server: &Server) -> u16 {
 
 /// The first port that it listens on with TLS; 0 where there is none.
 pub(super) fn tls_port(server: &Server) -> u16 {
-    let mut ports = server.bound().iter().filter_map(|bound| match &bound.address {
+    let bound = server.bound();
+    let mut ports = bound.iter().filter_map(|bound| match &bound.address {
         Address::Tls(address) => Some(address.port()),
         _ => None,
     });
@@ -136,7 +138,8 @@ pub(super) fn tls_port(server: &Server) -> u16 {
 }
 
 fn bind(server: &Server) -> String {
-    let hosts = server.bound().iter().filter_map(|bound| match &bound.address {
+    let bound = server.bound();
+    let hosts = bound.iter().filter_map(|bound| match &bound.address {
         Address::Tcp(address) | Address::Tls(address) => Some(address.ip().to_string()),
         _ => None,
     });
@@ -144,7 +147,8 @@ fn bind(server: &Server) -> String {
 }
 
 fn unix_socket(server: &Server) -> String {
-    let mut paths = server.bound().iter().filter_map(|bound| match &bound.address {
+    let bound = server.bound();
+    let mut paths = bound.iter().filter_map(|bound| match &bound.address {
         Address::Unix(path) => Some(path.display().to_string()),
         _ => None,
     });

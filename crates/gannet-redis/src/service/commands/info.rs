@@ -63,9 +63,9 @@ pub(super) fn info(turn: &mut Turn<'_, '_, '_>) -> Outcome {
 /// What all instances and the engine have counted since the start.
 pub(super) fn totals(turn: &Turn<'_, '_, '_>) -> Totals {
     let mut engine = ServiceStats::default();
+    let bound = turn.server().bound();
     for reactor in turn.cx.remote().stats() {
         for (index, listener) in reactor.services.iter().enumerate() {
-            let bound = turn.server().bound();
             // Where nobody said which listeners are ours, all are.
             if bound.is_empty() || bound.iter().any(|bound| bound.index == index) {
                 engine.merge(listener);
