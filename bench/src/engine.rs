@@ -44,48 +44,20 @@ pub fn lines(port: u16, ready: Ready, driver: DriverChoice) -> io::Result<()> {
     serve(port, ready, driver, || EchoLines)
 }
 
-/// Lines, answered with `echo: ` and the line, by a future for each connection that looks at them where they were received.
+/// Lines, answered with `echo: ` and the line, by a future for each connection.
 pub fn sessions(port: u16, ready: Ready, driver: DriverChoice) -> io::Result<()> {
-    serve_sessions(port, ready, driver, |mut connection| async move {
-        let mut answer = Vec::new();
-        while connection
-            .next_with(|line| {
-                answer.clear();
-                answer.extend_from_slice(line);
-            })
-            .await?
-            .is_some()
-        {
-            connection.send([b"echo: ", &answer]).await?;
-        }
-        Ok(())
-    })
-}
-
-/// The same by a future that takes copies of the lines.
-pub fn copying(port: u16, ready: Ready, driver: DriverChoice) -> io::Result<()> {
-    serve_sessions(port, ready, driver, |mut connection| async move {
-        while let Some(line) = connection.next().await? {
-            connection.send([b"echo: ", &line]).await?;
-        }
-        Ok(())
-    })
-}
-
-fn serve_sessions<F>(
-    port: u16,
-    ready: Ready,
-    driver: DriverChoice,
-    session: impl Fn(Connection<Lines>) -> F + Send + Sync + 'static,
-) -> io::Result<()>
-where
-    F: Future<Output = session::Result> + 'static,
-{
     let engine = Engine::new().reactors(1).driver(driver);
-    let engine = engine.sessions(format!("tcp://127.0.0.1:{port}"), Lines::default, session);
+    let engine = engine.sessions(format!("tcp://127.0.0.1:{port}"), Lines::default, echo_lines);
     let running = start(engine.map_err(io::Error::other)?)?;
     ready.announce(port)?;
     running.join().map_err(io::Error::other)
+}
+
+async fn echo_lines(mut connection: Connection<Lines>) -> session::Result {
+    while let Some(line) = connection.next().await? {
+        connection.send([b"echo: ", &line]).await?;
+    }
+    Ok(())
 }
 
 struct EchoFrames;

@@ -168,8 +168,6 @@ pub static SUBJECTS: &[Subject] = &[
     }),
     session("session-poll", &["lines-poll"], |port, ready| engine::sessions(port, ready, DriverChoice::Poll)),
     session("session-uring", &["lines-uring"], |port, ready| engine::sessions(port, ready, DriverChoice::Uring)),
-    session("session-copy-poll", &["lines-poll"], |port, ready| engine::copying(port, ready, DriverChoice::Poll)),
-    session("session-copy-uring", &["lines-uring"], |port, ready| engine::copying(port, ready, DriverChoice::Uring)),
     broadcast("sends-epoll", &[], floor::broadcast::serve),
     broadcast("broadcast-poll", &["sends-epoll"], |port, ready| engine::broadcast(port, ready, DriverChoice::Poll)),
     broadcast("sends-uring", &["sends-epoll"], floor::broadcast_uring::serve),
