@@ -26,6 +26,12 @@ pub trait Sink<T> {
     ///
     /// It gets nothing any more. Its subscriptions stay until [`Roster::disconnect`](crate::Roster::disconnect).
     fn slow(&mut self, client: ClientKey, value: &mut T);
+
+    /// Notes that a delivery has passed the last subscriber of its channel on this reactor.
+    ///
+    /// Called once for each delivery, not for each subscriber: to measure how long deliveries take, for instance. A client that
+    /// had no room may still wait for it. Does nothing unless it is implemented.
+    fn passed(&mut self, _delivery: &Delivery) {}
 }
 
 /// What became of a push.

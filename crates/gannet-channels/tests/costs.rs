@@ -89,9 +89,23 @@ fn allocations_per_publication(subscribers: usize) -> u64 {
     (ALLOCATOR.allocations() - before) / 200
 }
 
+/// Allocations for a hundred looks at how many clients are present, of so many.
+fn allocations_of_presence_stats(clients: usize) -> u64 {
+    let space = space(options(false));
+    let mut roster = Roster::new(&space, 0);
+    fill(&mut roster, clients, 1);
+    let before = ALLOCATOR.allocations();
+    for _ in 0..100 {
+        let stats = space.presence_stats("channel-0").expect("presence");
+        assert_eq!((stats.clients as usize, stats.users as usize), (clients, clients));
+    }
+    ALLOCATOR.allocations() - before
+}
+
 // One test: the counts are the process's.
 #[test]
-fn clients_take_little_memory_and_deliveries_allocate_nothing() {
+fn clients_take_little_memory_and_deliveries_and_presence_stats_allocate_nothing() {
+    assert_eq!(allocations_of_presence_stats(100_000), 0);
     let (one, ten) = (bytes_per_client(1), bytes_per_client(10));
     assert!(one <= 240, "{one} bytes");
     assert!(ten <= 780, "{ten} bytes");

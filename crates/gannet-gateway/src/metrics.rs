@@ -149,7 +149,7 @@ impl Metrics {
         self.times(out, "gannet_push_ping_seconds", "From a ping to its answer, in whole milliseconds.", |reactor| {
             &reactor.round_trips
         })?;
-        let help = "From a publication to the outbox of a reactor's first subscriber, in whole milliseconds.";
+        let help = "From a publication to the outbox of a reactor's last subscriber, in whole milliseconds.";
         self.times(out, "gannet_push_flush_seconds", help, |reactor| &reactor.flushes)?;
         of_space(out, space)
     }

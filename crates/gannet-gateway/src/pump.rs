@@ -334,10 +334,8 @@ struct Outboxes<'a, 'c, 'p> {
     /// Bytes over the high mark that a client may be behind.
     limit: u32,
     now: Time,
-    /// From publications to the outboxes of this reactor.
+    /// From publications to the last outbox of this reactor.
     times: &'p Times,
-    /// Where the delivery is that was timed last: each is timed for its first client.
-    timed: usize,
 }
 
 impl<'a, 'c, 'p> Outboxes<'a, 'c, 'p> {
@@ -348,7 +346,7 @@ impl<'a, 'c, 'p> Outboxes<'a, 'c, 'p> {
         (reactor, now): (usize, Time),
     ) -> Self {
         let times = &gateway.metrics.reactor(reactor).flushes;
-        Self { cx, tasks, extras, limit: gateway.slow_bytes(), now, times, timed: 0 }
+        Self { cx, tasks, extras, limit: gateway.slow_bytes(), now, times }
     }
 
     #[cold]
@@ -371,10 +369,6 @@ impl Sink<Client> for Outboxes<'_, '_, '_> {
     fn push(&mut self, key: ClientKey, client: &mut Client, format: u8, delivery: &Arc<Delivery>) -> Pushed {
         if client.flags.has(Flags::FULL) && self.over_bytes(key) > self.limit {
             return Pushed::Full;
-        }
-        let at = Arc::as_ptr(delivery) as usize;
-        if mem::replace(&mut self.timed, at) != at {
-            self.time(delivery);
         }
         let bytes = delivery.wire(format, |delivery| Wire::of(format).encode(delivery));
         if bytes.is_empty() {
@@ -401,5 +395,9 @@ impl Sink<Client> for Outboxes<'_, '_, '_> {
 
     fn slow(&mut self, key: ClientKey, _: &mut Client) {
         self.tasks.push((key, Task::Slow));
+    }
+
+    fn passed(&mut self, delivery: &Delivery) {
+        self.time(delivery);
     }
 }

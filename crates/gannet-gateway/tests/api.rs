@@ -32,6 +32,36 @@ fn what_the_application_publishes_is_delivered_and_kept() {
 }
 
 #[test]
+fn the_api_has_a_listener_of_its_own_and_can_be_taken_off_that_of_the_clients() {
+    let info = "POST /api/info HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
+    let upgrade = "GET /connection/websocket HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        let mut client = rig.subscribed("demo:a");
+        for path in ["/", "/admin", "/events?channel=demo:a", "/connection/uni_sse"] {
+            let get = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+            assert_eq!(Rig::request_to(rig.own_api, &get).0, 404, "{path}");
+        }
+        let upgrade = upgrade.replace("Connection: Upgrade", "Connection: Upgrade, close");
+        assert_eq!(Rig::request_to(rig.own_api, &upgrade).0, 404);
+        let statuses = || [rig.http, rig.own_api].map(|address| Rig::request_to(address, info).0);
+        assert_eq!(statuses(), [200, 200]);
+
+        let mut settings = Settings::demo();
+        settings.api.own_listener = true;
+        rig.gateway.prepare(settings).expect("settings that work").commit();
+        assert_eq!(statuses(), [404, 200]);
+        let body = r#"{"channel":"demo:a","data":1}"#;
+        let publish = info.replace("info", "publish").replace("Content-Length: 2\r\n\r\n{}", "");
+        let publish = format!("{publish}Content-Length: {}\r\n\r\n{body}", body.len());
+        assert_eq!(Rig::request_to(rig.http, &publish).0, 404);
+        assert_eq!(Rig::request_to(rig.own_api, &publish).0, 200);
+        assert_eq!(client.push()["pub"], json!({"data": 1, "offset": 1}), "that of the own listener, and no other");
+    }
+}
+
+#[test]
 fn clients_and_channels_can_be_looked_at() {
     for driver in drivers() {
         let rig = Rig::demo(driver);

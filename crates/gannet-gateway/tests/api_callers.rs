@@ -5,7 +5,7 @@ mod rig;
 use gannet_channels::{Publish, Time};
 use gannet_gateway::settings::{Settings, namespace};
 use rig::feed::Feed;
-use rig::{Rig, drivers};
+use rig::{Rig, Socket, drivers};
 use serde_json::{Value, json};
 use tungstenite::Bytes;
 
@@ -39,6 +39,34 @@ fn null_is_published_as_other_values_are_and_no_data_is_not() {
         assert_eq!(push["pub"], json!({ "data": null, "offset": 1 }), "{push}");
         let refused = rig.api("publish", r#"{"channel":"demo:null"}"#);
         assert_eq!(refused["error"]["code"], 107, "{refused}");
+    }
+}
+
+#[test]
+fn a_channel_whose_name_looks_like_a_pattern_is_one_channel_and_a_line_break_makes_no_name() {
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        let mut clients = ["demo:*", "demo:>"].map(|channel| (channel, rig.subscribed(channel)));
+        for other in ["demo:a", "demo:a:b", "demo:"] {
+            rig.publish(other, "0");
+        }
+        for (channel, client) in &mut clients {
+            rig.publish(channel, "1");
+            let push = client.push();
+            assert_eq!((&push["channel"], &push["pub"]), (&json!(channel), &json!({"data": 1, "offset": 1})), "{push}");
+            let parameters = json!({ "channel": channel }).to_string();
+            assert_eq!(rig.api("presence_stats", &parameters)["result"]["num_clients"], 1);
+        }
+        for method in ["publish", "history", "history_remove", "presence", "presence_stats", "subscribe", "unsubscribe"]
+        {
+            for name in ["demo:\n", "demo:a\r\nb", "demo:\u{0}", ""] {
+                let body = json!({"channel": name, "data": 1, "user": "ann"}).to_string();
+                assert_eq!(rig.api(method, &body)["error"]["code"], 107, "{method} {name:?}");
+            }
+        }
+        let body = json!({"channels": ["demo:\n", "demo:*"], "data": 2}).to_string();
+        let responses = rig.api("broadcast", &body)["result"]["responses"].clone();
+        assert_eq!((&responses[0]["error"]["code"], &responses[1]["result"]["offset"]), (&json!(107), &json!(2)));
     }
 }
 
@@ -188,5 +216,100 @@ fn an_order_for_a_session_reaches_only_the_client_that_has_it() {
         order("disconnect", &sessions[2], json!({}));
         assert_eq!(feeds[2].line_message()["push"]["disconnect"]["code"], 3503);
         assert_eq!(rig.api("info", "{}")["result"]["nodes"][0]["num_clients"], 1);
+    }
+}
+
+/// A client that has connected, and its name.
+fn connected(rig: &Rig) -> (Socket, Value) {
+    let mut client = rig.websocket();
+    let id = client.ask(r#""connect":{}"#)["connect"]["client"].clone();
+    (client, id)
+}
+
+/// Gives an order about clients, which is carried out after the answer.
+fn order(rig: &Rig, method: &str, body: &Value) {
+    assert_eq!(rig.api(method, &body.to_string()), json!({"result": {}}), "{method}");
+}
+
+fn in_seconds(seconds: u64) -> u64 {
+    std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs() + seconds
+}
+
+#[test]
+fn an_order_to_subscribe_says_what_others_see_and_what_is_different_for_this_client() {
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        let (mut client, id) = connected(&rig);
+        order(&rig, "subscribe", &json!({"client": id, "channel": "demo:a", "info": {"role": "host"}}));
+        assert!(client.push()["subscribe"].is_object());
+        let presence = rig.api("presence", r#"{"channel":"demo:a"}"#)["result"]["presence"].clone();
+        assert_eq!(presence[id.as_str().expect("a text")]["chan_info"], json!({"role": "host"}), "{presence}");
+
+        let hidden = json!({"presence": {"value": false}, "join_leave": {"value": false}});
+        order(&rig, "subscribe", &json!({"client": id, "channel": "demo:b", "override": hidden}));
+        assert_eq!(client.push()["channel"], "demo:b");
+        let stats = rig.api("presence_stats", r#"{"channel":"demo:b"}"#)["result"].clone();
+        assert_eq!(stats, json!({"num_clients": 0, "num_users": 0}));
+        rig.publish("demo:b", "1");
+        assert_eq!(client.push()["pub"]["data"], 1, "it is subscribed, and nothing told of a join");
+    }
+}
+
+#[test]
+fn a_subscription_that_an_order_has_made_expires_when_the_order_says() {
+    std::thread::scope(|scope| {
+        for driver in drivers() {
+            scope.spawn(move || {
+                let mut settings = Settings::demo();
+                settings.channels.namespaces[0].options.join_leave = false;
+                settings.client.refresh_grace = std::time::Duration::ZERO;
+                let rig = Rig::start(driver, settings);
+                let (mut socket, id) = connected(&rig);
+                let mut stream = Feed::post(&rig, "/connection/http_stream", "{\"id\":1,\"connect\":{}}");
+                let other = stream.line_message()["connect"]["client"].clone();
+                for client in [&id, &other] {
+                    // Two of them: an end that comes later puts off no earlier one.
+                    for (channel, after) in [("demo:later", 3_600), ("demo:soon", 1)] {
+                        let expire_at = in_seconds(after);
+                        order(
+                            &rig,
+                            "subscribe",
+                            &json!({"client": client, "channel": channel, "expire_at": expire_at}),
+                        );
+                    }
+                }
+                for channel in ["demo:later", "demo:soon"] {
+                    assert_eq!(socket.push()["channel"], channel);
+                    assert_eq!(stream.line_message()["push"]["channel"], channel);
+                }
+                assert_eq!(socket.closed(), (3006, "subscription expired".to_owned()));
+                assert_eq!(stream.line_message()["push"]["disconnect"]["code"], 3006);
+                assert_eq!(stream.rest(), "");
+            });
+        }
+    });
+}
+
+#[test]
+fn an_order_to_refresh_says_when_the_connection_expires_and_what_others_see_from_now_on() {
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        let (mut client, id) = connected(&rig);
+        assert!(client.ask(r#""subscribe":{"channel":"demo:a"}"#)["subscribe"].is_object());
+        let refresh = json!({"client": id, "expire_at": in_seconds(100), "info": {"name": "Ann"}});
+        order(&rig, "refresh", &refresh);
+        let refreshed = loop {
+            let push = client.push();
+            if push["refresh"].is_object() {
+                break push["refresh"].clone();
+            }
+            assert!(push["join"].is_object(), "{push}");
+        };
+        assert_eq!(refreshed["expires"], true);
+        assert!((98..=101).contains(&refreshed["ttl"].as_u64().expect("seconds")), "{refreshed}");
+        let presence = rig.api("presence", r#"{"channel":"demo:a"}"#)["result"]["presence"].clone();
+        assert_eq!(presence[id.as_str().expect("a text")]["conn_info"], json!({"name": "Ann"}), "{presence}");
+        order(&rig, "refresh", &json!({"client": id, "expire_at": 0}));
+        assert_eq!(client.push()["refresh"], json!({}), "it does not expire any more");
     }
 }

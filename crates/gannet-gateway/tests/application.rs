@@ -294,6 +294,58 @@ fn where_no_request_more_may_be_under_way_clients_get_the_temporary_error_and_go
 }
 
 #[test]
+fn an_application_that_never_answers_holds_up_nobody_else() {
+    // Nobody accepts: the kernel takes connections and requests, and there is no answer.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", silent.local_addr().expect("an address"));
+    for driver in drivers() {
+        let mut settings = settings(&url, &[EventKind::Rpc]);
+        let words = "open:presence,allow_subscribe_for_client,allow_subscribe_for_anonymous,allow_presence_for_client,\
+                     allow_presence_for_anonymous";
+        settings.channels.namespaces.push(namespace::parse(words).expect("a namespace"));
+        settings.client.anonymous = true;
+        settings.application.timeout = std::time::Duration::from_millis(300);
+        settings.application.concurrent = 4;
+        let rig = Rig::start(driver, settings);
+        let mut callers: Vec<_> = (0..4).map(|_| rig.subscribed("open:a")).collect();
+        let mut others: Vec<_> = (0..4).map(|_| rig.subscribed("open:a")).collect();
+        let stats = || rig.gateway.application().stats();
+        let ended = || stats().calls.iter().map(|(_, _, count)| count).sum::<u64>();
+        let mut published = 0;
+        // On a machine with much else to do, the time may be over before the others were asked.
+        gannet_testing::until("the others to be answered while all requests wait", || {
+            let before = ended();
+            for caller in &mut callers {
+                caller.command(r#""rpc":{"method":"m","data":{}}"#);
+            }
+            gannet_testing::until("all requests to be under way", || stats().running == 4 || ended() > before);
+            published += 1;
+            rig.publish("open:a", &published.to_string());
+            for other in &mut others {
+                assert_eq!(other.push()["pub"]["data"], published);
+                assert!(other.ask(r#""ping":{}"#)["ping"].is_object());
+                let stats = other.ask(r#""presence_stats":{"channel":"open:a"}"#);
+                assert_eq!(stats["presence_stats"]["num_clients"], 8, "{stats}");
+            }
+            let in_time = stats().running == 4 && ended() == before;
+            for caller in &mut callers {
+                // What is published comes to them, too, while they wait.
+                let mut messages = caller.frame();
+                while messages.len() < 2 {
+                    messages.extend(caller.frame());
+                }
+                let push = messages.iter().find(|message| message["push"].is_object()).expect("a push");
+                assert_eq!(push["push"]["pub"]["data"], published);
+                let reply = messages.iter().find(|message| message["id"].is_u64()).expect("a reply");
+                assert_eq!(reply["error"]["code"], 100, "{reply}");
+                assert_eq!(reply["error"]["temporary"], true, "{reply}");
+            }
+            in_time
+        });
+    }
+}
+
+#[test]
 fn bytes_of_the_application_that_are_no_json_close_a_client_that_speaks_json() {
     fn answer(path: &str, event: &Value) -> Option<String> {
         // Two bytes that are no text.

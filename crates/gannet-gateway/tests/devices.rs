@@ -8,33 +8,14 @@ use std::sync::Arc;
 
 use gannet::Engine;
 use gannet_gateway::settings::Settings;
-use gannet_proto::centrifuge::{
-    Command, ConnectRequest, Format, PublishRequest, PushEvent, Replies, Reply, ReplyBody, Request, SubscribeRequest,
-};
-use gannet_proto::{Codec as _, Decoded};
+use gannet_proto::centrifuge::{PublishRequest, ReplyBody, Request};
 use gannet_testing::certificates::Ca;
 use gannet_tls::{Identity, TlsConfig, TlsServer};
-use rig::{PATIENCE, Rig, drivers};
+use rig::device::Device;
+use rig::{Rig, drivers};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-
-struct Device<S> {
-    stream: S,
-    received: Vec<u8>,
-}
-
-fn tcp(rig: &Rig) -> TcpStream {
-    let stream = TcpStream::connect(rig.devices).expect("the server accepts");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-    stream
-}
-
-impl Device<TcpStream> {
-    fn connect(rig: &Rig) -> Self {
-        Self { stream: tcp(rig), received: Vec::new() }
-    }
-}
 
 impl Device<StreamOwned<ClientConnection, TcpStream>> {
     fn connect_tls(rig: &Rig, ca: &Ca) -> Self {
@@ -44,66 +25,7 @@ impl Device<StreamOwned<ClientConnection, TcpStream>> {
         let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let config = config.expect("versions").with_root_certificates(roots).with_no_client_auth();
         let connection = ClientConnection::new(Arc::new(config), "localhost".try_into().expect("a name"));
-        Self { stream: StreamOwned::new(connection.expect("settings"), tcp(rig)), received: Vec::new() }
-    }
-}
-
-impl<S: Read + Write> Device<S> {
-    /// Connects and subscribes.
-    fn subscribe(&mut self, channel: &str) {
-        self.send(1, Request::Connect(ConnectRequest::default()));
-        self.next(|reply| assert!(matches!(reply.map(|reply| &reply.body), Some(ReplyBody::Connect(_))), "{reply:?}"));
-        self.send(2, Request::Subscribe(SubscribeRequest { channel: channel.into(), ..Default::default() }));
-        self.next(|reply| {
-            assert!(matches!(reply.map(|reply| &reply.body), Some(ReplyBody::Subscribe(_))), "{reply:?}");
-        });
-    }
-
-    /// The data of the next push, which is a publication.
-    fn publication(&mut self) -> Vec<u8> {
-        self.next(|reply| {
-            let Some(ReplyBody::Push(push)) = reply.map(|reply| &reply.body) else { panic!("{reply:?}") };
-            let PushEvent::Publication(publication) = &push.event else { panic!("{push:?}") };
-            publication.data.to_vec()
-        })
-    }
-
-    /// The code of the next push, which is the last one.
-    fn ends(&mut self) -> u32 {
-        let code = self.next(|reply| {
-            let Some(ReplyBody::Push(push)) = reply.map(|reply| &reply.body) else { panic!("{reply:?}") };
-            let PushEvent::Disconnect(why) = &push.event else { panic!("{push:?}") };
-            why.code
-        });
-        self.next(|reply| assert!(reply.is_none(), "{reply:?}"));
-        code
-    }
-
-    fn send(&mut self, id: u32, request: Request<'_>) {
-        let mut bytes = Vec::new();
-        Format::Protobuf.write_command(&mut bytes, &Command { id, request });
-        self.stream.write_all(&bytes).expect("it is taken");
-    }
-
-    /// Calls a function with the next reply; `None` at the end.
-    fn next<R>(&mut self, call: impl FnOnce(Option<&Reply<'_>>) -> R) -> R {
-        loop {
-            let mut copy = self.received.clone();
-            match Replies::new().decode(&mut (), &mut copy).expect("a reply") {
-                Decoded::Message { message, consumed } => {
-                    self.received.drain(..consumed);
-                    return call(Some(&message));
-                }
-                _ => {
-                    let mut buffer = [0; 4096];
-                    let count = self.stream.read(&mut buffer).expect("more");
-                    if count == 0 {
-                        return call(None);
-                    }
-                    self.received.extend_from_slice(&buffer[..count]);
-                }
-            }
-        }
+        Self { stream: StreamOwned::new(connection.expect("settings"), rig::tcp(rig.devices)), received: Vec::new() }
     }
 }
 

@@ -4,13 +4,18 @@ mod rig;
 
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use gannet_channels::{Publish, Time};
+use gannet_gateway::Secret;
+use gannet_gateway::settings::Settings;
+use gannet_gateway::token::Issue;
 use gannet_testing::until;
 use rig::feed::Feed;
-use rig::{Rig, drivers};
+use rig::{Rig, Socket, drivers};
+use serde_json::{Value, json};
+use tungstenite::Message;
 
 /// How far the publisher is ahead of the slowest reader at most: fewer than the history keeps.
 const AHEAD: u64 = 50;
@@ -18,6 +23,11 @@ const AHEAD: u64 = 50;
 /// Readers that connect again and again, and how often each does.
 const READERS: usize = 4;
 const TURNS: u64 = 20;
+
+fn now() -> Time {
+    let now = SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_millis();
+    Time(u64::try_from(now).expect("milliseconds"))
+}
 
 #[test]
 fn an_event_source_that_connects_again_and_again_while_others_publish_misses_nothing() {
@@ -73,9 +83,7 @@ fn an_event_source_that_connects_again_and_again_while_others_publish_misses_not
                     u64::MAX => break,
                     slowest if published >= slowest + AHEAD => std::thread::yield_now(),
                     _ => {
-                        let now = SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_millis();
-                        let now = Time(u64::try_from(now).expect("milliseconds"));
-                        rig.gateway.space().publish("demo:a", Publish::new("1"), now).expect("it is taken");
+                        rig.gateway.space().publish("demo:a", Publish::new("1"), now()).expect("it is taken");
                         published += 1;
                     }
                 }
@@ -121,5 +129,147 @@ fn clients_that_are_cut_off_anywhere_in_their_connect_leave_nothing_behind() {
         assert_eq!((stats.clients, rig.gateway.space().subscribers("demo:a")), (1, Ok(1)));
         rig.publish("demo:a", "1");
         assert_eq!(witness.push()["pub"]["data"], 1);
+    }
+}
+
+/// Clients whose channels the server subscribes them to.
+const CLIENTS: usize = 8;
+const CHANNELS: [&str; 2] = ["demo:a", "demo:b"];
+
+/// How far publishers are ahead of the slowest client at most: fewer than the history keeps, and enough for publications to go
+/// on while that client connects.
+const CLIENT_AHEAD: u64 = 200;
+
+/// The offsets of both channels that a client has seen. One that is not there any more holds up nobody.
+#[derive(Default)]
+struct Heard([AtomicU64; CHANNELS.len()]);
+
+/// Marks the end of a client, however it ends.
+struct Ends<'a>(&'a Heard, &'a AtomicUsize);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.0.iter().for_each(|heard| heard.store(u64::MAX, Ordering::Relaxed));
+        self.1.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A client that keeps its positions from one connection to the next.
+struct Persistent<'a> {
+    heard: &'a Heard,
+    /// Offset and epoch of each channel; none before the first connect.
+    positions: [Option<(u64, String)>; CHANNELS.len()],
+}
+
+impl Persistent<'_> {
+    fn connect(&self, token: &str) -> String {
+        let known = CHANNELS.iter().zip(&self.positions).filter_map(|(channel, position)| {
+            let (offset, epoch) = position.as_ref()?;
+            Some(((*channel).to_owned(), json!({"recover": true, "offset": offset, "epoch": epoch})))
+        });
+        let subs: serde_json::Map<_, _> = known.collect();
+        format!(r#""connect":{{"token":"{token}","subs":{}}}"#, Value::from(subs))
+    }
+
+    /// Takes the reply to connect: everything that was missed has come.
+    fn connected(&mut self, reply: &Value) {
+        for (number, channel) in CHANNELS.iter().enumerate() {
+            let result = &reply["connect"]["subs"][channel];
+            assert!(result.is_object(), "{reply}");
+            if self.positions[number].is_none() {
+                let epoch = result["epoch"].as_str().expect("an epoch").to_owned();
+                self.positions[number] = Some((result["offset"].as_u64().unwrap_or(0), epoch));
+            } else {
+                assert_eq!(result["recovered"], true, "{channel}: {result}");
+                result["publications"].as_array().into_iter().flatten().for_each(|missed| self.next(number, missed));
+            }
+        }
+    }
+
+    /// Takes the next publication of a channel.
+    fn next(&mut self, channel: usize, publication: &Value) {
+        let (offset, _) = self.positions[channel].as_mut().expect("it has connected");
+        assert_eq!(publication["offset"], *offset + 1, "{}", CHANNELS[channel]);
+        *offset += 1;
+        self.heard.0[channel].store(*offset, Ordering::Relaxed);
+    }
+
+    /// Connects, reads so many publications, and stops reading.
+    fn turn(&mut self, socket: &mut Socket, token: &str, mut left: u64) {
+        let id = socket.command(&self.connect(token));
+        let mut frame = socket.frame();
+        let reply = frame.remove(0);
+        assert_eq!(reply["id"], id, "it comes before all pushes: {reply}");
+        self.connected(&reply);
+        loop {
+            for message in frame.drain(..) {
+                let channel = CHANNELS.iter().position(|channel| message["push"]["channel"] == *channel);
+                self.next(channel.expect("a channel"), &message["push"]["pub"]);
+                left = left.saturating_sub(1);
+            }
+            if left == 0 {
+                return;
+            }
+            match socket.socket.read().expect("a frame") {
+                Message::Text(text) => {
+                    frame.extend(text.split('\n').map(|line| serde_json::from_str::<Value>(line).expect("JSON")));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn server_side_channels_that_are_published_to_without_pause_recover_at_every_connect() {
+    let secret = Secret::from("a secret that is long enough");
+    let issue = Issue { sub: "ann".to_owned(), channels: CHANNELS.map(str::to_owned).to_vec(), ..Issue::default() };
+    let token = &*issue.sign(&secret).expect("a token");
+    for driver in drivers() {
+        let mut settings = Settings::demo();
+        settings.channels.namespaces[0].options.history_size = 1_000;
+        settings.channels.namespaces[0].options.join_leave = false;
+        settings.tokens.secrets = vec![secret.clone()];
+        let rig = &Rig::start(driver, settings);
+        let heard: &[Heard; CLIENTS] = &Default::default();
+        let (running, published) = (&AtomicUsize::new(CLIENTS), &Heard::default());
+        std::thread::scope(|scope| {
+            for (number, heard) in heard.iter().enumerate() {
+                scope.spawn(move || {
+                    let _ends = Ends(heard, running);
+                    let mut client = Persistent { heard, positions: Default::default() };
+                    for turn in 0..TURNS {
+                        // Cut off in the middle of a connect, with a reply unread, and in the middle of a command.
+                        let mut lost = rig.websocket();
+                        match turn % 3 {
+                            0 => _ = lost.command(&client.connect(token)),
+                            1 => lost.socket.get_mut().write_all(b"\x81\xfe\x00").expect("it is taken"),
+                            _ => {}
+                        }
+                        drop(lost);
+                        // A different number of publications each time; more of them are on their way.
+                        client.turn(&mut rig.websocket(), token, (turn * 7 + number as u64) % 13);
+                    }
+                });
+            }
+            for first in 0..CHANNELS.len() {
+                scope.spawn(move || {
+                    let mut channel = first;
+                    while running.load(Ordering::Relaxed) > 0 {
+                        let slowest = heard.iter().map(|heard| heard.0[channel].load(Ordering::Relaxed)).min();
+                        let most = slowest.unwrap_or(0).saturating_add(CLIENT_AHEAD);
+                        if published.0[channel].load(Ordering::Relaxed) < most {
+                            let taken = rig.gateway.space().publish(CHANNELS[channel], Publish::new("1"), now());
+                            published.0[channel].fetch_max(taken.expect("it is taken").offset, Ordering::Relaxed);
+                        } else {
+                            std::thread::yield_now();
+                        }
+                        channel = (channel + 1) % CHANNELS.len();
+                    }
+                });
+            }
+        });
+        until("nobody to be left", || rig.gateway.space().stats().clients == 0);
+        assert_eq!(rig.gateway.space().stats().namespaces[0].unrecovered, 0);
     }
 }

@@ -2,8 +2,10 @@
 
 mod rig;
 
+use gannet_gateway::Secret;
 use gannet_gateway::origin::Origins;
 use gannet_gateway::settings::Settings;
+use gannet_gateway::token::Issue;
 use rig::feed::{Feed, emulate};
 use rig::{Rig, drivers};
 use serde_json::json;
@@ -316,6 +318,47 @@ fn an_empty_body_is_no_request_to_connect() {
         for path in ["uni_sse", "uni_http_stream", "sse", "http_stream"] {
             let rest = Feed::post(&rig, &format!("/connection/{path}"), "").rest();
             assert!(rest.contains("3501") && !rest.contains("\"client\""), "{path}: {rest}");
+        }
+    }
+}
+
+#[test]
+fn an_event_source_with_a_token_is_its_user_and_one_whose_token_has_expired_gets_401() {
+    let secret = Secret::from("a secret that is long enough");
+    let token = |exp: u64| {
+        let issue = Issue { sub: "ann".to_owned(), exp: Some(exp), ..Issue::default() };
+        issue.sign(&secret).expect("a token")
+    };
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs();
+    let (valid, expired) = (token(now + 3_600), token(now - 60));
+    for driver in drivers() {
+        let mut settings = Settings::demo();
+        settings.client.anonymous = false;
+        settings.tokens.secrets = vec![secret.clone()];
+        let rig = Rig::start(driver, settings);
+        for (query, field) in
+            [(format!("&token={valid}"), String::new()), (String::new(), format!("Authorization: Bearer {valid}\r\n"))]
+        {
+            let mut feed = Feed::get(&rig, &format!("/events?channel=demo:a{query}"), &field);
+            assert!(feed.head.starts_with("HTTP/1.1 200"), "{}", feed.head);
+            feed.event();
+            let presence = rig.api("presence", r#"{"channel":"demo:a"}"#)["result"]["presence"].clone();
+            let users: Vec<_> = presence.as_object().expect("a map").values().map(|info| &info["user"]).collect();
+            assert_eq!(users, ["ann"]);
+            drop(feed);
+            gannet_testing::until("nobody to be left", || rig.gateway.space().stats().clients == 0);
+        }
+        for (query, field) in [
+            (format!("&token={expired}"), String::new()),
+            (String::new(), format!("Authorization: Bearer {expired}\r\n")),
+            (String::new(), String::new()),
+        ] {
+            let request = format!(
+                "GET /events?channel=demo:a{query} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{field}\r\n"
+            );
+            let (status, head, body) = rig.request(&request);
+            assert_eq!(status, 401, "{body}");
+            assert!(!head.contains("event-stream") && !body.contains(&expired), "{head}: {body}");
         }
     }
 }

@@ -2,12 +2,15 @@
 
 mod rig;
 
+use std::io::Write as _;
+
 use gannet_gateway::Secret;
-use gannet_gateway::settings::Settings;
+use gannet_gateway::settings::{Settings, namespace};
 use gannet_gateway::token::Issue;
 use gannet_proto::centrifuge::{Command, ConnectRequest, Format, PushEvent, ReplyBody, Request, SubscribeRequest};
 use rig::{Rig, drivers};
 use serde_json::json;
+use tungstenite::client::IntoClientRequest as _;
 
 #[test]
 fn what_one_client_publishes_another_receives() {
@@ -55,6 +58,37 @@ fn a_client_that_was_away_receives_what_it_missed() {
         let reply = stranger.ask(r#""subscribe":{"channel":"demo:chat","recover":true,"offset":1,"epoch":"xyz"}"#);
         assert_eq!(reply["subscribe"]["recovered"], json!(null), "{reply}");
         assert_eq!((&reply["subscribe"]["offset"], &reply["subscribe"]["was_recovering"]), (&json!(4), &json!(true)));
+    }
+}
+
+#[test]
+fn a_position_without_recovery_is_given_where_it_is_allowed_and_asked_for_or_forced() {
+    let ask = r#","positioned":true,"recoverable":true"#;
+    for driver in drivers() {
+        let mut settings = Settings::demo();
+        for option in ["allow", "force"] {
+            let words = format!(
+                "{option}:history_size=10,history_ttl=1m,{option}_positioning,allow_subscribe_for_client,\
+                 allow_subscribe_for_anonymous"
+            );
+            settings.channels.namespaces.push(namespace::parse(&words).expect("a namespace"));
+        }
+        let rig = Rig::start(driver, settings);
+        for (channel, asked, positioned) in
+            [("allow:a", "", false), ("allow:a", ask, true), ("force:a", "", true), ("force:a", ask, true)]
+        {
+            let mut client = rig.connected();
+            let offset = rig.publish(channel, "1")["offset"].as_u64().expect("an offset");
+            let reply = client.ask(&format!(r#""subscribe":{{"channel":"{channel}"{asked}}}"#));
+            let result = reply["subscribe"].as_object().expect("it is subscribed");
+            assert!(!result.contains_key("recoverable"), "{channel} {asked}: {reply}");
+            assert_eq!(result.contains_key("positioned"), positioned, "{channel} {asked}: {reply}");
+            // Without a position there is none to compare with.
+            assert_eq!(result.contains_key("epoch"), positioned, "{channel} {asked}: {reply}");
+            assert_eq!(result.get("offset"), positioned.then_some(&json!(offset)), "{channel} {asked}: {reply}");
+            rig.publish(channel, "2");
+            assert_eq!(client.push()["pub"], json!({"data": 2, "offset": offset + 1}));
+        }
     }
 }
 
@@ -297,12 +331,56 @@ fn compact_channels_and_deltas_are_declined_by_leaving_them_out() {
 }
 
 #[test]
+fn dictionaries_and_filters_on_tags_are_declined_by_leaving_them_out() {
+    let connect = r#""connect":{"dict":"orders","profile":"small","flag":255}"#;
+    let filter = r#"{"op":"","key":"size","cmp":"eq","val":"large"}"#;
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        let mut client = rig.websocket();
+        let reply = client.ask(connect);
+        let result = reply["connect"].as_object().expect("it is connected");
+        assert!(!result.contains_key("dict") && !result.contains_key("flag"), "{reply}");
+        let reply = client.ask(&format!(r#""subscribe":{{"channel":"demo:a","tf":{filter}}}"#));
+        assert_eq!(reply["subscribe"]["recoverable"], true, "{reply}");
+        // It gets what the filter would have kept from it.
+        for tags in [json!({"size": "small"}), json!({"size": "large"})] {
+            rig.api("publish", &json!({"channel": "demo:a", "data": 1, "tags": tags}).to_string());
+            assert_eq!(client.push()["pub"]["tags"], tags);
+        }
+    }
+}
+
+#[test]
 fn who_asks_for_pings_as_frames_is_told_of_pings_of_the_protocol() {
     for driver in drivers() {
         let rig = Rig::demo(driver);
         let mut client = rig.websocket_at("/connection/websocket?cf_ws_frame_ping_pong=true");
         let reply = client.ask(r#""connect":{}"#);
         assert_eq!((&reply["connect"]["ping"], &reply["connect"]["pong"]), (&json!(25), &json!(true)));
+    }
+}
+
+#[test]
+fn a_client_that_offers_compression_gets_none_and_is_closed_with_1002_if_it_compresses_all_the_same() {
+    for driver in drivers() {
+        let rig = Rig::demo(driver);
+        let mut request = format!("ws://{}/connection/websocket", rig.http).into_client_request().expect("a URL");
+        let offer = "permessage-deflate; client_max_window_bits, permessage-deflate";
+        request.headers_mut().insert("Sec-WebSocket-Extensions", offer.parse().expect("a value"));
+        let (mut socket, response) = tungstenite::client(request, rig.tcp()).expect("a handshake");
+        assert_eq!(response.headers().get("Sec-WebSocket-Extensions"), None);
+        // Messages that are not compressed are taken as ever.
+        socket.send(tungstenite::Message::text(r#"{"id":1,"connect":{}}"#)).expect("it is taken");
+        assert!(socket.read().expect("a reply").to_text().expect("text").contains("connect"));
+        // RSV1, a text of two bytes, and a mask of zeros.
+        socket.get_mut().write_all(b"\xc1\x82\0\0\0\0{}").expect("it is taken");
+        let close = loop {
+            match socket.read().expect("a frame") {
+                tungstenite::Message::Close(close) => break close.expect("a code"),
+                other => assert!(other.is_text(), "{other:?}"),
+            }
+        };
+        assert_eq!(u16::from(close.code), 1002);
     }
 }
 

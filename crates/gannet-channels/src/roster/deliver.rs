@@ -287,8 +287,13 @@ impl<T> Roster<T> {
         run.cursor = end;
         if end < local.subscribers.len() {
             self.run = Some(run);
-        } else if let Task::Gap(_, Some(delivery)) = run.task {
-            self.begin(run.local, delivery);
+            return;
+        }
+        match run.task {
+            Task::Push(delivery) => sink.passed(&delivery),
+            Task::Batch(frames) => sink.passed(&frames.all),
+            Task::Gap(_, Some(delivery)) => self.begin(run.local, delivery),
+            Task::Gap(_, None) => {}
         }
     }
 

@@ -118,7 +118,7 @@ impl Listener {
 
     /// Whether it is of the push gateway.
     pub(crate) fn is_push(&self) -> bool {
-        [push::KIND.name, push::STREAM.name].contains(&self.service.name)
+        [push::KIND.name, push::STREAM.name, push::API.name].contains(&self.service.name)
     }
 
     /// Whether its clients come by load balancers that name them.
@@ -444,7 +444,7 @@ mod tests {
     fn a_listener_that_cannot_be_is_refused_with_what_there_is() {
         for (text, why) in [
             ("echo", "SERVICE=URL"),
-            ("mail=tcp://127.0.0.1:25", "echo, lines, frames, discard, redis, push, push-stream and http"),
+            ("mail=tcp://127.0.0.1:25", "echo, lines, frames, discard, redis, push, push-stream, push-api and http"),
             ("lines=udp://127.0.0.1:1", "lines is served on tcp://, tls:// and unix:// only"),
             ("frames=udp://127.0.0.1:1", "frames is served on tcp://, tls:// and unix:// only"),
             ("echo=127.0.0.1:7000", "tcp://host:port"),

@@ -24,8 +24,17 @@ pub(crate) use self::listener::{Listener, UNIX, check_service, group, mode, netw
 use crate::tls::{Protocol, Tls};
 
 /// All services, in the order they are listed and started in.
-static SERVICES: [&ServiceKind; 8] =
-    [&echo::KIND, &lines::KIND, &frames::KIND, &discard::KIND, &redis::KIND, &push::KIND, &push::STREAM, &http::KIND];
+static SERVICES: [&ServiceKind; 9] = [
+    &echo::KIND,
+    &lines::KIND,
+    &frames::KIND,
+    &discard::KIND,
+    &redis::KIND,
+    &push::KIND,
+    &push::STREAM,
+    &push::API,
+    &http::KIND,
+];
 
 /// Adds a service to an engine, or to a plan, where it shall listen.
 type Add = fn(Target, ListenOptions, &Settings) -> gannet::Result<Target>;
@@ -100,7 +109,7 @@ pub(crate) struct Settings {
     pub(crate) max_frame: usize,
     /// The store of all `redis` listeners.
     pub(crate) redis: Arc<gannet_redis::Server>,
-    /// The gateway of all `push` and `push-stream` listeners; there where there is one.
+    /// The gateway of all `push`, `push-stream` and `push-api` listeners; there where there is one.
     pub(crate) push: Option<Arc<gannet_gateway::Gateway>>,
     /// What all `http` listeners show.
     pub(crate) site: Arc<Site>,

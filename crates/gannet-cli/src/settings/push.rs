@@ -92,6 +92,7 @@ fn read(values: &Values, is_local: bool, problems: &mut Problems) -> Settings {
     let root = values.root();
     let mut settings = if is_local && !has_rules(values) { Settings::demo() } else { Settings::default() };
     settings.api.keys = secrets(&root, "push.api_keys");
+    settings.api.own_listener = root.read::<String>("push.api") == "own";
     settings.tokens.secrets = secrets(&root, "push.token_secrets");
     settings.tokens.key_files = root.find::<Vec<PathBuf>>("push.token_key_files").unwrap_or_default();
     settings.tokens.jwks = endpoint(&root, "push.jwks").map(JwksSettings::new);

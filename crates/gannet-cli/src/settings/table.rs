@@ -96,6 +96,10 @@ const POLICIES: &[Choice] = &[
     Choice { name: "allkeys-lru", doc: "Remove keys that were not used for a long time" },
     Choice { name: "volatile-ttl", doc: "Remove keys that expire, soonest first" },
 ];
+const API_LISTENERS: &[Choice] = &[
+    Choice { name: "shared", doc: "The services push and push-api" },
+    Choice { name: "own", doc: "The service push-api only: push answers 404" },
+];
 const CLOSE_CODES: &[Choice] = &names(["1012", "1001"]);
 const LOG_FORMATS: &[Choice] = &names(["text", "json"]);
 const LOG_LEVELS: &[Choice] = &names(["error", "warn", "info", "debug", "trace"]);
@@ -140,7 +144,7 @@ const fn channels(key: &'static str, doc: &'static str) -> Setting {
 const INHERITED: &str = "as for all listeners";
 
 const SETTINGS: &[Setting] = &[
-    live("listener.*.service", SERVICE, "Service: echo, lines, frames, discard, redis, push, push-stream or http").otherwise("required"),
+    live("listener.*.service", SERVICE, "Service: echo, lines, frames, discard, redis, push, push-stream, push-api or http").otherwise("required"),
     live("listener.*.url", URL, "Address: tcp://host:port, tls://host:port, unix:///path or udp://host:port").otherwise("required"),
     live("listener.*.tls", WORD, "Profile of `[tls.NAME]` that a tls:// listener is served with").otherwise("`default`"),
     live("listener.*.operational", Kind::Switch, "Whether it may exceed limits by limits.operational_reserve: for health checks and metrics").otherwise("false"),
@@ -279,6 +283,9 @@ const SETTINGS: &[Setting] = &[
         .more("Set it in the environment, where other users cannot see it; there, separate several keys by line breaks.")
         .otherwise("none")
         .flag("push-api-key", "KEY", "Push"),
+    live("push.api", Kind::Choice(API_LISTENERS), "Listeners that serve the server API: those of push and push-api, or those of push-api alone; push then answers 404")
+        .default("shared")
+        .flag("push-api", "LISTENERS", "Push"),
     live("push.token_secrets", Kind::Secrets, "Secret for the tokens of clients (HS256, HS384, HS512); may be given many times, to rotate it")
         .more("Set it in the environment, where other users cannot see it; there, separate several secrets by line breaks.")
         .otherwise("none")

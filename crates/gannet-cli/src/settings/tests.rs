@@ -195,6 +195,7 @@ fn options_of_the_gateway_come_to_settings() {
         "--listen=push=tcp://0.0.0.0:0",
         "--push-api-key=key one",
         "--push-api-key=two",
+        "--push-api=own",
         "--push-token-secret=first secret\nsecond secret",
         "--push-token-audience=push",
         "--push-token-issuer=id",
@@ -217,6 +218,7 @@ fn options_of_the_gateway_come_to_settings() {
     let configuration = configuration.unwrap_or_else(|problems| panic!("{problems}"));
     let settings = configuration.push.as_ref().expect("it listens");
     assert!(settings.api.allows(Some(b"key one"), None) && settings.api.allows(Some(b"two"), None));
+    assert!(settings.api.own_listener);
     assert_eq!((settings.tokens.secrets.len(), settings.tokens.audiences.len()), (2, 1));
     let names: Vec<_> = settings.channels.namespaces.iter().map(|namespace| &*namespace.name).collect();
     assert_eq!(names, ["", "chat", "news"]);
@@ -386,7 +388,8 @@ fn line() -> impl Strategy<Value = (&'static str, String)> {
 
 /// A listener with some of its settings.
 fn listener() -> impl Strategy<Value = String> {
-    let service = prop::sample::select(vec!["echo", "lines", "frames", "http", "redis", "push", "push-stream"]);
+    let service =
+        prop::sample::select(vec!["echo", "lines", "frames", "http", "redis", "push", "push-stream", "push-api"]);
     let more = prop::collection::vec(
         prop::sample::select(vec![
             "operational = true",

@@ -30,7 +30,7 @@ fn wrong_usage_is_answered_with_one_line_and_status_2() {
         (&["serve", "--listen", "echo"], "SERVICE=URL, for example"),
         (
             &["serve", "--listen", "mail=tcp://127.0.0.1:0"],
-            "there are echo, lines, frames, discard, redis, push, push-stream and http",
+            "there are echo, lines, frames, discard, redis, push, push-stream, push-api and http",
         ),
         (&["serve", "--listen", "lines=udp://127.0.0.1:0"], "lines is served on tcp://, tls:// and unix:// only"),
         (

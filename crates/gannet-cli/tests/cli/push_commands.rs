@@ -192,6 +192,20 @@ fn the_parameters_of_a_call_may_come_from_standard_input() {
     assert_eq!(told.recv().expect("a request").1, "{\"channel\": \"a\"}");
 }
 
+#[test]
+fn a_server_whose_api_is_on_its_own_answers_calls_there_and_404_to_calls_where_clients_connect() {
+    let mut command = gannet(&["serve", "--reactors", "1", "--push-api", "own"]);
+    command.args(["--listen", "push=tcp://127.0.0.1:0", "--listen", "push-api=tcp://127.0.0.1:0"]);
+    let server = Server::run(command).unwrap_or_else(|ended| panic!("{ended:#?}"));
+    let call = |service: &str| {
+        let url = server.url(service).replace("tcp://", "http://");
+        run(gannet(&["call", "info", "--url", &*url]))
+    };
+    assert!(printed(&call("push-api")).contains("num_clients"));
+    let line = refused(&call("push"), 1);
+    assert!(line.contains("404"), "{line}");
+}
+
 /// Secrets come by the environment; the log has everything.
 #[test]
 fn a_gateway_shows_no_secret_in_its_log_its_banner_or_its_metrics() {

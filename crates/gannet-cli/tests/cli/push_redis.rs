@@ -247,3 +247,28 @@ fn the_page_shows_the_command_for_redis_clients_where_they_reach_its_channel() {
     let (shown, _) = page(&LISTEN[..1]);
     assert!(!shown.contains("redis-cli"), "{shown}");
 }
+
+#[test]
+fn a_channel_whose_name_looks_like_a_pattern_is_one_channel_for_both_sides() {
+    let server = serve(drivers()[0]);
+    let mut api = server.connect("push");
+    let mut streams = ["demo:*", "demo:>"].map(|channel| (channel, subscribed(&server, false, "subscribe", channel)));
+    let mut publisher = server.connect("redis");
+    // The other names fit the patterns, and are other channels: nobody gets what is published to them.
+    for other in ["demo:a", "demo:a:b", "demo:"] {
+        publisher.ask(command(&["PUBLISH", other, "0"]).as_bytes(), b":0\r\n");
+    }
+    for (channel, stream) in &mut streams {
+        publisher.ask(command(&["PUBLISH", channel, "1"]).as_bytes(), b":1\r\n");
+        call(&mut api, "publish", &json!({ "channel": *channel, "data": 2 }));
+        for data in ["1", "2"] {
+            stream.expect(message('*', channel, data).as_bytes());
+        }
+        assert_eq!(history(&server, channel), [json!(1), json!(2)]);
+    }
+    // No name has a line break: it would begin another line in an event stream, or in a log.
+    publisher.write_all(command(&["PUBLISH", "demo:\n", "1"]).as_bytes()).expect("it is taken");
+    let refused = read_past(&mut publisher, "\r\n");
+    assert!(refused.starts_with('-'), "{refused}");
+    publisher.ask(b"PING\r\n", b"+PONG\r\n");
+}

@@ -56,16 +56,28 @@ impl From<ErrorReply> for Failure {
     }
 }
 
+/// Names the kind of listener that serves the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Listener {
+    /// Clients connect there, too.
+    Shared,
+    /// It serves nothing else.
+    Own,
+}
+
 /// Returns the routes of the API.
-pub(crate) fn routes(gateway: &Arc<Gateway>) -> Router {
+pub(crate) fn routes(gateway: &Arc<Gateway>, listener: Listener) -> Router {
     let gateway = gateway.clone();
-    Router::new().post("/api/{method}", move |cx| answer(cx, &gateway))
+    Router::new().post("/api/{method}", move |cx| answer(cx, &gateway, listener))
 }
 
 /// Answers a call.
-fn answer(cx: &mut Cx<'_>, gateway: &Arc<Gateway>) {
-    // A page could send a plain form to this machine: without a key, nothing else would tell it from a program.
+fn answer(cx: &mut Cx<'_>, gateway: &Arc<Gateway>, listener: Listener) {
     let live = gateway.live();
+    if listener == Listener::Shared && live.settings.api.own_listener {
+        return cx.refuse(404, "the server API is not served here\n");
+    }
+    // A page could send a plain form to this machine: without a key, nothing else would tell it from a program.
     if live.settings.api.keys.is_empty() {
         if !gateway.allows_origin(cx) {
             return cx.refuse(403, "the origin of this page is not allowed\n");

@@ -1,5 +1,6 @@
 //! Sessions without sockets: what goes in, what comes out, and the clock by hand.
 
+mod grants;
 mod refresh;
 
 use std::cell::RefCell;
@@ -321,7 +322,10 @@ fn subscribing_is_refused_with_the_code_that_says_why() {
     assert_eq!(rig.error_of(&mut one, &subscribe(&format!("open:{}", "a".repeat(251)))), 107);
     assert_eq!(rig.error_of(&mut one, &subscribe("open:\\n")), 107);
     assert_eq!(rig.error_of(&mut one, &subscribe("open:gr\u{fc}n")), 107);
-    assert_eq!(rig.error_of(&mut one, r#""subscribe":{"channel":"open:z","type":1}"#), 108);
+    for kind in [1, 2, 3] {
+        let subscribe = format!(r#""subscribe":{{"channel":"open:z","type":{kind}}}"#);
+        assert_eq!(rig.error_of(&mut one, &subscribe), 108, "{kind}");
+    }
     for channel in ["open:>", "open:*"] {
         assert_eq!(rig.error_of(&mut one, &subscribe(channel)), 0, "{channel}");
     }
@@ -629,7 +633,7 @@ fn a_subscription_token_decides_alone_and_ends_the_subscription() {
 }
 
 #[test]
-fn server_side_channels_recover_at_connect_while_they_are_published_to() {
+fn server_side_channels_that_were_published_to_meanwhile_recover_at_connect() {
     let mut rig = Rig::new(|_| {});
     let request = |subs: &str| {
         let token = token(|issue| issue.channels = vec!["open:a".to_owned(), "open:b".to_owned()]);

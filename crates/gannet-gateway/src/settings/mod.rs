@@ -117,6 +117,9 @@ impl TokenSettings {
 pub struct ApiSettings {
     /// Keys, of which each opens the API. Without any, it answers clients of this machine only.
     pub keys: Vec<Secret>,
+    /// Whether only [`Gateway::api_routes`](crate::Gateway::api_routes) serve the API. The API of
+    /// [`Gateway::routes`](crate::Gateway::routes) then answers 404. Default: no.
+    pub own_listener: bool,
 }
 
 impl ApiSettings {

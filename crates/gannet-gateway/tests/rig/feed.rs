@@ -56,12 +56,18 @@ impl Feed {
 
     /// Takes another chunk; says whether it was not the last.
     pub(crate) fn chunk(&mut self) -> bool {
+        let bytes = self.chunk_bytes();
+        self.rest.push_str(std::str::from_utf8(&bytes).expect("text"));
+        !bytes.is_empty()
+    }
+
+    /// Takes another chunk, which may be no text; the last one is empty.
+    pub(crate) fn chunk_bytes(&mut self) -> Vec<u8> {
         let size = usize::from_str_radix(self.line().trim_end(), 16).expect("a chunk's size");
         let mut bytes = vec![0; size + 2];
         self.stream.read_exact(&mut bytes).expect("a chunk");
         bytes.truncate(size);
-        self.rest.push_str(std::str::from_utf8(&bytes).expect("text"));
-        size > 0
+        bytes
     }
 
     /// The text up to an ending, which is taken too.

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each file of tests uses a part of it")]
 
+pub(crate) mod device;
 pub(crate) mod feed;
 
 use std::io::{Read as _, Write as _};
@@ -24,6 +25,8 @@ pub(crate) struct Rig {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) http: SocketAddr,
     pub(crate) devices: SocketAddr,
+    /// A listener that serves the server API alone.
+    pub(crate) own_api: SocketAddr,
 }
 
 impl Rig {
@@ -49,6 +52,7 @@ impl Rig {
     ) -> Self {
         let gateway = Gateway::new(settings, reactors, 7).expect("settings that work");
         let routes = gateway.routes().build().expect("routes");
+        let api_routes = gateway.api_routes().build().expect("routes");
         let devices = gateway.clone();
         let engine = gateway.install(engine).expect("one service more");
         let engine = engine.listen("tcp://127.0.0.1:0", move || HttpService::new(&routes)).expect("an address");
@@ -58,12 +62,14 @@ impl Rig {
             None => engine.listen("tcp://127.0.0.1:0", factory),
         };
         let engine = engine.expect("an address");
+        let engine = engine.listen("tcp://127.0.0.1:0", move || HttpService::new(&api_routes)).expect("an address");
         let running = engine.start().expect("the engine starts");
         let addresses: Vec<_> = running.addresses().cloned().collect();
-        let [Address::Tcp(http), Address::Tcp(devices) | Address::Tls(devices)] = addresses[..] else {
+        let [Address::Tcp(http), Address::Tcp(devices) | Address::Tls(devices), Address::Tcp(own_api)] = addresses[..]
+        else {
             panic!("{addresses:?}")
         };
-        Self { running, gateway, http, devices }
+        Self { running, gateway, http, devices, own_api }
     }
 
     /// A WebSocket in JSON.
@@ -100,7 +106,12 @@ impl Rig {
 
     /// Sends a request on a connection of its own; gives status, head and body.
     pub(crate) fn request(&self, request: &str) -> (u16, String, String) {
-        let mut stream = self.tcp();
+        Self::request_to(self.http, request)
+    }
+
+    /// Sends a request to one of the listeners.
+    pub(crate) fn request_to(address: SocketAddr, request: &str) -> (u16, String, String) {
+        let mut stream = tcp(address);
         stream.write_all(request.as_bytes()).expect("it is taken");
         let mut all = Vec::new();
         stream.read_to_end(&mut all).expect("a response");
@@ -147,7 +158,7 @@ impl Rig {
     }
 }
 
-fn tcp(address: SocketAddr) -> TcpStream {
+pub(crate) fn tcp(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("the server accepts");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     stream.set_nodelay(true).expect("no delay");

@@ -1,14 +1,14 @@
-//! `push` and `push-stream`: the push gateway, for browsers and SDKs, and for devices.
+//! `push`, `push-stream` and `push-api`: the push gateway, for browsers and SDKs, for devices, and for applications.
 
 pub(crate) mod bridge;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use gannet::Address;
+use gannet::{Address, ListenOptions};
 use gannet_gateway::{Devices, Gateway, Secret};
-use gannet_http::HttpService;
 use gannet_http::middleware::Recover;
+use gannet_http::{HttpService, Router, Routes};
 
 use super::{ServiceKind, Settings, abstract_name, is_abstract, listen, quoted, reachable_socket, trace_context};
 use crate::tls::Protocol;
@@ -29,9 +29,7 @@ pub(super) static KIND: ServiceKind = ServiceKind {
     defaults: &["tcp://127.0.0.1:8000"],
     streams: Some(|to, at, settings| {
         let gateway = gateway(settings)?;
-        let tracing = trace_context(&at, settings);
-        let routes = gannet_http::Router::new().layer(tracing).layer(Recover).merge(gateway.routes()).build();
-        let routes = routes.map_err(|error| gannet::Error::Setting(error.to_string()))?;
+        let routes = routes(&at, settings, gateway.routes())?;
         let frame = gateway.settings().client.frame;
         listen(to, at, settings, Protocol::Http, move || HttpService::new(&routes).websocket_limits(frame, frame))
     }),
@@ -52,6 +50,26 @@ pub(super) static STREAM: ServiceKind = ServiceKind {
     try_it: connect,
     answer: "a reply in Protobuf",
 };
+
+pub(super) static API: ServiceKind = ServiceKind {
+    name: "push-api",
+    about: "the server API of these channels, and nothing else (tcp, tls, unix)",
+    defaults: &[],
+    streams: Some(|engine, at, settings| {
+        let gateway = gateway(settings)?;
+        let routes = routes(&at, settings, gateway.api_routes())?;
+        listen(engine, at, settings, Protocol::Http, move || HttpService::new(&routes))
+    }),
+    datagrams: None,
+    try_it: publish,
+    answer: "epoch and offset",
+};
+
+/// What a listener serves, with what every route has.
+fn routes(at: &ListenOptions, settings: &Settings, own: Router) -> gannet::Result<Routes> {
+    let routes = Router::new().layer(trace_context(at, settings)).layer(Recover).merge(own).build();
+    routes.map_err(|error| gannet::Error::Setting(error.to_string()))
+}
 
 /// The gateway, which is there where one of these services is.
 fn gateway(settings: &Settings) -> gannet::Result<Arc<Gateway>> {

@@ -173,7 +173,7 @@ gannet.toml:2:8: a listener needs a service, such as service = \"http\"
   2 | name = \"a\"
     |        ^^^"),
     ("[[listener]]\nservice = \"mail\"\nurl = \"tcp://h:1\"\n", "
-gannet.toml:2:11: listener.\"tcp://h:1\".service: there is no service 'mail'; there are echo, lines, frames, discard, redis, push, push-stream and http
+gannet.toml:2:11: listener.\"tcp://h:1\".service: there is no service 'mail'; there are echo, lines, frames, discard, redis, push, push-stream, push-api and http
   2 | service = \"mail\"
     |           ^^^^^^"),
     ("[[listener]]\nservice = \"lines\"\nurl = \"udp://h:1\"\n", "
