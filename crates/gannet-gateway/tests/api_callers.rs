@@ -269,7 +269,7 @@ fn a_subscription_that_an_order_has_made_expires_when_the_order_says() {
                 let other = stream.line_message()["connect"]["client"].clone();
                 for client in [&id, &other] {
                     // Two of them: an end that comes later puts off no earlier one.
-                    for (channel, after) in [("demo:later", 3_600), ("demo:soon", 1)] {
+                    for (channel, after) in [("demo:later", 3_600), ("demo:soon", 2)] {
                         let expire_at = in_seconds(after);
                         order(
                             &rig,

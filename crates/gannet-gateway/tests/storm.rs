@@ -178,7 +178,9 @@ impl Persistent<'_> {
             assert!(result.is_object(), "{reply}");
             if self.positions[number].is_none() {
                 let epoch = result["epoch"].as_str().expect("an epoch").to_owned();
-                self.positions[number] = Some((result["offset"].as_u64().unwrap_or(0), epoch));
+                let offset = result["offset"].as_u64().unwrap_or(0);
+                self.positions[number] = Some((offset, epoch));
+                self.heard.0[number].store(offset, Ordering::Relaxed);
             } else {
                 assert_eq!(result["recovered"], true, "{channel}: {result}");
                 result["publications"].as_array().into_iter().flatten().for_each(|missed| self.next(number, missed));
@@ -204,7 +206,7 @@ impl Persistent<'_> {
         loop {
             for message in frame.drain(..) {
                 let channel = CHANNELS.iter().position(|channel| message["push"]["channel"] == *channel);
-                self.next(channel.expect("a channel"), &message["push"]["pub"]);
+                self.next(channel.unwrap_or_else(|| panic!("{message}")), &message["push"]["pub"]);
                 left = left.saturating_sub(1);
             }
             if left == 0 {

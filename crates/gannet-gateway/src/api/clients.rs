@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use gannet_channels::{ClientId, Order, Since, Subscribe, Target, Time};
+use gannet_channels::{ChannelError, ClientId, Order, Since, Subscribe, Target, Time};
 use gannet_proto::centrifuge::{DisconnectCode, UnsubscribeCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -108,11 +108,17 @@ fn time(seconds: u64) -> Time {
     Time(seconds.saturating_mul(1_000))
 }
 
-pub(super) fn subscribe(gateway: &Gateway, whom: Whom, request: SubscribeRequest<'_>) -> Result<Value, Failure> {
-    let channel: Arc<str> = named(&request.channel)?.into();
-    if gateway.space().options(&channel).is_err() {
-        return Err(ErrorReply::UNKNOWN_CHANNEL.into());
+/// The name of a channel that can exist.
+fn known(gateway: &Gateway, channel: &str) -> Result<Arc<str>, Failure> {
+    match gateway.space().options(named(channel)?) {
+        Ok(_) => Ok(channel.into()),
+        Err(ChannelError::UnknownNamespace { .. }) => Err(ErrorReply::UNKNOWN_CHANNEL.into()),
+        Err(_) => Err(ErrorReply::BAD_REQUEST.into()),
     }
+}
+
+pub(super) fn subscribe(gateway: &Gateway, whom: Whom, request: SubscribeRequest<'_>) -> Result<Value, Failure> {
+    let channel = known(gateway, &request.channel)?;
     let subscribe = Subscribe {
         recover: request.recover_since.map(|since| Since::new(since.offset, since.epoch)),
         chan_info: data(request.info, request.b64info.as_deref())?,
@@ -127,7 +133,7 @@ pub(super) fn subscribe(gateway: &Gateway, whom: Whom, request: SubscribeRequest
 }
 
 pub(super) fn unsubscribe(gateway: &Gateway, whom: Whom, request: UnsubscribeRequest) -> Result<Value, Failure> {
-    let channel: Arc<str> = named(&request.channel)?.into();
+    let channel = known(gateway, &request.channel)?;
     let target = whom.target()?;
     let why = UnsubscribeCode::Server;
     order(gateway, target, Order::Unsubscribe { channel, code: why.number(), reason: why.text().into() })

@@ -55,10 +55,10 @@ pub(super) static API: ServiceKind = ServiceKind {
     name: "push-api",
     about: "the server API of these channels, and nothing else (tcp, tls, unix)",
     defaults: &[],
-    streams: Some(|engine, at, settings| {
+    streams: Some(|to, at, settings| {
         let gateway = gateway(settings)?;
         let routes = routes(&at, settings, gateway.api_routes())?;
-        listen(engine, at, settings, Protocol::Http, move || HttpService::new(&routes))
+        listen(to, at, settings, Protocol::Http, move || HttpService::new(&routes))
     }),
     datagrams: None,
     try_it: publish,
