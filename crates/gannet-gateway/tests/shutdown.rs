@@ -65,8 +65,8 @@ impl Reader {
     }
 
     /// Nothing follows.
-    fn is_over(mut self) -> bool {
-        match &mut self {
+    fn is_over(&mut self) -> bool {
+        match self {
             Self::Socket(socket) => matches!(socket.socket.read(), Err(tungstenite::Error::ConnectionClosed)),
             Self::Stream(feed) => feed.rest().is_empty() && feed.stream.read(&mut [0]).expect("an end") == 0,
             Self::Device(device) => device.next(|reply| reply.is_none()),
