@@ -17,7 +17,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SNAPSHOTS = ROOT / "docs" / "api"
-CRATES = ["gannet", "gannet-proto", "gannet-http", "gannet-tls", "gannet-redis", "gannet-load", "gannet-channels", "gannet-gateway"]
+CRATES = ["gannet", "gannet-client", "gannet-proto", "gannet-http", "gannet-tls", "gannet-redis", "gannet-load", "gannet-channels", "gannet-gateway"]
 # All but those of which nothing is stable.
 FEATURES = [
     "gannet/testing", "gannet-proto/testing", "gannet-proto/deflate", "gannet-proto/centrifuge", "gannet-http/sessions",

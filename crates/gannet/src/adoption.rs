@@ -14,7 +14,8 @@ use crate::listener::{ListenSocket, OwnSocket, adopt_tcp, adopt_unix, let_share,
 
 /// Holds a listening socket, or a bound datagram socket, of another process or of the service manager.
 ///
-/// [`Engine::adopt`](crate::Engine::adopt) takes it, and [`Handover::sockets`] returns those of an engine that runs.
+/// [`Engine::adopt`](crate::Engine::adopt) takes it, and [`Handover::sockets`](crate::Handover::sockets) returns those of an
+/// engine that runs.
 #[derive(Debug)]
 pub struct Inherited {
     /// The name of its listener.

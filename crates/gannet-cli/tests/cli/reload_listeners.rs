@@ -3,7 +3,6 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -122,7 +121,7 @@ fn websocket(server: &Server) -> Stream {
     stream
 }
 
-fn reload_under_load(rounds: u64) {
+fn reload_under_load(rounds: u64, is_quiet: bool) {
     for driver in drivers() {
         let [lines, redis, other] = free_ports(3)[..] else { panic!("three ports") };
         let settings = |round: u64| {
@@ -163,12 +162,13 @@ fn reload_under_load(rounds: u64) {
                 if round % 2 == 1 {
                     connect(other).ask(b"new\n", b"echo: new\n");
                 }
-                while asked.load(Ordering::Relaxed) < answered + 30 {
-                    std::thread::sleep(Duration::from_micros(100));
-                }
+                gannet_testing::until("replies", || asked.load(Ordering::Relaxed) >= answered + 30);
             }
         });
-        assert_eq!(stalls().collect::<Vec<_>>(), before, "no turn took over 25 ms");
+        // Where other tests take the processors, a turn may wait for one.
+        if is_quiet {
+            assert_eq!(stalls().collect::<Vec<_>>(), before, "no turn took over 25 ms");
+        }
         assert!(rig.server.stop().status.success());
     }
 }
@@ -183,13 +183,13 @@ impl Drop for End<'_> {
 
 #[test]
 fn reloads_under_load_lose_no_reply() {
-    reload_under_load(6);
+    reload_under_load(6, false);
 }
 
 #[test]
 #[ignore = "a quiet machine: cargo test --release -p gannet-cli --test cli -- --ignored hundred_reloads"]
 fn a_hundred_reloads_under_full_load_lose_no_reply_and_stall_no_reactor() {
-    reload_under_load(100);
+    reload_under_load(100, true);
 }
 
 #[test]
