@@ -4,7 +4,7 @@
 //! All `unsafe` of sessions is here.
 
 use std::any::TypeId;
-use std::cell::Cell;
+use std::cell::{Cell, UnsafeCell};
 use std::future::Future;
 use std::marker::{PhantomData, PhantomPinned};
 use std::mem::{self, ManuallyDrop, MaybeUninit};
@@ -30,8 +30,9 @@ pub(super) struct Live(bool);
 /// A session: its future in its place in the slab, and what is known of it.
 pub(crate) struct Task<F> {
     head: Head,
-    /// There if `head.live` says so: a place for that beside it would take eight bytes.
-    future: MaybeUninit<F>,
+    /// There if `head.live` says so: a place for that beside it would take eight bytes. In a cell, because a future has
+    /// references into itself, which a shared one to the whole task must not end.
+    future: UnsafeCell<MaybeUninit<F>>,
     /// Where the future was polled first; 0 before that.
     #[cfg(debug_assertions)]
     address: usize,
@@ -51,7 +52,7 @@ impl<F> Task<F> {
     pub(super) fn new(future: F) -> Self {
         Self {
             head: Head::new(Live(true)),
-            future: MaybeUninit::new(future),
+            future: UnsafeCell::new(MaybeUninit::new(future)),
             #[cfg(debug_assertions)]
             address: 0,
             _pinned: PhantomPinned,
@@ -71,11 +72,11 @@ impl<F> Task<F> {
     pub(super) fn split(&mut self) -> (&mut Head, Place<'_, F>) {
         #[cfg(debug_assertions)]
         {
-            let address = ptr::from_ref(&self.future).addr();
+            let address = self.future.get().addr();
             assert!(self.address == 0 || self.address == address, "the future of a session was moved");
             self.address = address;
         }
-        let future = self.head.live.0.then_some(&mut self.future);
+        let future = self.head.live.0.then_some(self.future.get_mut());
         (&mut self.head, Place { future })
     }
 
@@ -83,7 +84,7 @@ impl<F> Task<F> {
     pub(super) fn clear(&mut self) {
         if mem::take(&mut self.head.live).0 {
             // SAFETY: it was there, and is looked at no more, also if its destructor panics.
-            unsafe { self.future.assume_init_drop() };
+            unsafe { self.future.get_mut().assume_init_drop() };
         }
     }
 }
