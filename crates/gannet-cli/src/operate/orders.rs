@@ -86,6 +86,9 @@ fn changes(report: &Value) -> String {
         };
         text += &format!("{key}: {what} ({origin}{when})\n");
     }
+    for name in report["listeners"]["late"].as_array().into_iter().flatten() {
+        text += &format!("{} follows later: a callback holds it up\n", print::plain(name));
+    }
     let count = |name: &str| all(name).len();
     text + &format!(
         "reloaded: generation {}, changed {}, pending {}, in {} ms\n",

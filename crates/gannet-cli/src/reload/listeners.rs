@@ -31,6 +31,13 @@ pub(super) struct Listeners {
     plan: u64,
 }
 
+/// Push listeners, where the server has started without the gateway: they need a restart.
+pub(super) fn waiting(parts: &Parts, new: &Configuration) -> Vec<String> {
+    let has_gateway = parts.services.push.is_some();
+    let all = new.listeners.iter().filter(|listener| !has_gateway && listener.is_push());
+    all.map(|listener| listener.name.clone()).collect()
+}
+
 impl Listeners {
     /// What programs get.
     pub(super) fn to_json(&self) -> Value {
@@ -99,7 +106,7 @@ pub(super) fn apply(
     if new.keepalive != old.keepalive {
         plan = plan.keepalive(new.keepalive);
     }
-    let mut listeners = Listeners::default();
+    let mut listeners = Listeners { waiting: waiting(parts, new), ..Listeners::default() };
     // A push listener may be in the configuration and wait for a restart.
     let open: BTreeSet<String> =
         parts.remote.listeners().into_iter().filter(|one| one.is_open).map(|one| one.name).collect();
@@ -112,8 +119,7 @@ pub(super) fn apply(
     for listener in &new.listeners {
         let name = &listener.name;
         let former = formers().find(|former| former.name == *name);
-        if listener.is_push() && settings.push.is_none() {
-            listeners.waiting.push(name.clone());
+        if listeners.waiting.contains(name) {
             continue;
         }
         if let Some(former) = former

@@ -119,6 +119,7 @@ impl Reloader {
         };
         let new = self.options.read().map_err(|failure| refused(invalid(failure)))?;
         let mut report = Report::new(started, (current, digest), &new, *generation + 1);
+        report.postpone(started, &new, &listeners::waiting(parts, &new));
         if order.strict && report.is_pending() {
             return Err(refused(report.refusal()));
         }

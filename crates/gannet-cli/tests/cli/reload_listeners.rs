@@ -182,6 +182,27 @@ impl Drop for End<'_> {
 }
 
 #[test]
+fn the_first_push_listener_waits_for_a_restart_and_strict_refuses_it() {
+    for driver in drivers() {
+        let [lines, push] = free_ports(2)[..] else { panic!("two ports") };
+        let rig = Rig::start(driver, "waiting", HTTP, "");
+        let both = listener("lines", "lines", lines, "") + &listener("push", "push", push, "");
+        // Twice: it still waits when nothing else is new.
+        for _ in 0..2 {
+            let report = rig.change_with("", &both);
+            assert_eq!(crate::reload::keys(&report["pending"]), ["listener.push"], "{report}");
+            assert_eq!(names(&report, "waiting"), ["push"]);
+            assert!(!crate::reload::keys(&report["changes"]).contains(&"listener.push"), "{report}");
+        }
+        connect(lines).ask(b"hello\n", b"echo: hello\n");
+        assert!(refuses(push));
+        let output = rig.ask(&["--strict"]);
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+        assert!(rig.server.stop().status.success());
+    }
+}
+
+#[test]
 fn reloads_under_load_lose_no_reply() {
     reload_under_load(6, false);
 }
