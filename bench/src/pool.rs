@@ -16,7 +16,7 @@ use crate::subject::Ready;
 /// Callers, each of whom calls again when it was answered.
 pub const CALLERS: u64 = 64;
 
-/// What is asked for, and what the server answers: it has no such key.
+/// A request for a key that the server does not have.
 const COMMAND: &[&[u8]] = &[b"GET", b"gannet-bench"];
 
 /// Calls that were answered. One thread adds, without a bus lock.

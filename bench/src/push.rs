@@ -179,7 +179,7 @@ pub fn install_centrifugo() -> io::Result<String> {
     if status.success() { Ok(name) } else { Err(io::Error::other(format!("go install has failed: {status}"))) }
 }
 
-/// Where this very version is: in the folder that it is installed to, or in the path.
+/// Looks for Centrifugo of [`CENTRIFUGO_VERSION`] in the folder that [`install_centrifugo`] uses, and in the path.
 fn installed() -> Option<PathBuf> {
     let own = install_folder().join("centrifugo");
     if own.is_file() {

@@ -1,4 +1,4 @@
-//! What a client sends and receives by: a socket, or TLS over one. The TLS is that of the engine's filter, which does
+//! The byte streams of clients: a socket, or TLS over one. The TLS is that of the engine's filter, which does
 //! no I/O by itself, over the same bare calls.
 
 use std::io::{self, Read, Write};

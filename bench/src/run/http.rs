@@ -24,7 +24,7 @@ pub struct Options {
     /// Connections × requests under way on each, of `GET /`.
     #[arg(long, num_args = 1.., default_values = ["50x1", "1000x1", "50x16", "1000x16"])]
     workload: Vec<Workload>,
-    /// The same where many routes are compared with one.
+    /// Connections and requests in flight on each, as 50x16, where many routes are compared with one.
     #[arg(long, num_args = 1.., default_values = ["50x1", "50x16"])]
     routes_workload: Vec<Workload>,
     /// Connections whose memory is measured, once. Each takes a descriptor in both processes.

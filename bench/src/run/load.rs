@@ -46,7 +46,7 @@ pub struct Options {
     client_cpu: usize,
 }
 
-/// What is measured.
+/// Cases of the benchmark of the load generator.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 enum Case {
     /// Messages a second beside a bare client.

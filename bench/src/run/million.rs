@@ -160,7 +160,7 @@ fn client_reactors(connections: u32) -> usize {
 struct Memory {
     server: u64,
     client: u64,
-    /// What the machine could still give.
+    /// Bytes that the machine could still give to processes.
     available: u64,
 }
 

@@ -32,7 +32,7 @@ pub struct Setup {
     pub json: bool,
 }
 
-/// The same, and how long and how often. A benchmark with other defaults says so beside its own options.
+/// Options of most benchmarks: subjects and processors, how long and how often. A benchmark with other defaults says so beside its own options.
 #[derive(clap::Args, Debug)]
 pub struct Plan {
     /// The number of times that each subject is measured.

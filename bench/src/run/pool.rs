@@ -42,6 +42,7 @@ pub fn run(options: &Options) -> io::Result<()> {
         let mut callers = Server::start(subject, plan.setup.server_cpu)?;
         callers.tell(&store.port.to_string())?;
         Outcome::of(callers.pid(), times, |time| {
+            // The callers work in a process of their own: this is the time in which they are measured.
             std::thread::sleep(time);
             let operations = callers.ask()?.parse().map_err(io::Error::other)?;
             Ok(Done { operations, reads: 0 })

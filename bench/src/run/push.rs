@@ -45,7 +45,7 @@ const MISSED: u64 = 10;
 #[command(mut_arg("rounds", |rounds| rounds.default_value("3")))]
 #[command(mut_arg("seconds", |seconds| seconds.default_value("6")))]
 pub struct Options {
-    /// What is measured.
+    /// Cases to measure.
     #[arg(long, value_enum, num_args = 1.., default_values = ["one", "many", "joined", "connect", "history", "recover", "memory"])]
     case: Vec<Case>,
     /// Clients of the cases one, many and recover. Each takes a descriptor in both processes.
@@ -73,7 +73,7 @@ pub struct Options {
     plan: Plan,
 }
 
-/// What is measured.
+/// Cases of the benchmark of gateways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Case {
     /// One channel with all clients, a few publications a second.
@@ -165,7 +165,7 @@ fn channel(namespace: &str) -> String {
     format!("{namespace}:one")
 }
 
-/// What a server used for something, and how many operations that was.
+/// Measures the CPU time of a server during some work, which says how many operations it was.
 fn cost(server: &Server, work: impl FnOnce() -> io::Result<u64>) -> io::Result<Figures> {
     let before = Usage::of(server.pid())?;
     let started = Instant::now();

@@ -149,7 +149,7 @@ fn publishing(history: bool, subscribers: usize, parts: u64) -> impl FnMut() -> 
 }
 
 #[test]
-#[ignore = "a measurement, for a release build on a quiet machine"]
+#[ignore = "a quiet machine: cargo test --release -p gannet-channels --test costs -- --ignored"]
 fn how_long_publications_and_deliveries_take() {
     let (mut without, mut with) = (publishing(false, 1, 200), publishing(true, 1, 200));
     let [without, with] = best_of_rounds([&mut without, &mut with]);

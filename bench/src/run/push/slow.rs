@@ -33,10 +33,10 @@ const MOST_BYTES_EACH: u64 = (256 << 10) + (1 << 20) + DATA_BYTES as u64;
 /// The 99th percentile with clients that never read may be so many times the one without.
 const MOST_RATIO: f64 = 2.0;
 
-/// What close code says that a client was too slow.
+/// The close code of a client that was too slow.
 const SLOW: u16 = 3_008;
 
-/// What came of one subject; medians over the rounds.
+/// Results of one subject; medians over the rounds.
 #[derive(Serialize)]
 pub struct Row {
     subject: &'static str,
