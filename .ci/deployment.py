@@ -1,6 +1,6 @@
 """Holds what deploy/ ships against the tools that read it, without a network: systemd, Kubernetes' own types, dpkg.
 
-Skips, and says so, what this machine has no tool for. Prints one line a test and ends with `N passed, N failed`.
+Skips, and says so, what this machine has no tool for. Prints one line a test and ends with `N passed, N failed, N skipped`.
 `GANNET_BIN` names the binary to package.
 """
 
@@ -173,18 +173,19 @@ TESTS = (
 
 
 def main():
-    failed = 0
+    failed = skipped = 0
     for test in TESTS:
         name = test.__name__.replace("_", " ")
         try:
             test()
             print(f"passed {name}", flush=True)
         except Skipped as why:
+            skipped += 1
             print(f"SKIPPED {name}: {why}", flush=True)
         except (AssertionError, OSError, KeyError, TypeError) as error:
             failed += 1
             print(f"FAILED {name}: {error}", flush=True)
-    print(f"{len(TESTS) - failed} passed, {failed} failed")
+    print(f"{len(TESTS) - failed - skipped} passed, {failed} failed, {skipped} skipped")
     sys.exit(1 if failed else 0)
 
 
