@@ -11,12 +11,12 @@ use crate::server::{Server, Stream, drivers};
 
 const HTTP: &str = "[[listener]]\nname = \"http\"\nservice = \"http\"\nurl = \"unix://FOLDER/http.sock\"\n";
 
-fn listener(name: &str, service: &str, at: SocketAddr, more: &str) -> String {
+pub(crate) fn listener(name: &str, service: &str, at: SocketAddr, more: &str) -> String {
     format!("[[listener]]\nname = \"{name}\"\nservice = \"{service}\"\nurl = \"tcp://{at}\"\n{more}\n")
 }
 
 /// Ports that nobody has at this moment.
-fn free_ports(count: usize) -> Vec<SocketAddr> {
+pub(crate) fn free_ports(count: usize) -> Vec<SocketAddr> {
     let all: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
     all.iter().map(|one| one.local_addr().expect("it is bound")).collect()
 }

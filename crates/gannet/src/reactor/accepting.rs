@@ -112,6 +112,11 @@ impl<I> Accepting<I> {
         self.suspended[usize::from(listener)]
     }
 
+    /// Has a listener whose socket is the acceptor's refuse what that sends, or take it again.
+    pub(super) fn suspend(&mut self, listener: ListenerId, is_suspended: bool) {
+        self.suspended[usize::from(listener)] = is_suspended;
+    }
+
     /// Has a listener refuse new connections where another one does, whose socket it has got.
     pub(super) fn suspend_as(&mut self, from: ListenerId, to: ListenerId) {
         self.suspended[usize::from(to)] = self.suspended[usize::from(from)];

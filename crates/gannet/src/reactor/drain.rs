@@ -7,7 +7,7 @@ use crate::close_reason::CloseReason;
 use crate::connection::{Flags, State};
 use crate::drain::{Departure, Order};
 use crate::driver::Driver;
-use crate::ids::Token;
+use crate::ids::{ListenerId, Token};
 use crate::service::Shutdown;
 use crate::wheel::Tick;
 
@@ -173,10 +173,13 @@ impl<D: Driver> Reactor<D> {
                     if order.is_hurried && !draining.has_begun() {
                         draining.phase = Phase::Delayed { until };
                     }
-                    let is_last = order.is_deserted && !draining.order.is_deserted;
-                    if is_last && matches!(draining.phase, Phase::Remaining { .. } | Phase::Waiting { .. }) {
-                        // Operators who have come since.
-                        draining.phase = Phase::Remaining { from: 0 };
+                    if order.is_deserted && !draining.order.is_deserted {
+                        // Operators may have come since.
+                        draining.phase = match draining.phase {
+                            Phase::Remaining { .. } | Phase::Waiting { .. } => Phase::Remaining { from: 0 },
+                            Phase::Closing { .. } | Phase::Over => Phase::Closing { from: 0 },
+                            before => before,
+                        };
                     }
                     draining.order = order;
                 }
@@ -412,14 +415,24 @@ impl<D: Driver> Reactor<D> {
             let is_over = |drain: &Draining| drain.is_whole() && drain.order.is_deserted;
             let is_last = self.core.shared.is_aborting() || self.drains.all.iter().any(is_over);
             self.end_accepting(is_last);
+            if is_last {
+                return;
+            }
         }
-        for index in 0..self.listening.len() {
-            let listener = self.listening[index];
+        for listener in 0..self.services.len() as ListenerId {
+            if self.accepting.quota(listener).is_none() {
+                continue;
+            }
             let is_spared = self.accepting.is_operational(listener);
             let is_stopped = self.drains.all.iter().any(|drain| {
                 drain.has_begun() && drain.order.covers(listener) && !(is_spared && drain.spares_operators())
             });
-            self.suspend_accepting(listener, is_stopped);
+            if self.listening.contains(&listener) {
+                self.suspend_accepting(listener, is_stopped);
+            } else {
+                // The acceptor may have sent some on the way already.
+                self.accepting.suspend(listener, is_stopped);
+            }
         }
     }
 }
