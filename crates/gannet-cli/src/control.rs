@@ -174,14 +174,11 @@ impl Control {
     /// Says what listens after a reload. What was removed keeps its place: its connections may still be there.
     pub(crate) fn changed(&self, remote: &Remote, service_of: impl Fn(&str) -> &'static str) {
         let mut all = self.listening().to_vec();
-        let known = all.len();
-        all.extend(
-            remote
-                .listeners()
-                .into_iter()
-                .filter(|one| one.service >= known)
-                .map(|one| Listening { service: service_of(&one.name).to_owned(), name: one.address.to_string() }),
-        );
+        for one in remote.listeners().into_iter().skip_while(|one| one.service < all.len()) {
+            // Services that do not listen have places too.
+            all.resize_with(one.service, || Listening { service: "outbound".to_owned(), name: String::new() });
+            all.push(Listening { service: service_of(&one.name).to_owned(), name: one.address.to_string() });
+        }
         self.listens(all);
     }
 

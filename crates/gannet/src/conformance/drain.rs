@@ -211,6 +211,24 @@ fn an_operator_who_stays_cannot_hold_up_the_end<N: Net>(net: N) {
     drop(operator);
 }
 
+fn operators_who_come_at_the_last_moment_hold_up_nothing<N: Net>(net: N) {
+    let log = SharedLog::default();
+    let mut setup = Setup::new().listen(Script { stays: true, ..Script::new(&log) }).listen(Script::new(&log));
+    setup.drain_timeout = Duration::ZERO;
+    let mut rig = setup.quota(Quota::new(true, 0, 0)).on(net);
+    let mut client = rig.connect();
+    assert_eq!(rig.ask(&mut client, "echo in"), "in");
+    rig.remote.stop();
+    let mut operators = Vec::new();
+    rig.until("the engine to end", |rig| {
+        // One before each turn.
+        operators.extend(rig.net.try_connect_from(1, Ipv4Addr::LOCALHOST.into()));
+        rig.reactor.is_done().then_some(())
+    });
+    rig.finish();
+    drop((client, operators));
+}
+
 fn outbound_connections_serve_those_who_stay_and_leave_last<N: Net>(net: N) {
     let (log, told) = (SharedLog::default(), Told::default());
     let mut setup = Setup::new().listen(Leaving { told: told.clone(), came: 0 });
@@ -360,5 +378,6 @@ on_every_driver!(
     a_drain_of_one_listener_leaves_the_others_alone,
     operators_are_served_until_the_last_client_has_left,
     an_operator_who_stays_cannot_hold_up_the_end,
+    operators_who_come_at_the_last_moment_hold_up_nothing,
     outbound_connections_serve_those_who_stay_and_leave_last,
 );
