@@ -106,7 +106,8 @@ impl Server {
         Err(io::Error::from(io::ErrorKind::ConnectionRefused))
     }
 
-    fn line(&mut self) -> io::Result<String> {
+    /// Reads the next line that it says.
+    pub fn line(&mut self) -> io::Result<String> {
         let mut line = String::new();
         self.output.read_line(&mut line)?;
         Ok(line.trim_end().to_owned())

@@ -8,6 +8,7 @@ use gannet::session::{self, Connection};
 use gannet::{Context, DriverChoice, Engine, FilterFactory, Group, Refused, Running, Service};
 use gannet_redis::{Options, Redis, Server};
 
+use crate::drain;
 use crate::floor::broadcast::PAYLOAD;
 use crate::subject::Ready;
 
@@ -108,9 +109,15 @@ pub fn broadcast(port: u16, ready: Ready, driver: DriverChoice) -> io::Result<()
 /// spreads connections by a hash, and not evenly.
 pub const MANY_REACTORS: usize = 60;
 
-/// Frames on many reactors.
+/// Frames on many reactors, which drain when they are told to.
 pub fn many_frames(port: u16, ready: Ready) -> io::Result<()> {
-    serve_on(MANY_REACTORS, port, ready, DriverChoice::Uring, || EchoFrames)
+    let engine = Engine::new().reactors(MANY_REACTORS).driver(DriverChoice::Uring);
+    let engine = engine.listen(format!("tcp://127.0.0.1:{port}"), || EchoFrames).map_err(io::Error::other)?;
+    let running = start(engine)?;
+    let draining = drain::obey(running.remote());
+    ready.announce(port)?;
+    running.join().map_err(io::Error::other)?;
+    draining.join().map_err(|_| io::Error::other("the thread that drains panicked"))?
 }
 
 /// The store, as `gannet serve` has it on one reactor.
@@ -126,17 +133,7 @@ pub fn serve<S: Service>(
     driver: DriverChoice,
     factory: impl Fn() -> S + Send + Sync + 'static,
 ) -> io::Result<()> {
-    serve_on(1, port, ready, driver, factory)
-}
-
-fn serve_on<S: Service>(
-    reactors: usize,
-    port: u16,
-    ready: Ready,
-    driver: DriverChoice,
-    factory: impl Fn() -> S + Send + Sync + 'static,
-) -> io::Result<()> {
-    let engine = Engine::new().reactors(reactors).driver(driver);
+    let engine = Engine::new().reactors(1).driver(driver);
     let engine = engine.listen(format!("tcp://127.0.0.1:{port}"), factory).map_err(io::Error::other)?;
     let running = start(engine)?;
     ready.announce(port)?;

@@ -10,6 +10,7 @@
 
 mod child;
 mod client;
+mod drain;
 mod engine;
 mod epoll;
 mod floor;

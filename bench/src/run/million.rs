@@ -15,12 +15,16 @@ use serde::Serialize;
 
 use super::known;
 use crate::child::Server;
+use crate::drain::{self, Counted, Pace};
 use crate::machine;
 use crate::measure::resident_bytes;
 use crate::socket;
 
 /// Direct descriptors of a ring that are not for connections (accepts in flight, room for the unevenness of a hash).
 const RESERVED: u64 = 100;
+
+/// How long the last may take to leave after the spread.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Options of `million`.
 #[derive(clap::Args, Debug)]
@@ -31,6 +35,9 @@ pub struct Options {
     /// Seconds in which each connection is heard from, after all are up.
     #[arg(long, default_value_t = 60)]
     hold: u64,
+    /// Seconds over which all are told to leave after that; 0 leaves this out.
+    #[arg(long, default_value_t = 120)]
+    drain: u64,
     /// CPU of the server.
     #[arg(long, default_value_t = 0)]
     server_cpu: usize,
@@ -38,7 +45,7 @@ pub struct Options {
     #[arg(long, default_value_t = 1)]
     client_cpu: usize,
     /// Measure one message to all of them in place of frames: of a bare loop of sends, and of the gateway.
-    #[arg(long, conflicts_with = "hold")]
+    #[arg(long, conflicts_with_all = ["hold", "drain"])]
     push: bool,
     /// Print one JSON object.
     #[arg(long)]
@@ -59,6 +66,7 @@ struct Report {
     server_bytes_per_connection: f64,
     client_bytes_per_connection: f64,
     kernel_bytes_per_connection: f64,
+    drain: Option<Pace>,
 }
 
 /// Runs and prints.
@@ -67,7 +75,8 @@ pub fn run(options: &Options) -> io::Result<()> {
         return push::run(options);
     }
     let reactors = client_reactors(options.connections);
-    let server = Server::start(known("many-frames-uring")?, options.server_cpu)?;
+    let spread = Duration::from_secs(options.drain);
+    let mut server = Server::start(known("many-frames-uring")?, options.server_cpu)?;
     socket::pin(options.client_cpu)?;
     let target: Address = format!("tcp://127.0.0.1:{}", server.port).parse().map_err(io::Error::other)?;
     let config = Config {
@@ -77,6 +86,8 @@ pub fn run(options: &Options) -> io::Result<()> {
         duration: Duration::from_secs(options.hold),
         // A little sooner than the hold, so that each is heard from in it.
         heartbeat: Duration::from_secs(options.hold).mul_f64(0.9),
+        // It ends when the last has left.
+        hold: if spread.is_zero() { spread } else { spread + DRAIN_PATIENCE },
         reactors,
         driver: DriverChoice::Uring,
         server_pid: Some(server.pid()),
@@ -87,6 +98,7 @@ pub fn run(options: &Options) -> io::Result<()> {
     let mut full = None;
     let pid = server.pid();
     let mut error = None;
+    let mut lost_before_drain = None;
     let results = gannet_load::run::run(&config, &AtomicBool::new(false), &mut |moment| {
         if !options.json {
             let second = &moment.second;
@@ -106,11 +118,21 @@ pub fn run(options: &Options) -> io::Result<()> {
                 Err(failed) => error = Some(failed),
             }
         }
+        if moment.phase == Phase::Hold && lost_before_drain.is_none() {
+            lost_before_drain = Some(moment.lost);
+            if let Err(failed) = server.tell(&drain::order(spread)) {
+                error = Some(failed);
+            }
+        }
     })
     .map_err(io::Error::other)?;
     if let Some(error) = error {
         return Err(error);
     }
+    let drain = match lost_before_drain {
+        Some(_) => serde_json::from_str::<Counted>(&server.line()?)?.pace(spread),
+        None => None,
+    };
     let full = full.unwrap_or(Memory::now(pid, own)?);
     let each = |bytes: u64| bytes as f64 / results.connections.up.max(1) as f64;
     let server_bytes = full.server.saturating_sub(before.server);
@@ -123,13 +145,14 @@ pub fn run(options: &Options) -> io::Result<()> {
         opened: results.connections.opened,
         seconds_to_open: results.ramped.as_secs_f64(),
         failed: sum(&results.connections.failed),
-        lost: sum(&results.connections.lost),
+        lost: lost_before_drain.unwrap_or_else(|| sum(&results.connections.lost)),
         exchanges: results.requests.answered,
         unanswered: results.requests.unanswered,
         up_at_the_end: results.connections.up,
         server_bytes_per_connection: each(server_bytes),
         client_bytes_per_connection: each(client_bytes),
         kernel_bytes_per_connection: each(taken.saturating_sub(server_bytes + client_bytes)),
+        drain,
     };
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
@@ -147,6 +170,12 @@ pub fn run(options: &Options) -> io::Result<()> {
         "memory        {:.0} bytes a connection in the server's process, {:.0} in the load's, {:.0} in the kernel for both ends",
         report.server_bytes_per_connection, report.client_bytes_per_connection, report.kernel_bytes_per_connection
     );
+    if let Some(pace) = &report.drain {
+        println!(
+            "drained       {} over {} s: {:.0} a second asked, {:.3} to {:.3} times that in each second, the last after {:.1} s",
+            pace.connections, pace.spread_seconds, pace.asked_per_second, pace.slowest, pace.quickest, pace.seconds
+        );
+    }
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 //! Whoever can do a thing says so once, when the server starts ([`Control::on_reload`] and its siblings). Until then the
 //! answer is that this process cannot. An order blocks its caller, so it is never called on a reactor.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::Duration;
 
 use gannet::Remote;
@@ -110,13 +110,18 @@ impl<T> Slot<T> {
 
     fn run(&self, what: &str, with: T) -> Outcome {
         let order = self.order.get().ok_or_else(|| Refused::unsupported(what))?;
-        let _turn = match self.turn.try_lock() {
-            Ok(turn) => turn,
-            // One that panicked is over.
-            Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
-            Err(TryLockError::WouldBlock) => return Err(Refused::busy(what)),
-        };
+        let _turn = self.take_turn(what)?;
         order(with)
+    }
+
+    /// Keeps others from carrying out such an order, unless somebody does already.
+    fn take_turn(&self, what: &str) -> Result<MutexGuard<'_, ()>, Refused> {
+        match self.turn.try_lock() {
+            Ok(turn) => Ok(turn),
+            // One that panicked is over.
+            Err(TryLockError::Poisoned(turn)) => Ok(turn.into_inner()),
+            Err(TryLockError::WouldBlock) => Err(Refused::busy(what)),
+        }
     }
 }
 
@@ -169,14 +174,11 @@ impl Control {
     /// Says what listens after a reload. What was removed keeps its place: its connections may still be there.
     pub(crate) fn changed(&self, remote: &Remote, service_of: impl Fn(&str) -> &'static str) {
         let mut all = self.listening().to_vec();
-        let known = all.len();
-        all.extend(
-            remote
-                .listeners()
-                .into_iter()
-                .filter(|one| one.service >= known)
-                .map(|one| Listening { service: service_of(&one.name).to_owned(), name: one.address.to_string() }),
-        );
+        for one in remote.listeners().into_iter().skip_while(|one| one.service < all.len()) {
+            // Services that do not listen have places too.
+            all.resize_with(one.service, || Listening { service: "outbound".to_owned(), name: String::new() });
+            all.push(Listening { service: service_of(&one.name).to_owned(), name: one.address.to_string() });
+        }
         self.listens(all);
     }
 
@@ -246,8 +248,10 @@ impl Control {
     ///
     /// # Errors
     ///
-    /// The process cannot, or there is no such listener, or no drain to end.
+    /// The process cannot, or there is no such listener, or no drain to end, or an upgrade is under way.
     pub(crate) fn drain(&self, order: DrainOrder) -> Outcome {
+        // Both processes of an upgrade have the sockets that a drain would close.
+        let _turn = self.inner.upgrade.take_turn("upgrade")?;
         self.inner.drain.run("drain", order)
     }
 

@@ -82,6 +82,10 @@ fn run(options: &ServeOptions, configuration: &Configuration) -> Result<(), Fail
         // Last: the others have their places by their order.
         engine = admin.add(engine, &control)?;
     }
+    if let Some(push) = &settings.push {
+        // It takes a place too, behind all of these.
+        engine = push.install(engine)?;
+    }
     let inherited = successor.as_mut().map_or_else(systemd::activated, Successor::take_sockets);
     let running = engine.adopt(inherited).start_after(|driver| match &successor {
         Some(successor) => successor.wait_for_old(driver),
@@ -310,9 +314,6 @@ fn engine(
         .drain_delay(configuration.drain.delay)
         .drain_spread(configuration.drain.spread)
         .drain_timeout(configuration.drain.timeout);
-    if let Some(push) = &settings.push {
-        engine = push.install(engine)?;
-    }
     for listener in listeners {
         engine = listener.add(engine, settings)?;
     }

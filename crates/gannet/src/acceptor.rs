@@ -386,11 +386,23 @@ impl Work {
     fn drain(&mut self) -> bool {
         let now = self.now();
         let begun = self.drains.iter().filter(|(_, begins)| !now.is_before(*begins)).map(|(order, _)| order);
-        if begun.clone().any(|order| order.listeners.is_none() && order.is_final) {
-            return true;
+        let is_final = |order: &Order| order.listeners.is_none() && order.is_final;
+        if begun.clone().any(is_final) {
+            let is_last = self.shared.is_aborting() || begun.clone().any(|order| is_final(order) && order.is_deserted);
+            self.listeners.retain(|central| central.operational && !is_last);
+            if self.listeners.is_empty() {
+                return true;
+            }
+            let is_kept = |held: &Held| self.listeners.iter().any(|central| central.listener == held.listener);
+            let (kept, refused) = std::mem::take(&mut self.held).into_iter().partition(is_kept);
+            self.held = kept;
+            let refused: Vec<Held> = refused;
+            refused.into_iter().for_each(|held| refuse(held.letter));
         }
         for central in &mut self.listeners {
-            let is_suspended = begun.clone().any(|order| order.covers(central.listener));
+            // Operators are served until the last client has left.
+            let is_spared = |order: &Order| central.operational && order.listeners.is_none() && !order.is_deserted;
+            let is_suspended = begun.clone().any(|order| order.covers(central.listener) && !is_spared(order));
             if is_suspended && !central.is_suspended && !central.is_shared {
                 central.socket.suspend();
             } else if !is_suspended

@@ -123,6 +123,8 @@ pub(crate) struct Order {
     pub(crate) is_final: bool,
     /// Its delay is over, whatever was said.
     pub(crate) is_hurried: bool,
+    /// Of the whole engine: no clients are left, or their time is over. Operational listeners accept no more either.
+    pub(crate) is_deserted: bool,
     /// No reactor has connections any more: the engine ends.
     pub(crate) is_done: bool,
     /// Reactors without connections.
@@ -272,6 +274,17 @@ impl Drains {
         }
     }
 
+    /// Has operational listeners accept no more in a drain of the engine; says whether that is news.
+    pub(crate) fn desert(&self, id: u32) -> bool {
+        let mut wanted = self.lock();
+        let order = wanted.orders.iter_mut().find(|order| order.id == id && !order.is_deserted);
+        let is_news = order.map(|order| order.is_deserted = true).is_some();
+        if is_news {
+            self.changed();
+        }
+        is_news
+    }
+
     /// One of `reactors` reactors has no connections any more. When none has, the engine ends; says so.
     pub(crate) fn drained(&self, id: u32, reactors: usize) -> bool {
         let mut wanted = self.lock();
@@ -294,7 +307,7 @@ impl Drains {
         let mut orders = wanted.orders.iter_mut();
         let done = orders.find(|order| order.listeners.is_none() && order.drained + ended >= reactors);
         let Some(order) = done.filter(|order| !order.is_done) else { return false };
-        (order.is_final, order.is_done) = (true, true);
+        (order.is_final, order.is_deserted, order.is_done) = (true, true, true);
         self.changed();
         true
     }
@@ -302,7 +315,16 @@ impl Drains {
     fn add(&self, wanted: &mut Wanted, listeners: Option<Box<[ListenerId]>>, times: Times, is_final: bool) {
         wanted.next += 1;
         let id = wanted.next;
-        wanted.orders.push(Order { id, listeners, times, is_final, is_hurried: false, is_done: false, drained: 0 });
+        wanted.orders.push(Order {
+            id,
+            listeners,
+            times,
+            is_final,
+            is_hurried: false,
+            is_deserted: false,
+            is_done: false,
+            drained: 0,
+        });
         self.changed();
     }
 

@@ -77,6 +77,9 @@ impl ListenOptions {
     /// The listener may exceed the engine's limits on connections by [`Limits::operational_reserve`](crate::Limits), and as
     /// many descriptors are kept for it. The limit on accepts per second does not apply to it. Its connections count like
     /// all others, so choose an address that only operators can reach.
+    ///
+    /// While the engine drains or shuts down, the listener still accepts until the last client of the others has left. Its
+    /// own connections are told to leave after these, whatever the spread.
     pub fn operational(mut self) -> Self {
         self.operational = true;
         self

@@ -469,8 +469,8 @@ impl Remote {
 
     /// Starts the shutdown of the engine, and returns at once.
     ///
-    /// Listeners close, and [`Service::shutdown`] is called for each connection: evenly over
-    /// [`Engine::drain_spread`](crate::Engine::drain_spread), or at once without one. The engine ends within
+    /// Listeners close ([operational](crate::ListenOptions::operational) ones last), and [`Service::shutdown`] is called for
+    /// each connection: evenly over [`Engine::drain_spread`](crate::Engine::drain_spread), or at once without one. The engine ends within
     /// [`Engine::drain_timeout`](crate::Engine::drain_timeout) after that.
     /// [`Engine::drain_delay`](crate::Engine::drain_delay) does not apply. A second call changes nothing.
     pub fn stop(&self) {
@@ -489,7 +489,8 @@ impl Remote {
     ///
     /// After the drain's delay the listeners refuse new connections. [`Service::shutdown`] is called for each connection
     /// that was accepted, evenly over the spread and in no particular order; outbound connections follow at its end. What
-    /// is left when the timeout is over is closed. A drain of the whole engine then ends the engine.
+    /// is left when the timeout is over is closed. A drain of the whole engine then ends the engine; until its last client
+    /// has left, [operational](crate::ListenOptions::operational) listeners go on.
     ///
     /// Until then [`cancel_drain`](Self::cancel_drain) takes the order back. A second drain of the same connections
     /// replaces the first; connections that were told already are not told again.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use gannet::proto::Lines;
-use gannet::{Address, Balance, Context, Drain, DriverChoice, Engine, RefusalReason, Running, Service};
+use gannet::{Address, Balance, Context, Drain, DriverChoice, Engine, ListenOptions, RefusalReason, Running, Service};
 
 /// How long a test waits for what has to come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -117,6 +117,41 @@ fn clients_of_a_unix_socket_are_refused_with_a_text_while_it_drains_and_served_a
             until("the refusal", || !is_served(&mut connect(&path)));
             assert!(running.remote().cancel_drain(Some(&url)).expect("there is such a listener"));
             until("service", || is_served(&mut connect(&path)));
+        }
+    }
+    std::fs::remove_dir_all(&folder).expect("the folder goes");
+}
+
+#[test]
+fn an_operational_listener_serves_until_the_last_client_has_left() {
+    let folder = std::env::temp_dir().join(format!("gannet-drain-operational-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder for the socket");
+    for driver in drivers() {
+        // With two reactors a thread of its own accepts on a Unix socket.
+        for (reactors, is_final) in [(1, false), (2, false), (1, true), (2, true)] {
+            let path = folder.join("socket");
+            let operational = ListenOptions::at(format!("unix://{}", path.display())).operational();
+            let engine = Engine::new().driver(driver).reactors(reactors).drain_spread(LONG);
+            let engine = engine.listen("tcp://127.0.0.1:0", || Echo).expect("an address");
+            let running = engine.listen(operational, || Echo).expect("an address").start().expect("the engine starts");
+            let operator = || UnixStream::connect(&path).is_ok_and(|mut stream| is_served(&mut stream));
+            let address = address(&running);
+            let mut last = client(address).expect("it accepts");
+            assert!(is_served(&mut last));
+            if is_final {
+                running.remote().stop();
+            } else {
+                running.remote().drain(&Drain::new()).expect("nothing drains yet");
+            }
+            until(
+                "the refusal",
+                || matches!(client(address), Err(error) if error.kind() == ErrorKind::ConnectionRefused),
+            );
+            assert!((0..8).all(|_| operator()), "each reactor has its turn");
+            assert!(is_served(&mut last), "its time has not come");
+            drop(last);
+            until("the end", || !operator());
+            running.join().expect("the engine ends by itself");
         }
     }
     std::fs::remove_dir_all(&folder).expect("the folder goes");

@@ -120,9 +120,8 @@ impl Upgrades {
         driver: &str,
         longest: Duration,
     ) -> Result<(u32, String, String, usize), String> {
-        if remote.is_stopping() {
-            return Err("the server shuts down".to_owned());
-        }
+        let go_on = || if remote.is_stopping() { Err("the server shuts down".to_owned()) } else { Ok(()) };
+        go_on()?;
         if std::process::id() == 1 {
             return Err(
                 "this is the first process of its container, which ends with it; start another container".to_owned()
@@ -154,6 +153,8 @@ impl Upgrades {
             other => return Err(child.why(other, "was ready")),
         };
         let withdrawn = Withdrawn::new(handover).map_err(|error| error.to_string())?;
+        // A shutdown that began before that may have spoiled sockets that both have.
+        go_on()?;
         channel.hurry(LONGEST_SILENCE);
         let serves = channel.say(&Message::Withdrawn).and_then(|()| channel.hear());
         if !matches!(serves, Ok(Message::Serving)) {

@@ -6,6 +6,8 @@ mod configuration;
 mod connections;
 mod doctor;
 mod documents;
+#[cfg(target_os = "linux")]
+mod drain;
 mod exposition;
 #[cfg(target_os = "linux")]
 mod fairness;
@@ -29,6 +31,7 @@ mod push_redis;
 mod redis;
 mod reload;
 mod reload_listeners;
+mod reload_load;
 mod server;
 mod services;
 mod shell;

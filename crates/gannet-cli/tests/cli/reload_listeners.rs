@@ -11,12 +11,12 @@ use crate::server::{Server, Stream, drivers};
 
 const HTTP: &str = "[[listener]]\nname = \"http\"\nservice = \"http\"\nurl = \"unix://FOLDER/http.sock\"\n";
 
-fn listener(name: &str, service: &str, at: SocketAddr, more: &str) -> String {
+pub(crate) fn listener(name: &str, service: &str, at: SocketAddr, more: &str) -> String {
     format!("[[listener]]\nname = \"{name}\"\nservice = \"{service}\"\nurl = \"tcp://{at}\"\n{more}\n")
 }
 
 /// Ports that nobody has at this moment.
-fn free_ports(count: usize) -> Vec<SocketAddr> {
+pub(crate) fn free_ports(count: usize) -> Vec<SocketAddr> {
     let all: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
     all.iter().map(|one| one.local_addr().expect("it is bound")).collect()
 }
@@ -237,5 +237,34 @@ fn a_reload_of_a_thousand_namespaces_and_fifty_listeners_takes_less_than_100_ms(
         let took = report["took_ms"].as_u64().expect("a number");
         println!("{took} ms");
         assert!(took < 100, "{took} ms");
+    }
+}
+
+#[test]
+fn beside_a_gateway_each_listener_has_the_counters_and_the_connections_that_are_its_own() {
+    for driver in drivers() {
+        let [push, first, second] = free_ports(3)[..] else { panic!("three ports") };
+        let base = HTTP.to_owned() + &listener("push", "push", push, "") + &listener("first", "lines", first, "");
+        let rig = Rig::start(driver, "beside", &base, "");
+        let mut clients = vec![connect(first), connect(first)];
+        rig.change_with("", &listener("second", "lines", second, ""));
+        clients.push(connect(second));
+        for client in &mut clients {
+            client.ask(b"hi\n", b"echo: hi\n");
+        }
+        for (service, at, count) in [("push", push, "0"), ("lines", first, "2"), ("lines", second, "1")] {
+            let metric = format!("gannet_connections{{service=\"{service}\",listener=\"tcp://{at}\"}}");
+            assert_eq!(rig.metric(&metric), count, "{metric}, with {driver}");
+        }
+        let mut command = crate::server::gannet(&["connections", "--json", "--service", "lines", "--admin"]);
+        let output = command.arg(rig.folder.path("admin.sock")).output().expect("the binary starts");
+        let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!(found["selected"], 3, "{found}");
+        let listeners = found["connections"].as_array().expect("a list").iter().map(|one| one["listener"].clone());
+        let mut listeners: Vec<String> = listeners.map(|one| one.as_str().expect("a URL").to_owned()).collect();
+        listeners.sort();
+        let mut expected = [first, first, second].map(|at| format!("tcp://{at}"));
+        expected.sort();
+        assert_eq!(listeners, expected);
     }
 }

@@ -26,13 +26,13 @@ const CONNECTS_A_SECOND: u32 = 2_000;
 const CROWDS: u32 = 8;
 
 /// A folder with a program that can be exchanged, and the servers that were started from it.
-struct Place {
-    folder: PathBuf,
+pub(crate) struct Place {
+    pub(crate) folder: PathBuf,
     pids: Vec<u32>,
 }
 
 impl Place {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("gannet-upgrade-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).expect("a folder");
@@ -45,12 +45,12 @@ impl Place {
         self.folder.join("gannet")
     }
 
-    fn admin(&self) -> PathBuf {
+    pub(crate) fn admin(&self) -> PathBuf {
         self.folder.join("admin.sock")
     }
 
     /// Exchanges the program: for the binary itself, or for a script that ends with it.
-    fn install(&self, script: &str) {
+    pub(crate) fn install(&self, script: &str) {
         let new = self.folder.join("new");
         let binary = env!("CARGO_BIN_EXE_gannet");
         if script.is_empty() {
@@ -64,7 +64,7 @@ impl Place {
     }
 
     /// Starts the first server.
-    fn start(&mut self, options: &[&str]) -> Server {
+    pub(crate) fn start(&mut self, options: &[&str]) -> Server {
         let mut command = Command::new(self.program());
         command.args(["serve", "--log", "json", "--drain-spread", "off", "--drain-timeout", "2s"]);
         command.args(options).arg("--admin").arg(self.admin());
@@ -74,20 +74,25 @@ impl Place {
     }
 
     /// Asks the server that runs for an upgrade.
-    fn ask(&self, more: &[&str]) -> Output {
+    pub(crate) fn ask(&self, more: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gannet"));
         command.args(["upgrade", "--json", "--admin"]).arg(self.admin()).args(more);
         command.output().expect("the binary starts")
     }
 
     /// Upgrades, and says what the report has.
-    fn upgrade(&mut self) -> Value {
+    pub(crate) fn upgrade(&mut self) -> Value {
         let output = self.ask(&[]);
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
         let report: Value = serde_json::from_str(&said).expect("JSON");
-        self.pids.push(report["pid"].as_u64().and_then(|pid| pid.try_into().ok()).expect("a process id"));
+        self.is_now(&report);
         report
+    }
+
+    /// Notes the new process of a report.
+    pub(crate) fn is_now(&mut self, report: &Value) {
+        self.pids.push(report["pid"].as_u64().and_then(|pid| pid.try_into().ok()).expect("a process id"));
     }
 
     /// Asks for an upgrade that fails, and says why.
@@ -405,7 +410,8 @@ fn a_new_process_serves_where_the_old_one_is_killed_meanwhile() {
     drop(server);
 }
 
-fn wait_for_number(file: &Path) -> u32 {
+/// Waits for a file with a process id.
+pub(crate) fn wait_for_number(file: &Path) -> u32 {
     #[allow(clippy::disallowed_methods)] // The patience of a test.
     let begun = Instant::now();
     loop {

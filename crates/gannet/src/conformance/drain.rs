@@ -12,6 +12,7 @@ use super::simulated::on_network;
 use super::{Client, Net};
 use crate::driver::sim::{Answer, Faults};
 use crate::proto::Lines;
+use crate::quota::Quota;
 use crate::{Address, CloseReason, Connect, Context, Drain, Service, Shutdown};
 
 /// When each client was told to leave, by its number.
@@ -161,6 +162,73 @@ fn a_drain_of_one_listener_leaves_the_others_alone<N: Net>(net: N) {
     rig.finish();
 }
 
+fn operators_are_served_until_the_last_client_has_left<N: Net>(net: N) {
+    let (told, operators_told) = (Told::default(), Told::default());
+    let mut setup = Setup::new().listen(Leaving { told: told.clone(), came: 0 });
+    setup.drain_spread = Duration::from_secs(3_600);
+    let setup = setup.listen(Leaving { told: operators_told.clone(), came: 0 });
+    let mut rig = setup.quota(Quota::new(true, 0, 0)).on(net);
+    let mut client = rig.connect();
+    let mut operator = rig.net.connect_from(1, Ipv4Addr::LOCALHOST.into());
+    assert_eq!(rig.ask(&mut client, "in"), "in");
+    assert_eq!(rig.ask(&mut operator, "in"), "in");
+    // A drain that is taken back, and the end.
+    for is_final in [false, true] {
+        match is_final {
+            false => rig.remote.drain(&Drain::new()).expect("nothing drains yet"),
+            true => rig.remote.stop(),
+        }
+        rig.until("clients to be refused", |rig| rig.is_refused(0).then_some(()));
+        let mut next = rig.net.connect_from(1, Ipv4Addr::LOCALHOST.into());
+        assert_eq!(rig.ask(&mut next, "who is left?"), "who is left?");
+        assert_eq!(rig.ask(&mut operator, "and now?"), "and now?");
+        if !is_final {
+            assert!(rig.remote.cancel_drain(None).expect("it is the whole engine"));
+            rig.turn();
+            let mut new = rig.connect();
+            assert_eq!(rig.ask(&mut new, "again"), "again");
+        }
+    }
+    assert!(operators_told.borrow().is_empty(), "they are not told before the clients have left");
+    drop(client);
+    assert_eq!(rig.read_to_end(&mut operator).1, Ending::Reset, "then they are");
+    until_done(&mut rig);
+    rig.finish();
+    assert!(!operators_told.borrow().is_empty());
+}
+
+fn an_operator_who_stays_cannot_hold_up_the_end<N: Net>(net: N) {
+    let log = SharedLog::default();
+    let mut setup = Setup::new().listen(Script::new(&log)).listen(Script { stays: true, ..Script::new(&log) });
+    setup.drain_timeout = Duration::from_millis(40);
+    let mut rig = setup.quota(Quota::new(true, 0, 0)).on(net);
+    let mut operator = rig.net.connect_from(1, Ipv4Addr::LOCALHOST.into());
+    assert_eq!(rig.ask(&mut operator, "echo in"), "in");
+    rig.remote.stop();
+    until_done(&mut rig);
+    rig.finish();
+    assert_eq!(log.borrow().closed, [CloseReason::Shutdown]);
+    drop(operator);
+}
+
+fn operators_who_come_at_the_last_moment_hold_up_nothing<N: Net>(net: N) {
+    let log = SharedLog::default();
+    let mut setup = Setup::new().listen(Script { stays: true, ..Script::new(&log) }).listen(Script::new(&log));
+    setup.drain_timeout = Duration::ZERO;
+    let mut rig = setup.quota(Quota::new(true, 0, 0)).on(net);
+    let mut client = rig.connect();
+    assert_eq!(rig.ask(&mut client, "echo in"), "in");
+    rig.remote.stop();
+    let mut operators = Vec::new();
+    rig.until("the engine to end", |rig| {
+        // One before each turn.
+        operators.extend(rig.net.try_connect_from(1, Ipv4Addr::LOCALHOST.into()));
+        rig.reactor.is_done().then_some(())
+    });
+    rig.finish();
+    drop((client, operators));
+}
+
 fn outbound_connections_serve_those_who_stay_and_leave_last<N: Net>(net: N) {
     let (log, told) = (SharedLog::default(), Told::default());
     let mut setup = Setup::new().listen(Leaving { told: told.clone(), came: 0 });
@@ -308,5 +376,8 @@ on_every_driver!(
     a_cancelled_drain_keeps_those_who_were_not_told_and_accepts_again,
     nothing_happens_in_the_delay_of_a_drain_that_is_cancelled,
     a_drain_of_one_listener_leaves_the_others_alone,
+    operators_are_served_until_the_last_client_has_left,
+    an_operator_who_stays_cannot_hold_up_the_end,
+    operators_who_come_at_the_last_moment_hold_up_nothing,
     outbound_connections_serve_those_who_stay_and_leave_last,
 );

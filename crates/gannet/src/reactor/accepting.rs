@@ -112,14 +112,23 @@ impl<I> Accepting<I> {
         self.suspended[usize::from(listener)]
     }
 
+    /// Has a listener whose socket is the acceptor's refuse what that sends, or take it again.
+    pub(super) fn suspend(&mut self, listener: ListenerId, is_suspended: bool) {
+        self.suspended[usize::from(listener)] = is_suspended;
+    }
+
     /// Has a listener refuse new connections where another one does, whose socket it has got.
     pub(super) fn suspend_as(&mut self, from: ListenerId, to: ListenerId) {
         self.suspended[usize::from(to)] = self.suspended[usize::from(from)];
     }
 
+    /// Whether a service is for operators and health checks.
+    pub(super) fn is_operational(&self, service: u16) -> bool {
+        self.quota(service).is_some_and(|quota| quota.operational)
+    }
+
     fn class(&self, listener: ListenerId) -> Class {
-        let operational = self.quota(listener).is_some_and(|quota| quota.operational);
-        if operational { Class::Operational } else { Class::Ordinary }
+        if self.is_operational(listener) { Class::Operational } else { Class::Ordinary }
     }
 
     /// The earliest moment at which accepting goes on.
@@ -438,13 +447,25 @@ impl<D: Driver> Reactor<D> {
         }
     }
 
-    /// Stops accepting for good. Waiting connections are refused, as the kernel refuses those in its backlog.
-    pub(super) fn end_accepting(&mut self) {
-        self.accepting.again = [None; 2];
-        self.accepting.suspended.fill(true);
-        for listener in self.listening.drain(..) {
-            self.driver.unlisten(listener);
+    /// Stops accepting for good, on operational listeners only at the last. Waiting connections are refused, as the kernel
+    /// refuses those in its backlog.
+    pub(super) fn end_accepting(&mut self, is_last: bool) {
+        for class in Class::ALL {
+            if is_last || class == Class::Ordinary {
+                self.accepting.again[class as usize] = None;
+            }
         }
+        for service in 0..self.accepting.suspended.len() as ListenerId {
+            self.accepting.suspended[usize::from(service)] |= is_last || !self.accepting.is_operational(service);
+        }
+        let Self { listening, driver, accepting, .. } = self;
+        listening.retain(|listener| {
+            let is_over = accepting.is_suspended(*listener);
+            if is_over {
+                driver.unlisten(*listener);
+            }
+            !is_over
+        });
         self.refuse_waiting();
     }
 

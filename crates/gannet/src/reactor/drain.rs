@@ -7,7 +7,7 @@ use crate::close_reason::CloseReason;
 use crate::connection::{Flags, State};
 use crate::drain::{Departure, Order};
 use crate::driver::Driver;
-use crate::ids::Token;
+use crate::ids::{ListenerId, Token};
 use crate::service::Shutdown;
 use crate::wheel::Tick;
 
@@ -31,8 +31,8 @@ enum Phase {
     Releasing { began: Tick, next: Tick, walk: Walk },
     /// All that were not told yet are told.
     Remaining { from: Token },
-    /// Connections have this long to leave.
-    Waiting,
+    /// Connections have this long to leave. Where operational listeners still accept, it is looked at whether they need to.
+    Waiting { look: Tick },
     /// What is left is closed.
     Closing { from: Token },
     /// Nothing more is to do until it is cancelled.
@@ -99,13 +99,22 @@ impl Draining {
         !matches!(self.phase, Phase::Delayed { .. })
     }
 
+    /// Whether operational listeners go on: those who watch a drain, or take it back, come by them.
+    fn spares_operators(&self) -> bool {
+        self.is_whole() && !self.order.is_deserted
+    }
+
     /// When there is something to do; `None` is not by time.
     fn due(&self, now: Tick) -> Option<Tick> {
         match self.phase {
             Phase::Delayed { until } => Some(until),
             Phase::Releasing { next, .. } => Some(next),
             Phase::Remaining { .. } | Phase::Closing { .. } => Some(now),
-            Phase::Waiting => self.by,
+            Phase::Waiting { look } if self.spares_operators() => match self.by {
+                Some(by) if by.is_before(look) => Some(by),
+                _ => Some(look),
+            },
+            Phase::Waiting { .. } => self.by,
             Phase::Over => None,
         }
     }
@@ -163,6 +172,14 @@ impl<D: Driver> Reactor<D> {
                 Some(draining) => {
                     if order.is_hurried && !draining.has_begun() {
                         draining.phase = Phase::Delayed { until };
+                    }
+                    if order.is_deserted && !draining.order.is_deserted {
+                        // Operators may have come since.
+                        draining.phase = match draining.phase {
+                            Phase::Remaining { .. } | Phase::Waiting { .. } => Phase::Remaining { from: 0 },
+                            Phase::Closing { .. } | Phase::Over => Phase::Closing { from: 0 },
+                            before => before,
+                        };
                     }
                     draining.order = order;
                 }
@@ -222,15 +239,23 @@ impl<D: Driver> Reactor<D> {
                         self.tell(token);
                     }
                 }
-                self.drains.all[index].phase = if to < end { Phase::Remaining { from: to } } else { Phase::Waiting };
+                let look = self.core.now;
+                self.drains.all[index].phase =
+                    if to < end { Phase::Remaining { from: to } } else { Phase::Waiting { look } };
             }
-            Phase::Waiting => {
+            Phase::Waiting { .. } => {
                 // Data that had come in time is read first.
                 let Some(by) = self.drains.all[index].by else { return };
-                if !self.caught_up.is_before(by) {
+                let is_over = !self.caught_up.is_before(by);
+                if self.drains.all[index].spares_operators() && (is_over || self.is_deserted(index)) {
+                    self.desert(index);
+                }
+                if is_over {
                     self.drains.all[index].phase = Phase::Closing { from: 0 };
                     self.warn_of_late(index);
                     self.close_some(index, 0);
+                } else {
+                    self.drains.all[index].phase = Phase::Waiting { look: self.core.now.after(STEP_MS) };
                 }
             }
             Phase::Closing { from } => self.close_some(index, from),
@@ -270,7 +295,7 @@ impl<D: Driver> Reactor<D> {
             }
             let Some(token) = walk.next(until) else { break false };
             looked_at += 1;
-            if self.is_covered(index, token) && self.is_accepted(token) {
+            if self.is_covered(index, token) && self.leaves_in_turn(index, token) {
                 self.tell(token);
                 told += 1;
             }
@@ -284,7 +309,8 @@ impl<D: Driver> Reactor<D> {
         };
     }
 
-    /// Whether no accepted connections are left for a drain, on any reactor: those that are left may need what others do.
+    /// Whether no connections are left that have a turn of their own in a drain, on any reactor: those that are left may
+    /// need what others do.
     fn is_deserted(&self, index: usize) -> bool {
         let order = &self.drains.all[index].order;
         let has_left = |service: u16| {
@@ -292,7 +318,15 @@ impl<D: Driver> Reactor<D> {
             gates.all(|gate| gate.counters.connections_of(service) == 0)
         };
         let mut services = 0..self.services.len() as u16;
-        services.all(|service| !order.covers(service) || self.accepting.quota(service).is_none() || has_left(service))
+        services.all(|service| !order.covers(service) || !self.has_turn(index, service) || has_left(service))
+    }
+
+    /// Has every thread know that operational listeners are needed no more.
+    fn desert(&mut self, index: usize) {
+        let shared = &self.core.shared;
+        if shared.drains.desert(self.drains.all[index].order.id) {
+            shared.ring();
+        }
     }
 
     fn is_covered(&self, index: usize, token: Token) -> bool {
@@ -300,9 +334,16 @@ impl<D: Driver> Reactor<D> {
         self.core.slab.get(token).is_some_and(|connection| order.covers(connection.service))
     }
 
-    /// Whether a connection came in by a listener: outbound ones serve these, and leave last.
-    fn is_accepted(&self, token: Token) -> bool {
-        self.core.slab.get(token).is_some_and(|connection| self.accepting.quota(connection.service).is_some())
+    /// Whether a connection leaves when its turn in the spread has come.
+    fn leaves_in_turn(&self, index: usize, token: Token) -> bool {
+        self.core.slab.get(token).is_some_and(|connection| self.has_turn(index, connection.service))
+    }
+
+    /// Whether the connections of a service leave one after the other: outbound ones serve these, and operators watch them;
+    /// both leave last.
+    fn has_turn(&self, index: usize, service: u16) -> bool {
+        let is_last = self.drains.all[index].is_whole() && self.accepting.is_operational(service);
+        self.accepting.quota(service).is_some() && !is_last
     }
 
     fn warn_of_late(&self, index: usize) {
@@ -327,8 +368,9 @@ impl<D: Driver> Reactor<D> {
     /// Says once that nothing is left here. When that holds for every reactor, the engine ends.
     fn report_drained(&mut self, index: usize) {
         let draining = &mut self.drains.all[index];
-        let has_told_all = matches!(draining.phase, Phase::Waiting | Phase::Closing { .. } | Phase::Over);
-        if !draining.is_whole() || draining.has_reported || !has_told_all || !self.core.slab.is_empty() {
+        let has_told_all = matches!(draining.phase, Phase::Waiting { .. } | Phase::Closing { .. } | Phase::Over);
+        let is_told = has_told_all && (draining.order.is_deserted || self.core.shared.is_aborting());
+        if !draining.is_whole() || draining.has_reported || !is_told || !self.core.slab.is_empty() {
             return;
         }
         draining.has_reported = true;
@@ -361,7 +403,7 @@ impl<D: Driver> Reactor<D> {
         self.settle(token);
     }
 
-    /// Whether nothing is accepted any more.
+    /// Whether clients are accepted never again.
     pub(super) fn is_ending(&self) -> bool {
         let is_final = |drain: &Draining| drain.is_whole() && drain.order.is_final && drain.has_begun();
         self.core.shared.is_aborting() || self.drains.all.iter().any(is_final)
@@ -370,12 +412,27 @@ impl<D: Driver> Reactor<D> {
     /// Brings every listener to what the drains want of it.
     pub(super) fn stop_and_resume_accepting(&mut self) {
         if self.is_ending() {
-            return self.end_accepting();
+            let is_over = |drain: &Draining| drain.is_whole() && drain.order.is_deserted;
+            let is_last = self.core.shared.is_aborting() || self.drains.all.iter().any(is_over);
+            self.end_accepting(is_last);
+            if is_last {
+                return;
+            }
         }
-        for index in 0..self.listening.len() {
-            let listener = self.listening[index];
-            let is_stopped = self.drains.all.iter().any(|drain| drain.has_begun() && drain.order.covers(listener));
-            self.suspend_accepting(listener, is_stopped);
+        for listener in 0..self.services.len() as ListenerId {
+            if self.accepting.quota(listener).is_none() {
+                continue;
+            }
+            let is_spared = self.accepting.is_operational(listener);
+            let is_stopped = self.drains.all.iter().any(|drain| {
+                drain.has_begun() && drain.order.covers(listener) && !(is_spared && drain.spares_operators())
+            });
+            if self.listening.contains(&listener) {
+                self.suspend_accepting(listener, is_stopped);
+            } else {
+                // The acceptor may have sent some on the way already.
+                self.accepting.suspend(listener, is_stopped);
+            }
         }
     }
 }

@@ -1,0 +1,187 @@
+//! Reloads while load generators run against every kind of listener: their own verdict is that nothing was lost.
+
+use std::net::SocketAddr;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use gannet_testing::PATIENCE;
+use serde_json::{Value, json};
+
+use crate::reload::Rig;
+use crate::reload_listeners::{free_ports, listener};
+use crate::server::{Folder, drivers, gannet};
+use crate::tls::{InFiles as _, authority, put};
+
+/// How long the load generators measure.
+const SECONDS: u64 = 40;
+
+/// Messages of the first load between two reloads: a third of a second of it.
+const BETWEEN: u64 = 3_000;
+
+/// A load, and where its report will be.
+struct Load {
+    name: &'static str,
+    process: Child,
+}
+
+impl Load {
+    fn start(folder: &Folder, name: &'static str, options: &[&str]) -> Self {
+        let mut command = gannet(&["load"]);
+        command.args(options).args(["--quiet", "--expect=errors=0", "--expect=lost=0", "--expect=failed=0"]);
+        command.arg(format!("--duration={SECONDS}s")).arg("--json").arg(folder.path(&format!("{name}.json")));
+        let process = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        Self { name, process }
+    }
+
+    fn is_over(&mut self) -> bool {
+        self.process.try_wait().expect("a child of ours").is_some()
+    }
+
+    /// Prints its figures, where it has lost nothing.
+    fn end(self, folder: &Folder) {
+        let output = self.process.wait_with_output().expect("a child of ours");
+        let text = std::fs::read_to_string(folder.path(&format!("{}.json", self.name))).unwrap_or_default();
+        assert!(output.status.success(), "{}: {}\n{text}", self.name, String::from_utf8_lossy(&output.stderr));
+        let report: Value = serde_json::from_str(&text).expect("JSON");
+        let ms = |quantile: &str| report["response_ns"][quantile].as_f64().unwrap_or_default() / 1e6;
+        println!(
+            "{}: {} answers, {} errors, {} lost, p50 {:.2} ms, p99 {:.2} ms, largest {:.2} ms",
+            self.name,
+            report["requests"]["answered"],
+            report["errors"],
+            report["connections"]["lost"],
+            ms("p50"),
+            ms("p99"),
+            ms("max"),
+        );
+    }
+}
+
+/// What the server is configured with in a round, beside the listeners that it started with: other limits, lists,
+/// deadlines, logs and namespaces each time, and a listener that comes and goes.
+fn settings(round: u64, ports: &[(&str, &str, SocketAddr)]) -> (String, String) {
+    let history = 10 + round % 5;
+    let namespace = |name: &str| {
+        format!(
+            "push.namespace.{name} = {{ allow_subscribe_for_client = true, allow_publish_for_client = true, \
+             allow_subscribe_for_anonymous = true, allow_publish_for_anonymous = true, history_size = {history}, \
+             history_ttl = \"1m\" }}\n"
+        )
+    };
+    let more = format!(
+        "log.level = \"{}\"\nlog.format = \"{}\"\naccess.deny = [\"10.{}.0.0/16\"]\nlimits.connections = {}\n\
+         timeouts.heartbeat = \"{}s\"\npush.anonymous = true\n{}{}",
+        ["info", "warn", "error"][(round % 3) as usize],
+        ["text", "json"][(round % 2) as usize],
+        round % 250,
+        2_000 + round,
+        60 + round % 7,
+        namespace("load"),
+        namespace(&format!("n{}", round % 11)),
+    );
+    let mut listeners = String::new();
+    for (name, service, at) in ports.iter().filter(|(name, ..)| *name != "other" || round % 2 == 1) {
+        let own = match *name {
+            // It is replaced by another one, with the same socket.
+            "lines" => format!("timeouts.idle = \"{}s\"", 100 + round % 3),
+            "secure" | "https" => "tls = \"main\"".to_owned(),
+            _ => format!("limits.connections = {}", 500 + round),
+        };
+        let text = listener(name, service, *at, &own);
+        listeners += &if own.starts_with("tls") { text.replace("\"tcp://", "\"tls://") } else { text };
+    }
+    (more, listeners)
+}
+
+#[test]
+#[ignore = "a quiet machine: cargo test --release -p gannet-cli --test cli -- --ignored --nocapture hundred_reloads"]
+fn a_hundred_reloads_under_open_loops_lose_no_message_and_stall_no_reactor() {
+    for driver in drivers() {
+        let at = free_ports(7);
+        let kinds = [
+            ("lines", "lines"),
+            ("secure", "lines"),
+            ("ws", "http"),
+            ("https", "http"),
+            ("redis", "redis"),
+            ("other", "lines"),
+        ];
+        let ports: Vec<_> = kinds.iter().zip(&at).map(|((name, service), at)| (*name, *service, *at)).collect();
+        // The first listener of the gateway would wait for a restart.
+        let base = "[[listener]]\nname = \"operators\"\nservice = \"http\"\nurl = \"unix://FOLDER/http.sock\"\n\
+             operational = true\n\
+             [tls.main]\ncertificates = [\"FOLDER/cert.pem\"]\nprivate_keys = [\"FOLDER/key.pem\"]\n"
+            .to_owned()
+            + &listener("push", "push", at[6], "");
+        let ca = authority();
+        let files = Folder::new(&format!("reload-open-loops-{driver}"));
+        ca.server(&["localhost"]).put(&files.path(""));
+        put(&files.path("ca.pem"), &ca.pem());
+        let rig = Rig::start(driver, "open-loops", &base, &settings(0, &ports).0);
+        let change = |round| {
+            let (more, listeners) = settings(round, &ports);
+            rig.change_with(&more, &listeners)
+        };
+        change(0);
+        let sum = |name: &str| -> u64 {
+            let of = |reactor| rig.metric(&format!("{name}{{reactor=\"{reactor}\"}}"));
+            (0..2).map(|reactor| of(reactor).parse::<u64>().expect("a number")).sum()
+        };
+        let answered = || -> u64 {
+            let metric = format!("gannet_messages_in_total{{service=\"lines\",listener=\"tcp://{}\"}}", at[0]);
+            rig.metric(&metric).parse().expect("a number")
+        };
+        let stalls = sum("gannet_reactor_stalls_total");
+        let url = |scheme: &str, index: usize, path: &str| format!("{scheme}://{}{path}", at[index]);
+        let trust = [format!("--tls-ca={}", files.path("ca.pem").display()), "--tls-server-name=localhost".to_owned()];
+        let trust: Vec<&str> = trust.iter().map(String::as_str).collect();
+        let start = |name, options: &[&str], more: &[&str]| Load::start(&files, name, &[options, more].concat());
+        let mut loads = [
+            start("lines", &["lines", &url("tcp", 0, ""), "--connections=200", "--rate=9000/s"], &[]),
+            start("tls", &["lines", &url("tls", 1, ""), "--connections=100", "--rate=4000/s"], &trust),
+            start("ws", &["ws", &url("ws", 2, "/ws/echo"), "--connections=100", "--rate=4000/s"], &[]),
+            start("redis", &["redis", &url("tcp", 4, ""), "--connections=50", "--rate=2000/s"], &[]),
+            // A handshake for each request.
+            start(
+                "https",
+                &["http", &url("https", 3, "/hello/you"), "--connections=5", "--rate=50/s", "--no-keep-alive"],
+                &trust,
+            ),
+            start(
+                "push",
+                &[
+                    "push",
+                    &url("ws", 6, ""),
+                    "--connections=200",
+                    "--channels=load:{n%10}",
+                    "--publishers=5",
+                    "--rate=100/s",
+                ],
+                &[],
+            ),
+        ];
+        let (mut rounds, mut longest_ms) = (0, 0);
+        while !loads[0].is_over() {
+            rounds += 1;
+            if rounds % 10 == 0 {
+                ca.server(&["localhost"]).put(&files.path(""));
+            }
+            let report = change(rounds);
+            assert_eq!((&report["listeners"]["late"], &report["pending"]), (&json!([]), &json!([])), "{report}");
+            longest_ms = longest_ms.max(report["took_ms"].as_u64().expect("a number"));
+            let until = answered() + BETWEEN;
+            #[allow(clippy::disallowed_methods)] // The patience of a test.
+            let begun = std::time::Instant::now();
+            while answered() < until && !loads[0].is_over() {
+                assert!(begun.elapsed() < PATIENCE, "the load has stopped");
+                // The pace of the questions, which take their part of the machine.
+                std::thread::park_timeout(Duration::from_millis(30));
+            }
+        }
+        loads.into_iter().for_each(|load| load.end(&files));
+        println!("{driver}: {rounds} reloads, the longest took {longest_ms} ms");
+        assert!(rounds >= 100, "{rounds} reloads");
+        assert_eq!(sum("gannet_reactor_stalls_total"), stalls, "no turn took over 25 ms");
+        assert!(rig.server.stop().status.success());
+    }
+}
