@@ -68,12 +68,14 @@ fn calls_go_on(
         server.signal(graceful);
         until("the end of the server", || server.has_ended());
         more(&bad, "failures without a server", 1);
-        server = start().expect("it was there before");
+        drop(server);
+        let mut server = start().expect("it was there before");
         more(&good, "calls after a stop", 100);
         server.signal_all("KILL");
         until("the end of the server", || server.has_ended());
         more(&bad, "failures without a server", 1);
-        server = start().expect("it was there before");
+        drop(server);
+        let server = start().expect("it was there before");
         more(&good, "calls after a kill", 100);
         // It is there and answers nothing.
         server.signal_all("STOP");

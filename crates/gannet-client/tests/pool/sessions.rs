@@ -176,7 +176,7 @@ fn a_call_of_a_session_that_ends_while_it_waits_is_never_sent() {
         never.reset();
         until("the end of the session", || pool.stats().cancelled == 1);
         server.release();
-        let mut answer = |client: &mut Client| [client.line(), client.line()];
+        let answer = |client: &mut Client| [client.line(), client.line()];
         assert_eq!(answer(&mut slow), ["hello", "slow"]);
         assert_eq!(answer(&mut behind), ["hello", "behind"]);
         assert_eq!(asked.load(Ordering::SeqCst), 0);
