@@ -20,7 +20,7 @@ impl Service for Lookup {
     type Session = ();
 
     fn message(&mut self, (): &mut (), key: &[u8], cx: &mut Context<'_, Self>) {
-        if let Err(error) = self.redis.call(cx, &[b"GET", key], 0) {
+        if let Err(error) = self.redis.call_from(cx, &[b"GET", key], 0) {
             cx.send(&[error.to_string().as_bytes()]);
         }
     }

@@ -17,6 +17,7 @@ mod floor;
 mod http;
 mod machine;
 mod measure;
+mod peers;
 mod pool;
 mod push;
 mod redis;

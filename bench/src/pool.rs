@@ -16,6 +16,9 @@ use crate::subject::Ready;
 /// Callers, each of whom calls again when it was answered.
 pub const CALLERS: u64 = 64;
 
+/// The peer: the multiplexed connection of the crate `redis`, on a current-thread runtime of tokio.
+pub const PEER: &str = "peer-redis-tokio";
+
 /// A request for a key that the server does not have.
 const COMMAND: &[&[u8]] = &[b"GET", b"gannet-bench"];
 

@@ -11,6 +11,7 @@ use crate::engine;
 use crate::floor;
 use crate::floor::uring::{self, Sends, TaskRun, Tuning};
 use crate::http::{self, ROUTES};
+use crate::peers;
 use crate::pool;
 use crate::push;
 use crate::redis;
@@ -188,10 +189,11 @@ pub static SUBJECTS: &[Subject] = &[
     redis("gannet-redis-uring", &["redis-server"], |port, ready| engine::redis(port, ready, DriverChoice::Uring)),
     calls("calls-by-hand-poll", &[], |port, ready| pool::by_hand(port, ready, DriverChoice::Poll)),
     calls("calls-by-hand-uring", &[], |port, ready| pool::by_hand(port, ready, DriverChoice::Uring)),
-    calls("calls-pool-poll", &["calls-by-hand-poll"], |port, ready| {
+    calls(pool::PEER, &[], |port, ready| peers::serve(pool::PEER, port, ready)),
+    calls("calls-pool-poll", &["calls-by-hand-poll", pool::PEER], |port, ready| {
         pool::through_pool(port, ready, DriverChoice::Poll)
     }),
-    calls("calls-pool-uring", &["calls-by-hand-uring"], |port, ready| {
+    calls("calls-pool-uring", &["calls-by-hand-uring", pool::PEER], |port, ready| {
         pool::through_pool(port, ready, DriverChoice::Uring)
     }),
     http("nginx", Role::Http, &[], http::nginx),

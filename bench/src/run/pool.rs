@@ -9,7 +9,8 @@ use super::plan::{Head, Plan, in_turn};
 use super::table::{Measure, Table};
 use crate::child::Server;
 use crate::client::taped::{Done, Outcome};
-use crate::pool::CALLERS;
+use crate::peers;
+use crate::pool::{CALLERS, PEER};
 use crate::subject::Role;
 
 /// The server that is called; its own cost is not counted.
@@ -36,6 +37,9 @@ pub fn run(options: &Options) -> io::Result<()> {
     let (plan, times) = (&options.plan, options.plan.times()?);
     let mut report = Report { head: plan.begin(None)?, tables: Vec::new() };
     let (subjects, store) = (plan.setup.subjects(Role::Calls)?, known(STORE)?);
+    if subjects.iter().any(|subject| subject.name == PEER) {
+        peers::build(PEER)?;
+    }
     let outcomes = in_turn(&subjects, plan.rounds, |subject| {
         // Here the callers are measured, so they have the CPU that servers have elsewhere.
         let store = Server::start(store, plan.setup.client_cpu)?;
@@ -52,7 +56,7 @@ pub fn run(options: &Options) -> io::Result<()> {
     let table = Table {
         title: format!("GET by {CALLERS} callers on one connection"),
         operations: "calls",
-        asked: Some("at most 1.10"),
+        asked: Some("at most 1.10 by hand, 0.8 of the peer"),
         measure: Measure::CpuTime,
         rows: Measure::CpuTime.rows(&subjects, &outcomes),
     };

@@ -30,7 +30,7 @@ where
     }
 }
 
-/// Tells a session that a call of its own was answered: the notice of [`Pool::call`](crate::Pool::call).
+/// Tells a session that a call of its own was answered: the notice of [`Pool::call_from`](crate::Pool::call_from).
 ///
 /// Implement [`Notice<Answered<P>>`](gannet::Notice) for your service, and [`take`](Self::take) the answer there.
 pub struct Answered<P>(PhantomData<fn() -> P>);

@@ -6,9 +6,11 @@ use std::time::Duration;
 use gannet::{Address, Context, Engine, FilterFactory, Notice, Notifier, Running};
 
 use crate::answer::Answered;
+use crate::calling::{self, Calling};
 use crate::counters::PoolStats;
 use crate::error::{CallError, Error};
-use crate::part::{self, Caller, Foreign};
+use crate::lease::{self, Leased, Leasing};
+use crate::part::{self, Caller};
 use crate::pool::ConnectionId;
 use crate::promise::{Pending, promise};
 use crate::protocol::Protocol;
@@ -189,6 +191,76 @@ impl<P: Protocol> Pool<P> {
         }
     }
 
+    /// Calls a server, for the [sequential session](gannet::session) that is polled, and returns what waits for the reply.
+    ///
+    /// The call itself sends the request, or queues it, so several calls may be under way. The reply is copied. Call it on a
+    /// reactor of the pool's engine, inside of a session's future; other futures have [`Client::begin`].
+    ///
+    /// ```
+    /// use gannet::{proto::Lines, session::{self, Connection}};
+    /// use gannet_client::{Pool, Redis};
+    ///
+    /// async fn lookup(redis: Pool<Redis>, mut connection: Connection<Lines>) -> session::Result {
+    ///     while let Some(key) = connection.next().await? {
+    ///         let reply = redis.call(&[b"GET", &key]).await.map_err(session::Error::other)?;
+    ///         connection.send([reply.as_bytes().unwrap_or(b"nothing")]).await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`] says why there is no reply, and whether the request may have been executed. The future returns it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives the reply up. A request that waits for a connection is not sent. One in flight keeps its
+    /// place in the connection's pipeline, so no other caller gets its reply.
+    pub fn call(&self, request: P::Request<'_>) -> Calling<P> {
+        self.call_with(request, CallOptions::default())
+    }
+
+    /// Calls a server, for the session that is polled, with a time-out or a promise of its own: see [`Pool::call`].
+    pub fn call_with(&self, request: P::Request<'_>, options: CallOptions) -> Calling<P> {
+        calling::place(&self.shared, |part, cx, ticket| {
+            let terms = options.terms(part.pool.settings());
+            part.call(cx, request, Caller::Future(ticket), terms)
+        })
+    }
+
+    /// Takes a connection alone, for the [sequential session](gannet::session) that is polled: for a transaction, commands
+    /// that block, or a subscription.
+    ///
+    /// Nobody overtakes it while it waits, at most [`Settings::waiting`]. `label` says in the log who did not give it back.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`]: no connection became free in time. The future returns it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives the place in the queue up, or the connection back.
+    pub fn lease(&self, label: &'static str) -> Leasing<P> {
+        Leasing::begin(&self.shared, label)
+    }
+
+    /// Takes a connection alone, for the session of this callback. The service gets the notice [`Leased`], with `tag`.
+    ///
+    /// Nobody overtakes it while it waits, at most [`Settings::waiting`]. `label` says in the log who did not give it back.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`]: there will be none, and no notice.
+    pub fn lease_from<S: Notice<Leased<P>>>(
+        &self,
+        cx: &mut Context<'_, S>,
+        label: &'static str,
+        tag: u64,
+    ) -> Result<(), CallError> {
+        lease::lease_from(&self.shared, cx, label, tag)
+    }
+
     /// Calls a server for the session of this callback.
     ///
     /// The service gets the notice [`Answered`] when the reply is there or the call has failed; `tag` tells its calls apart.
@@ -197,38 +269,33 @@ impl<P: Protocol> Pool<P> {
     /// # Errors
     ///
     /// [`CallError`]: the call failed at once; there will be no notice.
-    pub fn call<S: Notice<Answered<P>>>(
+    pub fn call_from<S: Notice<Answered<P>>>(
         &self,
         cx: &mut Context<'_, S>,
         request: P::Request<'_>,
         tag: u64,
     ) -> Result<(), CallError> {
-        self.call_with(cx, request, tag, CallOptions::default())
+        self.call_from_with(cx, request, tag, CallOptions::default())
     }
 
-    /// Calls a server for the session of this callback, with a time-out or a promise of its own: see [`Pool::call`].
+    /// Calls a server for the session of this callback, with a time-out or a promise of its own: see [`Pool::call_from`].
     ///
     /// # Errors
     ///
     /// [`CallError`]: the call failed at once; there will be no notice.
-    pub fn call_with<S: Notice<Answered<P>>>(
+    pub fn call_from_with<S: Notice<Answered<P>>>(
         &self,
         cx: &mut Context<'_, S>,
         request: P::Request<'_>,
         tag: u64,
         options: CallOptions,
     ) -> Result<(), CallError> {
-        let part = part::here::<P>(self.shared.id, cx.reactor()).ok_or(CallError::NotHere)?;
-        let outbound = self.shared.outbound.get().copied().ok_or(CallError::NotHere)?;
-        // In a handler of the pool itself, its context is the one to call with.
-        let mut part = part.try_borrow_mut().map_err(|_| CallError::NotHere)?;
-        let terms = options.terms(part.pool.settings());
-        let caller = Caller::Session { handle: cx.handle(), tag, notifier: Notifier::of::<S>() };
-        let mut cx = Foreign { cx, outbound };
-        let called = part.call(&mut cx, request, caller, terms);
-        part.act(&mut cx);
-        part.arm(&mut cx);
-        called
+        part::act_in(&self.shared, cx, |part, cx| {
+            let terms = options.terms(part.pool.settings());
+            let caller = Caller::Session { handle: cx.cx.handle(), tag, notifier: Notifier::of::<S>() };
+            part.call(cx, request, caller, terms)
+        })?;
+        Ok(())
     }
 
     /// Returns a way to call from any thread.

@@ -55,6 +55,7 @@ pub(crate) struct Counters {
     pub(crate) unavailable: Counter,
     pub(crate) retries: Counter,
     pub(crate) late: Counter,
+    pub(crate) cancelled: Counter,
     pub(crate) dials: Counter,
     pub(crate) checks: Counter,
     pub(crate) leases: Counter,
@@ -82,6 +83,7 @@ impl Counters {
             unavailable: self.unavailable.get(),
             retries: self.retries.get(),
             late_replies: self.late.get(),
+            cancelled: self.cancelled.get(),
             dials: self.dials.get(),
             checks: self.checks.get(),
             leases: self.leases.get(),
@@ -120,8 +122,10 @@ pub struct PoolStats {
     pub unavailable: u64,
     /// Calls that were tried again on another connection.
     pub retries: u64,
-    /// Replies that came after their call had timed out. They were dropped.
+    /// Replies that came after their call had timed out or its caller had gone. They were dropped.
     pub late_replies: u64,
+    /// Calls and waits for a lease that were given up by their callers: the future was dropped.
+    pub cancelled: u64,
     /// Connections that were begun.
     pub dials: u64,
     /// Pings and resets that were sent.
@@ -178,6 +182,7 @@ impl PoolStats {
         self.unavailable += other.unavailable;
         self.retries += other.retries;
         self.late_replies += other.late_replies;
+        self.cancelled += other.cancelled;
         self.dials += other.dials;
         self.checks += other.checks;
         self.leases += other.leases;
@@ -219,6 +224,7 @@ impl PoolStats {
         put("failures_total", "counter", &failures);
         put("waited_total", "counter", &[("", "", self.waited)]);
         put("retries_total", "counter", &[("", "", self.retries)]);
+        put("cancelled_total", "counter", &[("", "", self.cancelled)]);
         put("late_replies_total", "counter", &[("", "", self.late_replies)]);
         put("dials_total", "counter", &[("", "", self.dials)]);
         put("checks_total", "counter", &[("", "", self.checks)]);

@@ -19,7 +19,8 @@
 //!
 //! | caller | calls with | gets the reply |
 //! |---|---|---|
-//! | a session of a service | [`Pool::call`] | as a notice, [`Answered`], copied |
+//! | a [sequential session](gannet::session) | [`Pool::call`], a future | copied |
+//! | a session of a service | [`Pool::call_from`] | as a notice, [`Answered`], copied |
 //! | a [`Handler`], for calls that belong to no session | [`PoolContext::call`] | borrowed from the receive buffer |
 //! | a thread | [`Client::call`], blocking | copied |
 //! | a future, on any executor | [`Client::begin`] | copied |
@@ -32,7 +33,9 @@
 //! - **Calls wait in order**, at most [`Settings::waiting`], and nobody overtakes. A full queue refuses.
 //! - **Connections are checked** after a second without use, replaced after half an hour, closed when nobody needs them.
 //! - **Endpoints share the load**: of two by chance, the one with fewer requests in flight. One that fails is left alone, first
-//!   for up to 100 ms, then for up to twice as long each time; after five failures its circuit breaker opens.
+//!   for up to 100 ms, then longer each time; after five failures its circuit breaker opens.
+//! - **Clients come back evenly** after an outage of any length, as each keeps its own place in the windows of the backoff.
+//! - **Leases** are connections alone, for transactions and subscriptions: [`Pool::lease`], [`Client::lease`].
 //! - **A lost call is tried again** only if it was not sent, or may be executed twice; at most one in five.
 //!
 //! [`CallError::was_sent`] says whether the server may have executed a request that failed.
@@ -56,28 +59,32 @@ mod answer;
 mod backoff;
 mod breaker;
 mod budget;
+mod calling;
 mod client;
 mod counters;
 mod error;
 mod http;
+mod lease;
 mod lines;
 mod part;
 mod pool;
 mod promise;
 mod protocol;
-mod random;
 mod redis;
 mod resolve;
+mod seats;
 mod service;
 mod settings;
 mod shared;
 mod subscriber;
 
 pub use crate::answer::{Answer, Answered};
+pub use crate::calling::Calling;
 pub use crate::client::{Client, Lease, Pool, PoolBuilder};
 pub use crate::counters::PoolStats;
 pub use crate::error::{CallError, Error, Loss};
 pub use crate::http::{Http, HttpReply};
+pub use crate::lease::{Leased, Leasing, PoolLease, Pushed};
 pub use crate::lines::Lines;
 pub use crate::promise::Pending;
 pub use crate::protocol::{Handshake, Incoming, Message, Protocol};

@@ -7,13 +7,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gannet::{CloseMode, Connect, Context, Handle, Notifier, Outbound, SendError, Service, ServiceContext};
+use gannet::{
+    CloseMode, Connect, Context, Handle, Notifier, NotifyError, Outbound, SendError, Service, ServiceContext,
+};
 
 use crate::answer::{Answer, Answered, Inbox};
 use crate::error::{CallError, Loss};
+use crate::lease::{Leased, PoolLease, Pushes, SharedPushes};
 use crate::pool::{Action, ConnectionId, Placed, Pool, Terms};
 use crate::promise::Promise;
 use crate::protocol::Protocol;
+use crate::seats::{Seats, Ticket};
 use crate::service::{Link, PoolService};
 use crate::shared::{Shared, Submission};
 
@@ -34,8 +38,16 @@ pub(crate) enum Caller<P: Protocol> {
     Handler { tag: u64 },
     /// A thread, or a future.
     Elsewhere(Promise<P::Owned>),
-    /// Somebody who wants a connection alone.
+    /// A future of a session on this reactor.
+    Future(Ticket),
+    /// A thread that wants a connection alone.
     Lease(Promise<ConnectionId>),
+    /// A future of a session on this reactor that wants a connection alone.
+    FutureLease(Ticket),
+    /// A session on this reactor that wants a connection alone.
+    SessionLease { handle: Handle, tag: u64, notifier: Notifier<Leased<P>> },
+    /// The pool's handler, which wants a connection alone.
+    HandlerLease { tag: u64 },
 }
 
 /// What a part asks of the callback that it runs in.
@@ -45,6 +57,12 @@ pub(crate) trait Reach<P: Protocol> {
     fn close(&mut self, handle: Handle);
     fn connect(&mut self, outbound: Outbound<PoolService<P>>, to: &Connect, link: Link) -> Result<(), gannet::Error>;
     fn notify(&mut self, handle: Handle, notifier: Notifier<Answered<P>>) -> Result<(), SendError>;
+    fn notify_leased(
+        &mut self,
+        handle: Handle,
+        notifier: Notifier<Leased<P>>,
+        leased: Leased<P>,
+    ) -> Result<(), NotifyError<Leased<P>>>;
     /// Has the pool's service called after this time. Returns false where it will be called soon, to arm by itself.
     fn arm(&mut self, after: Duration) -> bool;
 }
@@ -80,7 +98,16 @@ macro_rules! reach {
         }
 
         fn notify(&mut $self, handle: Handle, notifier: Notifier<Answered<P>>) -> Result<(), SendError> {
-            $cx.notify_by(handle, notifier, Answered::new())
+            $cx.notify_by(handle, notifier, Answered::new()).map_err(|error| error.reason)
+        }
+
+        fn notify_leased(
+            &mut $self,
+            handle: Handle,
+            notifier: Notifier<Leased<P>>,
+            leased: Leased<P>,
+        ) -> Result<(), NotifyError<Leased<P>>> {
+            $cx.notify_by(handle, notifier, leased)
         }
     };
 }
@@ -133,12 +160,24 @@ pub(crate) struct Part<P: Protocol> {
     spare: Vec<Vec<u8>>,
     /// For the handler, which may be busy.
     pub(crate) failed: VecDeque<(u64, CallError)>,
+    /// Leases for the handler.
+    pub(crate) leased: VecDeque<(u64, Result<PoolLease<P>, CallError>)>,
+    /// Where futures wait for replies.
+    pub(crate) seats: Seats<P::Owned>,
+    /// Where futures wait for leases.
+    pub(crate) grants: Seats<ConnectionId>,
+    /// What comes unasked on connections that futures have leased.
+    pushes: Vec<(ConnectionId, SharedPushes<P>)>,
     inbox: Rc<RefCell<Inbox<P>>>,
     /// Answers for which there was no room among the notices.
     refused: VecDeque<(Handle, Notifier<Answered<P>>, Answer<P>)>,
+    /// Leases for which there was none.
+    refused_leases: VecDeque<(Handle, Notifier<Leased<P>>, Leased<P>)>,
     armed: Option<Duration>,
     /// The service is to be called soon, whatever is due.
     soon: bool,
+    /// A caller that waited has gone, and others may be served.
+    unsettled: bool,
     warmed: bool,
 }
 
@@ -170,14 +209,20 @@ impl<P: Protocol> Part<P> {
             scratch: Vec::new(),
             spare: Vec::new(),
             failed: VecDeque::new(),
+            leased: VecDeque::new(),
+            seats: Seats::new(),
+            grants: Seats::new(),
+            pushes: Vec::new(),
             refused: VecDeque::new(),
+            refused_leases: VecDeque::new(),
             armed: None,
             soon: false,
+            unsettled: false,
             warmed: false,
         }
     }
 
-    /// Makes a call, in the callback that `cx` belongs to.
+    /// Makes a call, in the callback that `cx` belongs to. Returns its number.
     #[inline]
     pub(crate) fn call<X: Reach<P> + ?Sized>(
         &mut self,
@@ -185,7 +230,7 @@ impl<P: Protocol> Part<P> {
         request: P::Request<'_>,
         caller: Caller<P>,
         terms: Terms,
-    ) -> Result<(), CallError> {
+    ) -> Result<u64, CallError> {
         let terms = Terms { idempotent: terms.idempotent || self.protocol.is_idempotent(&request), ..terms };
         let key = self.pool.next_key();
         self.scratch.clear();
@@ -205,7 +250,107 @@ impl<P: Protocol> Part<P> {
             // Where it is gone, its end is on its way here, and gives the call back.
             let _ = cx.write(handle, &self.scratch);
         }
-        Ok(())
+        Ok(key)
+    }
+
+    /// Makes a call on a connection that its caller has alone. Returns its number.
+    pub(crate) fn call_leased<X: Reach<P> + ?Sized>(
+        &mut self,
+        cx: &mut X,
+        connection: ConnectionId,
+        request: P::Request<'_>,
+        caller: Caller<P>,
+        timeout: Duration,
+    ) -> Result<u64, CallError> {
+        let key = self.pool.next_key();
+        self.scratch.clear();
+        if !self.protocol.encode(request, key, &mut self.scratch) {
+            return Err(CallError::Unencodable);
+        }
+        self.pool.call_leased(cx.now(), connection, key, caller, timeout).map_err(|(_, error)| error)?;
+        self.write(cx, connection);
+        Ok(key)
+    }
+
+    /// Asks for a connection alone. Returns the number of the wait.
+    pub(crate) fn lease<X: Reach<P> + ?Sized>(
+        &mut self,
+        cx: &mut X,
+        caller: Caller<P>,
+        label: &'static str,
+    ) -> Result<u64, CallError> {
+        let key = self.pool.next_key();
+        self.pool.lease(cx.now(), key, caller, label).map_err(|(_, error)| error)?;
+        Ok(key)
+    }
+
+    /// Gives up a call or a wait whose future was dropped.
+    pub(crate) fn cancel(&mut self, key: u64) {
+        let (has_room, request) = self.pool.cancel(key);
+        if let Some(request) = request {
+            self.recycle(request);
+        }
+        if has_room {
+            self.unsettled = true;
+            self.shared.wake(self.reactor);
+        }
+    }
+
+    /// Serves those that waited behind callers who have gone.
+    pub(crate) fn settle(&mut self, now: Duration) {
+        if std::mem::take(&mut self.unsettled) {
+            self.pool.start(now);
+        }
+    }
+
+    /// The lease of a connection that was granted.
+    pub(crate) fn hold(&self, connection: ConnectionId) -> PoolLease<P> {
+        PoolLease::new(self.shared.clone(), self.reactor, connection)
+    }
+
+    /// What came unasked on a leased connection.
+    pub(crate) fn pushes(&self, connection: ConnectionId) -> Option<SharedPushes<P>> {
+        self.pushes.iter().find(|(of, _)| *of == connection).map(|(_, pushes)| pushes.clone())
+    }
+
+    /// Tells who waited for a lease that the connection is his.
+    fn grant<X: Reach<P> + ?Sized>(&mut self, cx: &mut X, caller: Caller<P>, connection: ConnectionId) {
+        match caller {
+            Caller::Lease(promise) => promise.set(Ok(connection)),
+            Caller::FutureLease(ticket) => {
+                if self.grants.bring(ticket, Ok(connection)).is_ok() {
+                    self.pushes.push((connection, Rc::new(RefCell::new(Pushes::new()))));
+                } else {
+                    self.pool.release(cx.now(), connection);
+                }
+            }
+            Caller::SessionLease { handle, tag, notifier } => {
+                let lease = Ok(self.hold(connection));
+                self.tell_leased(cx, handle, notifier, Leased::new(tag, lease));
+            }
+            Caller::HandlerLease { tag } => {
+                let lease = Ok(self.hold(connection));
+                self.leased.push_back((tag, lease));
+                self.soon = true;
+            }
+            Caller::Session { .. } | Caller::Handler { .. } | Caller::Elsewhere(_) | Caller::Future(_) => {}
+        }
+    }
+
+    fn tell_leased<X: Reach<P> + ?Sized>(
+        &mut self,
+        cx: &mut X,
+        handle: Handle,
+        notifier: Notifier<Leased<P>>,
+        leased: Leased<P>,
+    ) {
+        // One that is dropped because its session is gone gives the connection back.
+        if let Err(NotifyError { value, reason: SendError::MailboxFull, .. }) =
+            cx.notify_leased(handle, notifier, leased)
+        {
+            self.refused_leases.push_back((handle, notifier, value));
+            self.soon = true;
+        }
     }
 
     #[inline]
@@ -218,6 +363,12 @@ impl<P: Protocol> Part<P> {
     fn slot(&mut self, connection: ConnectionId) -> Option<&mut Slot<P::State>> {
         let slot = self.slots.get_mut(connection.slot as usize)?;
         (slot.generation == connection.generation).then_some(slot)
+    }
+
+    /// Whether there is nothing to carry out, and nothing for the handler.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.pool.is_settled() && self.failed.is_empty() && self.leased.is_empty()
     }
 
     /// Does what the state machine wants done.
@@ -248,16 +399,13 @@ impl<P: Protocol> Part<P> {
                 }
                 Action::Close { connection, loss } => {
                     tracing::debug!(pool = %self.shared.name, reason = loss.name(), "closes a connection");
+                    self.close_pushes(connection);
                     if let Some(handle) = self.handle(connection) {
                         cx.close(handle);
                     }
                 }
                 Action::Fail { caller, error } => self.fail(cx, caller, error),
-                Action::Grant { caller, connection } => {
-                    if let Caller::Lease(promise) = caller {
-                        promise.set(Ok(connection));
-                    }
-                }
+                Action::Grant { caller, connection } => self.grant(cx, caller, connection),
                 Action::Recycle { request } => self.recycle(request),
                 Action::Leaked { label, out } => {
                     tracing::warn!(pool = %self.shared.name, lease = label, ?out, "a lease was not given back");
@@ -335,6 +483,22 @@ impl<P: Protocol> Part<P> {
             }
             Caller::Elsewhere(promise) => promise.set(Err(error)),
             Caller::Lease(promise) => promise.set(Err(error)),
+            // Those that have gone are told nothing.
+            Caller::Future(ticket) => _ = self.seats.bring(ticket, Err(error)),
+            Caller::FutureLease(ticket) => _ = self.grants.bring(ticket, Err(error)),
+            Caller::SessionLease { handle, tag, notifier } => {
+                self.tell_leased(cx, handle, notifier, Leased::new(tag, Err(error)));
+            }
+            Caller::HandlerLease { tag } => {
+                self.leased.push_back((tag, Err(error)));
+                self.soon = true;
+            }
+        }
+    }
+
+    fn close_pushes(&self, connection: ConnectionId) {
+        if let Some(pushes) = self.pushes(connection) {
+            Pushes::close(&pushes);
         }
     }
 
@@ -363,6 +527,11 @@ impl<P: Protocol> Part<P> {
     /// Hands out what there was no room for. The first thing that is done when the service is called.
     pub(crate) fn answer_refused<X: Reach<P> + ?Sized>(&mut self, cx: &mut X) {
         self.soon = false;
+        for _ in 0..self.refused_leases.len() {
+            if let Some((handle, notifier, leased)) = self.refused_leases.pop_front() {
+                self.tell_leased(cx, handle, notifier, leased);
+            }
+        }
         while let Some((handle, notifier, answer)) = self.refused.pop_front() {
             match cx.notify(handle, notifier) {
                 Ok(()) => self.inbox.borrow_mut().push_back((handle, answer)),
@@ -449,7 +618,7 @@ impl<P: Protocol> Part<P> {
             crate::Incoming::Reply(reply) => (None, reply, false),
             crate::Incoming::Keyed(key, reply) => (Some(key), reply, false),
             crate::Incoming::Last(reply) => (None, reply, true),
-            crate::Incoming::Push(reply) => return Delivery::Push(reply),
+            crate::Incoming::Push(reply) => return self.pushed(now, connection, reply),
             crate::Incoming::Ignore => return Delivery::Nobody,
             crate::Incoming::Broken(why) => {
                 tracing::warn!(pool = %self.shared.name, why, "a connection breaks the protocol");
@@ -466,8 +635,24 @@ impl<P: Protocol> Part<P> {
         }
     }
 
+    /// A message has come that answers nothing: for who has the connection alone, or for the handler.
+    fn pushed<'m>(
+        &mut self,
+        now: Duration,
+        connection: ConnectionId,
+        message: P::Reply<'m>,
+    ) -> Delivery<P, P::Reply<'m>> {
+        let Some(pushes) = self.pushes(connection) else { return Delivery::Push(message) };
+        if !Pushes::push(&pushes, self.protocol.copied(message)) {
+            tracing::warn!(pool = %self.shared.name, "closes a lease whose holder takes no messages");
+            self.pool.fail(now, connection, Loss::Lease);
+        }
+        Delivery::Nobody
+    }
+
     /// A connection has ended.
     pub(crate) fn closed(&mut self, now: Duration, connection: ConnectionId, loss: Loss) {
+        self.close_pushes(connection);
         let loss = match self.slot(connection) {
             Some(slot) if slot.handle.is_some() && !slot.greeted && loss == Loss::Peer => Loss::Handshake,
             _ => loss,
@@ -492,7 +677,8 @@ impl<P: Protocol> Part<P> {
                     }
                 }
                 Submission::Lease { label, promise } => {
-                    if let Err((caller, error)) = self.pool.lease(now, Caller::Lease(promise), label) {
+                    let key = self.pool.next_key();
+                    if let Err((caller, error)) = self.pool.lease(now, key, Caller::Lease(promise), label) {
                         self.fail(cx, caller, error);
                     }
                 }
@@ -506,7 +692,10 @@ impl<P: Protocol> Part<P> {
                         Err((caller, error)) => self.fail(cx, caller, error),
                     }
                 }
-                Submission::Release { connection } => self.pool.release(now, connection),
+                Submission::Release { connection } => {
+                    self.pushes.retain(|(of, _)| *of != connection);
+                    self.pool.release(now, connection);
+                }
             }
         }
         // Others have their turn first.
@@ -563,4 +752,31 @@ pub(crate) fn here<P: Protocol>(id: u64, reactor: usize) -> Option<Rc<RefCell<Pa
         let (_, _, part) = parts.iter().find(|(of, at, _)| (*of, *at) == (id, reactor))?;
         part.clone().downcast().ok()
     })
+}
+
+/// Has the part of a callback's reactor do something, and what becomes necessary by it.
+pub(crate) fn act_in<P: Protocol, S: Service, R>(
+    shared: &Shared<P>,
+    cx: &mut Context<'_, S>,
+    act: impl FnOnce(&mut Part<P>, &mut Foreign<'_, '_, P, S>) -> Result<R, CallError>,
+) -> Result<R, CallError> {
+    let part = here::<P>(shared.id, cx.reactor()).ok_or(CallError::NotHere)?;
+    act_on(&part, shared, cx, act)
+}
+
+/// Has a part of this reactor do something, and what becomes necessary by it.
+pub(crate) fn act_on<P: Protocol, S: Service, R>(
+    part: &RefCell<Part<P>>,
+    shared: &Shared<P>,
+    cx: &mut Context<'_, S>,
+    act: impl FnOnce(&mut Part<P>, &mut Foreign<'_, '_, P, S>) -> Result<R, CallError>,
+) -> Result<R, CallError> {
+    let outbound = shared.outbound.get().copied().ok_or(CallError::NotHere)?;
+    // In a handler of the pool itself, its context is the one to call with.
+    let mut part = part.try_borrow_mut().map_err(|_| CallError::NotHere)?;
+    let mut cx = Foreign { cx, outbound };
+    let done = act(&mut part, &mut cx);
+    part.act(&mut cx);
+    part.arm(&mut cx);
+    done
 }

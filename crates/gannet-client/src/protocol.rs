@@ -118,6 +118,8 @@ pub trait Protocol: Send + Sync + Sized + 'static {
     fn copied(&self, reply: Self::Reply<'_>) -> Self::Owned;
 
     /// Writes a request whose only effect is a reply. Called if [`PINGS`](Self::PINGS).
+    ///
+    /// Where replies carry keys, its key is 0, and so is that of a reset.
     fn ping(&self, out: &mut Vec<u8>) {
         let _ = out;
     }

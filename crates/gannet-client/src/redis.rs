@@ -167,7 +167,7 @@ impl Protocol for Redis {
             return self.renewed(state, reply);
         }
         match reply {
-            Value::Push(_) => Incoming::Push(reply),
+            Value::Push(_) if !confirms(&reply) => Incoming::Push(reply),
             reply => Incoming::Reply(reply),
         }
     }
@@ -187,11 +187,18 @@ impl Protocol for Redis {
     }
 }
 
+/// Whether a push is the reply to a command that changes subscriptions: in RESP3 there is no other.
+fn confirms(push: &Value<'_>) -> bool {
+    let Value::Push(words) = push else { return false };
+    let Some(Value::Bulk(kind) | Value::Simple(kind)) = words.first() else { return false };
+    matches!(*kind, b"subscribe" | b"unsubscribe" | b"psubscribe" | b"punsubscribe" | b"ssubscribe" | b"sunsubscribe")
+}
+
 impl Redis {
     /// A message after a reset was sent: the rest of the lease, then the replies of the reset.
     fn renewed<'m>(&self, state: &mut RedisState, reply: Value<'m>) -> Incoming<Value<'m>> {
         match reply {
-            Value::Push(_) => return Incoming::Ignore,
+            Value::Push(_) if !state.resetting || !confirms(&reply) => return Incoming::Ignore,
             Value::Simple(b"RESET") if state.resetting => {
                 state.resetting = false;
                 state.greeting = self.greet(&mut Vec::new());
@@ -257,6 +264,18 @@ mod tests {
         redis.reset(&mut old, &mut Vec::new());
         let unknown = redis.receive(&mut old, Value::Error(b"ERR unknown command 'RESET'"));
         assert!(matches!(unknown, Incoming::Broken(_)));
+    }
+
+    #[test]
+    fn a_confirmed_subscription_is_a_reply_and_a_message_of_it_is_not() {
+        let (redis, mut state) = (Redis::new().resp3(), RedisState::default());
+        let push = |kind: &'static [u8]| Value::Push(vec![Value::Bulk(kind), Value::Bulk(b"news"), Value::Integer(1)]);
+        assert!(matches!(redis.receive(&mut state, push(b"subscribe")), Incoming::Reply(_)));
+        assert!(matches!(redis.receive(&mut state, push(b"message")), Incoming::Push(_)));
+        redis.reset(&mut state, &mut Vec::new());
+        assert!(matches!(redis.receive(&mut state, push(b"message")), Incoming::Ignore));
+        assert!(matches!(redis.receive(&mut state, push(b"unsubscribe")), Incoming::Reply(_)));
+        assert!(matches!(redis.receive(&mut state, Value::Simple(b"RESET")), Incoming::Ignore));
     }
 
     #[test]

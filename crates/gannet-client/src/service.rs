@@ -9,6 +9,7 @@ use std::time::Duration;
 use gannet::{CloseReason, Context, Handle, SendError, Service, ServiceContext, Shutdown, Starting, Timeouts};
 
 use crate::error::{CallError, Loss};
+use crate::lease::PoolLease;
 use crate::part::{self, Caller, Delivery, Part, Reach};
 use crate::pool::ConnectionId;
 use crate::protocol::{Message, Protocol};
@@ -32,6 +33,11 @@ pub trait Handler<P: Protocol>: 'static {
 
     /// Handles the outcome of a call that was made with [`PoolContext::call`] and this `tag`.
     fn answered(&mut self, tag: u64, result: Result<P::Reply<'_>, CallError>, cx: &mut PoolContext<'_, P>);
+
+    /// Handles the outcome of [`PoolContext::lease`] with this `tag` (default: the lease is given back).
+    fn leased(&mut self, tag: u64, result: Result<PoolLease<P>, CallError>, cx: &mut PoolContext<'_, P>) {
+        let _ = (tag, result, cx);
+    }
 
     /// Handles a message that answers no call: [`Incoming::Push`](crate::Incoming::Push) (default: it is dropped).
     fn pushed(&mut self, message: P::Reply<'_>, cx: &mut PoolContext<'_, P>) {
@@ -65,7 +71,30 @@ impl<P: Protocol> PoolContext<'_, P> {
     pub fn call_with(&mut self, request: P::Request<'_>, tag: u64, options: CallOptions) -> Result<(), CallError> {
         let mut part = self.part.borrow_mut();
         let terms = options.terms(part.pool.settings());
-        part.call(self.reach, request, Caller::Handler { tag }, terms)
+        part.call(self.reach, request, Caller::Handler { tag }, terms).map(drop)
+    }
+
+    /// Asks for a connection alone. [`Handler::leased`] gets the outcome, with this `tag`.
+    ///
+    /// `label` says in the log who did not give it back.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`]: there will be none; `leased` is not called for it.
+    pub fn lease(&mut self, label: &'static str, tag: u64) -> Result<(), CallError> {
+        self.part.borrow_mut().lease(self.reach, Caller::HandlerLease { tag }, label).map(drop)
+    }
+
+    /// Calls a server on a connection that the handler has alone. [`Handler::answered`] gets the outcome, with this `tag`.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Lost`]: the connection has ended, and the lease with it. Others as for [`PoolContext::call`].
+    pub fn call_leased(&mut self, lease: &PoolLease<P>, request: P::Request<'_>, tag: u64) -> Result<(), CallError> {
+        let mut part = self.part.borrow_mut();
+        let timeout = part.pool.settings().timeout;
+        let caller = Caller::Handler { tag };
+        part.call_leased(self.reach, lease.connection(), request, caller, timeout).map(drop)
     }
 
     /// Writes encoded bytes to a connection of any service, as [`Context::write_to`](gannet::Context::write_to) does.
@@ -103,15 +132,34 @@ impl<P: Protocol> PoolService<P> {
     #[inline]
     fn finish<X: Reach<P>>(&mut self, cx: &mut X) {
         let Some(part) = &self.part else { return };
+        {
+            // Mostly a reply leaves nothing to do.
+            let mut part = part.borrow_mut();
+            if part.is_quiet() {
+                return part.arm(cx);
+            }
+        }
         loop {
-            let failed = {
+            let (failed, leased) = {
                 let mut part = part.borrow_mut();
                 part.act(cx);
-                part.failed.pop_front()
+                let failed = part.failed.pop_front();
+                let leased = if failed.is_none() { part.leased.pop_front() } else { None };
+                (failed, leased)
             };
-            let Some((tag, error)) = failed else { break };
-            if let Some(handler) = &mut self.handler {
-                handler.answered(tag, Err(error), &mut PoolContext { reach: cx, part });
+            let handler = self.handler.as_mut();
+            match (failed, leased) {
+                (Some((tag, error)), _) => {
+                    if let Some(handler) = handler {
+                        handler.answered(tag, Err(error), &mut PoolContext { reach: cx, part });
+                    }
+                }
+                (None, Some((tag, lease))) => {
+                    if let Some(handler) = handler {
+                        handler.leased(tag, lease, &mut PoolContext { reach: cx, part });
+                    }
+                }
+                (None, None) => break,
             }
         }
         part.borrow_mut().arm(cx);
@@ -184,6 +232,7 @@ impl<P: Protocol> Service for PoolService<P> {
         if let Some(part) = &self.part {
             let mut part = part.borrow_mut();
             part.answer_refused(cx);
+            part.settle(cx.now());
             if let Some((version, addresses)) = self.shared.addresses_since(self.version) {
                 self.version = version;
                 part.follow(cx.now(), &addresses);
@@ -228,7 +277,16 @@ impl<P: Protocol> Service for PoolService<P> {
                     handler.pushed(message, &mut PoolContext { reach: cx, part });
                 }
             }
-            Delivery::To(Caller::Lease(_), _) | Delivery::Nobody => {}
+            Delivery::To(Caller::Future(ticket), reply) => {
+                let reply = self.shared.protocol.copied(reply);
+                // Where the future is gone, so is who wants the reply.
+                let _ = part.borrow().seats.bring(ticket, Ok(reply));
+            }
+            Delivery::To(
+                Caller::Lease(_) | Caller::FutureLease(_) | Caller::SessionLease { .. } | Caller::HandlerLease { .. },
+                _,
+            )
+            | Delivery::Nobody => {}
         }
         self.finish(cx);
     }

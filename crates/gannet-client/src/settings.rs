@@ -54,19 +54,21 @@ pub struct Settings {
     pub leak_after: Duration,
     /// Retries, in percent of all calls (default 20). With 0, nothing is tried again.
     pub retry_percent: u32,
-    /// The first and shortest bound of the backoff (default 100 ms). It doubles with each failure.
+    /// The first window of the backoff, over which clients that lose a server together spread their reconnects (default 100 ms).
+    ///
+    /// Each further window is 1.6 times as long. A client tries once in each, at a place that it draws for each outage.
     pub backoff: Duration,
-    /// The longest bound of the backoff (default 30 s).
+    /// The longest window of the backoff (default 30 s).
     pub backoff_max: Duration,
-    /// The age at which a connection counts as a success, so that the backoff starts from its first bound (default 10 s).
+    /// The age at which a connection counts as a success, so that the backoff starts from its first window (default 10 s).
     pub backoff_reset: Duration,
     /// Failures in a row that take an endpoint out (default 5).
     pub breaker_failures: u32,
     /// Outcomes in 10 s from which a failure rate of one half takes an endpoint out (default 20).
     pub breaker_volume: u32,
-    /// The time until an endpoint that is out is probed, less up to half by chance (default 5 s).
+    /// The time until an endpoint whose calls timed out is probed, less up to half by chance (default 5 s).
     ///
-    /// It doubles with each failed probe.
+    /// It doubles with each failed probe. An endpoint that cannot be reached is probed by the attempts of the backoff.
     pub breaker_open: Duration,
     /// The bound of `breaker_open` as it doubles (default 60 s).
     pub breaker_open_max: Duration,

@@ -200,6 +200,14 @@ impl<P: Protocol> Shared<P> {
         Ok(())
     }
 
+    /// Has a reactor's part look for what has become possible.
+    pub(crate) fn wake(&self, reactor: usize) {
+        if let (Some(remote), Some(outbound)) = (self.remote.get(), self.outbound.get()) {
+            // One that has ended has nothing to do.
+            let _ = remote.wake_service(reactor, *outbound);
+        }
+    }
+
     pub(crate) fn next_submission(&self, reactor: usize) -> Option<Submission<P>> {
         let gate = self.gates.get()?.get(reactor)?;
         gate.releases.pop().or_else(|| gate.calls.pop())

@@ -198,6 +198,16 @@ impl<S: Service> Context<'_, S> {
     /// Those of [`send_to`](Self::send_to), except [`SendError::Encode`].
     #[inline]
     pub fn write_to(&mut self, handle: Handle, bytes: &[u8]) -> Result<SendStatus, SendError> {
+        if handle.token == self.token && handle == self.core.handle(self.token) {
+            return match self.core.append(self.token, &[bytes]) {
+                SendStatus::Closed => Err(SendError::Gone),
+                status => Ok(status),
+            };
+        }
+        self.write_to_another(handle, bytes)
+    }
+
+    fn write_to_another(&mut self, handle: Handle, bytes: &[u8]) -> Result<SendStatus, SendError> {
         let Some(place) = self.reachable(handle)? else {
             let payload = Bytes::copy_from_slice(bytes);
             self.remote().post(handle, Letter::Write { place: handle.place(), payload })?;

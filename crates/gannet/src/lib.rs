@@ -120,6 +120,7 @@ mod plan;
 mod pools;
 mod proxy_protocol;
 mod quota;
+mod random;
 mod reactor;
 mod remote;
 mod requests;
@@ -180,6 +181,8 @@ pub use crate::offload::{OffloadFull, OffloadStats, Pool};
 pub use crate::panics::panic_message;
 pub use crate::plan::{Applied, Plan};
 pub use crate::proxy_protocol::ProxyProtocol;
+#[doc(hidden)] // For our own crates, whose simulations are of the same kind.
+pub use crate::random::Random;
 pub use crate::remote::{ConnectError, Listening, NotifyError, Remote};
 pub use crate::service::Starting;
 pub use crate::service::{

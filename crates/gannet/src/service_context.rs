@@ -78,7 +78,7 @@ impl<S: Service> ServiceContext<'_, S> {
         handle: Handle,
         notifier: Notifier<T>,
         value: T,
-    ) -> Result<(), SendError> {
+    ) -> Result<(), NotifyError<T>> {
         self.cx.notify_by(handle, notifier, value)
     }
 

@@ -46,6 +46,12 @@ impl Service for Everybody {
             cx.send(&[format!("refused: {is_refused}").as_bytes()]);
             return;
         }
+        if let Some(bytes) = line.strip_prefix(b"write ") {
+            for handle in self.opened.lock().expect("nobody panics").iter() {
+                cx.write_to(*handle, &[bytes, b"\n"].concat()).expect("it is there, and there is room");
+            }
+            return;
+        }
         for handle in self.opened.lock().expect("nobody panics").iter() {
             cx.notify_other::<Self, _>(*handle, line.to_vec()).expect("it is there, and there is room");
         }
@@ -72,7 +78,7 @@ fn line(client: &mut BufReader<TcpStream>) -> String {
 }
 
 #[test]
-fn a_value_reaches_connections_of_every_reactor() {
+fn a_value_and_encoded_bytes_reach_connections_of_every_reactor_and_their_own() {
     for engine in engines() {
         let opened = Arc::default();
         let shared = Arc::clone(&opened);
@@ -88,6 +94,10 @@ fn a_value_reaches_connections_of_every_reactor() {
         clients[0].get_ref().write_all(b"news\n").expect("it reads");
         for client in &mut clients {
             assert_eq!(line(client), "news");
+        }
+        clients[0].get_ref().write_all(b"write bytes as they are\n").expect("it reads");
+        for client in &mut clients {
+            assert_eq!(line(client), "bytes as they are");
         }
         running.remote().stop();
         running.join().expect("it ends");

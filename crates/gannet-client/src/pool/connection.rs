@@ -36,8 +36,10 @@ pub(crate) enum State {
 pub(crate) enum Role<C> {
     /// A caller who waits.
     Call(C),
-    /// Nobody any more: a tombstone.
+    /// Nobody any more: its caller was told that it timed out. A tombstone.
     Late,
+    /// Nobody any more: its caller has gone before its time was over. A tombstone that does not count against the server.
+    Left,
     /// The pool: a ping.
     Check,
     /// The pool: the end of a lease.

@@ -127,7 +127,7 @@ impl<R, C> Pool<R, C> {
             owner.coming -= 1;
             self.coming -= 1;
         }
-        let asked = pending.iter().any(|entry| matches!(entry.role, Role::Call(_) | Role::Check | Role::Reset));
+        let asked = pending.iter().any(|entry| !matches!(entry.role, Role::Late));
         self.blame(now, endpoint, state, loss, asked, up);
         // The first of them is to be the first again.
         while let Some(entry) = pending.pop_back() {
@@ -151,12 +151,37 @@ impl<R, C> Pool<R, C> {
         let owner = &mut self.endpoints[endpoint];
         match loss {
             Loss::Retired | Loss::Lease | Loss::Closing => return,
-            _ if opening => owner.not_before = now + owner.backoff.fail(&self.settings, &mut self.random),
-            _ => owner.not_before = now + owner.backoff.lost(up, &self.settings, &mut self.random),
+            _ if opening => owner.not_before = owner.backoff.fail(now, &self.settings, &mut self.random),
+            _ => owner.not_before = owner.backoff.lost(now, up, &self.settings, &mut self.random),
         }
         if fault {
-            self.endpoint_failed(now, endpoint);
+            let redial = owner.not_before;
+            self.endpoint_failed(now, endpoint, Some(redial));
         }
+    }
+
+    /// Gives a call or a wait for a lease up, as its caller is gone. One that waits is forgotten, and its request returned; one
+    /// in flight keeps its place, so that its reply reaches nobody else. Returns whether others may have room now.
+    pub(crate) fn cancel(&mut self, key: u64) -> (bool, Option<R>) {
+        if let Some(at) = self.waiters.iter().rposition(|waiter| waiter.key == key) {
+            let Some(waiter) = self.waiters.remove(at) else { return (false, None) };
+            self.counters.cancelled.add(1);
+            self.counters.waiters.set(self.waiters.len() as u64);
+            return match waiter.want {
+                Want::Call(request) => (at == 0, Some(request)),
+                Want::Lease(_) => {
+                    self.lease_waiters -= 1;
+                    (at == 0, None)
+                }
+            };
+        }
+        let mut in_flight = self.slots.iter_mut().flat_map(|conn| conn.pending.iter_mut());
+        let call = in_flight.find(|entry| entry.key == key && matches!(entry.role, Role::Call(_)));
+        let Some(entry) = call else { return (false, None) };
+        entry.role = Role::Left;
+        entry.retry = false;
+        self.counters.cancelled.add(1);
+        (false, entry.request.take())
     }
 
     /// A request in flight whose connection has ended: it is tried again, or its caller is told.
@@ -179,10 +204,11 @@ impl<R, C> Pool<R, C> {
         self.actions.push_back(Action::Fail { caller, error: CallError::Lost(loss) });
     }
 
-    /// Counts a failure of an endpoint, which may take it out of service.
-    pub(super) fn endpoint_failed(&mut self, now: Duration, endpoint: usize) {
+    /// Counts a failure of an endpoint, which may take it out of service. `redial` is when it may be dialled again, where a
+    /// connection has ended.
+    pub(super) fn endpoint_failed(&mut self, now: Duration, endpoint: usize, redial: Option<Duration>) {
         let settings = &self.settings;
-        if !self.endpoints[endpoint].breaker.failed(now, settings, &mut self.random) {
+        if !self.endpoints[endpoint].breaker.failed(now, redial, settings, &mut self.random) {
             return;
         }
         self.counters.opened.add(1);

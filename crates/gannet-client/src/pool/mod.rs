@@ -26,8 +26,8 @@ use std::time::Duration;
 use crate::budget::Budget;
 use crate::counters::Counters;
 use crate::error::{CallError, Loss};
-use crate::random::Random;
 use crate::settings::Settings;
+use gannet::Random;
 
 use connection::{Connection, Holder};
 pub(crate) use connection::{ConnectionId, Entry, Role, State};
@@ -186,6 +186,12 @@ impl<R, C> Pool<R, C> {
         self.settle(now);
     }
 
+    /// Whether there is nothing to do.
+    #[inline]
+    pub(crate) fn is_settled(&self) -> bool {
+        self.actions.is_empty()
+    }
+
     /// Takes the next thing to do.
     #[inline]
     pub(crate) fn next_action(&mut self) -> Option<Action<R, C>> {
@@ -266,13 +272,19 @@ impl<R, C> Pool<R, C> {
     /// # Errors
     ///
     /// Gives the caller back.
-    pub(crate) fn lease(&mut self, now: Duration, caller: C, label: &'static str) -> Result<(), (C, CallError)> {
+    pub(crate) fn lease(
+        &mut self,
+        now: Duration,
+        key: u64,
+        caller: C,
+        label: &'static str,
+    ) -> Result<(), (C, CallError)> {
         if let Err(error) = self.check_may_wait() {
             return Err((caller, error));
         }
         let until = now.saturating_add(self.settings.waiting);
         self.lease_waiters += 1;
-        let (key, want) = (0, Want::Lease(label));
+        let want = Want::Lease(label);
         self.wait(
             now,
             Waiter { key, caller, want, since: now, until, deadline: until, avoid: None, idempotent: false },
@@ -363,11 +375,14 @@ impl<R, C> Pool<R, C> {
     pub(crate) fn replied(&mut self, now: Duration, connection: ConnectionId, key: Option<u64>) -> Replied<C> {
         let depth = self.settings.depth;
         let Some(conn) = self.get(connection) else { return Replied::Nobody };
-        let index = match key {
-            None => Some(0),
-            Some(key) => conn.pending.iter().position(|entry| entry.key == key),
+        let entry = match key {
+            None => conn.pending.pop_front(),
+            Some(key) => {
+                let index = conn.pending.iter().position(|entry| entry.key == key);
+                index.and_then(|index| conn.pending.remove(index))
+            }
         };
-        let Some(entry) = index.and_then(|index| conn.pending.remove(index)) else {
+        let Some(entry) = entry else {
             self.fail(now, connection, Loss::Protocol);
             return Replied::Unexpected;
         };
@@ -378,7 +393,9 @@ impl<R, C> Pool<R, C> {
         }
         self.endpoints[endpoint].in_flight -= 1;
         // A reply that came too late is no success.
-        if !matches!(entry.role, Role::Late) && self.endpoints[endpoint].breaker.succeeded(now, &self.settings) {
+        let is_back =
+            !matches!(entry.role, Role::Late) && self.endpoints[endpoint].breaker.succeeded(now, &self.settings);
+        if is_back {
             self.close_breaker(endpoint);
         }
         if let Some(request) = entry.request {
@@ -396,10 +413,20 @@ impl<R, C> Pool<R, C> {
                 self.counters.tombstones.sub(1);
                 Replied::Nobody
             }
+            Role::Left => {
+                self.counters.late.add(1);
+                Replied::Nobody
+            }
             Role::Check | Role::Reset => Replied::Nobody,
         };
         match state {
-            State::Checking if own => self.become_idle(now, connection.slot),
+            State::Checking if own => {
+                self.become_idle(now, connection.slot);
+                if is_back {
+                    // The probe is not the only connection that is wanted.
+                    self.settle(now);
+                }
+            }
             State::Retiring if left == 0 => self.fail(now, connection, Loss::Retired),
             State::Busy => {
                 if left == 0 {
@@ -420,6 +447,18 @@ impl<R, C> Pool<R, C> {
     /// Finds a connection with room, in the order that the head of this file gives.
     #[inline]
     fn choose(&mut self, now: Duration, avoid: Option<usize>) -> Option<u32> {
+        // Mostly there is one endpoint, and its connection used last is in use and has room.
+        if let [endpoint] = &self.endpoints[..]
+            && let Some(slot) = endpoint.ready.last()
+            && self.slots[*slot as usize].state == State::Busy
+            && endpoint.is_in_service()
+        {
+            return Some(*slot);
+        }
+        self.choose_any(now, avoid)
+    }
+
+    fn choose_any(&mut self, now: Duration, avoid: Option<usize>) -> Option<u32> {
         if self.roomy == 0 {
             return None;
         }
@@ -494,16 +533,18 @@ impl<R, C> Pool<R, C> {
     }
 
     /// Puts a request on a connection with room.
-    #[inline]
+    #[inline(always)]
     fn place(&mut self, now: Duration, slot: u32, entry: Entry<R, C>) -> ConnectionId {
         self.note_due(entry.deadline);
         let conn = &mut self.slots[slot as usize];
         conn.used = now;
         conn.pending.push_back(entry);
         let (full, endpoint) = (conn.pending.len() >= self.settings.depth, conn.endpoint);
-        let id = ConnectionId { slot, generation: conn.generation };
+        let (id, was_busy) = (ConnectionId { slot, generation: conn.generation }, conn.state == State::Busy);
         self.endpoints[endpoint].in_flight += 1;
-        self.set_state(slot, State::Busy);
+        if !was_busy {
+            self.set_state(slot, State::Busy);
+        }
         if full {
             self.unready(slot);
             if self.roomy < self.settings.min_idle {
@@ -595,12 +636,16 @@ impl<R, C> Pool<R, C> {
         if resets {
             // Whoever had the lease does not wait for these any more.
             for entry in &mut conn.pending {
-                if let Role::Call(caller) = std::mem::replace(&mut entry.role, Role::Late) {
-                    conn.late += 1;
-                    self.counters.tombstones.add(1);
-                    self.counters.lost.add(1);
-                    self.actions.push_back(Action::Fail { caller, error: CallError::Lost(Loss::Lease) });
+                match std::mem::replace(&mut entry.role, Role::Late) {
+                    Role::Call(caller) => {
+                        self.counters.lost.add(1);
+                        self.actions.push_back(Action::Fail { caller, error: CallError::Lost(Loss::Lease) });
+                    }
+                    Role::Left => {}
+                    Role::Late | Role::Check | Role::Reset => continue,
                 }
+                conn.late += 1;
+                self.counters.tombstones.add(1);
             }
         }
         conn.pending.push_back(Entry { key: 0, role, since: now, deadline, request: None, retry: false });

@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::{Action, ConnectionId, Features, Placed, Pool, Replied, State, Terms};
 use crate::counters::Counters;
 use crate::error::{CallError, Loss};
-use crate::random::Random;
 use crate::settings::Settings;
+use gannet::Random;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -50,6 +50,8 @@ struct Model {
     served: Vec<Served>,
     /// Calls without an outcome, with their deadlines.
     outstanding: BTreeMap<u64, Duration>,
+    /// The pool's numbers of all calls.
+    keys: BTreeMap<u64, u64>,
     /// Calls that were sent at least once.
     sent: HashSet<u64>,
     /// The call that was served last of those that waited.
@@ -66,6 +68,7 @@ struct Seen {
     unexpected: u64,
     late: u64,
     granted: u64,
+    cancelled: u64,
     errors: BTreeMap<String, u64>,
 }
 
@@ -109,6 +112,7 @@ impl Model {
             keyed,
             served: Vec::new(),
             outstanding: BTreeMap::new(),
+            keys: BTreeMap::new(),
             sent: HashSet::new(),
             served_last: 0,
             waiting: 0,
@@ -137,6 +141,7 @@ impl Model {
         let idempotent = call.is_multiple_of(3);
         let key = self.pool.next_key();
         let terms = Terms { timeout: self.settings.timeout, idempotent };
+        self.keys.insert(call, key);
         self.outstanding.insert(call, self.now + terms.timeout);
         let waited = self.pool.waiters.len();
         match self.pool.call(self.now, key, call, terms, || call) {
@@ -294,10 +299,26 @@ impl Model {
                     self.pool.closed(self.now, id, Loss::Peer);
                 }
             }
-            92..96 => self.take_lease(),
+            92..94 => self.take_lease(),
+            94..96 => self.cancel(),
             _ => self.use_lease(),
         }
         self.act();
+    }
+
+    /// A caller gives up: it gets no outcome, and nobody gets its reply.
+    fn cancel(&mut self) {
+        let at = self.random.below(self.outstanding.len());
+        let Some(call) = self.outstanding.keys().nth(at).copied() else { return };
+        let waits = self.pool.waiters.iter().any(|waiter| waiter.caller == call);
+        self.outstanding.remove(&call);
+        let (room, _) = self.pool.cancel(self.keys[&call]);
+        assert!(waits || !room);
+        assert!(self.pool.waiters.iter().all(|waiter| waiter.caller != call), "call {call} still waits");
+        self.seen.cancelled += 1;
+        if room {
+            self.pool.start(self.now);
+        }
     }
 
     /// A connection comes up, or does not.
@@ -323,7 +344,9 @@ impl Model {
         self.calls += 1;
         let call = self.calls;
         self.outstanding.insert(call, self.now + self.settings.waiting);
-        if let Err((_, error)) = self.pool.lease(self.now, call, "model") {
+        let key = self.pool.next_key();
+        self.keys.insert(call, key);
+        if let Err((_, error)) = self.pool.lease(self.now, key, call, "model") {
             self.finish(call, Outcome::Error(error));
         }
     }
@@ -340,6 +363,7 @@ impl Model {
         }
         self.calls += 1;
         let (call, key) = (self.calls, self.pool.next_key());
+        self.keys.insert(call, key);
         self.outstanding.insert(call, self.now + self.settings.timeout);
         match self.pool.call_leased(self.now, id, key, call, self.settings.timeout) {
             Ok(()) => self.send(id, key, Some(call)),
@@ -383,6 +407,7 @@ fn run(seed: u64, steps: u64, seen: &mut Seen) {
     seen.unexpected += model.seen.unexpected;
     seen.late += model.seen.late;
     seen.granted += model.seen.granted;
+    seen.cancelled += model.seen.cancelled;
     for (error, count) in model.seen.errors {
         *seen.errors.entry(error).or_default() += count;
     }
@@ -402,6 +427,7 @@ fn every_call_has_one_outcome_and_its_own_reply_whatever_the_servers_do() {
     if std::env::var("GANNET_SEED").is_err() {
         println!("{seen:?}");
         assert!(seen.replies > 1_000 && seen.late > 10 && seen.unexpected > 10 && seen.granted > 10, "{seen:?}");
+        assert!(seen.cancelled > 1_000, "{seen:?}");
         for error in ["TimedOut", "Lost(Peer)", "Lost(Lease)", "NoConnection", "QueueFull", "Unavailable", "Closing"] {
             assert!(seen.errors.contains_key(error), "no call failed with {error}: {seen:?}");
         }

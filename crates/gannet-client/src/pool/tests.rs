@@ -279,11 +279,11 @@ fn failed_dials_back_off_and_the_fifth_takes_the_endpoint_out_for_five_seconds()
 fn at_most_half_of_the_endpoints_are_out() {
     let mut rig = Rig::new(HTTP, 4, |_| ());
     for endpoint in 0..3 {
-        (0..5).for_each(|_| rig.pool.endpoint_failed(rig.now, endpoint));
+        (0..5).for_each(|_| rig.pool.endpoint_failed(rig.now, endpoint, None));
     }
     assert_eq!(rig.counters.read().endpoints_out, 2);
     assert!(!rig.pool.all_tripped());
-    (0..5).for_each(|_| rig.pool.endpoint_failed(rig.now, 3));
+    (0..5).for_each(|_| rig.pool.endpoint_failed(rig.now, 3, None));
     assert_eq!(rig.counters.read().endpoints_out, 2);
     assert_eq!(rig.call(1), Err(CallError::Unavailable));
 }
@@ -316,7 +316,7 @@ fn a_slow_endpoint_of_three_gets_few_of_the_calls() {
 fn a_lease_is_alone_on_its_connection_and_later_calls_do_not_overtake_it() {
     let mut rig = Rig::new(REDIS, 1, |settings| settings.max = 1);
     let connection = rig.busy(1);
-    assert_eq!(rig.pool.lease(rig.now, 2, "transaction"), Ok(()));
+    assert_eq!(rig.pool.lease(rig.now, 2_000, 2, "transaction"), Ok(()));
     assert_eq!(rig.call(3), Ok(Placed::Waiting));
     assert_eq!(rig.pool.replied(rig.now, connection, None), Replied::To(1));
     assert!(matches!(rig.actions()[..], [Action::Recycle { .. }, Action::Grant { caller: 2, .. }]));
@@ -335,7 +335,7 @@ fn a_lease_that_is_dropped_in_the_middle_of_a_request_is_reset_or_closed() {
         let mut rig = Rig::new(features, 1, |settings| settings.min_idle = 1);
         rig.pool.start(rig.now);
         let connection = rig.open()[0];
-        rig.pool.lease(rig.now, 1, "transaction").expect("it may wait");
+        rig.pool.lease(rig.now, 1_000, 1, "transaction").expect("it may wait");
         assert!(matches!(rig.actions()[0], Action::Grant { .. }));
         let key = rig.pool.next_key();
         rig.pool.call_leased(rig.now, connection, key, 2, SECOND).expect("it is leased");
@@ -362,7 +362,7 @@ fn a_lease_that_is_dropped_in_the_middle_of_a_request_is_reset_or_closed() {
 #[test]
 fn a_lease_that_is_not_given_back_is_logged_once_with_who_took_it() {
     let mut rig = Rig::new(REDIS, 1, |_| ());
-    rig.pool.lease(rig.now, 1, "report").expect("it may wait");
+    rig.pool.lease(rig.now, 1_000, 1, "report").expect("it may wait");
     rig.open();
     rig.actions();
     rig.pass(SECOND * 29);

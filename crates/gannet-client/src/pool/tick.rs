@@ -133,6 +133,17 @@ impl<R, C> Pool<R, C> {
                         close = Some(Loss::Stalled);
                     }
                 }
+                // Its caller has gone before; the server is as late.
+                Role::Left => {
+                    expired += 1;
+                    conn.late += 1;
+                    self.counters.tombstones.add(1);
+                    entry.deadline += entry.deadline.saturating_sub(entry.since);
+                    next = Some(next.map_or(entry.deadline, |next| next.min(entry.deadline)));
+                    if entry.deadline <= now {
+                        close = Some(Loss::Stalled);
+                    }
+                }
                 Role::Late => close = Some(Loss::Stalled),
                 own @ (Role::Check | Role::Reset) => {
                     entry.role = own;
@@ -154,7 +165,7 @@ impl<R, C> Pool<R, C> {
             }
         }
         for _ in 0..expired {
-            self.endpoint_failed(now, endpoint);
+            self.endpoint_failed(now, endpoint, None);
         }
         // Where nothing can be sent behind it, the place of a late reply is not worth keeping.
         if late >= most || (expired > 0 && !pipelines) {

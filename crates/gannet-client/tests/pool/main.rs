@@ -3,7 +3,9 @@
 mod callbacks;
 mod faults;
 mod http;
+mod process;
 mod real;
 mod server;
+mod sessions;
 mod threads;
 mod tls;

@@ -1,48 +1,26 @@
-//! A real Redis, if this machine has one: stopped, killed, and started again under load.
+//! Real servers, if this machine has them: stopped, killed, halted, and started again under load.
 
-use std::io::ErrorKind;
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use gannet_client::{Client, Event, OwnedValue, Pool, Redis, Settings, Subscriber};
+use gannet::proto::http::{Method, WholeRequest};
+use gannet_client::{Client, Event, Http, OwnedValue, Pool, Protocol, Redis, Settings, Subscriber};
 use gannet_testing::until;
 
-struct RedisServer(Child);
+use crate::process::{Process, free_port};
 
-impl RedisServer {
-    /// Nothing where it is not installed.
-    fn start(port: u16) -> Option<Self> {
-        let port = port.to_string();
-        let arguments = ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
-        let login = ["--requirepass", "secret", "--dir", "/tmp"];
-        let mut command = Command::new("redis-server");
-        match command.args(arguments).args(login).stdout(Stdio::null()).stderr(Stdio::null()).spawn() {
-            Ok(child) => Some(Self(child)),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                eprintln!("not tried: redis-server is not installed");
-                None
-            }
-            Err(error) => panic!("{error}"),
-        }
-    }
-}
+/// The time for a reply where a server is to be found out that gives none.
+const SHORT: Duration = Duration::from_millis(300);
 
-impl Drop for RedisServer {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|bound| bound.local_addr()).expect("a port").port()
-}
-
+/// Connects for calls that are answered, on a machine that may be busy.
 fn connect(protocol: Redis, port: u16) -> Client<Redis> {
+    connect_with(protocol, port, Duration::from_secs(60))
+}
+
+fn connect_with<P: Protocol>(protocol: P, port: u16, timeout: Duration) -> Client<P> {
     let mut settings = Settings::default();
+    settings.timeout = timeout;
     settings.connect = Duration::from_secs(30);
     settings.backoff_max = Duration::from_millis(200);
     settings.breaker_open = Duration::from_millis(200);
@@ -50,46 +28,110 @@ fn connect(protocol: Redis, port: u16) -> Client<Redis> {
     Client::start(Pool::builder(protocol).endpoint(url).settings(settings)).expect("it answers")
 }
 
-#[test]
-fn a_killed_redis_is_used_again_and_no_caller_gets_another_callers_value() {
-    let port = free_port();
-    let Some(server) = RedisServer::start(port) else { return };
-    let redis = connect(Redis::new().password("secret").database(3).name("gannet"), port);
+/// Calls from four threads without end while a server is stopped, killed and halted, and started again each time.
+///
+/// `call` gets a text of its own and says which one came back, or nothing where the call failed.
+fn calls_go_on(
+    start: impl Fn() -> Option<Process>,
+    graceful: &str,
+    call: impl Fn(&str) -> Option<String> + Sync,
+    first: Process,
+) {
     let (stop, good, bad) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+    let more = |of: &AtomicU64, what: &str, count: u64| {
+        let before = of.load(Ordering::Relaxed);
+        until(what, || of.load(Ordering::Relaxed) >= before + count);
+    };
     std::thread::scope(|scope| {
         for thread in 0..4 {
-            let (redis, stop, good, bad) = (redis.clone(), &stop, &good, &bad);
+            let (call, stop, good, bad) = (&call, &stop, &good, &bad);
             scope.spawn(move || {
-                for call in 0_u64.. {
+                for number in 0_u64.. {
                     if stop.load(Ordering::Relaxed) {
                         break;
                     }
-                    let key = format!("{thread}-{call}");
-                    match redis.call(&[b"ECHO", key.as_bytes()]) {
-                        Ok(reply) => {
-                            assert_eq!(reply, OwnedValue::Bulk(key.into_bytes()));
+                    let key = format!("{thread}-{number}");
+                    match call(&key) {
+                        Some(reply) => {
+                            assert_eq!(reply, key);
                             good.fetch_add(1, Ordering::Relaxed);
                         }
-                        Err(_) => _ = bad.fetch_add(1, Ordering::Relaxed),
+                        None => _ = bad.fetch_add(1, Ordering::Relaxed),
                     }
                 }
             });
         }
-        until("calls", || good.load(Ordering::Relaxed) > 100);
+        // Ends the threads when something here fails, too.
+        let _stop = Stop(&stop);
+        more(&good, "calls", 100);
+        let mut server = first;
+        server.signal(graceful);
+        until("the end of the server", || server.has_ended());
+        more(&bad, "failures without a server", 1);
         drop(server);
-        until("failures", || bad.load(Ordering::Relaxed) > 0);
-        let server = RedisServer::start(port);
-        let before = good.load(Ordering::Relaxed);
-        until("calls after the restart", || good.load(Ordering::Relaxed) > before + 100);
-        stop.store(true, Ordering::Relaxed);
+        let mut server = start().expect("it was there before");
+        more(&good, "calls after a stop", 100);
+        server.signal_all("KILL");
+        until("the end of the server", || server.has_ended());
+        more(&bad, "failures without a server", 1);
         drop(server);
+        let server = start().expect("it was there before");
+        more(&good, "calls after a kill", 100);
+        // It is there and answers nothing.
+        server.signal_all("STOP");
+        more(&bad, "time-outs", 8);
+        server.signal_all("CONT");
+        more(&good, "calls after a halt", 100);
     });
+}
+
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_redis_that_is_stopped_killed_or_halted_is_used_again_and_no_caller_gets_another_callers_value() {
+    let port = free_port();
+    let Some(server) = Process::redis(port) else { return };
+    let protocol = Redis::new().password("secret").database(3).name("gannet");
+    let redis = connect_with(protocol, port, SHORT);
+    let call = |key: &str| {
+        let reply = redis.call(&[b"ECHO", key.as_bytes()]).ok()?;
+        Some(String::from_utf8_lossy(reply.as_bytes().unwrap_or_default()).into_owned())
+    };
+    calls_go_on(|| Process::redis(port), "TERM", call, server);
+    // Nobody was forgotten: every call has an outcome, and nothing waits.
+    let stats = redis.stats();
+    let failed = stats.timed_out + stats.lost + stats.no_connection + stats.queue_full + stats.unavailable;
+    assert_eq!((stats.replies + failed, stats.waiters), (stats.calls, 0), "{stats:?}");
+}
+
+#[test]
+fn an_nginx_that_is_stopped_killed_or_halted_is_used_again_and_no_caller_gets_another_callers_response() {
+    let port = free_port();
+    let Some(server) = Process::nginx(port) else { return };
+    let http = connect_with(Http::new(), port, SHORT);
+    let call = |key: &str| {
+        let target = format!("/?n={key}");
+        let request = WholeRequest { method: Method::Get, target: &target, host: "localhost", fields: &[], body: b"" };
+        let reply = http.call(request).ok()?;
+        assert_eq!(reply.status, 200);
+        Some(String::from_utf8_lossy(&reply.body).into_owned())
+    };
+    calls_go_on(|| Process::nginx(port), "QUIT", call, server);
+    let stats = http.stats();
+    let failed = stats.timed_out + stats.lost + stats.no_connection + stats.queue_full + stats.unavailable;
+    assert_eq!((stats.replies + failed, stats.waiters), (stats.calls, 0), "{stats:?}");
 }
 
 #[test]
 fn both_versions_of_the_protocol_work_with_a_real_redis_also_after_a_transaction() {
     let port = free_port();
-    let Some(_server) = RedisServer::start(port) else { return };
+    let Some(_server) = Process::redis(port) else { return };
     for protocol in [Redis::new(), Redis::new().resp3()] {
         let redis = connect(protocol.password("secret").database(1), port);
         redis.call(&[b"SET", b"n", b"1"]).expect("a reply");
@@ -107,7 +149,7 @@ fn both_versions_of_the_protocol_work_with_a_real_redis_also_after_a_transaction
 #[test]
 fn subscriptions_hold_after_a_real_redis_was_killed_and_started_again() {
     let port = free_port();
-    let Some(server) = RedisServer::start(port) else { return };
+    let Some(server) = Process::redis(port) else { return };
     for protocol in [Redis::new(), Redis::new().resp3()] {
         // Waits until the server answers.
         drop(connect(protocol.clone().password("secret"), port));
@@ -142,7 +184,7 @@ fn subscriptions_hold_after_a_real_redis_was_killed_and_started_again() {
         publish(b"news", b"one");
         until("a message", || events.lock().expect("no panic").len() == 1);
         drop(kept.take());
-        kept = RedisServer::start(port);
+        kept = Process::redis(port);
         until("the second connection", || seen.load(Ordering::SeqCst) >= 2);
         publish(b"news", b"two");
         publish(b"weather.today", b"rain");

@@ -48,6 +48,16 @@ pub(super) fn strict(digits: &[u8]) -> Option<i64> {
 /// Writes a type byte, a number and `\r\n`.
 #[inline]
 pub(super) fn write(kind: u8, number: i64, out: &mut (impl Sink + ?Sized)) {
+    let digit = |digit: i64| b'0' + digit as u8;
+    // Most are lengths of words, of one digit or two: written without a loop, and in one piece of a known size.
+    match number {
+        0..=9 => out.put(&[kind, digit(number), b'\r', b'\n']),
+        10..=99 => out.put(&[kind, digit(number / 10), digit(number % 10), b'\r', b'\n']),
+        _ => write_long(kind, number, out),
+    }
+}
+
+fn write_long(kind: u8, number: i64, out: &mut (impl Sink + ?Sized)) {
     // The type, a sign, the 19 digits of the largest number, and the ending.
     let mut line = [0; 23];
     let mut start = line.len() - 2;
@@ -69,4 +79,18 @@ pub(super) fn write(kind: u8, number: i64, out: &mut (impl Sink + ?Sized)) {
     start -= 1;
     line[start] = kind;
     out.put(&line[start..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_its_type_and_its_number_in_decimal_digits() {
+        for number in [0, 9, 10, 42, 99, 100, 12_345, i64::MAX, -1, -10, i64::MIN] {
+            let mut out = Vec::new();
+            write(b':', number, &mut out);
+            assert_eq!(String::from_utf8_lossy(&out), format!(":{number}\r\n"));
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::core::Deferred;
 use crate::handle::{Handle, SendError};
-use crate::remote::{Errand, Letter, Noticed, NotifyError};
+use crate::remote::{Errand, Noticed, NotifyError};
 use crate::service::{Notice, Service};
 
 /// Brings values to the sessions of a service whose type is known where this is made, but not where values are sent.
@@ -70,21 +70,23 @@ impl<S: Service> Context<'_, S> {
         Ok(())
     }
 
-    /// Gives a value to the session of a connection whose service only `notifier` knows, as `notify_other` does.
+    /// Gives a value to the session of a connection of this reactor whose service only `notifier` knows, as `notify_other`
+    /// does. A connection of another reactor counts as gone.
     #[doc(hidden)]
     pub fn notify_by<T: Send + 'static>(
         &mut self,
         handle: Handle,
         notifier: Notifier<T>,
         value: T,
-    ) -> Result<(), SendError> {
-        let Some(place) = self.reachable(handle)? else {
-            let errand = (notifier.wrap)(value);
-            return self.remote().post(handle, Letter::Errand { place: handle.place(), errand });
+    ) -> Result<(), NotifyError<T>> {
+        let place = match self.reachable(handle) {
+            Ok(Some(place)) => place,
+            Ok(None) => return Err(NotifyError { value, reason: SendError::Gone }),
+            Err(reason) => return Err(NotifyError { value, reason }),
         };
         if self.core.notices >= self.core.limits.mailbox {
             self.core.counters.notices_refused.add(1);
-            return Err(SendError::MailboxFull);
+            return Err(NotifyError { value, reason: SendError::MailboxFull });
         }
         self.core.notices += 1;
         self.core.deferred.push(Deferred::Notice { place, errand: (notifier.wrap)(value) });

@@ -11,7 +11,6 @@ mod faults;
 mod flight;
 mod link;
 mod network;
-mod random;
 
 use std::cell::RefCell;
 use std::io;
@@ -41,7 +40,7 @@ use crate::route::Route;
 pub(crate) use self::client::SimClient;
 pub(crate) use self::faults::Faults;
 pub(crate) use self::network::Answer;
-pub(crate) use self::random::Random;
+pub(crate) use crate::random::Random;
 
 /// Where the reactor's own connections come from when the route does not say.
 const SOURCE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)), 40_000);

@@ -55,6 +55,7 @@ mod connection;
 mod dialogue;
 mod error;
 mod head;
+mod library;
 mod message;
 mod offload;
 #[allow(unsafe_code)] // Futures stay where they are, and find their reactor.
@@ -74,6 +75,8 @@ pub use self::channel::{ChannelError, NotSent, Receiver, Recv, RemoteSend, Remot
 pub use self::connection::{Connection, Ending, Flush, Next, NextWith, Sending};
 pub use self::error::{Elapsed, Error, Result};
 pub use self::head::spawn;
+#[doc(hidden)]
+pub use self::library::{Polled, on_reactor};
 pub use self::message::Message;
 pub use self::offload::Offload;
 pub use self::select::{Either, First, first};

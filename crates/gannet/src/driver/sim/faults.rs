@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::random::Random;
+use crate::random::Random;
 
 /// How the simulated kernel answers a send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

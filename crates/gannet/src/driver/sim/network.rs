@@ -16,7 +16,7 @@ use super::buffers::Buffers;
 use super::faults::{Faults, Sending};
 use super::flight::Flight;
 use super::link::{End, Link};
-use super::random::Random;
+use crate::random::Random;
 
 /// A connection, as the network calls it.
 pub(super) type LinkId = usize;
