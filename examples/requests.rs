@@ -38,7 +38,7 @@ async fn front(mut connection: Connection<Lines>, to: Connect) -> session::Resul
                 let Some(line) = line? else { return Ok(()) };
                 let (caller, sender) = (caller.clone(), sender.clone());
                 spawn(async move {
-                    // Who gives up cancels the request: the other side is told, and its late answer reaches nobody.
+                    // Giving up cancels the request: the other side is told, and its late answer reaches nobody.
                     let answer = match within(Duration::from_secs(5), caller.call([&line])).await {
                         Ok(Ok(answer)) => String::from_utf8_lossy(&answer).into_owned(),
                         Ok(Err(error)) => error.to_string(),

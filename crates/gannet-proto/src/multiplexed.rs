@@ -65,22 +65,22 @@ pub enum Kind {
 /// A frame that was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// What it means.
+    /// Tells requests, replies and cancellations apart.
     pub kind: Kind,
     /// The identifier of the request.
     pub id: u32,
-    /// What it carries.
+    /// The bytes of the application, or the text of an error.
     pub body: &'a [u8],
 }
 
 /// A frame to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outgoing<'a> {
-    /// What it means.
+    /// Tells requests, replies and cancellations apart.
     pub kind: Kind,
     /// The identifier of the request.
     pub id: u32,
-    /// What it carries: the parts joined.
+    /// The bytes of the application, or the text of an error: these parts joined.
     pub parts: &'a [&'a [u8]],
 }
 

@@ -108,8 +108,8 @@ impl Caller {
 
     /// Asks a request made of `parts` joined, and waits for its reply.
     ///
-    /// The request is sent in the first poll in which fewer than the most requests are in flight. Who waits for that is served
-    /// in the order of the first polls.
+    /// The request is sent in the first poll in which fewer than the most requests are in flight. Calls that
+    /// wait for their turn are served in the order of their first polls.
     ///
     /// # Errors
     ///

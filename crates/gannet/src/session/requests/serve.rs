@@ -36,8 +36,8 @@ const AGAIN: Duration = Duration::from_millis(1);
 ///
 /// # Errors
 ///
-/// - [`Error::Codec`]: the peer sent what is no request and no cancellation, or the identifier of a request in flight. What is
-///   in flight is dropped.
+/// - [`Error::Codec`]: the peer sent a frame that is neither a request nor a cancellation, or the identifier of a request in
+///   flight once more. The requests in flight are dropped.
 /// - [`Error::Closed`]: the connection is closing.
 ///
 /// # Cancel safety
@@ -75,7 +75,7 @@ impl<H, F, R> Unpin for Serve<H, F, R> {}
 enum Came {
     Request(u32, Message),
     Cancel(u32),
-    /// What a peer does not send that asks.
+    /// A frame that only the side that answers may send.
     Other(Kind),
 }
 
