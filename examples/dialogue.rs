@@ -5,7 +5,8 @@
 use gannet::session::{self, Connection};
 use gannet::{Engine, proto::Lines};
 
-async fn dialogue(mut connection: Connection<Lines>) -> session::Result {
+/// Asks for a name, and answers every line with it.
+pub async fn dialogue(mut connection: Connection<Lines>) -> session::Result {
     connection.send([b"your name?"]).await?;
     let Some(name) = connection.next().await? else { return Ok(()) };
     while let Some(line) = connection.next().await? {

@@ -83,9 +83,11 @@ mod callbacks {
     }
 }
 
+/// The engine, with sessions at one address and callbacks at the other.
+pub fn engine(engine: Engine, sessions: &str, callbacks: &str) -> gannet::Result<Engine> {
+    engine.sessions(sessions, Lines::default, sequential::login)?.listen(callbacks, || callbacks::Login)
+}
+
 fn main() -> gannet::Result<()> {
-    Engine::new()
-        .sessions("tcp://127.0.0.1:7001", Lines::default, sequential::login)?
-        .listen("tcp://127.0.0.1:7002", || callbacks::Login)?
-        .run()
+    engine(Engine::new(), "tcp://127.0.0.1:7001", "tcp://127.0.0.1:7002")?.run()
 }

@@ -10,6 +10,7 @@
 //! | [`Raw`] | whatever arrived, as it arrived |
 //! | [`Lines`] | the bytes before `\n` or `\r\n` |
 //! | [`LengthPrefixed`] | the bytes that a number in front of them counts |
+//! | [`Multiplexed`] | a request, a reply or a cancellation with its identifier |
 //! | [`resp::Commands`] | the words of a command that a Redis client sent |
 //! | [`resp::Replies`] | a Redis server's reply |
 //! | [`http::Requests`] | an HTTP/1.1 request with its body |
@@ -53,6 +54,7 @@ pub mod http;
 pub mod length_prefixed;
 pub mod lines;
 pub mod multipart;
+pub mod multiplexed;
 pub mod proxy;
 mod raw;
 pub mod resp;
@@ -68,5 +70,6 @@ pub use codec::{Codec, Decoded};
 pub use error::FrameError;
 pub use length_prefixed::LengthPrefixed;
 pub use lines::{Lines, LinesState};
+pub use multiplexed::Multiplexed;
 pub use raw::Raw;
 pub use sink::Sink;

@@ -1,21 +1,28 @@
-//! The example of a proxy, between real sockets.
+//! The examples of a proxy, with callbacks and as sessions, between real sockets.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use gannet::{Address, Running, Timeouts};
+use gannet::{Address, Engine, Running, Timeouts};
+use gannet_testing::{PATIENCE, until};
 
 #[allow(dead_code, reason = "its `main` is not called here")]
 #[path = "../../../examples/proxy.rs"]
 mod proxy;
+#[allow(dead_code, reason = "its `main` is not called here")]
+#[path = "../../../examples/proxy_session.rs"]
+mod proxy_session;
 
-/// Long enough for any machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Makes the engine of an example from its arguments.
+type Make = fn(&[&str]) -> Result<Engine, String>;
 
-fn drivers() -> &'static [&'static str] {
-    if cfg!(target_os = "linux") { &["poll", "auto"] } else { &["poll"] }
+/// Both proxies on each driver.
+fn proxies() -> Vec<(Make, &'static str)> {
+    let drivers: &[&str] = if cfg!(target_os = "linux") { &["poll", "auto"] } else { &["poll"] };
+    let both = [proxy::engine as Make, proxy_session::engine as Make];
+    both.into_iter().flat_map(|make| drivers.iter().map(move |driver| (make, *driver))).collect()
 }
 
 fn listener() -> (TcpListener, String) {
@@ -54,13 +61,12 @@ fn read_to_end(mut stream: &TcpStream) -> Vec<u8> {
 
 #[test]
 fn megabytes_go_both_ways_at_once_and_each_end_of_a_stream_is_handed_on() {
-    for driver in drivers() {
+    for (make, driver) in proxies() {
         let (upstream, to) = listener();
-        let running =
-            proxy::engine(&["tcp://127.0.0.1:0", &to, "60", driver]).expect("it can be").start().expect("starts");
+        let running = make(&["tcp://127.0.0.1:0", &to, "60", driver]).expect("it can be").start().expect("starts");
         let client = connect(&running);
         let server = accept(&upstream);
-        let (asked, replied) = (pattern(8 << 20, 1), pattern(5 << 20, 2));
+        let (asked, replied) = (pattern(4 << 20, 1), pattern(3 << 20, 2));
         thread::scope(|threads| {
             for (mut stream, bytes) in [(&client, &asked), (&server, &replied)] {
                 threads.spawn(move || {
@@ -77,9 +83,9 @@ fn megabytes_go_both_ways_at_once_and_each_end_of_a_stream_is_handed_on() {
 
 #[test]
 fn a_pair_on_which_nothing_moves_is_closed_on_both_sides() {
-    for driver in drivers() {
+    for (make, driver) in proxies() {
         let (upstream, to) = listener();
-        let engine = proxy::engine(&["tcp://127.0.0.1:0", &to, "60", driver]).expect("it can be");
+        let engine = make(&["tcp://127.0.0.1:0", &to, "60", driver]).expect("it can be");
         let mut short = Timeouts::default();
         short.idle = Some(Duration::from_millis(50));
         let running = engine.timeouts(short).start().expect("it starts");
@@ -95,17 +101,19 @@ fn a_pair_on_which_nothing_moves_is_closed_on_both_sides() {
 
 #[test]
 fn a_client_whose_server_cannot_be_reached_is_closed() {
-    for driver in drivers() {
+    for (make, driver) in proxies() {
         let (upstream, to) = listener();
         drop(upstream);
-        let running =
-            proxy::engine(&["tcp://127.0.0.1:0", &to, "60", driver]).expect("it can be").start().expect("starts");
+        let running = make(&["tcp://127.0.0.1:0", &to, "60", driver]).expect("it can be").start().expect("starts");
         let mut client = connect(&running);
         // By a reset or by an end, as the kernel has it.
         assert!(matches!(client.read(&mut [0]), Ok(0) | Err(_)));
         assert!(client.read_timeout().expect("it has one").is_some());
-        let stats = running.remote().stats();
-        assert_eq!(stats[0].services.iter().map(|service| service.connections).sum::<u64>(), 0);
+        drop(client);
+        until("both connections to be gone", || {
+            let stats = running.remote().stats();
+            stats[0].services.iter().map(|service| service.connections).sum::<u64>() == 0
+        });
         stop(running);
     }
 }
@@ -120,7 +128,9 @@ fn wrong_arguments_are_named() {
         (&["tcp://127.0.0.1:0", "tcp://127.0.0.1:1", "9", "kqueue"], "DRIVER is kqueue"),
     ];
     for (arguments, wanted) in cases {
-        let Err(error) = proxy::engine(arguments) else { panic!("{arguments:?} was taken") };
-        assert!(error.starts_with(wanted), "{error}");
+        for make in [proxy::engine as Make, proxy_session::engine as Make] {
+            let Err(error) = make(arguments) else { panic!("{arguments:?} was taken") };
+            assert!(error.replace("proxy_session ", "proxy ").starts_with(wanted), "{error}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 mod length_prefixed;
 mod lines;
 mod multipart;
+mod multiplexed;
 mod proxy;
 mod raw;
 mod testing;

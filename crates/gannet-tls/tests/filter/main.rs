@@ -1,4 +1,4 @@
-//! TLS in one program: two filters in memory, files, and half-closes over real sockets.
+//! TLS in one program: two filters in memory, files, and half-closes and sessions over real sockets.
 
 mod certificates;
 mod files;
@@ -7,4 +7,5 @@ mod handshake;
 mod reload;
 #[path = "../rig/mod.rs"]
 mod rig;
+mod sessions;
 mod streams;

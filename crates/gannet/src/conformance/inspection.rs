@@ -25,13 +25,13 @@ fn scripted<N: Net>(net: N, log: &SharedLog) -> Rig<N> {
     Setup::new().listen(Script::new(log)).on(net)
 }
 
-fn page<N: Net>(rig: &mut Rig<N>, query: Query) -> Page {
+pub(super) fn page<N: Net>(rig: &mut Rig<N>, query: Query) -> Page {
     let (sender, receiver) = mpsc::channel();
     rig.remote.connections(query, move |page| sender.send(page).expect("the test waits")).expect("it runs");
     rig.until("a page", |_| receiver.try_recv().ok())
 }
 
-fn kick<N: Net>(rig: &mut Rig<N>, select: Selection) -> Kicked {
+pub(super) fn kick<N: Net>(rig: &mut Rig<N>, select: Selection) -> Kicked {
     let (sender, receiver) = mpsc::channel();
     rig.remote.kick(select, move |kicked| sender.send(kicked).expect("the test waits")).expect("it runs");
     rig.until("the kicks", |_| receiver.try_recv().ok())

@@ -59,6 +59,21 @@ impl<C: Codec> Connection<C> {
         Self { place, codec: PhantomData, thread: PhantomData }
     }
 
+    /// The same connection, for a half of it.
+    pub(crate) fn again(&self) -> Self {
+        Self::new(self.place)
+    }
+
+    pub(super) fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Queues a message, and does not wait.
+    #[inline]
+    pub(super) fn queue(&mut self, message: C::Outgoing<'_>) -> SendStatus {
+        self.context(|cx| cx.send(message))
+    }
+
     /// Calls `use_it` with what the session can reach.
     #[inline]
     pub(super) fn reach<R>(&self, use_it: impl for<'a> FnOnce(&mut Scope<'a>) -> R) -> R {
@@ -107,8 +122,7 @@ impl<C: Codec> Connection<C> {
     /// Dropping the future loses nothing: the message is queued already.
     #[inline]
     pub fn send_message(&mut self, message: C::Outgoing<'_>) -> Sending<'_, C> {
-        let status = self.context(|cx| cx.send(message));
-        Sending { status, connection: PhantomData }
+        Sending { status: self.queue(message), connection: PhantomData }
     }
 
     /// Sends bytes that are encoded already, past the codec; waits as [`send_message`](Self::send_message) does.
@@ -139,6 +153,14 @@ impl<C: Codec> Connection<C> {
     /// Dropping the future loses nothing.
     pub fn flush(&mut self) -> Flush<'_, C> {
         Flush { connection: self }
+    }
+
+    /// Shuts down the sending direction after everything sent so far has left. Receiving goes on.
+    ///
+    /// Later sends fail with [`Error::Closed`]. The connection closes when the peer has ended its stream too, and all of it
+    /// was received. A session that then still waits for something else is dropped.
+    pub fn shutdown_write(&mut self) {
+        self.context(|cx| cx.shutdown_write());
     }
 
     /// Closes the connection when everything was sent. [`next`](Self::next) answers `None` from now on.
@@ -234,12 +256,11 @@ impl<C: Codec> Connection<C> {
         self.context(|cx| change(cx.codec_state()))
     }
 
-    /// Returns a copy of what the filter knows about this connection, if there is a filter and it provides a `T`.
+    /// Calls `look` with what the filter knows about this connection, if there is a filter and it provides a `T`.
     ///
-    /// For TLS this is `gannet_tls::TlsInfo`.
-    #[must_use]
-    pub fn filter_info<T: Clone + 'static>(&self) -> Option<T> {
-        self.context(|cx| cx.filter_info::<T>().cloned())
+    /// For TLS this is `gannet_tls::TlsInfo`: `connection.filter_info(|tls: &TlsInfo| tls.version())`.
+    pub fn filter_info<T: 'static, R>(&self, look: impl FnOnce(&T) -> R) -> Option<R> {
+        self.context(|cx| cx.filter_info::<T>().map(look))
     }
 
     /// Adds this connection to a group. Joining a second time changes nothing.

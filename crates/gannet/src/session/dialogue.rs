@@ -116,9 +116,9 @@ where
             input.give_back(&outcome);
         }
         if let Poll::Ready(result) = polled {
-            close_after(&mut Context::<Self> { core, codec, state, token }, head, result);
-            task.clear();
-            task.head().end();
+            let mut cx = Context::<Self> { core, codec, state, token };
+            close_after(&mut cx, head, result);
+            self.end(task, cx);
             return;
         }
         if !is_looked_at {

@@ -45,6 +45,9 @@ pub enum Error {
     /// A system call failed, for example to connect to another server.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// An outbound connection broke before its peer ended the stream: see [`Upstream::next`](super::Upstream::next).
+    #[error("the outbound connection broke: {}", .0.name())]
+    Broken(CloseReason),
     /// Anything else that a session gives up for; [`Error::other`] makes it.
     #[error("{0}")]
     Other(#[source] Box<dyn StdError>),

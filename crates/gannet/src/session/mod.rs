@@ -32,6 +32,56 @@
 //! future that needs no runtime: other crates' channels, locks and combinators work. Futures of tokio's timers, sockets and
 //! `spawn` do not: they look for tokio's runtime.
 //!
+//! # What the compiler refuses
+//!
+//! A received message borrows from the receive buffer only inside of `next_with`; it does not leave:
+//!
+//! ```compile_fail,E0521
+//! use gannet::{proto::Lines, session::{self, Connection}};
+//!
+//! async fn keeps(mut connection: Connection<Lines>) -> session::Result {
+//!     let mut kept: &[u8] = b"";
+//!     connection.next_with(|line| kept = line).await?;
+//!     connection.send([kept]).await
+//! }
+//! ```
+//!
+//! One await borrows the connection at a time. For two, there are the halves of [`Connection::split`]:
+//!
+//! ```compile_fail,E0499
+//! use gannet::{proto::Lines, session::{self, Connection, first}};
+//!
+//! async fn two(mut connection: Connection<Lines>) -> session::Result {
+//!     let (next, flush) = (connection.next(), connection.flush());
+//!     first(next, flush).await;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! A session owns what it uses: its future borrows from nothing that may end before it does.
+//!
+//! ```compile_fail,E0373
+//! use gannet::{Engine, proto::Lines, session::{self, Connection}};
+//!
+//! fn main() -> gannet::Result<()> {
+//!     let name = String::from("server");
+//!     let greet = |mut connection: Connection<Lines>| {
+//!         let name = &name;
+//!         async move { connection.send([name.as_bytes()]).await }
+//!     };
+//!     Engine::new().sessions("tcp://127.0.0.1:7000", Lines::default, greet)?.run()
+//! }
+//! ```
+//!
+//! Connections and channels of a reactor stay on its thread; [`Sender::remote`] is for others:
+//!
+//! ```compile_fail,E0277
+//! use gannet::session::channel;
+//!
+//! let (sender, receiver) = channel::<u32>(4);
+//! std::thread::spawn(move || sender.try_send(1));
+//! ```
+//!
 //! # How a session ends
 //!
 //! - It returns. The connection closes when everything was sent.
@@ -50,6 +100,7 @@
 //! session does something else: 16 KiB of them, then reading pauses, and the peer is slowed down by its kernel.
 
 mod bits;
+mod both;
 mod channel;
 mod connection;
 mod dialogue;
@@ -60,8 +111,10 @@ mod message;
 mod offload;
 #[allow(unsafe_code)] // Futures stay where they are, and find their reactor.
 mod raw;
+pub mod requests;
 mod scope;
 mod select;
+mod split;
 mod time;
 mod upstream;
 mod wakes;
@@ -71,6 +124,7 @@ use std::sync::Arc;
 
 use gannet_proto::Codec;
 
+pub use self::both::{Both, both};
 pub use self::channel::{ChannelError, NotSent, Receiver, Recv, RemoteSend, RemoteSender, Send, Sender, channel};
 pub use self::connection::{Connection, Ending, Flush, Next, NextWith, Sending};
 pub use self::error::{Elapsed, Error, Result};
@@ -80,8 +134,11 @@ pub use self::library::{Polled, on_reactor};
 pub use self::message::Message;
 pub use self::offload::Offload;
 pub use self::select::{Either, First, first};
+pub use self::split::{Reader, Writer};
 pub use self::time::{Sleep, Within, sleep, within};
-pub use self::upstream::{Connecting, Upstream, UpstreamNext, UpstreamSending, connect};
+pub use self::upstream::{
+    Connecting, Upstream, UpstreamNext, UpstreamReader, UpstreamSending, UpstreamWriter, connect,
+};
 
 use crate::ids::ServiceId;
 

@@ -155,6 +155,11 @@ pub(super) fn with<R>(use_it: impl for<'a> FnOnce(&mut Scope<'a>) -> R) -> Optio
     Some(use_it(unsafe { &mut *scope }))
 }
 
+/// Whether a session is polled on this thread, and can be reached.
+pub(super) fn is_polling() -> bool {
+    !SCOPE.get().is_null()
+}
+
 /// A codec and its state for one connection, whose types a session knows and its scope does not.
 pub(super) struct Erased<'a> {
     kind: TypeId,
@@ -290,6 +295,48 @@ impl<A, B> First<A, B> {
         unsafe {
             let Self { left, right } = self.get_unchecked_mut();
             (Pin::new_unchecked(left), Pin::new_unchecked(right))
+        }
+    }
+}
+
+/// Waits for two futures, or the first error of one: see [`both`](super::both).
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Both<A: Future, B: Future> {
+    left: Part<A>,
+    right: Part<B>,
+}
+
+/// One of two futures, and what it was ready with.
+pub(super) struct Part<F: Future> {
+    /// None once it was ready.
+    future: Option<F>,
+    output: Option<F::Output>,
+}
+
+impl<A: Future, B: Future> Both<A, B> {
+    pub(super) fn new(left: A, right: B) -> Self {
+        let (left, right) = (Part { future: Some(left), output: None }, Part { future: Some(right), output: None });
+        Self { left, right }
+    }
+
+    pub(super) fn project(self: Pin<&mut Self>) -> (Pin<&mut Part<A>>, Pin<&mut Part<B>>) {
+        // SAFETY: both are pinned where this is: it has no `Drop`, gives out neither in another way, and is `Unpin` only if
+        // both are.
+        unsafe {
+            let Self { left, right } = self.get_unchecked_mut();
+            (Pin::new_unchecked(left), Pin::new_unchecked(right))
+        }
+    }
+}
+
+impl<F: Future> Part<F> {
+    /// The future, pinned until it is dropped in its place, and its output, which is not.
+    pub(super) fn project(self: Pin<&mut Self>) -> (Pin<&mut Option<F>>, &mut Option<F::Output>) {
+        // SAFETY: the future is pinned where this is: this has no `Drop`, gives the future out in no other way, and is
+        // `Unpin` only if the future is. The output is never pinned.
+        unsafe {
+            let Self { future, output } = self.get_unchecked_mut();
+            (Pin::new_unchecked(future), output)
         }
     }
 }

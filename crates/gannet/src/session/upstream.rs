@@ -3,137 +3,33 @@
 //! What comes for one waits in the engine's memory until its owner takes it. A small service of the engine hears of it, and
 //! wakes the owner.
 
+mod halves;
+mod link;
+
 use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context as TaskContext, Poll, Waker};
+use std::task::{Context as TaskContext, Poll};
 
-use gannet_proto::{Codec, Raw};
+use gannet_proto::Codec;
 
-use crate::carry::Carry;
 use crate::close_reason::CloseReason;
 use crate::connect::Connect;
 use crate::connection::{CloseMode, Flags};
-use crate::context::Context;
 use crate::core::{Core, Deferred, Outgoing, SendStatus};
 use crate::host::{Host, HostOf};
 use crate::ids::{Place, Token};
-use crate::service::{HalfClose, Input, Message as ReceivedMessage, Sequential, Service, Session, Shutdown};
 
 use super::error::{Error, Result};
 use super::message::Message;
 use super::raw;
 use super::scope::{Found, Scope, take_from, take_rest, wrong_session};
 
-/// What an outbound connection and its owner know of each other.
-#[derive(Default)]
-struct State {
-    place: Option<Place>,
-    failed: Option<io::Error>,
-    /// The peer ended its stream, and this is what its owner has not taken of it: the connection may be gone by then.
-    rest: Option<Carry>,
-    is_closed: bool,
-    /// Its owner is gone.
-    is_left: bool,
-    waker: Option<Waker>,
-}
-
-/// The session of an outbound connection.
-pub(crate) struct Link(Rc<RefCell<State>>);
-
-impl Session for Link {}
-
-impl Link {
-    fn tell(&self, what: impl FnOnce(&mut State)) {
-        let mut state = self.0.borrow_mut();
-        what(&mut state);
-        let waker = state.waker.take();
-        drop(state);
-        waker.into_iter().for_each(Waker::wake);
-    }
-}
-
-/// The service of all outbound connections that sessions have asked for.
-pub(crate) struct Upstreams;
-
-impl Service for Upstreams {
-    type Codec = Raw;
-    type Session = Link;
-
-    /// A session that copies between two connections has to read from one while it writes to it.
-    const AUTO_PAUSE: bool = false;
-
-    fn sequential(&mut self) -> Option<&mut dyn Sequential<Self>> {
-        Some(self)
-    }
-
-    fn name(&self) -> &str {
-        "gannet::session::connect"
-    }
-
-    fn message(&mut self, _: &mut Link, _: ReceivedMessage<'_, Self>, _: &mut Context<'_, Self>) {}
-
-    fn connected(&mut self, link: &mut Link, cx: &mut Context<'_, Self>) {
-        let token = cx.token;
-        let Some(generation) = cx.core.slab.generation(token) else { return };
-        if link.0.borrow().is_left {
-            return cx.close();
-        }
-        link.tell(|state| state.place = Some(Place { token, generation }));
-    }
-
-    fn connect_failed(&mut self, link: Link, error: &io::Error, _: &mut Context<'_, Self>) {
-        // The error of the system keeps its number.
-        let error = error
-            .raw_os_error()
-            .map_or_else(|| io::Error::new(error.kind(), error.to_string()), io::Error::from_raw_os_error);
-        link.tell(|state| state.failed = Some(error));
-    }
-
-    fn half_closed(&mut self, link: &mut Link, cx: &mut Context<'_, Self>) -> HalfClose {
-        if link.0.borrow().rest.is_none() {
-            let mut rest = Carry::default();
-            if let Some(carry) = cx.core.slab.get_mut(cx.token).and_then(|connection| connection.carry.take()) {
-                rest.append(&carry);
-                cx.core.pools.return_carry(carry);
-            }
-            link.tell(|state| state.rest = Some(rest));
-        }
-        HalfClose::KeepOpen
-    }
-
-    fn writable(&mut self, link: &mut Link, _: &mut Context<'_, Self>) {
-        link.tell(|_| ());
-    }
-
-    /// It ends with its owner.
-    fn shutdown(&mut self, _: &mut Link, _: &mut Context<'_, Self>) -> Shutdown {
-        Shutdown::GoOn
-    }
-
-    fn close(&mut self, link: Link, _: CloseReason, _: &mut Context<'_, Self>) {
-        link.tell(|state| state.is_closed = true);
-    }
-}
-
-impl Sequential<Self> for Upstreams {
-    fn poll(&mut self, link: &mut Link, cx: Context<'_, Self>, input: Option<&mut Input<'_>>) {
-        if input.is_some_and(|input| !input.at_end)
-            && let Some(connection) = cx.core.slab.get_mut(cx.token)
-        {
-            connection.flags.set(Flags::HELD);
-            cx.core.halt = true;
-            link.tell(|_| ());
-        }
-    }
-
-    fn end(&mut self, _: &mut Link, _: Context<'_, Self>) {}
-
-    fn take_woken(&mut self, _: &Context<'_, Self>, _: &mut Vec<Token>) {}
-}
+pub use self::halves::{UpstreamReader, UpstreamWriter};
+pub(crate) use self::link::Upstreams;
+use self::link::{Link, State};
 
 /// Opens an outbound connection on the reactor of the session that calls this, and waits until it is up.
 ///
@@ -151,7 +47,7 @@ pub fn connect<C: Codec>(codec: C, to: &Connect) -> Connecting<C> {
     let state = Rc::new(RefCell::new(State::default()));
     let link = Link(state.clone());
     let begun = raw::with(|scope| dial(scope, to, link)).unwrap_or_else(|| wrong_session());
-    let upstream = Upstream { state, codec, decoding: Default::default() };
+    let upstream = Upstream { state, codec, decoding: RefCell::default() };
     Connecting { upstream: Some(upstream), failed: begun.err() }
 }
 
@@ -192,7 +88,7 @@ impl<C: Codec> Future for Connecting<C> {
         }
         let is_up = state.place.is_some();
         if !is_up {
-            state.waker = Some(cx.waker().clone());
+            state.receives = Some(cx.waker().clone());
         }
         drop(state);
         if is_up {
@@ -215,13 +111,12 @@ impl<C: Codec> fmt::Debug for Connecting<C> {
 pub struct Upstream<C: Codec> {
     state: Rc<RefCell<State>>,
     codec: C,
-    decoding: C::State,
+    decoding: RefCell<C::State>,
 }
 
 impl<C: Codec> Upstream<C> {
     fn place(&self) -> Option<Place> {
-        let state = self.state.borrow();
-        state.place.filter(|_| !state.is_closed)
+        self.state.borrow().open_place()
     }
 
     /// Calls `use_it` with the core, if the connection is there.
@@ -234,11 +129,38 @@ impl<C: Codec> Upstream<C> {
         .unwrap_or_else(|| wrong_session())
     }
 
+    /// Splits the connection into a half that receives and a half that sends, to be used side by side.
+    ///
+    /// [`both`](super::both) and [`first`](super::first) do one while they wait for the other. The halves borrow the
+    /// connection, and allocate nothing.
+    pub fn split(&mut self) -> (UpstreamReader<'_, C>, UpstreamWriter<'_, C>) {
+        let whole = &*self;
+        (UpstreamReader::of(whole), UpstreamWriter::of(whole))
+    }
+
+    /// Closes the connection when everything was sent, also where no session is polled.
+    pub(super) fn leave(&self) {
+        let place = {
+            let mut state = self.state.borrow_mut();
+            state.is_left = true;
+            state.open_place()
+        };
+        // Where the reactor goes with its sessions, nobody is left to be told.
+        raw::with(|scope| {
+            if let Some(place) = place
+                && scope.core.at(place).is_some()
+            {
+                scope.core.deferred.push(Deferred::Close { place, mode: CloseMode::Flushed });
+            }
+        });
+    }
+
     /// Receives the next message and calls `take` with it, without a copy; `None` when the peer has ended its stream.
     ///
     /// # Errors
     ///
-    /// [`Error::Codec`]: the codec rejected what the peer sent. The connection closes.
+    /// - [`Error::Codec`]: the codec rejected what the peer sent. The connection closes.
+    /// - [`Error::Broken`]: the connection closed before the peer ended its stream.
     ///
     /// # Cancel safety
     ///
@@ -250,31 +172,39 @@ impl<C: Codec> Upstream<C> {
         UpstreamNext { upstream: self, take: Some(take) }
     }
 
-    fn poll_next<R>(
-        &mut self,
+    pub(super) fn poll_next<R>(
+        &self,
         cx: &TaskContext<'_>,
         take: &mut impl FnMut(C::Message<'_>) -> R,
     ) -> Poll<Result<Option<R>>> {
-        let (codec, decoding) = (&self.codec, &mut self.decoding);
-        let found = if let Some(rest) = &mut self.state.borrow_mut().rest {
-            take_rest(rest, codec, decoding, take)
+        let decoding = &mut *self.decoding.borrow_mut();
+        let rest = self.state.borrow_mut().rest.take();
+        let found = if let Some(mut rest) = rest {
+            let found = take_rest(&mut rest, &self.codec, decoding, take);
+            self.state.borrow_mut().rest = Some(rest);
+            found
         } else {
-            let state = self.state.borrow();
-            let Some(place) = state.place.filter(|_| !state.is_closed) else { return Poll::Ready(Ok(None)) };
-            drop(state);
-            raw::with(|scope| {
-                if scope.core.at(place).is_none() {
-                    return Found::End;
-                }
-                take_from(scope.core, place.token, codec, decoding, take)
-            })
-            .unwrap_or_else(|| wrong_session())
+            let (place, closed) = {
+                let state = self.state.borrow();
+                (state.place, state.closed)
+            };
+            match (place, closed) {
+                (_, Some(reason)) => return Poll::Ready(Err(Error::Broken(reason))),
+                (None, None) => return Poll::Ready(Ok(None)),
+                (Some(place), None) => raw::with(|scope| {
+                    if scope.core.at(place).is_none() {
+                        return Found::Nothing;
+                    }
+                    take_from(scope.core, place.token, &self.codec, decoding, take)
+                })
+                .unwrap_or_else(|| wrong_session()),
+            }
         };
         match found {
             Found::Message(result) => Poll::Ready(Ok(Some(result))),
             Found::End => Poll::Ready(Ok(None)),
             Found::Nothing => {
-                self.state.borrow_mut().waker = Some(cx.waker().clone());
+                self.state.borrow_mut().receives = Some(cx.waker().clone());
                 self.reach(|core, token| {
                     if let Some(connection) = core.slab.get_mut(token) {
                         connection.end_pause(Flags::HELD, core.now);
@@ -307,16 +237,29 @@ impl<C: Codec> Upstream<C> {
     ///
     /// Dropping the future loses nothing: the message is queued already.
     pub fn send_message(&mut self, message: C::Outgoing<'_>) -> UpstreamSending<'_, C> {
+        self.queue(message)
+    }
+
+    fn queue(&self, message: C::Outgoing<'_>) -> UpstreamSending<'_, C> {
+        UpstreamSending { status: self.queue_status(message), upstream: self }
+    }
+
+    /// Queues a message, and does not wait.
+    pub(super) fn queue_status(&self, message: C::Outgoing<'_>) -> SendStatus {
         let status = self.reach(|core, token| {
             let status = core.send(token, &self.codec, Outgoing::<C>(message));
             core.mark(token);
             status
         });
-        UpstreamSending { status: status.unwrap_or(SendStatus::Closed), upstream: self }
+        status.unwrap_or(SendStatus::Closed)
     }
 
-    /// Shuts down the sending direction after everything sent so far has left. Reading goes on.
+    /// Shuts down the sending direction after everything sent so far has left. Receiving goes on.
     pub fn shutdown_write(&mut self) {
+        self.end_sending();
+    }
+
+    fn end_sending(&self) {
         self.reach(Core::shut_write);
     }
 }
@@ -329,7 +272,8 @@ where
     ///
     /// # Errors
     ///
-    /// [`Error::Codec`]: the codec rejected what the peer sent. The connection closes.
+    /// - [`Error::Codec`]: the codec rejected what the peer sent. The connection closes.
+    /// - [`Error::Broken`]: the connection closed before the peer ended its stream.
     ///
     /// # Cancel safety
     ///
@@ -357,19 +301,7 @@ where
 
 impl<C: Codec> Drop for Upstream<C> {
     fn drop(&mut self) {
-        let place = {
-            let mut state = self.state.borrow_mut();
-            state.is_left = true;
-            state.place.filter(|_| !state.is_closed)
-        };
-        // Where the reactor goes with its sessions, nobody is left to be told.
-        raw::with(|scope| {
-            if let Some(place) = place
-                && scope.core.at(place).is_some()
-            {
-                scope.core.deferred.push(Deferred::Close { place, mode: CloseMode::Flushed });
-            }
-        });
+        self.leave();
     }
 }
 
@@ -382,7 +314,7 @@ impl<C: Codec> fmt::Debug for Upstream<C> {
 /// Waits for the next message of an outbound connection: see [`Upstream::next`].
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct UpstreamNext<'u, C: Codec, F> {
-    upstream: &'u mut Upstream<C>,
+    upstream: &'u Upstream<C>,
     take: Option<F>,
 }
 
@@ -414,7 +346,7 @@ impl<C: Codec, F> fmt::Debug for UpstreamNext<'_, C, F> {
 #[must_use = "await it, so that a slow peer slows the session down"]
 #[derive(Debug)]
 pub struct UpstreamSending<'u, C: Codec> {
-    upstream: &'u mut Upstream<C>,
+    upstream: &'u Upstream<C>,
     status: SendStatus,
 }
 
@@ -436,7 +368,7 @@ impl<C: Codec> Future for UpstreamSending<'_, C> {
             None => Poll::Ready(Err(Error::Closed)),
             Some(false) => Poll::Ready(Ok(())),
             Some(true) => {
-                self.upstream.state.borrow_mut().waker = Some(cx.waker().clone());
+                self.upstream.state.borrow_mut().sends = Some(cx.waker().clone());
                 Poll::Pending
             }
         }

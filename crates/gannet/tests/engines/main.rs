@@ -4,6 +4,7 @@
 mod addresses;
 #[cfg(target_os = "linux")]
 mod changes;
+mod dialogues;
 mod engine;
 #[cfg(target_os = "linux")]
 mod keepalive;
