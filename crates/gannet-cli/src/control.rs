@@ -174,7 +174,10 @@ impl Control {
     /// Says what listens after a reload. What was removed keeps its place: its connections may still be there.
     pub(crate) fn changed(&self, remote: &Remote, service_of: impl Fn(&str) -> &'static str) {
         let mut all = self.listening().to_vec();
-        for one in remote.listeners().into_iter().skip_while(|one| one.service < all.len()) {
+        for one in remote.listeners() {
+            if one.service < all.len() {
+                continue;
+            }
             // Services that do not listen have places too.
             all.resize_with(one.service, || Listening { service: "outbound".to_owned(), name: String::new() });
             all.push(Listening { service: service_of(&one.name).to_owned(), name: one.address.to_string() });

@@ -165,7 +165,7 @@ fn clients_of_each_protocol_are_told_in_its_own_words() {
         let services =
             ["http", "push", "redis", "lines", "echo"].map(|name| format!("--listen={name}=tcp://127.0.0.1:0"));
         let options: Vec<&str> = services.iter().map(String::as_str).chain(["--push-anonymous", OPERATORS]).collect();
-        let mut server = serve(driver, &folder, &options);
+        let server = serve(driver, &folder, &options);
         let (http, operators) = (server.urls("http")[0].clone(), server.urls("http")[1].clone());
 
         let mut plain = [server.connect("lines"), server.connect("echo")];
