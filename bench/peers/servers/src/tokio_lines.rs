@@ -42,7 +42,7 @@ pub fn framed(port: u16) -> io::Result<()> {
                     return;
                 }
             }
-            if lines.flush().await.is_err() {
+            if SinkExt::<String>::flush(&mut lines).await.is_err() {
                 return;
             }
         }
