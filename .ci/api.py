@@ -20,8 +20,9 @@ SNAPSHOTS = ROOT / "docs" / "api"
 CRATES = ["gannet", "gannet-client", "gannet-proto", "gannet-http", "gannet-tls", "gannet-redis", "gannet-load", "gannet-channels", "gannet-gateway"]
 # All but those of which nothing is stable.
 FEATURES = [
-    "gannet/testing", "gannet-proto/testing", "gannet-proto/deflate", "gannet-proto/centrifuge", "gannet-http/sessions",
-    "gannet-http/testing", "gannet-http/deflate", "gannet-tls/self-signed",
+    "gannet/futures", "gannet/hyper", "gannet/testing", "gannet/tokio", "gannet-proto/testing", "gannet-proto/deflate",
+    "gannet-proto/centrifuge", "gannet-http/sessions", "gannet-http/testing", "gannet-http/deflate",
+    "gannet-tls/self-signed",
 ]
 # The format of rustdoc's JSON that is read here: that of Rust 1.95. Other compilers may write another one.
 FORMAT = 57

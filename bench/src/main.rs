@@ -69,7 +69,7 @@ enum Command {
     Tls(run::tls::Options),
     /// Calls of Redis through a pool beside a service written by hand.
     Pool(run::pool::Options),
-    /// Dialogues as futures beside the same service as callbacks: echo, memory of idle connections.
+    /// Dialogues as futures beside callbacks and tokio: echo, memory of idle connections; hyper on both.
     Sessions(run::sessions::Options),
     /// Gateways beside Centrifugo and bare loops: deliveries, connects, recovery, memory.
     Push(run::push::Options),

@@ -4,8 +4,9 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
-use crate::subject::Ready;
+use crate::subject::{Ready, Role, Subject};
 
 /// The workspace's folder, where this program was built.
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers");
@@ -22,6 +23,32 @@ pub fn build(package: &str) -> io::Result<PathBuf> {
         return Err(io::Error::other(format!("{package} of {FOLDER} was not built ({built})")));
     }
     Ok(program(package))
+}
+
+/// The package of the servers that sessions are compared with.
+const SERVERS: &str = "peer-servers";
+
+/// Whether the servers could be built, once that was tried.
+static HAS_SERVERS: OnceLock<bool> = OnceLock::new();
+
+/// Builds the servers that sessions are compared with. Where that fails, it says what is left out.
+pub fn build_servers() {
+    let built = build(SERVERS);
+    if let Err(error) = &built {
+        eprintln!("skipped: everything that is compared with tokio ({error})");
+    }
+    HAS_SERVERS.get_or_init(|| built.is_ok());
+}
+
+/// Whether a subject can be started: one of those servers only if they were built.
+pub fn has(subject: &Subject) -> bool {
+    let is_server = matches!(subject.role, Role::Tokio | Role::TokioBuffer | Role::Hyper);
+    !is_server || HAS_SERVERS.get() == Some(&true)
+}
+
+/// Becomes the server with this name, as [`serve`] becomes a program.
+pub fn serve_by_name(name: &str, port: u16, _ready: Ready) -> io::Result<()> {
+    Err(Command::new(program(SERVERS)).arg(name).arg(port.to_string()).exec())
 }
 
 /// Becomes the program of a package: the process stays the same, so that it is pinned and ends as every other subject.

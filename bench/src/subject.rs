@@ -56,6 +56,12 @@ pub enum Role {
     Calls,
     /// Measured by `sessions`: as [`Role::Echo`], of lines, by futures.
     Session,
+    /// Compared with by `sessions`: as [`Role::Session`], by tasks of tokio.
+    Tokio,
+    /// Its memory is measured by `sessions`: as [`Role::Tokio`], with a buffer of 4 KiB in each task.
+    TokioBuffer,
+    /// Measured by `sessions`: as [`Role::Http`], by hyper.
+    Hyper,
     /// Measured by `push`: a gateway that speaks the Centrifuge protocol.
     Push,
     /// Measured by `push`: as [`Role::Push`], by TLS; its memory only.
@@ -133,6 +139,10 @@ const fn session(name: &'static str, floors: &'static [&'static str], serve: Ser
     Subject { name, role: Role::Session, wire: Wire::Lines, floors, serve, program: None }
 }
 
+const fn tokio(name: &'static str, role: Role, serve: Serve) -> Subject {
+    Subject { name, role, wire: Wire::Lines, floors: &[], serve, program: None }
+}
+
 const fn broadcast(name: &'static str, floors: &'static [&'static str], serve: Serve) -> Subject {
     Subject { name, role: Role::Broadcast, wire: Wire::Raw, floors, serve, program: None }
 }
@@ -167,8 +177,17 @@ pub static SUBJECTS: &[Subject] = &[
     echo("frames-uring", Wire::Frames, &["floor-uring"], |port, ready| {
         engine::frames(port, ready, DriverChoice::Uring)
     }),
-    session("session-poll", &["lines-poll"], |port, ready| engine::sessions(port, ready, DriverChoice::Poll)),
-    session("session-uring", &["lines-uring"], |port, ready| engine::sessions(port, ready, DriverChoice::Uring)),
+    tokio("tokio-lines", Role::Tokio, |port, ready| peers::serve_by_name("tokio-lines", port, ready)),
+    tokio("tokio-buffer", Role::TokioBuffer, |port, ready| peers::serve_by_name("tokio-buffer", port, ready)),
+    session("session-poll", &["lines-poll", "tokio-lines"], |port, ready| {
+        engine::sessions(port, ready, DriverChoice::Poll)
+    }),
+    session("session-uring", &["lines-uring", "tokio-lines"], |port, ready| {
+        engine::sessions(port, ready, DriverChoice::Uring)
+    }),
+    http("hyper-tokio", Role::Tokio, &[], |port, ready| peers::serve_by_name("hyper-tokio", port, ready)),
+    http("hyper-poll", Role::Hyper, &["hyper-tokio"], |port, ready| peers::serve_by_name("hyper-poll", port, ready)),
+    http("hyper-uring", Role::Hyper, &["hyper-tokio"], |port, ready| peers::serve_by_name("hyper-uring", port, ready)),
     broadcast("sends-epoll", &[], floor::broadcast::serve),
     broadcast("broadcast-poll", &["sends-epoll"], |port, ready| engine::broadcast(port, ready, DriverChoice::Poll)),
     broadcast("sends-uring", &["sends-epoll"], floor::broadcast_uring::serve),

@@ -63,10 +63,11 @@ impl Head {
             stream.read_exact(&mut byte)?;
             bytes.extend_from_slice(&byte);
         }
-        let text = String::from_utf8_lossy(&bytes);
-        let date = text.find("\r\nDate: ").map(|at| at + "\r\nDate: ".len());
+        // Names of fields are in small letters where hyper answers.
+        let text = String::from_utf8_lossy(&bytes).to_ascii_lowercase();
+        let date = text.find("\r\ndate: ").map(|at| at + "\r\ndate: ".len());
         match date {
-            Some(date) if text.starts_with(&format!("HTTP/1.1 {status} ")) => {
+            Some(date) if text.starts_with(&format!("http/1.1 {status} ")) => {
                 Ok(Self { date: date..date + DATE_BYTES, bytes })
             }
             _ => Err(wrong(&bytes)),
@@ -76,8 +77,9 @@ impl Head {
     /// Makes the head of a page with this body, whose length it has to announce.
     fn of_page(stream: &mut (impl Read + Write), path: &str, body: &str) -> io::Result<Self> {
         let head = Self::learn(stream, &request(path), 200)?;
-        let length = format!("\r\nContent-Length: {}\r\n", body.len());
-        if String::from_utf8_lossy(&head.bytes).contains(&length) { Ok(head) } else { Err(wrong(&head.bytes)) }
+        let length = format!("\r\ncontent-length: {}\r\n", body.len());
+        let text = String::from_utf8_lossy(&head.bytes).to_ascii_lowercase();
+        if text.contains(&length) { Ok(head) } else { Err(wrong(&head.bytes)) }
     }
 
     /// Requests for these paths, and the responses with these bodies.

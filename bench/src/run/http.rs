@@ -65,7 +65,7 @@ pub fn run(options: &Options) -> io::Result<()> {
                     table(Table {
                         title: format!("GET / of 13 bytes, {workload}"),
                         asked: Some(if workload.depth >= 16 { "at least 2.5" } else { "at least 1.25" }),
-                        ..measured(options, &subjects, workload, Measure::PerCpuSecond, |_, port| http::home(port))?
+                        ..measured(plan, &subjects, workload, Measure::PerCpuSecond, |_, port| http::home(port))?
                     });
                 }
             }
@@ -75,7 +75,7 @@ pub fn run(options: &Options) -> io::Result<()> {
                     table(Table {
                         title: format!("GET with two parameters, {ROUTES} routes and one, {workload}"),
                         asked: Some("at most 1.05"),
-                        ..measured(options, &subjects, workload, Measure::CpuTime, |subject, port| {
+                        ..measured(plan, &subjects, workload, Measure::CpuTime, |subject, port| {
                             http::parameters(port, if subject.role == Role::OneRoute { 1 } else { ROUTES })
                         })?
                     });
@@ -97,14 +97,14 @@ pub fn run(options: &Options) -> io::Result<()> {
 }
 
 /// One table, without its title and what is asked for.
-fn measured(
-    options: &Options,
+pub(super) fn measured(
+    plan: &Plan,
     subjects: &[&'static Subject],
     workload: Workload,
     measure: Measure,
     exchange: impl Fn(&Subject, u16) -> io::Result<Exchange>,
 ) -> io::Result<Table> {
-    let (plan, times) = (&options.plan, options.plan.times()?);
+    let times = plan.times()?;
     let outcomes = plan.setup.side_by_side(subjects, plan.rounds, |subject, server| {
         let Exchange { requests, replies } = exchange(subject, server.port)?;
         let tapes = (&requests, &replies);

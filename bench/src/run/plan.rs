@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::known;
 use crate::child::Server;
 use crate::machine;
+use crate::peers;
 use crate::socket;
 use crate::subject::{Role, SUBJECTS, Subject};
 
@@ -87,7 +88,7 @@ impl Setup {
         let mut chosen: Vec<&'static Subject> = Vec::new();
         let mut choose = |subject: &'static Subject| -> io::Result<()> {
             let floors: Vec<_> = subject.floors.iter().map(|floor| known(floor)).collect::<io::Result<_>>()?;
-            for subject in floors.into_iter().chain([subject]) {
+            for subject in floors.into_iter().chain([subject]).filter(|subject| peers::has(subject)) {
                 if !chosen.iter().any(|other| other.name == subject.name) {
                     chosen.push(subject);
                 }

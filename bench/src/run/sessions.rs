@@ -1,13 +1,18 @@
-//! `sessions`: dialogues as futures beside the same service as callbacks, echo and memory.
+//! `sessions`: dialogues as futures beside the same service as callbacks and as tasks of tokio, echo and memory; hyper on
+//! sessions beside hyper on tokio.
 
 use std::io;
 
 use serde::Serialize;
 
-use super::echo::{self, Table};
+use super::echo::{self, Table as EchoTable};
 use super::memory::{self, Row};
 use super::plan::Head;
+use super::table::{Measure, Table};
+use super::{Workload, http};
+use crate::client::http::home;
 use crate::client::idle::Exchange;
+use crate::peers;
 use crate::subject::Role;
 
 /// Bytes of the one exchange before a connection is idle.
@@ -19,6 +24,12 @@ pub struct Options {
     /// Connections whose memory is measured; 0 leaves that out.
     #[arg(long, default_value_t = 18_000)]
     connections: u32,
+    /// Connections × requests under way on each, where hyper is measured.
+    #[arg(long, num_args = 0.., default_values = ["50x1", "1000x1"])]
+    http_workload: Vec<Workload>,
+    /// Leave out everything that is compared with tokio, and do not build it.
+    #[arg(long)]
+    no_peers: bool,
     #[command(flatten)]
     echo: echo::Options,
 }
@@ -27,19 +38,30 @@ pub struct Options {
 struct Report {
     #[serde(flatten)]
     head: Head,
-    workloads: Vec<Table>,
+    workloads: Vec<EchoTable>,
+    http: Vec<Table>,
     connections: u32,
     memory: Vec<Row>,
 }
 
 /// Runs and prints.
 pub fn run(options: &Options) -> io::Result<()> {
-    let &Options { connections, ref echo } = options;
-    let setup = &echo.plan.setup;
-    let head = echo.plan.begin(None)?;
-    let mut report = Report { head, workloads: echo::tables(echo, Role::Session)?, connections, memory: Vec::new() };
+    let &Options { connections, ref http_workload, no_peers, ref echo } = options;
+    let (plan, setup) = (&echo.plan, &echo.plan.setup);
+    if !no_peers {
+        peers::build_servers();
+    }
+    let head = plan.begin(None)?;
+    let workloads = echo::tables(echo, Role::Session)?;
+    let mut report = Report { head, workloads, http: Vec::new(), connections, memory: Vec::new() };
+    let servers = setup.subjects(Role::Hyper)?;
+    for &workload in http_workload.iter().filter(|_| !servers.is_empty()) {
+        let measured = http::measured(plan, &servers, workload, Measure::CpuTime, |_, port| home(port))?;
+        let title = format!("hyper, GET / of 13 bytes, {workload}");
+        Table { title, asked: Some("at most 1.00"), ..measured }.keep(&mut report.http, setup);
+    }
     if connections > 0 {
-        for subject in setup.subjects(Role::Session)? {
+        for subject in setup.subjects(Role::Session)?.into_iter().chain(setup.subjects(Role::TokioBuffer)?) {
             let exchanges = |_| Ok(vec![Exchange::echo(subject.wire, MESSAGE_BYTES)]);
             report.memory.push(memory::measure(subject, setup.server_cpu, connections, exchanges)?);
         }

@@ -37,6 +37,7 @@ mod sessions;
 mod shutdown_write;
 mod simulated;
 mod sockets;
+mod streams;
 mod timers;
 mod typed;
 mod waking;

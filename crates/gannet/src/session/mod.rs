@@ -32,6 +32,9 @@
 //! future that needs no runtime: other crates' channels, locks and combinators work. Futures of tokio's timers, sockets and
 //! `spawn` do not: they look for tokio's runtime.
 //!
+//! For libraries that bring their own protocol, `Connection::into_stream` gives the connection as a stream of bytes. It has the
+//! I/O traits of hyper, tokio and futures with the features of these names, which are off by default.
+//!
 //! # What the compiler refuses
 //!
 //! A received message borrows from the receive buffer only inside of `next_with`; it does not leave:
@@ -104,8 +107,13 @@ mod both;
 mod channel;
 mod connection;
 mod dialogue;
+mod draining;
 mod error;
+#[cfg(feature = "futures")]
+mod futures;
 mod head;
+#[cfg(feature = "hyper")]
+pub mod hyper;
 mod library;
 mod message;
 mod offload;
@@ -115,7 +123,11 @@ pub mod requests;
 mod scope;
 mod select;
 mod split;
+#[cfg(any(test, feature = "stream"))]
+mod stream;
 mod time;
+#[cfg(feature = "tokio")]
+mod tokio;
 mod upstream;
 mod wakes;
 
@@ -127,6 +139,7 @@ use gannet_proto::Codec;
 pub use self::both::{Both, both};
 pub use self::channel::{ChannelError, NotSent, Receiver, Recv, RemoteSend, RemoteSender, Send, Sender, channel};
 pub use self::connection::{Connection, Ending, Flush, Next, NextWith, Sending};
+pub use self::draining::{Draining, draining};
 pub use self::error::{Elapsed, Error, Result};
 pub use self::head::spawn;
 #[doc(hidden)]
@@ -135,6 +148,8 @@ pub use self::message::Message;
 pub use self::offload::Offload;
 pub use self::select::{Either, First, first};
 pub use self::split::{Reader, Writer};
+#[cfg(any(test, feature = "stream"))]
+pub use self::stream::Stream;
 pub use self::time::{Sleep, Within, sleep, within};
 pub use self::upstream::{
     Connecting, Upstream, UpstreamNext, UpstreamReader, UpstreamSending, UpstreamWriter, connect,

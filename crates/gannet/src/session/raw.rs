@@ -3,6 +3,9 @@
 //!
 //! All `unsafe` of sessions is here.
 
+#[cfg(any(test, feature = "stream"))]
+mod bound;
+
 use std::any::TypeId;
 use std::cell::{Cell, UnsafeCell};
 use std::future::Future;
@@ -14,6 +17,9 @@ use std::ptr;
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
 use gannet_proto::Codec;
+
+#[cfg(any(test, feature = "stream"))]
+pub(super) use self::bound::Bound;
 
 use crate::service::Session;
 

@@ -9,9 +9,12 @@ mod link;
 use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
+#[cfg(any(test, feature = "stream"))]
+use std::io;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context as TaskContext, Poll};
+use std::task::{Context as TaskContext, Poll, Waker};
 
 use gannet_proto::Codec;
 
@@ -26,6 +29,8 @@ use super::error::{Error, Result};
 use super::message::Message;
 use super::raw;
 use super::scope::{Found, Scope, take_from, take_rest, wrong_session};
+#[cfg(any(test, feature = "stream"))]
+use super::stream::{Bytes, error_of, take_carried};
 
 pub use self::halves::{UpstreamReader, UpstreamWriter};
 pub(crate) use self::link::Upstreams;
@@ -47,7 +52,7 @@ pub fn connect<C: Codec>(codec: C, to: &Connect) -> Connecting<C> {
     let state = Rc::new(RefCell::new(State::default()));
     let link = Link(state.clone());
     let begun = raw::with(|scope| dial(scope, to, link)).unwrap_or_else(|| wrong_session());
-    let upstream = Upstream { state, codec, decoding: RefCell::default() };
+    let upstream = Upstream { state: Owned(state), codec, decoding: RefCell::default() };
     Connecting { upstream: Some(upstream), failed: begun.err() }
 }
 
@@ -105,11 +110,112 @@ impl<C: Codec> fmt::Debug for Connecting<C> {
     }
 }
 
+/// The owner's side of an outbound connection, which closes when this is dropped.
+pub(super) struct Owned(Rc<RefCell<State>>);
+
+impl Owned {
+    /// Calls `use_it` with the core, if the connection is there.
+    pub(super) fn reach<R>(&self, use_it: impl FnOnce(&mut Core, Token) -> R) -> Option<R> {
+        let place = self.0.borrow().open_place()?;
+        raw::with(|scope| {
+            scope.core.at(place)?;
+            Some(use_it(scope.core, place.token))
+        })
+        .unwrap_or_else(|| wrong_session())
+    }
+
+    /// Closes the connection when everything was sent, also where no session is polled.
+    fn leave(&self) {
+        let place = {
+            let mut state = self.0.borrow_mut();
+            state.is_left = true;
+            state.open_place()
+        };
+        // Where the reactor goes with its sessions, nobody is left to be told.
+        raw::with(|scope| {
+            if let Some(place) = place
+                && scope.core.at(place).is_some()
+            {
+                scope.core.deferred.push(Deferred::Close { place, mode: CloseMode::Flushed });
+            }
+        });
+    }
+
+    /// Has the engine receive again, and wakes when something came.
+    fn wait_for_bytes(&self, waker: &Waker) {
+        self.0.borrow_mut().receives = Some(waker.clone());
+        self.reach(|core, token| {
+            if let Some(connection) = core.slab.get_mut(token) {
+                connection.end_pause(Flags::HELD, core.now);
+            }
+            core.mark(token);
+        });
+    }
+
+    pub(super) fn wait_for_room(&self, waker: &Waker) {
+        self.0.borrow_mut().sends = Some(waker.clone());
+    }
+}
+
+/// The same as a stream of bytes.
+#[cfg(any(test, feature = "stream"))]
+impl Owned {
+    /// Gives bytes to `take`, as many as lie together and `room` at most; 0 at the end of the stream.
+    pub(super) fn poll_bytes(
+        &self,
+        cx: &TaskContext<'_>,
+        room: usize,
+        take: &mut dyn FnMut(&[u8]),
+    ) -> Poll<io::Result<usize>> {
+        if let Some(rest) = &mut self.0.borrow_mut().rest {
+            let count = rest.len().min(room);
+            take(&rest[..count]);
+            rest.consume(count);
+            return Poll::Ready(Ok(count));
+        }
+        if let Some(kind) = self.closed() {
+            return Poll::Ready(Err(kind.into()));
+        }
+        match self.reach(|core, token| take_carried(core, token, room, take)) {
+            Some(Bytes::Some(count)) => Poll::Ready(Ok(count)),
+            Some(Bytes::Nothing) => {
+                self.wait_for_bytes(cx.waker());
+                Poll::Pending
+            }
+            Some(Bytes::NotNow) => {
+                // It had its share of this turn, and goes on in the next.
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Some(Bytes::End) | None => Poll::Ready(Ok(0)),
+        }
+    }
+
+    /// The error that the connection was closed with, if it was.
+    pub(super) fn closed(&self) -> Option<io::ErrorKind> {
+        self.0.borrow().closed.and_then(error_of)
+    }
+}
+
+impl Deref for Owned {
+    type Target = RefCell<State>;
+
+    fn deref(&self) -> &RefCell<State> {
+        &self.0
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
 /// An outbound connection of a session. [`connect`] makes it, and it closes when it is dropped, after its output was sent.
 ///
 /// Its methods work inside of the session's future, and panic elsewhere.
 pub struct Upstream<C: Codec> {
-    state: Rc<RefCell<State>>,
+    state: Owned,
     codec: C,
     decoding: RefCell<C::State>,
 }
@@ -121,12 +227,7 @@ impl<C: Codec> Upstream<C> {
 
     /// Calls `use_it` with the core, if the connection is there.
     fn reach<R>(&self, use_it: impl FnOnce(&mut Core, Token) -> R) -> Option<R> {
-        let place = self.place()?;
-        raw::with(|scope| {
-            scope.core.at(place)?;
-            Some(use_it(scope.core, place.token))
-        })
-        .unwrap_or_else(|| wrong_session())
+        self.state.reach(use_it)
     }
 
     /// Splits the connection into a half that receives and a half that sends, to be used side by side.
@@ -140,19 +241,12 @@ impl<C: Codec> Upstream<C> {
 
     /// Closes the connection when everything was sent, also where no session is polled.
     pub(super) fn leave(&self) {
-        let place = {
-            let mut state = self.state.borrow_mut();
-            state.is_left = true;
-            state.open_place()
-        };
-        // Where the reactor goes with its sessions, nobody is left to be told.
-        raw::with(|scope| {
-            if let Some(place) = place
-                && scope.core.at(place).is_some()
-            {
-                scope.core.deferred.push(Deferred::Close { place, mode: CloseMode::Flushed });
-            }
-        });
+        self.state.leave();
+    }
+
+    #[cfg(any(test, feature = "stream"))]
+    pub(super) fn into_owned(self) -> Owned {
+        self.state
     }
 
     /// Receives the next message and calls `take` with it, without a copy; `None` when the peer has ended its stream.
@@ -204,13 +298,7 @@ impl<C: Codec> Upstream<C> {
             Found::Message(result) => Poll::Ready(Ok(Some(result))),
             Found::End => Poll::Ready(Ok(None)),
             Found::Nothing => {
-                self.state.borrow_mut().receives = Some(cx.waker().clone());
-                self.reach(|core, token| {
-                    if let Some(connection) = core.slab.get_mut(token) {
-                        connection.end_pause(Flags::HELD, core.now);
-                    }
-                    core.mark(token);
-                });
+                self.state.wait_for_bytes(cx.waker());
                 Poll::Pending
             }
             Found::NotNow => {
@@ -299,12 +387,6 @@ where
     }
 }
 
-impl<C: Codec> Drop for Upstream<C> {
-    fn drop(&mut self) {
-        self.leave();
-    }
-}
-
 impl<C: Codec> fmt::Debug for Upstream<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Upstream").field("place", &self.place()).finish_non_exhaustive()
@@ -368,7 +450,7 @@ impl<C: Codec> Future for UpstreamSending<'_, C> {
             None => Poll::Ready(Err(Error::Closed)),
             Some(false) => Poll::Ready(Ok(())),
             Some(true) => {
-                self.upstream.state.borrow_mut().sends = Some(cx.waker().clone());
+                self.upstream.state.wait_for_room(cx.waker());
                 Poll::Pending
             }
         }
