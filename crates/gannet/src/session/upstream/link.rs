@@ -16,7 +16,7 @@ use crate::service::{HalfClose, Input, Message, Sequential, Service, Session, Sh
 
 /// What an outbound connection and its owner know of each other.
 #[derive(Default)]
-pub(super) struct State {
+pub(in crate::session) struct State {
     pub(super) place: Option<Place>,
     pub(super) failed: Option<io::Error>,
     /// The peer ended its stream, and this is what its owner has not taken of it: the connection may be gone by then.
