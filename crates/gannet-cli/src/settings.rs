@@ -11,7 +11,7 @@ mod tls;
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Formatter};
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,14 +23,12 @@ pub(crate) use self::engine::{DrainSettings, EngineSettings, LogSettings};
 pub(crate) use self::table::SCHEMA;
 use crate::admin::AdminOptions;
 use crate::otlp::OtlpSettings;
+use crate::secret_files;
 use crate::services::{self, Listener};
 use crate::tls::TlsSettings;
 
 /// The largest configuration file: a thousand namespaces with all options have less.
 const LARGEST_FILE: u64 = 4 << 20;
-
-/// The largest file of a secret.
-const LARGEST_SECRET: u64 = 64 << 10;
 
 /// The variable that names the configuration file.
 pub(crate) const FILE_VARIABLE: &str = "GANNET_CONFIG";
@@ -102,7 +100,7 @@ impl Configuration {
     ///
     /// Everything that is wrong, not only the first.
     pub(crate) fn read(sources: &Sources) -> Result<Self, Problems> {
-        let mut loader = Loader::new(&SCHEMA).secrets(read_secret, |name| std::env::var(name).ok());
+        let mut loader = Loader::new(&SCHEMA).secrets(secret_files::read, |name| std::env::var(name).ok());
         loader.also_known(&sources.known);
         if let Some(file) = &sources.file {
             let text = read_file(file).map_err(Problem::general)?;
@@ -188,13 +186,6 @@ pub(crate) fn read_file(path: &Path) -> Result<String, String> {
         let line = error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
         format!("{shown}:{line}: the configuration is not UTF-8")
     })
-}
-
-/// Reads the file of a secret.
-pub(crate) fn read_secret(path: &Path) -> io::Result<String> {
-    let bytes = gannet_tls::read_file(path, LARGEST_SECRET)?;
-    // The text is not quoted: it may be the secret.
-    String::from_utf8(bytes).map_err(|_| io::Error::new(ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
 #[cfg(test)]

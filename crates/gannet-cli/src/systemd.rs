@@ -23,7 +23,11 @@ pub(crate) fn activated() -> Vec<Inherited> {
     let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     // Nobody can have opened so many.
     if count > most {
-        tracing::warn!(count, most, "LISTEN_FDS is more than this process may have open: no socket of systemd is taken");
+        tracing::warn!(
+            count,
+            most,
+            "LISTEN_FDS is more than this process may have open: no socket of systemd is taken"
+        );
         return Vec::new();
     }
     let mut passed = ListenFd::from_env();

@@ -70,7 +70,9 @@ fn wait(file: &File, left: Duration, all: Duration) -> io::Result<()> {
     match poll(&mut [PollFd::new(file, PollFlags::IN)], Some(&timeout)) {
         Ok(0) => Err(io::Error::new(
             io::ErrorKind::TimedOut,
-            format!("it is a pipe or a device, and did not end within {all:?}; write to it, or put a regular file in its place"),
+            format!(
+                "it is a pipe or a device, and did not end within {all:?}; write to it, or put a regular file in its place"
+            ),
         )),
         // A signal is no reason to give up.
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),

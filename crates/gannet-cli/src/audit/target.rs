@@ -38,12 +38,11 @@ impl Target {
     /// Why no line could be written now, as far as that can be seen without a file being made.
     pub(crate) fn flaw(&self) -> Option<&'static str> {
         let Self::File(path) = self else { return None };
-        let has_folder = path.parent().is_none_or(Path::is_dir);
-        match () {
-            () if path.is_dir() => Some("it is a folder; name a file in it"),
-            () if !has_folder => Some("its folder is not there; make it, or name another file"),
-            () => None,
+        if path.is_dir() {
+            return Some("it is a folder; name a file in it");
         }
+        let has_folder = path.parent().is_none_or(Path::is_dir);
+        (!has_folder).then_some("its folder is not there; make it, or name another file")
     }
 
     /// Writes an object as a line. The file is opened for each, since they are few: it may be moved away at any time.

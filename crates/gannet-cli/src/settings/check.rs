@@ -59,9 +59,10 @@ fn socket_path(text: &str) -> Result<(), String> {
         Some("") => Err("the abstract name is missing: unix://@name".to_owned()),
         None if text.is_empty() => Err("the path is missing: unix:///run/gannet.sock".to_owned()),
         _ if text.contains('\0') => Err("a path has no NUL".to_owned()),
-        _ if text.len() > LONGEST_SOCKET_PATH => {
-            Err(format!("the path of a Unix socket has at most {LONGEST_SOCKET_PATH} bytes, and this one {}", text.len()))
-        }
+        _ if text.len() > LONGEST_SOCKET_PATH => Err(format!(
+            "the path of a Unix socket has at most {LONGEST_SOCKET_PATH} bytes, and this one {}",
+            text.len()
+        )),
         _ => Ok(()),
     }
 }

@@ -41,7 +41,9 @@ fn send(to: &OsStr, state: &str, longest: Duration) -> io::Result<()> {
         socket.set_write_timeout(Some(longest))?;
     }
     socket.send_to_addr(state.as_bytes(), &address).map(drop).map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock => io::Error::new(io::ErrorKind::TimedOut, "its socket is full, and it reads nothing"),
+        io::ErrorKind::WouldBlock => {
+            io::Error::new(io::ErrorKind::TimedOut, "its socket is full, and it reads nothing")
+        }
         _ => error,
     })
 }

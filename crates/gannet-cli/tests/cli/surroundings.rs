@@ -11,7 +11,9 @@ use crate::server::{Folder, Server, Stream, drivers, gannet};
 
 #[test]
 fn numbers_of_a_service_manager_that_cannot_be_meant_change_nothing() {
-    for (name, number) in [("WATCHDOG_USEC", "0"), ("WATCHDOG_USEC", "18446744073709551615"), ("LISTEN_FDS", "99999999")] {
+    for (name, number) in
+        [("WATCHDOG_USEC", "0"), ("WATCHDOG_USEC", "18446744073709551615"), ("LISTEN_FDS", "99999999")]
+    {
         let mut command = gannet(&["serve", "--driver", drivers()[0], "--listen", "lines=tcp://127.0.0.1:0"]);
         let server = Server::run(command.env(name, number).env("NOTIFY_SOCKET", "")).expect("it starts");
         Stream::connect(&server.url("lines")).ask(b"one\n", b"echo: one\n");
