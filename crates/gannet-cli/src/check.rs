@@ -10,6 +10,7 @@ use gannet::Address;
 use gannet_config::{Place, Problem, Problems};
 use serde_json::json;
 
+use crate::admin;
 use crate::failure::{Failure, problem_as_json};
 use crate::options::SettingsOptions;
 use crate::output;
@@ -43,6 +44,7 @@ pub(crate) fn check(options: &CheckOptions) -> Result<(), Failure> {
     let found = Configuration::read(&options.settings.sources()?).and_then(|configuration| {
         let mut problems = Problems::default();
         certificates(&configuration, &mut problems);
+        operators(&configuration, &mut problems);
         if options.bind {
             configuration.listeners.iter().for_each(|listener| bind(&configuration, listener, &mut problems));
         }
@@ -76,6 +78,18 @@ fn certificates(configuration: &Configuration, problems: &mut Problems) {
             let scope = configuration.values().of("tls", name);
             problems.push(at(scope.place("certificates"), error.to_string()));
         }
+    }
+}
+
+/// Reads the token of the admin socket, and looks where the audit log is to go.
+fn operators(configuration: &Configuration, problems: &mut Problems) {
+    let root = configuration.values().root();
+    if let Err(failure) = admin::check(&configuration.admin) {
+        let place = ["admin.token_file", "admin.token", "admin.listen"].into_iter().find_map(|key| root.place(key));
+        problems.push(at(place, failure.to_string()));
+    }
+    if let Some((target, why)) = configuration.log.audit.as_ref().and_then(|target| Some((target, target.flaw()?))) {
+        problems.push(at(root.place("log.audit"), format!("{target} cannot be the audit log: {why}")));
     }
 }
 

@@ -24,6 +24,7 @@ mod otlp;
 mod output;
 mod probe;
 mod reload;
+mod secret_files;
 mod serve;
 mod services;
 mod settings;

@@ -11,7 +11,7 @@ mod tls;
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Formatter};
-use std::io::Read as _;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ pub(crate) use self::engine::{DrainSettings, EngineSettings, LogSettings};
 pub(crate) use self::table::SCHEMA;
 use crate::admin::AdminOptions;
 use crate::otlp::OtlpSettings;
+use crate::secret_files;
 use crate::services::{self, Listener};
 use crate::tls::TlsSettings;
 
@@ -99,7 +100,7 @@ impl Configuration {
     ///
     /// Everything that is wrong, not only the first.
     pub(crate) fn read(sources: &Sources) -> Result<Self, Problems> {
-        let mut loader = Loader::new(&SCHEMA);
+        let mut loader = Loader::new(&SCHEMA).secrets(secret_files::read, |name| std::env::var(name).ok());
         loader.also_known(&sources.known);
         if let Some(file) = &sources.file {
             let text = read_file(file).map_err(Problem::general)?;
@@ -176,13 +177,10 @@ impl Configuration {
 /// Reads a configuration file; the error is one line.
 pub(crate) fn read_file(path: &Path) -> Result<String, String> {
     let shown = path.display();
-    let unreadable = |error: std::io::Error| format!("the configuration {shown} cannot be read: {error}");
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    let mut bytes = Vec::new();
-    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > LARGEST_FILE {
-        return Err(format!("the configuration {shown} has more than 4MiB; is it another file?"));
-    }
+    let bytes = gannet_tls::read_file(path, LARGEST_FILE).map_err(|error| match error.kind() {
+        ErrorKind::FileTooLarge => format!("the configuration {shown} has more than 4MiB; is it another file?"),
+        _ => format!("the configuration {shown} cannot be read: {error}"),
+    })?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let line = error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;

@@ -70,6 +70,9 @@ impl Reader<'_> {
     fn table(&mut self, table: &DeTable<'_>, at: At<'_>) {
         let schema = self.loader.values.schema;
         for (key, value) in table {
+            if self.loader.problems.is_full() {
+                return;
+            }
             let name: &str = key.get_ref();
             let whole = format!("{}{name}", at.prefix);
             if at.member.is_some() && name == "name" && self.is_array(at.prefix) {

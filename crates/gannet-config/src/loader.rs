@@ -1,6 +1,6 @@
 //! Puts the layers on each other: the file, the environment, the flags.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
@@ -29,6 +29,8 @@ pub struct Loader {
     pub(crate) known: Vec<String>,
     /// Sections of which a layer has members that could not be read.
     pub(crate) tried: BTreeSet<&'static str>,
+    /// The names of members, and the last number that was put behind one to tell it from others.
+    names: BTreeMap<(&'static str, String), u32>,
 }
 
 impl Loader {
@@ -42,6 +44,7 @@ impl Loader {
             read_variable: Box::new(|name| std::env::var(name).ok()),
             known: Vec::new(),
             tried: BTreeSet::new(),
+            names: BTreeMap::new(),
         }
     }
 
@@ -131,7 +134,7 @@ impl Loader {
             return;
         }
         let section = self.values.schema.section_of(setting).expect("a setting with members has a section");
-        if !self.values.has_member(section.key, DEFAULT_MEMBER) {
+        if !self.names.contains_key(&(section.key, DEFAULT_MEMBER.to_owned())) {
             self.add_member(section, DEFAULT_MEMBER.to_owned(), place);
         }
         self.set(setting, Some(DEFAULT_MEMBER), value, place);
@@ -190,6 +193,7 @@ impl Loader {
     /// Forgets what the layers below said of a section.
     fn clear(&mut self, section: &'static Section) {
         self.values.members.remove(section.key);
+        self.names.retain(|(key, _), _| *key != section.key);
         let schema = self.values.schema;
         let is_of = |key: &Key| schema.section_of(key.setting()).is_some_and(|other| other.key == section.key);
         self.values.entries.retain(|key, _| !is_of(key));
@@ -197,19 +201,21 @@ impl Loader {
     }
 
     pub(crate) fn add_member(&mut self, section: &'static Section, name: String, place: &Place) {
+        self.names.entry((section.key, name.clone())).or_insert(1);
         self.values.members.entry(section.key).or_default().push((name, place.clone()));
     }
 
     /// The name for a new member: its own if it is free, and one with a number where the name was only derived.
-    pub(crate) fn free_name(&self, section: &Section, name: String, is_own: bool) -> Option<String> {
-        if !self.values.has_member(section.key, &name) {
-            return Some(name);
-        }
+    pub(crate) fn free_name(&mut self, section: &Section, name: String, is_own: bool) -> Option<String> {
+        let key = (section.key, name);
+        let Some(last) = self.names.get(&key).copied() else { return Some(key.1) };
         if is_own {
             return None;
         }
-        let numbered = (2..).map(|number: u32| format!("{name}#{number}"));
-        numbered.into_iter().find(|name| !self.values.has_member(section.key, name))
+        let mut numbered = (last + 1..).map(|number| (number, format!("{}#{number}", key.1)));
+        let (number, free) = numbered.find(|(_, name)| !self.names.contains_key(&(section.key, name.clone())))?;
+        self.names.insert(key, number);
+        Some(free)
     }
 
     pub(crate) fn set(&mut self, setting: &'static Setting, member: Option<&str>, value: Value, place: &Place) {

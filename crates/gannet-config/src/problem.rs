@@ -8,6 +8,12 @@ use std::sync::Arc;
 use crate::place::Place;
 use crate::source::Source;
 
+/// The most problems that are kept: nobody reads on, and a file that is something else has one in every line.
+const MOST_PROBLEMS: usize = 1_000;
+
+/// The longest part of a message, in bytes: names and values of a file that is something else may have megabytes.
+const LONGEST_MESSAGE_BYTES: usize = 2_000;
+
 /// One thing that is wrong.
 #[derive(Clone, Debug)]
 pub struct Problem {
@@ -19,12 +25,12 @@ pub struct Problem {
 impl Problem {
     /// Says what is wrong at a place.
     pub fn at(place: &Place, message: impl Into<String>) -> Self {
-        Self { message: message.into(), place: Some(place.clone()), others: Vec::new() }
+        Self { message: shortened(message.into()), place: Some(place.clone()), others: Vec::new() }
     }
 
     /// Says what is wrong where no place is to blame.
     pub fn general(message: impl Into<String>) -> Self {
-        Self { message: message.into(), place: None, others: Vec::new() }
+        Self { message: shortened(message.into()), place: None, others: Vec::new() }
     }
 
     /// Adds another place that it has to do with, and what is there.
@@ -41,7 +47,9 @@ impl Problem {
     pub fn line(&self) -> String {
         let line = match &self.place {
             Some(Place::File(source, span)) => format!("{}: {}", position(source, span), self.message),
-            Some(Place::Variable(name)) => format!("{name} in the environment: {}", self.message),
+            Some(Place::Variable(name)) => {
+                format!("{} in the environment: {}", shortened(name.clone()), self.message)
+            }
             Some(Place::Flag(name)) if !self.message.contains(name) => format!("{name}: {}", self.message),
             Some(Place::Flag(_) | Place::Default) | None => self.message.clone(),
         };
@@ -78,6 +86,16 @@ impl Problem {
     }
 }
 
+/// A text without its middle, where it is too long.
+fn shortened(text: String) -> String {
+    if text.len() <= LONGEST_MESSAGE_BYTES {
+        return text;
+    }
+    let begin = text.floor_char_boundary(LONGEST_MESSAGE_BYTES / 2);
+    let end = text.ceil_char_boundary(text.len() - LONGEST_MESSAGE_BYTES / 2);
+    format!("{}…{}", &text[..begin], &text[end..])
+}
+
 fn position(source: &Source, span: &Range<usize>) -> String {
     let (line, column) = (source.line(span.start) + 1, source.column(span.start) + 1);
     format!("{}:{line}:{column}", source.path().display())
@@ -108,7 +126,7 @@ fn excerpt(f: &mut Formatter<'_>, source: &Arc<Source>, span: &Range<usize>) -> 
     write!(f, "\n  {margin} | {before}{}", "^".repeat(shown.width))
 }
 
-/// Collects what is wrong.
+/// Collects what is wrong: the first 1,000 problems. The last one says so where there are more.
 #[derive(Clone, Debug, Default)]
 pub struct Problems {
     all: Vec<Problem>,
@@ -117,12 +135,23 @@ pub struct Problems {
 impl Problems {
     /// Adds one.
     pub fn push(&mut self, problem: Problem) {
-        self.all.push(problem);
+        match self.all.len() {
+            0..MOST_PROBLEMS => self.all.push(problem),
+            MOST_PROBLEMS => self.all.push(Problem::general(format!(
+                "there are more errors than these {MOST_PROBLEMS}; is it another file?"
+            ))),
+            _ => {}
+        }
+    }
+
+    /// Whether further ones are not kept.
+    pub(crate) fn is_full(&self) -> bool {
+        self.all.len() > MOST_PROBLEMS
     }
 
     /// Adds those of others.
     pub fn extend(&mut self, others: Self) {
-        self.all.extend(others.all);
+        others.all.into_iter().for_each(|problem| self.push(problem));
     }
 
     /// Tells whether nothing is wrong.
@@ -174,3 +203,31 @@ impl Display for Problems {
 }
 
 impl std::error::Error for Problems {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_problems_are_kept_than_somebody_reads_and_the_last_one_says_so() {
+        let mut problems = Problems::default();
+        for number in 0..3 * MOST_PROBLEMS {
+            problems.push(Problem::general(number.to_string()));
+        }
+        let mut all = Problems::default();
+        all.extend(problems);
+        assert_eq!(all.len(), MOST_PROBLEMS + 1);
+        let last = all.iter().last().expect("there are some").message().to_owned();
+        assert!(last.contains("more errors than these 1000"), "{last}");
+    }
+
+    #[test]
+    fn a_message_with_megabytes_is_shown_without_its_middle() {
+        let problem = Problem::general(format!("begin {} end", "é".repeat(1 << 20)));
+        let line = problem.line();
+        assert!(line.len() < 2 * LONGEST_MESSAGE_BYTES, "{}", line.len());
+        assert!(line.starts_with("begin é") && line.contains("é…é") && line.ends_with("é end"), "{line}");
+        let problem = Problem::at(&Place::Variable("X".repeat(1 << 20)), "it is unknown");
+        assert!(problem.line().len() < 2 * LONGEST_MESSAGE_BYTES);
+    }
+}

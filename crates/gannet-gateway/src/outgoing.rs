@@ -128,7 +128,8 @@ impl Trust {
     /// The file cannot be read, or has no certificate.
     pub fn file(path: &Path) -> Result<Self, String> {
         let wrong = |why: &dyn Display| format!("the file of authorities {} cannot be used: {why}", path.display());
-        let read: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+        let pem = gannet_tls::read_file(path, gannet_tls::LARGEST_FILE).map_err(|error| wrong(&error))?;
+        let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
         match read {
             Ok(certificates) if certificates.is_empty() => Err(wrong(&"it has no certificate as PEM")),
             Ok(certificates) => Ok(Self::Authorities(Arc::new(certificates))),

@@ -43,6 +43,18 @@ pub enum TlsError {
         /// What the parser says.
         why: String,
     },
+    /// The certificates are too large together: clients refuse such a handshake (64 KiB in rustls and Go, 100 KB in OpenSSL).
+    #[error(
+        "{origin}: its {count} certificates have {bytes} bytes together, and clients take no more than 65536; leave the server's own, and those that issued it"
+    )]
+    LongChain {
+        /// The file, or what was given in memory.
+        origin: String,
+        /// How many certificates there are.
+        count: usize,
+        /// How many bytes they have together.
+        bytes: usize,
+    },
     /// There is no private key where one is needed.
     #[error("{origin}: there is no private key in it; it needs a BEGIN PRIVATE KEY section (PKCS #8, PKCS #1 or SEC1)")]
     NoKey {

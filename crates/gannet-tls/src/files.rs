@@ -1,12 +1,13 @@
 //! TLS settings read from files.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::{CertificateRevocationListDer, UnixTime};
 
 use crate::chain::{Flaw, is_of, name_of};
+use crate::reading::{bounded, open_at_once, read_file};
 use crate::validity::{issuer, next_update, subject, utc, validity};
 use crate::{ClientAuth, Identity, TlsConfig, TlsError, TlsVersion};
 
@@ -124,9 +125,9 @@ impl TlsFiles {
     }
 }
 
-/// Reads a file of any kind, and waits for what is none.
+/// Reads a file of any kind, and waits for a pipe as long as [`read_file`] does.
 pub(crate) fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
-    File::open(file).and_then(read_bounded).map_err(|source| TlsError::Read { file: file.into(), source })
+    read_file(file, LARGEST_FILE).map_err(|source| TlsError::Read { file: file.into(), source })
 }
 
 /// Reads a regular file, and waits for nothing else.
@@ -137,20 +138,9 @@ fn read_regular(file: &Path) -> Result<Vec<u8>, TlsError> {
     check_regular(&fs::metadata(file).map_err(failed)?).map_err(failed)?;
     let opened = open_at_once(file).map_err(failed)?;
     check_regular(&opened.metadata().map_err(failed)?).map_err(failed)?;
-    read_bounded(opened).map_err(failed)
-}
-
-#[cfg(unix)]
-fn open_at_once(file: &Path) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-
-    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    File::options().read(true).custom_flags(flags).open(file)
-}
-
-#[cfg(not(unix))]
-fn open_at_once(file: &Path) -> io::Result<File> {
-    File::open(file)
+    let mut bytes = Vec::new();
+    opened.take(LARGEST_FILE.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+    bounded(bytes, LARGEST_FILE).map_err(failed)
 }
 
 fn check_regular(found: &fs::Metadata) -> io::Result<()> {
@@ -161,19 +151,6 @@ fn check_regular(found: &fs::Metadata) -> io::Result<()> {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     Err(io::Error::other("it is no regular file, and a reload reads no other; put a file in its place"))
-}
-
-fn read_bounded(file: File) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST_FILE {
-        let mib = LARGEST_FILE >> 20;
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("it is larger than {mib} MiB; name another file"),
-        ));
-    }
-    Ok(bytes)
 }
 
 fn warn_of_dates(file: &Path, identity: &Identity) {

@@ -13,6 +13,9 @@ use crate::chain::{self, Flaw};
 use crate::validity::{utc, validity};
 use crate::{TlsError, material, provider};
 
+/// The most that common clients take as the certificates of a server, in bytes.
+const LARGEST_CHAIN_BYTES: usize = 64 << 10;
+
 /// Holds a certificate chain and the private key that belongs to its first certificate. It was checked when it was made: each
 /// certificate parses, none has the name of the issuer of another without having signed it, and the key fits. Cheap to clone.
 ///
@@ -59,6 +62,10 @@ impl Identity {
         key_origin: &str,
         key: PrivateKeyDer<'static>,
     ) -> Result<Self, TlsError> {
+        let bytes: usize = chain.iter().map(|certificate| certificate.len()).sum();
+        if bytes > LARGEST_CHAIN_BYTES {
+            return Err(TlsError::LongChain { origin: chain_origin.into(), count: chain.len(), bytes });
+        }
         chain::check(chain_origin, &chain)?;
         let key = provider().key_provider.load_private_key(key).map_err(|error| TlsError::BadKey {
             origin: key_origin.into(),
@@ -130,5 +137,23 @@ impl Identity {
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identity").field("dns_names", &self.dns_names()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As when somebody appends the roots of the system.
+    #[test]
+    fn a_chain_that_clients_would_refuse_is_refused() {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let made = rcgen::CertificateParams::new(["localhost".to_owned()]).and_then(|params| params.self_signed(&key));
+        let certificate = made.expect("a certificate").pem();
+        let chain = |count| Identity::from_pem(certificate.repeat(count).as_bytes(), key.serialize_pem().as_bytes());
+        let fits = chain(10).expect("clients take so many");
+        assert_eq!(fits.chain().len(), 10);
+        let error = chain(300).expect_err("no client takes so many").to_string();
+        assert!(error.contains("300 certificates") && error.contains("no more than 65536"), "{error}");
     }
 }

@@ -47,6 +47,7 @@ mod filter;
 mod identity;
 mod info;
 mod material;
+mod reading;
 mod resolver;
 #[cfg(feature = "self-signed")]
 mod self_signed;
@@ -64,6 +65,7 @@ pub use failure::ConnectionError;
 pub use files::{ClientAuthMode, LARGEST_FILE, TlsFiles};
 pub use identity::Identity;
 pub use info::TlsInfo;
+pub use reading::read_file;
 #[cfg(feature = "self-signed")]
 pub use self_signed::{SelfSigned, self_signed};
 pub use server::TlsServer;

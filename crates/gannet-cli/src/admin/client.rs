@@ -19,6 +19,12 @@ use crate::units::{Deadline, deadline};
 /// The largest response.
 const LARGEST_BYTES: usize = 256 << 20;
 
+/// The longest line of an answer that comes line by line: 4 KiB of traffic have 16 KiB where all of it is escaped.
+const LONGEST_LINE_BYTES: u64 = 64 << 10;
+
+/// The most header fields of such an answer.
+const MOST_FIELDS: usize = 100;
+
 /// Bytes that are read at a time.
 const PIECE_BYTES: usize = 64 << 10;
 
@@ -89,13 +95,19 @@ impl Client {
         self.ask(Method::Post, path, body.to_string().as_bytes())
     }
 
-    /// Gets lines as they come, until the server ends them.
+    /// Gets lines as they come, for at most `longest`, until `each` says that one was the last.
     ///
     /// # Errors
     ///
-    /// There is no answer, or it is an error, or a line cannot be used.
-    pub(crate) fn lines(&self, path: &str, mut each: impl FnMut(&str) -> Result<(), Failure>) -> Result<(), Failure> {
-        let stream = self.connect(None).map_err(|error| self.unreachable(&error))?;
+    /// There is no answer, or it is an error, or it ends before the last line, or a line cannot be used.
+    pub(crate) fn lines(
+        &self,
+        path: &str,
+        longest: Duration,
+        mut each: impl FnMut(&str) -> Result<bool, Failure>,
+    ) -> Result<(), Failure> {
+        let timeout = self.timeout.map(|timeout| timeout.saturating_add(longest));
+        let stream = self.connect(timeout).map_err(|error| self.unreachable(&error))?;
         let broken = |error: io::Error| self.broken(&error);
         let mut stream = BufReader::new(stream);
         // HTTP/1.0: the body is as it is, up to the end of the connection.
@@ -107,11 +119,16 @@ impl Client {
         );
         stream.get_mut().write_all(head.as_bytes()).map_err(broken)?;
         let mut line = String::new();
-        stream.read_line(&mut line).map_err(broken)?;
+        read_line(&mut stream, &mut line).map_err(broken)?;
         let status: u16 = line.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-        while !line.trim_end().is_empty() {
-            line.clear();
-            stream.read_line(&mut line).map_err(broken)?;
+        for _ in 0..MOST_FIELDS {
+            if line.trim_end().is_empty() {
+                break;
+            }
+            read_line(&mut stream, &mut line).map_err(broken)?;
+        }
+        if !line.trim_end().is_empty() {
+            return Err(broken(io::Error::other("its answer has too many header fields")));
         }
         if status != 200 {
             let mut body = Vec::new();
@@ -122,17 +139,17 @@ impl Client {
             });
         }
         loop {
-            line.clear();
-            match stream.read_line(&mut line).map_err(broken)? {
-                0 => return Ok(()),
-                _ => each(line.trim_end())?,
+            match read_line(&mut stream, &mut line).map_err(broken)? {
+                0 => return Err(Failure::Call(format!("{self} has closed the connection before the end"))),
+                _ if each(line.trim_end())? => return Ok(()),
+                _ => {}
             }
         }
     }
 
     fn no_json(&self, status: u16) -> Failure {
         Failure::Call(format!(
-            "{self} has answered with status {status} and no JSON; is it the admin socket of gannet serve?"
+            "{self} has answered with status {status} and no object of JSON; is it the admin socket of gannet serve?"
         ))
     }
 
@@ -141,9 +158,9 @@ impl Client {
         let (status, body) = self.exchange(&mut *stream, method, path, body).map_err(|error| self.broken(&error))?;
         let value = serde_json::from_slice(&body);
         match (status, value) {
-            (200, Ok(value)) => Ok(value),
+            (200, Ok(value)) if value.is_object() => Ok(value),
+            (200, _) | (_, Err(_)) => Err(self.no_json(status)),
             (_, Ok(value)) => Err(refusal(status, value)),
-            (_, Err(_)) => Err(self.no_json(status)),
         }
     }
 
@@ -227,6 +244,16 @@ impl std::fmt::Display for Client {
             AdminAddress::Tcp(address) => write!(f, "tcp://{address}"),
         }
     }
+}
+
+/// Replaces a line by the next one, which is empty at the end. One that is longer than any of ours is an error.
+fn read_line(stream: &mut BufReader<Box<dyn Stream>>, line: &mut String) -> io::Result<usize> {
+    line.clear();
+    let count = stream.take(LONGEST_LINE_BYTES).read_line(line)?;
+    if count as u64 == LONGEST_LINE_BYTES {
+        return Err(io::Error::other("its answer has a line that is too long"));
+    }
+    Ok(count)
 }
 
 /// What is read from and written to.

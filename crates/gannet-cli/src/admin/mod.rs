@@ -41,6 +41,18 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// What is wrong where TCP has no token.
 const NO_TOKEN: &str = "--admin with tcp:// needs a token; set GANNET_ADMIN_TOKEN, or give --admin-token-file";
 
+/// Whether a server could start with these options, as far as that can be seen without listening.
+///
+/// # Errors
+///
+/// The token cannot be used, or TCP has none.
+pub(crate) fn check(options: &AdminOptions) -> Result<(), Failure> {
+    match (&options.admin, options.token()?) {
+        (Some(AdminAddress::Tcp(_)), None) => Err(Failure::Usage(NO_TOKEN.to_owned())),
+        _ => Ok(()),
+    }
+}
+
 /// The admin socket of a server that starts.
 #[derive(Clone, Debug)]
 pub(crate) struct Admin {

@@ -78,7 +78,7 @@ impl AdminOptions {
     pub(super) fn token(&self) -> Result<Option<Token>, Failure> {
         let usage = |why: String| Failure::Usage(why);
         if let Some(file) = &self.admin_token_file {
-            let read = std::fs::read_to_string(file);
+            let read = crate::secret_files::read(file);
             let text = read.map_err(|error| usage(format!("--admin-token-file {}: {error}", file.display())))?;
             return Token::parse(&text).map(Some).map_err(usage);
         }

@@ -79,6 +79,9 @@ impl Audit {
     /// Starts the thread that writes, where there is something to write to.
     pub(crate) fn start(target: Option<&Target>) -> io::Result<Self> {
         let Some(target) = target.cloned() else { return Ok(Self(None)) };
+        if let Some(why) = target.flaw() {
+            tracing::warn!(%target, why, "no line of the audit log can be written");
+        }
         let (lines, waiting) = mpsc::sync_channel::<Value>(MOST_WAITING);
         let (end, gone) = mpsc::channel();
         let counts = Arc::new(Counts::default());

@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 use serde_json::Value;
@@ -33,6 +33,16 @@ impl Target {
             path if path.starts_with('/') && !path.contains('\0') => Ok(Some(Self::File(path.into()))),
             _ => Err("the audit log is a file, as /var/log/gannet/audit.log; or log, or off".to_owned()),
         }
+    }
+
+    /// Why no line could be written now, as far as that can be seen without a file being made.
+    pub(crate) fn flaw(&self) -> Option<&'static str> {
+        let Self::File(path) = self else { return None };
+        if path.is_dir() {
+            return Some("it is a folder; name a file in it");
+        }
+        let has_folder = path.parent().is_none_or(Path::is_dir);
+        (!has_folder).then_some("its folder is not there; make it, or name another file")
     }
 
     /// Writes an object as a line. The file is opened for each, since they are few: it may be moved away at any time.

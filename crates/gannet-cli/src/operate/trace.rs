@@ -1,5 +1,7 @@
 //! `gannet trace`: the traffic of one connection, while it passes.
 
+use std::time::Duration;
+
 use clap::Args;
 use serde_json::Value;
 
@@ -42,15 +44,21 @@ pub(crate) fn trace(options: &TraceOptions) -> Result<(), Failure> {
     let (bytes, seconds, messages) =
         (options.bytes.to_string(), options.seconds.to_string(), options.messages.to_string());
     let pairs = [("handle", &*options.handle), ("bytes", &bytes), ("seconds", &seconds), ("messages", &messages)];
-    Client::new(&options.client)?.lines(&target("/trace", &pairs), |line| {
-        let text = if options.client.json { line.to_owned() } else { shown(line) };
-        output::print(&(text + "\n"))
+    let longest = Duration::from_secs(options.seconds.into());
+    Client::new(&options.client)?.lines(&target("/trace", &pairs), longest, |line| {
+        let event = serde_json::from_str(line).unwrap_or_default();
+        let text = if options.client.json { line.to_owned() } else { shown(&event) };
+        output::print(&(text + "\n"))?;
+        Ok(is_last(&event))
     })
 }
 
+fn is_last(event: &Value) -> bool {
+    ["over", "closed"].iter().any(|last| event["event"] == *last)
+}
+
 /// An event for people.
-fn shown(line: &str) -> String {
-    let event: Value = serde_json::from_str(line).unwrap_or_default();
+fn shown(event: &Value) -> String {
     match event["event"].as_str() {
         Some(direction @ ("received" | "sent")) => {
             let at_ms = event["at_ms"].as_u64().unwrap_or(0);
@@ -64,7 +72,8 @@ fn shown(line: &str) -> String {
         }
         Some("dropped") => format!("{} pieces are not shown: they came too fast", event["pieces"]),
         Some("closed") => format!("the connection has closed: {}", print::plain(&event["reason"])),
-        _ => "the trace is at its end".to_owned(),
+        Some("over") => "the trace is at its end".to_owned(),
+        _ => "something that this version of gannet does not know".to_owned(),
     }
 }
 
@@ -75,7 +84,10 @@ mod tests {
     #[test]
     fn an_event_is_shown_with_its_direction_time_and_first_bytes() {
         let line = r#"{"event":"received","at_ms":1250,"length_bytes":6,"bytes":"PING\\r\\n"}"#;
-        assert_eq!(shown(line), r"   1.250s <- 6 bytes: PING\r\n");
-        assert_eq!(shown(r#"{"event":"closed","reason":"kicked"}"#), "the connection has closed: kicked");
+        let event = |line: &str| serde_json::from_str::<Value>(line).expect("JSON");
+        assert_eq!((&*shown(&event(line)), is_last(&event(line))), (r"   1.250s <- 6 bytes: PING\r\n", false));
+        let closed = event(r#"{"event":"closed","reason":"kicked"}"#);
+        assert_eq!((&*shown(&closed), is_last(&closed)), ("the connection has closed: kicked", true));
+        assert!(is_last(&event(r#"{"event":"over"}"#)) && !is_last(&event("null")));
     }
 }

@@ -305,7 +305,7 @@ fn parse_listener(text: &str) -> Result<Member, String> {
     let (_, _, scheme) = kind(name, url)?;
     for (at, word) in words.iter().enumerate() {
         let name = option_name(word);
-        if words[..at].iter().any(|earlier| option_name(earlier) == name) {
+        if !name.is_empty() && words[..at].iter().any(|earlier| option_name(earlier) == name) {
             return Err(format!("the option {name} is given twice; leave one of them"));
         }
     }
@@ -385,8 +385,18 @@ fn entry(scheme: &str, word: &str) -> Result<(&'static str, String), String> {
 /// In the place of load balancers: whoever reaches a Unix socket.
 pub(crate) const UNIX: &str = "unix";
 
+/// Whether a part of an IPv4 address begins with a zero, which some programs read as octal: 010 is 10 or 8.
+fn has_leading_zero(text: &str) -> bool {
+    let address = text.split('/').next().unwrap_or_default();
+    let digits = |part: &str| part.len() > 1 && part.starts_with('0') && part.bytes().all(|byte| byte.is_ascii_digit());
+    address.contains('.') && address.rsplit(':').next().is_some_and(|v4| v4.split('.').any(digits))
+}
+
 /// Reads a network, or an address. Bits behind its prefix are no slip of the pen that should widen a list.
 pub(crate) fn network(text: &str) -> Result<IpNet, String> {
+    if has_leading_zero(text) {
+        return Err(format!("{text:?} has a number with a leading zero, which may mean octal: leave the zero out"));
+    }
     let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     let network =
         network.map_err(|_| format!("{text:?} is not a network: write 10.0.0.0/8, 2001:db8::/32, or an address"))?;

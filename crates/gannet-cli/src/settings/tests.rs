@@ -54,6 +54,24 @@ fn flags(arguments: &[&str]) -> Flags {
     Flags::from_arg_matches(&matches.unwrap_or_else(|error| panic!("{error}"))).expect("flags")
 }
 
+/// Such as a log that was given as a configuration.
+#[test]
+fn a_file_with_an_error_in_every_line_is_not_read_to_its_end() {
+    let text: String = (0..3_000).map(|number| format!("key{number} = 1\n")).collect();
+    let problems = read(&text).expect_err("there are no such keys");
+    assert_eq!(problems.len(), 1_001);
+    assert!(problems.to_string().ends_with("there are more errors than these 1000; is it another file?"));
+}
+
+#[test]
+fn listeners_at_one_address_are_told_apart_by_numbers_that_nobody_has_taken() {
+    let listener = |name: &str| format!("[[listener]]\n{name}service = \"echo\"\nurl = \"tcp://h:0\"\n");
+    let taken = listener("name = \"tcp://h:0#3\"\n");
+    let text = [listener(""), taken, listener(""), listener("")].concat();
+    let names: Vec<String> = fine(&text).listeners.into_iter().map(|listener| listener.name).collect();
+    assert_eq!(names, ["tcp://h:0", "tcp://h:0#3", "tcp://h:0#2", "tcp://h:0#4"]);
+}
+
 fn by_flags(arguments: &[&str]) -> Result<Configuration, Problems> {
     let mut loader = loader();
     flags(arguments).apply(&mut loader);

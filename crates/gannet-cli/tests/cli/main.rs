@@ -37,6 +37,7 @@ mod services;
 mod shell;
 mod shutdown;
 mod stopped;
+mod surroundings;
 mod systemd;
 mod tls;
 mod tls_pipes;

@@ -1,6 +1,7 @@
 //! Keys that tokens are verified with, made ready once.
 
 use std::fmt::{self, Debug, Formatter};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use aws_lc_rs::hmac;
@@ -106,11 +107,10 @@ impl Key {
     pub fn file(path: &Path) -> Result<Self, KeyError> {
         let shown = path.display().to_string();
         let failed = |error| KeyError::File { path: shown.clone(), error };
-        let length = std::fs::metadata(path).map_err(failed)?.len();
-        if length > LARGEST_FILE_BYTES {
-            return Err(KeyError::Large { path: shown });
-        }
-        let pem = std::fs::read(path).map_err(failed)?;
+        let pem = match gannet_tls::read_file(path, LARGEST_FILE_BYTES) {
+            Err(error) if error.kind() == ErrorKind::FileTooLarge => return Err(KeyError::Large { path: shown }),
+            read => read.map_err(failed)?,
+        };
         Self::pem(&pem, &shown)
     }
 

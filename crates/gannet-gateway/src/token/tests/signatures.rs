@@ -212,6 +212,8 @@ fn a_key_file_is_read_and_one_that_is_missing_or_large_is_refused_by_name() {
     assert!(Key::file(&path).expect("a key").is_for(Algorithm::ES256));
     std::fs::write(&path, vec![b'-'; 65 << 10]).expect("written");
     assert!(matches!(Key::file(&path), Err(KeyError::Large { .. })));
+    // A device has no length that could be looked at before.
+    assert!(matches!(Key::file(std::path::Path::new("/dev/zero")), Err(KeyError::Large { .. })));
     let error = Key::file(&folder.join("none.pem")).expect_err("none").to_string();
     assert!(error.contains("none.pem cannot be read"), "{error}");
     std::fs::remove_dir_all(&folder).expect("removed");
