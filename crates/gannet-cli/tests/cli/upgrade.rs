@@ -10,7 +10,7 @@ use gannet_testing::until;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
 
-use crate::crowd::{Crowd, HI, tls_visitor, visitor};
+use crate::crowd::{Crowd, HI, Visit, tls_visitor, visitor};
 use crate::server::{Server, drivers};
 use crate::tls::{Client, InFiles as _, LINES, authority};
 
@@ -154,16 +154,22 @@ impl Everywhere {
         Self { server, socket, client: Client::trusting(&ca) }
     }
 
-    /// Has clients come: so many a second over TCP, a tenth of that over the Unix socket, a hundredth with TLS.
-    pub(crate) fn crowds(self, a_second: u32) -> (Server, [(&'static str, Crowd); 3]) {
+    /// The clients of each of its listeners: TCP, Unix, TLS.
+    pub(crate) fn visitors(self) -> (Server, [Box<dyn Visit>; 3]) {
         let (tcp, unix) = (self.server.url("echo"), format!("unix://{}", self.socket.display()));
         let tls = tls_visitor(self.server.url("lines"), self.client);
+        (self.server, [visitor(&tcp), visitor(&unix), tls])
+    }
+
+    /// Has clients come: so many a second over TCP, a tenth of that over the Unix socket, a hundredth with TLS.
+    pub(crate) fn crowds(self, a_second: u32) -> (Server, [(&'static str, Crowd); 3]) {
+        let (server, [tcp, unix, tls]) = self.visitors();
         let crowds = [
-            ("TCP", Crowd::start(a_second, 512, visitor(&tcp))),
-            ("Unix", Crowd::start(a_second / 10, 128, visitor(&unix))),
+            ("TCP", Crowd::start(a_second, 512, tcp)),
+            ("Unix", Crowd::start(a_second / 10, 128, unix)),
             ("TLS", Crowd::start(a_second / 100, 32, tls)),
         ];
-        (self.server, crowds)
+        (server, crowds)
     }
 }
 

@@ -4,7 +4,7 @@
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
-use crate::crowd::{HI, visitor};
+use crate::crowd::HI;
 use crate::upgrade::{Everywhere, Place, kill, wait_for_end, wait_for_number};
 
 /// What a new process says when everything is ready but accepting.
@@ -67,8 +67,8 @@ fn a_new_process_that_fails_changes_nothing() {
 #[test]
 fn a_new_process_serves_where_the_old_one_is_killed_meanwhile() {
     let mut place = Place::new("killed");
-    let server = place.start(&["--listen", "echo=tcp://127.0.0.1:0", "--reactors", "2"]);
-    let (visit, old) = (visitor(&server.url("echo")), server.pid());
+    let (server, visits) = Everywhere::start(&mut place, &["--reactors", "2"]).visitors();
+    let old = server.pid();
     let (marker, go) = (place.folder.join("started"), place.folder.join("go"));
     // It has the sockets already when its old process ends: they wait in its standard input.
     let script = format!(
@@ -89,6 +89,6 @@ fn a_new_process_serves_where_the_old_one_is_killed_meanwhile() {
     wait_for_end(old);
     std::fs::write(&go, "").expect("a file");
     assert!(!asking.wait().expect("it ends").success());
-    visit().expect("who came in between waits in the queue, and is served");
+    visits.iter().for_each(|visit| visit().expect("who came in between waits in the queue, and is served"));
     drop(server);
 }
