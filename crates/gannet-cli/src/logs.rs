@@ -1,6 +1,7 @@
 //! Where the log goes: to standard error, as text or as one JSON object a line.
 
 mod repeated;
+mod writer;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::ffi::OsStr;
@@ -9,7 +10,6 @@ use std::panic::{self, PanicHookInfo};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use tracing::Subscriber;
-use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layered, SubscriberExt as _};
@@ -18,6 +18,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry, reload};
 
 use self::repeated::Bounded;
+use self::writer::{LineWriter, LogThread};
 use crate::audit::AUDIT;
 use crate::names::LogFormat;
 use crate::settings::LogSettings;
@@ -28,13 +29,13 @@ const ACCESS: &str = "gannet_http::access";
 
 /// The log's thread: what was logged is written when this is dropped.
 #[must_use = "dropping it ends the log"]
-pub(crate) struct Log(#[allow(dead_code, reason = "held for its end")] WorkerGuard);
+pub(crate) struct Log(#[allow(dead_code, reason = "held for its end")] LogThread);
 
 /// Changes what is logged, and how, while the server runs.
 pub(crate) struct LogControl {
     filter: reload::Handle<Targets, Registry>,
     lines: reload::Handle<Lines, Filtered>,
-    writer: Bounded<NonBlocking>,
+    writer: Bounded<LineWriter>,
 }
 
 /// What is left of events by the filter.
@@ -51,9 +52,10 @@ const TEXT: u8 = 1;
 const JSON: u8 = 2;
 
 /// Starts to log, on a thread of its own: whoever reads standard error slowly, or not at all, must not hold up a
-/// reactor. What is more than its buffer takes is dropped, and so is what comes again too often. Panics are logged from then on, too. Called once.
+/// reactor. What its queue has no room for is dropped, and so is what comes again too often. Panics are logged from then on,
+/// too. Called once.
 pub(crate) fn start(settings: &LogSettings) -> (Log, LogControl) {
-    let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
+    let (writer, thread) = writer::start(std::io::stderr());
     let writer = Bounded::new(writer, settings.format);
     let (filter, changed_filter) = reload::Layer::new(targets(settings));
     let (lines, changed_lines) = reload::Layer::new(lines(settings.format, writer.clone()));
@@ -61,7 +63,7 @@ pub(crate) fn start(settings: &LogSettings) -> (Log, LogControl) {
     // It fails only where another log was started before.
     let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
     panic::set_hook(Box::new(panicked));
-    (Log(guard), LogControl { filter: changed_filter, lines: changed_lines, writer })
+    (Log(thread), LogControl { filter: changed_filter, lines: changed_lines, writer })
 }
 
 impl LogControl {

@@ -7,16 +7,40 @@ use std::time::SystemTime;
 
 use gannet::{Limits, Timeouts};
 
-static DROPPED_LINES: AtomicU64 = AtomicU64::new(0);
-
-/// Counts a line of the log that was dropped. The log is one for the process.
-pub(crate) fn count_dropped_line() {
-    DROPPED_LINES.fetch_add(1, Ordering::Relaxed);
+/// Why a line of the log is not there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum LostLine {
+    /// Others of its kind came too often.
+    Repeated,
+    /// Too many waited to be written: standard error is read slowly.
+    Waiting,
+    /// It could not be written: the disk is full, or nobody reads any more.
+    Unwritten,
 }
 
-/// Lines of the log that were dropped since the process began.
-pub(crate) fn dropped_lines() -> u64 {
-    DROPPED_LINES.load(Ordering::Relaxed)
+impl LostLine {
+    pub(crate) const ALL: [Self; 3] = [Self::Repeated, Self::Waiting, Self::Unwritten];
+
+    /// Its name in the metrics.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Repeated => "repeated",
+            Self::Waiting => "waiting",
+            Self::Unwritten => "unwritten",
+        }
+    }
+}
+
+static LOST_LINES: [AtomicU64; LostLine::ALL.len()] = [const { AtomicU64::new(0) }; LostLine::ALL.len()];
+
+/// Counts a line of the log that is lost. The log is one for the process.
+pub(crate) fn count_lost_line(why: LostLine) {
+    LOST_LINES[why as usize].fetch_add(1, Ordering::Relaxed);
+}
+
+/// Lines of the log that were lost since the process began.
+pub(crate) fn lost_lines(why: LostLine) -> u64 {
+    LOST_LINES[why as usize].load(Ordering::Relaxed)
 }
 
 /// A moment that is none.

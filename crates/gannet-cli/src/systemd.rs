@@ -83,14 +83,41 @@ impl Watchdog {
         let is_ours = is_successor || number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
         let asked = number("WATCHDOG_USEC").filter(|micros| is_ours && *micros > 0)?;
         let every = (Duration::from_micros(asked) / 2).clamp(SHORTEST_WATCH, LONGEST_WATCH);
+        let mut is_late = false;
+        Self::watch(remote, every, move |late| {
+            if let Some(reactors) = late {
+                if !is_late {
+                    tracing::error!(
+                        ?reactors,
+                        waited_ms = (every / 2).as_millis() as u64,
+                        "reactors do not turn: the service manager's watchdog is not told, and will end this process"
+                    );
+                }
+            } else {
+                if is_late {
+                    tracing::warn!("all reactors turn again: the service manager's watchdog is told");
+                }
+                notify("WATCHDOG=1");
+            }
+            is_late = late.is_some();
+        })
+    }
+
+    /// Looks again and again, two times in `every`, and says which reactors do not turn: none is good.
+    fn watch(remote: Remote, every: Duration, mut say: impl FnMut(Option<&[usize]>) + Send + 'static) -> Option<Self> {
         let ends = Arc::new(AtomicBool::new(false));
         let ended = ends.clone();
+        let turns = |remote: &Remote| remote.stats().into_iter().map(|reactor| reactor.wakeups).collect::<Vec<u64>>();
         let watch = move || {
             while !ended.load(Ordering::Relaxed) {
+                let before = turns(&remote);
                 if remote.is_responsive(every / 2) {
-                    notify("WATCHDOG=1");
+                    say(None);
                 } else {
-                    tracing::error!("a reactor does not turn: the service manager's watchdog is not told");
+                    let since = turns(&remote).into_iter().zip(before).enumerate();
+                    let late: Vec<usize> =
+                        since.filter(|(_, (now, before))| now < &(before + 2)).map(|(reactor, _)| reactor).collect();
+                    say(Some(&late));
                 }
                 // It may have been woken while it looked.
                 if !ended.load(Ordering::Relaxed) {
@@ -110,6 +137,67 @@ impl Drop for Watchdog {
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
             let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpStream;
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use gannet::proto::Lines;
+    use gannet::{Address, Context, Engine, Service};
+    use gannet_testing::{PATIENCE, drivers};
+
+    use super::*;
+
+    /// Holds its reactor up for as long as the test wants.
+    #[derive(Clone)]
+    struct Holds {
+        holds: Sender<()>,
+        may_go: Arc<Mutex<Receiver<()>>>,
+    }
+
+    impl Service for Holds {
+        type Codec = Lines;
+        type Session = ();
+
+        fn message(&mut self, (): &mut (), _: &[u8], cx: &mut Context<'_, Self>) {
+            let _ = self.holds.send(());
+            let _ = self.may_go.lock().expect("no panic").recv_timeout(PATIENCE);
+            cx.send(&[b"gone on"]);
+        }
+    }
+
+    #[test]
+    fn the_watchdog_is_not_told_while_a_reactor_is_held_up() {
+        for driver in drivers() {
+            let ((holding, held), (go, may_go)) = (channel(), channel());
+            let service = Holds { holds: holding, may_go: Arc::new(Mutex::new(may_go)) };
+            let engine = Engine::new().driver(driver).reactors(1);
+            let engine = engine.listen("tcp://127.0.0.1:0", move || service.clone()).expect("an address");
+            let running = engine.start().expect("the engine starts");
+            let Some(Address::Tcp(address)) = running.addresses().next().cloned() else { panic!("it listens on TCP") };
+            let (saying, said) = channel();
+            let say = move |late: Option<&[usize]>| drop(saying.send(late.map(<[usize]>::to_vec)));
+            let watchdog = Watchdog::watch(running.remote(), Duration::from_millis(40), say).expect("a thread");
+            let hear = || said.recv_timeout(PATIENCE).expect("it looks again and again");
+            let mut client = TcpStream::connect(address).expect("it listens");
+            client.write_all(b"hold\n").expect("it is taken");
+            held.recv_timeout(PATIENCE).expect("the service is called");
+            // The look that was under way may have seen it turn.
+            while said.try_recv().is_ok() {}
+            hear();
+            for _ in 0..3 {
+                assert_eq!(hear(), Some(vec![0]), "the reactor stands still");
+            }
+            go.send(()).expect("it waits");
+            while hear().is_some() {}
+            client.read_exact(&mut [0; 8]).expect("it has gone on");
+            drop(watchdog);
         }
     }
 }

@@ -28,6 +28,13 @@ pub struct Inherited {
     pub fd: OwnedFd,
 }
 
+impl Inherited {
+    /// Whether it belongs to the service manager, which has opened it and keeps it when every process of ours is gone.
+    pub(crate) fn is_lent(&self) -> bool {
+        self.url.is_empty()
+    }
+}
+
 /// The sockets that an engine shall adopt, until its listeners have found theirs.
 #[derive(Default)]
 pub(crate) struct Estate(Vec<Inherited>);
@@ -43,7 +50,7 @@ impl Estate {
         let is_its = |inherited: &Inherited| {
             let at = Local::of(&inherited.fd);
             let has_name = !inherited.name.is_empty() && [name, url].contains(&&*inherited.name);
-            at.is(address) || (has_name && at.is_like(address) && (inherited.url.is_empty() || is_any_port(address)))
+            at.is(address) || (has_name && at.is_like(address) && (inherited.is_lent() || is_any_port(address)))
         };
         let (its, others) = std::mem::take(&mut self.0).into_iter().partition(is_its);
         self.0 = others;
@@ -133,7 +140,7 @@ impl Adopted {
         balance: Balance,
         reactors: usize,
     ) -> std::io::Result<Self> {
-        let is_ours = inherited.iter().all(|inherited| !inherited.url.is_empty());
+        let is_ours = !inherited.iter().any(Inherited::is_lent);
         let at = rustix::net::getsockname(&inherited[0].fd).ok().and_then(|at| SocketAddr::try_from(at).ok());
         let fds = inherited.into_iter().map(|inherited| inherited.fd);
         let mut adopted = Self { address: address.clone(), own: Vec::new(), central: Vec::new() };

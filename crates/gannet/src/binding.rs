@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::acceptor::{Balance, Central};
 use crate::address::Address;
-use crate::adoption::{Adopted, Estate};
+use crate::adoption::{Adopted, Estate, Inherited};
 use crate::error::{Error, Result};
 use crate::ids::ListenerId;
 use crate::listener::{OwnSocket, SocketFile, bind_udp, listen_tcp, listen_unix, retry_in_use};
@@ -27,6 +27,8 @@ pub(crate) struct Bound {
     pub(crate) central: Vec<Central>,
     /// Another process may have the sockets too.
     pub(crate) is_shared: bool,
+    /// They belong to the service manager.
+    pub(crate) is_lent: bool,
 }
 
 impl Bound {
@@ -44,6 +46,7 @@ impl Bound {
         let operational = service.is_operational();
         let inherited = estate.take(&service.name, &service.url, address);
         if !inherited.is_empty() {
+            let is_lent = inherited.iter().any(Inherited::is_lent);
             let adopted =
                 Adopted::new(inherited, address, keepalive, spread.balance, spread.reactors).map_err(failed)?;
             let central = |socket| Central::new(id, socket, operational, true);
@@ -53,11 +56,18 @@ impl Bound {
                 own: by_reactor(adopted.own, spread.reactors),
                 central: adopted.central.into_iter().map(central).collect(),
                 is_shared: true,
+                is_lent,
             });
         }
         let central = |socket| Central::new(id, socket, operational, false);
-        let mut bound =
-            Self { address: address.clone(), file: None, own: Vec::new(), central: Vec::new(), is_shared: false };
+        let mut bound = Self {
+            address: address.clone(),
+            file: None,
+            own: Vec::new(),
+            central: Vec::new(),
+            is_shared: false,
+            is_lent: false,
+        };
         let own = match address {
             Address::Tcp(bind) | Address::Tls(bind) => {
                 let is_spread = spread.balance == Balance::ReusePort || spread.reactors == 1;

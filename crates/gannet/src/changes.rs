@@ -41,6 +41,8 @@ pub(crate) struct Entry {
     accepts: Accepts,
     /// Its sockets came from another process.
     is_adopted: bool,
+    /// They belong to the service manager.
+    pub(crate) is_lent: bool,
     keepalive: Option<Option<Duration>>,
     unix: UnixAccess,
     quota: Option<Arc<Quota>>,
@@ -65,6 +67,7 @@ impl Entry {
             file: None,
             accepts: Accepts::default(),
             is_adopted: false,
+            is_lent: false,
             keepalive: service.keepalive,
             unix: service.unix,
             quota: service.quota.clone(),
@@ -74,17 +77,17 @@ impl Entry {
 
     /// Notes where it listens; says which sockets are whose.
     pub(crate) fn listen(&mut self, bound: Bound) -> (Vec<Option<Own>>, Vec<Central>) {
-        let Bound { address, file, own, central, is_shared } = bound;
+        let Bound { address, file, own, central, is_shared, is_lent } = bound;
         self.accepts = Accepts { by_reactors: own.iter().any(Option::is_some), by_acceptor: !central.is_empty() };
-        (self.bound, self.file, self.is_adopted) = (Some(address), file, is_shared);
+        (self.bound, self.file, self.is_adopted, self.is_lent) = (Some(address), file, is_shared, is_lent);
         let own = own.into_iter().map(|socket| socket.map(|socket| Own { socket, is_shared }));
         (own.collect(), central)
     }
 
     /// Makes the file of an adopted Unix socket its own. Not before the other process has let go of it: whoever fails until
-    /// then leaves the file.
+    /// then leaves the file. That of the service manager's socket stays when this process ends.
     pub(crate) fn adopt_file(&mut self) {
-        if let (Some(Address::Unix(path)), true) = (&self.bound, self.is_adopted) {
+        if let (Some(Address::Unix(path)), true) = (&self.bound, self.is_adopted && !self.is_lent) {
             self.file = SocketFile::adopt(path);
         }
     }
@@ -440,7 +443,7 @@ impl Work {
                     quota = Arc::new(quota.going_on(former));
                 }
                 self.moved.push((from, id));
-                entry.accepts = old.accepts;
+                (entry.accepts, entry.is_lent) = (old.accepts, old.is_lent);
                 entry.bound = old.bound.as_ref().map(|bound| match (bound, address) {
                     (Address::Tcp(bound), Address::Tls(_)) => Address::Tls(*bound),
                     (Address::Tls(bound), Address::Tcp(_)) => Address::Tcp(*bound),

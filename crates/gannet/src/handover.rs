@@ -45,7 +45,9 @@ impl Handover {
         let known = |id: ListenerId| state.entries.get(usize::from(id)).filter(|entry| entry.is_open);
         let all = shown.into_iter().filter_map(|(id, index, fd)| {
             let known = known(id)?;
-            Some(Inherited { name: known.name.clone(), url: known.url.clone(), index, fd })
+            // The next process has to know whose they are.
+            let url = if known.is_lent { String::new() } else { known.url.clone() };
+            Some(Inherited { name: known.name.clone(), url, index, fd })
         });
         Ok(all.collect())
     }

@@ -123,6 +123,11 @@ impl<T> Sender<T> {
         Ok(())
     }
 
+    /// Returns whether the reactor is gone.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.shared.sleep.is_closed()
+    }
+
     /// Calls a service of the reactor, and rings if the reactor sleeps. Callable on any thread; never blocks, and never
     /// fails while the reactor is there. Calls that come before the reactor has seen the first are one.
     pub(crate) fn call(&self, service: usize) {

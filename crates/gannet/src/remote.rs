@@ -437,7 +437,8 @@ impl Remote {
 
     /// Returns whether every reactor finishes a turn within this time. Blocks for as long as that takes.
     ///
-    /// A reactor that a callback holds up does not. Do not call this in a callback.
+    /// A reactor that a callback holds up does not. Reactors that have ended, as in a shutdown, do not count. Do not call this
+    /// in a callback.
     #[must_use]
     pub fn is_responsive(&self, within: Duration) -> bool {
         let turns = |gate: &Gate| gate.counters.wakeups.get();
@@ -445,7 +446,7 @@ impl Remote {
         let has_turned = || {
             let mut gates = self.shared.gates().iter().zip(&before);
             // The turn that runs may have begun before: the next one tells.
-            gates.all(|(gate, before)| turns(gate) >= before + 2)
+            gates.all(|(gate, before)| turns(gate) >= before + 2 || gate.sender.is_closed())
         };
         #[allow(clippy::disallowed_methods)] // No reactor runs on this thread.
         let by = std::time::Instant::now() + within;
@@ -456,7 +457,7 @@ impl Remote {
                 return self.shared.gates().is_empty();
             }
             self.shared.gates().iter().for_each(|gate| gate.sender.ring());
-            std::thread::park_timeout((within / 50).max(Duration::from_millis(1)));
+            std::thread::park_timeout((within / 50).clamp(Duration::from_millis(1), Duration::from_millis(10)));
         }
         true
     }

@@ -15,7 +15,8 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 use crate::audit::AUDIT;
 use crate::names::LogFormat;
-use crate::{stats, status};
+use crate::stats;
+use crate::status::{self, LostLine};
 
 /// Lines of one place in the code that are written in a window.
 pub(super) const MOST: u32 = 200;
@@ -115,7 +116,7 @@ impl<'w, M: MakeWriter<'w>> MakeWriter<'w> for Bounded<M> {
         match self.decide(meta) {
             Decision::Write => {}
             Decision::Drop => {
-                status::count_dropped_line();
+                status::count_lost_line(LostLine::Repeated);
                 return Line(None);
             }
             Decision::WriteAfter(dropped) => {
@@ -194,7 +195,7 @@ mod tests {
     #[test]
     fn a_line_that_comes_too_often_is_dropped_and_the_log_says_how_many() {
         for format in [LogFormat::Text, LogFormat::Json] {
-            let before = status::dropped_lines();
+            let before = status::lost_lines(LostLine::Repeated);
             let often = |number: u32| tracing::warn!(number, "a fault that meets every client");
             let lines = logged(format, |expire| {
                 (0..MOST + 30).for_each(often);
@@ -211,7 +212,7 @@ mod tests {
                 assert_eq!((&event["dropped"], &event["level"]), (&30.into(), &"WARN".into()));
             }
             // Another test may log at the same time.
-            assert!(status::dropped_lines() >= before + 30);
+            assert!(status::lost_lines(LostLine::Repeated) >= before + 30);
         }
     }
 

@@ -2,11 +2,14 @@
 
 use std::io::Write as _;
 use std::net::TcpListener;
+use std::process::Stdio;
 
+use gannet_testing::until;
 use serde_json::Value;
 
 use crate::invocation::fails;
-use crate::server::{Server, drivers, gannet};
+use crate::metrics::samples;
+use crate::server::{Folder, Server, drivers, gannet, gannet_by_shell};
 
 const LINES: &str = "--listen=lines=tcp://127.0.0.1:0";
 
@@ -135,5 +138,71 @@ fn requests_are_logged_where_that_is_asked_for_and_only_there() {
             assert!(line["peer"].as_str().is_some_and(|peer| peer.contains("127.0.0.1")), "{line}");
             assert!(line["timestamp"].is_string() && line.get("took_ms").is_none(), "{line}");
         }
+    }
+}
+
+/// Options of a server that logs a line for each request.
+const LOGS_REQUESTS: [&str; 6] =
+    ["serve", "--log=json", "--access-log", "--listen=http=tcp://127.0.0.1:0", LINES, "--driver"];
+
+/// Asks for the metrics until so many more lines could not be written. Each time is a line of the log.
+fn lose_lines(server: &Server, more: f64) {
+    let lost = || {
+        let samples = samples(server);
+        let mut own = samples.iter().filter(|own| own.name == "gannet_log_dropped_total");
+        own.find(|own| own.label("reason") == Some("unwritten")).expect("it is counted").value
+    };
+    let before = lost();
+    until("lines that are lost", || lost() >= before + more);
+}
+
+#[test]
+fn a_server_whose_log_nobody_reads_any_more_goes_on_and_counts_the_lines() {
+    for driver in drivers() {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        let command = gannet_by_shell(r#"exec "$0" "$@" 2>&0 0</dev/null"#, &[&LOGS_REQUESTS[..], &[driver]].concat());
+        let server = Server::run_with_input(command, Stdio::from(writer)).expect("it starts");
+        drop(reader);
+        lose_lines(&server, 3.0);
+        server.connect("lines").ask(b"hello\n", b"echo: hello\n");
+        assert!(server.stop().status.success());
+    }
+}
+
+#[test]
+fn a_server_whose_disk_is_full_goes_on_and_logs_again_when_there_is_room() {
+    let folder = Folder::new("log-full");
+    for driver in drivers() {
+        let file = folder.path(driver);
+        // A file that may grow by some lines only.
+        let script = r#"trap "" XFSZ; ulimit -f 8; exec "$0" "$@" 2>>"$LOG""#;
+        let mut command = gannet_by_shell(script, &[&LOGS_REQUESTS[..], &[driver]].concat());
+        command.env("LOG", &file);
+        let server = Server::run(command).expect("it starts");
+        lose_lines(&server, 3.0);
+        server.connect("lines").ask(b"hello\n", b"echo: hello\n");
+        std::fs::File::options().write(true).open(&file).and_then(|file| file.set_len(0)).expect("it is ours");
+        let log = || std::fs::read_to_string(&file).expect("text");
+        until("a line that says how many were lost", || {
+            samples(&server);
+            log().contains("lines of the log were lost")
+        });
+        assert!(server.stop().status.success());
+        let text = log();
+        for line in text.lines().filter(|line| !line.is_empty()) {
+            let event: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            assert!(event["lost"].is_null() || event["lost"].as_u64() >= Some(3), "{event}");
+        }
+    }
+}
+
+#[test]
+fn a_server_starts_works_and_ends_where_nothing_can_be_logged() {
+    for driver in drivers() {
+        let command = gannet_by_shell(r#"exec "$0" "$@" 2>/dev/full"#, &[&LOGS_REQUESTS[..], &[driver]].concat());
+        let server = Server::run(command).expect("it starts");
+        lose_lines(&server, 1.0);
+        server.connect("lines").ask(b"hello\n", b"echo: hello\n");
+        assert!(server.stop().status.success());
     }
 }

@@ -4,6 +4,8 @@ mod admin;
 mod audit;
 mod configuration;
 mod connections;
+#[cfg(target_os = "linux")]
+mod crowd;
 mod doctor;
 mod documents;
 #[cfg(target_os = "linux")]
@@ -38,6 +40,7 @@ mod shell;
 mod shutdown;
 mod stopped;
 mod surroundings;
+#[cfg(target_os = "linux")]
 mod systemd;
 mod tls;
 mod tls_pipes;
@@ -45,5 +48,7 @@ mod traces;
 mod unix_sockets;
 #[cfg(target_os = "linux")]
 mod upgrade;
+#[cfg(target_os = "linux")]
+mod upgrade_failures;
 #[cfg(target_os = "linux")]
 mod upgrade_steps;

@@ -6,11 +6,12 @@ use gannet_testing::certificates::{Ca, date_time_ymd};
 
 use crate::exposition::{self, Sample};
 use crate::server::{Folder, Server, drivers};
+use crate::tls::Client;
 
 const HTTP: &str = "--listen=http=tcp://127.0.0.1:0";
 
 /// All samples of a server's metrics, which have to be well-formed.
-fn samples(server: &Server) -> Vec<Sample> {
+pub(crate) fn samples(server: &Server) -> Vec<Sample> {
     let mut stream = server.connect("http");
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").expect("it is taken");
     let answer = String::from_utf8(stream.rest()).expect("text");
@@ -89,5 +90,13 @@ fn the_certificate_that_expires_first_and_handshakes_are_there_for_prometheus() 
         let first = date_time_ymd(2094, 1, 1).unix_timestamp() as f64;
         assert_eq!(value(&samples, "gannet_tls_certificate_expires_timestamp_seconds"), first);
         assert_eq!(value(&samples, "gannet_reactor_handshakes_total"), 0.0);
+        let client = Client::trusting(&ca);
+        for name in ["first.test", "later.test"] {
+            client.talk(&server.url("lines"), name).expect("a handshake");
+        }
+        // One that fails does not count.
+        Client::trusting(&Ca::new("another")).talk(&server.url("lines"), "first.test").expect_err("nobody it trusts");
+        assert_eq!(value(&self::samples(&server), "gannet_reactor_handshakes_total"), 2.0);
+        assert_eq!(value(&self::samples(&server), "gannet_reactor_handshakes_waiting"), 0.0);
     }
 }

@@ -1,13 +1,15 @@
 //! What a service manager is told, and the sockets that it opens: a fake one, and systemd's own tool where it is there.
 
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::net::UnixDatagram;
-use std::process::Command;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::process::{Command, Stdio};
 
 use gannet_testing::PATIENCE;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::server::{Folder, Server, Stream, drivers, gannet};
+use crate::server::{Folder, Server, Stream, drivers, gannet, gannet_by_shell};
+use crate::upgrade;
 
 /// A service manager that listens.
 struct Manager {
@@ -111,4 +113,47 @@ fn a_socket_that_systemd_has_opened_is_served_from_the_first_client_on() {
     Stream::Tcp(stream).ask(b"hi\n", b"hi\n");
     server.signal(Signal::TERM);
     assert!(server.ended().status.success());
+}
+
+/// Starts a server that finds a listening socket where systemd puts the first one that it opens.
+fn activated(driver: &str, listen: &str, socket: OwnedFd) -> Server {
+    let script = r#"export LISTEN_PID=$$ LISTEN_FDS=1; exec "$0" "$@" 3<&0 0</dev/null"#;
+    let options = ["serve", "--driver", driver, "--reactors", "2", "--log", "json", "--listen", listen];
+    let command = gannet_by_shell(script, &options);
+    Server::run_with_input(command, Stdio::from(socket)).unwrap_or_else(|ended| panic!("{listen}: {ended:#?}"))
+}
+
+#[test]
+fn a_socket_of_systemd_serves_through_upgrades_and_outlives_the_server() {
+    let folder = Folder::new("systemd-upgraded");
+    for driver in drivers() {
+        let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let unix = UnixListener::bind(folder.path(driver)).expect("a socket");
+        let at = tcp.local_addr().expect("it listens");
+        let sockets: [(String, OwnedFd); 2] = [(format!("tcp://{at}"), tcp.into()), (folder.url(driver), unix.into())];
+        for (url, socket) in sockets {
+            // This process keeps the socket, as systemd does.
+            let passed = || socket.try_clone().expect("a descriptor");
+            let ask = || Stream::connect(&url).ask(b"hi\n", b"hi\n");
+            let mut server = activated(driver, &format!("echo={url}"), passed());
+            let mut stays = Stream::connect(&url);
+            stays.ask(b"hi\n", b"hi\n");
+            server.signal(Signal::USR2);
+            let event = server.wait_for(|event| event["message"] == "the new process serves: this one drains");
+            let new = event["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).expect("a process id");
+            ask();
+            assert_eq!(stays.rest(), b"", "its client is told to leave");
+            upgrade::wait_for_end(server.pid());
+            ask();
+            kill_process(upgrade::pid(new), Signal::TERM).expect("it runs");
+            upgrade::wait_for_end(new);
+            assert!(server.ended().status.success(), "the old one has ended by itself");
+            // Who comes now waits for the next server.
+            let mut waits = Stream::connect(&url);
+            let server = activated(driver, &format!("echo={url}"), passed());
+            waits.ask(b"hi\n", b"hi\n");
+            assert!(server.stop().status.success());
+            drop(Stream::connect(&url));
+        }
+    }
 }

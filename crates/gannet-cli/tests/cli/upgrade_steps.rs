@@ -1,18 +1,21 @@
 //! An upgrade whose old process is killed, at each step of what the two say to each other: the new one serves, or ends and
 //! says why. The test is the old process.
 
-use std::io::{BufRead as _, BufReader, IoSlice, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, IoSlice, Write as _};
 use std::mem::MaybeUninit;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Stdio;
 
 use gannet_testing::PATIENCE;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde_json::{Value, json};
 
-use crate::server::{Server, drivers, gannet};
+use crate::server::{Folder, Server, Stream, drivers, gannet};
+
+/// Clients that wait in the queue of each socket, which has room for 128.
+const CLIENTS: usize = 100;
 
 /// What the old process does before it is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,7 +44,8 @@ const STEPS: [Step; 8] = [
 /// The old process, as far as the new one sees it.
 struct Old {
     channel: BufReader<UnixStream>,
-    listeners: Vec<TcpListener>,
+    /// What it listens on, by URL.
+    listeners: Vec<(String, OwnedFd)>,
 }
 
 impl Old {
@@ -51,7 +55,8 @@ impl Old {
     }
 
     fn pass(&mut self, count: usize) {
-        let descriptors: Vec<BorrowedFd<'_>> = self.listeners[..count].iter().map(|socket| socket.as_fd()).collect();
+        let descriptors: Vec<BorrowedFd<'_>> =
+            self.listeners[..count].iter().map(|(_, socket)| socket.as_fd()).collect();
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         assert!(control.push(SendAncillaryMessage::ScmRights(&descriptors)));
@@ -66,10 +71,7 @@ impl Old {
 
     /// Does everything up to a step, and is gone.
     fn run_until(mut self, last: Step) {
-        let name = |socket: &TcpListener| {
-            let url = format!("tcp://{}", socket.local_addr().expect("it listens"));
-            json!({ "name": url, "url": url, "index": 0 })
-        };
+        let name = |(url, _): &(String, OwnedFd)| json!({ "name": url, "url": url, "index": 0 });
         let sockets: Vec<Value> = self.listeners.iter().map(name).collect();
         let sockets = json!({
             "say": "sockets", "protocol": 1, "version": "0", "generation": 6, "driver": "poll", "sockets": sockets,
@@ -93,25 +95,28 @@ impl Old {
 }
 
 /// A client that is in the queue of a listener before anybody accepts.
-fn wait_in_line(address: SocketAddr) -> TcpStream {
-    let mut stream = TcpStream::connect(address).expect("it listens");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+fn wait_in_line(url: &str) -> Stream {
+    let mut stream = Stream::connect(url);
     stream.write_all(b"hi\n").expect("it is taken");
     stream
 }
 
 #[test]
 fn where_the_old_process_is_killed_at_any_step_the_new_one_serves_or_ends_and_says_why() {
+    let folder = Folder::new("upgrade-steps");
     for driver in drivers() {
         for step in STEPS {
             let (ours, theirs) = UnixStream::pair().expect("a pair");
             ours.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-            let listeners: Vec<_> = (0..2).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
-            let at: Vec<SocketAddr> = listeners.iter().map(|socket| socket.local_addr().expect("it listens")).collect();
-            let clients: Vec<TcpStream> = at.iter().map(|address| wait_in_line(*address)).collect();
+            let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
+            let file = format!("{driver}-{step:?}");
+            let unix = UnixListener::bind(folder.path(&file)).expect("a socket");
+            let at = [format!("tcp://{}", tcp.local_addr().expect("it listens")), folder.url(&file)];
+            let listeners = at.iter().cloned().zip([tcp.into(), unix.into()]).collect();
+            let clients: Vec<Stream> = at.iter().flat_map(|url| (0..CLIENTS).map(|_| wait_in_line(url))).collect();
             let mut command = gannet(&["serve", "--driver", driver, "--reactors", "1"]);
-            for address in &at {
-                command.arg(format!("--listen=echo=tcp://{address}"));
+            for url in &at {
+                command.arg(format!("--listen=echo={url}"));
             }
             command.env("UPGRADE_OF_GANNET", "1");
             let old = Old { channel: BufReader::new(ours), listeners };
@@ -123,11 +128,10 @@ fn where_the_old_process_is_killed_at_any_step_the_new_one_serves_or_ends_and_sa
                 Ok(new) => {
                     assert!(step >= Step::PassedAll, "{step:?}: it cannot have what it serves");
                     for mut client in clients {
-                        let mut answer = [0; 3];
-                        client.read_exact(&mut answer).expect("who waited is served");
-                        assert_eq!(&answer, b"hi\n");
+                        // Who waited is served.
+                        client.expect(b"hi\n");
                     }
-                    drop(wait_in_line(at[0]));
+                    at.iter().for_each(|url| wait_in_line(url).expect(b"hi\n"));
                     assert!(new.stop().status.success());
                 }
                 Err(ended) => {

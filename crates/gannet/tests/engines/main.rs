@@ -9,6 +9,7 @@ mod engine;
 #[cfg(target_os = "linux")]
 mod keepalive;
 mod offload;
+mod responsive;
 mod start;
 
 use gannet::{DriverChoice, Engine};

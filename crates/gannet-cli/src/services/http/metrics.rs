@@ -12,7 +12,7 @@ use super::process;
 use super::site::Site;
 use crate::audit::AuditStats;
 use crate::otlp::QueueStats;
-use crate::status::{self, Status};
+use crate::status::{self, LostLine, Status};
 
 type OfListener = fn(&ServiceStats) -> u64;
 type OfReactor = fn(&ReactorStats) -> u64;
@@ -214,8 +214,11 @@ fn of_operation(out: &mut String, shown: &Status) -> fmt::Result {
         head(out, name, kind, help)?;
         writeln!(out, "{name} {value}")?;
     }
-    head(out, "gannet_log_dropped_total", "counter", "Lines of the log that came again too often, and were dropped.")?;
-    writeln!(out, "gannet_log_dropped_total {}", status::dropped_lines())?;
+    let name = "gannet_log_dropped_total";
+    head(out, name, "counter", "Lines of the log that were lost: repeated too often, or not written.")?;
+    for reason in LostLine::ALL {
+        writeln!(out, "{name}{{reason=\"{}\"}} {}", reason.name(), status::lost_lines(reason))?;
+    }
     if let Some(expires) = shown.certificate_expires_s() {
         let name = "gannet_tls_certificate_expires_timestamp_seconds";
         head(out, name, "gauge", "When the first certificate expires.")?;
