@@ -156,7 +156,7 @@ impl Client {
     fn ask(&self, method: Method<'_>, path: &str, body: &[u8]) -> Result<Value, Failure> {
         let mut stream = self.connect(self.timeout).map_err(|error| self.unreachable(&error))?;
         let (status, body) = self.exchange(&mut *stream, method, path, body).map_err(|error| self.broken(&error))?;
-        let value = serde_json::from_slice(&body);
+        let value = serde_json::from_slice::<Value>(&body);
         match (status, value) {
             (200, Ok(value)) if value.is_object() => Ok(value),
             (200, _) | (_, Err(_)) => Err(self.no_json(status)),

@@ -15,7 +15,8 @@ fn numbers_of_a_service_manager_that_cannot_be_meant_change_nothing() {
         [("WATCHDOG_USEC", "0"), ("WATCHDOG_USEC", "18446744073709551615"), ("LISTEN_FDS", "99999999")]
     {
         let mut command = gannet(&["serve", "--driver", drivers()[0], "--listen", "lines=tcp://127.0.0.1:0"]);
-        let server = Server::run(command.env(name, number).env("NOTIFY_SOCKET", "")).expect("it starts");
+        command.env(name, number).env("NOTIFY_SOCKET", "");
+        let server = Server::run(command).expect("it starts");
         Stream::connect(&server.url("lines")).ask(b"one\n", b"echo: one\n");
         assert!(server.stop().status.success(), "{name}={number}");
     }
@@ -28,8 +29,7 @@ fn a_connection_that_is_inherited_as_a_socket_to_listen_on_is_not_used() {
     let client = TcpStream::connect(listener.local_addr().expect("it is bound")).expect("it listens");
     let mut command = gannet(&["serve", "--log=json", "--driver", drivers()[0], "--listen", "lines=tcp://127.0.0.1:0"]);
     command.env("LISTEN_FDS", "1").env("LISTEN_FDS_FIRST_FD", "0").env("LISTEN_FDNAMES", "lines");
-    command.stdin(OwnedFd::from(client));
-    let mut server = Server::run(command).expect("it starts");
+    let mut server = Server::run_with_input(command, OwnedFd::from(client).into()).expect("it starts");
     server.wait_for(|event| event["message"].as_str().is_some_and(|text| text.contains("no listening socket")));
     Stream::connect(&server.url("lines")).ask(b"one\n", b"echo: one\n");
     assert!(server.stop().status.success());
