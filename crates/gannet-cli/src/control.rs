@@ -125,7 +125,7 @@ impl<T> Slot<T> {
     }
 }
 
-/// What the engine listens with: a place of [`gannet::ReactorStats::services`] each.
+/// What the engine listens with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listening {
     /// The service, as `redis`.
@@ -138,7 +138,8 @@ pub(crate) struct Listening {
 struct Inner {
     remote: OnceLock<Remote>,
     audit: OnceLock<Audit>,
-    listening: Mutex<Arc<[Listening]>>,
+    /// By their places in [`gannet::ReactorStats::services`]: a service that listens nowhere has one, too.
+    listening: Mutex<Arc<[Option<Listening>]>>,
     reload: Slot<ReloadOrder>,
     drain: Slot<DrainOrder>,
     upgrade: Slot<UpgradeOrder>,
@@ -166,27 +167,24 @@ impl Control {
         self.inner.audit.get().cloned().unwrap_or_default()
     }
 
-    /// Says what listens, in the order in which the engine has it.
-    pub(crate) fn listens(&self, all: Vec<Listening>) {
+    /// Says what listens, at the start and after each reload. What was removed keeps its place: its connections may still be
+    /// there.
+    pub(crate) fn listens(&self, remote: &Remote, service_of: impl Fn(&str) -> &'static str) {
+        let mut all = self.listening().to_vec();
+        let known = all.len();
+        for one in remote.listeners().into_iter().filter(|one| one.service >= known) {
+            all.resize(one.service, None);
+            all.push(Some(Listening { service: service_of(&one.name).to_owned(), name: one.address.to_string() }));
+        }
+        self.set_listening(all);
+    }
+
+    fn set_listening(&self, all: Vec<Option<Listening>>) {
         *self.inner.listening.lock().unwrap_or_else(PoisonError::into_inner) = all.into();
     }
 
-    /// Says what listens after a reload. What was removed keeps its place: its connections may still be there.
-    pub(crate) fn changed(&self, remote: &Remote, service_of: impl Fn(&str) -> &'static str) {
-        let mut all = self.listening().to_vec();
-        for one in remote.listeners() {
-            if one.service < all.len() {
-                continue;
-            }
-            // Services that do not listen have places too.
-            all.resize_with(one.service, || Listening { service: "outbound".to_owned(), name: String::new() });
-            all.push(Listening { service: service_of(&one.name).to_owned(), name: one.address.to_string() });
-        }
-        self.listens(all);
-    }
-
-    /// What listens.
-    pub(crate) fn listening(&self) -> Arc<[Listening]> {
+    /// What listens, by the numbers of services.
+    pub(crate) fn listening(&self) -> Arc<[Option<Listening>]> {
         self.inner.listening.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -198,9 +196,9 @@ impl Control {
     pub(crate) fn services(&self, name: &str) -> Result<Vec<usize>, Refused> {
         let all = self.listening();
         let is_called = |listening: &Listening| listening.service == name || listening.name == name;
-        let found: Vec<usize> = (0..all.len()).filter(|place| is_called(&all[*place])).collect();
+        let found: Vec<usize> = (0..all.len()).filter(|place| all[*place].as_ref().is_some_and(is_called)).collect();
         if found.is_empty() {
-            let mut names: Vec<&str> = all.iter().map(|listening| &*listening.service).collect();
+            let mut names: Vec<&str> = all.iter().flatten().map(|listening| &*listening.service).collect();
             names.sort_unstable();
             names.dedup();
             let why = format!("no service or listener is called '{name}'; there are {}", names.join(", "));
@@ -317,10 +315,11 @@ mod tests {
     #[test]
     fn a_service_is_found_by_its_name_and_by_the_url_of_a_listener() {
         let control = Control::default();
-        let at = |service: &str, name: &str| Listening { service: service.to_owned(), name: name.to_owned() };
-        control.listens(vec![at("redis", "tcp://a:1"), at("http", "tcp://a:2"), at("redis", "unix:///r")]);
-        assert_eq!(control.services("redis"), Ok(vec![0, 2]));
-        assert_eq!(control.services("unix:///r"), Ok(vec![2]));
+        let at = |service: &str, name: &str| Some(Listening { service: service.to_owned(), name: name.to_owned() });
+        // The first is one for outbound connections.
+        control.set_listening(vec![None, at("redis", "tcp://a:1"), at("http", "tcp://a:2"), at("redis", "unix:///r")]);
+        assert_eq!(control.services("redis"), Ok(vec![1, 3]));
+        assert_eq!(control.services("unix:///r"), Ok(vec![3]));
         let refused = control.services("mail").expect_err("there is none");
         assert_eq!(refused.to_string(), "no service or listener is called 'mail'; there are http, redis");
     }

@@ -1,29 +1,28 @@
 //! `gannet serve`: starts an engine with the services that were asked for, and waits for its end.
 
 use std::collections::BTreeMap;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher as _;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use gannet::{Access, Address, Drain, Engine, Limits, Running};
 use gannet_gateway::Gateway;
-use gannet_redis::{Bound, Server};
+use gannet_http::Tracer;
+use gannet_redis::Server;
 use serde_json::json;
 
 use crate::admin::Admin;
 use crate::audit::Audit;
-use crate::control::{Control, Listening, Refused};
+use crate::control::{Control, Refused};
 use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::names::LogFormat;
 use crate::open_files::OpenFiles;
 use crate::options::ServeOptions;
 use crate::otlp::Otlp;
-use crate::reload::{Parts, Reloader, tls_hosts};
+use crate::reload::{self, Parts, Reloader, tls_hosts};
 use crate::services::push::bridge;
-use crate::services::{Listener, Settings, Site};
+use crate::services::{self, Listener, Settings, Site};
 use crate::settings::Configuration;
 use crate::stats::StatsLines;
 use crate::systemd::Watchdog;
@@ -55,31 +54,31 @@ fn run(options: &ServeOptions, configuration: &Configuration) -> Result<(), Fail
     for listener in &configuration.listeners {
         listeners.extend(listener.resolve()?);
     }
-    let push = push(configuration)?;
-    let site = Arc::new(Site::default());
-    let traces = traces(configuration, &site, push.as_deref())?;
+    let (site, control) = (Arc::new(Site::default()), Control::default());
+    let traces = traces(configuration, &site)?;
+    let audit = audit(configuration, &site, &control)?;
+    let push = push(configuration, traces.tracer(), &audit)?;
+    push.iter().for_each(|push| site.pushes(push));
     let settings = Settings {
         push: push.clone(),
+        push_frame: configuration.push_frame().unwrap_or(0),
         max_frame: configuration.values().root().read("limits.frame"),
+        max_value: configuration.redis.max_bulk,
         redis: redis.clone(),
         site,
         websocket_deflate: configuration.websocket_deflate,
         websocket_shutdown_code: configuration.drain.websocket_code,
-        tracer: traces.as_ref().map(|traces| traces.tracer().clone()),
+        tracer: traces.tracer().clone(),
         profiles,
         tls: None,
     };
     let limits = configuration.limits_with(push.as_deref());
-    let push_for_redis = push.as_ref().filter(|_| listeners.iter().any(Listener::is_redis));
-    if let Some(push) = push_for_redis {
-        bridge::join(push, &redis);
-    }
-    let (admin, control) = (Admin::find(&configuration.admin)?, Control::default());
-    let audit = audit(configuration, &settings, &control)?;
+    let has_store = listeners.iter().any(Listener::is_redis);
+    push.iter().filter(|_| has_store).for_each(|push| bridge::join(push, &redis));
+    let admin = Admin::find(&configuration.admin)?;
     let access = Arc::new(Access::new(&configuration.access)?);
     let mut engine = engine(configuration, limits.clone(), &listeners, &settings)?.access(access.clone());
     if let Some(admin) = &admin {
-        // Last: the others have their places by their order.
         engine = admin.add(engine, &control)?;
     }
     if let Some(push) = &settings.push {
@@ -92,18 +91,13 @@ fn run(options: &ServeOptions, configuration: &Configuration) -> Result<(), Fail
         None => Ok(()),
     })?;
     control.started(running.remote());
-    control.listens(listening(&listeners, admin.as_ref(), &running));
-    let redis_bound = bound(&listeners, &running);
-    if let Some(push) = push_for_redis {
-        bridge::show(push, redis_bound.iter().map(|bound| &bound.address));
-    }
-    redis.listening(redis_bound);
-    settings.site.started(&listeners, &running);
+    settings.site.started(&running);
+    reload::show(&configuration.listeners, &running.remote(), &control, &settings);
     settings.site.status.limits_are(&limits, &configuration.timeouts);
     settings.site.status.started();
     settings.profiles.values().for_each(|tls| tls.show_in(settings.site.status.clone()));
-    let expiry = listeners.iter().any(Listener::is_redis).then(|| redis.start_expiry()).transpose();
-    let _expiry =
+    let expiry = has_store.then(|| redis.start_expiry()).transpose();
+    let expiry =
         expiry.map_err(|error| Failure::Output(format!("the thread that expires keys cannot start: {error}")))?;
     // What is logged comes after what can fail, so that a failure is one line.
     let asked_to_end = Ending::watch();
@@ -139,6 +133,9 @@ fn run(options: &ServeOptions, configuration: &Configuration) -> Result<(), Fail
         stats: configuration.log.stats.and_then(|interval| StatsLines::start_or_warn(&remote, interval)),
         renewals: renewals(&settings.profiles),
         admin,
+        audit: audit.clone(),
+        traces,
+        expiry,
     };
     let (reloader, hangups) = Reloader::offer(&options.settings, configuration, parts, &control);
     // Before anybody is told that it is ready: an order that comes right then must find somebody.
@@ -164,7 +161,7 @@ fn run(options: &ServeOptions, configuration: &Configuration) -> Result<(), Fail
     if let Err(gannet::Error::Interrupted) = ended {
         ending::at_once();
     }
-    drop((hangups, traces));
+    drop(hangups);
     reloader.end();
     audit.end();
     asked_to_end.log(&remote);
@@ -201,28 +198,20 @@ fn offer_drain(control: &Control) {
 }
 
 /// The audit log, for whoever takes orders.
-fn audit(configuration: &Configuration, settings: &Settings, control: &Control) -> Result<Audit, Failure> {
+fn audit(configuration: &Configuration, site: &Site, control: &Control) -> Result<Audit, Failure> {
     let cannot = |error| Failure::Output(format!("the thread of the audit log cannot start: {error}"));
     let audit = Audit::start(configuration.log.audit.as_ref()).map_err(cannot)?;
     control.audits(audit.clone());
-    settings.site.audits(audit.clone());
-    if let Some(push) = &settings.push {
-        let own = audit.clone();
-        push.set_auditor(move |audited| own.gateway(audited));
-    }
+    site.audits(audit.clone());
     Ok(audit)
 }
 
-/// The thread that exports spans, where any are made.
-fn traces(configuration: &Configuration, site: &Site, push: Option<&Gateway>) -> Result<Option<Otlp>, Failure> {
-    let Some(settings) = &configuration.traces else { return Ok(None) };
+/// What makes spans, and the thread that exports them where any are made.
+fn traces(configuration: &Configuration, site: &Site) -> Result<Otlp, Failure> {
     let cannot = |error| Failure::Output(format!("the thread that exports traces cannot start: {error}"));
-    let traces = Otlp::start(settings).map_err(cannot)?;
-    if let Some(push) = push {
-        push.set_tracer(traces.tracer().clone());
-    }
-    site.exports(traces.queue());
-    Ok(Some(traces))
+    let traces = Otlp::start(configuration.traces.as_ref()).map_err(cannot)?;
+    site.exports(traces.traces());
+    Ok(traces)
 }
 
 /// The profiles of TLS with their certificates.
@@ -240,28 +229,10 @@ fn renewals(profiles: &BTreeMap<String, Tls>) -> BTreeMap<String, Renewals> {
 }
 
 /// The gateway, where something listens for its clients.
-fn push(configuration: &Configuration) -> Result<Option<Arc<Gateway>>, Failure> {
-    let Some(settings) = configuration.push.clone() else { return Ok(None) };
-    // The standard library seeds its hashers from the system.
-    let seed = RandomState::new().hash_one("push");
-    let gateway = Gateway::new(settings, configuration.engine.reactors, seed);
+fn push(configuration: &Configuration, tracer: &Tracer, audit: &Audit) -> Result<Option<Arc<Gateway>>, Failure> {
+    let Some(settings) = &configuration.push else { return Ok(None) };
+    let gateway = services::push::start(settings, configuration.engine.reactors, tracer, audit);
     gateway.map(Some).map_err(|error| Failure::Usage(error.to_string()))
-}
-
-/// What listens, in the order in which the engine has it.
-fn listening(listeners: &[Listener], admin: Option<&Admin>, running: &Running) -> Vec<Listening> {
-    let services = listeners.iter().map(|listener| listener.service.name).chain(admin.map(|_| "admin"));
-    let at =
-        |(service, address): (&str, &Address)| Listening { service: service.to_owned(), name: address.to_string() };
-    services.zip(running.addresses()).map(at).collect()
-}
-
-/// Where the Redis listeners listen.
-fn bound(listeners: &[Listener], running: &Running) -> Vec<Bound> {
-    let all = listeners.iter().zip(running.addresses()).enumerate();
-    all.filter(|(_, (listener, _))| listener.is_redis())
-        .map(|(index, (_, address))| Bound::new(address.clone(), index))
-        .collect()
 }
 
 /// Whoever reaches a store without a password can read and change everything in it: other machines are let in only where
@@ -272,17 +243,16 @@ fn warn_of_open_listeners(
     profiles: &BTreeMap<String, Tls>,
     protected_mode: bool,
 ) {
-    for bound in bound(listeners, running) {
-        let (address, is_proxied) = (bound.address, listeners[bound.index].is_proxied());
-        let own = listeners.iter().zip(running.addresses()).find(|(_, known)| **known == address);
-        let profile = own.and_then(|(listener, _)| profiles.get(listener.tls()?));
+    let stores = listeners.iter().zip(running.addresses()).filter(|(listener, _)| listener.is_redis());
+    for (listener, address) in stores {
+        let profile = listener.tls().and_then(|profile| profiles.get(profile));
         let knows_clients = profile.is_some_and(Tls::knows_clients);
-        let socket = match &address {
+        let socket = match address {
             Address::Tcp(socket) => socket,
             Address::Tls(socket) if protected_mode || !knows_clients => socket,
             _ => continue,
         };
-        if socket.ip().to_canonical().is_loopback() && !is_proxied {
+        if socket.ip().to_canonical().is_loopback() && !listener.is_proxied() {
             continue;
         }
         if protected_mode {

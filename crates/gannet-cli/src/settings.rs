@@ -80,18 +80,19 @@ impl Debug for Configuration {
     }
 }
 
-/// The longest header of a WebSocket frame from a client, in bytes.
-const FRAME_HEADER_BYTES: usize = 14;
-
 impl Configuration {
-    /// The limits of an engine that serves a gateway.
+    /// The limits of the engine. `push` is a gateway that runs: it may have clients though nothing listens for more.
     pub(crate) fn limits_with(&self, push: Option<&gannet_gateway::Gateway>) -> Limits {
         let mut limits = self.limits.clone();
-        if let Some(push) = push {
-            // A frame of commands has to fit, with its header.
-            limits.carry = limits.carry.max(push.settings().client.frame + FRAME_HEADER_BYTES);
+        if let Some(frame) = self.push_frame().or_else(|| Some(push?.settings().client.frame)) {
+            limits.carry = limits.carry.max(services::push::longest(frame));
         }
         limits
+    }
+
+    /// The largest frame of the gateway's clients in bytes, where something listens for them.
+    pub(crate) fn push_frame(&self) -> Option<usize> {
+        self.push.as_ref().map(|push| push.client.frame)
     }
 
     /// Reads all sources, and the files that they name. Blocks the thread for that.

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use gannet::{Engine, Outbound, Remote};
+use gannet::{Engine, Outbound, Plan, Remote};
 use gannet_channels::{Current, Seen, Space, Time};
 use gannet_http::{Cx, Tracer};
 
@@ -95,6 +95,24 @@ impl Gateway {
         // It is a part of one engine.
         let _ = self.pump.set(pump);
         Ok(engine)
+    }
+
+    /// Makes the gateway a part of an engine that runs, when the plan is applied. [`install`](Self::install) says the rest.
+    ///
+    /// If the plan fails, drop the gateway: another plan needs another one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Plan::outbound`].
+    pub fn install_in(self: &Arc<Self>, plan: Plan) -> gannet::Result<Plan> {
+        let (gateway, own) = (self.clone(), self.clone());
+        plan.outbound(
+            move || Pump::new(&gateway),
+            move |pump| {
+                // It is a part of one engine.
+                let _ = own.pump.set(pump);
+            },
+        )
     }
 
     /// Returns the channels.

@@ -99,7 +99,7 @@ impl Prepared {
     /// - New permissions, keys, origins, limits and URLs of the application hold for everything that comes next. Requests to
     ///   the application that are under way go on.
     /// - Another password of the admin page ends its sessions. Without a password, the page keeps the one that it has.
-    /// - The largest frame holds for listeners that are added afterwards.
+    /// - The largest publication holds at once, and the largest frame for listeners that are added afterwards.
     pub fn commit(self) {
         let Self { gateway, live } = self;
         let channels = live.settings.channels.clone();

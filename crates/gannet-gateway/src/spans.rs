@@ -17,9 +17,14 @@ impl Gateway {
         let _ = self.tracer.set(tracer);
     }
 
+    /// What makes spans, where traces are recorded at this moment.
+    pub(crate) fn tracer(&self) -> Option<&Tracer> {
+        self.tracer.get().filter(|tracer| !tracer.is_off())
+    }
+
     /// Makes the span of a call, where traces are recorded.
     pub(crate) fn call_span(&self, parent: Option<&Trace>) -> Option<CallSpan> {
-        self.tracer.get().map(|tracer| CallSpan::new(tracer, parent))
+        self.tracer().map(|tracer| CallSpan::new(tracer, parent))
     }
 
     /// Publishes, as a part of the work of `parent` where there is one.
@@ -47,7 +52,7 @@ impl Gateway {
 
     /// Begins the span of a publication, if its trace is recorded.
     pub(crate) fn publication(&self, parent: Option<&Trace>) -> Option<Span> {
-        let tracer = self.tracer.get()?;
+        let tracer = self.tracer()?;
         let trace = parent.map_or_else(|| tracer.begin(), |parent| tracer.child(parent));
         trace.sampled.then(|| {
             let mut span = Span::begin(trace, SpanKind::Producer, "publish");

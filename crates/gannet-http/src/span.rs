@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use crate::identifiers::{mix, seed};
@@ -55,16 +55,24 @@ pub struct Tracer(Arc<Shared>);
 struct Shared {
     recorder: Box<dyn Recorder>,
     /// Traces whose identifier's lower 63 bits are below it are recorded.
-    threshold: u64,
-    follows: bool,
+    threshold: AtomicU64,
+    /// Which kind of [`Sampling`] it is: one of the constants below.
+    rule: AtomicU8,
     seed: u64,
     count: AtomicU64,
 }
+
+const OFF: u8 = 0;
+const FOLLOWS_CALLERS: u8 = 1;
+const IS_A_SHARE: u8 = 2;
 
 /// Says which traces are recorded. A share of 0 is none, and 1 is all.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Sampling {
+    /// Nothing is recorded. [`TraceContext::recording`](crate::middleware::TraceContext::recording) then passes requests on as
+    /// if it were not there.
+    Off,
     /// A request's `traceparent` decides about its trace. Of traces that begin here, this share is recorded.
     FollowCallers(f64),
     /// This share of all traces is recorded. Choose it where clients are not trusted: with the other, each of them can have
@@ -76,14 +84,30 @@ impl Tracer {
     /// Makes a tracer that has spans taken by `recorder`.
     #[must_use]
     pub fn new(sampling: Sampling, recorder: impl Recorder) -> Self {
-        let (follows, share) = match sampling {
-            Sampling::FollowCallers(share) => (true, share),
-            Sampling::Share(share) => (false, share),
+        let (threshold, rule, count) = (AtomicU64::new(0), AtomicU8::new(OFF), AtomicU64::new(0));
+        let tracer = Self(Arc::new(Shared { recorder: Box::new(recorder), threshold, rule, seed: seed(), count }));
+        tracer.set_sampling(sampling);
+        tracer
+    }
+
+    /// Replaces the rule that says which traces are recorded, for all clones, from any thread.
+    ///
+    /// It holds for requests and publications that begin from now on.
+    pub fn set_sampling(&self, sampling: Sampling) {
+        let (rule, share) = match sampling {
+            Sampling::Off => (OFF, 0.0),
+            Sampling::FollowCallers(share) => (FOLLOWS_CALLERS, share),
+            Sampling::Share(share) => (IS_A_SHARE, share),
         };
-        // It saturates: a share over 1 is all of them.
-        let threshold = (share * (1u64 << 63) as f64) as u64;
-        let recorder = Box::new(recorder);
-        Self(Arc::new(Shared { recorder, threshold, follows, seed: seed(), count: AtomicU64::new(0) }))
+        // It saturates: a share over 1 is all of them. A request that comes in between of the two has one of both rules.
+        self.0.threshold.store((share * (1u64 << 63) as f64) as u64, Ordering::Relaxed);
+        self.0.rule.store(rule, Ordering::Relaxed);
+    }
+
+    /// Returns whether the sampling is [`Sampling::Off`].
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        self.0.rule.load(Ordering::Relaxed) == OFF
     }
 
     /// Begins a trace.
@@ -104,7 +128,7 @@ impl Tracer {
     #[must_use]
     pub fn resume(&self, traceparent: &[u8]) -> Option<Trace> {
         let mut trace = Trace::of(traceparent, mix(self.number()) | 1)?;
-        if !self.0.follows {
+        if self.0.rule.load(Ordering::Relaxed) != FOLLOWS_CALLERS {
             trace.sampled = self.samples(trace.trace_id);
         }
         Some(trace)
@@ -118,7 +142,7 @@ impl Tracer {
 
     fn samples(&self, trace_id: u128) -> bool {
         // The lower half is as random as the other; a share of 1 is over each of its numbers.
-        (trace_id as u64 >> 1) < self.0.threshold
+        (trace_id as u64 >> 1) < self.0.threshold.load(Ordering::Relaxed)
     }
 
     fn number(&self) -> u64 {
@@ -273,6 +297,19 @@ mod tests {
         let all = Tracer::new(Sampling::Share(1.0), Kept::default());
         assert!(sampled(&all, &unsampled));
         assert_eq!(all.resume(b"00-no"), None);
+    }
+
+    #[test]
+    fn another_sampling_holds_for_what_begins_next_and_for_all_clones() {
+        let tracer = Tracer::new(Sampling::Off, Kept::default());
+        let clone = tracer.clone();
+        assert!(clone.is_off() && !clone.begin().sampled && !clone.resume(SAMPLED).expect("well-formed").sampled);
+        tracer.set_sampling(Sampling::FollowCallers(0.0));
+        assert!(!clone.is_off() && !clone.begin().sampled && clone.resume(SAMPLED).expect("well-formed").sampled);
+        tracer.set_sampling(Sampling::Share(1.0));
+        assert!(clone.begin().sampled);
+        tracer.set_sampling(Sampling::Off);
+        assert!(clone.is_off() && !clone.begin().sampled);
     }
 
     #[test]

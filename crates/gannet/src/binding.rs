@@ -8,7 +8,7 @@ use crate::adoption::{Adopted, Estate, Inherited};
 use crate::error::{Error, Result};
 use crate::ids::ListenerId;
 use crate::listener::{OwnSocket, SocketFile, bind_udp, listen_tcp, listen_unix, retry_in_use};
-use crate::plan::ServicePlan;
+use crate::service_plan::ServicePlan;
 
 /// How an engine spreads its connections.
 #[derive(Clone, Copy)]

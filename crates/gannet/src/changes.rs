@@ -17,16 +17,14 @@ use crate::keepalive;
 use crate::limits::{Limits, Timeouts};
 use crate::listen_options::UnixAccess;
 use crate::listener::{FormerAccess, SocketFile, set_access};
-use crate::plan::{Applied, Plan, ServicePlan};
+use crate::plan::{Applied, Plan};
 use crate::quota::Quota;
 use crate::remote::{Listening, Shared};
+use crate::service_plan::{MOST_SERVICES, ServicePlan, too_many};
 use crate::steps::{Addition, Commit, Own, Step};
 
 /// How long a plan waits for each reactor, and for the acceptor.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The services that an engine can have: as many as there are numbers.
-pub(crate) const MOST_SERVICES: usize = 1 << 16;
 
 /// What is known of one service of a running engine, by its number.
 pub(crate) struct Entry {
@@ -134,6 +132,8 @@ pub(crate) struct Control {
 
 pub(crate) struct State {
     pub(crate) entries: Vec<Entry>,
+    /// The service of the outbound connections of sessions, if there are sessions.
+    pub(crate) upstreams: Option<ServiceId>,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
     pub(crate) keepalive: Option<Duration>,
@@ -196,7 +196,7 @@ impl Control {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn apply(&self, plan: Plan) -> Result<Applied> {
+    fn apply(&self, mut plan: Plan) -> Result<Applied> {
         #[allow(clippy::disallowed_methods)] // This thread has no driver.
         let began = Instant::now();
         let mut state = self.lock();
@@ -207,11 +207,17 @@ impl Control {
             let why = "another process takes over the listening sockets; apply the plan there, or when this engine accepts again";
             return Err(Error::Setting(why.to_owned()));
         }
+        let first = state.entries.len();
+        let upstreams = plan.added.connect_sessions(first, state.upstreams)?;
         let mut work = Work::new(&state, &plan)?;
+        for (place, numbered) in plan.outbound.drain(..) {
+            // They are numbers of services: there is room for all of them.
+            numbered(self.shared.id, first as ServiceId + place);
+        }
         work.bind(&mut state, &plan, self)?;
         self.prepare(&mut work, &plan)?;
         let late = self.commit(&mut state, &mut work, plan);
-        state.generation += 1;
+        (state.generation, state.upstreams) = (state.generation + 1, upstreams);
         self.shared.set_listening(state.listening());
         let address = |service: &ServiceId| state.entries[usize::from(*service)].bound.clone();
         Ok(Applied {
@@ -395,7 +401,7 @@ impl Work {
         for (name, connections, per_peer) in &plan.quotas {
             quotas.extend(of_name(name)?.into_iter().map(|service| (service, *connections, *per_peer)));
         }
-        if state.entries.len() + plan.added.len() > MOST_SERVICES {
+        if state.entries.len() + plan.added.all.len() > MOST_SERVICES {
             return Err(Error::Setting(too_many()));
         }
         Ok(Self {
@@ -416,13 +422,18 @@ impl Work {
     /// Binds what is added, or finds a listener whose socket it gets.
     fn bind(&mut self, state: &mut State, plan: &Plan, control: &Control) -> Result<()> {
         let first = state.entries.len();
-        let mut made: Vec<Option<(Entry, Addition)>> = plan.added.iter().map(|_| None).collect();
+        let mut made: Vec<Option<(Entry, Addition)>> = plan.added.all.iter().map(|_| None).collect();
         let mut central = Vec::new();
-        for (index, service) in binding_order(&plan.added) {
+        for (index, service) in binding_order(&plan.added.all) {
             let id = (first + index) as ServiceId;
-            let (Some(address), Some(quota)) = (&service.address, &service.quota) else { continue };
-            let mut quota = quota.clone();
+            let (factory, filters) = (service.factory.clone(), service.filters.clone());
             let mut entry = Entry::new(service);
+            let (Some(address), Some(quota)) = (&service.address, &service.quota) else {
+                let addition = Addition { service: id, factory, filters, quota: None, sockets: Vec::new() };
+                made[index] = Some((entry, addition));
+                continue;
+            };
+            let mut quota = quota.clone();
             let mut own: Vec<Option<Own>> = Vec::new();
             let mut all = self.removed.iter().map(|old| &state.entries[usize::from(*old)]);
             let at = all.clone().position(|old| old.name == service.name && old.is_at(address));
@@ -457,9 +468,8 @@ impl Work {
                 central.extend(others);
             }
             let sockets = own.into_iter().map(Mutex::new).collect();
-            let (factory, filters) = (service.factory.clone(), service.filters.clone());
             entry.quota = Some(quota.clone());
-            let addition = Addition { service: id, factory, filters, quota, sockets };
+            let addition = Addition { service: id, factory, filters, quota: Some(quota), sockets };
             made[index] = Some((entry, addition));
         }
         if !central.is_empty() && state.acceptor.is_none() {
@@ -474,10 +484,6 @@ impl Work {
         }
         Ok(())
     }
-}
-
-pub(crate) fn too_many() -> String {
-    "an engine can have at most 65,536 services, outbound and removed ones included; start a new one".to_owned()
 }
 
 /// Changes a running engine from any thread; [`Running::changes`](crate::Running::changes) returns it.

@@ -12,7 +12,7 @@ use crate::access::Access;
 use crate::address::Address;
 use crate::adoption::{Estate, Inherited};
 use crate::binding::{Bound, Spread, binding_order};
-use crate::changes::{Changes, Control, Entry, State, too_many};
+use crate::changes::{Changes, Control, Entry, State};
 use crate::core::Core;
 use crate::counters::ReactorCounters;
 use crate::drain::Times;
@@ -31,11 +31,12 @@ use crate::limits::{Limits, Timeouts};
 use crate::listen_options::ListenOptions;
 use crate::listener::Pace;
 use crate::mailbox::mailbox;
-use crate::plan::{Applied, Plan, ServicePlan, connections};
+use crate::plan::{Applied, Plan};
 use crate::quota::Quota;
 use crate::reactor::Reactor;
 use crate::remote::{Gate, Remote, Shared, new_engine_id};
 use crate::service::{DatagramService, Service, Starting};
+use crate::service_plan::Services;
 use crate::session;
 use crate::steps::{Factory, Own};
 use crate::wheel::tick;
@@ -65,7 +66,7 @@ use crate::wheel::tick;
 #[must_use = "an engine does nothing until it is started or run"]
 pub struct Engine {
     id: u16,
-    entries: Vec<ServicePlan>,
+    services: Services,
     reactors: usize,
     driver: DriverChoice,
     limits: Limits,
@@ -78,8 +79,6 @@ pub struct Engine {
     drain_spread: Duration,
     drain_timeout: Duration,
     inherited: Vec<Inherited>,
-    /// The service of the outbound connections of sessions, if there are sessions.
-    upstreams: Option<ServiceId>,
 }
 
 impl Default for Engine {
@@ -93,7 +92,7 @@ impl Engine {
     pub fn new() -> Self {
         Self {
             id: new_engine_id(),
-            entries: Vec::new(),
+            services: Services::default(),
             reactors: std::thread::available_parallelism().map_or(1, Into::into),
             driver: DriverChoice::Auto,
             limits: Limits::default(),
@@ -106,7 +105,6 @@ impl Engine {
             drain_spread: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
             inherited: Vec::new(),
-            upstreams: None,
         }
     }
 
@@ -224,7 +222,7 @@ impl Engine {
         at: impl Into<ListenOptions>,
         factory: impl Fn() -> S + Send + Sync + 'static,
     ) -> Result<Self> {
-        ServicePlan::streams(at.into(), factory)?.into_iter().try_for_each(|service| self.add(service).map(drop))?;
+        self.services.listen(at.into(), factory)?;
         Ok(self)
     }
 
@@ -243,8 +241,7 @@ impl Engine {
         filters: Arc<dyn FilterFactory>,
         factory: impl Fn() -> S + Send + Sync + 'static,
     ) -> Result<Self> {
-        let all = ServicePlan::filtered(at.into(), &filters, factory)?;
-        all.into_iter().try_for_each(|service| self.add(service).map(drop))?;
+        self.services.listen_filtered(at.into(), &filters, factory)?;
         Ok(self)
     }
 
@@ -270,8 +267,8 @@ impl Engine {
         M: Fn(session::Connection<C>) -> F + Send + Sync + 'static,
         F: Future<Output = session::Result> + 'static,
     {
-        let upstreams = self.upstreams()?;
-        self.listen(at, session::factory(codec, session, upstreams))
+        self.services.sessions(at.into(), codec, session)?;
+        Ok(self)
     }
 
     /// Serves connections with sequential sessions, with a filter between each connection and its codec, for example TLS.
@@ -294,20 +291,8 @@ impl Engine {
         M: Fn(session::Connection<C>) -> F + Send + Sync + 'static,
         F: Future<Output = session::Result> + 'static,
     {
-        let upstreams = self.upstreams()?;
-        self.listen_filtered(at, filters, session::factory(codec, session, upstreams))
-    }
-
-    /// The service of the outbound connections of sessions, one for all.
-    fn upstreams(&mut self) -> Result<ServiceId> {
-        match self.upstreams {
-            Some(index) => Ok(index),
-            None => {
-                let index = self.outbound(|| session::Upstreams)?.index;
-                self.upstreams = Some(index);
-                Ok(index)
-            }
-        }
+        self.services.sessions_filtered(at.into(), &filters, codec, session)?;
+        Ok(self)
     }
 
     /// Serves datagrams to an address: `udp://host:port`.
@@ -323,7 +308,7 @@ impl Engine {
         at: impl Into<ListenOptions>,
         factory: impl Fn() -> S + Send + Sync + 'static,
     ) -> Result<Self> {
-        ServicePlan::datagrams(at.into(), factory)?.into_iter().try_for_each(|service| self.add(service).map(drop))?;
+        self.services.listen_datagrams(at.into(), factory)?;
         Ok(self)
     }
 
@@ -338,14 +323,8 @@ impl Engine {
     ///
     /// [`Context::connect`]: crate::Context::connect
     pub fn outbound<S: Service>(&mut self, factory: impl Fn() -> S + Send + Sync + 'static) -> Result<Outbound<S>> {
-        let index = self.add(ServicePlan::outbound(connections(factory)))?;
+        let index = self.services.outbound(factory)?;
         Ok(Outbound { engine: self.id, index, service: PhantomData })
-    }
-
-    fn add(&mut self, entry: ServicePlan) -> Result<ServiceId> {
-        let index = ServiceId::try_from(self.entries.len()).map_err(|_| Error::Setting(too_many()))?;
-        self.entries.push(entry);
-        Ok(index)
     }
 
     /// Starts the engine, and waits until a signal or [`Remote::stop`] has ended it.
@@ -396,19 +375,20 @@ impl Engine {
         if matches!(usable, Usable::Poll) {
             crate::descriptors::make_room(self.limits.connections);
         }
+        let upstreams = self.services.connect_sessions(0, None)?;
         let estate = Estate::new(std::mem::take(&mut self.inherited));
         let mut bound = AllBound::new(&self, estate)?;
         let drain = Times::new(self.drain_delay, self.drain_spread, self.drain_timeout);
         let mut shared = Shared::new(self.id, &self.limits, drain);
         shared.access = self.access.take();
-        let quotas: Vec<_> = self.entries.iter().map(|entry| entry.quota.clone()).collect();
+        let quotas: Vec<_> = self.services.all.iter().map(|entry| entry.quota.clone()).collect();
         if quotas.iter().flatten().any(|quota| quota.operational) {
             shared.spares.want(self.limits.operational_reserve);
         }
         let shared = Arc::new(shared);
         let remote = Remote::new(shared.clone());
         let services: Vec<_> =
-            self.entries.iter().map(|entry| (entry.factory.clone(), entry.filters.clone())).collect();
+            self.services.all.iter().map(|entry| (entry.factory.clone(), entry.filters.clone())).collect();
         let (ready_sender, ready) = mpsc::channel();
         let (started_sender, started) = mpsc::channel();
         let ending = Arc::new(Ending::new(self.reactors));
@@ -500,6 +480,7 @@ impl Engine {
         let addresses = bound.entries.iter().filter_map(|entry| entry.address().cloned()).collect();
         let state = State {
             entries: bound.entries,
+            upstreams,
             limits: self.limits,
             timeouts: self.timeouts,
             keepalive: self.keepalive,
@@ -530,9 +511,9 @@ impl AllBound {
         let mut all = Self {
             sockets: (0..engine.reactors).map(|_| Vec::new()).collect(),
             central: Vec::new(),
-            entries: engine.entries.iter().map(Entry::new).collect(),
+            entries: engine.services.all.iter().map(Entry::new).collect(),
         };
-        for (index, service) in binding_order(&engine.entries) {
+        for (index, service) in binding_order(&engine.services.all) {
             let Some(address) = &service.address else { continue };
             let id = index as ListenerId;
             let bound = Bound::new(id, service, address, spread, engine.keepalive, &mut estate)?;

@@ -127,6 +127,7 @@ mod requests;
 mod route;
 mod service;
 mod service_context;
+mod service_plan;
 pub mod session;
 mod share;
 mod signals;

@@ -1,131 +1,24 @@
 //! What a running engine shall become: [`Plan`], and what came of it: [`Applied`].
-//!
-//! The descriptions of listeners are those that [`Engine`](crate::Engine) starts with.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gannet_proto::Codec;
+
 use crate::address::Address;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::filter::FilterFactory;
-use crate::host::{HostOf, Served};
-use crate::keepalive;
+use crate::host::Outbound;
+use crate::ids::ServiceId;
 use crate::limits::{Limits, Timeouts};
-use crate::listen_options::{ListenOptions, UnixAccess};
-use crate::quota::Quota;
+use crate::listen_options::ListenOptions;
 use crate::service::{DatagramService, Service};
-use crate::steps::Factory;
+use crate::service_plan::Services;
+use crate::session;
 
-/// One service of an engine: where it listens, if it does, and how its instances are made.
-pub(crate) struct ServicePlan {
-    /// The name of its listener.
-    pub(crate) name: String,
-    /// The URL that it was described by.
-    pub(crate) url: String,
-    pub(crate) address: Option<Address>,
-    pub(crate) keepalive: Option<Option<Duration>>,
-    pub(crate) unix: UnixAccess,
-    /// Of those that listen.
-    pub(crate) quota: Option<Arc<Quota>>,
-    pub(crate) factory: Factory,
-    /// What stands between its connections and their codec.
-    pub(crate) filters: Option<Arc<dyn FilterFactory>>,
-}
-
-impl ServicePlan {
-    /// A service for outbound connections.
-    pub(crate) fn outbound(factory: Factory) -> Self {
-        let (name, url, unix) = (String::new(), String::new(), UnixAccess::default());
-        Self { name, url, address: None, keepalive: None, unix, quota: None, factory, filters: None }
-    }
-
-    /// Whether it may go beyond limits.
-    pub(crate) fn is_operational(&self) -> bool {
-        self.quota.as_ref().is_some_and(|quota| quota.operational)
-    }
-
-    /// Connections to an address.
-    pub(crate) fn streams<S: Service>(
-        options: ListenOptions,
-        factory: impl Fn() -> S + Send + Sync + 'static,
-    ) -> Result<Vec<Self>> {
-        let addresses = options.addresses()?;
-        let why = match addresses.first() {
-            Some(Address::Udp(_)) => "datagrams have listen_datagrams",
-            Some(Address::Tls(_)) => "TLS needs a certificate: listen_filtered",
-            _ => return Self::listeners(&options, addresses, None, &connections(factory)),
-        };
-        Err(Error::Address { url: options.url, why: why.to_owned() })
-    }
-
-    /// Connections to an address, through filters.
-    pub(crate) fn filtered<S: Service>(
-        options: ListenOptions,
-        filters: &Arc<dyn FilterFactory>,
-        factory: impl Fn() -> S + Send + Sync + 'static,
-    ) -> Result<Vec<Self>> {
-        let addresses = options.addresses()?;
-        if matches!(addresses[..], [Address::Udp(_), ..]) {
-            return Err(Error::Address { url: options.url, why: "datagrams have no filter".to_owned() });
-        }
-        Self::listeners(&options, addresses, Some(filters), &connections(factory))
-    }
-
-    /// Datagrams to an address.
-    pub(crate) fn datagrams<S: DatagramService>(
-        options: ListenOptions,
-        factory: impl Fn() -> S + Send + Sync + 'static,
-    ) -> Result<Vec<Self>> {
-        let addresses = options.addresses()?;
-        if !matches!(addresses[..], [Address::Udp(_), ..]) {
-            return Err(Error::Address { url: options.url, why: "datagrams come to udp://host:port".to_owned() });
-        }
-        let factory: Factory = Arc::new(move |_| Served::Datagrams(Box::new(factory())));
-        Self::listeners(&options, addresses, None, &factory)
-    }
-
-    fn listeners(
-        options: &ListenOptions,
-        addresses: Vec<Address>,
-        filters: Option<&Arc<dyn FilterFactory>>,
-        factory: &Factory,
-    ) -> Result<Vec<Self>> {
-        let keepalive = options.keepalive.map(keepalive::checked).transpose()?;
-        let of = |address| {
-            let quota = Quota::new(options.operational, options.connections, options.connections_per_peer)
-                .proxied(options.proxy.clone());
-            Self {
-                name: options.name().to_owned(),
-                url: options.url.clone(),
-                address: Some(address),
-                keepalive,
-                unix: options.unix,
-                quota: Some(Arc::new(quota)),
-                factory: with_timeouts(factory, options.timeouts),
-                filters: filters.cloned(),
-            }
-        };
-        Ok(addresses.into_iter().map(of).collect())
-    }
-}
-
-/// A factory that gives its service the deadlines of a listener in place of the engine's.
-fn with_timeouts(factory: &Factory, own: Option<Timeouts>) -> Factory {
-    let factory = factory.clone();
-    let Some(own) = own else { return factory };
-    Arc::new(move |_| {
-        let mut served = factory(own);
-        if let Served::Connections(host) = &mut served {
-            host.keep_timeouts();
-        }
-        served
-    })
-}
-
-/// Makes instances of a service of connections.
-pub(crate) fn connections<S: Service>(factory: impl Fn() -> S + Send + Sync + 'static) -> Factory {
-    Arc::new(move |timeouts| Served::Connections(Box::new(HostOf::new(factory(), timeouts))))
-}
+/// Is told the numbers of an engine and of a service for outbound connections in it.
+pub(crate) type Numbered = Box<dyn FnOnce(u16, ServiceId) + Send>;
 
 /// Describes changes of a running engine: listeners that come and go, limits, deadlines. [`Changes::apply`] makes them.
 ///
@@ -160,7 +53,9 @@ pub struct Plan {
     pub(crate) limits: Option<Limits>,
     pub(crate) timeouts: Option<Timeouts>,
     pub(crate) keepalive: Option<Option<Duration>>,
-    pub(crate) added: Vec<ServicePlan>,
+    pub(crate) added: Services,
+    /// Whom to tell the number of an added service, by its place among them.
+    pub(crate) outbound: Vec<(ServiceId, Numbered)>,
     pub(crate) removed: Vec<String>,
     /// Name, most connections, most of one peer.
     pub(crate) quotas: Vec<(String, u32, u32)>,
@@ -220,7 +115,7 @@ impl Plan {
         at: impl Into<ListenOptions>,
         factory: impl Fn() -> S + Send + Sync + 'static,
     ) -> Result<Self> {
-        self.added.extend(ServicePlan::streams(at.into(), factory)?);
+        self.added.listen(at.into(), factory)?;
         Ok(self)
     }
 
@@ -239,7 +134,7 @@ impl Plan {
         filters: Arc<dyn FilterFactory>,
         factory: impl Fn() -> S + Send + Sync + 'static,
     ) -> Result<Self> {
-        self.added.extend(ServicePlan::filtered(at.into(), &filters, factory)?);
+        self.added.listen_filtered(at.into(), &filters, factory)?;
         Ok(self)
     }
 
@@ -256,7 +151,73 @@ impl Plan {
         at: impl Into<ListenOptions>,
         factory: impl Fn() -> S + Send + Sync + 'static,
     ) -> Result<Self> {
-        self.added.extend(ServicePlan::datagrams(at.into(), factory)?);
+        self.added.listen_datagrams(at.into(), factory)?;
+        Ok(self)
+    }
+
+    /// Adds a listener with sequential sessions, as [`Engine::sessions`](crate::Engine::sessions) does.
+    ///
+    /// See [`listen`](Self::listen) for addresses that the engine listens on already.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`listen`](Self::listen).
+    pub fn sessions<C, M, F>(
+        mut self,
+        at: impl Into<ListenOptions>,
+        codec: impl Fn() -> C + Send + Sync + 'static,
+        session: M,
+    ) -> Result<Self>
+    where
+        C: Codec,
+        M: Fn(session::Connection<C>) -> F + Send + Sync + 'static,
+        F: Future<Output = session::Result> + 'static,
+    {
+        self.added.sessions(at.into(), codec, session)?;
+        Ok(self)
+    }
+
+    /// Adds a listener with sequential sessions and a filter before each, as
+    /// [`Engine::sessions_filtered`](crate::Engine::sessions_filtered) does.
+    ///
+    /// See [`listen`](Self::listen) for addresses that the engine listens on already.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`listen_filtered`](Self::listen_filtered).
+    pub fn sessions_filtered<C, M, F>(
+        mut self,
+        at: impl Into<ListenOptions>,
+        filters: Arc<dyn FilterFactory>,
+        codec: impl Fn() -> C + Send + Sync + 'static,
+        session: M,
+    ) -> Result<Self>
+    where
+        C: Codec,
+        M: Fn(session::Connection<C>) -> F + Send + Sync + 'static,
+        F: Future<Output = session::Result> + 'static,
+    {
+        self.added.sessions_filtered(at.into(), &filters, codec, session)?;
+        Ok(self)
+    }
+
+    /// Adds a service for outbound connections, as [`Engine::outbound`](crate::Engine::outbound) does.
+    ///
+    /// `added` receives its [`Outbound`] when the plan is applied, before any instance is made, on the thread that applies
+    /// it. If the plan fails after that, nothing answers to this `Outbound`: forget it. The service stays until the engine
+    /// ends, since no name removes it. [`Remote::wake_service`](crate::Remote::wake_service) takes a lock to call it.
+    ///
+    /// # Errors
+    ///
+    /// The plan adds 65,536 services already.
+    pub fn outbound<S: Service>(
+        mut self,
+        factory: impl Fn() -> S + Send + Sync + 'static,
+        added: impl FnOnce(Outbound<S>) + Send + 'static,
+    ) -> Result<Self> {
+        let place = self.added.outbound(factory)?;
+        let numbered = move |engine, index| added(Outbound { engine, index, service: PhantomData });
+        self.outbound.push((place, Box::new(numbered)));
         Ok(self)
     }
 
@@ -282,7 +243,7 @@ impl Plan {
         self.limits.is_none()
             && self.timeouts.is_none()
             && self.keepalive.is_none()
-            && self.added.is_empty()
+            && self.added.all.is_empty()
             && self.removed.is_empty()
             && self.quotas.is_empty()
     }
@@ -290,8 +251,8 @@ impl Plan {
 
 impl std::fmt::Debug for Plan {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { limits, timeouts, keepalive, added, removed, quotas } = self;
-        let added: Vec<_> = added.iter().map(|service| (&service.name, &service.address)).collect();
+        let Self { limits, timeouts, keepalive, added, outbound: _, removed, quotas } = self;
+        let added: Vec<_> = added.all.iter().map(|service| (&service.name, &service.address)).collect();
         formatter
             .debug_struct("Plan")
             .field("limits", limits)

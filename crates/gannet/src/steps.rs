@@ -26,12 +26,13 @@ pub(crate) struct Own {
     pub(crate) is_shared: bool,
 }
 
-/// A listener that is added to a running engine.
+/// A service that is added to a running engine.
 pub(crate) struct Addition {
     pub(crate) service: ServiceId,
     pub(crate) factory: Factory,
     pub(crate) filters: Option<Arc<dyn FilterFactory>>,
-    pub(crate) quota: Arc<Quota>,
+    /// Of those that listen.
+    pub(crate) quota: Option<Arc<Quota>>,
     /// By reactor; each takes its own. The acceptor has the socket, or another listener, where there is none.
     pub(crate) sockets: Vec<Mutex<Option<Own>>>,
 }

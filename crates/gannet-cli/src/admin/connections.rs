@@ -184,13 +184,13 @@ fn answer(later: Later, outcome: Outcome) {
     let _ = later.complete(move |reply| answer::outcome(outcome, reply));
 }
 
-fn page_as_json(page: &Page, listening: &[Listening]) -> Value {
+fn page_as_json(page: &Page, listening: &[Option<Listening>]) -> Value {
     let all: Vec<Value> = page.connections.iter().map(|one| as_json(one, listening)).collect();
     json!({ "connections": all, "next": page.next.map(|next| next.to_string()), "selected": page.selected })
 }
 
-fn as_json(one: &ConnectionInfo, listening: &[Listening]) -> Value {
-    let at = listening.get(one.service);
+fn as_json(one: &ConnectionInfo, listening: &[Option<Listening>]) -> Value {
+    let at = listening.get(one.service).and_then(Option::as_ref);
     let description = &one.description;
     json!({
         "handle": one.handle.to_string(),
@@ -211,8 +211,8 @@ fn as_json(one: &ConnectionInfo, listening: &[Listening]) -> Value {
     })
 }
 
-fn closed_as_json(one: &ClosedConnection, listening: &[Listening]) -> Value {
-    let at = listening.get(one.service);
+fn closed_as_json(one: &ClosedConnection, listening: &[Option<Listening>]) -> Value {
+    let at = listening.get(one.service).and_then(Option::as_ref);
     json!({
         "handle": one.handle.to_string(),
         "service": at.map_or("outbound", |at| &at.service),

@@ -1,14 +1,14 @@
 //! The audit log: who gave which order to the server, and what came of it. Its schema is in docs/operating.md.
 //!
 //! Any thread records; a thread of its own writes, so that a full disk or a reader that has gone holds nobody up. Without
-//! `log.audit` nothing is written.
+//! `log.audit` nothing is written. A reload may have the lines go elsewhere: each line knows its target.
 
 mod target;
 mod throttle;
 
 use std::fmt::Display;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -50,6 +50,11 @@ pub(crate) struct Who {
 }
 
 impl Who {
+    /// Whoever changed the configuration.
+    pub(crate) fn configuration() -> Self {
+        Self { by: "configuration", peer: None, operator: None }
+    }
+
     /// Somebody who can send signals to the process.
     pub(crate) fn signal() -> Self {
         Self { by: "signal", peer: None, operator: None }
@@ -62,33 +67,78 @@ struct Counts {
     dropped: AtomicU64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Inner {
-    /// Taken at the end.
-    lines: Mutex<Option<SyncSender<Value>>>,
+    /// Whether lines are written at this moment, or ever were.
+    is_on: AtomicBool,
+    was_on: AtomicBool,
+    target: Mutex<Option<Arc<Target>>>,
+    writing: Mutex<Writing>,
     throttle: Mutex<Throttle>,
     counts: Arc<Counts>,
-    gone: Mutex<Receiver<()>>,
+}
+
+/// The thread that writes.
+#[derive(Debug, Default)]
+enum Writing {
+    /// Nothing was ever to be written.
+    #[default]
+    Idle,
+    Running {
+        lines: SyncSender<(Arc<Target>, Value)>,
+        gone: Receiver<()>,
+    },
+    Ended,
 }
 
 /// The audit log. Cheap to clone; usable on any thread.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Audit(Option<Arc<Inner>>);
+pub(crate) struct Audit(Arc<Inner>);
 
 impl Audit {
-    /// Starts the thread that writes, where there is something to write to.
+    /// Makes the log, and starts its thread where there is something to write to.
     pub(crate) fn start(target: Option<&Target>) -> io::Result<Self> {
-        let Some(target) = target.cloned() else { return Ok(Self(None)) };
-        if let Some(why) = target.flaw() {
+        let audit = Self::default();
+        audit.prepare(target)?;
+        audit.set_target(target);
+        Ok(audit)
+    }
+
+    /// Starts the thread that writes, if lines are to be written and it is not there yet.
+    pub(crate) fn prepare(&self, target: Option<&Target>) -> io::Result<()> {
+        let mut writing = self.0.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        if target.is_some() && matches!(*writing, Writing::Idle) {
+            *writing = Self::run(self.0.counts.clone())?;
+        }
+        Ok(())
+    }
+
+    /// Has further lines go somewhere else, or nowhere: what [`prepare`](Self::prepare) was told of. Where they went before, the
+    /// last line says so.
+    pub(crate) fn set_target(&self, target: Option<&Target>) {
+        let inner = &*self.0;
+        {
+            let current = inner.target.lock().unwrap_or_else(PoisonError::into_inner);
+            if current.as_deref() == target {
+                return;
+            }
+        }
+        let to = target.map_or_else(|| "off".to_owned(), Target::to_string);
+        self.done("audit", &Who::configuration(), json!({ "to": to }));
+        *inner.target.lock().unwrap_or_else(PoisonError::into_inner) = target.cloned().map(Arc::new);
+        if let Some((target, why)) = target.and_then(|target| Some((target, target.flaw()?))) {
             tracing::warn!(%target, why, "no line of the audit log can be written");
         }
-        let (lines, waiting) = mpsc::sync_channel::<Value>(MOST_WAITING);
+        inner.is_on.store(target.is_some(), Ordering::Relaxed);
+        inner.was_on.fetch_or(target.is_some(), Ordering::Relaxed);
+    }
+
+    fn run(own: Arc<Counts>) -> io::Result<Writing> {
+        let (lines, waiting) = mpsc::sync_channel::<(Arc<Target>, Value)>(MOST_WAITING);
         let (end, gone) = mpsc::channel();
-        let counts = Arc::new(Counts::default());
-        let own = counts.clone();
         std::thread::Builder::new().name("gannet-audit".to_owned()).spawn(move || {
             let mut fails = false;
-            for line in waiting {
+            for (target, line) in waiting {
                 let written = target.write(&line);
                 let counter = if written.is_ok() { &own.written } else { &own.dropped };
                 counter.fetch_add(1, Ordering::Relaxed);
@@ -106,18 +156,20 @@ impl Audit {
             }
             drop::<mpsc::Sender<()>>(end);
         })?;
-        let inner =
-            Inner { lines: Mutex::new(Some(lines)), throttle: Mutex::default(), counts, gone: Mutex::new(gone) };
-        Ok(Self(Some(Arc::new(inner))))
+        Ok(Writing::Running { lines, gone })
     }
 
-    /// What was recorded; nothing where there is no audit log.
+    /// What was recorded; nothing where there never was an audit log.
     pub(crate) fn stats(&self) -> Option<AuditStats> {
-        let counts = &self.0.as_ref()?.counts;
-        Some(AuditStats {
+        let Inner { counts, was_on, .. } = &*self.0;
+        was_on.load(Ordering::Relaxed).then(|| AuditStats {
             written: counts.written.load(Ordering::Relaxed),
             dropped: counts.dropped.load(Ordering::Relaxed),
         })
+    }
+
+    fn is_on(&self) -> bool {
+        self.0.is_on.load(Ordering::Relaxed)
     }
 
     /// Records an order and what came of it. `what` is the object of the order.
@@ -136,7 +188,10 @@ impl Audit {
 
     /// Records somebody who has not proved that they may give orders. Of these, 200 in 10 s are written.
     pub(crate) fn stranger(&self, action: &str, who: &Who, what: Value) {
-        let Some(inner) = &self.0 else { return };
+        let inner = &*self.0;
+        if !self.is_on() {
+            return;
+        }
         #[expect(clippy::disallowed_methods, reason = "it bounds lines of a log, which has a clock of its own, too")]
         let now = Instant::now();
         let unlisted = match inner.throttle.lock().unwrap_or_else(PoisonError::into_inner).decide(now) {
@@ -155,7 +210,7 @@ impl Audit {
 
     /// Records what the gateway reports: logins to the admin page, what is done there, and wrong keys.
     pub(crate) fn gateway(&self, audited: &Audited<'_>) {
-        if self.0.is_none() {
+        if !self.is_on() {
             return;
         }
         let by = match audited.credential {
@@ -174,7 +229,8 @@ impl Audit {
     }
 
     fn record(&self, action: &str, who: &Who, mut what: Value, outcome: &str, error: Option<String>) {
-        let Some(inner) = &self.0 else { return };
+        let inner = &*self.0;
+        let Some(target) = inner.target.lock().unwrap_or_else(PoisonError::into_inner).clone() else { return };
         if let Value::Object(what) = &mut what {
             what.retain(|_, value| !value.is_null());
         }
@@ -192,9 +248,9 @@ impl Audit {
         put("what", Some(what));
         put("error", error.map(Value::from));
         let line = Value::Object(line);
-        let sent = match &*inner.lines.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(lines) => lines.try_send(line).is_ok(),
-            None => false,
+        let sent = match &*inner.writing.lock().unwrap_or_else(PoisonError::into_inner) {
+            Writing::Running { lines, .. } => lines.try_send((target, line)).is_ok(),
+            Writing::Idle | Writing::Ended => false,
         };
         if !sent {
             inner.counts.dropped.fetch_add(1, Ordering::Relaxed);
@@ -203,9 +259,12 @@ impl Audit {
 
     /// Has what waits be written, as far as that is possible in time. Nothing is recorded after that.
     pub(crate) fn end(&self) {
-        let Some(inner) = &self.0 else { return };
-        drop(inner.lines.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let _ = inner.gone.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(LAST_LINES);
+        let writing =
+            std::mem::replace(&mut *self.0.writing.lock().unwrap_or_else(PoisonError::into_inner), Writing::Ended);
+        if let Writing::Running { lines, gone } = writing {
+            drop(lines);
+            let _ = gone.recv_timeout(LAST_LINES);
+        }
     }
 }
 

@@ -106,3 +106,33 @@ fn a_target_is_off_the_log_or_an_absolute_path() {
     }
     assert_eq!(Audit::start(None).expect("nothing starts").stats(), None);
 }
+
+#[test]
+fn a_reload_moves_the_audit_log_and_the_old_one_says_where_it_goes() {
+    let folder = folder("elsewhere");
+    let (first, second) = (folder.join("first.log"), folder.join("second.log"));
+    let audit = Audit::default();
+    audit.done("login", &ann(), json!({}));
+    let change = |target: Option<&Target>| {
+        audit.prepare(target).expect("a thread");
+        audit.set_target(target);
+    };
+    for path in [&first, &second] {
+        change(Some(&Target::File(path.clone())));
+        audit.done("kick", &ann(), json!({}));
+    }
+    change(Some(&Target::File(second.clone())));
+    change(None);
+    audit.done("logout", &ann(), json!({}));
+    audit.end();
+    let actions = |path| {
+        let text = std::fs::read_to_string(path).expect("it was written");
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        lines.map(|line| (line["action"].clone(), line["what"].clone())).collect::<Vec<_>>()
+    };
+    let (kick, moved) = (json!("kick"), json!("audit"));
+    assert_eq!(actions(&first), [(kick.clone(), json!({})), (moved.clone(), json!({ "to": second }))]);
+    assert_eq!(actions(&second), [(kick, json!({})), (moved, json!({ "to": "off" }))]);
+    assert_eq!(audit.stats(), Some(AuditStats { written: 4, dropped: 0 }));
+    let _ = std::fs::remove_dir_all(folder);
+}

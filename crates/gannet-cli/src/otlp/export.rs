@@ -52,15 +52,14 @@ enum Outcome {
 }
 
 impl Exporter {
-    pub(super) fn new(queue: Arc<Queue>, settings: &OtlpSettings) -> Self {
+    pub(super) fn new(queue: Arc<Queue>, settings: &OtlpSettings, instance: &str) -> Self {
         let OtlpSettings { endpoint, trust, timeout, headers, service, .. } = settings;
-        let instance = RandomState::new().hash_one("instance");
         Self {
             queue,
             client: Outgoing::new(&[endpoint], trust, *timeout, LARGEST_RESPONSE_BYTES, 1),
             endpoint: endpoint.clone(),
             headers: headers.clone(),
-            resource: Resource { service: service.clone(), instance: format!("{instance:016x}") },
+            resource: Resource { service: service.clone(), instance: instance.to_owned() },
             pause: Duration::ZERO,
         }
     }
@@ -94,8 +93,8 @@ impl Exporter {
             let (why, is_final) = match self.attempt(&body) {
                 Outcome::Taken(rejected) => {
                     let rejected = rejected.min(count);
-                    self.queue.exported.fetch_add(count - rejected, Ordering::Relaxed);
-                    self.queue.lost.fetch_add(rejected, Ordering::Relaxed);
+                    self.queue.counts.exported.fetch_add(count - rejected, Ordering::Relaxed);
+                    self.queue.counts.lost.fetch_add(rejected, Ordering::Relaxed);
                     if !mem::take(&mut self.pause).is_zero() {
                         tracing::info!(url = %self.endpoint, "the collector takes spans again");
                     }
@@ -104,7 +103,7 @@ impl Exporter {
                 Outcome::Later(why) => (why, false),
                 Outcome::Never(why) => (why, true),
             };
-            self.queue.failures.fetch_add(1, Ordering::Relaxed);
+            self.queue.counts.failures.fetch_add(1, Ordering::Relaxed);
             if self.pause.is_zero() {
                 // Once: the counters say how it goes on.
                 tracing::warn!(url = %self.endpoint, error = why, "the collector takes no spans; what the queue has no room for is dropped");
@@ -118,7 +117,7 @@ impl Exporter {
                 break;
             }
         }
-        self.queue.lost.fetch_add(count, Ordering::Relaxed);
+        self.queue.counts.lost.fetch_add(count, Ordering::Relaxed);
     }
 
     fn attempt(&self, body: &[u8]) -> Outcome {

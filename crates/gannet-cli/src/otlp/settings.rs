@@ -60,6 +60,20 @@ impl OtlpSettings {
     }
 }
 
+impl OtlpSettings {
+    /// Whether an exporter of these does what one of the others would: all but the sampling is the same.
+    pub(super) fn exports_like(&self, others: &Self) -> bool {
+        let Self { endpoint, sampling: _, queue, timeout, headers, trust, service } = self;
+        let is_same = |((name, value), (other, theirs)): (&(String, Secret), &(String, Secret))| {
+            name == other && value.is(theirs.reveal().as_bytes())
+        };
+        (endpoint, queue, timeout, trust, service)
+            == (&others.endpoint, &others.queue, &others.timeout, &others.trust, &others.service)
+            && headers.len() == others.headers.len()
+            && headers.iter().zip(&others.headers).all(is_same)
+    }
+}
+
 fn with_path(url: &str) -> Option<Endpoint> {
     let endpoint: Endpoint = url.parse().ok()?;
     if endpoint.path().trim_matches('/').is_empty() { endpoint.join(PATH).ok() } else { Some(endpoint) }

@@ -70,6 +70,10 @@ fn settings(address: SocketAddr, more: &[(&str, &str)]) -> OtlpSettings {
     settings.expect("a collector")
 }
 
+fn stats(traces: &Traces) -> QueueStats {
+    traces.stats().expect("they are on")
+}
+
 fn put(otlp: &Otlp, count: usize) {
     for _ in 0..count {
         otlp.tracer().end(Span::begin(otlp.tracer().begin(), SpanKind::Server, "GET /"));
@@ -94,7 +98,7 @@ fn without_a_url_or_with_a_share_of_none_nothing_is_made() {
 fn spans_leave_in_batches_with_the_headers_and_the_service_of_the_settings_and_the_last_ones_at_the_end() {
     let (address, came) = collector(|_| Some(200));
     let own = [("GANNET_TRACES_HEADERS", "Authorization: Bearer abc\nX-Tenant: t"), ("GANNET_TRACES_SERVICE", "chat")];
-    let otlp = Otlp::start(&settings(address, &own)).expect("a thread");
+    let otlp = Otlp::start(Some(&settings(address, &own))).expect("a thread");
     put(&otlp, BATCH + 1);
     // A full batch does not wait for anything.
     let (head, body) = came.recv_timeout(PATIENCE).expect("a request");
@@ -105,7 +109,7 @@ fn spans_leave_in_batches_with_the_headers_and_the_service_of_the_settings_and_t
     assert_eq!(spans(&body).len(), BATCH);
     let resource = &body["resourceSpans"][0]["resource"]["attributes"];
     assert_eq!(resource[0]["value"]["stringValue"], "chat");
-    let queue = otlp.queue().clone();
+    let queue = otlp.traces().clone();
     drop(otlp);
     let (_, body) = came.recv_timeout(PATIENCE).expect("a request");
     let [span] = &spans(&body)[..] else { panic!("{body}") };
@@ -117,52 +121,52 @@ fn spans_leave_in_batches_with_the_headers_and_the_service_of_the_settings_and_t
     assert!(
         time("startTimeUnixNano") > 1_700_000_000_000_000_000 && time("endTimeUnixNano") >= time("startTimeUnixNano")
     );
-    let stats = queue.stats();
-    assert_eq!((stats.exported, stats.overflowed, stats.lost, stats.failures), (BATCH as u64 + 1, 0, 0, 0));
+    let counted = stats(&queue);
+    assert_eq!((counted.exported, counted.overflowed, counted.lost, counted.failures), (BATCH as u64 + 1, 0, 0, 0));
 }
 
 #[test]
 fn a_batch_that_a_collector_can_take_later_is_sent_again_and_no_other() {
     // 503 may pass; 400 never will.
     let (address, came) = collector(|number| Some([503, 200, 400, 200][number.min(3)]));
-    let otlp = Otlp::start(&settings(address, &[])).expect("a thread");
+    let otlp = Otlp::start(Some(&settings(address, &[]))).expect("a thread");
     put(&otlp, BATCH);
     let (first, again) = (came.recv_timeout(PATIENCE), came.recv_timeout(PATIENCE));
     assert_eq!(first.expect("a request").1, again.expect("a request").1);
     put(&otlp, BATCH);
     came.recv_timeout(PATIENCE).expect("a request");
-    until("the batch to be given up", || otlp.queue().stats().lost == BATCH as u64);
-    let stats = otlp.queue().stats();
-    assert_eq!((stats.exported, stats.lost, stats.failures), (BATCH as u64, BATCH as u64, 2));
+    until("the batch to be given up", || stats(otlp.traces()).lost == BATCH as u64);
+    let counted = stats(otlp.traces());
+    assert_eq!((counted.exported, counted.lost, counted.failures), (BATCH as u64, BATCH as u64, 2));
 }
 
 #[test]
 fn whoever_makes_spans_never_waits_for_a_collector_that_hangs_and_the_rest_is_counted() {
     let (address, came) = collector(|_| None);
-    let otlp = Otlp::start(&settings(address, &[("GANNET_TRACES_QUEUE", "100")])).expect("a thread");
+    let otlp = Otlp::start(Some(&settings(address, &[("GANNET_TRACES_QUEUE", "100")]))).expect("a thread");
     put(&otlp, 100);
     came.recv_timeout(PATIENCE).expect("a request, after a second");
     // The exporter waits for an answer, then for its next attempt.
     put(&otlp, 1_000);
-    let stats = otlp.queue().stats();
-    assert!(stats.waiting == 100 && stats.overflowed == 900, "{stats:?}");
-    until("a failure", || otlp.queue().stats().failures > 0);
-    let queue = otlp.queue().clone();
+    let counted = stats(otlp.traces());
+    assert!(counted.waiting == 100 && counted.overflowed == 900, "{counted:?}");
+    until("a failure", || stats(otlp.traces()).failures > 0);
+    let queue = otlp.traces().clone();
     // The end does not wait for all of the pauses.
     drop(otlp);
-    until("all to be given up", || queue.stats().waiting == 0);
-    assert_eq!(queue.stats().exported, 0);
+    until("all to be given up", || stats(&queue).waiting == 0);
+    assert_eq!(stats(&queue).exported, 0);
 }
 
 #[test]
 fn a_collector_that_is_not_there_loses_spans_and_nothing_else() {
     // Bound and closed: nobody listens.
     let address = TcpListener::bind("127.0.0.1:0").and_then(|own| own.local_addr()).expect("a port");
-    let otlp = Otlp::start(&settings(address, &[])).expect("a thread");
+    let otlp = Otlp::start(Some(&settings(address, &[]))).expect("a thread");
     put(&otlp, 3);
-    let queue = otlp.queue().clone();
+    let queue = otlp.traces().clone();
     drop(otlp);
-    assert_eq!((queue.stats().lost, queue.stats().failures), (3, 1));
+    assert_eq!((stats(&queue).lost, stats(&queue).failures), (3, 1));
 }
 
 #[test]
@@ -171,4 +175,42 @@ fn the_share_and_whether_callers_decide_are_those_of_the_settings() {
     assert_eq!(settings(address, &[]).sampling, Sampling::FollowCallers(1.0));
     let own = [("GANNET_TRACES_FOLLOW_CALLERS", "false"), ("GANNET_TRACES_SAMPLE", "0.5")];
     assert_eq!(settings(address, &own).sampling, Sampling::Share(0.5));
+}
+
+#[test]
+fn a_reload_turns_traces_on_moves_them_to_another_collector_and_turns_them_off_and_counters_go_on() {
+    let ((first, came_first), (second, came_second)) = (collector(|_| Some(200)), collector(|_| Some(200)));
+    let mut otlp = Otlp::start(None).expect("nothing starts");
+    let change = |otlp: &mut Otlp, settings: Option<&OtlpSettings>| {
+        let prepared = otlp.prepare(settings).expect("a thread");
+        otlp.commit(prepared);
+    };
+    assert!(otlp.tracer().is_off() && otlp.traces().stats().is_none());
+    change(&mut otlp, Some(&settings(first, &[])));
+    put(&otlp, 3);
+    // What waits for the first goes there, at once.
+    change(&mut otlp, Some(&settings(second, &[])));
+    assert_eq!(spans(&came_first.recv_timeout(PATIENCE).expect("a request").1).len(), 3);
+    put(&otlp, BATCH);
+    let body = came_second.recv_timeout(PATIENCE).expect("a request").1;
+    assert_eq!(spans(&body).len(), BATCH);
+
+    // Where only the sampling differs, the queue stays.
+    put(&otlp, 1);
+    let own = [("GANNET_TRACES_SAMPLE", "0.5"), ("GANNET_TRACES_FOLLOW_CALLERS", "false")];
+    let prepared = otlp.prepare(Some(&settings(second, &own))).expect("nothing starts");
+    assert!(prepared.exporting.is_none(), "it goes on");
+    otlp.commit(prepared);
+    // Prepared for nothing: it ends, and nothing changes.
+    drop(otlp.prepare(Some(&settings(first, &[]))).expect("a thread"));
+    change(&mut otlp, None);
+    assert!(otlp.tracer().is_off());
+    assert_eq!(spans(&came_second.recv_timeout(PATIENCE).expect("a request").1).len(), 1);
+    let all = BATCH as u64 + 4;
+    until("all to be counted", || stats(otlp.traces()).exported == all);
+    // A request that began before has its span now.
+    otlp.tracer().end(Span::begin(otlp.tracer().begin(), SpanKind::Server, "GET /"));
+    let counted = stats(otlp.traces());
+    assert_eq!((counted.waiting, counted.exported, counted.lost), (0, all, 1));
+    assert!(came_first.try_recv().is_err(), "it gets nothing more");
 }

@@ -2,14 +2,16 @@
 //!
 //! A listener whose recipe has changed is made anew: its socket goes to the new one, and its connections keep the old one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use gannet::{Address, Plan};
+use gannet::{Address, Plan, Remote};
 use gannet_config::{Problem, Problems};
 use serde_json::{Value, json};
 
-use super::Parts;
+use super::{Parts, ReadyGateway};
+use crate::control::Control;
+use crate::services::push::bridge;
 use crate::services::{Listener, Settings};
 use crate::settings::Configuration;
 use crate::tls::Tls;
@@ -23,44 +25,31 @@ pub(super) struct Listeners {
     replaced: Vec<String>,
     /// Nothing but limits may have changed.
     kept: usize,
-    /// Those of the push gateway, where the server has started without one: they need a restart.
-    waiting: Vec<String>,
     /// Threads that have not followed yet.
     pub(super) late: Vec<String>,
     /// The plan's number in the engine.
     plan: u64,
 }
 
-/// Push listeners, where the server has started without the gateway: they need a restart.
-pub(super) fn waiting(parts: &Parts, new: &Configuration) -> Vec<String> {
-    let has_gateway = parts.services.push.is_some();
-    let all = new.listeners.iter().filter(|listener| !has_gateway && listener.is_push());
-    all.map(|listener| listener.name.clone()).collect()
-}
-
 impl Listeners {
     /// What programs get.
     pub(super) fn to_json(&self) -> Value {
-        let Self { added, removed, replaced, kept, waiting, late, .. } = self;
+        let Self { added, removed, replaced, kept, late, .. } = self;
         json!({
             "added": added,
             "removed": removed,
             "replaced": replaced,
             "kept": kept,
-            "waiting": waiting,
             "late": late,
         })
     }
 
     /// Says it in the log.
     pub(super) fn log(&self) {
-        let Self { added, removed, replaced, kept, waiting, late, plan } = self;
+        let Self { added, removed, replaced, kept, late, plan } = self;
         if !(added.is_empty() && removed.is_empty() && replaced.is_empty()) {
             let (added, removed, replaced) = (added.join(", "), removed.join(", "), replaced.join(", "));
             tracing::info!(added, removed, replaced, kept, plan, "listeners changed");
-        }
-        for listener in waiting {
-            tracing::warn!(listener, "the server has started without the push gateway: this listener needs a restart");
         }
         if !late.is_empty() {
             let threads = late.join(", ");
@@ -71,8 +60,13 @@ impl Listeners {
 
 /// What the service of a listener is made of, and that of all listeners.
 fn recipe(listener: &Listener, of: &Configuration) -> String {
-    let site = (listener.service.name == "http").then_some((of.websocket_deflate, of.drain.websocket_code));
-    format!("{} {site:?}", listener.recipe())
+    let shared = match listener.service.name {
+        "http" => format!("{:?} {:?}", of.websocket_deflate, of.drain.websocket_code),
+        _ if listener.is_push() => format!("{:?}", of.push_frame()),
+        _ if listener.is_redis() => of.redis.max_bulk.to_string(),
+        _ => String::new(),
+    };
+    format!("{} {shared}", listener.recipe())
 }
 
 /// Whether two settings have other values.
@@ -88,15 +82,25 @@ fn differ(one: &impl Debug, other: &impl Debug) -> bool {
 pub(super) fn apply(
     parts: &mut Parts,
     added: &BTreeMap<String, Tls>,
+    gateway: &mut ReadyGateway,
     old: &Configuration,
     new: &Configuration,
 ) -> Result<Listeners, Problems> {
     let mut settings = parts.services.clone();
     settings.profiles.extend(added.clone());
     (settings.websocket_deflate, settings.websocket_shutdown_code) = (new.websocket_deflate, new.drain.websocket_code);
+    (settings.max_value, settings.push_frame) = (new.redis.max_bulk, new.push_frame().unwrap_or(settings.push_frame));
     let push = settings.push.as_deref();
-    let mut plan = Plan::new();
     let (limits, former) = (new.limits_with(push), old.limits_with(push));
+    let mut plan = Plan::new();
+    let mut problems = Problems::default();
+    if let ReadyGateway::Added(gateway) = gateway {
+        match gateway.install_in(std::mem::take(&mut plan)) {
+            Ok(with_gateway) => plan = with_gateway,
+            Err(error) => problems.push(Problem::general(error.to_string())),
+        }
+        settings.push = Some(gateway.clone());
+    }
     if differ(&limits, &former) {
         plan = plan.limits(limits.clone());
     }
@@ -106,22 +110,15 @@ pub(super) fn apply(
     if new.keepalive != old.keepalive {
         plan = plan.keepalive(new.keepalive);
     }
-    let mut listeners = Listeners { waiting: waiting(parts, new), ..Listeners::default() };
-    // A push listener may be in the configuration and wait for a restart.
-    let open: BTreeSet<String> =
-        parts.remote.listeners().into_iter().filter(|one| one.is_open).map(|one| one.name).collect();
-    let formers = || old.listeners.iter().filter(|former| open.contains(&former.name));
+    let mut listeners = Listeners::default();
+    let formers = || old.listeners.iter();
     for former in formers().filter(|former| new.listeners.iter().all(|listener| listener.name != former.name)) {
         plan = plan.remove(&former.name);
         listeners.removed.push(former.name.clone());
     }
-    let mut problems = Problems::default();
     for listener in &new.listeners {
         let name = &listener.name;
         let former = formers().find(|former| former.name == *name);
-        if listeners.waiting.contains(name) {
-            continue;
-        }
         if let Some(former) = former
             && recipe(former, old) == recipe(listener, new)
         {
@@ -180,15 +177,25 @@ fn at(of: &Configuration, listener: &Listener, message: String) -> Problem {
 impl Parts {
     /// Tells everybody who shows the listeners and the limits.
     fn show(&self, new: &Configuration, limits: &gannet::Limits) {
-        let site = &self.services.site;
-        site.reloaded(&new.listeners, &self.remote);
-        site.status.limits_are(limits, &new.timeouts);
-        let kind = |name: &str| new.listeners.iter().find(|one| one.name == name).map_or("", |one| one.service.name);
-        self.control.changed(&self.remote, kind);
-        let kinds = self.control.listening();
-        let all = self.remote.listeners().into_iter();
-        let of_redis = all.filter(|one| kinds.get(one.service).is_some_and(|known| known.service == "redis"));
-        let bound = of_redis.map(|one| gannet_redis::Bound::new(one.address, one.service));
-        self.services.redis.listening(bound.collect());
+        show(&new.listeners, &self.remote, &self.control, &self.services);
+        self.services.site.status.limits_are(limits, &new.timeouts);
     }
+}
+
+/// Tells everybody who shows the listeners which there are, at the start and after each reload.
+pub(crate) fn show(listeners: &[Listener], remote: &Remote, control: &Control, services: &Settings) {
+    services.site.listens(listeners, remote);
+    // Only the admin socket is not one of the configuration's listeners.
+    let own = |name: &str| listeners.iter().find(|one| one.name == name);
+    control.listens(remote, |name| own(name).map_or("admin", |one| one.service.name));
+    let kinds = control.listening();
+    let is_store = |service: usize| {
+        kinds.get(service).is_some_and(|kind| kind.as_ref().is_some_and(|kind| kind.service == "redis"))
+    };
+    let stores = remote.listeners().into_iter().filter(|one| is_store(one.service));
+    let bound: Vec<_> = stores.map(|one| gannet_redis::Bound::new(one.address, one.service)).collect();
+    if let Some(push) = &services.push {
+        bridge::show(push, bound.iter().map(|bound| &bound.address));
+    }
+    services.redis.listening(bound);
 }

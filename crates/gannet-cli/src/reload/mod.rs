@@ -14,16 +14,22 @@ use std::time::Instant;
 
 use gannet::{Access, Changes, Drain, Remote};
 use gannet_config::{Problem, Problems};
+use gannet_gateway::Gateway;
+use gannet_redis::Expiry;
 use serde_json::json;
 
 pub(crate) use self::hangup::Hangups;
+pub(crate) use self::listeners::show;
 use self::report::Report;
 use crate::admin::{Admin, Token};
+use crate::audit::Audit;
 use crate::control::{Control, Outcome, Refused, ReloadOrder};
 use crate::failure::{Failure, problem_as_json};
 use crate::logs::LogControl;
 use crate::options::SettingsOptions;
-use crate::services::{Listener, Settings};
+use crate::otlp::{self, Otlp};
+use crate::services::push::bridge;
+use crate::services::{self, Listener, Settings};
 use crate::settings::Configuration;
 use crate::stats::StatsLines;
 use crate::tls::{Prepared, Renewals, Tls};
@@ -43,6 +49,12 @@ pub(crate) struct Parts {
     pub(crate) stats: Option<StatsLines>,
     /// What renews the certificates of profiles, by their names.
     pub(crate) renewals: BTreeMap<String, Renewals>,
+    /// Where orders are recorded.
+    pub(crate) audit: Audit,
+    /// What makes spans, and exports them.
+    pub(crate) traces: Otlp,
+    /// What removes expired keys of the store, from when something listens for its clients.
+    pub(crate) expiry: Option<Expiry>,
 }
 
 /// Reloads a running server.
@@ -63,9 +75,20 @@ struct State {
 
 /// New settings, all checked.
 struct Ready {
-    gateway: Option<gannet_gateway::Prepared>,
+    gateway: ReadyGateway,
     profiles: Vec<(String, ReadyProfile)>,
     token: Option<Token>,
+    traces: Option<otlp::Prepared>,
+    expiry: Option<Expiry>,
+}
+
+/// What becomes of the gateway.
+enum ReadyGateway {
+    /// Nothing listens for its clients; one that there is goes on.
+    Kept,
+    Changed(Box<gannet_gateway::Prepared>),
+    /// It is the first.
+    Added(Arc<Gateway>),
 }
 
 /// A profile of TLS.
@@ -119,18 +142,17 @@ impl Reloader {
         };
         let new = self.options.read().map_err(|failure| refused(invalid(failure)))?;
         let mut report = Report::new(started, (current, digest), &new, *generation + 1);
-        report.postpone(started, &new, &listeners::waiting(parts, &new));
         if order.strict && report.is_pending() {
             return Err(refused(report.refusal()));
         }
-        let ready = parts.prepare(&new).map_err(|problems| refused(invalid(problems.into())))?;
+        let mut ready = parts.prepare(&new).map_err(|problems| refused(invalid(problems.into())))?;
         let added = ready.profiles.iter().filter_map(|(name, profile)| match profile {
             ReadyProfile::Added(tls) => Some((name.clone(), tls.clone())),
             ReadyProfile::Renewed(_) => None,
         });
         let added = added.collect();
         // The last that can fail.
-        let listeners = listeners::apply(parts, &added, current, &new);
+        let listeners = listeners::apply(parts, &added, &mut ready.gateway, current, &new);
         report.listeners = match listeners {
             Ok(listeners) => listeners,
             Err(problems) => {
@@ -138,7 +160,7 @@ impl Reloader {
                 return Err(invalid(problems.into()));
             }
         };
-        parts.commit(started, &new, ready, &report);
+        parts.commit(&new, ready, &report);
         *generation += 1;
         *current = new;
         report.digest().clone_into(digest);
@@ -187,28 +209,44 @@ impl Parts {
             }
         };
         let gateway = self.prepare_gateway(new, &mut problems);
+        let mut thread = |what: &str, error: &std::io::Error| {
+            problems.push(Problem::general(format!("the thread that {what} cannot start: {error}")));
+        };
+        if let Err(error) = self.audit.prepare(new.log.audit.as_ref()) {
+            thread("writes the audit log", &error);
+        }
+        let traces = self.traces.prepare(new.traces.as_ref()).inspect_err(|error| thread("exports traces", error)).ok();
+        let first_store = self.expiry.is_none() && new.listeners.iter().any(Listener::is_redis);
+        let expiry = first_store.then(|| self.services.redis.start_expiry()).transpose();
+        let expiry = expiry.inspect_err(|error| thread("expires keys", error)).unwrap_or_default();
         problems.check()?;
-        Ok(Ready { gateway, profiles, token })
+        Ok(Ready { gateway, profiles, token, traces, expiry })
     }
 
-    fn prepare_gateway(&self, new: &Configuration, problems: &mut Problems) -> Option<gannet_gateway::Prepared> {
-        let (gateway, settings) = (self.services.push.as_ref()?, new.push.as_ref()?);
-        let (mut settings, running) = (settings.clone(), gateway.settings());
-        // A larger message needs larger frames, which listeners have from the start.
-        settings.channels.limits.publication = running.channels.limits.publication;
-        settings.client.frame = running.client.frame;
-        match gateway.prepare(settings) {
-            Ok(prepared) => Some(prepared),
-            Err(error) => {
-                problems.push(Problem::general(error.to_string()));
-                None
+    fn prepare_gateway(&self, new: &Configuration, problems: &mut Problems) -> ReadyGateway {
+        let Some(settings) = &new.push else { return ReadyGateway::Kept };
+        let ready = match &self.services.push {
+            Some(gateway) => {
+                gateway.prepare(settings.clone()).map(|prepared| ReadyGateway::Changed(Box::new(prepared)))
             }
-        }
+            None => {
+                let (reactors, tracer) = (self.remote.reactors(), self.traces.tracer());
+                services::push::start(settings, reactors, tracer, &self.audit).map(ReadyGateway::Added)
+            }
+        };
+        ready.unwrap_or_else(|error| {
+            problems.push(Problem::general(error.to_string()));
+            ReadyGateway::Kept
+        })
     }
 
     /// Puts it all in force.
-    fn commit(&mut self, started: &Configuration, new: &Configuration, ready: Ready, report: &Report) {
+    fn commit(&mut self, new: &Configuration, ready: Ready, report: &Report) {
         self.log.change(&new.log);
+        self.audit.set_target(new.log.audit.as_ref());
+        if let Some(traces) = ready.traces {
+            self.traces.commit(traces);
+        }
         let drain = Drain::new().delay(new.drain.delay).spread(new.drain.spread).timeout(new.drain.timeout);
         self.remote.set_drain_times(&drain);
         if let Err(error) = self.access.replace(&new.access) {
@@ -219,14 +257,28 @@ impl Parts {
             admin.set_token(ready.token.as_ref());
         }
         self.commit_profiles(new, ready.profiles);
+        let redis = &self.services.redis;
         if report.has_changed("redis") {
             // What clients set by CONFIG stays where the configuration has not changed.
-            let mut options = new.redis.clone();
-            (options.max_bulk, options.max_clients) = (started.redis.max_bulk, started.redis.max_clients);
-            self.services.redis.reconfigure(&options);
+            redis.reconfigure(&new.redis);
+        } else {
+            redis.set_max_clients(new.redis.max_clients);
         }
-        if let Some(gateway) = ready.gateway {
-            gateway.commit();
+        self.expiry = self.expiry.take().or(ready.expiry);
+        match ready.gateway {
+            ReadyGateway::Kept => {}
+            ReadyGateway::Changed(prepared) => prepared.commit(),
+            ReadyGateway::Added(gateway) => {
+                self.services.site.pushes(&gateway);
+                if new.push.as_ref().is_some_and(|push| push.admin.password.is_none()) {
+                    tracing::warn!(
+                        "nobody knows the password of the gateway's admin page; give one: push.admin_password"
+                    );
+                }
+            }
+        }
+        if let Some(push) = self.services.push.as_ref().filter(|_| self.expiry.is_some()) {
+            bridge::join(push, &self.services.redis);
         }
         let interval = new.log.stats;
         if self.stats.as_ref().map(StatsLines::interval) != interval {
@@ -258,7 +310,9 @@ impl Parts {
 
     fn end(&mut self) {
         self.stats = None;
+        self.expiry = None;
         self.renewals.clear();
+        self.traces.end();
     }
 }
 

@@ -46,15 +46,6 @@ impl Report {
         }
     }
 
-    /// Has all that is new of these listeners wait for a restart.
-    pub(super) fn postpone(&mut self, started: &Configuration, new: &Configuration, listeners: &[String]) {
-        let waits = |change: &Change| {
-            change.section == "listener" && change.member.as_ref().is_some_and(|name| listeners.contains(name))
-        };
-        self.changes.retain(|change| !waits(change));
-        self.pending.extend(started.diff(new).into_iter().filter(waits));
-    }
-
     /// The digest of the new configuration.
     pub(super) fn digest(&self) -> &str {
         &self.digest_after

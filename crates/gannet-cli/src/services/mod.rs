@@ -109,16 +109,20 @@ pub(crate) struct Settings {
     pub(crate) max_frame: usize,
     /// The store of all `redis` listeners.
     pub(crate) redis: Arc<gannet_redis::Server>,
+    /// The largest argument of a command to the store, in bytes.
+    pub(crate) max_value: usize,
     /// The gateway of all `push`, `push-stream` and `push-api` listeners; there where there is one.
     pub(crate) push: Option<Arc<gannet_gateway::Gateway>>,
+    /// The largest frame of its clients, in bytes.
+    pub(crate) push_frame: usize,
     /// What all `http` listeners show.
     pub(crate) site: Arc<Site>,
     /// Whether WebSocket messages are compressed with clients that ask for it.
     pub(crate) websocket_deflate: bool,
     /// What WebSocket clients are told when the server shuts down.
     pub(crate) websocket_shutdown_code: CloseCode,
-    /// What makes spans of requests, where they are recorded.
-    pub(crate) tracer: Option<Tracer>,
+    /// What makes spans of requests, while that is asked for.
+    pub(crate) tracer: Tracer,
     /// The profiles that `tls://` listeners are served with, by name.
     pub(crate) profiles: BTreeMap<String, Tls>,
     /// The profile of the listener that a service is added for.
@@ -139,10 +143,9 @@ fn listen<S: Service>(
     }
 }
 
-/// What continues traces of the requests of a listener, where they are recorded.
-fn trace_context(at: &ListenOptions, settings: &Settings) -> Option<TraceContext> {
-    let secure = at.url().starts_with("tls://");
-    settings.tracer.as_ref().map(|tracer| TraceContext::recording(tracer).secure(secure))
+/// What continues traces of the requests of a listener, while they are recorded.
+fn trace_context(at: &ListenOptions, settings: &Settings) -> TraceContext {
+    TraceContext::recording(&settings.tracer).secure(at.url().starts_with("tls://"))
 }
 
 /// What listens when nothing else is asked for, as the environment would have it.

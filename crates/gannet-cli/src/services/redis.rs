@@ -11,8 +11,8 @@ pub(super) static KIND: ServiceKind = ServiceKind {
     about: "a store for Redis clients, in memory only (tcp, tls, unix)",
     defaults: &["tcp://127.0.0.1:6380"],
     streams: Some(|to, at, settings| {
-        let (server, number) = (settings.redis.clone(), settings.redis.add_listener());
-        listen(to, at, settings, Protocol::Unnamed, move || Redis::new(server.clone()).at(number))
+        let (server, number, largest) = (settings.redis.clone(), settings.redis.add_listener(), settings.max_value);
+        listen(to, at, settings, Protocol::Unnamed, move || Redis::new(server.clone()).at(number).max_word(largest))
     }),
     datagrams: None,
     try_it: redis_cli,

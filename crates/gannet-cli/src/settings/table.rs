@@ -70,6 +70,8 @@ const DEADLINE: Kind = Kind::deadline();
 const TIME: Kind = Kind::Time(Duration::from_millis(1), LONGEST, false);
 const KEEPALIVE: Kind = Kind::Time(Duration::from_secs(1), Duration::from_secs(32_767), true);
 const FRAME: Kind = Kind::Size(1, LARGEST_FRAME_BYTES);
+/// The inbox of a reactor has room for two of them.
+const MESSAGE: Kind = Kind::Size(1, 32 << 20);
 /// The longest time of a namespace: ten years.
 const CHANNEL_TIME: Kind = Kind::Time(Duration::from_millis(1), Duration::from_secs(10 * 366 * 24 * 60 * 60), false);
 
@@ -166,13 +168,19 @@ const SETTINGS: &[Setting] = &[
     live("listener.*.timeouts.linger", DEADLINE, "Time for the peer to end its side after the server ended its own").otherwise(INHERITED),
     live("listener.*.timeouts.half_close", DEADLINE, "Time for replies to a peer that half-closed its connection").otherwise(INHERITED),
     fixed("engine.reactors", Kind::Number(1, 1_024), "Number of reactors: threads, each with its own connections")
+        .more("It needs a restart, because a connection stays with the reactor that accepted it.")
         .otherwise("one for each processor")
         .flag("reactors", "N", ""),
     fixed("engine.driver", Kind::Choice(DRIVERS), "Kernel interface; auto takes io_uring if this machine allows it, and epoll or kqueue otherwise")
+        .more("It needs a restart, because a connection stays with the driver that accepted it.")
         .default("auto")
         .flag("driver", "DRIVER", ""),
-    fixed("engine.pin", Kind::Switch, "Pin each reactor to a processor").default("false").flag("pin", "", ""),
+    fixed("engine.pin", Kind::Switch, "Pin each reactor to a processor")
+        .more("It needs a restart, because a reactor takes its memory near the processor that it starts on.")
+        .default("false")
+        .flag("pin", "", ""),
     fixed("engine.balance", Kind::Choice(BALANCES), "How TCP connections are spread over reactors")
+        .more("It needs a restart, because it decides which sockets are bound.")
         .default(BALANCE)
         .flag("balance", "BALANCE", ""),
     live("limits.connections", ANY_COUNT, "Most connections at a time, over all listeners; 0 is no limit. Further ones are refused by a reset, or an error of redis")
@@ -201,9 +209,15 @@ const SETTINGS: &[Setting] = &[
         .default("close")
         .flag("overflow", "OVERFLOW", "Limits"),
     live("limits.incomplete", SIZE_OR_NONE, "Bytes of incomplete messages that all connections may hold together; 0 is no limit").default("1GiB"),
-    fixed("limits.mailbox", Kind::Number(1, 1 << 24), "Letters that may wait for one reactor; memory for all of them is taken at the start").default("16384"),
-    fixed("limits.compute_threads", Kind::Number(0, 1_024), "Threads for work that takes CPU time; 0 is one for each processor").default("0"),
-    fixed("limits.blocking_threads", Kind::Number(1, 4_096), "Most threads for work that waits, such as calls to the application").default("64"),
+    fixed("limits.mailbox", Kind::Number(1, 1 << 24), "Letters that may wait for one reactor")
+        .more("It needs a restart, because memory for all of them is taken at the start.")
+        .default("16384"),
+    fixed("limits.compute_threads", Kind::Number(0, 1_024), "Threads for work that takes CPU time; 0 is one for each processor")
+        .more("It needs a restart, because the pool's threads are made at the start.")
+        .default("0"),
+    fixed("limits.blocking_threads", Kind::Number(1, 4_096), "Most threads for work that waits, such as calls to the application")
+        .more("It needs a restart, because the pool's size is fixed at the start.")
+        .default("64"),
     live("access.allow", Kind::List(&ALLOWED, Split::Words), "Network or address that may connect, as 10.0.0.0/8; may be given many times. All others may not then")
         .more("Of all networks of --allow and --deny, the one with the longest prefix decides. An address that is in none of them may connect if there is no --allow. To allow a part of what --deny names, allow 0.0.0.0/0 and ::/0 too.")
         .otherwise("all")
@@ -265,7 +279,8 @@ const SETTINGS: &[Setting] = &[
     live("redis.max_memory_policy", Kind::Choice(POLICIES), "Action over --redis-max-memory: refuse writes, or remove keys")
         .default("noeviction")
         .flag("redis-max-memory-policy", "POLICY", "Redis"),
-    fixed("redis.max_value", Kind::Size(1 << 20, 512 << 20), "Largest string, and largest argument of a command, from 1MiB to 512MiB")
+    live("redis.max_value", Kind::Size(1 << 20, 512 << 20), "Largest string, and largest argument of a command, from 1MiB to 512MiB")
+        .more("After a reload, clients that are connected keep the largest argument that they came with.")
         .default("512MiB")
         .flag("redis-max-value", "SIZE", "Redis"),
     live(
@@ -315,7 +330,7 @@ const SETTINGS: &[Setting] = &[
         .default("false")
         .flag("push-personal-channels", "", "Push"),
     live("push.admin_password", Kind::Secret, "Password of the admin page; set it in the environment")
-        .otherwise("made at each start, and printed; at a reload, the one that is there stays")
+        .otherwise("made at each start, and printed; at a reload, the one that is there stays, and a first push listener gets one that nobody knows")
         .flag("push-admin-password", "TEXT", "Push"),
     live("push.ping", DEADLINE, "Time between two pings to a client").default("25s").flag("push-ping", "TIME", "Push"),
     live("push.pong", DEADLINE, "Time for a client's answer to a ping; then its connection is closed")
@@ -323,7 +338,10 @@ const SETTINGS: &[Setting] = &[
         .flag("push-pong", "TIME", "Push"),
     live("push.connect_timeout", TIME, "Time for a new connection to send its connect command").default("10s"),
     live("push.refresh_grace", DEADLINE, "Time for the refresh of a connection or subscription that has expired").default("25s"),
-    fixed("push.max_message", SIZE, "Largest publication, as 64KiB").default("64KiB").flag("push-max-message", "SIZE", "Push"),
+    live("push.max_message", MESSAGE, "Largest publication, as 64KiB; at most 32MiB")
+        .more("After a reload, clients that are connected keep the largest frame that they came with.")
+        .default("64KiB")
+        .flag("push-max-message", "SIZE", "Push"),
     live("push.max_history", SIZE, "Most memory for all histories, as 1GiB; beyond it, the oldest publications of a channel make room for its new ones")
         .default("1GiB")
         .flag("push-max-history", "SIZE", "Push"),
@@ -406,22 +424,23 @@ const SETTINGS: &[Setting] = &[
         .more("This also allows a certificate that is not valid yet. Without this option, such a file changes nothing at a reload, and the log says so. At the start, such a file is used in any case.")
         .otherwise("false")
         .flag("tls-accept-expired", "", "TLS"),
-    fixed("traces.collector", COLLECTOR, "Collector that takes spans by OTLP over HTTP, as JSON")
+    live("traces.collector", COLLECTOR, "Collector that takes spans by OTLP over HTTP, as JSON")
         .more("A URL without a path gets /v1/traces. A URL with a password or a query is a secret.")
         .otherwise("no spans are made")
         .flag("traces-collector", "URL", "Traces"),
-    fixed("traces.sample", SHARE, "Share of the traces that begin here which is recorded; 0 makes no spans at all")
+    live("traces.sample", SHARE, "Share of the traces that begin here which is recorded; 0 makes no spans at all")
         .default("0.01")
         .flag("traces-sample", "SHARE", "Traces"),
-    fixed("traces.follow_callers", Kind::Switch, "Whether a request's traceparent decides if it is recorded; otherwise traces.sample decides about all")
+    live("traces.follow_callers", Kind::Switch, "Whether a request's traceparent decides if it is recorded; otherwise traces.sample decides about all")
         .more("Set it to false where clients are not trusted: each of them can otherwise have everything recorded that it does.")
         .default("true"),
-    fixed("traces.queue", Kind::Number(1, 1 << 20), "Spans that may wait for the collector. Further ones are dropped, and counted").default("8192"),
-    fixed("traces.timeout", TIME, "Time for an answer of the collector").default("10s"),
-    fixed("traces.headers", Kind::Secrets, "Headers of requests to the collector, as 'Authorization: Bearer abc', one a line").otherwise("none"),
-    fixed("traces.ca", Kind::Path, "CAs to trust instead of the system's where the collector is behind https, as PEM").otherwise("the system's"),
-    fixed("traces.service", WORD, "Name of the service in spans (service.name)").default("gannet"),
+    live("traces.queue", Kind::Number(1, 1 << 20), "Spans that may wait for the collector. Further ones are dropped, and counted").default("8192"),
+    live("traces.timeout", TIME, "Time for an answer of the collector").default("10s"),
+    live("traces.headers", Kind::Secrets, "Headers of requests to the collector, as 'Authorization: Bearer abc', one a line").otherwise("none"),
+    live("traces.ca", Kind::Path, "CAs to trust instead of the system's where the collector is behind https, as PEM").otherwise("the system's"),
+    live("traces.service", WORD, "Name of the service in spans (service.name)").default("gannet"),
     fixed("admin.listen", ADMIN, "Admin socket: a path, tcp://host:port, or off")
+        .more("It needs a restart, because a wrong one would leave no way to order another reload.")
         .otherwise("/run/gannet/admin.sock, or in XDG_RUNTIME_DIR unless root")
         .flag("admin", "PATH", "Admin"),
     live(
@@ -440,8 +459,8 @@ const SETTINGS: &[Setting] = &[
     live("log.access", Kind::Switch, "Log each request of http listeners, whatever the log level")
         .default("false")
         .flag("access-log", "", "Logs"),
-    fixed("log.audit", AUDIT, "Audit log of operators' orders and failed logins: a file, log (as lines of the log), or off")
-        .more("The file is opened for each line, so it may be moved away at any time.")
+    live("log.audit", AUDIT, "Audit log of operators' orders and failed logins: a file, log (as lines of the log), or off")
+        .more("The file is opened for each line, so it may be moved away at any time. If a reload moves the log, the last line of the old one says so.")
         .default("off")
         .flag("audit-log", "PATH", "Logs"),
     live("log.format", Kind::Choice(LOG_FORMATS), "Format of the log on standard error")
@@ -485,6 +504,14 @@ mod tests {
             }
             let is_switch = matches!(setting.kind, Kind::Switch) && setting.key != "redis.protected_mode";
             assert!(setting.flag.is_none_or(|flag| flag.value.is_empty() == is_switch), "{}", setting.key);
+        }
+    }
+
+    #[test]
+    fn a_setting_that_needs_a_restart_says_why() {
+        for setting in SETTINGS {
+            let needs = setting.class == Class::Restart;
+            assert_eq!(setting.more.contains("needs a restart, because"), needs, "{}", setting.key);
         }
     }
 

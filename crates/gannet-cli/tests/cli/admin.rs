@@ -97,6 +97,89 @@ fn an_operator_sees_who_is_connected_closes_some_and_sees_why_they_closed() {
     }
 }
 
+/// Connects to the gateway as a user, and waits until that is done.
+fn user(server: &Server, secret: &str, name: &str) -> crate::server::Stream {
+    let issue = gannet_gateway::token::Issue { sub: name.to_owned(), ..Default::default() };
+    let token = issue.sign(&gannet_gateway::Secret::new(secret)).expect("a secret that is long enough");
+    let body = json!({ "token": token }).to_string();
+    let mut stream = server.connect("push");
+    let head =
+        format!("POST /connection/uni_http_stream HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}", body.len());
+    stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).expect("it reads");
+    let mut came = Vec::new();
+    while !came.windows(8).any(|part| part == b"\"client\"") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("a first message");
+        came.push(byte[0]);
+    }
+    stream
+}
+
+#[test]
+fn connections_are_found_by_their_user_and_sorted_and_read_page_by_page() {
+    let secret = "a secret of the tests for tokens";
+    let driver = drivers()[0];
+    let folder = Folder::new(&format!("admin-sorted-{driver}"));
+    let options = ["--listen=push=tcp://127.0.0.1:0", "--listen=redis=tcp://127.0.0.1:0"];
+    let secret_option = format!("--push-token-secret={secret}");
+    let server = serve(driver, &folder, &[options[0], options[1], &secret_option]);
+    let list = |options: &[&str]| -> Vec<Value> {
+        let found = json_of(&ask(&folder, &[&["connections", "--json"], options].concat()));
+        found["connections"].as_array().expect("a list").clone()
+    };
+    let of_store = |options: &[&str]| list(&[&["--service", "redis"], options].concat());
+    let names =
+        |all: &[Value]| all.iter().filter_map(|one| one["client"].as_str().map(str::to_owned)).collect::<Vec<_>>();
+
+    let _users = ["ann", "bob"].map(|name| user(&server, secret, name));
+    let found = list(&["--user", "ann"]);
+    let [one] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((&one["user"], &one["service"]), (&json!("ann"), &json!("push")));
+    assert_eq!(one["listener"], json!(server.url("push")));
+    assert!(list(&["--user", "carl"]).is_empty());
+    // A gateway has a service of its own in the engine, and still each connection has the name of its listener.
+    let all = list(&["--sort", "age"]);
+    let of = |service: &str| all.iter().filter(|one| one["service"] == service).count();
+    assert!(of("push") == 2 && of("admin") > 0 && of("admin") + 2 == all.len(), "{all:#?}");
+
+    let named = |name: &str| redis(&server, format!("CLIENT SETNAME {name}\r\n").as_bytes(), b"+OK\r\n");
+    let (quiet, mut busy) = (named("quiet"), named("busy"));
+    gannet_testing::until("a longer silence", || {
+        busy.ask(b"PING\r\n", b"+PONG\r\n");
+        names(&of_store(&["--sort", "idle"])) == ["quiet", "busy"]
+    });
+    gannet_testing::until("a second to pass", || {
+        of_store(&[]).iter().all(|one| one["age_ms"].as_u64().is_some_and(|age| age >= 1_000))
+    });
+    let mut young = named("young");
+    assert_eq!(names(&of_store(&["--sort", "age"])).last().map(String::as_str), Some("young"));
+    // It asks for more than the kernel has room for, and reads nothing.
+    let value = vec![b'a'; 1 << 20];
+    let head = format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n", value.len());
+    young.ask(&[head.as_bytes(), &value, b"\r\n"].concat(), b"+OK\r\n");
+    young.write_all(&b"GET k\r\n".repeat(32)).expect("it reads");
+    gannet_testing::until("bytes to wait", || {
+        let first = &of_store(&["--sort", "pending"])[0];
+        first["client"] == "young" && first["pending_bytes"].as_u64().is_some_and(|bytes| bytes > 0)
+    });
+
+    let (mut paged, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let own = ["connections", "--json", "--service", "redis", "--sort", "age", "--limit", "1"];
+        let more: Vec<&str> = after.iter().flat_map(|after| ["--after", after.as_str()]).collect();
+        let page = json_of(&ask(&folder, &[&own[..], &more].concat()));
+        paged.extend(page["connections"].as_array().expect("a list").iter().map(|one| one["handle"].clone()));
+        let Some(next) = page["next"].as_str() else { break };
+        after = Some(next.to_owned());
+    }
+    let mut handles: Vec<_> = of_store(&[]).iter().map(|one| one["handle"].clone()).collect();
+    assert!(paged.len() == 3 && paged[2] == handles[0], "{paged:?}: the young one is last, and has the most bytes");
+    paged.sort_by_key(Value::to_string);
+    handles.sort_by_key(Value::to_string);
+    assert_eq!(paged, handles);
+    drop((quiet, busy));
+}
+
 #[test]
 fn a_trace_shows_what_passes_on_one_connection_until_it_closes() {
     for driver in drivers() {

@@ -181,24 +181,63 @@ impl Drop for End<'_> {
     }
 }
 
+/// Publishes to the gateway, and gives its answer.
+fn publish(at: SocketAddr, channel: &str, data: &str) -> String {
+    let (mut stream, body) = (connect(at), format!("{{\"channel\":\"{channel}\",\"data\":{data}}}"));
+    write!(stream, "POST /api/publish HTTP/1.0\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+        .expect("it reads");
+    String::from_utf8(stream.rest()).expect("text")
+}
+
 #[test]
-fn the_first_push_listener_waits_for_a_restart_and_strict_refuses_it() {
+fn the_first_push_listener_and_the_first_store_come_with_a_reload_and_share_their_channels() {
     for driver in drivers() {
-        let [lines, push] = free_ports(2)[..] else { panic!("two ports") };
-        let rig = Rig::start(driver, "waiting", HTTP, "");
-        let both = listener("lines", "lines", lines, "") + &listener("push", "push", push, "");
-        // Twice: it still waits when nothing else is new.
-        for _ in 0..2 {
-            let report = rig.change_with("", &both);
-            assert_eq!(crate::reload::keys(&report["pending"]), ["listener.push"], "{report}");
-            assert_eq!(names(&report, "waiting"), ["push"]);
-            assert!(!crate::reload::keys(&report["changes"]).contains(&"listener.push"), "{report}");
+        let [lines, store, push] = free_ports(3)[..] else { panic!("three ports") };
+        let rig = Rig::start(driver, "first", &(HTTP.to_owned() + &listener("lines", "lines", lines, "")), "");
+        let mut early = connect(lines);
+        early.ask(b"hello\n", b"echo: hello\n");
+        let both = listener("store", "redis", store, "") + &listener("push", "push", push, "");
+        // A first try that fails leaves no gateway behind.
+        let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let at = taken.local_addr().expect("it is bound");
+        rig.write_with("", &(both.clone() + &listener("taken", "echo", at, "")));
+        assert_eq!(rig.ask(&[]).status.code(), Some(2));
+        assert!(refuses(push) && refuses(store));
+
+        let report = rig.change_with("", &both);
+        assert_eq!(
+            (names(&report, "added"), &report["pending"]),
+            (vec!["store".to_owned(), "push".to_owned()], &json!([]))
+        );
+        let mut subscriber = connect(store);
+        subscriber.ask(b"SUBSCRIBE demo:a\r\n", b"*3\r\n$9\r\nsubscribe\r\n$6\r\ndemo:a\r\n:1\r\n");
+        assert!(publish(push, "demo:a", "1").contains("\"offset\":1"));
+        subscriber.expect(b"*3\r\n$7\r\nmessage\r\n$6\r\ndemo:a\r\n$1\r\n1\r\n");
+        // Keys expire though nobody reads them.
+        let mut client = connect(store);
+        client.ask(b"SET key value PX 1\r\n", b"+OK\r\n");
+        gannet_testing::until("the key to go", || {
+            client.write_all(b"DBSIZE\r\n").expect("it reads");
+            let mut size = [0; 4];
+            client.read_exact(&mut size).expect("an answer");
+            &size == b":0\r\n"
+        });
+        // The listeners that there were know of both.
+        assert_eq!(rig.metric("gannet_push_proxy_running"), "0");
+        for (service, at, count) in [("redis", store, "2"), ("lines", lines, "1")] {
+            let name = format!("gannet_connections{{service=\"{service}\",listener=\"tcp://{at}\"}}");
+            assert_eq!(rig.metric(&name), count, "{service}");
         }
-        connect(lines).ask(b"hello\n", b"echo: hello\n");
-        assert!(refuses(push));
-        let output = rig.ask(&["--strict"]);
-        assert_eq!(output.status.code(), Some(3), "{output:?}");
-        assert!(rig.server.stop().status.success());
+        // It goes, its channels stay, and it comes again.
+        assert_eq!(names(&rig.change_with("", &listener("store", "redis", store, "")), "removed"), ["push"]);
+        client.ask(b"PUBLISH demo:a 2\r\n", b":1\r\n");
+        subscriber.expect(b"*3\r\n$7\r\nmessage\r\n$6\r\ndemo:a\r\n$1\r\n2\r\n");
+        rig.change_with("", &both);
+        assert!(publish(push, "demo:a", "3").contains("\"offset\":3"));
+        early.ask(b"still\n", b"echo: still\n");
+        let ended = rig.server.stop();
+        assert!(ended.status.success());
+        assert!(ended.stderr.iter().any(|line| line.contains("push.admin_password")), "{ended:#?}");
     }
 }
 

@@ -14,14 +14,20 @@ use crate::wire::Wire;
 
 /// The service of devices on one reactor.
 pub struct Devices {
-    gateway: Arc<Gateway>,
+    frame: usize,
 }
 
 impl Devices {
     /// Makes the service of a gateway, which has to be [installed](Gateway::install) in the same engine.
     #[must_use]
     pub fn new(gateway: &Arc<Gateway>) -> Self {
-        Self { gateway: gateway.clone() }
+        Self { frame: gateway.settings().client.frame }
+    }
+
+    /// Sets the largest frame of commands in bytes (default: that of the gateway's settings when the service is made).
+    #[must_use]
+    pub fn frame(self, bytes: usize) -> Self {
+        Self { frame: bytes }
     }
 
     /// Calls the session, and does what comes of it.
@@ -69,7 +75,7 @@ impl Service for Devices {
     }
 
     fn codec(&self) -> Commands {
-        Commands::new().limit(self.gateway.settings().client.frame)
+        Commands::new().limit(self.frame)
     }
 
     fn open(&mut self, cx: &mut Context<'_, Self>) -> Result<Session, Refused> {

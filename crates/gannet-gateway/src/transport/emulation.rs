@@ -24,7 +24,7 @@ pub(crate) fn pass_on(cx: &mut Cx<'_>, gateway: &Arc<Gateway>) {
     let Some((reactor, key, secret)) = name::parse(&request.session) else {
         return super::answer(cx, 400, "the name of the session is malformed\n");
     };
-    let trace = gateway.tracer.get().and_then(|_| cx.extension::<Trace>().ok().copied());
+    let trace = gateway.tracer().and_then(|_| cx.extension::<Trace>().ok().copied());
     gateway.post(reactor, Post::Commands { key, secret, frame: request.data.into_owned(), trace });
     cx.status(204);
 }

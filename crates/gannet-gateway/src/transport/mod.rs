@@ -66,7 +66,7 @@ fn admit(cx: &mut Cx<'_>, gateway: &Gateway) -> bool {
 fn note_headers(cx: &Cx<'_>, gateway: &Gateway) {
     let fields = cx.request().headers().filter_map(|(name, value)| Some((name, std::str::from_utf8(value).ok()?)));
     let picked = gateway.live().application.pick(fields);
-    let trace = gateway.tracer.get().and_then(|_| cx.extension::<Trace>().ok().copied());
+    let trace = gateway.tracer().and_then(|_| cx.extension::<Trace>().ok().copied());
     if picked.is_empty() && trace.is_none() {
         return;
     }

@@ -49,6 +49,8 @@ impl TraceContext {
     /// The span ends when the response is made; of a [stream](Cx::stream), when it begins. If the client disconnects before a
     /// deferred response, the span has the error `disconnected`. Requests that no layer sees, because they are malformed,
     /// have no span. The query is left out, since it may contain secrets.
+    ///
+    /// While the tracer [is off](Tracer::is_off), requests pass as if the layer were not there: they have no [`Trace`].
     #[must_use]
     pub fn recording(tracer: &Tracer) -> Self {
         Self { tracer: Some(tracer.clone()), ..Self::new() }
@@ -81,6 +83,9 @@ impl Default for TraceContext {
 
 impl Layer for TraceContext {
     fn call(&self, cx: &mut Cx<'_>, next: impl Fn(&mut Cx<'_>)) {
+        if self.tracer.as_ref().is_some_and(Tracer::is_off) {
+            return next(cx);
+        }
         let mut fields = cx.request.header_all("traceparent");
         let traceparent = fields.next().filter(|_| fields.next().is_none());
         let trace = match &self.tracer {

@@ -80,6 +80,8 @@ pub struct Redis {
     pub(crate) statistics: Arc<Statistics>,
     /// Which of the server's listeners it is for.
     listener: usize,
+    /// The largest word of a command, in bytes.
+    max_word: usize,
     eviction: Eviction,
     /// The command that runs has found no room, though there will be some.
     crowded: bool,
@@ -97,6 +99,7 @@ impl Redis {
             statistics: server.instances.add(),
             random: Random::new(server.next_seed()),
             work: 0,
+            max_word: server.max_bulk(),
             server,
             reply: Writer::new(Vec::new(), Version::Resp2),
             parts: Parts::default(),
@@ -116,6 +119,13 @@ impl Redis {
     #[must_use]
     pub fn at(self, listener: usize) -> Self {
         Self { listener, ..self }
+    }
+
+    /// Sets the size of the largest word of a command that the clients of this instance may send, in bytes (default: the
+    /// server's [`Options::max_bulk`] when the instance is made).
+    #[must_use]
+    pub fn max_word(self, bytes: usize) -> Self {
+        Self { max_word: bytes, ..self }
     }
 
     /// Milliseconds since 1970.
@@ -383,7 +393,7 @@ impl Service for Redis {
     }
 
     fn codec(&self) -> Commands {
-        Commands::default().max_bulk(self.server.max_bulk()).max_total(LARGEST_COMMAND_BYTES)
+        Commands::default().max_bulk(self.max_word).max_total(LARGEST_COMMAND_BYTES)
     }
 
     fn open(&mut self, cx: &mut Context<'_, Self>) -> Result<Session, Refused> {

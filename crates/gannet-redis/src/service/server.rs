@@ -164,7 +164,7 @@ impl Server {
     /// - The protected mode holds for clients that connect afterwards.
     /// - A lower memory limit removes keys, or refuses commands, as the policy says, when the next command needs memory.
     /// - `max_bulk` holds for the results of commands at once, and for what clients send on listeners whose
-    ///   [`Redis`](crate::Redis) is made afterwards.
+    ///   [`Redis`](crate::Redis) is made afterwards: see [`Redis::max_word`](crate::Redis::max_word).
     ///
     /// `seed` and `allocator` stay as they are. What an operator changed by `CONFIG SET` is replaced too.
     pub fn reconfigure(&self, options: &Options) {
@@ -174,6 +174,11 @@ impl Server {
         self.memory.set_limit(options.max_memory);
         self.max_bulk.store(options.max_bulk, Ordering::Relaxed);
         self.max_clients.store(options.max_clients, Ordering::Relaxed);
+    }
+
+    /// Replaces [`Options::max_clients`] alone, from any thread.
+    pub fn set_max_clients(&self, clients: u32) {
+        self.max_clients.store(clients, Ordering::Relaxed);
     }
 
     /// The size of the largest string.

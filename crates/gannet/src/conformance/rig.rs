@@ -190,7 +190,7 @@ impl<N: Net> Rig<N> {
         sockets: Vec<Mutex<Option<Own>>>,
         factory: Factory,
     ) -> Result<(), Error> {
-        let added = vec![Addition { service, factory, filters: None, quota: Arc::default(), sockets }];
+        let added = vec![Addition { service, factory, filters: None, quota: Some(Arc::default()), sockets }];
         self.step(Step::Prepare { added, timeouts: None })
     }
 

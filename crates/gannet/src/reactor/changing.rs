@@ -173,7 +173,9 @@ impl<D: Driver> Reactor<D> {
         self.deadlines[index] = Deadlines::of(&served);
         self.services[index] = served;
         self.filters[index] = addition.filters.clone();
-        self.accepting.set_quota(service, addition.quota.clone());
+        if let Some(quota) = &addition.quota {
+            self.accepting.set_quota(service, quota.clone());
+        }
         let socket = addition
             .sockets
             .get(reactor)

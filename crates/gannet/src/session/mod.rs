@@ -132,7 +132,7 @@ mod upstream;
 mod wakes;
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use gannet_proto::Codec;
 
@@ -160,11 +160,14 @@ use crate::ids::ServiceId;
 use self::dialogue::Dialogue;
 pub(crate) use self::upstream::Upstreams;
 
+/// Where the number of the service of their outbound connections is written, before any session is served.
+pub(crate) type UpstreamsCell = Arc<OnceLock<ServiceId>>;
+
 /// What makes the service of each reactor.
 pub(crate) fn factory<C, M, F>(
     codec: impl Fn() -> C + std::marker::Send + Sync + 'static,
     session: M,
-    upstreams: ServiceId,
+    upstreams: UpstreamsCell,
 ) -> impl Fn() -> Dialogue<C, M, F> + std::marker::Send + Sync + 'static
 where
     C: Codec,
@@ -172,7 +175,7 @@ where
     F: Future<Output = Result> + 'static,
 {
     let (codec, make) = (Arc::new(codec), Arc::new(session));
-    move || Dialogue::new(codec.clone(), make.clone(), Some(upstreams))
+    move || Dialogue::new(codec.clone(), make.clone(), upstreams.get().copied())
 }
 
 /// The number of the service of outbound connections in tests that have one: theirs listens, and this is the next.

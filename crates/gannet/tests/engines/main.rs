@@ -1,5 +1,6 @@
 //! Whole engines in one program, over real sockets, on every driver that this machine has.
 
+mod additions;
 #[cfg(target_os = "linux")]
 mod addresses;
 #[cfg(target_os = "linux")]

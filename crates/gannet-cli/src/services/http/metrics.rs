@@ -3,7 +3,6 @@
 use std::fmt::{self, Write as _};
 
 use gannet::{Histogram, OffloadStats, ReactorStats, Remote, ServiceStats};
-use gannet_gateway::Gateway;
 use gannet_http::Cx;
 use gannet_http::middleware::HandlerTime;
 use gannet_redis::Server;
@@ -115,7 +114,7 @@ static STORE: [Metric<OfStore>; 6] = [
 ];
 
 /// Answers with all counters.
-pub(super) fn write(cx: &mut Cx<'_>, site: &Site, store: &Server, push: Option<&Gateway>) {
+pub(super) fn write(cx: &mut Cx<'_>, site: &Site, store: &Server) {
     let labels: Vec<Option<String>> = site.what().map_or_else(Vec::new, |what| {
         let label = |service: &str, address: &str| format!("service=\"{service}\",listener=\"{}\"", Escaped(address));
         what.listeners.iter().map(|place| place.as_ref().map(|place| label(place.service, &place.address))).collect()
@@ -128,10 +127,10 @@ pub(super) fn write(cx: &mut Cx<'_>, site: &Site, store: &Server, push: Option<&
     if let Some(stats) = site.audit() {
         let _ = of_audit(&mut text, stats);
     }
-    if let Some(queue) = site.traces() {
-        let _ = of_traces(&mut text, queue.stats());
+    if let Some(stats) = site.traces() {
+        let _ = of_traces(&mut text, stats);
     }
-    if let Some(push) = push {
+    if let Some(push) = site.push() {
         let _ = push.write_metrics(&mut text);
     }
     cx.text(&text);

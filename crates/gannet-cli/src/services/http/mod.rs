@@ -33,9 +33,9 @@ pub(super) static KIND: ServiceKind = ServiceKind {
     answer: "hello you",
 };
 
-fn routes(settings: &Settings, tracing: Option<TraceContext>) -> Result<Routes, RouteError> {
+fn routes(settings: &Settings, tracing: TraceContext) -> Result<Routes, RouteError> {
     let (site, shown, counted) = (&settings.site, settings.site.clone(), settings.site.clone());
-    let (store, push) = (settings.redis.clone(), settings.push.clone());
+    let store = settings.redis.clone();
     let mut handshake = Handshake::new();
     if settings.websocket_deflate {
         // An idle connection keeps no window.
@@ -55,7 +55,7 @@ fn routes(settings: &Settings, tracing: Option<TraceContext>) -> Result<Routes, 
             let clock = clock::Clock::after(cx.last_event_id());
             cx.events(clock);
         })
-        .get("/metrics", move |cx| metrics::write(cx, &counted, &store, push.as_deref()))
+        .get("/metrics", move |cx| metrics::write(cx, &counted, &store))
         .build()
 }
 

@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use gannet::{Remote, Running};
+use gannet_gateway::Gateway;
 use gannet_http::middleware::HandlerTime;
 
 use crate::audit::{Audit, AuditStats};
-use crate::otlp::Queue;
+use crate::otlp::{QueueStats, Traces};
 use crate::services::Listener;
 use crate::status::Status;
 
@@ -16,8 +17,10 @@ pub(crate) struct Site {
     running: Mutex<Option<Arc<What>>>,
     /// How long the handlers of all `http` listeners take.
     pub(super) times: HandlerTime,
-    /// Spans on their way to a collector, where there is one.
-    traces: OnceLock<Arc<Queue>>,
+    /// Spans on their way to a collector.
+    traces: OnceLock<Traces>,
+    /// The gateway, from when there is one.
+    push: OnceLock<Arc<Gateway>>,
     /// Where orders of operators are recorded.
     audit: OnceLock<Audit>,
     /// What the server knows of its own operation.
@@ -30,7 +33,7 @@ pub(super) struct What {
     pub(super) driver: &'static str,
     pub(super) why: String,
     pub(super) reactors: usize,
-    /// In the order in which the engine has them, those of the admin socket left out.
+    /// By the numbers that their services have in the engine, those of the admin socket left out.
     pub(super) listeners: Vec<Option<Place>>,
 }
 
@@ -58,20 +61,14 @@ impl Place {
 
 impl Site {
     /// Says what runs.
-    pub(crate) fn started(&self, listeners: &[Listener], running: &Running) {
+    pub(crate) fn started(&self, running: &Running) {
         let (driver, why) = running.driver();
-        let place = |(listener, address)| Some(Place::of(listener, address));
-        let what = What {
-            driver,
-            why: why.to_owned(),
-            reactors: running.remote().reactors(),
-            listeners: listeners.iter().zip(running.addresses()).map(place).collect(),
-        };
+        let what = What { driver, why: why.to_owned(), reactors: running.remote().reactors(), listeners: Vec::new() };
         *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(what));
     }
 
-    /// Says what runs after a reload.
-    pub(crate) fn reloaded(&self, listeners: &[Listener], remote: &Remote) {
+    /// Says what listens, at the start and after each reload.
+    pub(crate) fn listens(&self, listeners: &[Listener], remote: &Remote) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(what) = running.as_mut().map(Arc::make_mut) else { return };
         for listening in remote.listeners() {
@@ -96,12 +93,21 @@ impl Site {
     }
 
     /// Says where spans wait for their collector.
-    pub(crate) fn exports(&self, queue: &Arc<Queue>) {
-        let _ = self.traces.set(queue.clone());
+    pub(crate) fn exports(&self, traces: &Traces) {
+        let _ = self.traces.set(traces.clone());
     }
 
-    pub(super) fn traces(&self) -> Option<&Queue> {
-        self.traces.get().map(|queue| &**queue)
+    pub(super) fn traces(&self) -> Option<QueueStats> {
+        self.traces.get()?.stats()
+    }
+
+    /// Says that there is a gateway.
+    pub(crate) fn pushes(&self, push: &Arc<Gateway>) {
+        let _ = self.push.set(push.clone());
+    }
+
+    pub(super) fn push(&self) -> Option<&Gateway> {
+        self.push.get().map(|push| &**push)
     }
 
     /// What runs. Nothing in the moment between the first connection and the end of the start.

@@ -2,16 +2,26 @@
 
 pub(crate) mod bridge;
 
+use std::collections::hash_map::RandomState;
 use std::convert::Infallible;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
+use gannet::proto::http::Requests;
 use gannet::{Address, ListenOptions};
-use gannet_gateway::{Devices, Gateway, Secret};
+use gannet_gateway::{Devices, Gateway, GatewayError, Secret};
 use gannet_http::middleware::Recover;
-use gannet_http::{HttpService, Router, Routes};
+use gannet_http::{HttpService, Router, Routes, Tracer};
 
 use super::{ServiceKind, Settings, abstract_name, is_abstract, listen, quoted, reachable_socket, trace_context};
+use crate::audit::Audit;
 use crate::tls::Protocol;
+
+/// The longest header of a WebSocket frame from a client, in bytes.
+const FRAME_HEADER_BYTES: usize = 14;
+
+/// The longest body of a request that is taken in any case, in bytes: several short publications come in one.
+const LEAST_BODY_BYTES: usize = 1 << 20;
 
 /// Secrets that one option, or one variable of the environment, has.
 #[derive(Clone, Debug)]
@@ -30,8 +40,10 @@ pub(super) static KIND: ServiceKind = ServiceKind {
     streams: Some(|to, at, settings| {
         let gateway = gateway(settings)?;
         let routes = routes(&at, settings, gateway.routes())?;
-        let frame = gateway.settings().client.frame;
-        listen(to, at, settings, Protocol::Http, move || HttpService::new(&routes).websocket_limits(frame, frame))
+        let frame = settings.push_frame;
+        listen(to, at, settings, Protocol::Http, move || {
+            HttpService::new(&routes).limits(requests(frame)).websocket_limits(frame, frame)
+        })
     }),
     datagrams: None,
     try_it: publish,
@@ -43,8 +55,8 @@ pub(super) static STREAM: ServiceKind = ServiceKind {
     about: "the same channels for devices: Protobuf messages with their lengths (tcp, tls, unix)",
     defaults: &[],
     streams: Some(|to, at, settings| {
-        let gateway = gateway(settings)?;
-        listen(to, at, settings, Protocol::Unnamed, move || Devices::new(&gateway))
+        let (gateway, frame) = (gateway(settings)?, settings.push_frame);
+        listen(to, at, settings, Protocol::Unnamed, move || Devices::new(&gateway).frame(frame))
     }),
     datagrams: None,
     try_it: connect,
@@ -57,13 +69,42 @@ pub(super) static API: ServiceKind = ServiceKind {
     defaults: &[],
     streams: Some(|to, at, settings| {
         let gateway = gateway(settings)?;
-        let routes = routes(&at, settings, gateway.api_routes())?;
-        listen(to, at, settings, Protocol::Http, move || HttpService::new(&routes))
+        let (routes, frame) = (routes(&at, settings, gateway.api_routes())?, settings.push_frame);
+        listen(to, at, settings, Protocol::Http, move || HttpService::new(&routes).limits(requests(frame)))
     }),
     datagrams: None,
     try_it: publish,
     answer: "epoch and offset",
 };
+
+/// The limits of requests, whose bodies have what frames have.
+fn requests(frame: usize) -> Requests {
+    Requests::new().max_body(frame.max(LEAST_BODY_BYTES))
+}
+
+/// The longest message that may be incomplete while it is received: a frame with its header, or a request.
+pub(crate) fn longest(frame: usize) -> usize {
+    requests(frame).largest().max(frame + FRAME_HEADER_BYTES)
+}
+
+/// Makes the gateway of an engine with so many reactors, and has it tell the rest of the server what happens in it.
+///
+/// # Errors
+///
+/// A setting cannot work.
+pub(crate) fn start(
+    settings: &gannet_gateway::settings::Settings,
+    reactors: usize,
+    tracer: &Tracer,
+    audit: &Audit,
+) -> Result<Arc<Gateway>, GatewayError> {
+    // The standard library seeds its hashers from the system.
+    let gateway = Gateway::new(settings.clone(), reactors, RandomState::new().hash_one("push"))?;
+    gateway.set_tracer(tracer.clone());
+    let audit = audit.clone();
+    gateway.set_auditor(move |audited| audit.gateway(audited));
+    Ok(gateway)
+}
 
 /// What a listener serves, with what every route has.
 fn routes(at: &ListenOptions, settings: &Settings, own: Router) -> gannet::Result<Routes> {
