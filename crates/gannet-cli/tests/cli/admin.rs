@@ -276,6 +276,7 @@ fn requests_that_cannot_be_carried_out_are_answered_in_json() {
     }
     assert!(raw(&path, b"\x16\x03\x01 no HTTP\r\n\r\n").0.contains(" 400 "));
     // The server lets a connection go a moment after its client has read the end: then the one that asks is alone.
+    #[allow(clippy::disallowed_methods)] // The patience of a test.
     let started = Instant::now();
     loop {
         let (status, body) = get("/connections");
