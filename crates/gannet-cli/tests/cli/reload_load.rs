@@ -128,7 +128,7 @@ fn a_hundred_reloads_under_open_loops_lose_no_message_and_stall_no_reactor() {
             (0..2).map(|reactor| of(reactor).parse::<u64>().expect("a number")).sum()
         };
         let answered = || -> u64 {
-            let metric = format!("gannet_messages_in_total{{service=\"lines\",listener=\"tcp://{}\"}}", at[0]);
+            let metric = format!("gannet_messages_received_total{{service=\"lines\",listener=\"tcp://{}\"}}", at[0]);
             rig.metric(&metric).parse().expect("a number")
         };
         let stalls = sum("gannet_reactor_stalls_total");
