@@ -11,6 +11,9 @@ use std::time::Duration;
 /// anew, its queue may be full for a moment.
 const LONGEST_SEND: Duration = Duration::from_secs(2);
 
+/// How many signals may interrupt what it is told: a state that is lost may end the process.
+const MOST_SIGNALS: usize = 10;
+
 /// Whether it was waited for in vain: then the next states are not waited for, so that the end of the server comes in time.
 static READS_NOTHING: AtomicBool = AtomicBool::new(false);
 
@@ -40,7 +43,13 @@ fn send(to: &OsStr, state: &str, longest: Duration) -> io::Result<()> {
     } else {
         socket.set_write_timeout(Some(longest))?;
     }
-    socket.send_to_addr(state.as_bytes(), &address).map(drop).map_err(|error| match error.kind() {
+    let mut sent = socket.send_to_addr(state.as_bytes(), &address);
+    for _ in 0..MOST_SIGNALS {
+        if sent.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
+            sent = socket.send_to_addr(state.as_bytes(), &address);
+        }
+    }
+    sent.map(drop).map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => {
             io::Error::new(io::ErrorKind::TimedOut, "its socket is full, and it reads nothing")
         }
