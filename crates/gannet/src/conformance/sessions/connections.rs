@@ -9,6 +9,7 @@ use super::super::filters::{DATA, END, Units, greeted, read_data, unit};
 use super::super::inspection::{kick, page};
 use super::super::rig::{Ending as StreamEnding, Rig, Setup};
 use super::super::{Client, Net, on_every_driver};
+use super::dropping::cut;
 use super::{Gone, Notes, dialogues, echo, serve};
 use crate::proto::Lines;
 use crate::session::{Connection, sleep};
@@ -154,7 +155,7 @@ fn a_session_that_sends_more_than_its_outbox_holds_is_closed_as_slow<N: Net>(net
                 loop {
                     // It does not wait for room, and so is told when it is too late.
                     for _ in 0..10 {
-                        let _ = connection.send([&[b'x'; 999]]);
+                        let _ = cut(0, connection.send([&[b'x'; 999]])).await;
                     }
                     sleep(Duration::from_millis(1)).await;
                 }
@@ -192,8 +193,8 @@ fn sessions_are_shown_and_kicked_as_connections_are<N: Net>(net: N) {
 fn who_may_not_connect_has_no_session<N: Net>(net: N) {
     let notes = Notes::default();
     let setup = waiting(Setup::new().limits(|limits| limits.connections = 1), &notes);
-    let mut rules = AccessRules::default();
-    rules.deny = vec!["127.0.0.2/32".parse().expect("a network")];
+    let deny = vec!["127.0.0.2/32".parse().expect("a network")];
+    let rules = AccessRules { deny, ..AccessRules::default() };
     let mut rig = setup.access(&rules).on(net);
     let mut denied = rig.connect_from([127, 0, 0, 2].into());
     assert_eq!(rig.read_to_end(&mut denied), (Vec::new(), StreamEnding::Reset));

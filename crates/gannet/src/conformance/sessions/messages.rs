@@ -184,7 +184,10 @@ fn a_session_that_is_always_ready_lets_others_have_their_turn<N: Net>(net: N) {
             async move {
                 let Some(line) = connection.next().await? else { return Ok(()) };
                 let (sender, mut receiver) = channel(1);
-                while *line == *b"be busy" {
+                if *line != *b"be busy" {
+                    return echo(connection).await;
+                }
+                loop {
                     // Both are always ready: only the bound on results ends a poll.
                     let _ = sender.send(()).await;
                     match first(receiver.recv(), connection.next()).await {
@@ -192,7 +195,6 @@ fn a_session_that_is_always_ready_lets_others_have_their_turn<N: Net>(net: N) {
                         Either::Right(_) => return Ok(()),
                     }
                 }
-                echo(connection).await
             }
         }
     });
