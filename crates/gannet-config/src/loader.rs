@@ -185,7 +185,10 @@ impl Loader {
                     self.problems.push(Problem::at(place, format!("{prefix}{key} is given twice; give one")));
                 }
                 Ok(value) => self.set(setting, name.as_deref(), value, place),
-                Err(why) => self.problems.push(Problem::at(place, format!("{prefix}{key}: {why}"))),
+                Err(why) => {
+                    self.broken(setting, name.as_deref());
+                    self.problems.push(Problem::at(place, format!("{prefix}{key}: {why}")));
+                }
             }
         }
     }

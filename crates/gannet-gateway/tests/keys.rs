@@ -5,7 +5,7 @@ mod rig;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
@@ -68,6 +68,14 @@ fn serve(keys: &[&Key]) -> (String, Arc<Mutex<Vec<Value>>>) {
     (url, set)
 }
 
+/// Connects until the key of a token is known: after a fetch the gateway rests before another one.
+fn until_known(rig: &Rig, connect: &str) {
+    let started = Instant::now();
+    while !rig.websocket().is_taken(connect) {
+        assert!(started.elapsed() < PATIENCE, "the key is never known");
+    }
+}
+
 #[test]
 fn clients_stay_while_keys_are_rotated_and_refresh_and_subscribe_with_tokens_of_the_new_one() {
     for driver in drivers() {
@@ -75,7 +83,8 @@ fn clients_stay_while_keys_are_rotated_and_refresh_and_subscribe_with_tokens_of_
         let (url, served) = serve(&[&old]);
         let mut keys = JwksSettings::new(url.parse().expect("a URL"));
         keys.refresh = 10 * PATIENCE;
-        keys.pause = Duration::from_millis(1);
+        // Long enough for a token to be read again after the fetch that it has waited for.
+        keys.pause = Duration::from_millis(250);
         let mut settings = Settings::default();
         settings.tokens.jwks = Some(keys);
         settings.channels.namespaces.push(namespace::parse("closed:presence").expect("a namespace"));
@@ -88,6 +97,7 @@ fn clients_stay_while_keys_are_rotated_and_refresh_and_subscribe_with_tokens_of_
         let session = lines.line_message()["connect"].clone();
 
         *served.lock().expect("not poisoned") = vec![new.public()];
+        until_known(&rig, &connect(&new));
         let refresh = |key: &Key| format!(r#""refresh":{{"token":"{}"}}"#, key.token(json!({})));
         let reply = socket.ask(&refresh(&new));
         assert!(reply["refresh"]["ttl"].as_u64().is_some_and(|ttl| ttl > 500), "{reply}");
@@ -95,6 +105,7 @@ fn clients_stay_while_keys_are_rotated_and_refresh_and_subscribe_with_tokens_of_
         assert!(lines.line_message()["refresh"]["expires"] == true);
 
         *served.lock().expect("not poisoned") = vec![newest.public()];
+        until_known(&rig, &connect(&newest));
         let subscribe = format!(
             r#""subscribe":{{"channel":"closed:a","token":"{}"}}"#,
             newest.token(json!({"channel": "closed:a"}))

@@ -52,6 +52,10 @@ pub(super) fn profiles(
 
 /// Flags of TLS where nothing listens on it.
 fn unused(values: &Values, scope: &Scope<'_>, problems: &mut Problems) {
+    // One that could not be read may have been for TLS.
+    if values.members("listener").iter().any(|(name, _)| values.of("listener", name).is_broken("url")) {
+        return;
+    }
     let own =
         values.entries().filter(|(key, _)| key.setting().key.starts_with("tls.*.") && key.member() == scope.member());
     let mut places = own.map(|(_, entry)| &entry.place);

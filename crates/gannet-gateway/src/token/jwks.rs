@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt::{self, Debug, Formatter};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -19,6 +19,9 @@ use crate::outgoing::{Endpoint, Outgoing, OutgoingError, Trust};
 
 /// Threads that may wait for a fetch at a time; further ones do not wait.
 pub(crate) const WAITERS: usize = 16;
+
+/// After a fetch that failed, the next one waits twice as long at least, whatever the settings say.
+const SHORTEST_RETRY: Duration = Duration::from_millis(10);
 
 /// Where keys come from, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,14 +94,14 @@ struct Inner {
 enum Phase {
     /// A fetch is under way, or the thread is about to begin it.
     Fetching,
-    /// A fetch has ended so lately that no other one may begin.
-    Resting,
-    /// A fetch begins when somebody wants it, or when the keys are old.
-    Ready,
+    /// A fetch begins when the keys are old, or when somebody wants it and the last one has not ended too lately.
+    Idle,
 }
 
 struct State {
     phase: Phase,
+    /// Until then no fetch begins because somebody wants it.
+    rests_until: Instant,
     has_failed: bool,
     waiting: usize,
     is_over: bool,
@@ -111,7 +114,8 @@ impl Jwks {
     ///
     /// The system gives no thread.
     pub fn start(settings: JwksSettings) -> std::io::Result<Self> {
-        let state = State { phase: Phase::Fetching, has_failed: false, waiting: 0, is_over: false };
+        let rests_until = Instant::now();
+        let state = State { phase: Phase::Fetching, rests_until, has_failed: false, waiting: 0, is_over: false };
         let inner = Arc::new(Inner {
             settings,
             keys: RwLock::new(Arc::new([])),
@@ -138,7 +142,8 @@ impl Jwks {
         let mut state = self.inner.lock();
         match state.phase {
             Phase::Fetching => TokenError::KeysWanted,
-            Phase::Ready if is_named || state.has_failed => {
+            // By the clock, as the thread may be late to see that its rest is over.
+            Phase::Idle if (is_named || state.has_failed) && Instant::now() >= state.rests_until => {
                 state.phase = Phase::Fetching;
                 self.inner.wanted.notify_all();
                 TokenError::KeysWanted
@@ -218,22 +223,16 @@ impl Inner {
                     let known = self.keys.read().unwrap_or_else(PoisonError::into_inner).len();
                     tracing::warn!(url = %settings.url, %error, known, "the keys for tokens cannot be fetched; those that are known stay");
                     failures = failures.saturating_add(1);
-                    settings.pause.saturating_mul(1 << failures.min(8)).min(settings.refresh)
+                    settings.pause.max(SHORTEST_RETRY).saturating_mul(1 << failures.min(8)).min(settings.refresh)
                 }
             };
             let mut state = self.lock();
             state.has_failed = failures > 0;
-            state.phase = Phase::Resting;
+            state.phase = Phase::Idle;
+            state.rests_until = Instant::now() + settings.pause;
             self.ended.notify_all();
-            let rested = self.wanted.wait_timeout_while(state, settings.pause, |state| !state.is_over);
-            let (mut state, _) = rested.unwrap_or_else(PoisonError::into_inner);
-            if state.is_over {
-                return;
-            }
-            state.phase = Phase::Ready;
-            let waits = |state: &mut State| !state.is_over && state.phase == Phase::Ready;
-            let rest = next.saturating_sub(settings.pause);
-            let waited = self.wanted.wait_timeout_while(state, rest, waits);
+            let is_idle = |state: &mut State| !state.is_over && state.phase == Phase::Idle;
+            let waited = self.wanted.wait_timeout_while(state, next.max(settings.pause), is_idle);
             let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
             if state.is_over {
                 return;

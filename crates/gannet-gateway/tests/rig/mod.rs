@@ -198,6 +198,12 @@ impl Socket {
         }
     }
 
+    /// Sends a command, and tells whether the next message is no error and no end.
+    pub(crate) fn is_taken(&mut self, request: &str) -> bool {
+        self.command(request);
+        matches!(self.socket.read(), Ok(Message::Text(text)) if !text.contains("\"error\""))
+    }
+
     /// The messages of the next frame.
     #[track_caller]
     pub(crate) fn frame(&mut self) -> Vec<Value> {

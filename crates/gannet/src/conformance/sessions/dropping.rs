@@ -340,6 +340,7 @@ const DROPPED: &[(&str, &str)] = &[
     ("Connecting", "an_outbound_connection_loses_nothing_to_futures_that_are_dropped"),
     ("UpstreamNext", "an_outbound_connection_loses_nothing_to_futures_that_are_dropped"),
     ("UpstreamSending", "an_outbound_connection_loses_nothing_to_futures_that_are_dropped"),
+    ("Draining", "a_drain_leaves_a_stream_open_and_is_heard_beside_it"),
     ("Both", "halves_that_are_dropped_at_every_await_lose_nothing"),
     ("Serve", "requests_that_were_not_read_survive_the_end_of_serving"),
     ("Call", "whatever_the_server_does_no_caller_gets_the_reply_of_another"),
@@ -358,7 +359,8 @@ fn sources(folder: &Path) -> String {
 fn every_future_says_what_dropping_it_loses_and_is_dropped_by_a_test() {
     let crate_sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let source = sources(&crate_sources.join("session"));
-    let tests = sources(&crate_sources.join("conformance/sessions"));
+    let mut tests = sources(&crate_sources.join("conformance/sessions"));
+    tests.push_str(&std::fs::read_to_string(crate_sources.join("conformance/streams.rs")).expect("it is there"));
     let futures: BTreeSet<&str> = source
         .split("Future for ")
         .skip(1)
