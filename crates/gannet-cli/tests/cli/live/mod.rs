@@ -270,7 +270,7 @@ fn live_settings() -> BTreeSet<String> {
             all.insert(format!("{section}.{}", key.trim_matches(['|', ' ', '`'])));
         }
     }
-    assert!(all.len() > 150, "{all:?}");
+    assert!(all.len() > 130, "{all:?}");
     all
 }
 

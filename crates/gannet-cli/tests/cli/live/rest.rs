@@ -155,9 +155,9 @@ pub(super) fn end(mut walk: Walk) -> BTreeSet<String> {
     walk.set(
         &[
             ("drain.delay", "\"2s\""),
-            ("drain.spread", "\"300ms\""),
+            ("drain.spread", "\"1s\""),
             ("drain.timeout", "\"30ms\""),
-            ("drain.websocket_code", "1001"),
+            ("drain.websocket_code", "\"1001\""),
         ],
         &[],
     );

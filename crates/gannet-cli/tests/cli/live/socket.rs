@@ -12,8 +12,6 @@ pub(super) struct Socket {
     stream: Stream,
     came: VecDeque<Value>,
     next_id: u32,
-    /// Frames that have come.
-    pub(super) frames: usize,
     /// The code that the server closed it with.
     pub(super) code: Option<u16>,
 }
@@ -37,7 +35,7 @@ impl Socket {
             head.push(byte[0].into());
         }
         if head.starts_with("HTTP/1.1 101") {
-            Ok(Self { stream, came: VecDeque::new(), next_id: 0, frames: 0, code: None })
+            Ok(Self { stream, came: VecDeque::new(), next_id: 0, code: None })
         } else {
             Err(head)
         }
@@ -55,6 +53,7 @@ impl Socket {
         let mut frame = vec![0x81];
         match length {
             0..=125 => frame.push(0x80 | length as u8),
+            126..=65_535 => frame.extend([&[0x80 | 126][..], &(length as u16).to_be_bytes()].concat()),
             _ => frame.extend([&[0x80 | 127][..], &(length as u64).to_be_bytes()].concat()),
         }
         frame.extend([0; 4]);
@@ -121,7 +120,6 @@ impl Socket {
             self.code = payload.first_chunk().map(|code| u16::from_be_bytes(*code));
             return None;
         }
-        self.frames += 1;
         let text = String::from_utf8(payload).expect("text");
         self.came.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")));
         Some(())
