@@ -289,6 +289,22 @@ fn walk(driver: &str) {
 }
 
 #[test]
+fn every_live_setting_has_a_step() {
+    let steps = [
+        include_str!("mod.rs"),
+        include_str!("namespaces.rs"),
+        include_str!("network.rs"),
+        include_str!("push.rs"),
+        include_str!("rest.rs"),
+    ];
+    // The walk itself compares whole keys, when it is run.
+    let has_step = |key: &str| key.rsplit('.').next().is_some_and(|name| steps.iter().any(|step| step.contains(name)));
+    let missing: Vec<String> = live_settings().into_iter().filter(|key| !has_step(key)).collect();
+    assert!(missing.is_empty(), "live settings without a step: {missing:#?}");
+}
+
+#[test]
+#[ignore = "15 s of a processor: cargo test -p gannet-cli --test cli -- --ignored every_live_setting"]
 fn every_live_setting_takes_effect_at_a_reload() {
     walk(drivers().last().expect("there is one"));
 }

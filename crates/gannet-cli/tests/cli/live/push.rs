@@ -282,24 +282,24 @@ fn application(walk: &mut Walk) {
     own.asked("/refresh");
     drop(socket);
 
-    let asks = |option: &str| format!("push.namespace.news.{option}_proxy_enabled");
+    let asks = |option: &str| format!("push.namespace.news.{option}");
     own.answers("/subscribe", json!({ "result": { "expire_at": now_s(2) } }));
     own.answers("/sub_refresh", json!({ "result": { "expire_at": now_s(3_600) } }));
     let subscribe = proxy("/subscribe");
-    walk.set(&[("push.proxy.subscribe", &subscribe), (&asks("subscribe"), "true")], &[]);
+    walk.set(&[("push.proxy.subscribe", &subscribe), (&asks("subscribe_proxy_enabled"), "true")], &[]);
     let (mut socket, _) = Socket::connect(walk, None);
     assert!(socket.ask("subscribe", json!({ "channel": "news:a" }))["subscribe"].is_object());
     own.asked("/subscribe");
     own.answers("/subscribe", json!({ "result": { "expire_at": now_s(2) } }));
     walk.set(
-        &[("push.proxy.sub_refresh", &proxy("/sub_refresh")), (&asks("sub_refresh"), "true")],
-        &[("push.proxy.subscribe", &subscribe), (&asks("subscribe"), "true")],
+        &[("push.proxy.sub_refresh", &proxy("/sub_refresh")), (&asks("sub_refresh_proxy_enabled"), "true")],
+        &[("push.proxy.subscribe", &subscribe), (&asks("subscribe_proxy_enabled"), "true")],
     );
     assert!(socket.ask("subscribe", json!({ "channel": "news:b" }))["subscribe"].is_object());
     own.asked("/sub_refresh");
 
     own.answers("/publish", json!({ "result": {} }));
-    walk.set(&[("push.proxy.publish", &proxy("/publish")), (&asks("publish"), "true")], &[]);
+    walk.set(&[("push.proxy.publish", &proxy("/publish")), (&asks("publish_proxy_enabled"), "true")], &[]);
     let (mut socket, _) = Socket::connect(walk, None);
     socket.ask("publish", json!({ "channel": "news:a", "data": 1 }));
     own.asked("/publish");
