@@ -36,6 +36,9 @@ OVERHEAD_S = 120
 
 RUNS_AT_ONCE = 2
 
+# Folders of inputs to begin with, beside what earlier runs have kept.
+SEEDS = {"configuration": [ROOT / "deploy" / "examples"]}
+
 
 def host():
     version = subprocess.run(["rustc", "-vV"], capture_output=True, text=True, check=True).stdout
@@ -61,7 +64,8 @@ def run(name, programs, seconds):
     if not program.exists():
         return f"fuzz/Cargo.toml has no [[bin]] for fuzz/fuzz_targets/{name}.rs", ""
     dictionary = FUZZ / f"{name}.dict"
-    command = [str(program), str(corpus), f"-artifact_prefix={artifacts}/", f"-max_total_time={seconds}"]
+    seeds = [str(folder) for folder in SEEDS.get(name, [])]
+    command = [str(program), str(corpus), *seeds, f"-artifact_prefix={artifacts}/", f"-max_total_time={seconds}"]
     command += [f"-timeout={SLOWEST_INPUT_S}", f"-rss_limit_mb={MEMORY_MB}", "-print_final_stats=1"]
     command += [f"-dict={dictionary}"] if dictionary.exists() else []
     try:

@@ -1,76 +1,35 @@
-//! Any text is a configuration or a list of mistakes, each with its place; no secret is in what is shown; what is in effect is
-//! read again from its own output; and a configuration differs from itself in nothing.
+//! Any text is a configuration of `gannet serve` or a list of mistakes, each with its place; no secret is in what is shown; what
+//! is in effect is read again from its own output; and a configuration differs from itself in nothing.
+//!
+//! An input is a file. Behind a NUL there may be lines that are variables of the environment: the code of the first character is
+//! the variable's number, and the rest is its value. `deploy/examples` are inputs.
 
 #![no_main]
 
-use std::time::Duration;
+use std::io::ErrorKind;
 
-use gannet_config::{Choice, Class, Flag, Kind, Loader, Member, Problems, Schema, Section, Setting, Split, Values};
+use gannet_cli::trial::{schema, settings};
+use gannet_config::{Loader, Problems, Values};
 use libfuzzer_sys::fuzz_target;
 
-const SECRET: &str = "hunter2-is-the-secret";
+/// Long enough for each purpose that secrets have.
+const SECRET: &str = "hunter2-is-the-secret-of-all-of-them";
 
-fn not_empty(text: &str) -> Result<(), String> {
-    if text.is_empty() { Err("it is empty".to_owned()) } else { Ok(()) }
-}
+/// Settings that name files which are read when all others are typed: of an input, they could be devices without an end.
+const FILES: [&str; 3] = ["push.token_key_files", "push.calls.ca", "traces.ca"];
 
-fn has_query(text: &str) -> bool {
-    text.contains('?')
-}
-
-fn expand(text: &str) -> Result<Vec<Member>, String> {
-    let members =
-        text.split_ascii_whitespace().map(|url| Member { name: None, entries: vec![("url", url.to_owned())] });
-    Ok(members.collect())
-}
-
-static CHOICES: [Choice; 2] = [Choice { name: "fast", doc: "" }, Choice { name: "safe", doc: "" }];
-static SECTIONS: [Section; 4] = [
-    Section::table("limits", "Limits."),
-    Section::named("tls", "Profiles."),
-    Section::array("listener", "url", "Listeners.").flag(
-        Flag { name: "listen", value: "URL", heading: "" },
-        expand,
-        ("", ""),
-    ),
-    Section::table("keys", "Secrets."),
-];
-static SETTINGS: [Setting; 12] = [
-    Setting::new("limits.frame", Kind::size(1, 1 << 30), "Size.").default("1MiB").class(Class::Live),
-    Setting::new("limits.count", Kind::Number(0, 1_000), "Number.").default("5"),
-    Setting::new("limits.rate", Kind::Rate, "Rate.").default("0"),
-    Setting::new("limits.idle", Kind::Time(Duration::ZERO, Duration::from_secs(86_400), true), "Time.").default("off"),
-    Setting::new("limits.mode", Kind::Choice(&CHOICES), "Choice.").default("fast"),
-    Setting::new("limits.on", Kind::Switch, "Switch.").default("false"),
-    Setting::new("tls.*.files", Kind::List(&Kind::Path, Split::Lines), "Paths."),
-    Setting::new("listener.*.url", Kind::Text("URL", "tcp://h:1", not_empty), "URL."),
-    Setting::new("listener.*.limits.count", Kind::Number(0, 9), "Number."),
-    Setting::new("keys.password", Kind::Secret, "Secret."),
-    Setting::new("keys.all", Kind::Secrets, "Secrets."),
-    Setting::new("keys.hook", Kind::Sensitive("URL", "http://h/", not_empty, has_query), "URL."),
-];
-static SCHEMA: Schema = Schema { prefix: "GANNET_", sections: &SECTIONS, settings: &SETTINGS };
-
-fn read(text: &str, variables: Vec<(String, String)>) -> (Values, Problems) {
-    let mut loader = Loader::new(&SCHEMA).secrets(
-        |path| if path.ends_with("none") { Err(std::io::ErrorKind::NotFound.into()) } else { Ok(SECRET.to_owned()) },
+fn loader(text: &str, variables: &[(String, String)]) -> Loader {
+    let mut loader = Loader::new(schema()).secrets(
+        |path| if path.ends_with("none") { Err(ErrorKind::NotFound.into()) } else { Ok(SECRET.to_owned()) },
         |name| (name != "NONE").then(|| SECRET.to_owned()),
     );
     loader.file("/etc/c.toml", text);
-    loader.environment(variables);
-    loader.finish()
+    loader.environment(variables.iter().cloned());
+    loader
 }
 
-/// A file, and variables by a word each.
-type Input<'a> = (&'a str, Vec<(u8, &'a str)>);
-
-fuzz_target!(|input: Input<'_>| {
-    let (text, words) = input;
-    // What a variable has as a secret is not what it is read as again below.
-    let names: Vec<String> = SCHEMA.variables().into_iter().filter(|name| !name.contains("KEYS")).collect();
-    let named = |(name, text): (u8, &str)| (names[usize::from(name) % names.len()].clone(), text.to_owned());
-    let variables: Vec<(String, String)> = words.into_iter().map(named).collect();
-    let (values, problems) = read(text, variables);
+/// Each mistake has a place in the text, and shows no secret.
+fn check(problems: &Problems, text: &str) {
     assert!(!problems.to_string().contains(SECRET));
     for problem in problems.iter() {
         assert!(!problem.line().contains('\n'));
@@ -78,15 +37,46 @@ fuzz_target!(|input: Input<'_>| {
             assert!((1..=text.matches('\n').count() + 1).contains(&line) && column >= 1);
         }
     }
+}
+
+/// What is in effect is read again from its own output.
+fn check_again(values: &Values, again: &Values, effective: &str) {
+    assert!(values.changes(again).is_empty(), "{:?}\n{effective}", values.changes(again));
+    assert_eq!(values.digest(), again.digest());
+}
+
+fuzz_target!(|input: &str| {
+    let (text, words) = input.split_once('\0').unwrap_or((input, ""));
+    // What a variable has as a secret is not what it is read as again below.
+    let is_secret = |name: &str| ["KEY", "SECRET", "TOKEN", "PASSWORD", "JWKS", "PROXY", "HEADERS", "COLLECTOR"].iter().any(|word| name.contains(word));
+    let names: Vec<String> = schema().variables().into_iter().filter(|name| !is_secret(name)).collect();
+    let variables: Vec<(String, String)> = words
+        .lines()
+        .filter_map(|line| {
+            let number = line.chars().next()?;
+            Some((names[number as usize % names.len()].clone(), line[number.len_utf8()..].to_owned()))
+        })
+        .collect();
+    let (values, problems) = loader(text, &variables).finish();
+    check(&problems, text);
     assert!(values.changes(&values).is_empty());
     let effective = values.to_toml();
     assert!(!effective.contains(SECRET));
-    // Without a name and what it is derived from, a member has none: users of the crate refuse it.
-    if values.members("listener").iter().any(|(name, _)| name.is_empty()) {
+    // Without a name and what it is derived from, a member has none: typing refuses it.
+    if values.members("listener").iter().all(|(name, _)| !name.is_empty()) {
+        let (again, problems) = loader(&effective, &[]).finish();
+        assert!(problems.is_empty(), "{problems}\n{effective}");
+        check_again(&values, &again, &effective);
+    }
+    if FILES.iter().any(|key| values.root().entry(key).is_some()) {
         return;
     }
-    let (again, problems) = read(&effective, Vec::new());
-    assert!(problems.is_empty(), "{problems}\n{effective}");
-    assert!(values.changes(&again).is_empty(), "{:?}\n{effective}", values.changes(&again));
-    assert_eq!(values.digest(), again.digest());
+    match settings(loader(text, &variables)) {
+        Err(problems) => check(&problems, text),
+        Ok(values) => {
+            let effective = values.to_toml();
+            let again = settings(loader(&effective, &[])).unwrap_or_else(|problems| panic!("{problems}\n{effective}"));
+            check_again(&values, &again, &effective);
+        }
+    }
 });

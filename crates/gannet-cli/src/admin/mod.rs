@@ -17,7 +17,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gannet::{Address, Engine, ListenOptions};
+use gannet::{Address, Engine, ListenOptions, Timeouts};
 use gannet_http::middleware::Recover;
 use gannet_http::{HttpService, Requests, RouteError, Router, Routes};
 
@@ -118,6 +118,8 @@ impl Admin {
         let wrong = |error: RouteError| gannet::Error::Setting(error.to_string());
         let routes = self.routes(control).map_err(wrong)?;
         let at = ListenOptions::at(self.at.to_string()).operational().unix_mode(0o600);
+        // Not those of clients: an order may take longer than a client may be silent, and a reload may shorten that.
+        let at = at.timeouts(Timeouts::default());
         engine.listen(at, move || {
             HttpService::new(&routes)
                 .limits(Requests::new().max_body(LARGEST_BODY_BYTES))

@@ -18,6 +18,7 @@ mod idle;
 mod invocation;
 mod limits;
 mod listeners;
+mod live;
 mod load;
 mod load_balancers;
 mod load_tls;

@@ -77,6 +77,16 @@ impl Client {
         }
     }
 
+    /// The same, with a certificate of its own.
+    pub(crate) fn identified(self, own: Issued) -> Self {
+        Self { identity: Some(own), ..self }
+    }
+
+    /// The same, with TLS 1.2 at most.
+    pub(crate) fn by_tls_1_2(self) -> Self {
+        Self { versions: TLS_1_2, ..self }
+    }
+
     pub(crate) fn connect(&self, url: &str, name: &'static str) -> io::Result<Connection> {
         let stream = TcpStream::connect(url.strip_prefix("tls://").expect("a URL of TLS"))?;
         self.greet(stream, name)

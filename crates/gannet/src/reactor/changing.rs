@@ -235,13 +235,6 @@ impl<D: Driver> Reactor<D> {
         if let Some(keepalive) = commit.keepalive {
             self.core.keepalive = keepalive;
         }
-        for &(listener, after) in &commit.keepalives {
-            if let Some(socket) = self.driver.listening_socket(listener)
-                && let Err(error) = keepalive::change(socket, after)
-            {
-                tracing::warn!(%error, "the keepalive of a listener cannot be changed");
-            }
-        }
         if self.is_ending() {
             // Nothing is accepted any more: what was added goes with the engine.
             return commit.added.iter().for_each(|service| self.undo(*service));
@@ -252,6 +245,14 @@ impl<D: Driver> Reactor<D> {
             }
             self.accepting.suspend_as(from, to);
             self.retire(from, Sockets::Here { acceptor_too: commit.kept.contains(&from) });
+        }
+        // Behind the moves: a listener with another keepalive may have got its socket by one.
+        for &(listener, after) in &commit.keepalives {
+            if let Some(socket) = self.driver.listening_socket(listener)
+                && let Err(error) = keepalive::change(socket, after)
+            {
+                tracing::warn!(%error, "the keepalive of a listener cannot be changed");
+            }
         }
         for &listener in &commit.removed {
             self.retire(listener, Sockets::Here { acceptor_too: commit.kept.contains(&listener) });
