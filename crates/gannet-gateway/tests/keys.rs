@@ -69,6 +69,7 @@ fn serve(keys: &[&Key]) -> (String, Arc<Mutex<Vec<Value>>>) {
 }
 
 /// Connects until the key of a token is known: after a fetch the gateway rests before another one.
+#[expect(clippy::disallowed_methods, reason = "patience is real time")]
 fn until_known(rig: &Rig, connect: &str) {
     let started = Instant::now();
     while !rig.websocket().is_taken(connect) {

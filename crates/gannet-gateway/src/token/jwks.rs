@@ -114,7 +114,7 @@ impl Jwks {
     ///
     /// The system gives no thread.
     pub fn start(settings: JwksSettings) -> std::io::Result<Self> {
-        let rests_until = Instant::now();
+        let rests_until = now();
         let state = State { phase: Phase::Fetching, rests_until, has_failed: false, waiting: 0, is_over: false };
         let inner = Arc::new(Inner {
             settings,
@@ -143,7 +143,7 @@ impl Jwks {
         match state.phase {
             Phase::Fetching => TokenError::KeysWanted,
             // By the clock, as the thread may be late to see that its rest is over.
-            Phase::Idle if (is_named || state.has_failed) && Instant::now() >= state.rests_until => {
+            Phase::Idle if (is_named || state.has_failed) && now() >= state.rests_until => {
                 state.phase = Phase::Fetching;
                 self.inner.wanted.notify_all();
                 TokenError::KeysWanted
@@ -229,7 +229,7 @@ impl Inner {
             let mut state = self.lock();
             state.has_failed = failures > 0;
             state.phase = Phase::Idle;
-            state.rests_until = Instant::now() + settings.pause;
+            state.rests_until = now() + settings.pause;
             self.ended.notify_all();
             let is_idle = |state: &mut State| !state.is_over && state.phase == Phase::Idle;
             let waited = self.wanted.wait_timeout_while(state, next.max(settings.pause), is_idle);
@@ -240,6 +240,12 @@ impl Inner {
             state.phase = Phase::Fetching;
         }
     }
+}
+
+/// The time by which fetches rest.
+#[expect(clippy::disallowed_methods, reason = "keys are fetched on a thread, which no reactor's time reaches")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 struct Set {
