@@ -122,7 +122,7 @@ impl Redis {
     }
 
     /// Sets the size of the largest word of a command that the clients of this instance may send, in bytes (default: the
-    /// server's [`Options::max_bulk`] when the instance is made).
+    /// server's [`Options::max_bulk`](crate::Options::max_bulk) when the instance is made).
     #[must_use]
     pub fn max_word(self, bytes: usize) -> Self {
         Self { max_word: bytes, ..self }
