@@ -13,7 +13,7 @@ use crate::server::{Folder, drivers, gannet};
 use crate::tls::{InFiles as _, authority, put};
 
 /// How long the load generators measure.
-const SECONDS: u64 = 40;
+const SECONDS: u64 = 60;
 
 /// Messages of the first load between two reloads: a third of a second of it.
 const BETWEEN: u64 = 3_000;
