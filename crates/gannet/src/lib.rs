@@ -66,6 +66,8 @@
 //!
 //! The engine logs through [`tracing`]. A program without a subscriber sees nothing of it.
 #![deny(unsafe_code)]
+// The models of loom are built without most other tests: what only those use is not unused.
+#![cfg_attr(loom, allow(dead_code, unused_imports))]
 
 mod acceptor;
 mod access;
@@ -80,6 +82,7 @@ mod cause;
 mod changes;
 mod close_reason;
 #[cfg(test)]
+#[cfg(not(loom))]
 mod conformance;
 mod connect;
 mod connection;

@@ -19,6 +19,7 @@ mod inspect;
 mod racing;
 mod room;
 #[cfg(test)]
+#[cfg(not(loom))]
 mod schedules;
 mod settle;
 mod timers;
