@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// The time between two counts.
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What a subject counted in a drain.
+/// Connections that a server still had in each second of a drain.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Counted {
     /// Milliseconds since the order, and connections that were left then; the first is the order itself.
@@ -58,7 +58,7 @@ impl Counted {
     }
 }
 
-/// What tells a subject to drain.
+/// Returns the line that orders a server of the benchmark to drain.
 pub fn order(spread: Duration) -> String {
     format!("drain {}", spread.as_secs())
 }
@@ -89,6 +89,7 @@ fn drain(remote: &Remote, spread: Duration) -> io::Result<Counted> {
     let mut left = vec![(0, count())];
     remote.drain(&Drain::new().spread(spread)).map_err(io::Error::other)?;
     for second in 1.. {
+        // The schedule of the counting: a count belongs to its second, and the order of the drain is the first.
         std::thread::sleep((SECOND * second).saturating_sub(began.elapsed()));
         let (at, now) = (began.elapsed().as_millis() as u64, count());
         left.push((at, now));

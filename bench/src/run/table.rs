@@ -10,7 +10,7 @@ use crate::client::taped::Outcome;
 use crate::measure::median;
 use crate::subject::Subject;
 
-/// What is compared.
+/// The figure that is compared.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub enum Measure {
     /// Operations per CPU second: more is better.
@@ -38,11 +38,11 @@ pub struct Row {
 /// One case.
 #[derive(Serialize)]
 pub struct Table {
-    /// What is done.
+    /// The work that is measured.
     pub title: String,
-    /// What is counted.
+    /// The operations that are counted.
     pub operations: &'static str,
-    /// What the ratio has to reach.
+    /// The bound that was set for the ratio.
     pub asked: Option<&'static str>,
     /// What the ratio is of.
     pub measure: Measure,

@@ -10,7 +10,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 
-/// What both servers answer `GET /` with.
+/// The body of the answer to `GET /`, 13 bytes: hyper on tokio and hyper on Gannet have the same one.
 pub const BODY: &str = "hello, world\n";
 
 /// Answers whatever is asked for.

@@ -8,7 +8,7 @@ use crate::measure::{Spread, median};
 use crate::run::{Ratio, column, ratios};
 use crate::subject::Subject;
 
-/// What came of one subject in one round.
+/// Holds the figures of one subject in one round.
 pub struct Figures {
     /// Deliveries, connects, publications or clients.
     pub operations: u64,
@@ -39,11 +39,11 @@ pub struct Row {
 /// One case.
 #[derive(Serialize)]
 pub struct Table {
-    /// What is done.
+    /// The work that is measured.
     pub title: String,
-    /// What is counted.
+    /// The operation that is counted.
     pub operation: &'static str,
-    /// What the ratios have to reach.
+    /// The bound that was set for the ratios.
     pub asked: &'static str,
     /// One for each subject.
     pub rows: Vec<Row>,
@@ -89,7 +89,7 @@ pub fn rows(subjects: &[&'static Subject], outcomes: &[Vec<Figures>]) -> Vec<Row
     (0..subjects.len()).map(row).collect()
 }
 
-/// What came of one subject in one round, in which it did something in two ways.
+/// Holds the figures of one subject in one round, for two ways of doing the same.
 pub type Pair = [Figures; 2];
 
 /// The rows of all subjects where each did something in two ways, with the ratio of the first to the second.
