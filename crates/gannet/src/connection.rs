@@ -13,7 +13,7 @@ use crate::moments::{Exact, Fraction, Moments};
 use crate::outbox::Outbox;
 use crate::own_reason::Compact;
 use crate::quota::Counted;
-use crate::share::Share;
+use crate::share::{Share, TurnNumber};
 use crate::wheel::{Links, Tick};
 
 /// Says how to close another connection: to [`Context::close_other`](crate::Context::close_other) and
@@ -164,6 +164,15 @@ impl Flags {
 /// Bytes that are received for a session that takes no messages at the moment, before reading pauses: turning receiving off and
 /// on costs more than to keep them, and a session that waits for something else is often back before so many came.
 const HELD_BYTES: usize = 16 * 1024;
+
+/// A connection whose next bytes can be decoded at once.
+#[derive(Clone, Copy)]
+pub(crate) struct Ready {
+    /// Its session's place.
+    pub(crate) session: u32,
+    /// Bytes of work that are left of its share of the turn.
+    pub(crate) most: usize,
+}
 
 /// No session: the place in a host's sessions of a connection that has none.
 pub(crate) const NO_SESSION: u32 = u32::MAX;
@@ -334,6 +343,14 @@ impl Connection {
             .or(Flags::FLUSHES)
             .or(Flags::SHUT_WRITE);
         self.state == State::Open && !self.flags.has(DUE) && self.flags.has(Flags::RECEIVING) && self.carry.is_none()
+    }
+
+    /// Says how what comes is decoded where it can be at once: nothing waits before it, and the share of the turn is not
+    /// used up.
+    #[inline]
+    pub(crate) fn ready(&self, turn: TurnNumber) -> Option<Ready> {
+        let most = self.share.left(turn);
+        (self.carry.is_none() && !self.is_halted() && most > 0).then_some(Ready { session: self.session, most })
     }
 
     /// Whether nothing can come from the peer now, whatever it sends: its silence means nothing.
