@@ -201,6 +201,8 @@ pub(crate) struct Connection {
     pub(crate) missed: u8,
     /// An operator wants it closed, and its service may take a moment for that.
     pub(crate) kicked: bool,
+    /// Its service knows that the peer sends nothing more: the end of its stream need not be waited for.
+    pub(crate) expects_nothing: bool,
     /// Offloaded jobs whose end this reactor has not heard of yet. Exact: one that would not be counted is refused.
     pub(crate) offloads_pending: u16,
     state: State,
@@ -228,6 +230,7 @@ impl Connection {
             share: Share::default(),
             missed: 0,
             kicked: false,
+            expects_nothing: false,
             offloads_pending: 0,
             state,
             reason: CloseReason::Service.into(),
@@ -253,6 +256,12 @@ impl Connection {
     /// Whether it ends by a reset because of why it ends.
     pub(crate) fn resets(&self) -> bool {
         self.reason().resets() && !self.flags.has(Flags::FAREWELL)
+    }
+
+    /// Whether it closes as soon as everything was sent, without a wait for what may still come: that would be answered by
+    /// a reset, which might take our last bytes with it.
+    pub(crate) fn closes_unread(&self) -> bool {
+        self.flags.has(Flags::ENDED) || self.resets() || (self.expects_nothing && self.filter.is_none())
     }
 
     /// Asks for the end of the connection; the first reason counts, unless an orderly end turns into a hard one that

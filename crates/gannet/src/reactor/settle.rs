@@ -188,7 +188,7 @@ impl<D: Driver> Reactor<D> {
                     return true;
                 }
                 let Some(connection) = self.core.slab.get_mut(token) else { return false };
-                if connection.flags.has(Flags::ENDED) || connection.resets() {
+                if connection.closes_unread() {
                     connection.flags.set(Flags::CLOSE);
                     return true;
                 }
