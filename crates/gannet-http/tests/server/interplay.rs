@@ -11,6 +11,8 @@ use std::time::Duration;
 use gannet::SendStatus;
 use gannet_http::{Ended, Router, Routes, Source, Stream};
 
+use gannet_testing::until;
+
 use crate::rig::{Client, Rig, drivers};
 
 /// Schedules for each driver.
@@ -292,7 +294,9 @@ fn nothing_is_left_of_clients_that_vanish_at_any_moment() {
             (connections, rig.running.remote().offloads(), under_way.0.load(Ordering::SeqCst))
         };
         let mut other = rig.connect();
-        let gone = (0..50_000).any(|_| other.get("/now/1").body == "1" && left() == (1, 0, 0));
-        assert!(gone, "connections but one, jobs and streams are left: {:?}", left());
+        until("all connections but one, all jobs and all streams to be gone", || {
+            assert_eq!(other.get("/now/1").body, "1");
+            left() == (1, 0, 0)
+        });
     }
 }
