@@ -55,7 +55,7 @@ fn listeners_come_go_and_change_while_their_clients_stay() {
         assert!(refuses(first), "one is in");
 
         // A deadline makes another listener of it, with the same socket; those who are in count, and keep what they had.
-        let report = rig.change_with("", &both("limits.connections = 2\ntimeouts.idle = \"50ms\""));
+        let report = rig.change_with("", &both("limits.connections = 2\ntimeouts.idle = \"1s\""));
         assert_eq!(names(&report, "replaced"), ["first"]);
         let mut silent = connect(first);
         silent.ask(b"hello\n", b"echo: hello\n");
