@@ -34,10 +34,10 @@ use crate::requests::duplicate;
 use crate::share::SHARE_BYTES;
 
 use super::datagram::{Datagrams, Sender};
-use super::table::Table;
 use super::{Destinations, Driver, Event, Sent};
 use crate::ids::{ListenerId, Token};
 use crate::route::Route;
+use crate::table::Table;
 
 use self::status::Status;
 
@@ -143,7 +143,7 @@ impl PollDriver {
             bell,
             #[allow(clippy::disallowed_methods)] // A driver is where time comes from.
             began: Instant::now(),
-            entries: Table::new(),
+            entries: Table::default(),
             listeners: Vec::new(),
             datagrams: Datagrams::new(),
             datagrams_listed: Vec::new(),
