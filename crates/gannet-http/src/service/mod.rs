@@ -194,7 +194,13 @@ impl HttpService {
     pub(crate) fn serve(&mut self, request: Request<'_>, session: &mut Session, cx: &mut Context<'_, Self>) {
         self.routes.answer(request, &mut self.draft, cx, self.serial);
         match self.draft.next.take() {
-            None => self.send(request.answer(), cx),
+            None => {
+                self.send(request.answer(), cx);
+                // RFC 9112 §9.6: the client has said that this is its last request.
+                if !request.keep_alive() && request.body.is_empty() {
+                    cx.expect_no_more();
+                }
+            }
             Some(Next::Receive(reception)) => {
                 self.receive_whole(reception, request.body, request.answer(), session, cx);
             }
