@@ -168,7 +168,8 @@ fn an_answer_that_is_none_of_ours_is_said_and_takes_no_memory() {
         let ended = fails(&[arguments, &["--admin", &path.display().to_string()]].concat());
         let text = ended.stderr.join("\n");
         assert!(text.contains(said) && !text.contains("mine"), "{name}: {ended:#?}");
-        assert!(ended.stdout.is_empty(), "{name}: what another program says is not printed: {ended:#?}");
+        // Of ours, what came before the end is printed.
+        assert!(name == "cut" || ended.stdout.is_empty(), "{name}: what another program says is printed: {ended:#?}");
         assert_eq!(ended.status.code(), Some(1), "{name}");
         server.join().expect("no panic");
     }
