@@ -10,8 +10,9 @@ use crate::client::idle::{Exchange, Idle};
 use crate::measure::resident_bytes;
 use crate::subject::{Role, Subject};
 
-/// Connections opened before the first reading, so that what is made once is not counted.
-pub const WARM_UP: usize = 100;
+/// Connections opened before the first reading, so that what is made once is not counted: pools grow as large as so many
+/// messages at once need (`client::idle` sends 256 at a time), however many connections there are.
+pub const WARM_UP: usize = 1_024;
 /// Bytes of the one exchange.
 const MESSAGE_BYTES: usize = 64;
 
