@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use gannet_testing::until;
+use gannet_testing::{free_ports, until};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::reload::Rig;
-use crate::reload_listeners::{free_ports, listener};
+use crate::reload_listeners::listener;
 use crate::server::{Folder, drivers, gannet};
 use crate::tls::{InFiles as _, authority, put};
 
