@@ -137,17 +137,23 @@ fn next_port() -> u16 {
 }
 
 fn spawn(subject: &Subject, port: u16, cpu: usize) -> io::Result<Child> {
-    let parent = std::process::id();
     let program = subject.program.map_or_else(std::env::current_exe, |program| Ok(program.to_owned()))?;
     let mut command = Command::new(program);
     command
         .args(["server", subject.served_name(), "--port", &port.to_string(), "--cpu", &cpu.to_string()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
+    bind_to_parent(&mut command, libc::SIGKILL);
+    command.spawn()
+}
+
+/// Has the kernel send `signal` to the process of `command` when this process ends, however it ends.
+pub fn bind_to_parent(command: &mut Command, signal: libc::c_int) {
+    let parent = std::process::id();
     // SAFETY: the closure runs between fork and exec and makes only system calls that are safe there.
     unsafe {
         command.pre_exec(move || {
-            check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
+            check(libc::prctl(libc::PR_SET_PDEATHSIG, signal))?;
             // The parent may have ended before the line above.
             if libc::getppid() as u32 != parent {
                 return Err(io::Error::from_raw_os_error(libc::ESRCH));
@@ -155,5 +161,4 @@ fn spawn(subject: &Subject, port: u16, cpu: usize) -> io::Result<Child> {
             Ok(())
         })
     };
-    command.spawn()
 }
