@@ -100,8 +100,9 @@ fn run(options: &ServeOptions, configuration: &Configuration) -> Result<(), Fail
     let expiry =
         expiry.map_err(|error| Failure::Output(format!("the thread that expires keys cannot start: {error}")))?;
     // What is logged comes after what can fail, so that a failure is one line.
-    let asked_to_end = Ending::watch();
+    // First who ends the server, then who only notes the time: a signal in between must not be noted and nothing else.
     running.stop_on_signals()?;
+    let asked_to_end = Ending::watch();
     if let Some(successor) = &successor {
         // From now on it is the main process: a signal that is meant for the server ends it in order.
         successor.serves(&running);

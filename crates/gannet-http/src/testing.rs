@@ -32,7 +32,7 @@ use crate::routes::Routes;
 use crate::service::HttpService;
 
 /// How long a response may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A request of a test.
 #[derive(Clone, Debug)]
@@ -149,7 +149,7 @@ impl Response {
 
 impl Routes {
     /// Answers a request as a server would, with default limits and deadlines. Needs the feature `testing`; see
-    /// [`testing`](self). It panics where no response comes within 20 s, as for a stream of events, which never ends.
+    /// [`testing`](self). It panics where no response comes within a minute, as for a stream of events, which never ends.
     #[must_use]
     pub fn call(&self, request: Request) -> Response {
         let mut simulation = Simulation::calm(&Limits::default(), Timeouts::default(), || HttpService::new(self));

@@ -5,12 +5,14 @@ mod allocator;
 pub mod certificates;
 mod log;
 mod patience;
+mod ports;
 
 use std::fmt::{Debug, Display};
 
 pub use allocator::{Counting, CountingByThread};
 pub use log::Log;
 pub use patience::{PATIENCE, until};
+pub use ports::free_ports;
 
 /// Gives the drivers that this machine can use: both, or the one by `epoll`.
 ///

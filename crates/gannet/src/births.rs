@@ -5,31 +5,21 @@
 use std::time::Duration;
 
 use crate::ids::Token;
-
-/// Slots of a piece.
-const PIECE: usize = 512;
+use crate::table::Table;
 
 /// See the module.
 #[derive(Default)]
-pub(crate) struct Births {
-    /// Boxed on purpose: growth moves pointers, and leaves no freed copy of all pieces behind.
-    #[allow(clippy::vec_box)]
-    pieces: Vec<Box<[u32; PIECE]>>,
-}
+pub(crate) struct Births(Table<u32>);
 
 impl Births {
     /// Notes that a connection begins when the reactor's clock shows `clock`.
     pub(crate) fn set(&mut self, token: Token, clock: Duration) {
-        let (piece, place) = (token as usize / PIECE, token as usize % PIECE);
-        while self.pieces.len() <= piece {
-            self.pieces.push(Box::new([0; PIECE]));
-        }
-        self.pieces[piece][place] = clock.as_secs() as u32;
+        self.0.set(token, clock.as_secs() as u32);
     }
 
     /// When a connection began, in seconds of the reactor's clock.
     pub(crate) fn second(&self, token: Token) -> u32 {
-        self.pieces.get(token as usize / PIECE).map_or(0, |piece| piece[token as usize % PIECE])
+        self.0.get(token).copied().unwrap_or_default()
     }
 
     /// How old a connection is, in seconds.
@@ -51,6 +41,6 @@ mod tests {
         births.set(600, Duration::from_secs(9));
         assert_eq!(births.age_seconds(600, Duration::from_secs(9)), 0);
         assert_eq!(births.age_seconds(3, Duration::from_secs(9)), 2);
-        assert_eq!(births.pieces.len(), 2);
+        assert_eq!(births.second(7_000), 0, "where nothing began");
     }
 }

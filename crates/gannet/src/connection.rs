@@ -8,7 +8,6 @@ use crate::address::Peer;
 use crate::carry::Carry;
 use crate::close_reason::CloseReason;
 use crate::filter::FilterState;
-use crate::group::Joined;
 use crate::moments::{Exact, Fraction, Moments};
 use crate::outbox::Outbox;
 use crate::own_reason::Compact;
@@ -173,9 +172,6 @@ pub(crate) struct Connection {
     pub(crate) outbox: Option<Box<Outbox>>,
     pub(crate) carry: Option<Box<Carry>>,
     pub(crate) filter: Option<Box<FilterState>>,
-    /// Boxed on purpose: most connections are in no group, and pay eight bytes for that and not twenty-four.
-    #[allow(clippy::box_collection)]
-    pub(crate) groups: Option<Box<Joined>>,
     pub(crate) peer: Peer,
     pub(crate) links: Links,
     pub(crate) session: u32,
@@ -204,7 +200,6 @@ impl Connection {
             outbox: None,
             carry: None,
             filter: None,
-            groups: None,
             peer,
             links: Links::default(),
             session: NO_SESSION,
@@ -436,9 +431,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connections_slot_leaves_room_in_the_budget() {
-        // 200 bytes an idle connection, of which the slab takes 8 and a driver up to 16.
-        assert!(size_of::<Connection>() <= 112, "{} bytes", size_of::<Connection>());
+    fn a_connection_takes_104_bytes_of_its_slot() {
+        assert!(size_of::<Connection>() <= 104, "{} bytes", size_of::<Connection>());
     }
 
     #[test]

@@ -547,7 +547,7 @@ impl<S: Service> Context<'_, S> {
         if !core.slab.get(self.token).is_some_and(|connection| connection.takes_output()) {
             return Err(JoinError::Closed);
         }
-        let joined = core.groups.join(&mut core.slab, self.token, group, &core.limits);
+        let joined = core.groups.join(self.token, group, &core.limits);
         if joined.is_err() {
             core.counters.joins_refused.add(1);
         }
@@ -556,12 +556,12 @@ impl<S: Service> Context<'_, S> {
 
     /// Removes this connection from a group. Returns whether it was a member.
     pub fn leave(&mut self, group: Group) -> bool {
-        self.core.groups.leave(&mut self.core.slab, self.token, group)
+        self.core.groups.leave(self.token, group)
     }
 
     /// Removes this connection from all its groups.
     pub fn leave_all(&mut self) {
-        self.core.groups.leave_all(&mut self.core.slab, self.token);
+        self.core.groups.leave_all(self.token);
     }
 
     /// Sends one message to every member of a group, on all reactors; also to this connection if it is a member.

@@ -237,10 +237,7 @@ impl Core {
 
     /// Whether a connection is in a group.
     pub(crate) fn is_member(&self, token: Token, group: Group) -> bool {
-        self.slab
-            .get(token)
-            .and_then(|connection| connection.groups.as_deref())
-            .is_some_and(|joined| joined.contains(group))
+        self.groups.is_member(token, group)
     }
 
     /// Puts a connection on the list of those to settle at the end of the turn.

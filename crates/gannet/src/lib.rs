@@ -140,6 +140,7 @@ pub mod sim;
 mod slab;
 mod spares;
 mod steps;
+mod table;
 mod timers;
 mod wheel;
 

@@ -2,15 +2,18 @@
 
 use std::collections::HashMap;
 
-use crate::connection::Connection;
 use crate::group::{Group, JoinError, Joined};
 use crate::ids::Token;
-use crate::slab::Slab;
+use crate::table::Table;
 
 /// The members of all groups on one reactor.
 #[derive(Default)]
 pub(crate) struct Groups {
     members: HashMap<Group, Vec<Token>>,
+    /// Which groups a connection is in. Beside the slots, since most servers have no groups; boxed, since in those that have,
+    /// some connections are in none.
+    #[allow(clippy::box_collection)]
+    joined: Table<Option<Box<Joined>>>,
 }
 
 impl Groups {
@@ -24,16 +27,14 @@ impl Groups {
         self.members.len()
     }
 
-    /// Adds a connection; joining twice is joining once.
-    pub(crate) fn join(
-        &mut self,
-        slab: &mut Slab<Connection>,
-        token: Token,
-        group: Group,
-        limits: &crate::Limits,
-    ) -> Result<(), JoinError> {
-        let connection = slab.get_mut(token).ok_or(JoinError::Closed)?;
-        let joined = connection.groups.as_deref();
+    /// Whether a connection is in a group.
+    pub(crate) fn is_member(&self, token: Token, group: Group) -> bool {
+        self.joined.get(token).and_then(Option::as_deref).is_some_and(|joined| joined.contains(group))
+    }
+
+    /// Adds a connection, which is there; joining twice is joining once.
+    pub(crate) fn join(&mut self, token: Token, group: Group, limits: &crate::Limits) -> Result<(), JoinError> {
+        let joined = self.joined.get(token).and_then(Option::as_deref);
         if joined.is_some_and(|joined| joined.contains(group)) {
             return Ok(());
         }
@@ -44,39 +45,39 @@ impl Groups {
             return Err(JoinError::TooManyOfReactor);
         }
         let members = self.members.entry(group).or_default();
-        let joined = connection.groups.get_or_insert_with(|| Box::new(Joined::Few(Vec::new())));
+        let joined = self.joined.entry(token).get_or_insert_with(|| Box::new(Joined::Few(Vec::new())));
         joined.add(group, members.len() as u32);
         members.push(token);
         Ok(())
     }
 
     /// Removes a connection from a group; says whether it was in it.
-    pub(crate) fn leave(&mut self, slab: &mut Slab<Connection>, token: Token, group: Group) -> bool {
-        let Some(connection) = slab.get_mut(token) else { return false };
-        let Some(joined) = connection.groups.as_deref_mut() else { return false };
+    pub(crate) fn leave(&mut self, token: Token, group: Group) -> bool {
+        let Some(entry) = self.joined.get_mut(token) else { return false };
+        let Some(joined) = entry.as_deref_mut() else { return false };
         let Some(position) = joined.take(group) else { return false };
         if joined.len() == 0 {
-            connection.groups = None;
+            *entry = None;
         }
-        self.remove(slab, group, position);
+        self.remove(group, position);
         true
     }
 
-    /// Removes a connection from all its groups.
-    pub(crate) fn leave_all(&mut self, slab: &mut Slab<Connection>, token: Token) {
-        let joined = slab.get_mut(token).and_then(|connection| connection.groups.take());
+    /// Removes a connection from all its groups. To be called before its slot goes to another.
+    pub(crate) fn leave_all(&mut self, token: Token) {
+        let joined = self.joined.get_mut(token).and_then(Option::take);
         match joined.map(|joined| *joined) {
             None => {}
-            Some(Joined::Few(few)) => few.into_iter().for_each(|(group, at)| self.remove(slab, group, at)),
-            Some(Joined::Many(many)) => many.into_iter().for_each(|(group, at)| self.remove(slab, group, at)),
+            Some(Joined::Few(few)) => few.into_iter().for_each(|(group, at)| self.remove(group, at)),
+            Some(Joined::Many(many)) => many.into_iter().for_each(|(group, at)| self.remove(group, at)),
         }
     }
 
-    fn remove(&mut self, slab: &mut Slab<Connection>, group: Group, position: u32) {
+    fn remove(&mut self, group: Group, position: u32) {
         let Some(members) = self.members.get_mut(&group) else { return };
         members.swap_remove(position as usize);
         if let Some(&moved) = members.get(position as usize) {
-            if let Some(joined) = slab.get_mut(moved).and_then(|connection| connection.groups.as_deref_mut()) {
+            if let Some(joined) = self.joined.get_mut(moved).and_then(Option::as_deref_mut) {
                 joined.moved(group, position);
             }
         } else if members.is_empty() {
@@ -88,10 +89,7 @@ impl Groups {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::address::Peer;
-    use crate::connection::State;
     use crate::group::FEW;
-    use crate::wheel::Tick;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
@@ -100,26 +98,23 @@ mod tests {
         fn a_group_holds_exactly_those_that_joined_and_did_not_leave(
             steps in prop::collection::vec((0u8..16, 0usize..4, 0usize..2 * FEW), 1..600)
         ) {
-            let (mut slab, mut groups, limits) = (Slab::new(), Groups::default(), crate::Limits::default());
+            let (mut groups, limits) = (Groups::default(), crate::Limits::default());
             let limits = crate::Limits { groups_per_connection: 2 * FEW, ..limits };
             let names: Vec<Group> = (0..2 * FEW).map(|_| Group::new()).collect();
-            let tokens: Vec<_> = (0..4)
-                .map(|_| slab.insert(Connection::new(0, Peer::UNIX, State::Open, Tick(0))).expect("room").0)
-                .collect();
             let mut model = vec![BTreeSet::<Token>::new(); 2 * FEW];
             for (kind, connection, group) in steps {
-                let token = tokens[connection];
+                let token = connection as Token;
                 match kind {
                     0..=9 => {
-                        groups.join(&mut slab, token, names[group], &limits).expect("within limits");
+                        groups.join(token, names[group], &limits).expect("within limits");
                         model[group].insert(token);
                     }
                     10..=14 => prop_assert_eq!(
-                        groups.leave(&mut slab, token, names[group]),
+                        groups.leave(token, names[group]),
                         model[group].remove(&token)
                     ),
                     _ => {
-                        groups.leave_all(&mut slab, token);
+                        groups.leave_all(token);
                         model.iter_mut().for_each(|members| { members.remove(&token); });
                     }
                 }
@@ -135,32 +130,30 @@ mod tests {
     /// Enough that the time would be minutes, if it grew with the square of the groups.
     #[test]
     fn leaving_very_many_groups_takes_time_for_each_only() {
-        let (mut slab, mut groups) = (Slab::new(), Groups::default());
+        let mut groups = Groups::default();
         let limits = crate::Limits { groups: 300_000, groups_per_connection: 300_000, ..Default::default() };
-        let mut connection = || slab.insert(Connection::new(0, Peer::UNIX, State::Open, Tick(0))).expect("room").0;
-        let (one, other) = (connection(), connection());
+        let (one, other) = (0, 1);
         let names: Vec<Group> = (0..300_000).map(|_| Group::new()).collect();
         for name in &names {
-            groups.join(&mut slab, one, *name, &limits).expect("within limits");
-            groups.join(&mut slab, other, *name, &limits).expect("within limits");
+            groups.join(one, *name, &limits).expect("within limits");
+            groups.join(other, *name, &limits).expect("within limits");
         }
         for name in names.iter().rev() {
-            assert!(groups.leave(&mut slab, other, *name));
+            assert!(groups.leave(other, *name));
             assert_eq!(groups.members(*name), [one]);
         }
-        groups.leave_all(&mut slab, one);
+        groups.leave_all(one);
         assert_eq!(groups.len(), 0);
     }
 
     #[test]
     fn the_limits_on_groups_are_answered_with_an_error() {
-        let (mut slab, mut groups) = (Slab::new(), Groups::default());
+        let mut groups = Groups::default();
         let limits = crate::Limits { groups: 2, groups_per_connection: 1, ..Default::default() };
-        let mut connection = || slab.insert(Connection::new(0, Peer::UNIX, State::Open, Tick(0))).expect("room").0;
-        let (one, two, three) = (connection(), connection(), connection());
-        groups.join(&mut slab, one, Group::new(), &limits).expect("the first");
-        assert_eq!(groups.join(&mut slab, one, Group::new(), &limits), Err(JoinError::TooManyOfConnection));
-        groups.join(&mut slab, two, Group::new(), &limits).expect("the second");
-        assert_eq!(groups.join(&mut slab, three, Group::new(), &limits), Err(JoinError::TooManyOfReactor));
+        let (one, two, three) = (0, 1, 2);
+        groups.join(one, Group::new(), &limits).expect("the first");
+        assert_eq!(groups.join(one, Group::new(), &limits), Err(JoinError::TooManyOfConnection));
+        groups.join(two, Group::new(), &limits).expect("the second");
+        assert_eq!(groups.join(three, Group::new(), &limits), Err(JoinError::TooManyOfReactor));
     }
 }

@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use gannet::proto::Lines;
 use gannet::{Address, Balance, Context, Drain, DriverChoice, Engine, ListenOptions, RefusalReason, Running, Service};
-
-/// How long a test waits for what has to come.
-const PATIENCE: Duration = Duration::from_secs(20);
+// An order reaches reactors in their next turn.
+use gannet_testing::{PATIENCE, until};
 
 /// Longer than any test.
 const LONG: Duration = Duration::from_secs(3_600);
@@ -54,17 +53,6 @@ fn client(address: SocketAddr) -> std::io::Result<TcpStream> {
     let stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     Ok(stream)
-}
-
-/// Tries until `holds`: an order reaches reactors in their next turn.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..1_000_000 {
-        if holds() {
-            return;
-        }
-        std::thread::yield_now();
-    }
-    panic!("{what} never holds");
 }
 
 #[test]

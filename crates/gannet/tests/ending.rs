@@ -9,9 +9,7 @@ use gannet::proto::Lines;
 use gannet::{
     Address, CloseReason, Context, DriverChoice, Engine, Error, Peer, Refused, Running, Service, Session, Shutdown,
 };
-
-/// How long a test waits for what has to come.
-const PATIENCE: Duration = Duration::from_secs(20);
+use gannet_testing::PATIENCE;
 
 fn drivers() -> Vec<DriverChoice> {
     match Engine::new().driver(DriverChoice::Uring).reactors(1).start() {

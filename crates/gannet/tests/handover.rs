@@ -14,10 +14,8 @@ use gannet::{
     Address, Balance, Context, DatagramContext, DatagramService, DriverChoice, Engine, Error, Inherited, ListenOptions,
     Plan, Running, Service,
 };
+use gannet_testing::PATIENCE;
 use socket2::{Domain, Socket, Type};
-
-/// How long a test waits for what has to come.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 fn drivers() -> Vec<DriverChoice> {
     match Engine::new().driver(DriverChoice::Uring).reactors(1).start() {

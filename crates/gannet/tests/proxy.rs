@@ -87,7 +87,8 @@ fn a_pair_on_which_nothing_moves_is_closed_on_both_sides() {
         let (upstream, to) = listener();
         let engine = make(&["tcp://127.0.0.1:0", &to, "60", driver]).expect("it can be");
         let mut short = Timeouts::default();
-        short.idle = Some(Duration::from_millis(50));
+        // Longer than a busy machine takes to hand three bytes on.
+        short.idle = Some(Duration::from_secs(1));
         let running = engine.timeouts(short).start().expect("it starts");
         let mut client = connect(&running);
         let mut server = accept(&upstream);

@@ -3,16 +3,13 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use gannet::proto::Lines;
 use gannet::{
     Address, Connect, ConnectError, Context, DriverChoice, Engine, Error, Handle, Notice, Outbound, Refused, SendError,
     Service,
 };
-
-/// Long enough for any machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+use gannet_testing::PATIENCE;
 
 fn engines() -> impl Iterator<Item = Engine> {
     let mut choices = vec![DriverChoice::Poll];

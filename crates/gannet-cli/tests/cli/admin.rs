@@ -6,9 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::time::Instant;
 
-use gannet_testing::PATIENCE;
+use gannet_testing::{PATIENCE, until};
 use serde_json::{Value, json};
 
 use crate::server::{Folder, Server, drivers, gannet};
@@ -84,11 +83,14 @@ fn an_operator_sees_who_is_connected_closes_some_and_sees_why_they_closed() {
         lines.ask(b"unharmed\n", b"echo: unharmed\n");
         drop(worker);
         let handle = one["handle"].as_str().expect("a handle");
-        let closed = json_of(&ask(&folder, &["connections", "--closed", "--service", "redis", "--json"]));
-        assert_eq!(
-            (&closed["closed"][0]["handle"], &closed["closed"][0]["reason"]),
-            (&json!(handle), &json!("kicked"))
-        );
+        // It is gone when its reactor has heard that the client has ended its side, too.
+        let mut closed = Value::Null;
+        until("the end of the connection", || {
+            let answer = json_of(&ask(&folder, &["connections", "--closed", "--service", "redis", "--json"]));
+            closed = answer["closed"][0].clone();
+            !closed.is_null()
+        });
+        assert_eq!((&closed["handle"], &closed["reason"]), (&json!(handle), &json!("kicked")));
         let table = printed(&ask(&folder, &["connections", "--closed", "--service", "redis"]));
         assert!(table.starts_with("AGO") && table.trim_end().ends_with("kicked"), "{table}");
         assert_eq!(printed(&ask(&folder, &["kick", handle])), "0 connections closed\n", "it has gone");
@@ -144,11 +146,11 @@ fn connections_are_found_by_their_user_and_sorted_and_read_page_by_page() {
 
     let named = |name: &str| redis(&server, format!("CLIENT SETNAME {name}\r\n").as_bytes(), b"+OK\r\n");
     let (quiet, mut busy) = (named("quiet"), named("busy"));
-    gannet_testing::until("a longer silence", || {
+    until("a longer silence", || {
         busy.ask(b"PING\r\n", b"+PONG\r\n");
         names(&of_store(&["--sort", "idle"])) == ["quiet", "busy"]
     });
-    gannet_testing::until("a second to pass", || {
+    until("a second to pass", || {
         of_store(&[]).iter().all(|one| one["age_ms"].as_u64().is_some_and(|age| age >= 1_000))
     });
     let mut young = named("young");
@@ -158,7 +160,7 @@ fn connections_are_found_by_their_user_and_sorted_and_read_page_by_page() {
     let head = format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n", value.len());
     young.ask(&[head.as_bytes(), &value, b"\r\n"].concat(), b"+OK\r\n");
     young.write_all(&b"GET k\r\n".repeat(32)).expect("it reads");
-    gannet_testing::until("bytes to wait", || {
+    until("bytes to wait", || {
         let first = &of_store(&["--sort", "pending"])[0];
         first["client"] == "young" && first["pending_bytes"].as_u64().is_some_and(|bytes| bytes > 0)
     });
@@ -189,28 +191,25 @@ fn a_trace_shows_what_passes_on_one_connection_until_it_closes() {
         lines.ask(b"before\n", b"echo: before\n");
         let found = json_of(&ask(&folder, &["connections", "--json", "--service", "lines"]));
         let handle = found["connections"][0]["handle"].as_str().expect("a handle").to_owned();
-        let tracing = std::thread::spawn({
-            let arguments = ["trace", &handle, "--json", "--bytes", "4"].map(str::to_owned);
-            let path = folder.path("admin.sock");
-            move || {
-                let mut command = gannet(&arguments.each_ref().map(|argument| &**argument));
-                command.arg("--admin").arg(path).output().expect("the binary starts")
-            }
-        });
+        let mut command = gannet(&["trace", &handle, "--json", "--bytes", "4"]);
+        let tracing = Server::spawn(command.arg("--admin").arg(folder.path("admin.sock")));
         server.wait_for(|event| event["message"] == "an operator traces a connection" && event["handle"] == *handle);
+        let parsed = |line: &String| serde_json::from_str::<Value>(line).expect("JSON");
         // The order reaches the reactor of the connection after that line: what comes meanwhile may be missing.
-        for _ in 0..50 {
+        let mut events = Vec::new();
+        until("both directions in the trace", || {
             lines.ask(b"secret\n", b"echo: secret\n");
-        }
+            events.extend(tracing.printed().iter().map(parsed));
+            ["received", "sent"].iter().all(|direction| events.iter().any(|event| event["event"] == *direction))
+        });
         drop(lines);
-        let output = tracing.join().expect("no panic");
-        let events: Vec<Value> =
-            printed(&output).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let ended = tracing.ended();
+        assert!(ended.status.success(), "{ended:#?}");
+        events.extend(ended.stdout.iter().map(parsed));
         let (last, pieces) = events.split_last().expect("events");
         assert_eq!(last, &json!({ "event": "closed", "reason": "peer" }));
         let of = |direction: &str| pieces.iter().filter(|event| event["event"] == *direction).collect::<Vec<_>>();
         let (received, sent) = (of("received"), of("sent"));
-        assert!(!received.is_empty() && !sent.is_empty(), "{events:?}");
         assert!(received.iter().all(|event| event["bytes"] == "secr" && event["length_bytes"] == 7), "{events:?}");
         assert!(sent.iter().all(|event| event["bytes"] == "echo" && event["length_bytes"] == 13), "{events:?}");
 
@@ -276,16 +275,11 @@ fn requests_that_cannot_be_carried_out_are_answered_in_json() {
     }
     assert!(raw(&path, b"\x16\x03\x01 no HTTP\r\n\r\n").0.contains(" 400 "));
     // The server lets a connection go a moment after its client has read the end: then the one that asks is alone.
-    #[allow(clippy::disallowed_methods)] // The patience of a test.
-    let started = Instant::now();
-    loop {
+    until("the ends of the connections of requests that failed", || {
         let (status, body) = get("/connections");
         assert_eq!(status, "HTTP/1.1 200 OK", "it goes on");
-        if body["selected"] == 1 {
-            break;
-        }
-        assert!(started.elapsed() < PATIENCE, "requests that failed have left connections behind: {body}");
-    }
+        body["selected"] == 1
+    });
 }
 
 #[test]

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use gannet_testing::until;
+use gannet_testing::{free_ports, until};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::reload::Rig;
-use crate::reload_listeners::{free_ports, listener};
+use crate::reload_listeners::listener;
 use crate::server::{Folder, Server, Stream, drivers, gannet};
 use crate::upgrade::{Place, wait_for_number};
 

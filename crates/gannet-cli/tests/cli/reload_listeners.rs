@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use gannet_testing::free_ports;
 use serde_json::{Value, json};
 
 use crate::reload::Rig;
@@ -13,12 +14,6 @@ const HTTP: &str = "[[listener]]\nname = \"http\"\nservice = \"http\"\nurl = \"u
 
 pub(crate) fn listener(name: &str, service: &str, at: SocketAddr, more: &str) -> String {
     format!("[[listener]]\nname = \"{name}\"\nservice = \"{service}\"\nurl = \"tcp://{at}\"\n{more}\n")
-}
-
-/// Ports that nobody has at this moment.
-pub(crate) fn free_ports(count: usize) -> Vec<SocketAddr> {
-    let all: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
-    all.iter().map(|one| one.local_addr().expect("it is bound")).collect()
 }
 
 fn connect(at: SocketAddr) -> Stream {
@@ -60,7 +55,7 @@ fn listeners_come_go_and_change_while_their_clients_stay() {
         assert!(refuses(first), "one is in");
 
         // A deadline makes another listener of it, with the same socket; those who are in count, and keep what they had.
-        let report = rig.change_with("", &both("limits.connections = 2\ntimeouts.idle = \"50ms\""));
+        let report = rig.change_with("", &both("limits.connections = 2\ntimeouts.idle = \"1s\""));
         assert_eq!(names(&report, "replaced"), ["first"]);
         let mut silent = connect(first);
         silent.ask(b"hello\n", b"echo: hello\n");

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use gannet_testing::PATIENCE;
+use gannet_testing::{PATIENCE, free_ports};
 use serde_json::{Value, json};
 
 use crate::reload::Rig;
-use crate::reload_listeners::{free_ports, listener};
+use crate::reload_listeners::listener;
 use crate::server::{Folder, drivers, gannet};
 use crate::tls::{InFiles as _, authority, put};
 

@@ -113,6 +113,11 @@ impl Server {
         }
     }
 
+    /// What it has printed since this was asked last.
+    pub(crate) fn printed(&self) -> Vec<String> {
+        self.stdout.try_iter().collect()
+    }
+
     /// What was printed before `ready`.
     pub(crate) fn banner(&self) -> &[String] {
         &self.banner

@@ -22,7 +22,7 @@ fn a_server_without_connections_ends_at_once() {
                 let ended = server.ended();
                 assert_eq!(ended.status.code(), Some(0), "{ended:#?}");
                 let stopped = ended.event("stopped");
-                assert!(stopped["drained_ms"].as_u64().is_some_and(|took| took < 2_000), "{stopped}");
+                assert!(stopped["drained_ms"].as_u64().is_some_and(|took| took < 5_000), "{stopped}");
             }
         }
     }
@@ -153,6 +153,6 @@ fn without_a_drain_timeout_nothing_is_waited_for() {
         let ended = server.stop();
         assert_eq!(ended.status.code(), Some(0), "{ended:#?}");
         let took = ended.event("stopped")["drained_ms"].as_u64().expect("a number");
-        assert!(took < 2_000, "{took} ms with {driver}");
+        assert!(took < 5_000, "{took} ms with {driver}");
     }
 }

@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
+use gannet_testing::until;
 use rustix::process::Signal;
 
 use crate::server::{Server, Stream, drivers, frame};
@@ -43,9 +44,7 @@ fn a_request_that_came_while_the_server_was_stopped_is_answered_however_long_tha
         half.write_all(HEAD.as_bytes()).expect("it is taken");
         write!(used, "{HEAD}{REST}").expect("it is taken");
         assert!(used.read(&mut [0; 1_024]).expect("an answer") > 0);
-        while known(server) < 4 {
-            std::thread::yield_now();
-        }
+        until("all of them and the one that asks", || known(server) >= 4);
         clients.extend([fresh, half, used]);
     }
     stop_for(&servers, Duration::from_millis(10_500), || {

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::{Command, Stdio};
 
-use gannet_testing::PATIENCE;
+use gannet_testing::{PATIENCE, free_ports};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::server::{Folder, Server, Stream, drivers, gannet, gannet_by_shell};
@@ -99,8 +99,7 @@ fn a_socket_that_systemd_has_opened_is_served_from_the_first_client_on() {
         eprintln!("not tried: {tool} is not installed");
         return;
     }
-    // A free port: nobody else takes it in the moment between.
-    let address = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
+    let address = free_ports(1)[0];
     let mut command = Command::new(tool);
     command.arg(format!("--listen={address}")).arg("--setenv=GANNET_ADMIN=off");
     command.args([env!("CARGO_BIN_EXE_gannet"), "serve", "--driver", drivers()[0]]);

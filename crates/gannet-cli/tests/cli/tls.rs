@@ -9,8 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use gannet_testing::PATIENCE;
 use gannet_testing::certificates::{Ca, Issued, date_time_ymd};
+use gannet_testing::{PATIENCE, until};
 use rustix::process::Signal;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -294,9 +294,7 @@ fn a_certificate_is_renewed_while_connections_talk_and_new_ones_come() {
         let (talked, came) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let wait_until = |counter: &AtomicUsize, more: usize| {
             let enough = counter.load(Ordering::Relaxed) + more;
-            while counter.load(Ordering::Relaxed) < enough {
-                std::thread::yield_now();
-            }
+            until("enough of them", || counter.load(Ordering::Relaxed) >= enough);
         };
         let seen = std::thread::scope(|scope| {
             let client = Client::trusting(&rig.ca);

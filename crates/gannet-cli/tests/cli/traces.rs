@@ -189,8 +189,9 @@ fn a_collector_that_never_answers_holds_up_no_request_and_the_metrics_say_what_w
         let url = format!("--traces-collector=http://{}", collector.local_addr().expect("an address"));
         let options = ["--listen=http=tcp://127.0.0.1:0", &url, "--traces-sample=1"];
         let mut command = crate::server::gannet(&["serve", "--driver", driver, "--reactors", "2", "--log", "json"]);
-        command.args(options).env("GANNET_TRACES_QUEUE", "10").env("GANNET_TRACES_TIMEOUT", "100ms");
+        command.args(options).env("GANNET_TRACES_QUEUE", "10").env("GANNET_TRACES_TIMEOUT", "3s");
         let mut server = Server::run(command).unwrap_or_else(|ended| panic!("{ended:#?}"));
+        // Longer than these take, so that few of their spans leave the queue meanwhile.
         for _ in 0..40 {
             ask(&server, "http", "GET /healthz", "", "", "ok\n");
         }

@@ -1,7 +1,6 @@
 //! Real servers as processes, which a test stops, kills, halts and starts again.
 
 use std::io::ErrorKind;
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -78,7 +77,7 @@ impl Drop for Process {
 }
 
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|bound| bound.local_addr()).expect("a port").port()
+    gannet_testing::free_ports(1)[0].port()
 }
 
 fn nginx_config(port: u16) -> String {

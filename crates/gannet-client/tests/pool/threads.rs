@@ -45,7 +45,7 @@ fn many_threads_share_a_connection_and_each_gets_its_own_reply() {
 #[test]
 fn a_wrong_password_says_what_the_server_said() {
     let server = Server::start(|_| Act::Reply(b"-WRONGPASS invalid username-password pair\r\n".to_vec()));
-    let settings = settings(|settings| settings.connect = Duration::from_millis(300));
+    let settings = settings(|settings| settings.connect = Duration::from_secs(2));
     let builder = Pool::builder(Redis::new().password("wrong")).endpoint(server.url()).settings(settings);
     match Client::start(builder) {
         Err(Error::NotReady { why, .. }) => assert!(why.contains("WRONGPASS"), "{why}"),

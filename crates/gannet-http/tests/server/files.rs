@@ -11,6 +11,8 @@ use std::{env, process};
 use gannet::{Engine, Limits};
 use gannet_http::{Files, HttpService, Router, Routes};
 
+use gannet_testing::until;
+
 use crate::rig::{Response, Rig, drivers};
 
 /// A directory that is gone when the test is.
@@ -285,7 +287,10 @@ fn a_file_is_read_as_its_client_reads_and_others_go_on() {
         // Until its outbox was full once; the kernel may take some of it after that.
         let filled = || rig.running.remote().stats().iter().any(|stats| stats.outbox_high > 0);
         let mut other = rig.connect();
-        assert!((0..50_000).any(|_| other.get("/static/a.txt").status == 200 && filled()));
+        until("an outbox to be full", || {
+            assert_eq!(other.get("/static/a.txt").status, 200);
+            filled()
+        });
         for _ in 0..100 {
             assert_eq!(rig.ask("GET /static/a.txt", "").body, "0123456789");
             assert!(waiting() < 512 << 10, "{} bytes wait", waiting());

@@ -5,10 +5,9 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use crate::reply::Reply;
+use gannet_testing::PATIENCE;
 
-/// How long a reply may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::reply::Reply;
 
 /// A socket of any kind.
 pub(crate) trait Socket: Read + Write {

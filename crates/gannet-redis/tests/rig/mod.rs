@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use gannet::{Address, DriverChoice, Engine, Limits, Running};
 use gannet_redis::{Options, Redis, Server};
-use gannet_testing::PATIENCE;
+use gannet_testing::{PATIENCE, until};
 
 /// A server that runs.
 pub(crate) struct Rig {
@@ -59,15 +59,11 @@ impl Rig {
     /// Asks until the answer is this one: for what another reactor has to get to know first.
     pub(crate) fn wait_for(&self, line: &str, answer: &str) {
         let mut client = self.connect();
-        for _ in 0..100_000 {
+        until(&format!("{line} to be answered with {answer:?}"), || {
             client.send(line);
             // All answers that are waited for have the same length until they are there.
-            if client.read(answer.len()) == answer {
-                return;
-            }
-            std::thread::yield_now();
-        }
-        panic!("{line} never answers {answer:?}");
+            client.read(answer.len()) == answer
+        });
     }
 }
 

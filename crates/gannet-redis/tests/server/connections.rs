@@ -1,7 +1,7 @@
 //! Commands on connections, with the replies of Redis 7.
 
 use gannet::{Balance, Engine};
-use gannet_testing::drivers;
+use gannet_testing::{PATIENCE, drivers};
 
 use crate::rig::Rig;
 
@@ -163,10 +163,16 @@ fn a_client_is_known_by_a_number_and_the_names_it_gives() {
     let line = client.read_past("\n\r\n");
     for part in [
         "\nid=1 addr=127.0.0.1:",
-        " name=joe age=0 idle=0 flags=e db=3 sub=0 psub=0 ssub=0 multi=-1 ",
+        " name=joe age=",
+        " flags=e db=3 sub=0 psub=0 ssub=0 multi=-1 ",
         " cmd=client|info user=default redir=-1 resp=2 lib-name=mine lib-ver=1.2\n",
     ] {
         assert!(line.contains(part), "{part:?} is missing: {line}");
+    }
+    // In seconds, of which one may begin at any moment.
+    for name in [" age=", " idle="] {
+        let seconds = line.split(name).nth(1).and_then(|rest| rest.split(' ').next()?.parse::<u64>().ok());
+        assert!(seconds.is_some_and(|seconds| seconds <= PATIENCE.as_secs()), "{name:?}: {line}");
     }
     client.ask(&[("CLIENT SETNAME ''", OK), ("CLIENT GETNAME", "$-1\r\n")]);
 }

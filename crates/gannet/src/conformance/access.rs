@@ -92,10 +92,13 @@ fn a_prefix_and_the_network_around_it_have_limits_that_can_be_set_at_any_time<N:
 
 fn an_address_connects_no_more_often_than_its_rate_says<N: Net>(net: N) {
     let log = SharedLog::default();
-    let setup = Setup::new().listen(Script::new(&log)).access(&rules(|rules| rules.connection_rate = 2.0));
+    // Longer than three connections take on a machine that is busy.
+    let every = Duration::from_secs(2);
+    let rate = 1.0 / every.as_secs_f64();
+    let setup = Setup::new().listen(Script::new(&log)).access(&rules(|rules| rules.connection_rate = rate));
     let mut rig = setup.on(net);
     let began = rig.reactor.driver().now();
-    let mut clients = vec![let_in(&mut rig, machine(1)), let_in(&mut rig, machine(1))];
+    let mut clients = vec![let_in(&mut rig, machine(1))];
     assert_refused(&mut rig, machine(1));
     clients.push(let_in(&mut rig, machine(2)));
     // Whoever tries again and again comes in when its time has come, and not before.
@@ -107,7 +110,7 @@ fn an_address_connects_no_more_often_than_its_rate_says<N: Net>(net: N) {
             if stats.refused(RefusalReason::Rate) > refused {
                 return Some(false);
             }
-            (stats.accepted == 4).then_some(true)
+            (stats.accepted == 3).then_some(true)
         });
         if came_in {
             assert_eq!(rig.ask(&mut client, "echo in"), "in");
@@ -118,7 +121,7 @@ fn an_address_connects_no_more_often_than_its_rate_says<N: Net>(net: N) {
         rig.pass(Duration::from_millis(20));
     }
     let took = rig.reactor.driver().now() - began;
-    assert!(took >= Duration::from_millis(500), "{took:?}");
+    assert!(took >= every, "{took:?}");
     drop(clients);
     rig.finish();
 }

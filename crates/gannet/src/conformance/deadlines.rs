@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Net;
 use super::on_every_driver;
-use super::rig::{Ending, Rig, Setup};
+use super::rig::{Ending, Setup};
 use super::script::{Script, SharedLog};
 use super::simulated::{on_network, on_some_seeds};
 use crate::driver::Driver;
@@ -19,20 +19,13 @@ const fn limit<N: Net>() -> Duration {
     Duration::from_millis(if N::TIME_IS_FREE { 30 } else { 300 })
 }
 
-/// The reactor's time that passes while `wait` does.
-fn timed<N: Net, T>(rig: &mut Rig<N>, wait: impl FnOnce(&mut Rig<N>) -> T) -> (Duration, T) {
-    let began = rig.reactor.driver().now();
-    let value = wait(rig);
-    (rig.reactor.driver().now() - began, value)
-}
-
 fn a_peer_that_is_silent_for_too_long_is_closed<N: Net>(net: N) {
     let log = SharedLog::default();
     let setup = Setup::new().timeouts(|timeouts| timeouts.read_idle = Some(limit::<N>()));
     let mut rig = setup.listen(Script::new(&log)).on(net);
     let mut client = rig.connect();
     assert_eq!(rig.ask(&mut client, "echo here"), "here");
-    let (took, end) = timed(&mut rig, |rig| rig.read_to_end(&mut client));
+    let (took, end) = rig.timed(|rig| rig.read_to_end(&mut client));
     assert_eq!(end, (Vec::new(), Ending::Finished));
     assert!(took >= limit::<N>() / 2, "closed after {took:?}");
     drop(client);
@@ -61,7 +54,7 @@ fn a_connection_that_only_receives_or_only_sends_is_not_idle<N: Net>(net: N) {
         rig.pass(limit::<N>() / 8);
     }
     assert!(log.borrow().closed.is_empty(), "{:?}", log.borrow().closed);
-    let (took, _) = timed(&mut rig, |rig| rig.read_to_end(&mut listens));
+    let (took, _) = rig.timed(|rig| rig.read_to_end(&mut listens));
     assert!(took >= limit::<N>() / 2, "closed after {took:?}");
     rig.read_to_end(&mut speaks);
     drop((listens, speaks));
@@ -92,7 +85,7 @@ fn a_peer_that_answers_its_heartbeats_lives_and_one_that_does_not_is_closed<N: N
         assert_eq!(rig.ask(&mut client, "echo alive"), "alive");
     }
     assert_eq!(log.borrow().heartbeats, 4);
-    let (took, (read, _)) = timed(&mut rig, |rig| rig.read_to_end(&mut client));
+    let (took, (read, _)) = rig.timed(|rig| rig.read_to_end(&mut client));
     assert_eq!(read, b"beat\nbeat\n", "two may go unanswered");
     assert!(took >= limit::<N>() * 2, "closed after {took:?}");
     let stats = rig.finish().reactor_stats();
@@ -139,7 +132,7 @@ fn a_connection_may_come_to_have_a_heartbeat<N: Net>(net: N) {
     rig.pass(SHORT * 3);
     assert_eq!(log.borrow().heartbeats, 0);
     assert_eq!(rig.ask(&mut client, "beat"), "beating");
-    let (took, (read, _)) = timed(&mut rig, |rig| rig.read_to_end(&mut client));
+    let (took, (read, _)) = rig.timed(|rig| rig.read_to_end(&mut client));
     assert_eq!(read, b"beat\nbeat\n");
     assert!(took >= SHORT * 2, "closed after {took:?}");
     rig.finish();
@@ -194,7 +187,7 @@ fn a_timer_fires_once_at_its_time_and_not_when_it_was_taken_back<N: Net>(net: N)
     let log = SharedLog::default();
     let mut rig = Setup::new().listen(Script::new(&log)).on(net);
     let mut client = rig.connect();
-    let (took, line) = timed(&mut rig, |rig| rig.ask(&mut client, "timer 30"));
+    let (took, line) = rig.timed(|rig| rig.ask(&mut client, "timer 30"));
     assert_eq!(line, "timer");
     // The reactor's clock has whole milliseconds, and its turn began before the answer was asked for.
     assert!(took >= Duration::from_millis(29), "fired after {took:?}");
@@ -204,7 +197,7 @@ fn a_timer_fires_once_at_its_time_and_not_when_it_was_taken_back<N: Net>(net: N)
     assert_eq!(rig.read_now(&mut client), 0);
     // A later timer takes the place of an earlier one.
     rig.write(&mut client, b"timer 10\ntimer 40\n");
-    let (took, line) = timed(&mut rig, |rig| rig.line(&mut client));
+    let (took, line) = rig.timed(|rig| rig.line(&mut client));
     assert_eq!(line, "timer");
     assert!(took >= Duration::from_millis(20), "fired after {took:?}");
     drop(client);
@@ -228,12 +221,12 @@ fn an_exact_timer_fires_within_its_millisecond_and_never_before_its_time<N: Net>
     // One that was taken back, or set again, does not fire, in whatever millisecond it was to.
     for after in [0, 1, 700, 1_000, 5_500] {
         assert_eq!(rig.ask(&mut client, &format!("undo {after}")), "undone");
-        let (took, line) = timed(&mut rig, |rig| rig.ask(&mut client, &format!("redo {after}")));
+        let (took, line) = rig.timed(|rig| rig.ask(&mut client, &format!("redo {after}")));
         assert_eq!(line, "timer");
         assert!(took >= Duration::from_millis(29), "after {took:?} in place of {after} µs");
     }
     rig.write(&mut client, b"timer 20\nprecise 30500\n");
-    let (took, line) = timed(&mut rig, |rig| rig.line(&mut client));
+    let (took, line) = rig.timed(|rig| rig.line(&mut client));
     assert_eq!(line, "timer");
     assert!(took >= Duration::from_millis(30), "fired after {took:?}");
     assert_eq!(rig.read_now(&mut client), 0);
@@ -249,7 +242,7 @@ fn after_pauses<N: Net>(net: N, limit: fn(&mut Timeouts)) {
         let mut client = rig.connect();
         rig.write(&mut client, format!("pause {pause}\necho waited\n").as_bytes());
         assert_eq!(rig.line(&mut client), "waited", "after {pause} ms");
-        let (took, _) = timed(&mut rig, |rig| rig.read_to_end(&mut client));
+        let (took, _) = rig.timed(|rig| rig.read_to_end(&mut client));
         assert!(took >= SHORT / 2, "closed {took:?} after the end of a pause of {pause} ms");
     }
     rig.finish();
@@ -318,7 +311,7 @@ fn while_no_buffer_is_free_for_what_a_peer_has_sent_it_is_not_idle() {
         let (mut buffer, mut longest) = (vec![0; 64 << 10], Duration::ZERO);
         for _ in 0..5 {
             rig.write(&mut asking, b"echo there\n");
-            let (took, ()) = timed(&mut rig, |rig| {
+            let (took, ()) = rig.timed(|rig| {
                 rig.until("the answer", |_| {
                     for flood in &mut floods {
                         while flood.write(&piece).is_ok() {}

@@ -15,7 +15,6 @@ pub(crate) mod probe;
 pub(crate) mod sim;
 #[cfg(target_os = "linux")]
 pub(crate) mod sockopt;
-mod table;
 #[cfg(target_os = "linux")]
 pub(crate) mod uring;
 

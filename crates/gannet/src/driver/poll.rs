@@ -30,10 +30,10 @@ use crate::requests::duplicate;
 use crate::share::SHARE_BYTES;
 
 use super::datagram::{Datagrams, Sender};
-use super::table::Table;
 use super::{Destinations, Driver, Event, Sent};
 use crate::ids::{ListenerId, Token};
 use crate::route::Route;
+use crate::table::Table;
 
 /// Bytes of the hot buffer: one read takes all of a deep pipeline, and it stays in the second-level cache.
 const HOT_BYTES: usize = 64 * 1024;
@@ -166,7 +166,7 @@ impl PollDriver {
             bell,
             #[allow(clippy::disallowed_methods)] // A driver is where time comes from.
             began: Instant::now(),
-            entries: Table::new(),
+            entries: Table::default(),
             listeners: Vec::new(),
             datagrams: Datagrams::new(),
             datagrams_listed: Vec::new(),

@@ -50,7 +50,7 @@ impl<D: Driver> Reactor<D> {
             self.core.shared.offload.disowned(offloads);
         }
         self.core.wheel.cancel(&mut self.core.slab, token);
-        self.core.groups.leave_all(&mut self.core.slab, token);
+        self.core.groups.leave_all(token);
         let tally = self.core.tally(service);
         tally.count_closed(reason);
         tally.connections.sub(1);

@@ -9,9 +9,7 @@ use gannet::{
     Connect, Context, DatagramContext, DatagramService, DriverChoice, Engine, Error, Outbound, Service, ServiceContext,
     StartError, Starting,
 };
-
-/// Long enough for any machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+use gannet_testing::{PATIENCE, free_ports};
 
 fn engines() -> impl Iterator<Item = Engine> {
     let mut choices = vec![DriverChoice::Poll];
@@ -82,13 +80,13 @@ fn an_engine_does_not_start_where_one_instance_cannot() {
     for engine in engines() {
         let fails =
             || Prepared(|starting: &Starting| if starting.reactor() == 1 { Err("no space".into()) } else { Ok(()) });
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
-        let engine = engine.reactors(2).listen(format!("tcp://127.0.0.1:{port}"), fails).expect("an address");
+        let address = free_ports(1)[0];
+        let engine = engine.reactors(2).listen(format!("tcp://{address}"), fails).expect("an address");
         let Err(error) = engine.start() else { panic!("it runs") };
         assert_eq!(error.to_string(), "service prepared did not start on reactor 1: no space");
         assert!(matches!(error, Error::Service { reactor: 1, .. }));
         // Its threads end, and nobody listens any more.
-        let gone = std::iter::repeat_with(|| TcpStream::connect(("127.0.0.1", port))).find(Result::is_err);
+        let gone = std::iter::repeat_with(|| TcpStream::connect(address)).find(Result::is_err);
         assert!(gone.is_some());
     }
 }

@@ -12,11 +12,11 @@ mod socket;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 
 use gannet_testing::certificates::{Ca, Issued};
-use gannet_testing::{PATIENCE, until};
+use gannet_testing::{PATIENCE, free_ports, until};
 use serde_json::Value;
 
 use crate::server::{Folder, Server, Stream, drivers, gannet};
@@ -97,10 +97,7 @@ impl Walk {
         {
             fs::write(folder.path(name), text).expect("our folder");
         }
-        let free: Vec<_> = LISTENERS.map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).into();
-        let address = |one: &TcpListener| one.local_addr().expect("it is bound");
-        let ports: BTreeMap<_, _> = LISTENERS.iter().map(|(name, ..)| *name).zip(free.iter().map(address)).collect();
-        drop(free);
+        let ports: BTreeMap<_, _> = LISTENERS.iter().map(|(name, ..)| *name).zip(free_ports(LISTENERS.len())).collect();
         let mut base: BTreeMap<String, String> =
             BASE.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         base.insert("engine.driver".to_owned(), format!("\"{driver}\""));

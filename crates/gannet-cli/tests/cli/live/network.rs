@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt as _;
 
 use gannet_testing::certificates::date_time_ymd;
-use gannet_testing::until;
+use gannet_testing::{free_ports, until};
 use serde_json::Value;
 
 use super::{Walk, rest};
@@ -27,7 +27,7 @@ fn listeners(walk: &mut Walk) {
     walk.set(&[("listener.own.service", "\"echo\"")], &[]);
     walk.connect("own").ask(b"hello\n", b"hello\n");
 
-    let free = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("it is bound");
+    let free = free_ports(1)[0];
     walk.set(&[("listener.own.url", &format!("\"tcp://{free}\""))], &[]);
     Stream::connect(&format!("tcp://{free}")).ask(b"hello\n", b"echo: hello\n");
 

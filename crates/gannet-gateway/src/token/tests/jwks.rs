@@ -149,9 +149,7 @@ fn while_the_server_of_the_keys_fails_the_known_ones_count_and_others_are_told_t
 fn where_the_server_of_the_keys_was_down_at_the_start_tokens_count_once_it_is_up() {
     let signer = Signer::new(Algorithm::EdDSA);
     let token = signer.token(Algorithm::EdDSA, None, &claims());
-    let port = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = port.local_addr().expect("an address");
-    drop(port);
+    let address = gannet_testing::free_ports(1)[0];
     let mut settings = JwksSettings::new(format!("http://{address}/keys").parse().expect("a URL"));
     settings.pause = Duration::from_millis(1);
     let tokens = start(settings);

@@ -14,10 +14,10 @@ use io_uring::types::Fixed;
 use io_uring::{cqueue, opcode, squeue};
 
 use crate::buffer::Chunk;
-use crate::driver::table::Table;
 use crate::driver::{Destinations, Driver as _, Event};
 use crate::ids::Token;
 use crate::share::SHARE_BYTES;
+use crate::table::Table;
 
 use super::UringDriver;
 use super::name::{Op, user_data};
@@ -140,7 +140,7 @@ impl Hot {
             ready: VecDeque::new(),
             again: VecDeque::new(),
             turn: 0,
-            had: Table::new(),
+            had: Table::default(),
         }
     }
 

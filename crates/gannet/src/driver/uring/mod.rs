@@ -38,10 +38,10 @@ use crate::outbox::Outbox;
 use crate::requests::duplicate;
 
 use super::datagram::{BUFFER, Datagrams, Sender};
-use super::table::Table;
 use super::{Destinations, Driver, Event, Sent};
 use crate::ids::{ListenerId, Token};
 use crate::route::Route;
+use crate::table::Table;
 
 use self::accept::Accepts;
 use self::buffers::{Buffers, GROUP, Kind};
@@ -172,7 +172,7 @@ impl UringDriver {
             rung: Box::new(0),
             #[allow(clippy::disallowed_methods)] // A driver is where time comes from.
             began: Instant::now(),
-            entries: Table::new(),
+            entries: Table::default(),
             listeners: Vec::new(),
             rearm: Vec::new(),
             datagrams: Datagrams::new(),

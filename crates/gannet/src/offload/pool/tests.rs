@@ -22,13 +22,7 @@ fn job(work: impl FnOnce() + Send + 'static) -> Job<JobOwner> {
 
 /// Waits until the queue is in some state.
 fn until(queue: &Queue<JobOwner>, what: &str, mut holds: impl FnMut(&State<JobOwner>) -> bool) {
-    for _ in 0..100_000_000u64 {
-        if holds(&queue.inner.lock()) {
-            return;
-        }
-        std::thread::yield_now();
-    }
-    panic!("waited too long for {what}: {:?}", queue.stats());
+    gannet_testing::until(what, || holds(&queue.inner.lock()));
 }
 
 /// Occupies a thread of the queue until what it returns is dropped.
