@@ -49,26 +49,22 @@ impl Load {
         let output = process.wait_with_output().expect("a child of ours");
         let text = std::fs::read_to_string(folder.path(&format!("{}.json", self.name))).unwrap_or_default();
         let said = String::from_utf8_lossy(&output.stderr);
-        // 4 is that the load generator may have been the limit, with six of them and the server on one machine.
+        // 4 is that the load generator may have been the limit, with six of them and the server on one machine. What it has
+        // never sent is not lost.
         assert!(matches!(output.status.code(), Some(0 | 4)), "{}: {said}\n{text}", self.name);
         let report: Value = serde_json::from_str(&text).expect("JSON");
         let number = |value: &Value| value.as_u64().expect("a number");
         let (requests, connections) = (&report["requests"], &report["connections"]);
-        for wrong in [
-            &report["errors"],
-            &connections["lost"],
-            &connections["failed"],
-            &requests["unanswered"],
-            &requests["never_sent"],
-        ] {
+        for wrong in [&report["errors"], &connections["lost"], &connections["failed"], &requests["unanswered"]] {
             assert_eq!(number(wrong), 0, "{}: {said}\n{text}", self.name);
         }
         let answered = number(&requests["answered"]);
         assert!(answered > 0, "{}: {said}\n{text}", self.name);
         let ms = |quantile: &str| report["response_ns"][quantile].as_f64().unwrap_or_default() / 1e6;
         println!(
-            "{}: {answered} answers, none lost; p50 {:.2} ms, p99 {:.2} ms, largest {:.2} ms; valid: {}",
+            "{}: {answered} answers, none lost, {} never sent; p50 {:.2} ms, p99 {:.2} ms, largest {:.2} ms; valid: {}",
             self.name,
+            requests["never_sent"],
             ms("p50"),
             ms("p99"),
             ms("max"),
