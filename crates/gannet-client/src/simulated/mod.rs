@@ -324,8 +324,11 @@ fn one_slow_endpoint_of_three_has_few_of_the_calls() {
         for at in (0..world.servers.len()).step_by(3) {
             world.servers[at].set_mood(&mut world.simulation, Mood::Late(ms(600)));
         }
-        for _ in 0..2_000 {
-            world.call_from_elsewhere();
+        for _ in 0..3_000 {
+            // Less than these networks carry.
+            if world.elsewhere.len() < 30 {
+                world.call_from_elsewhere();
+            }
             world.turn();
         }
         world.until("the last reply", |world| world.elsewhere.is_empty());
@@ -334,6 +337,7 @@ fn one_slow_endpoint_of_three_has_few_of_the_calls() {
             assert!(answered[0] * 3 < answered[1] && answered[0] * 3 < answered[2], "{answered:?}");
         }
         let (ledger, _) = world.end();
-        assert_eq!(ledger.lock().replies, 2_000, "{:?}", ledger.lock().errors);
+        let entries = ledger.lock();
+        assert_eq!(entries.replies, entries.begun, "{:?}", entries.errors);
     });
 }
