@@ -234,26 +234,27 @@ fn with_seeds(mut run: impl FnMut(u64)) -> bool {
 
 /// Small sizes and short times, so that all of them matter.
 fn narrow(random: &mut Random) -> Settings {
-    let mut settings = Settings::default();
-    settings.max = 2 + random.below(5);
-    settings.min_idle = random.below(3);
-    settings.depth = 1 + random.below(6);
-    settings.waiters = 4 + random.below(12);
-    settings.waiting = ms(20 + random.below(150) as u64);
-    settings.timeout = ms(30 + random.below(120) as u64);
-    settings.connect = ms(60);
-    settings.max_life = ms(200 + random.below(2_000) as u64);
-    settings.idle = ms(100 + random.below(400) as u64);
-    settings.keepalive = ms(50 + random.below(200) as u64);
-    settings.check_after = ms(20);
-    settings.check = ms(40);
-    settings.tombstones = 1 + random.below(8);
-    settings.leak_after = ms(60);
-    settings.backoff = ms(4);
-    settings.backoff_max = ms(100);
-    settings.breaker_open = ms(30);
-    settings.breaker_open_max = ms(200);
-    settings
+    Settings {
+        max: 2 + random.below(5),
+        min_idle: random.below(3),
+        depth: 1 + random.below(6),
+        waiters: 4 + random.below(12),
+        waiting: ms(20 + random.below(150) as u64),
+        timeout: ms(30 + random.below(120) as u64),
+        connect: ms(60),
+        max_life: ms(200 + random.below(2_000) as u64),
+        idle: ms(100 + random.below(400) as u64),
+        keepalive: ms(50 + random.below(200) as u64),
+        check_after: ms(20),
+        check: ms(40),
+        tombstones: 1 + random.below(8),
+        leak_after: ms(60),
+        backoff: ms(4),
+        backoff_max: ms(100),
+        breaker_open: ms(30),
+        breaker_open_max: ms(200),
+        ..Settings::default()
+    }
 }
 
 fn disturbed<S: Speech>(seed: u64, protocol: S, met: &mut Met) {
