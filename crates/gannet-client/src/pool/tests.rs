@@ -399,7 +399,8 @@ fn a_dial_that_is_given_up_counts_until_it_has_an_end() {
         assert!(matches!(rig.actions()[..], [Action::Send { .. }]));
         assert_eq!(rig.pool.replied(rig.now, opened[0], None), Replied::To(1));
         rig.pool.remove_endpoint(rig.now, other);
-        assert!(matches!(rig.actions()[..], [Action::Close { loss: Loss::Retired, .. }]));
+        let retired = |action: &Action<u32, u32>| matches!(action, Action::Close { loss: Loss::Retired, .. });
+        assert!(rig.actions().iter().any(retired));
         rig.pool.add_endpoint();
     }
 }
@@ -436,11 +437,11 @@ fn idle_connections_close_down_to_those_that_are_kept() {
     (0..4).for_each(|caller| assert_eq!(rig.call(caller), Ok(Placed::Waiting)));
     let opened = rig.open();
     assert_eq!(opened.len(), 4);
-    rig.actions();
+    // One more, so that one has room.
+    rig.open();
     for connection in &opened {
         assert!(matches!(rig.pool.replied(rig.now, *connection, None), Replied::To(_)));
     }
-    rig.open();
     rig.pass(SECOND * 601);
     assert_eq!(rig.pool.open(), 1);
 }

@@ -234,26 +234,27 @@ fn with_seeds(mut run: impl FnMut(u64)) -> bool {
 
 /// Small sizes and short times, so that all of them matter.
 fn narrow(random: &mut Random) -> Settings {
-    let mut settings = Settings::default();
-    settings.max = 2 + random.below(5);
-    settings.min_idle = random.below(3);
-    settings.depth = 1 + random.below(6);
-    settings.waiters = 4 + random.below(12);
-    settings.waiting = ms(20 + random.below(150) as u64);
-    settings.timeout = ms(30 + random.below(120) as u64);
-    settings.connect = ms(60);
-    settings.max_life = ms(200 + random.below(2_000) as u64);
-    settings.idle = ms(100 + random.below(400) as u64);
-    settings.keepalive = ms(50 + random.below(200) as u64);
-    settings.check_after = ms(20);
-    settings.check = ms(40);
-    settings.tombstones = 1 + random.below(8);
-    settings.leak_after = ms(60);
-    settings.backoff = ms(4);
-    settings.backoff_max = ms(100);
-    settings.breaker_open = ms(30);
-    settings.breaker_open_max = ms(200);
-    settings
+    Settings {
+        max: 2 + random.below(5),
+        min_idle: random.below(3),
+        depth: 1 + random.below(6),
+        waiters: 4 + random.below(12),
+        waiting: ms(20 + random.below(150) as u64),
+        timeout: ms(30 + random.below(120) as u64),
+        connect: ms(60),
+        max_life: ms(200 + random.below(2_000) as u64),
+        idle: ms(100 + random.below(400) as u64),
+        keepalive: ms(50 + random.below(200) as u64),
+        check_after: ms(20),
+        check: ms(40),
+        tombstones: 1 + random.below(8),
+        leak_after: ms(60),
+        backoff: ms(4),
+        backoff_max: ms(100),
+        breaker_open: ms(30),
+        breaker_open_max: ms(200),
+        ..Settings::default()
+    }
 }
 
 fn disturbed<S: Speech>(seed: u64, protocol: S, met: &mut Met) {
@@ -324,8 +325,11 @@ fn one_slow_endpoint_of_three_has_few_of_the_calls() {
         for at in (0..world.servers.len()).step_by(3) {
             world.servers[at].set_mood(&mut world.simulation, Mood::Late(ms(600)));
         }
-        for _ in 0..2_000 {
-            world.call_from_elsewhere();
+        for _ in 0..3_000 {
+            // Less than these networks carry.
+            if world.elsewhere.len() < 30 {
+                world.call_from_elsewhere();
+            }
             world.turn();
         }
         world.until("the last reply", |world| world.elsewhere.is_empty());
@@ -334,6 +338,7 @@ fn one_slow_endpoint_of_three_has_few_of_the_calls() {
             assert!(answered[0] * 3 < answered[1] && answered[0] * 3 < answered[2], "{answered:?}");
         }
         let (ledger, _) = world.end();
-        assert_eq!(ledger.lock().replies, 2_000, "{:?}", ledger.lock().errors);
+        let entries = ledger.lock();
+        assert_eq!(entries.replies, entries.begun, "{:?}", entries.errors);
     });
 }

@@ -132,9 +132,9 @@ fn a_certificate_of_another_authority_or_name_or_time_is_refused_and_the_pool_sa
     for driver in drivers() {
         let (ca, other) = (Ca::new("authority"), Ca::new("another authority"));
         let why = refused(driver, &ca.server(&["localhost"]), trusting(&other, "localhost"));
-        assert!(why.contains("signed") || why.contains("issuer") || why.contains("authority"), "{why}");
+        assert!(why.contains("no CA that is trusted"), "{why}");
         let why = refused(driver, &ca.server(&["db.example.org"]), trusting(&ca, "localhost"));
-        assert!(why.contains("name"), "{why}");
+        assert!(why.contains("db.example.org") && why.contains("not for localhost"), "{why}");
         let expired = ca.issue(&["localhost"], 7, |params| {
             (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
         });
