@@ -2,6 +2,7 @@
 
 pub mod broadcast;
 pub mod channels;
+pub mod churn;
 pub mod closed_loop;
 pub mod commands;
 pub mod handshakes;

@@ -1,8 +1,52 @@
 //! Describes the machine and the programs on it: figures mean nothing without that.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::process::Command;
+
+use serde::Serialize;
+
+use crate::peers;
+
+/// Tells where the figures of a report come from.
+#[derive(Serialize)]
+pub struct Origin {
+    /// The day of the run.
+    date: String,
+    /// What ran it.
+    command: String,
+    /// CPU, cores, kernel and compiler.
+    machine: String,
+    /// The commit of Gannet, with `+` where files differ from it; a question mark outside of a work tree.
+    commit: String,
+    /// The libraries and programs of others, with their versions.
+    versions: BTreeMap<String, String>,
+}
+
+impl Origin {
+    /// Learns it, for these subjects.
+    pub fn of<'s>(subjects: impl Iterator<Item = &'s str>) -> Self {
+        let git = |arguments: &[&str]| {
+            let output = Command::new("git").args(["-C", env!("CARGO_MANIFEST_DIR")]).args(arguments).output();
+            output
+                .ok()
+                .filter(|output| output.status.success())
+                .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        };
+        let commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "?".to_owned());
+        let is_changed = git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|files| !files.is_empty());
+        let date = Command::new("date").args(["-u", "+%Y-%m-%d"]).output();
+        let date = date.map_or_else(|_| "?".to_owned(), |date| String::from_utf8_lossy(&date.stdout).trim().to_owned());
+        Self {
+            date,
+            command: std::env::args().skip(1).collect::<Vec<_>>().join(" "),
+            machine: describe(),
+            commit: commit + if is_changed { "+" } else { "" },
+            versions: subjects.filter_map(peers::version).collect(),
+        }
+    }
+}
 
 /// CPU model, number of cores, kernel and compiler; a question mark for what cannot be learned.
 pub fn describe() -> String {

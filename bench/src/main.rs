@@ -18,10 +18,12 @@ mod http;
 mod machine;
 mod measure;
 mod models;
+mod noise;
 mod peers;
 mod pool;
 mod push;
 mod redis;
+mod report;
 mod run;
 mod socket;
 mod subject;
@@ -50,6 +52,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Every other command, one after the other, with one report.
+    All(run::all::Options),
+    /// Tables and charts of the JSON that commands have written.
+    Report(report::Options),
+    /// Connections that come, make one exchange, and go: CPU time for each.
+    Churn(run::churn::Options),
+    /// Connections that are opened and stay: a second, CPU time for each.
+    Connect(run::connect::Options),
     /// Echo: messages per second, CPU time per message, round trips.
     Echo(run::echo::Options),
     /// Resident memory of an idle connection.
@@ -96,6 +106,10 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::All(options) => run::all::run(&options),
+        Command::Report(options) => report::run(&options),
+        Command::Churn(options) => run::churn::run(&options),
+        Command::Connect(options) => run::connect::run(&options),
         Command::Echo(options) => run::echo::run(&options),
         Command::Memory(options) => run::memory::run(&options),
         Command::Broadcast(options) => run::broadcast::run(&options),

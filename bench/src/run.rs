@@ -1,6 +1,9 @@
 //! The measurements, one file for each subcommand, and what they share.
 
+pub mod all;
 pub mod broadcast;
+pub mod churn;
+pub mod connect;
 pub mod echo;
 pub mod http;
 pub mod load;
@@ -10,6 +13,7 @@ pub mod plan;
 pub mod pool;
 pub mod push;
 pub mod redis;
+mod rounds;
 pub mod sessions;
 mod table;
 pub mod tls;
@@ -61,10 +65,13 @@ pub fn known(name: &str) -> io::Result<&'static Subject> {
     })
 }
 
-/// The ratio of a subject's cost to that of one of its floors, over pairs of runs in the same round.
+/// The ratio of a subject's cost to that of one of its floors or peers, over pairs of runs in the same round.
 #[derive(Serialize)]
 pub struct Ratio {
     floor: &'static str,
+    /// Of a peer that is not among the floors; these have a table of their own.
+    #[serde(skip)]
+    is_peers: bool,
     #[serde(flatten)]
     spread: Spread,
 }
@@ -76,20 +83,51 @@ impl fmt::Display for Ratio {
     }
 }
 
-/// The ratios of a subject to each of its floors among those chosen.
+/// The ratios of a subject to each of its floors among those chosen, and of Gannet's to each peer.
 fn ratios(subjects: &[&Subject], index: usize, costs: impl Fn(usize) -> Vec<f64>) -> Vec<Ratio> {
-    let ratio = |floor: &&'static str| {
-        let position = subjects.iter().position(|subject| subject.name == *floor)?;
-        let spread = Spread::of_ratios(&costs(index), &costs(position))?;
-        Some(Ratio { floor, spread })
-    };
-    subjects[index].floors.iter().filter_map(ratio).collect()
+    let subject = subjects[index];
+    let is_floor = |other: &Subject| subject.floors.contains(&other.name);
+    let (mut floors, mut peers) = (Vec::new(), Vec::new());
+    for (position, other) in subjects.iter().enumerate() {
+        let is_peers = !is_floor(other);
+        if is_peers && !subject.meets(other) {
+            continue;
+        }
+        if let Some(spread) = Spread::of_ratios(&costs(index), &costs(position)) {
+            let ratios = if is_peers { &mut peers } else { &mut floors };
+            ratios.push(Ratio { floor: other.name, is_peers, spread });
+        }
+    }
+    floors.sort_by_key(|ratio: &Ratio| subject.floors.iter().position(|floor| *floor == ratio.floor));
+    floors.append(&mut peers);
+    floors
 }
 
-/// Ratios as the last column of a table.
+/// Ratios to floors as the last column of a table.
 fn column(ratios: &[Ratio]) -> String {
-    if ratios.is_empty() {
-        return "–".to_owned();
+    let floors: Vec<String> = ratios.iter().filter(|ratio| !ratio.is_peers).map(ToString::to_string).collect();
+    if floors.is_empty() { "–".to_owned() } else { floors.join("; ") }
+}
+
+/// Prints the ratios of Gannet's subjects to the peers, a row for each peer.
+fn print_peers<'r>(what: &str, rows: impl Iterator<Item = (&'r str, &'r [Ratio])>) {
+    let rows: Vec<_> = rows.filter(|(_, ratios)| ratios.iter().any(|ratio| ratio.is_peers)).collect();
+    let Some((_, first)) = rows.first() else { return };
+    let names: Vec<&str> = rows.iter().map(|(name, _)| *name).collect();
+    println!("\n| {what} | {} |", names.join(" | "));
+    println!("|---|{}", "---|".repeat(names.len()));
+    for peer in first.iter().filter(|ratio| ratio.is_peers) {
+        let cell = |ratios: &[Ratio]| {
+            let ratio = ratios.iter().find(|ratio| ratio.floor == peer.floor);
+            ratio.map_or_else(
+                || "–".to_owned(),
+                |ratio| {
+                    let Spread { median, min, max } = ratio.spread;
+                    format!("{median:.3} ({min:.3} to {max:.3})")
+                },
+            )
+        };
+        let cells: Vec<String> = rows.iter().map(|(_, ratios)| cell(ratios)).collect();
+        println!("| {} | {} |", peer.floor, cells.join(" | "));
     }
-    ratios.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

@@ -38,6 +38,19 @@ pub fn pin_to(cpus: &[usize]) -> io::Result<()> {
     Ok(())
 }
 
+/// Lets the calling thread run on all processors that it may have. Makes one system call and allocates nothing.
+pub fn unpin() -> io::Result<()> {
+    // SAFETY: an all-zero cpu_set_t is the empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    for cpu in 0..libc::CPU_SETSIZE as usize {
+        // SAFETY: `cpu` lies inside the set. The kernel leaves out those that there are not.
+        unsafe { libc::CPU_SET(cpu, &mut set) };
+    }
+    // SAFETY: `set` is initialised and its size is given; 0 names the calling thread.
+    check(unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) })?;
+    Ok(())
+}
+
 /// Returns how many descriptors this process may open (the soft limit).
 pub fn descriptor_limit() -> io::Result<u32> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
@@ -125,10 +138,29 @@ pub fn connect_narrow(port: u16) -> io::Result<OwnedFd> {
     connect_by(fd, port)
 }
 
+/// Connects from an address of loopback, and closes as programs do, without a reset.
+pub fn connect_from(source: Ipv4Addr, port: u16) -> io::Result<OwnedFd> {
+    let fd = stream(0)?;
+    option(fd.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_NODELAY, &1i32)?;
+    // The port is chosen by connect(2), so that one address may use it towards several servers.
+    option(fd.as_raw_fd(), libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, &1i32)?;
+    let mut address = loopback(0);
+    address.sin_addr.s_addr = u32::from(source).to_be();
+    // SAFETY: `address` is alive for the call and its size is given.
+    check(unsafe {
+        libc::bind(fd.as_raw_fd(), (&raw const address).cast(), size_of_val(&address) as libc::socklen_t)
+    })?;
+    to_loopback(fd, port)
+}
+
 fn connect_by(fd: OwnedFd, port: u16) -> io::Result<OwnedFd> {
     option(fd.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_NODELAY, &1i32)?;
     let linger = libc::linger { l_onoff: 1, l_linger: 0 };
     option(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, &linger)?;
+    to_loopback(fd, port)
+}
+
+fn to_loopback(fd: OwnedFd, port: u16) -> io::Result<OwnedFd> {
     let address = loopback(port);
     // SAFETY: `address` is alive for the call and its size is given.
     check(unsafe {

@@ -88,6 +88,9 @@ pub struct Subject {
 /// Ends the name of a subject that another build of this program serves.
 const OTHER_BUILD: &str = "@other";
 
+/// Ends the name of a subject that is measured a second time.
+const AGAIN: &str = "@again";
+
 impl Subject {
     /// The same subject served by another build of this program. Lives as long as the process, as all subjects do.
     pub fn by(&self, program: &'static Path) -> &'static Self {
@@ -100,9 +103,28 @@ impl Subject {
         Box::leak(Box::new(Self { floors: Box::leak(Box::new([floor])), ..*self }))
     }
 
+    /// The same subject a second time, compared with itself.
+    pub fn again(&self) -> &'static Self {
+        let name = Box::leak(format!("{}{AGAIN}", self.name).into_boxed_str());
+        Box::leak(Box::new(Self { name, floors: Box::leak(Box::new([self.name])), ..*self }))
+    }
+
     /// Its name in the program that serves it.
     pub fn served_name(&self) -> &'static str {
-        self.name.strip_suffix(OTHER_BUILD).unwrap_or(self.name)
+        [OTHER_BUILD, AGAIN].iter().find_map(|suffix| self.name.strip_suffix(suffix)).unwrap_or(self.name)
+    }
+
+    /// Whether this is the name of a bare loop.
+    pub fn is_floors_name(name: &str) -> bool {
+        name.starts_with("floor-") || name.contains("sends-")
+    }
+
+    /// Whether this is a subject of Gannet that is compared with `other`: with its floors, and with all peers that do the
+    /// same work.
+    pub fn meets(&self, other: &Self) -> bool {
+        let is_gannets = !Self::is_floors_name(self.name) && !peers::is_peer(self) && self.served_name() == self.name;
+        let does_the_same = self.role == other.role && self.wire == other.wire && peers::is_peer(other);
+        is_gannets && (self.floors.contains(&other.name) || (does_the_same && other.served_name() == other.name))
     }
 }
 
@@ -177,6 +199,15 @@ pub static SUBJECTS: &[Subject] = &[
     echo("gannet-uring", Wire::Raw, &["floor-uring", "floor-epoll"], |port, ready| {
         engine::echo(port, ready, DriverChoice::Uring)
     }),
+    echo("tokio", Wire::Raw, &["floor-epoll"], |port, ready| peers::serve_by_name("tokio", port, ready)),
+    echo("monoio", Wire::Raw, &["floor-epoll"], |port, ready| peers::serve_by_name("monoio", port, ready)),
+    echo("compio", Wire::Raw, &["floor-epoll"], |port, ready| peers::serve_by_name("compio", port, ready)),
+    echo("ntex", Wire::Raw, &["floor-epoll"], |port, ready| peers::serve_by_name("ntex", port, ready)),
+    echo("libuv", Wire::Raw, &["floor-epoll"], |port, ready| peers::serve_by_name("libuv", port, ready)),
+    echo("go-net", Wire::Raw, &["floor-epoll"], |port, ready| peers::serve_by_name("go-net", port, ready)),
+    echo("go-gnet", Wire::Raw, &["floor-epoll"], |port, ready| peers::serve_by_name("go-gnet", port, ready)),
+    echo("go-evio", Wire::Raw, &["floor-epoll"], |port, ready| peers::serve_by_name("go-evio", port, ready)),
+    echo("go-netpoll", Wire::Raw, &["floor-epoll"], |port, ready| peers::serve_by_name("go-netpoll", port, ready)),
     echo("lines-poll", Wire::Lines, &["floor-epoll"], |port, ready| engine::lines(port, ready, DriverChoice::Poll)),
     echo("lines-uring", Wire::Lines, &["floor-uring"], |port, ready| engine::lines(port, ready, DriverChoice::Uring)),
     echo("frames-poll", Wire::Frames, &["floor-epoll"], |port, ready| engine::frames(port, ready, DriverChoice::Poll)),
@@ -210,6 +241,7 @@ pub static SUBJECTS: &[Subject] = &[
     },
     http("many-sends-uring", Role::Many, &[], floor::many_sends::serve),
     redis("redis-server", &[], redis::serve),
+    redis("go-redcon", &["redis-server"], |port, ready| peers::serve_by_name("go-redcon", port, ready)),
     redis("gannet-redis-poll", &["redis-server"], |port, ready| engine::redis(port, ready, DriverChoice::Poll)),
     redis("gannet-redis-uring", &["redis-server"], |port, ready| engine::redis(port, ready, DriverChoice::Uring)),
     calls("calls-by-hand-poll", &[], |port, ready| pool::by_hand(port, ready, DriverChoice::Poll)),
@@ -224,6 +256,11 @@ pub static SUBJECTS: &[Subject] = &[
     http("nginx", Role::Http, &[], http::nginx),
     http("gannet-http-poll", Role::Http, &["nginx"], |port, ready| http::home(port, ready, DriverChoice::Poll)),
     http("gannet-http-uring", Role::Http, &["nginx"], |port, ready| http::home(port, ready, DriverChoice::Uring)),
+    http("go-http", Role::Http, &[], |port, ready| peers::serve_by_name("go-http", port, ready)),
+    http("go-gin", Role::Http, &[], |port, ready| peers::serve_by_name("go-gin", port, ready)),
+    http("go-fasthttp", Role::Http, &[], |port, ready| peers::serve_by_name("go-fasthttp", port, ready)),
+    http("axum", Role::Http, &[], |port, ready| peers::serve_by_name("axum", port, ready)),
+    http("actix-web", Role::Http, &[], |port, ready| peers::serve_by_name("actix-web", port, ready)),
     http("one-route-poll", Role::OneRoute, &[], |port, ready| http::parameters(port, ready, DriverChoice::Poll, 1)),
     http("routes-poll", Role::Routes, &["one-route-poll"], |port, ready| {
         http::parameters(port, ready, DriverChoice::Poll, ROUTES)
@@ -238,6 +275,11 @@ pub static SUBJECTS: &[Subject] = &[
     http("ws-echo-uring", Role::WebSocket, &["floor-uring"], |port, ready| {
         websocket::echo(port, ready, DriverChoice::Uring)
     }),
+    http("go-gobwas-ws", Role::WebSocket, &[], |port, ready| peers::serve_by_name("go-gobwas-ws", port, ready)),
+    http("go-coder-websocket", Role::WebSocket, &[], |port, ready| {
+        peers::serve_by_name("go-coder-websocket", port, ready)
+    }),
+    http("fastwebsockets", Role::WebSocket, &[], |port, ready| peers::serve_by_name("fastwebsockets", port, ready)),
     http("ws-broadcast-poll", Role::WebSocketBroadcast, &["sends-epoll"], |port, ready| {
         websocket::broadcast(port, ready, DriverChoice::Poll)
     }),

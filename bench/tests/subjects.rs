@@ -482,7 +482,7 @@ fn tls_is_measured_from_end_to_end() {
             "0",
         ])
         .args(["--rounds", "1", "--seconds", "0.2", "--warm-up", "0.2", "--workload", "3x2", "--storm", "5"])
-        .args(["--at-once", "3", "--memory-connections", "20"])
+        .args(["--at-once", "3", "--memory-connections", "20", "--tolerate", "1000"])
         .output()
         .expect("the binary starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -490,7 +490,8 @@ fn tls_is_measured_from_end_to_end() {
     let rows = |part: &str| report[part].as_array().cloned().expect("rows");
     let number = |row: &serde_json::Value, name: &str| row[name].as_f64().expect("a number");
     let echo = report["tables"][0]["rows"].as_array().expect("rows");
-    assert_eq!(echo.len(), 4);
+    // The first of the four once more shows the noise.
+    assert_eq!(echo.len(), 5);
     assert!(echo.iter().all(|row| number(row, "operations_per_second") > 0.0), "{echo:?}");
     assert_eq!(rows("handshakes").len(), 8);
     for row in rows("handshakes") {

@@ -49,7 +49,7 @@ fn request(path: &str) -> Vec<u8> {
 pub struct Head {
     /// Its bytes, with the empty line.
     pub bytes: Vec<u8>,
-    /// The position of the date.
+    /// The position of the date; empty where the server sends none, as not all do with an upgrade.
     pub date: Range<usize>,
 }
 
@@ -66,12 +66,10 @@ impl Head {
         // Names of fields are in small letters where hyper answers.
         let text = String::from_utf8_lossy(&bytes).to_ascii_lowercase();
         let date = text.find("\r\ndate: ").map(|at| at + "\r\ndate: ".len());
-        match date {
-            Some(date) if text.starts_with(&format!("http/1.1 {status} ")) => {
-                Ok(Self { date: date..date + DATE_BYTES, bytes })
-            }
-            _ => Err(wrong(&bytes)),
+        if !text.starts_with(&format!("http/1.1 {status} ")) {
+            return Err(wrong(&bytes));
         }
+        Ok(Self { date: date.map_or(0..0, |date| date..date + DATE_BYTES), bytes })
     }
 
     /// Makes the head of a page with this body, whose length it has to announce.

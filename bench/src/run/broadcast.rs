@@ -48,9 +48,9 @@ struct Report {
 pub fn run(options: &Options) -> io::Result<()> {
     let &Options { rounds, connections, broadcasts, ref setup } = options;
     let machine = setup.begin(None)?;
-    let subjects = setup.subjects(Role::Broadcast)?;
+    let subjects = setup.comparison(Role::Broadcast)?;
     let rows = measure(&subjects, setup, rounds, (connections, broadcasts), |_, _| Ok(Form::raw()))?;
-    if !setup.json {
+    if setup.prints_tables() {
         print(connections, "one payload of 64 bytes", &rows);
     }
     setup.end(&Report { machine, connections, rounds, rows })

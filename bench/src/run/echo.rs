@@ -5,7 +5,7 @@ use std::io;
 use serde::Serialize;
 
 use super::plan::{Head, Plan};
-use super::{Ratio, Workload, column, ratios};
+use super::{Ratio, Workload, column, print_peers, ratios};
 use crate::client::closed_loop::{self, Load, Outcome};
 use crate::measure::median;
 use crate::subject::{Role, Subject};
@@ -42,6 +42,7 @@ struct Row {
 
 #[derive(Serialize)]
 pub(super) struct Table {
+    title: String,
     connections: usize,
     depth: usize,
     size: usize,
@@ -73,7 +74,7 @@ pub(super) fn tables(options: &Options, role: Role) -> io::Result<Vec<Table>> {
     let Options { plan, size, workload, .. } = options;
     let [warm_up, measured] = plan.times()?;
     let mut tables = Vec::new();
-    let subjects = plan.setup.subjects(role)?;
+    let subjects = plan.setup.comparison(role)?;
     for (&size, &Workload { connections, depth }) in
         size.iter().flat_map(|size| workload.iter().map(move |load| (size, load)))
     {
@@ -81,8 +82,9 @@ pub(super) fn tables(options: &Options, role: Role) -> io::Result<Vec<Table>> {
             let load = Load { connections, depth, size, wire: subject.wire, warm_up, measured };
             closed_loop::run(server.port, server.pid(), &load)
         })?;
-        let table = Table { connections, depth, size, rows: rows(&subjects, &outcomes) };
-        if !plan.setup.json {
+        let title = format!("Echo, {connections} connections × {depth} under way, {size} bytes");
+        let table = Table { title, connections, depth, size, rows: rows(&subjects, &outcomes) };
+        if plan.setup.prints_tables() {
             print(&table);
         }
         tables.push(table);
@@ -116,7 +118,7 @@ fn rows(subjects: &[&'static Subject], outcomes: &[Vec<Outcome>]) -> Vec<Row> {
 }
 
 fn print(table: &Table) {
-    println!("\n{} connections × {} under way, {} bytes", table.connections, table.depth, table.size);
+    println!("\n{}", table.title);
     println!(
         "{:<22} {:>10} {:>8} {:>8} {:>8} {:>9} {:>7} {:>7}  CPU per message against its floor",
         "subject", "msg/s", "CPU ns", "p50 µs", "p99 µs", "waits/1k", "server", "client"
@@ -135,4 +137,5 @@ fn print(table: &Table) {
         );
         println!("{}", column(&row.cpu_ratios));
     }
+    print_peers("CPU time a message against", table.rows.iter().map(|row| (row.subject, &*row.cpu_ratios)));
 }

@@ -53,14 +53,15 @@ struct Report {
 
 /// Runs and prints.
 pub fn run(options: &Options) -> io::Result<()> {
-    let nginx = nginx_version()?;
+    // Without it the others are measured.
+    let nginx = nginx_version().unwrap_or_else(|error| error.to_string());
     let plan = &options.plan;
     let mut report = Report { head: plan.begin(Some(&nginx))?, nginx, tables: Vec::new(), memory: Vec::new() };
     for &case in &options.case {
         let mut table = |table: Table| table.keep(&mut report.tables, &plan.setup);
         match case {
             Case::Get => {
-                let subjects = plan.setup.subjects(Role::Http)?;
+                let subjects = plan.setup.comparison(Role::Http)?;
                 for &workload in &options.workload {
                     table(Table {
                         title: format!("GET / of 13 bytes, {workload}"),
@@ -70,7 +71,7 @@ pub fn run(options: &Options) -> io::Result<()> {
                 }
             }
             Case::Routes => {
-                let subjects = plan.setup.subjects(Role::Routes)?;
+                let subjects = plan.setup.comparison(Role::Routes)?;
                 for &workload in &options.routes_workload {
                     table(Table {
                         title: format!("GET with two parameters, {ROUTES} routes and one, {workload}"),
@@ -87,7 +88,7 @@ pub fn run(options: &Options) -> io::Result<()> {
                     let connections = options.memory_connections;
                     report.memory.push(memory::measure(subject, plan.setup.server_cpu, connections, get)?);
                 }
-                if !plan.setup.json {
+                if plan.setup.prints_tables() {
                     memory::print(options.memory_connections, "one request", &report.memory);
                 }
             }

@@ -12,7 +12,7 @@ use gannet_load::run::{Config, Kind};
 use gannet_load::sources::{DEFAULT_PORTS, loopback};
 
 use super::known;
-use super::plan::in_turn;
+use super::rounds::in_turn;
 use crate::child::Server;
 use crate::client::closed_loop::{self, Load};
 use crate::machine;

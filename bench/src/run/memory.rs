@@ -55,7 +55,7 @@ pub fn run(options: &Options) -> io::Result<()> {
         let echo = |_| Ok(vec![Exchange::echo(subject.wire, MESSAGE_BYTES)]);
         report.rows.push(measure(subject, setup.server_cpu, connections, echo)?);
     }
-    if !setup.json {
+    if setup.prints_tables() {
         print(connections, "one exchange", &report.rows);
     }
     setup.end(&report)

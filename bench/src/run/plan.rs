@@ -1,5 +1,7 @@
 //! The options that benchmarks share, and how subjects are measured in turn by them.
 
+use std::cell::RefCell;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,18 +9,27 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::known;
+use super::rounds::{Course, Run, undisturbed};
 use crate::child::Server;
-use crate::machine;
+use crate::machine::{self, Origin};
+use crate::noise::Watch;
 use crate::peers;
+use crate::report;
 use crate::socket;
 use crate::subject::{Role, SUBJECTS, Subject};
+
+/// The file name that stands for the standard output.
+const STDOUT: &str = "-";
 
 /// Chooses the subjects, the processors of both ends, and the form of the figures.
 #[derive(clap::Args, Debug)]
 pub struct Setup {
-    /// Measure these subjects (and their floors) only.
+    /// Measure these subjects (and their floors) only. A peer is measured beside Gannet and the floors.
     #[arg(long, value_name = "SUBJECT", num_args = 1..)]
     only: Vec<String>,
+    /// Leave out the programs of others' libraries, and do not build them.
+    #[arg(long)]
+    pub no_peers: bool,
     /// Measure each subject beside the same subject of another build of this program, in place of its floors.
     #[arg(long, value_name = "PROGRAM")]
     against: Option<PathBuf>,
@@ -28,9 +39,18 @@ pub struct Setup {
     /// CPU of the client.
     #[arg(long, default_value_t = 1)]
     pub client_cpu: usize,
-    /// Print one JSON object in place of tables.
-    #[arg(long)]
-    pub json: bool,
+    /// A run is disturbed if others took more than this share of the processors of both ends, in percent.
+    #[arg(long, value_name = "PERCENT", default_value_t = 5.0)]
+    tolerate: f64,
+    /// Write one JSON object to this file, or print it in place of tables.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = STDOUT)]
+    json: Option<PathBuf>,
+    /// Write tables and charts as a page to this file.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// How the comparisons went so far.
+    #[arg(skip)]
+    courses: RefCell<Vec<Course>>,
 }
 
 /// Options of most benchmarks: subjects and processors, how long and how often. A benchmark with other defaults says so beside its own options.
@@ -57,6 +77,15 @@ pub struct Head {
     seconds: f64,
 }
 
+/// A report with what all reports say.
+#[derive(Serialize)]
+struct Whole<'r, R> {
+    origin: &'r Origin,
+    #[serde(flatten)]
+    report: &'r R,
+    comparisons: &'r [Course],
+}
+
 impl Setup {
     /// Pins the client. Returns what the machine is; above tables that is printed, with the version of another's
     /// program that is among the subjects.
@@ -64,17 +93,33 @@ impl Setup {
         socket::pin(self.client_cpu)?;
         let machine = machine::describe();
         match version {
-            _ if self.json => {}
+            _ if !self.prints_tables() => {}
             Some(version) => println!("{machine}; {version}"),
             None => println!("{machine}"),
         }
         Ok(machine)
     }
 
-    /// Prints the report, where it is wanted in place of tables.
+    /// Whether tables are printed: unless JSON is printed in their place.
+    pub fn prints_tables(&self) -> bool {
+        self.json.as_deref() != Some(Path::new(STDOUT))
+    }
+
+    /// Writes the report where it is wanted.
     pub fn end(&self, report: &impl Serialize) -> io::Result<()> {
-        if self.json {
-            println!("{}", serde_json::to_string_pretty(report)?);
+        if self.json.is_none() && self.html.is_none() {
+            return Ok(());
+        }
+        let comparisons = &*self.courses.borrow();
+        let measured = comparisons.iter().flat_map(|course| &course.subjects);
+        let origin = Origin::of(measured.map(String::as_str));
+        let whole = serde_json::to_value(Whole { origin: &origin, report, comparisons })?;
+        if let Some(file) = &self.json {
+            let text = serde_json::to_string_pretty(&whole)? + "\n";
+            if self.prints_tables() { write(file, &text)? } else { print!("{text}") }
+        }
+        if let Some(file) = &self.html {
+            write(file, &report::page(&whole))?;
         }
         Ok(())
     }
@@ -98,22 +143,39 @@ impl Setup {
         let mut chosen: Vec<&'static Subject> = Vec::new();
         let mut choose = |subject: &'static Subject| -> io::Result<()> {
             let floors: Vec<_> = subject.floors.iter().map(|floor| known(floor)).collect::<io::Result<_>>()?;
-            for subject in floors.into_iter().chain([subject]).filter(|subject| peers::has(subject)) {
+            for subject in floors.into_iter().chain([subject]).filter(|subject| self.has(subject)) {
                 if !chosen.iter().any(|other| other.name == subject.name) {
                     chosen.push(subject);
                 }
             }
             Ok(())
         };
+        let of_role = || SUBJECTS.iter().filter(|subject| subject.role == role);
         if self.only.is_empty() {
-            for subject in SUBJECTS.iter().filter(|subject| subject.role == role) {
-                choose(subject)?;
-            }
+            of_role().try_for_each(&mut choose)?;
         }
         for name in &self.only {
-            choose(known(name)?)?;
+            let subject = known(name)?;
+            if peers::is_peer(subject) {
+                of_role().filter(|own| own.meets(subject)).try_for_each(&mut choose)?;
+            }
+            choose(subject)?;
         }
         Ok(chosen)
+    }
+
+    /// As [`Setup::subjects`], and the first of them once more, compared with itself: the noise of the run.
+    pub fn comparison(&self, role: Role) -> io::Result<Vec<&'static Subject>> {
+        let mut subjects = self.subjects(role)?;
+        if let Some(first) = subjects.first().filter(|_| subjects.len() > 1 && self.against.is_none()) {
+            subjects.push(first.again());
+        }
+        Ok(subjects)
+    }
+
+    /// Whether a subject can be measured: a peer only if it can be built.
+    fn has(&self, subject: &Subject) -> bool {
+        !(self.no_peers && peers::is_built(subject)) && peers::has(subject)
     }
 
     fn beside(&self, program: &Path, role: Role) -> io::Result<Vec<&'static Subject>> {
@@ -122,7 +184,8 @@ impl Setup {
         })?;
         let program = &**Box::leak(Box::new(program));
         let chosen: Vec<_> = if self.only.is_empty() {
-            SUBJECTS.iter().filter(|subject| subject.role == role).collect()
+            // Of another build of this program, others' programs are the same.
+            SUBJECTS.iter().filter(|subject| subject.role == role && !peers::is_built(subject)).collect()
         } else {
             self.only.iter().map(|name| known(name)).collect::<io::Result<_>>()?
         };
@@ -133,19 +196,32 @@ impl Setup {
         Ok(chosen.into_iter().flat_map(pair).collect())
     }
 
-    /// Measures all subjects in turn, each on a server of its own. Returns what came of each, round by round.
+    /// Measures all subjects in turn, each on a server of its own. Returns what came of each, round by round, where the
+    /// rounds count that the machine left alone (see [`undisturbed`]).
     pub fn side_by_side<O>(
         &self,
         subjects: &[&'static Subject],
         rounds: usize,
         mut measure: impl FnMut(&Subject, &Server) -> io::Result<O>,
     ) -> io::Result<Vec<Vec<O>>> {
-        in_turn(subjects, rounds, |subject| {
+        let (outcomes, course) = undisturbed(subjects, rounds, self.tolerate / 100.0, |subject| {
+            let watch = Watch::begin([self.server_cpu, self.client_cpu])?;
             let server = Server::start(subject, self.server_cpu)?;
-            measure(subject, &server)
-                .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", subject.name)))
-        })
+            let outcome = measure(subject, &server)
+                .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", subject.name)))?;
+            Ok(Run { outcome, lost: watch.lost(server.pid())? })
+        })?;
+        if let Some(remark) = course.remark(rounds) {
+            eprintln!("gannet-bench: {remark}");
+        }
+        let subjects = subjects.iter().map(|subject| subject.name.to_owned()).collect();
+        self.courses.borrow_mut().push(Course { subjects, ..course });
+        Ok(outcomes)
     }
+}
+
+fn write(file: &Path, text: &str) -> io::Result<()> {
+    fs::write(file, text).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", file.display())))
 }
 
 impl Plan {
@@ -159,29 +235,4 @@ impl Plan {
         let time = |seconds: f64| Duration::try_from_secs_f64(seconds).map_err(io::Error::other);
         Ok([time(self.warm_up)?, time(self.seconds)?])
     }
-}
-
-/// Measures each case once a round. Returns what came of each, round by round.
-pub fn in_turn<C, O>(
-    cases: &[C],
-    rounds: usize,
-    mut measure: impl FnMut(&C) -> io::Result<O>,
-) -> io::Result<Vec<Vec<O>>> {
-    let mut outcomes: Vec<Vec<O>> = cases.iter().map(|_| Vec::new()).collect();
-    for round in 0..rounds {
-        for index in order(cases.len(), round) {
-            outcomes[index].push(measure(&cases[index])?);
-        }
-    }
-    Ok(outcomes)
-}
-
-/// The order of a round: each case comes first in turn, and each second time around backwards.
-pub fn order(count: usize, round: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..count).collect();
-    order.rotate_left(round % count.max(1));
-    if (round / count.max(1)) % 2 == 1 {
-        order.reverse();
-    }
-    order
 }

@@ -5,7 +5,8 @@ use std::io;
 use serde::Serialize;
 
 use super::known;
-use super::plan::{Head, Plan, in_turn};
+use super::plan::{Head, Plan};
+use super::rounds::in_turn;
 use super::table::{Measure, Table};
 use crate::child::Server;
 use crate::client::taped::{Done, Outcome};

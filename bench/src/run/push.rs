@@ -133,7 +133,7 @@ pub fn run(options: &Options) -> io::Result<()> {
             Case::History => history(options, &gateways)?,
             Case::Recover => recovery(options, &gateways)?,
             Case::Slow => {
-                report.slow = slow::run(options, &gateways, plan.setup.json)?;
+                report.slow = slow::run(options, &gateways, !plan.setup.prints_tables())?;
                 continue;
             }
             Case::Memory => {
@@ -142,7 +142,7 @@ pub fn run(options: &Options) -> io::Result<()> {
                         true => memory_over_tls(options, channels)?,
                         false => memory_of(options, &gateways, channels)?,
                     };
-                    if !plan.setup.json {
+                    if plan.setup.prints_tables() {
                         let by = if over_tls { " by TLS 1.3" } else { "" };
                         let did = format!("subscribing to {channels} channels with presence{by}");
                         memory::print(options.memory_clients, &did, &rows);
@@ -152,7 +152,7 @@ pub fn run(options: &Options) -> io::Result<()> {
                 continue;
             }
         };
-        if !plan.setup.json {
+        if plan.setup.prints_tables() {
             table.print();
         }
         report.tables.push(table);

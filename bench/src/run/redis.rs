@@ -84,10 +84,11 @@ struct Report {
 
 /// Runs and prints.
 pub fn run(options: &Options) -> io::Result<()> {
-    let redis = redis::version()?;
+    // Without it the others are measured.
+    let redis = redis::version().unwrap_or_else(|error| error.to_string());
     let (plan, times) = (&options.plan, options.plan.times()?);
     let mut report = Report { head: plan.begin(Some(&redis))?, redis, tables: Vec::new(), memory: Vec::new() };
-    let subjects = plan.setup.subjects(Role::Redis)?;
+    let subjects = plan.setup.comparison(Role::Redis)?;
     for (&size, &case) in options.size.iter().flat_map(|size| options.case.iter().map(move |case| (size, case))) {
         let mut table = |table: Table| table.keep(&mut report.tables, &plan.setup);
         match case {
@@ -95,8 +96,8 @@ pub fn run(options: &Options) -> io::Result<()> {
             Case::Set => get_and_set(options, size, &subjects, times, ("SET", Verb::Set), &mut table)?,
             Case::Publish => published(options, size, &subjects, times, &mut table)?,
             Case::Memory => {
-                let rows = memory(options, size, &subjects)?;
-                if !plan.setup.json {
+                let rows = memory(options, size, &plan.setup.subjects(Role::Redis)?)?;
+                if plan.setup.prints_tables() {
                     print_memory(options, size, &rows);
                 }
                 report.memory.extend(rows);

@@ -12,7 +12,6 @@ use super::table::{Measure, Table};
 use super::{Workload, http};
 use crate::client::http::home;
 use crate::client::idle::Exchange;
-use crate::peers;
 use crate::subject::Role;
 
 /// Bytes of the one exchange before a connection is idle.
@@ -27,9 +26,6 @@ pub struct Options {
     /// Connections × requests under way on each, where hyper is measured.
     #[arg(long, num_args = 0.., default_values = ["50x1", "1000x1"])]
     http_workload: Vec<Workload>,
-    /// Leave out everything that is compared with tokio, and do not build it.
-    #[arg(long)]
-    no_peers: bool,
     #[command(flatten)]
     echo: echo::Options,
 }
@@ -46,15 +42,12 @@ struct Report {
 
 /// Runs and prints.
 pub fn run(options: &Options) -> io::Result<()> {
-    let &Options { connections, ref http_workload, no_peers, ref echo } = options;
+    let &Options { connections, ref http_workload, ref echo } = options;
     let (plan, setup) = (&echo.plan, &echo.plan.setup);
-    if !no_peers {
-        peers::build_servers();
-    }
     let head = plan.begin(None)?;
     let workloads = echo::tables(echo, Role::Session)?;
     let mut report = Report { head, workloads, http: Vec::new(), connections, memory: Vec::new() };
-    let servers = setup.subjects(Role::Hyper)?;
+    let servers = setup.comparison(Role::Hyper)?;
     for &workload in http_workload.iter().filter(|_| !servers.is_empty()) {
         let measured = http::measured(plan, &servers, workload, Measure::CpuTime, |_, port| home(port))?;
         let title = format!("hyper, GET / of 13 bytes, {workload}");
@@ -65,7 +58,7 @@ pub fn run(options: &Options) -> io::Result<()> {
             let exchanges = |_| Ok(vec![Exchange::echo(subject.wire, MESSAGE_BYTES)]);
             report.memory.push(memory::measure(subject, setup.server_cpu, connections, exchanges)?);
         }
-        if !setup.json {
+        if setup.prints_tables() {
             memory::print(connections, "one exchange", &report.memory);
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::plan::Setup;
-use super::{Ratio, column, ratios};
+use super::{Ratio, column, print_peers, ratios};
 use crate::client::taped::Outcome;
 use crate::measure::median;
 use crate::subject::Subject;
@@ -80,7 +80,7 @@ impl Measure {
 impl Table {
     /// Puts it to those of a report, and prints it unless they are wanted together.
     pub fn keep(self, tables: &mut Vec<Self>, setup: &Setup) {
-        if !setup.json {
+        if setup.prints_tables() {
             self.print();
         }
         tables.push(self);
@@ -109,5 +109,6 @@ impl Table {
                 column(&row.ratios)
             );
         }
+        print_peers(&format!("{ratio}:"), self.rows.iter().map(|row| (row.subject, &*row.ratios)));
     }
 }

@@ -98,26 +98,26 @@ pub fn run(options: &Options) -> io::Result<()> {
                 }
             }
             Case::Http => {
-                let nginx = nginx_version()?;
+                let nginx = nginx_version().unwrap_or_else(|error| error.to_string());
                 for &workload in &options.http_workload {
                     http(options, workload, &nginx)?.keep(&mut report.tables, setup);
                 }
             }
             Case::Handshakes => {
                 report.handshakes = handshakes::measure(options)?;
-                if !setup.json {
+                if setup.prints_tables() {
                     handshakes::print(&report.handshakes);
                 }
             }
             Case::Storm => {
                 report.storm = storm::measure(options)?;
-                if !setup.json {
+                if setup.prints_tables() {
                     storm::print(options.storm, &report.storm);
                 }
             }
             Case::Memory => {
                 report.memory = memory(options)?;
-                if !setup.json {
+                if setup.prints_tables() {
                     print_memory(options.memory_connections, &report.memory);
                 }
             }
@@ -149,7 +149,7 @@ fn echo(options: &Options, workload: Workload) -> io::Result<Table> {
     let size = options.size as usize;
     let Workload { connections, depth } = workload;
     let Exchange { requests, replies } = Exchange::echo(Wire::Raw, size);
-    let subjects = setup.subjects(Role::TlsEcho)?;
+    let subjects = setup.comparison(Role::TlsEcho)?;
     let mut seen = BTreeSet::new();
     let outcomes = setup.side_by_side(&subjects, *rounds, |subject, server| {
         let tapes = (&requests, &replies);
@@ -171,7 +171,7 @@ fn echo(options: &Options, workload: Workload) -> io::Result<Table> {
 fn http(options: &Options, workload: Workload, nginx: &str) -> io::Result<Table> {
     let (Plan { rounds, setup, .. }, times) = (&options.plan, options.plan.times()?);
     let Workload { connections, depth } = workload;
-    let subjects = setup.subjects(Role::Https)?;
+    let subjects = setup.comparison(Role::Https)?;
     let mut seen = BTreeSet::new();
     let outcomes = setup.side_by_side(&subjects, *rounds, |_, server| {
         let client = client(TlsVersion::V1_3, 0)?;

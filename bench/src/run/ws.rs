@@ -71,12 +71,12 @@ pub fn run(options: &Options) -> io::Result<()> {
                 }
             }
             Case::Broadcast => {
-                let subjects = setup.subjects(Role::WebSocketBroadcast)?;
+                let subjects = setup.comparison(Role::WebSocketBroadcast)?;
                 let much = (options.members, options.broadcasts);
                 report.broadcast = broadcast::measure(&subjects, setup, *rounds, much, |subject, port| {
                     if subject.role == Role::WebSocketBroadcast { websocket::broadcast(port) } else { Ok(Form::raw()) }
                 })?;
-                if !setup.json {
+                if setup.prints_tables() {
                     broadcast::print(options.members, "one text of 64 bytes", &report.broadcast);
                     println!("asked: at most 1.15");
                 }
@@ -89,7 +89,7 @@ pub fn run(options: &Options) -> io::Result<()> {
                     let exchanges = |port| Ok(vec![websocket::handshake(port)?, websocket::echo(size)]);
                     report.memory.push(memory::measure(subject, setup.server_cpu, connections, exchanges)?);
                 }
-                if !setup.json {
+                if setup.prints_tables() {
                     memory::print(connections, "a handshake and an echo", &report.memory);
                     println!("asked: at most 256");
                 }
@@ -101,7 +101,7 @@ pub fn run(options: &Options) -> io::Result<()> {
 
 fn echo(options: &Options, workload: Workload) -> io::Result<Table> {
     let (Plan { rounds, setup, .. }, times) = (&options.plan, options.plan.times()?);
-    let subjects = setup.subjects(Role::WebSocket)?;
+    let subjects = setup.comparison(Role::WebSocket)?;
     let size = options.size as usize;
     let outcomes = setup.side_by_side(&subjects, *rounds, |subject, server| {
         let (opening, Exchange { requests, replies }) = match subject.role {

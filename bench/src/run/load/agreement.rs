@@ -15,7 +15,7 @@ use super::{Options, config, rate};
 use crate::child::Server;
 use crate::measure::Spread;
 use crate::run::known;
-use crate::run::plan::order;
+use crate::run::rounds::order;
 
 /// Longer than the measured time by what may lie outside the first and the last full second.
 const MARGIN_SECONDS: u64 = 1;

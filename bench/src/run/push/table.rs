@@ -105,7 +105,10 @@ pub fn pairs(subjects: &[&'static Subject], outcomes: &[Vec<Pair>], names: [&'st
                 cpu_ns_per_operation: median(outcomes, |pair| pair[way].cpu_ns_each()),
                 p50_ms: None,
                 p99_ms: None,
-                cpu_ratios: ratio.map(|spread| Ratio { floor: names[1], spread }).into_iter().collect(),
+                cpu_ratios: ratio
+                    .map(|spread| Ratio { floor: names[1], is_peers: false, spread })
+                    .into_iter()
+                    .collect(),
                 time_ratios: Vec::new(),
             });
         }

@@ -11,7 +11,7 @@ use crate::child::Server;
 use crate::client::handshakes::{Handshakes, Kind};
 use crate::measure::{Spread, Usage};
 use crate::run::known;
-use crate::run::plan::in_turn;
+use crate::run::rounds::in_turn;
 use crate::tls::Counted;
 
 const SUBJECTS: [&str; 2] = ["tls-p256-uring", "tls-rsa2048-uring"];

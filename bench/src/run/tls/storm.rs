@@ -13,7 +13,7 @@ use crate::client::handshakes::{Handshakes, Kind, client};
 use crate::client::probes::Probes;
 use crate::measure::Usage;
 use crate::run::known;
-use crate::run::plan::in_turn;
+use crate::run::rounds::in_turn;
 use crate::tls::Counted;
 
 const SUBJECTS: [&str; 4] = ["tls-rsa2048-poll", "tls-rsa2048-uring", "tls-rsa4096-poll", "tls-rsa4096-uring"];

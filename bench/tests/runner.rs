@@ -1,0 +1,188 @@
+//! The runner: what it says of a peer that is missing, what it writes, and that nothing outlives it.
+
+// Processes that are killed tell nothing of it, so that they are looked at again and again.
+#![allow(clippy::disallowed_methods)]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longer than any step takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Options of a run that is short, on one processor, and on a machine that is not quiet: its figures mean nothing.
+const SHORT: [&str; 10] =
+    ["--rounds", "1", "--seconds", "0.1", "--server-cpu", "0", "--client-cpu", "0", "--tolerate", "1000"];
+
+fn bench(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gannet-bench"));
+    command.args(arguments);
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    bench(&[arguments, &SHORT].concat()).output().expect("the binary starts")
+}
+
+/// A file of this test's own.
+fn file(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("gannet-bench-test-{}-{name}", std::process::id()))
+}
+
+#[test]
+fn a_peer_that_cannot_be_built_is_left_out_and_the_others_are_measured() {
+    // No compiler is in this path.
+    let arguments = [&["echo", "--only", "go-net", "--workload", "2x1", "--warm-up", "0.1"][..], &SHORT].concat();
+    let output = bench(&arguments).env("PATH", "/nonexistent").output().expect("the binary starts");
+    let (said, table) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("skipped: go-net, go-gnet, ") && said.contains("apt-get install golang-go"), "{said}");
+    for subject in ["floor-epoll", "gannet-poll", "gannet-uring", "floor-epoll@again"] {
+        assert!(table.contains(subject), "{subject}: {table}");
+    }
+    assert!(!table.contains("go-net"), "{table}");
+}
+
+#[test]
+fn an_unknown_subject_is_an_error_that_lists_those_that_there_are() {
+    for command in ["echo", "all"] {
+        let output = run(&[command, "--only", "nosuch"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("no subject \"nosuch\"") && said.contains("floor-epoll"), "{said}");
+    }
+}
+
+#[test]
+fn all_runs_the_commands_that_have_a_subject_and_writes_one_report_and_one_page() {
+    let (json, html) = (file("all.json"), file("all.html"));
+    let paths = [&json, &html].map(|path| path.to_str().expect("a path in Unicode"));
+    let output = run(&["all", "echo", "churn", "--only", "gannet-poll", "--json", paths[0], "--html", paths[1]]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value =
+        serde_json::from_slice(&fs::read(&json).expect("a report")).expect("one JSON object");
+    let mut names: Vec<&String> = report["commands"].as_object().expect("commands").keys().collect();
+    names.sort();
+    assert_eq!(names, ["churn", "echo"]);
+    let subjects = |rows: &serde_json::Value| -> Vec<String> {
+        let rows = rows.as_array().expect("rows");
+        rows.iter().map(|row| row["subject"].as_str().expect("a name").to_owned()).collect()
+    };
+    let expected = ["floor-epoll", "gannet-poll", "floor-epoll@again"];
+    let echo = &report["commands"]["echo"];
+    assert_eq!(subjects(&echo["workloads"][0]["rows"]), expected);
+    assert!(echo["workloads"][0]["rows"][1]["messages_per_second"].as_f64().expect("a number") > 0.0);
+    assert_eq!(echo["comparisons"][0]["subjects"].as_array().map(Vec::len), Some(3));
+    assert_eq!(echo["comparisons"][0]["rounds"], 1);
+    assert!(echo["origin"]["command"].as_str().expect("a command").starts_with("echo "), "{}", echo["origin"]);
+    let churn = &report["commands"]["churn"]["tables"][0]["rows"];
+    assert_eq!(subjects(churn), expected);
+    assert!(churn[1]["operations_per_second"].as_f64().expect("a number") > 0.0, "{churn}");
+    let page = fs::read_to_string(&html).expect("a page");
+    assert!(page.contains("<svg") && page.contains("gannet-poll"), "{page}");
+    let _ = fs::remove_file(json);
+    let _ = fs::remove_file(html);
+}
+
+#[test]
+fn connections_that_are_opened_are_counted() {
+    let output = bench(&["connect", "--only", "gannet-uring", "--connections", "300", "--rounds", "1", "--json"])
+        .args(["--server-cpu", "0", "--client-cpu", "0", "--tolerate", "1000"])
+        .output()
+        .expect("the binary starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    let rows = report["tables"][0]["rows"].as_array().expect("rows");
+    assert_eq!(rows.len(), 4, "{rows:?}");
+    assert!(rows.iter().all(|row| row["operations_per_second"].as_f64().is_some_and(|rate| rate > 0.0)), "{rows:?}");
+}
+
+#[test]
+fn a_run_without_a_report_to_make_tables_of_says_how_to_make_one() {
+    let folder = file("empty");
+    fs::create_dir_all(&folder).expect("a folder");
+    let output = bench(&["report", "--from"]).arg(&folder).output().expect("the binary starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("gannet-bench all --json"), "{said}");
+    let _ = fs::remove_dir(folder);
+}
+
+#[test]
+fn tables_and_charts_are_made_of_a_report() {
+    let folder = file("results");
+    fs::create_dir_all(&folder).expect("a folder");
+    let output = run(&[
+        "echo",
+        "--only",
+        "gannet-poll",
+        "--workload",
+        "2x1",
+        "--warm-up",
+        "0.1",
+        "--json",
+        folder.join("echo.json").to_str().expect("a path in Unicode"),
+    ]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = bench(&["report", "--from"]).arg(&folder).output().expect("the binary starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tables = fs::read_to_string(folder.join("tables.md")).expect("tables");
+    assert!(tables.contains("| gannet-poll |") && tables.contains("](echo-1.svg)"), "{tables}");
+    let chart = fs::read_to_string(folder.join("echo-1.svg")).expect("a chart");
+    assert!(chart.contains(">gannet-poll<") && !chart.contains("@again"), "{chart}");
+    assert!(fs::read_to_string(folder.join("index.html")).expect("a page").contains("<svg"));
+    let _ = fs::remove_dir_all(folder);
+}
+
+/// A process that is ended when this is dropped.
+struct Started(Child);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Waits until `found` finds something.
+fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(started.elapsed() < PATIENCE, "waited for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The state of a process and its parent, of proc(5): nothing once it is gone.
+fn stat(pid: u32) -> Option<(char, u32)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // After the name, which may have spaces and brackets.
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+}
+
+fn child_of(parent: u32) -> Option<u32> {
+    let numbers = fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    numbers.into_iter().find(|pid| stat(*pid).is_some_and(|(_, of)| of == parent))
+}
+
+#[test]
+fn nothing_is_left_running_when_the_runner_is_killed() {
+    let arguments = ["all", "echo", "--only", "floor-epoll", "--rounds", "1000", "--tolerate", "1000"];
+    let mut all = bench(&arguments);
+    all.args(["--server-cpu", "0", "--client-cpu", "0", "--no-peers"]).stdout(Stdio::null()).stderr(Stdio::null());
+    let all = Started(all.spawn().expect("the binary starts"));
+    let command = wait_for("the command", || child_of(all.0.id()));
+    let server = wait_for("its server", || child_of(command));
+    drop(all);
+    for (what, pid) in [("the command", command), ("its server", server)] {
+        // A zombie runs no more; who inherits it collects it.
+        wait_for(&format!("the end of {what}"), || match stat(pid) {
+            None | Some(('Z' | 'X', _)) => Some(()),
+            Some(_) => None,
+        });
+    }
+}
