@@ -13,7 +13,7 @@ pub mod plan;
 pub mod pool;
 pub mod push;
 pub mod redis;
-mod rounds;
+pub mod rounds;
 pub mod sessions;
 mod table;
 pub mod tls;

@@ -48,6 +48,16 @@ pub struct Outcome {
 
 /// Runs the load against a server on loopback whose process is `pid`.
 pub fn run(port: u16, pid: u32, load: &Load) -> io::Result<Outcome> {
+    run_and(port, pid, load, || Ok(())).map(|(outcome, ())| outcome)
+}
+
+/// Runs the load, and calls `at_end` after the measured time, while all connections are still open.
+pub fn run_and<T>(
+    port: u16,
+    pid: u32,
+    load: &Load,
+    at_end: impl FnOnce() -> io::Result<T>,
+) -> io::Result<(Outcome, T)> {
     let mut client = Client::connect(port, *load)?;
     client.run_for(load.warm_up)?;
     client.messages = 0;
@@ -58,13 +68,15 @@ pub fn run(port: u16, pid: u32, load: &Load) -> io::Result<Outcome> {
     client.run_for(load.measured)?;
     let elapsed = started.elapsed();
     let (server_after, own_after) = usage()?;
-    Ok(Outcome {
+    let seen = at_end()?;
+    let outcome = Outcome {
         messages: client.messages,
         elapsed,
         round_trips: client.round_trips,
         server: server_after - server,
         client: own_after - own,
-    })
+    };
+    Ok((outcome, seen))
 }
 
 struct Connection {

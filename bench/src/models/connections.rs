@@ -131,7 +131,9 @@ fn one(plan: &Plan, subject: &Subject, connections: usize, active: usize) -> io:
     let mut idle = Idle::new(server.port, vec![Exchange::echo(Wire::Raw, MESSAGE_BYTES)]);
     idle.open_until(connections - active)?;
     let load = Load { connections: active, depth: 1, size: MESSAGE_BYTES, wire: Wire::Raw, warm_up, measured };
-    let outcome = closed_loop::run(server.port, server.pid(), &load)?;
+    let pid = server.pid();
+    let (outcome, (resident, threads)) =
+        closed_loop::run_and(server.port, pid, &load, || Ok((resident_bytes(pid)?, threads_of(pid)?)))?;
     let messages = outcome.messages.max(1) as f64;
     let quantile_us = |quantile| outcome.round_trips.value_at_quantile(quantile) as f64 / 1e3;
     Ok(Measured::Figures(vec![
@@ -139,8 +141,8 @@ fn one(plan: &Plan, subject: &Subject, connections: usize, active: usize) -> io:
         quantile_us(0.5),
         quantile_us(0.99),
         outcome.server.cpu_ns as f64 / messages,
-        resident_bytes(server.pid())? as f64 / 1024.0,
-        threads_of(server.pid())? as f64,
+        resident as f64 / 1024.0,
+        threads as f64,
     ]))
 }
 

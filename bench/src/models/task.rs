@@ -63,4 +63,4 @@ pub fn both_cpus(plan: &Plan) -> Vec<usize> {
 }
 
 /// The longest wait for something that is on its way.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(60);
