@@ -17,6 +17,7 @@ mod floor;
 mod http;
 mod machine;
 mod measure;
+mod models;
 mod noise;
 mod peers;
 mod pool;
@@ -83,6 +84,15 @@ enum Command {
     Sessions(run::sessions::Options),
     /// Gateways beside Centrifugo and bare loops: deliveries, connects, recovery, memory.
     Push(run::push::Options),
+    /// Ways to build a concurrent server beside each other: connections, a shared counter, long work, formats, TLS, a registry.
+    Models(models::Options),
+    /// Does one task of `models`, which starts it.
+    #[command(hide = true)]
+    Task {
+        task: String,
+        #[arg(long, num_args = 1.., required = true)]
+        cpu: Vec<usize>,
+    },
     /// Serves one subject; the other commands start it.
     #[command(hide = true)]
     Server {
@@ -112,6 +122,8 @@ fn main() -> ExitCode {
         Command::Pool(options) => run::pool::run(&options),
         Command::Sessions(options) => run::sessions::run(&options),
         Command::Push(options) => run::push::run(&options),
+        Command::Models(options) => models::run(&options),
+        Command::Task { task, cpu } => models::task::perform(&task, &cpu),
         Command::Server { subject, port, cpu } => match serve(&subject, port, cpu) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 return ExitCode::from(child::PORT_TAKEN);

@@ -72,6 +72,11 @@ pub fn peak_resident_bytes(pid: u32) -> io::Result<u64> {
     Ok(field(&status, "VmHWM:")? * 1024)
 }
 
+/// Threads that a process has now.
+pub fn threads(pid: u32) -> io::Result<u64> {
+    field(&fs::read_to_string(format!("/proc/{pid}/status"))?, "Threads:")
+}
+
 fn first_number(text: &str) -> io::Result<u64> {
     text.split_ascii_whitespace()
         .next()

@@ -9,7 +9,7 @@ pub mod http;
 pub mod load;
 pub mod memory;
 pub mod million;
-mod plan;
+pub mod plan;
 pub mod pool;
 pub mod push;
 pub mod redis;
@@ -26,7 +26,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use crate::measure::Spread;
-use crate::subject::{self, SUBJECTS, Subject};
+use crate::subject::{self, Subject};
 
 /// Connections × requests under way on each, such as `50x1`.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +60,7 @@ impl fmt::Display for Workload {
 /// Looks a subject up; the error lists what there is.
 pub fn known(name: &str) -> io::Result<&'static Subject> {
     subject::find(name).ok_or_else(|| {
-        let names: Vec<&str> = SUBJECTS.iter().map(|subject| subject.name).collect();
+        let names: Vec<&str> = subject::all().map(|subject| subject.name).collect();
         io::Error::new(io::ErrorKind::NotFound, format!("no subject {name:?}; there are: {}", names.join(", ")))
     })
 }

@@ -19,13 +19,20 @@ pub fn check_len(result: libc::ssize_t) -> io::Result<usize> {
 
 /// Binds the calling thread to one CPU.
 pub fn pin(cpu: usize) -> io::Result<()> {
+    pin_to(&[cpu])
+}
+
+/// Binds the calling thread, and those that it starts, to some CPUs.
+pub fn pin_to(cpus: &[usize]) -> io::Result<()> {
     // SAFETY: an all-zero cpu_set_t is the empty set.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    if cpu >= libc::CPU_SETSIZE as usize {
-        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    for &cpu in cpus {
+        if cpu >= libc::CPU_SETSIZE as usize {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        }
+        // SAFETY: `cpu` was checked to lie inside the set.
+        unsafe { libc::CPU_SET(cpu, &mut set) };
     }
-    // SAFETY: `cpu` was checked to lie inside the set.
-    unsafe { libc::CPU_SET(cpu, &mut set) };
     // SAFETY: `set` is initialised and its size is given; 0 names the calling thread.
     check(unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) })?;
     Ok(())
@@ -198,6 +205,14 @@ pub fn accept(listener: RawFd) -> io::Result<Option<OwnedFd>> {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// `accept4(2)` that waits for somebody. What it accepts waits as well.
+pub fn accept_blocking(listener: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: no address is asked for, so no memory is passed.
+    let fd = check(unsafe { libc::accept4(listener, std::ptr::null_mut(), std::ptr::null_mut(), libc::SOCK_CLOEXEC) })?;
+    // SAFETY: `fd` was just made and belongs to nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Closes a descriptor that is known by its number only.

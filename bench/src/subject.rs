@@ -11,6 +11,7 @@ use crate::engine;
 use crate::floor;
 use crate::floor::uring::{self, Sends, TaskRun, Tuning};
 use crate::http::{self, ROUTES};
+use crate::models;
 use crate::peers;
 use crate::pool;
 use crate::push;
@@ -146,7 +147,12 @@ impl Ready {
 
 /// Looks a subject up by its name.
 pub fn find(name: &str) -> Option<&'static Subject> {
-    SUBJECTS.iter().find(|subject| subject.name == name)
+    all().find(|subject| subject.name == name)
+}
+
+/// Every subject that can be started: those of the tables, and those of `models`.
+pub fn all() -> impl Iterator<Item = &'static Subject> {
+    SUBJECTS.iter().chain(models::SUBJECTS.iter().copied().flatten())
 }
 
 const fn echo(name: &'static str, wire: Wire, floors: &'static [&'static str], serve: Serve) -> Subject {

@@ -12,6 +12,8 @@ use gannet_tls::{TlsClient, TlsClientConfig, TlsInfo, TlsVersion};
 const ECHOES: [&str; 4] = ["floor-epoll", "gannet-poll", "floor-uring", "gannet-uring"];
 /// Floors with another way of learning that a send is over, or of sharing buffers.
 const VARIANTS: [&str; 3] = ["uring-reported", "uring-coop", "uring-incremental"];
+/// Echoes in other models, as `models` compares them.
+const MODELS: [&str; 4] = ["model-threads", "model-select", "model-poll", "model-level"];
 /// The engine is not among them: it closes who is over the hard limit of its outbox.
 const SENDS: [&str; 2] = ["sends-epoll", "sends-uring"];
 
@@ -80,7 +82,7 @@ fn numbered(len: usize) -> Vec<u8> {
 
 #[test]
 fn a_client_that_does_not_read_for_a_while_gets_every_byte_in_order() {
-    for subject in ECHOES.into_iter().chain(VARIANTS) {
+    for subject in ECHOES.into_iter().chain(VARIANTS).chain(MODELS) {
         let server = Server::start(subject);
         let sent = numbered(12 << 20);
         let mut reader = server.connect();
@@ -110,7 +112,7 @@ fn a_client_that_does_not_read_for_a_while_gets_every_byte_in_order() {
 
 #[test]
 fn connections_that_come_and_go_are_not_mixed_up() {
-    for subject in ECHOES {
+    for subject in ECHOES.into_iter().chain(MODELS) {
         let server = Server::start(subject);
         for round in 0..50u8 {
             let mut streams: Vec<TcpStream> = (0..20).map(|_| server.connect()).collect();
@@ -132,7 +134,7 @@ fn connections_that_come_and_go_are_not_mixed_up() {
 
 #[test]
 fn a_half_closed_connection_is_answered_and_then_closed() {
-    for subject in ECHOES {
+    for subject in ECHOES.into_iter().chain(MODELS) {
         let server = Server::start(subject);
         let mut stream = server.connect();
         stream.write_all(b"last words").expect("the server reads");
@@ -141,6 +143,28 @@ fn a_half_closed_connection_is_answered_and_then_closed() {
         stream.read_to_string(&mut received).expect("an answer");
         assert_eq!(received, "last words", "{subject}");
     }
+}
+
+/// What a connection gets for one byte, or nothing if it is closed.
+fn echo_of_one_byte(stream: &mut TcpStream) -> Option<u8> {
+    let mut byte = [0];
+    stream.write_all(b"?").and_then(|()| stream.read_exact(&mut byte)).ok().map(|()| byte[0])
+}
+
+#[test]
+fn select_closes_connections_beyond_its_descriptors_and_serves_the_others() {
+    /// FD_SETSIZE.
+    const DESCRIPTORS: usize = 1_024;
+    let server = Server::start("model-select");
+    let mut streams: Vec<TcpStream> = (0..DESCRIPTORS + 20).map(|_| server.connect()).collect();
+    let echoes: Vec<Option<u8>> = streams.iter_mut().map(echo_of_one_byte).collect();
+    let served = echoes.iter().take_while(|echo| **echo == Some(b'?')).count();
+    assert!((DESCRIPTORS - 100..DESCRIPTORS).contains(&served), "{served}");
+    assert!(echoes[served..].iter().all(Option::is_none), "{:?}", &echoes[served..]);
+    // Whoever was there before is still served.
+    assert_eq!(echo_of_one_byte(&mut streams[0]), Some(b'?'));
+    drop(streams.remove(0));
+    assert_eq!(echo_of_one_byte(&mut streams[0]), Some(b'?'));
 }
 
 #[test]

@@ -124,6 +124,16 @@ impl Setup {
         Ok(())
     }
 
+    /// Whether `--only` names this, or nothing.
+    pub fn wants(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|wanted| wanted == name)
+    }
+
+    /// Whether `--against` names another build.
+    pub fn is_against_another_build(&self) -> bool {
+        self.against.is_some()
+    }
+
     /// The subjects to measure, each with what it is compared with before it: its floors, or the same subject of the
     /// build that `--against` names.
     pub fn subjects(&self, role: Role) -> io::Result<Vec<&'static Subject>> {

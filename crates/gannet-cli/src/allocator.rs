@@ -4,7 +4,7 @@
 
 use std::hint::black_box;
 
-use tikv_jemalloc_ctl::background_thread;
+use tikv_jemalloc_ctl::{background_thread, epoch, stats};
 
 /// More than the size, 8 MiB, from which on blocks are in an arena of their own (`oversize_threshold`).
 const LARGE_BYTES: usize = 16 << 20;
@@ -21,5 +21,40 @@ pub(crate) fn start() {
     if background_thread::write(false).is_ok() {
         drop(black_box(Vec::<u8>::with_capacity(LARGE_BYTES)));
         let _ = background_thread::write(true);
+    }
+}
+
+/// What the program holds, by the allocator's own account, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Memory {
+    /// What is in use.
+    pub(crate) allocated: usize,
+    /// The pages that has: more by what lies unused between.
+    pub(crate) active: usize,
+}
+
+/// Reads it, on any thread. That takes some microseconds for each thread that allocates.
+pub(crate) fn memory() -> Option<Memory> {
+    // The figures are those of the last time that they were asked to be renewed.
+    epoch::advance().ok()?;
+    Some(Memory { allocated: stats::allocated::read().ok()?, active: stats::active::read().ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_allocated_and_freed_shows() {
+        const BYTES: usize = 64 << 20;
+        let read = || memory().expect("jemalloc has statistics");
+        let before = read();
+        let block = black_box(vec![1_u8; BYTES]);
+        let with = read();
+        // Other tests allocate and free some megabytes meanwhile.
+        let close = BYTES - (32 << 20);
+        assert!(with.allocated >= before.allocated + close && with.active >= with.allocated, "{before:?} {with:?}");
+        drop(block);
+        assert!(read().allocated + close <= with.allocated, "{with:?}");
     }
 }

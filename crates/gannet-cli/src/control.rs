@@ -3,6 +3,7 @@
 //! Whoever can do a thing says so once, when the server starts ([`Control::on_reload`] and its siblings). Until then the
 //! answer is that this process cannot. An order blocks its caller, so it is never called on a reactor.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::Duration;
 
@@ -101,17 +102,25 @@ impl<T> Slot<T> {
         let _ = self.order.set(Box::new(order));
     }
 
-    /// Waits until nobody else's order is under way.
-    fn run_in_turn(&self, what: &str, with: T) -> Outcome {
-        let order = self.order.get().ok_or_else(|| Refused::unsupported(what))?;
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        order(with)
+    /// Who carries it out.
+    fn order(&self, what: &str) -> Result<&Order<T>, Refused> {
+        self.order.get().ok_or_else(|| Refused::unsupported(what))
     }
 
     fn run(&self, what: &str, with: T) -> Outcome {
-        let order = self.order.get().ok_or_else(|| Refused::unsupported(what))?;
+        let order = self.order(what)?;
         let _turn = self.take_turn(what)?;
         order(with)
+    }
+
+    /// Waits until nobody else's order is under way, and keeps others from theirs.
+    fn wait_for_turn(&self) -> MutexGuard<'_, ()> {
+        // One that panicked is over.
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_under_way(&self) -> bool {
+        matches!(self.turn.try_lock(), Err(TryLockError::WouldBlock))
     }
 
     /// Keeps others from carrying out such an order, unless somebody does already.
@@ -143,6 +152,8 @@ struct Inner {
     reload: Slot<ReloadOrder>,
     drain: Slot<DrainOrder>,
     upgrade: Slot<UpgradeOrder>,
+    /// A new process serves in place of this one.
+    is_replaced: AtomicBool,
 }
 
 /// See the module. Cheap to clone; usable on any thread but a reactor's.
@@ -231,18 +242,33 @@ impl Control {
     ///
     /// # Errors
     ///
-    /// The process cannot, or another reload is under way, or the new configuration cannot be used.
+    /// The process cannot, or another reload or an upgrade is under way, or the new configuration cannot be used.
     pub(crate) fn reload(&self, order: ReloadOrder) -> Outcome {
-        self.inner.reload.run("reload", order)
+        let reload = self.inner.reload.order("reload")?;
+        let turn = self.inner.reload.take_turn("reload");
+        let _turn = turn.map_err(|busy| if self.inner.upgrade.is_under_way() { upgrading() } else { busy })?;
+        self.check_replaced()?;
+        reload(order)
     }
 
-    /// Does the same as [`reload`](Self::reload), when a reload that is under way has ended.
+    /// Does the same as [`reload`](Self::reload), when a reload or an upgrade that is under way has ended.
     ///
     /// # Errors
     ///
-    /// The process cannot, or the new configuration cannot be used.
+    /// The process cannot, or a new one serves in its place, or the new configuration cannot be used.
     pub(crate) fn reload_in_turn(&self, order: ReloadOrder) -> Outcome {
-        self.inner.reload.run_in_turn("reload", order)
+        let reload = self.inner.reload.order("reload")?;
+        let _turn = self.inner.reload.wait_for_turn();
+        self.check_replaced()?;
+        reload(order)
+    }
+
+    fn check_replaced(&self) -> Result<(), Refused> {
+        if self.inner.is_replaced.load(Ordering::Relaxed) {
+            let why = "a new process serves in place of this one, which keeps its configuration; reload that one";
+            return Err(Refused::new("replaced", why).status(409));
+        }
+        Ok(())
     }
 
     /// Begins a drain, or ends one. Returns when it has begun or ended.
@@ -258,12 +284,26 @@ impl Control {
 
     /// Starts a new process in place of this one. Blocks until that one serves, or has failed to.
     ///
+    /// The new process reads the configuration when it starts, and what a reload does to the listeners of this one would not
+    /// reach it: a reload that is under way is waited for, and no other begins.
+    ///
     /// # Errors
     ///
     /// The process cannot, or another upgrade is under way, or the new process does not serve.
     pub(crate) fn upgrade(&self, order: UpgradeOrder) -> Outcome {
-        self.inner.upgrade.run("upgrade", order)
+        let upgrade = self.inner.upgrade.order("upgrade")?;
+        let _turn = self.inner.upgrade.take_turn("upgrade")?;
+        let _no_reload = self.inner.reload.wait_for_turn();
+        let outcome = upgrade(order);
+        self.inner.is_replaced.fetch_or(outcome.is_ok(), Ordering::Relaxed);
+        outcome
     }
+}
+
+/// Why nothing is reloaded during an upgrade.
+fn upgrading() -> Refused {
+    let why = "an upgrade is under way, and its new process may have read the configuration already; reload when it has ended";
+    Refused::new("busy", why).status(409)
 }
 
 impl std::fmt::Debug for Control {
@@ -310,6 +350,46 @@ mod tests {
 
         leave.send(true).expect("the next will wait");
         assert_eq!(control.reload(ReloadOrder::default()), Ok(json!({ "strict": false })));
+    }
+
+    #[test]
+    fn nothing_is_reloaded_during_an_upgrade_nor_when_a_new_process_serves() {
+        let control = Control::default();
+        let ((entered, enters), (leave, left)) = (mpsc::channel(), mpsc::channel::<bool>());
+        let left = Mutex::new(left);
+        control.on_reload(|_| Ok(json!("reloaded")));
+        control.on_upgrade(move |_| {
+            entered.send(()).expect("the test waits");
+            let serves = left.lock().expect("one at a time").recv().expect("the test says how it ends");
+            if serves { Ok(Value::Null) } else { Err(Refused::new("upgrade_failed", "it ends")) }
+        });
+        let upgrade = || {
+            let control = control.clone();
+            let upgrade = std::thread::spawn(move || control.upgrade(UpgradeOrder::default()));
+            enters.recv().expect("it is under way");
+            upgrade
+        };
+        let reload = || control.reload(ReloadOrder::default());
+        for serves in [false, true] {
+            let under_way = upgrade();
+            let refused = reload().expect_err("an upgrade is under way");
+            assert_eq!((refused.status, refused.code), (409, "busy"));
+            assert!(refused.message.contains("an upgrade is under way"), "{refused}");
+            let signal = std::thread::spawn({
+                let control = control.clone();
+                move || control.reload_in_turn(ReloadOrder::default())
+            });
+            leave.send(serves).expect("the upgrade waits");
+            assert_eq!(under_way.join().expect("no panic").is_ok(), serves);
+            let (signal, reload) = (signal.join().expect("no panic"), reload());
+            if serves {
+                for refused in [signal.expect_err("it is replaced"), reload.expect_err("it is replaced")] {
+                    assert_eq!((refused.status, refused.code), (409, "replaced"));
+                }
+            } else {
+                assert_eq!([signal, reload], [Ok(json!("reloaded")), Ok(json!("reloaded"))]);
+            }
+        }
     }
 
     #[test]

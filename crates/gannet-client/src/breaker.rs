@@ -33,26 +33,37 @@ pub(crate) struct Breaker {
     in_a_row: u32,
     /// Successes and failures of each second, the second's number first.
     window: [(u64, u32, u32); PARTS],
+    /// Which of these is counted in.
+    current: usize,
     /// How long the next opening lasts.
     open_for: Duration,
 }
 
 impl Breaker {
     pub(crate) fn new(settings: &Settings) -> Self {
-        Self { state: BreakerState::Closed, in_a_row: 0, window: [(0, 0, 0); PARTS], open_for: settings.breaker_open }
+        Self {
+            state: BreakerState::Closed,
+            in_a_row: 0,
+            window: [(0, 0, 0); PARTS],
+            current: 0,
+            open_for: settings.breaker_open,
+        }
     }
 
     pub(crate) fn state(&self) -> BreakerState {
         self.state
     }
 
+    #[inline]
     fn part(&mut self, now: Duration) -> &mut (u64, u32, u32) {
         let second = now.as_secs() / PART.as_secs();
-        let part = &mut self.window[(second % PARTS as u64) as usize];
-        if part.0 != second {
-            *part = (second, 0, 0);
+        if self.window[self.current].0 != second {
+            self.current = (second % PARTS as u64) as usize;
+            if self.window[self.current].0 != second {
+                self.window[self.current] = (second, 0, 0);
+            }
         }
-        part
+        &mut self.window[self.current]
     }
 
     /// Notes a reply. Returns whether the breaker closes by it.

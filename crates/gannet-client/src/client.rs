@@ -177,6 +177,12 @@ impl<P: Protocol> std::fmt::Debug for Pool<P> {
 }
 
 impl<P: Protocol> Pool<P> {
+    /// A pool whose service the test has added to its engine.
+    #[cfg(test)]
+    pub(crate) fn of(shared: Arc<Shared<P>>) -> Self {
+        Self { shared }
+    }
+
     /// Begins the description of a pool.
     pub fn builder(protocol: P) -> PoolBuilder<P> {
         PoolBuilder {

@@ -76,6 +76,8 @@ mod seats;
 mod service;
 mod settings;
 mod shared;
+#[cfg(test)]
+mod simulated;
 mod subscriber;
 
 pub use crate::answer::{Answer, Answered};

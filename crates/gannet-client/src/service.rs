@@ -10,7 +10,7 @@ use gannet::{CloseReason, Context, Handle, SendError, Service, ServiceContext, S
 
 use crate::error::{CallError, Loss};
 use crate::lease::PoolLease;
-use crate::part::{self, Caller, Delivery, Part, Reach};
+use crate::part::{self, Caller, Delivery, Part, Reach, Receiving};
 use crate::pool::ConnectionId;
 use crate::protocol::{Message, Protocol};
 use crate::shared::{CallOptions, Shared};
@@ -132,13 +132,14 @@ impl<P: Protocol> PoolService<P> {
     #[inline]
     fn finish<X: Reach<P>>(&mut self, cx: &mut X) {
         let Some(part) = &self.part else { return };
-        {
-            // Mostly a reply leaves nothing to do.
-            let mut part = part.borrow_mut();
-            if part.is_quiet() {
-                return part.arm(cx);
-            }
+        // Mostly a reply leaves nothing to do.
+        if !part.borrow().is_quiet() {
+            self.carry_out(cx);
         }
+    }
+
+    fn carry_out<X: Reach<P>>(&mut self, cx: &mut X) {
+        let Some(part) = &self.part else { return };
         loop {
             let (failed, leased) = {
                 let mut part = part.borrow_mut();
@@ -260,6 +261,7 @@ impl<P: Protocol> Service for PoolService<P> {
     #[inline]
     fn message(&mut self, link: &mut Link, message: Message<'_, P>, cx: &mut Context<'_, Self>) {
         let Some(part) = &self.part else { return };
+        let cx = &mut Receiving { cx, own: link.connection };
         let delivery = part.borrow_mut().message(cx, link.connection, message);
         match delivery {
             Delivery::To(Caller::Handler { tag }, reply) => {

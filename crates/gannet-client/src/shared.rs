@@ -81,6 +81,8 @@ pub(crate) struct Shared<P: Protocol> {
     pub(crate) outbound: OnceLock<Outbound<PoolService<P>>>,
     /// Calls of other threads go to the first reactor.
     pub(crate) on_one_reactor: bool,
+    /// Of all that is left to chance.
+    pub(crate) seed: u64,
     /// Ends the thread that looks names up, when it is dropped.
     pub(crate) alive: Option<std::sync::mpsc::Sender<()>>,
     filter: Option<Arc<dyn FilterFactory>>,
@@ -115,6 +117,7 @@ impl<P: Protocol> Shared<P> {
             settings,
             outbound: OnceLock::new(),
             on_one_reactor: false,
+            seed: std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0),
             alive: None,
             filter,
             remote: OnceLock::new(),
@@ -157,7 +160,8 @@ impl<P: Protocol> Shared<P> {
         let settings = self.settings.share(reactor, reactors);
         let features = Features { pipelines: P::PIPELINES, pings: P::PINGS, resets: P::RESETS };
         let addresses = lock(&self.addresses).clone();
-        let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), reactor);
+        // Of each reactor another one.
+        let seed = gannet::Random::new(self.seed.wrapping_add(reactor as u64)).next();
         let pool = Pool::new(settings, features, addresses.len(), seed, counters);
         Part::new(pool, self.clone(), reactor, &addresses)
     }

@@ -16,7 +16,7 @@
 //! static SETTINGS: [Setting; 1] = [
 //!     Setting::new("limits.frame", Kind::size(1, 1 << 30), "Largest message.").default("1MiB").class(Class::Live),
 //! ];
-//! static SCHEMA: Schema = Schema { prefix: "GANNET_", sections: &SECTIONS, settings: &SETTINGS };
+//! static SCHEMA: Schema = Schema::new("GANNET_", &SECTIONS, &SETTINGS);
 //!
 //! let mut loader = Loader::new(&SCHEMA);
 //! loader.file("server.toml", "[limits]\nframe = \"64KiB\"\n");

@@ -144,8 +144,9 @@ impl Problems {
         }
     }
 
-    /// Whether further ones are not kept.
-    pub(crate) fn is_full(&self) -> bool {
+    /// Tells whether further ones are not kept, so that nobody needs to look for them.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
         self.all.len() > MOST_PROBLEMS
     }
 

@@ -1,5 +1,8 @@
 //! The table: what can be set, and what is said of it.
 
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
 use crate::kind::Kind;
 
 /// Says when a changed setting comes into effect.
@@ -205,13 +208,22 @@ pub struct Schema {
     pub sections: &'static [Section],
     /// The settings, in the order of the reference.
     pub settings: &'static [Setting],
+    /// The settings by their keys: a file with thousands of members asks for each of theirs.
+    by_key: OnceLock<HashMap<&'static str, &'static Setting>>,
 }
 
 impl Schema {
+    /// Makes a table of these sections and settings. The variables of the environment begin with `prefix`, such as `GANNET_`.
+    #[must_use]
+    pub const fn new(prefix: &'static str, sections: &'static [Section], settings: &'static [Setting]) -> Self {
+        Self { prefix, sections, settings, by_key: OnceLock::new() }
+    }
+
     /// Returns the setting of a key, which has `*` for the name of a member.
     #[must_use]
     pub fn setting(&self, key: &str) -> Option<&'static Setting> {
-        self.settings.iter().find(|setting| setting.key == key)
+        let by_key = || self.settings.iter().map(|setting| (setting.key, setting)).collect();
+        self.by_key.get_or_init(by_key).get(key).copied()
     }
 
     /// Returns the section of this key.
@@ -229,8 +241,10 @@ impl Schema {
 
     /// The place of a setting in the table, for an order of its own.
     pub(crate) fn index(&self, setting: &Setting) -> usize {
-        // They are of this table, so comparing their places is enough, and quick for thousands of members.
-        self.settings.iter().position(|other| std::ptr::eq(other, setting)).unwrap_or(usize::MAX)
+        // They are of this table, so its place in memory is enough, and quick for thousands of members.
+        let bytes = std::ptr::from_ref(setting).addr().wrapping_sub(self.settings.as_ptr().addr());
+        let index = bytes / size_of::<Setting>();
+        if self.settings.get(index).is_some_and(|own| std::ptr::eq(own, setting)) { index } else { usize::MAX }
     }
 
     /// The names that may follow a prefix such as `limits.` or `tls.*.`, each once.

@@ -128,12 +128,6 @@ impl Values {
         self.members.get(section).map_or(&[], Vec::as_slice)
     }
 
-    /// Returns whether a section has a member of this name.
-    #[must_use]
-    pub fn has_member(&self, section: &str, name: &str) -> bool {
-        self.members(section).iter().any(|(known, _)| known == name)
-    }
-
     /// Lists what was set for a member of a section.
     pub fn entries_of(&self, section: &str, member: &str) -> impl Iterator<Item = (&Key, &Entry)> {
         // Any setting of a member: those of one are beside each other, in the order of the table.

@@ -1,5 +1,6 @@
 //! Adopting listening sockets of another process, or of the service manager, in place of binding them.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -57,11 +58,35 @@ impl Estate {
         its
     }
 
-    /// Says which sockets nobody wanted. They close.
-    pub(crate) fn warn_of_rest(self) {
-        for Inherited { name, url, .. } in self.0 {
-            tracing::warn!(name, url, "an inherited socket has no listener any more: it closes");
+    /// Says which sockets nobody wanted, and where a listener would have, why it cannot have them. They close.
+    pub(crate) fn warn_of_rest<'a>(self, listeners: impl Iterator<Item = (&'a str, &'a str, &'a Address)> + Clone) {
+        for inherited in self.0 {
+            let Inherited { name, url, .. } = &inherited;
+            let socket = Local::of(&inherited.fd);
+            let is_meant = |at: &Address, own: &str, asked: &str| {
+                !socket.is_like(at) && (!name.is_empty() && [own, asked].contains(&&**name) || socket.is_beside(at))
+            };
+            match listeners.clone().find(|(own, asked, at)| is_meant(at, own, asked)) {
+                Some((listener, _, at)) => tracing::warn!(
+                    name,
+                    url,
+                    %socket,
+                    listener,
+                    needs = kind_of(at),
+                    "an inherited socket is of another kind than its listener needs: it closes"
+                ),
+                None => tracing::warn!(name, url, %socket, "an inherited socket has no listener any more: it closes"),
+            }
         }
+    }
+}
+
+/// The kind of socket that listens at an address.
+fn kind_of(address: &Address) -> &'static str {
+    match address {
+        Address::Tcp(_) | Address::Tls(_) => "a TCP socket",
+        Address::Udp(_) => "a UDP socket",
+        Address::Unix(_) => "a Unix stream socket",
     }
 }
 
@@ -75,17 +100,19 @@ enum Local {
     Stream(SocketAddr),
     Datagram(SocketAddr),
     Unix(Option<Vec<u8>>),
-    Other,
+    /// Nothing that can be listened on, with its type where it is a socket.
+    Other(Option<SocketType>),
 }
 
 impl Local {
     fn of(fd: &OwnedFd) -> Self {
-        let (Ok(kind), Ok(at)) = (socket_type(fd), rustix::net::getsockname(fd)) else { return Self::Other };
+        let Ok(kind) = socket_type(fd) else { return Self::Other(None) };
+        let Ok(at) = rustix::net::getsockname(fd) else { return Self::Other(Some(kind)) };
         if let Ok(at) = SocketAddr::try_from(at.clone()) {
             return match kind {
                 SocketType::STREAM => Self::Stream(at),
                 SocketType::DGRAM => Self::Datagram(at),
-                _ => Self::Other,
+                _ => Self::Other(Some(kind)),
             };
         }
         match rustix::net::SocketAddrUnix::try_from(at) {
@@ -95,7 +122,7 @@ impl Local {
                 let path = path.or_else(|| at.abstract_name().map(|name| [&b"\0"[..], name].concat()));
                 Self::Unix(path)
             }
-            _ => Self::Other,
+            _ => Self::Other(Some(kind)),
         }
     }
 
@@ -111,6 +138,15 @@ impl Local {
         }
     }
 
+    /// Whether it has the address and port, whatever its kind.
+    fn is_beside(&self, address: &Address) -> bool {
+        matches!(
+            (self, address),
+            (Self::Stream(at) | Self::Datagram(at), Address::Tcp(wanted) | Address::Tls(wanted) | Address::Udp(wanted))
+                if at == wanted
+        )
+    }
+
     /// Whether it is of the same kind.
     fn is_like(&self, address: &Address) -> bool {
         matches!(
@@ -119,6 +155,22 @@ impl Local {
                 | (Self::Datagram(_), Address::Udp(_))
                 | (Self::Unix(_), Address::Unix(_))
         )
+    }
+}
+
+/// What it is and where, for the log.
+impl fmt::Display for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stream(at) => write!(f, "a TCP socket at {at}"),
+            Self::Datagram(at) => write!(f, "a UDP socket at {at}"),
+            Self::Unix(Some(path)) => write!(f, "a Unix stream socket at {}", path.escape_ascii()),
+            Self::Unix(None) => f.write_str("a Unix stream socket without an address"),
+            Self::Other(None) => f.write_str("no socket"),
+            Self::Other(Some(kind)) => {
+                write!(f, "a socket that is neither of TCP nor of UDP nor a Unix stream ({kind:?})")
+            }
+        }
     }
 }
 
@@ -193,4 +245,36 @@ fn siblings<S: AsFd>(sockets: &[S], count: usize, bind: impl FnMut() -> std::io:
         let_share(socket)?;
     }
     std::iter::repeat_with(bind).take(count).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, UdpSocket};
+    use std::os::unix::net::UnixDatagram;
+
+    use super::*;
+
+    #[test]
+    fn a_socket_is_known_by_its_kind_and_by_its_address() {
+        let udp = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let at = udp.local_addr().expect("it is bound");
+        let socket = Local::of(&udp.into());
+        assert_eq!(socket.to_string(), format!("a UDP socket at {at}"));
+        assert!(
+            socket.is(&Address::Udp(at)) && socket.is_like(&Address::Udp(at)) && socket.is_beside(&Address::Udp(at))
+        );
+        let tcp = Address::Tcp(at);
+        assert!(
+            !socket.is(&tcp) && !socket.is_like(&tcp) && socket.is_beside(&tcp),
+            "it has the port, and another kind"
+        );
+
+        let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let bound = tcp.local_addr().expect("it is bound");
+        assert_eq!(Local::of(&tcp.into()).to_string(), format!("a TCP socket at {bound}"));
+        assert!(!Local::Stream(([127, 0, 0, 1], 1).into()).is_beside(&Address::Udp(at)), "it is elsewhere");
+        let (unix, _other) = UnixDatagram::pair().expect("a pair");
+        assert!(Local::of(&unix.into()).to_string().contains("nor a Unix stream"));
+        assert_eq!(Local::of(&std::fs::File::open("/dev/null").expect("it is there").into()).to_string(), "no socket");
+    }
 }

@@ -162,6 +162,24 @@ impl Block {
         &self.data[usize::from(self.start)..usize::from(self.end)]
     }
 
+    /// Whether nothing is left in it.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Bytes that fit behind those in it.
+    #[inline]
+    pub(crate) fn room(&self) -> usize {
+        BLOCK_BYTES - usize::from(self.end)
+    }
+
+    /// Empties it.
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        (self.start, self.end) = (0, 0);
+    }
+
     /// Appends as much of `bytes` as fits and says how much that was. What is already in it stays where it is.
     #[inline]
     pub(crate) fn append(&mut self, bytes: &[u8]) -> usize {
@@ -214,9 +232,21 @@ impl<T> Stock<T> {
 
     /// Frees what was not needed since the last time: a burst must not become the resident size for ever.
     pub(crate) fn trim(&mut self) {
-        self.free.truncate(KEPT.max(self.most_out - self.out));
+        self.trim_with(drop);
+    }
+
+    /// As [`trim`](Self::trim), with a last use of what goes.
+    pub(crate) fn trim_with(&mut self, last: impl FnMut(T)) {
+        let kept = KEPT.max(self.most_out - self.out).min(self.free.len());
+        self.free.drain(kept..).for_each(last);
         self.free.shrink_to(2 * KEPT);
         self.most_out = self.out;
+    }
+
+    /// Those that are not out.
+    #[cfg(test)]
+    pub(crate) fn free(&self) -> &[T] {
+        &self.free
     }
 
     /// How many are out.

@@ -12,7 +12,7 @@ use crate::moments::{Exact, Fraction, Moments};
 use crate::outbox::Outbox;
 use crate::own_reason::Compact;
 use crate::quota::Counted;
-use crate::share::Share;
+use crate::share::{Share, TurnNumber};
 use crate::wheel::{Links, Tick};
 
 /// Says how to close another connection: to [`Context::close_other`](crate::Context::close_other) and
@@ -164,6 +164,15 @@ impl Flags {
 /// on costs more than to keep them, and a session that waits for something else is often back before so many came.
 const HELD_BYTES: usize = 16 * 1024;
 
+/// A connection whose next bytes can be decoded at once.
+#[derive(Clone, Copy)]
+pub(crate) struct Ready {
+    /// Its session's place.
+    pub(crate) session: u32,
+    /// Bytes of work that are left of its share of the turn.
+    pub(crate) most: usize,
+}
+
 /// No session: the place in a host's sessions of a connection that has none.
 pub(crate) const NO_SESSION: u32 = u32::MAX;
 
@@ -188,6 +197,8 @@ pub(crate) struct Connection {
     pub(crate) missed: u8,
     /// An operator wants it closed, and its service may take a moment for that.
     pub(crate) kicked: bool,
+    /// Its service knows that the peer sends nothing more: the end of its stream need not be waited for.
+    pub(crate) expects_nothing: bool,
     /// Offloaded jobs whose end this reactor has not heard of yet. Exact: one that would not be counted is refused.
     pub(crate) offloads_pending: u16,
     state: State,
@@ -214,6 +225,7 @@ impl Connection {
             share: Share::default(),
             missed: 0,
             kicked: false,
+            expects_nothing: false,
             offloads_pending: 0,
             state,
             reason: CloseReason::Service.into(),
@@ -239,6 +251,12 @@ impl Connection {
     /// Whether it ends by a reset because of why it ends.
     pub(crate) fn resets(&self) -> bool {
         self.reason().resets() && !self.flags.has(Flags::FAREWELL)
+    }
+
+    /// Whether it closes as soon as everything was sent, without a wait for what may still come: that would be answered by
+    /// a reset, which might take our last bytes with it.
+    pub(crate) fn closes_unread(&self) -> bool {
+        self.flags.has(Flags::ENDED) || self.resets() || (self.expects_nothing && self.filter.is_none())
     }
 
     /// Asks for the end of the connection; the first reason counts, unless an orderly end turns into a hard one that
@@ -329,6 +347,14 @@ impl Connection {
             .or(Flags::FLUSHES)
             .or(Flags::SHUT_WRITE);
         self.state == State::Open && !self.flags.has(DUE) && self.flags.has(Flags::RECEIVING) && self.carry.is_none()
+    }
+
+    /// Says how what comes is decoded where it can be at once: nothing waits before it, and the share of the turn is not
+    /// used up.
+    #[inline]
+    pub(crate) fn ready(&self, turn: TurnNumber) -> Option<Ready> {
+        let most = self.share.left(turn);
+        (self.carry.is_none() && !self.is_halted() && most > 0).then_some(Ready { session: self.session, most })
     }
 
     /// Whether nothing can come from the peer now, whatever it sends: its silence means nothing.

@@ -266,6 +266,18 @@ impl<S: Service> Context<'_, S> {
         self.core.ask_close(self.token, Flags::CLOSE_FLUSHED, CloseReason::Service);
     }
 
+    /// Notes that the peer will send nothing more, though its stream has not ended.
+    ///
+    /// An HTTP client that asks for `Connection: close` has said so, for example. A flushed close of this connection then
+    /// follows the last bytes at once, and does not wait for the end of the peer's stream
+    /// ([`Timeouts::linger`](crate::Timeouts)). If the peer sends something nevertheless, the kernel answers by a reset, which
+    /// may take the end of the output with it. On a connection with a filter this changes nothing.
+    pub fn expect_no_more(&mut self) {
+        if let Some(connection) = self.core.slab.get_mut(self.token) {
+            connection.expects_nothing = true;
+        }
+    }
+
     /// Closes the connection at once, for a reason of the service's own. Unsent output is lost.
     ///
     /// [`Service::close`] gets the reason as [`CloseReason::Other`], and counters have its name. The services of a process

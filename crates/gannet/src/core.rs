@@ -340,8 +340,9 @@ impl Core {
     /// Appends bytes as they are to the outbox of a connection, by reference.
     #[inline]
     pub(crate) fn append_shared(&mut self, token: Token, payload: Bytes) -> SendStatus {
-        let Some((outbox, _, service)) = self.open_outbox(token) else { return SendStatus::Closed };
+        let Some((outbox, blocks, service)) = self.open_outbox(token) else { return SendStatus::Closed };
         let added = payload.len();
+        outbox.return_first(blocks);
         outbox.append_shared(payload);
         let after = outbox.len();
         self.appended(token, service, added, after)
@@ -370,7 +371,8 @@ impl Core {
     /// The same, by reference.
     pub(crate) fn append_shared_answer(&mut self, token: Token, bytes: Bytes) -> SendStatus {
         let added = bytes.len();
-        let Some((outbox, _, service)) = self.open_outbox(token) else { return SendStatus::Closed };
+        let Some((outbox, blocks, service)) = self.open_outbox(token) else { return SendStatus::Closed };
+        outbox.return_first(blocks);
         outbox.append_kept(bytes);
         outbox.answers += added;
         let after = outbox.len();

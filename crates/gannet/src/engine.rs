@@ -523,7 +523,8 @@ impl AllBound {
             }
             all.central.extend(central);
         }
-        estate.warn_of_rest();
+        let listeners = engine.services.all.iter();
+        estate.warn_of_rest(listeners.filter_map(|one| Some((&*one.name, &*one.url, one.address.as_ref()?))));
         Ok(all)
     }
 }

@@ -15,7 +15,7 @@ use gannet_proto::{Codec, Decoded, FrameError};
 
 use crate::carry::Carry;
 use crate::close_reason::CloseReason;
-use crate::connection::{Flags, NO_SESSION};
+use crate::connection::{Flags, NO_SESSION, Ready};
 use crate::context::Context;
 use crate::core::{Core, Plain, SendStatus};
 use crate::counters::RefusalReason;
@@ -92,6 +92,8 @@ pub(crate) trait Host {
     fn look_ahead(&mut self, session: u32, received: &[u8]);
     /// All that will come was shown.
     fn fetch(&mut self);
+    /// Bytes came for a connection that is ready for them: as `input`, without another look at the connection.
+    fn deliver(&mut self, core: &mut Core, token: Token, ready: Ready, chunk: &mut [u8]);
     /// Bytes came.
     fn input(&mut self, core: &mut Core, token: Token, chunk: &mut [u8]);
     /// So many bytes came, and are in the carry (`Carry::destination`).
@@ -386,10 +388,23 @@ impl<S: Service> HostOf<S> {
         core.ask_close_for(token, Flags::CLOSE, CloseReason::Panicked, Panicked::of(panic).into());
     }
 
+    /// As [`decode_here`](Self::decode_here), in a function of its own.
+    #[inline(never)]
+    fn decode(
+        &mut self,
+        core: &mut Core,
+        token: Token,
+        session: u32,
+        input: &mut (impl Received + ?Sized),
+        limits: (Look, usize),
+    ) -> Progress {
+        self.decode_here(core, token, session, input, limits)
+    }
+
     /// Decodes and delivers as many messages as `input` holds, or until decoding has to stop: at the latest with the
     /// message that makes `most` bytes of work (`share.rs`), which is the first one where that is 0.
-    #[inline]
-    fn decode(
+    #[inline(always)] // The way of each chunk.
+    fn decode_here(
         &mut self,
         core: &mut Core,
         token: Token,
@@ -579,6 +594,15 @@ impl<S: Service> HostOf<S> {
         core.ask_close(token, Flags::CLOSE_FLUSHED, CloseReason::Codec);
     }
 
+    /// Keeps the begin of a message, of which `need` bytes make another look worth while, or what decoding has left.
+    #[inline]
+    fn hold_begun(core: &mut Core, token: Token, begun: &[u8], need: usize) {
+        if need > 0 {
+            core.spend_on_unfinished(token, begun.len());
+        }
+        core.hold(token, begun, need);
+    }
+
     /// Goes on with what a carry has behind a message.
     fn go_on(&mut self, core: &mut Core, token: Token, mut carry: Box<Carry>) {
         carry.need = 0;
@@ -733,7 +757,13 @@ impl<S: Service> Host for HostOf<S> {
         }
     }
 
-    #[inline]
+    fn deliver(&mut self, core: &mut Core, token: Token, Ready { session, most }: Ready, chunk: &mut [u8]) {
+        let Progress { consumed, need } = self.decode_here(core, token, session, chunk, (Look::Ahead, most));
+        if consumed < chunk.len() {
+            Self::hold_begun(core, token, &chunk[consumed..], need);
+        }
+    }
+
     fn input(&mut self, core: &mut Core, token: Token, chunk: &mut [u8]) {
         let Some(connection) = core.slab.get_mut(token) else { return };
         let (session, mut halted) = (connection.session, connection.is_halted());
@@ -761,14 +791,7 @@ impl<S: Service> Host for HostOf<S> {
         if halted || most == 0 {
             return core.hold(token, rest, 0);
         }
-        let Progress { consumed, need } = self.decode(core, token, session, rest, (Look::Ahead, most));
-        let begun = &rest[consumed..];
-        if !begun.is_empty() {
-            if need > 0 {
-                core.spend_on_unfinished(token, begun.len());
-            }
-            core.hold(token, begun, need);
-        }
+        self.deliver(core, token, Ready { session, most }, rest);
     }
 
     fn received_into(&mut self, core: &mut Core, token: Token, count: usize) {

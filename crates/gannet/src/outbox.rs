@@ -46,9 +46,13 @@ impl Segment {
 /// The bytes that a connection accepted and the kernel did not, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
+    /// The block in front of the segments, for what is appended while there are none. A small message goes no other way, and
+    /// an outbox that waits in its pool keeps the block for the next one.
+    first: Option<Block>,
     segments: VecDeque<Segment>,
     bytes: usize,
-    /// Segments at the front that the driver may be reading from (`Sent::Later`); 0 where nothing is in flight.
+    /// Pieces at the front that the driver may be reading from (`Sent::Later`), the first block among them; 0 where nothing is
+    /// in flight.
     in_flight: u8,
     /// Whether a part of the front segment has left: then it must leave whole.
     front_begun: bool,
@@ -86,26 +90,47 @@ impl Outbox {
     /// Notes that the driver has begun to read from the front, or has ended.
     #[inline]
     pub(crate) fn set_in_flight(&mut self, in_flight: bool) {
-        self.in_flight = if in_flight { self.segments.len().min(SLICES) as u8 } else { 0 };
+        self.in_flight = if in_flight { self.pieces().min(SLICES) as u8 } else { 0 };
     }
 
     /// The first contiguous bytes.
     #[inline]
     pub(crate) fn front(&self) -> &[u8] {
-        self.segments.front().map_or(&[], Segment::bytes)
+        match &self.first {
+            Some(first) if !first.is_empty() => first.bytes(),
+            _ => self.segments.front().map_or(&[], Segment::bytes),
+        }
+    }
+
+    /// Whether the first block has bytes.
+    #[inline]
+    fn has_first(&self) -> bool {
+        self.first.as_ref().is_some_and(|first| !first.is_empty())
+    }
+
+    /// Contiguous pieces that its bytes are in.
+    #[inline]
+    fn pieces(&self) -> usize {
+        usize::from(self.has_first()) + self.segments.len()
+    }
+
+    /// The pieces, from the front.
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let first = self.first.as_ref().filter(|first| !first.is_empty());
+        first.map(Block::bytes).into_iter().chain(self.segments.iter().map(Segment::bytes))
     }
 
     /// Whether [`Outbox::front`] is all there is.
     #[inline]
     pub(crate) fn is_contiguous(&self) -> bool {
-        self.segments.len() <= 1
+        self.pieces() <= 1
     }
 
     /// Fills `slices` from the front and says how many there are.
     pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES]) -> usize {
         let mut count = 0;
-        for (slice, segment) in slices.iter_mut().zip(&self.segments) {
-            *slice = IoSlice::new(segment.bytes());
+        for (slice, piece) in slices.iter_mut().zip(self.iter()) {
+            *slice = IoSlice::new(piece);
             count += 1;
         }
         count
@@ -114,7 +139,7 @@ impl Outbox {
     /// Bytes from `start` on: of one segment where that is long, of several joined in `joined`, up to `most`, where they
     /// are short. Empty at the end only.
     pub(crate) fn piece<'a>(&'a self, start: usize, most: usize, joined: &'a mut Vec<u8>) -> &'a [u8] {
-        let (mut segments, mut skip) = (self.segments.iter().map(Segment::bytes), start);
+        let (mut segments, mut skip) = (self.iter(), start);
         let first = loop {
             let Some(segment) = segments.next() else { return &[] };
             if skip < segment.len() {
@@ -139,9 +164,29 @@ impl Outbox {
 
     /// Appends bytes by copying them.
     #[inline]
-    pub(crate) fn append(&mut self, mut bytes: &[u8], blocks: &mut Blocks) {
+    pub(crate) fn append(&mut self, bytes: &[u8], blocks: &mut Blocks) {
+        if self.segments.is_empty() && bytes.len() <= BLOCK_BYTES {
+            let first = self.first.get_or_insert_with(|| blocks.block());
+            if bytes.len() <= first.room() {
+                first.append(bytes);
+                self.bytes += bytes.len();
+                return;
+            }
+        }
+        self.append_behind(bytes, blocks);
+    }
+
+    /// Appends bytes for which the first block has no room.
+    #[inline(never)]
+    fn append_behind(&mut self, mut bytes: &[u8], blocks: &mut Blocks) {
         self.bytes += bytes.len();
-        if let Some(Segment::Block(block)) = self.segments.back_mut() {
+        let back = match self.segments.back_mut() {
+            Some(Segment::Block(block)) => Some(block),
+            Some(_) => None,
+            // What is large stays in one piece.
+            None => self.first.as_mut().filter(|first| !first.is_empty() || bytes.len() < LARGE_BYTES),
+        };
+        if let Some(block) = back {
             bytes = &bytes[block.append(bytes)..];
         }
         if bytes.len() >= LARGE_BYTES {
@@ -191,6 +236,16 @@ impl Outbox {
         debug_assert!(count <= self.bytes, "more left than there was");
         self.bytes -= count;
         self.answers = self.answers.saturating_sub(count);
+        if let Some(first) = self.first.as_mut().filter(|first| !first.is_empty()) {
+            let length = first.bytes().len();
+            if count < length {
+                self.front_begun |= count > 0;
+                return first.consume(count);
+            }
+            count -= length;
+            self.front_begun = false;
+            first.clear();
+        }
         while let Some(front) = self.segments.front_mut() {
             let length = front.bytes().len();
             if count < length {
@@ -214,7 +269,8 @@ impl Outbox {
     /// messages and bytes went. A message is what was given to [`Outbox::append_shared`]; one of which a part has left, or
     /// may be leaving, stays, and so do the `newest` last segments and all that was appended in another way.
     pub(crate) fn drop_oldest(&mut self, keep: usize, newest: usize) -> (usize, usize) {
-        let mut at = usize::from(self.in_flight.max(u8::from(self.front_begun)));
+        let spared = self.in_flight.max(u8::from(self.front_begun));
+        let mut at = usize::from(spared.saturating_sub(u8::from(self.has_first())));
         let (mut messages, mut bytes) = (0, 0);
         while self.bytes > keep && self.segments.len() > at + newest {
             match self.segments.get(at) {
@@ -230,9 +286,39 @@ impl Outbox {
         (messages, bytes)
     }
 
-    /// Empties it, whatever was in it.
+    /// Empties it, whatever was in it. It keeps its first block.
     #[inline]
+    pub(crate) fn empty(&mut self, blocks: &mut Blocks) {
+        if let Some(first) = &mut self.first {
+            first.clear();
+        }
+        if !self.segments.is_empty() || self.segments.capacity() > KEPT_SEGMENTS {
+            self.clear_segments(blocks);
+        }
+        (self.bytes, self.in_flight, self.front_begun, self.promised, self.answers) = (0, 0, false, 0, 0);
+    }
+
+    /// Empties it, and gives its first block back too.
     pub(crate) fn clear(&mut self, blocks: &mut Blocks) {
+        self.empty(blocks);
+        self.return_first(blocks);
+    }
+
+    /// Gives the first block back where nothing is in it: for what is appended by reference.
+    #[inline]
+    pub(crate) fn return_first(&mut self, blocks: &mut Blocks) {
+        if let Some(first) = self.first.take_if(|first| first.is_empty()) {
+            blocks.return_block(first);
+        }
+    }
+
+    /// Whether it has a first block.
+    #[cfg(test)]
+    pub(crate) fn keeps_block(&self) -> bool {
+        self.first.is_some()
+    }
+
+    fn clear_segments(&mut self, blocks: &mut Blocks) {
         while let Some(segment) = self.segments.pop_front() {
             if let Segment::Block(block) = segment {
                 blocks.return_block(block);
@@ -241,7 +327,6 @@ impl Outbox {
         if self.segments.capacity() > KEPT_SEGMENTS {
             self.segments.shrink_to(KEPT_SEGMENTS);
         }
-        (self.bytes, self.in_flight, self.front_begun, self.promised, self.answers) = (0, 0, false, 0, 0);
     }
 }
 
@@ -264,7 +349,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn content(outbox: &Outbox) -> Vec<u8> {
-        outbox.segments.iter().flat_map(|segment| segment.bytes().iter().copied()).collect()
+        outbox.iter().flatten().copied().collect()
     }
 
     proptest! {
@@ -301,6 +386,26 @@ mod tests {
             outbox.append(&[1; 100], &mut blocks);
         }
         assert_eq!(outbox.front().as_ptr(), before);
+    }
+
+    #[test]
+    fn a_message_by_reference_comes_between_small_ones_in_their_order() {
+        let (mut outbox, mut blocks) = (Outbox::default(), Blocks::default());
+        outbox.append(b"first", &mut blocks);
+        outbox.append_shared(Bytes::from_static(b" second"));
+        outbox.append(b" third", &mut blocks);
+        assert!(!outbox.is_contiguous());
+        assert_eq!(content(&outbox), b"first second third");
+        outbox.consume(5, &mut blocks);
+        assert_eq!(outbox.front(), b" second");
+        // The first block is empty, and what comes now goes behind the others.
+        outbox.append(b" fourth", &mut blocks);
+        assert_eq!(content(&outbox), b" second third fourth");
+        outbox.consume(outbox.len(), &mut blocks);
+        outbox.append(b"again", &mut blocks);
+        assert!(outbox.is_contiguous() && outbox.front() == b"again");
+        outbox.clear(&mut blocks);
+        assert_eq!(blocks.out(), 0);
     }
 
     #[test]

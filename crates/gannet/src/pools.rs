@@ -28,7 +28,7 @@ impl Pools {
     /// Takes an outbox back, with whatever is still in it.
     #[inline]
     pub(crate) fn return_outbox(&mut self, mut outbox: Box<Outbox>) {
-        outbox.clear(&mut self.blocks);
+        outbox.empty(&mut self.blocks);
         self.outboxes.put(outbox);
     }
 
@@ -65,15 +65,17 @@ impl Pools {
 
     /// Frees what was not needed since the last call. Called about once a second.
     pub(crate) fn trim(&mut self) {
+        self.outboxes.trim_with(|mut outbox| outbox.clear(&mut self.blocks));
         self.blocks.trim();
-        self.outboxes.trim();
         self.carries.trim();
     }
 
     /// Blocks, outboxes and carries that are in use.
     #[cfg(test)]
     pub(crate) fn out(&self) -> (usize, usize, usize) {
-        (self.blocks.out(), self.outboxes.out(), self.carries.out())
+        // Outboxes keep blocks of theirs while they wait.
+        let kept = self.outboxes.free().iter().filter(|outbox| outbox.keeps_block()).count();
+        (self.blocks.out() - kept, self.outboxes.out(), self.carries.out())
     }
 }
 
@@ -88,5 +90,17 @@ mod tests {
         carry.append(&[0; KEPT_CARRY_BYTES + 1]);
         pools.return_carry(carry);
         assert_eq!(pools.carry().capacity(), 0);
+    }
+    #[test]
+    fn outboxes_that_a_burst_left_behind_are_freed_with_their_blocks() {
+        let mut pools = Pools::default();
+        let mut out: Vec<_> = (0..1_000).map(|_| pools.outbox()).collect();
+        out.iter_mut().for_each(|outbox| outbox.append(b"one", &mut pools.blocks));
+        out.drain(..).for_each(|outbox| pools.return_outbox(outbox));
+        assert_eq!(pools.out(), (0, 0, 0));
+        assert!(pools.has_excess());
+        (0..3).for_each(|_| pools.trim());
+        assert!(!pools.has_excess());
+        assert_eq!(pools.out(), (0, 0, 0));
     }
 }

@@ -320,6 +320,10 @@ impl Occupancy {
 
     /// How many slots after `slot` the next occupied one is, going round: 1 to 256, where 256 is `slot` itself.
     fn distance_after(&self, slot: u8) -> Option<u32> {
+        // Most levels are empty, and each turn asks all of them.
+        if self.0 == [0; 4] {
+            return None;
+        }
         let first = slot.wrapping_add(1);
         let (word, bit) = (usize::from(first >> 6), u32::from(first & 63));
         let upper = self.0[word] >> bit;

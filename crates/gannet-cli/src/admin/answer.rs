@@ -17,15 +17,23 @@ struct Said<'a> {
     message: &'a str,
 }
 
-/// Turns the errors of the router and of requests that cannot be read into JSON.
+/// The header field of every answer by which a client knows that it is from an admin socket.
+pub(super) const SIGNATURE: &str = "Gannet-Admin";
+
+/// Turns the errors of the router and of requests that cannot be read into JSON, and signs each answer.
 #[derive(Clone)]
 pub(super) struct JsonErrors;
 
 impl Layer for JsonErrors {
     fn call(&self, cx: &mut Cx<'_>, next: impl Fn(&mut Cx<'_>)) {
         next(cx);
-        cx.finally(as_json);
+        cx.finally(as_ours);
     }
+}
+
+fn as_ours(reply: &mut Reply<'_>) {
+    as_json(reply);
+    reply.header(SIGNATURE, "1");
 }
 
 fn as_json(reply: &mut Reply<'_>) {

@@ -8,6 +8,7 @@ mod answer;
 mod bearer;
 pub(crate) mod client;
 mod connections;
+mod crowding;
 mod options;
 mod orders;
 mod trace;
@@ -24,6 +25,7 @@ use gannet_http::{HttpService, Requests, RouteError, Router, Routes};
 pub(crate) use self::address::{AdminAddress, parse as parse_address};
 use self::answer::JsonErrors;
 use self::bearer::CurrentBearer;
+use self::crowding::{MOST_CLIENTS, MOST_OF_AN_ADDRESS};
 pub(crate) use self::options::{AdminOptions, Token};
 use self::who::Strangers;
 use crate::control::Control;
@@ -35,8 +37,8 @@ const LARGEST_BODY_BYTES: usize = 64 << 10;
 /// How long the head of a request may take, and each part of its body.
 const REQUEST_TIME: Duration = Duration::from_secs(5);
 
-/// How long a connection may wait for its next request.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// No connection has a further request. Who sends many at once has to come again for each, behind those who wait.
+const KEEP_ALIVE: Duration = Duration::ZERO;
 
 /// What is wrong where TCP has no token.
 const NO_TOKEN: &str = "--admin with tcp:// needs a token; set GANNET_ADMIN_TOKEN, or give --admin-token-file";
@@ -118,6 +120,7 @@ impl Admin {
         let wrong = |error: RouteError| gannet::Error::Setting(error.to_string());
         let routes = self.routes(control).map_err(wrong)?;
         let at = ListenOptions::at(self.at.to_string()).operational().unix_mode(0o600);
+        let at = at.connections(MOST_CLIENTS).connections_per_peer(MOST_OF_AN_ADDRESS);
         // Not those of clients: an order may take longer than a client may be silent, and a reload may shorten that.
         let at = at.timeouts(Timeouts::default());
         engine.listen(at, move || {
@@ -126,6 +129,7 @@ impl Admin {
                 .request_timeout(REQUEST_TIME)
                 .body_pace(5_000, REQUEST_TIME)
                 .keep_alive(KEEP_ALIVE)
+                .refusal(crowding::refusal)
         })
     }
 

@@ -1,13 +1,13 @@
 //! The options of `gannet load`.
 
-use std::io::Read as _;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use gannet_load::draw::Distribution;
 use gannet_load::expect::Expectation;
-use gannet_load::login::Login;
+use gannet_load::login::{Login, LoginError};
 use gannet_load::plan::Mode::Closed;
 use gannet_load::run::{Config, Kind, QUEUED_BYTES};
 use gannet_load::scenario::http::{Header, Path as HttpPath};
@@ -30,6 +30,9 @@ const REQUEST_BYTES: u64 = 256;
 
 /// Bytes of the data of a publication, unless told otherwise.
 const PUBLICATION_BYTES: usize = 100;
+
+/// Bytes of the longest login: as of any payload.
+const LONGEST_LOGIN: u64 = 1 << 20;
 
 /// What the help says after the options, and what it says there where all of it is asked for.
 const MORE: &str = "'gannet load --help' says more, with the options of http, ws, redis, push and TLS, and examples.";
@@ -459,9 +462,9 @@ fn login(text: &str) -> Result<Login, String> {
     if !path.exists() || path.is_dir() {
         return Login::text(text).map_err(|error| error.to_string());
     }
-    let mut bytes = Vec::new();
-    // One byte more than a login may have: then it is too long, however long it is.
-    let read = std::fs::File::open(path).and_then(|file| file.take((1 << 20) + 1).read_to_end(&mut bytes));
-    read.map_err(|error| format!("the file cannot be read: {error}"))?;
-    Login::bytes(bytes).map_err(|error| error.to_string())
+    match gannet_tls::read_file(path, LONGEST_LOGIN) {
+        Ok(bytes) => Login::bytes(bytes).map_err(|error| error.to_string()),
+        Err(error) if error.kind() == ErrorKind::FileTooLarge => Err(LoginError::TooLong.to_string()),
+        Err(error) => Err(format!("the file cannot be read: {error}")),
+    }
 }

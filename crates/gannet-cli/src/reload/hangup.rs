@@ -24,6 +24,12 @@ impl Hangups {
             let body = move || {
                 for _ in signals.forever() {
                     let outcome = control.reload_in_turn(ReloadOrder::default());
+                    // What is wrong with a configuration is in the log already.
+                    if let Err(refused) = &outcome
+                        && refused.code != "invalid"
+                    {
+                        tracing::warn!("not reloaded, everything stays as it was: {refused}");
+                    }
                     control.audit().order("reload", &Who::signal(), json!({ "strict": false }), &outcome);
                 }
             };

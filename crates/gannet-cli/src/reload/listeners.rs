@@ -2,7 +2,7 @@
 //!
 //! A listener whose recipe has changed is made anew: its socket goes to the new one, and its connections keep the old one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Debug;
 
 use gannet::{Address, Plan, Remote};
@@ -111,14 +111,15 @@ pub(super) fn apply(
         plan = plan.keepalive(new.keepalive);
     }
     let mut listeners = Listeners::default();
-    let formers = || old.listeners.iter();
-    for former in formers().filter(|former| new.listeners.iter().all(|listener| listener.name != former.name)) {
+    let formers: HashMap<&str, &Listener> = old.listeners.iter().map(|former| (&*former.name, former)).collect();
+    let names: HashSet<&str> = new.listeners.iter().map(|listener| &*listener.name).collect();
+    for former in old.listeners.iter().filter(|former| !names.contains(&*former.name)) {
         plan = plan.remove(&former.name);
         listeners.removed.push(former.name.clone());
     }
     for listener in &new.listeners {
         let name = &listener.name;
-        let former = formers().find(|former| former.name == *name);
+        let former = formers.get(&**name).copied();
         if let Some(former) = former
             && recipe(former, old) == recipe(listener, new)
         {
@@ -186,8 +187,8 @@ impl Parts {
 pub(crate) fn show(listeners: &[Listener], remote: &Remote, control: &Control, services: &Settings) {
     services.site.listens(listeners, remote);
     // Only the admin socket is not one of the configuration's listeners.
-    let own = |name: &str| listeners.iter().find(|one| one.name == name);
-    control.listens(remote, |name| own(name).map_or("admin", |one| one.service.name));
+    let own: HashMap<&str, &'static str> = listeners.iter().map(|one| (&*one.name, one.service.name)).collect();
+    control.listens(remote, |name| own.get(name).copied().unwrap_or("admin"));
     let kinds = control.listening();
     let is_store = |service: usize| {
         kinds.get(service).is_some_and(|kind| kind.as_ref().is_some_and(|kind| kind.service == "redis"))

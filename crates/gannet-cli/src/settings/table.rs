@@ -11,7 +11,7 @@ use gannet_config::{Choice, Class, Flag, Kind, Schema, Section, Setting, Split};
 use super::check;
 
 /// What can be set.
-pub(crate) static SCHEMA: Schema = Schema { prefix: "GANNET_", sections: SECTIONS, settings: SETTINGS };
+pub(crate) static SCHEMA: Schema = Schema::new("GANNET_", SECTIONS, SETTINGS);
 
 const SECTIONS: &[Section] = &[
     Section::array("listener", "url", "A listener: a service at an address, with limits and deadlines of its own. Without any, the defaults listen on this machine only.")

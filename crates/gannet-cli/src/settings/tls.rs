@@ -27,13 +27,18 @@ pub(super) fn profiles(
             unused(values, &scope, problems);
         }
     }
+    let known: BTreeSet<&str> = values.members("tls").iter().map(|(name, _)| &**name).collect();
     for listener in listeners {
-        let Some(profile) = listener.tls().filter(|profile| !values.has_member("tls", profile)) else { continue };
+        let Some(profile) = listener.tls().filter(|profile| !known.contains(profile)) else { continue };
+        if problems.is_full() {
+            // To find the nearest name for each takes the product of both numbers.
+            break;
+        }
         let scope = values.of("listener", &listener.name);
         let place = scope.place("tls").or_else(|| scope.place("url"));
         let message = match (scope.place("tls"), place) {
             (Some(_), _) => {
-                let meant = gannet_config::nearest(profile, values.members("tls").iter().map(|(name, _)| &**name));
+                let meant = gannet_config::nearest(profile, known.iter().copied());
                 let meant = meant.map(|name| format!("; did you mean '{name}'?")).unwrap_or_default();
                 format!("there is no profile [tls.{profile}]{meant}")
             }

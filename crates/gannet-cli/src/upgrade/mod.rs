@@ -13,14 +13,15 @@ mod successor;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Stdio};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use gannet::{Handover, Remote, Running};
 use serde_json::json;
-use signal_hook::consts::SIGUSR2;
+use signal_hook::consts::{SIGKILL, SIGSYS, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use self::channel::{Channel, Message, PROTOCOL, SocketName};
@@ -213,7 +214,7 @@ impl NewProcess {
 
     /// Says why it has not done what was expected, and sees to its end.
     fn why(&mut self, heard: io::Result<Message>, expected: &str) -> String {
-        let status = self.end(matches!(heard, Ok(Message::Failed { .. }) | Err(_)));
+        let by_itself = self.end(matches!(heard, Ok(Message::Failed { .. }) | Err(_)));
         match heard {
             Ok(Message::Failed { why }) => format!("the new process says: {why}"),
             Ok(message) => format!("the new process says {message:?} before it {expected}"),
@@ -223,25 +224,44 @@ impl NewProcess {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 format!("the new process says what this one does not understand: {error}")
             }
-            Err(_) => format!("the new process ended before it {expected} ({status})"),
+            Err(_) => match by_itself {
+                Some(status) => format!("the new process ended before it {expected} ({status}){}", advice(status)),
+                None => format!(
+                    "the new process closed its standard input, by which the two talk, before it {expected}; it was killed"
+                ),
+            },
         }
     }
 
-    /// Ends it: it may end by itself for a moment. Says how it ended.
-    fn end(&mut self, by_itself: bool) -> String {
-        let Some(mut child) = self.0.take() else { return String::new() };
+    /// Ends it: it may end by itself for a moment. Says how it ended by itself, if it did.
+    fn end(&mut self, by_itself: bool) -> Option<ExitStatus> {
+        let mut child = self.0.take()?;
         #[allow(clippy::disallowed_methods)] // A process is waited for.
         let by = Instant::now() + LAST_MOMENTS;
         loop {
             match child.try_wait() {
-                Ok(Some(status)) => return status.to_string(),
+                Ok(Some(status)) => return Some(status),
                 #[allow(clippy::disallowed_methods)] // As above.
                 Ok(None) if by_itself && Instant::now() < by => std::thread::park_timeout(Duration::from_millis(5)),
                 _ => break,
             }
         }
         let _ = child.kill();
-        child.wait().map_or_else(|error| error.to_string(), |status| status.to_string())
+        let _ = child.wait();
+        None
+    }
+}
+
+/// What to look at where a signal ended a process.
+fn advice(status: ExitStatus) -> &'static str {
+    match status.signal() {
+        Some(SIGKILL) => {
+            "; somebody killed it, or the kernel did for want of memory: look for 'Out of memory' in 'journalctl -k' and at \
+             memory.max of the control group, which has to hold both processes meanwhile"
+        }
+        Some(SIGSYS) => "; a seccomp filter forbids a system call that it needs: see 'gannet doctor'",
+        Some(_) => "; try the new program by itself: 'gannet check' and 'gannet doctor' with the same configuration",
+        None => "",
     }
 }
 

@@ -13,29 +13,29 @@ use serde_json::{Value, json};
 use crate::server::{Folder, Server, drivers, gannet};
 
 /// A server with an admin socket in a folder.
-fn serve(driver: &str, folder: &Folder, options: &[&str]) -> Server {
+pub(crate) fn serve(driver: &str, folder: &Folder, options: &[&str]) -> Server {
     let admin = format!("--admin={}", folder.path("admin.sock").display());
     Server::serve(driver, &[&[&*admin], options].concat())
 }
 
 /// A command for the server of a folder.
-fn ask(folder: &Folder, arguments: &[&str]) -> Output {
+pub(crate) fn ask(folder: &Folder, arguments: &[&str]) -> Output {
     let mut command = gannet(arguments);
     command.arg("--admin").arg(folder.path("admin.sock"));
     command.output().expect("the binary starts")
 }
 
-fn printed(output: &Output) -> String {
+pub(crate) fn printed(output: &Output) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout.clone()).expect("text")
 }
 
-fn json_of(output: &Output) -> Value {
+pub(crate) fn json_of(output: &Output) -> Value {
     serde_json::from_str(&printed(output)).expect("JSON")
 }
 
 /// What the server answers to bytes: the status, and the body as JSON.
-fn raw(path: &Path, request: &[u8]) -> (String, Value) {
+pub(crate) fn raw(path: &Path, request: &[u8]) -> (String, Value) {
     let mut stream = UnixStream::connect(path).expect("it listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a time");
     stream.write_all(request).expect("it reads");
@@ -183,6 +183,30 @@ fn connections_are_found_by_their_user_and_sorted_and_read_page_by_page() {
 }
 
 #[test]
+fn a_kick_closes_whom_each_of_its_options_names_and_nobody_else() {
+    let secret = "a secret of the tests for tokens";
+    let driver = drivers()[0];
+    let folder = Folder::new(&format!("admin-kick-{driver}"));
+    let secret_option = format!("--push-token-secret={secret}");
+    let listeners = ["push", "redis", "lines"].map(|service| format!("--listen={service}=tcp://127.0.0.1:0"));
+    let server = serve(driver, &folder, &[&*listeners[0], &listeners[1], &listeners[2], &secret_option]);
+    let [mut ann, mut bob] = ["ann", "bob"].map(|name| user(&server, secret, name));
+    let mut store = redis(&server, b"PING\r\n", b"+PONG\r\n");
+    let mut lines = server.connect("lines");
+    lines.ask(b"hello\n", b"echo: hello\n");
+    let kicked = |option: &str, value: &str| printed(&ask(&folder, &["kick", option, value]));
+    assert_eq!(kicked("--user", "ann"), "1 connection closed\n");
+    ann.rest();
+    assert_eq!(kicked("--service", "lines"), "1 connection closed\n");
+    assert_eq!(lines.rest(), b"");
+    store.ask(b"PING\r\n", b"+PONG\r\n");
+    assert_eq!(kicked("--cidr", "192.0.2.0/24"), "0 connections closed\n");
+    assert_eq!(kicked("--cidr", "127.0.0.0/8"), "2 connections closed\n", "the one that asks has no address");
+    bob.rest();
+    assert_eq!(store.rest(), b"");
+}
+
+#[test]
 fn a_trace_shows_what_passes_on_one_connection_until_it_closes() {
     for driver in drivers() {
         let folder = Folder::new(&format!("trace-{driver}"));
@@ -280,29 +304,6 @@ fn requests_that_cannot_be_carried_out_are_answered_in_json() {
         assert_eq!(status, "HTTP/1.1 200 OK", "it goes on");
         body["selected"] == 1
     });
-}
-
-#[test]
-fn a_hundred_clients_at_once_are_answered_while_the_server_is_full() {
-    for driver in drivers() {
-        let folder = Folder::new(&format!("admin-full-{driver}"));
-        let options = ["--listen=lines=tcp://127.0.0.1:0", "--max-connections=1", "--operational-reserve=200"];
-        let server = serve(driver, &folder, &options);
-        let mut only = server.connect("lines");
-        only.ask(b"hello\n", b"echo: hello\n");
-        assert!(server.refuses("lines"));
-        let path = folder.path("admin.sock");
-        let request = b"GET /connections?service=lines HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-        std::thread::scope(|scope| {
-            let ask = || {
-                let (status, body) = raw(&path, request);
-                assert_eq!((&*status, body["selected"].as_u64()), ("HTTP/1.1 200 OK", Some(1)));
-            };
-            let all: Vec<_> = (0..100).map(|_| scope.spawn(ask)).collect();
-            all.into_iter().for_each(|one| one.join().expect("it was answered"));
-        });
-        only.ask(b"still here\n", b"echo: still here\n");
-    }
 }
 
 #[test]

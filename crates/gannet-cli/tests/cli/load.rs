@@ -539,6 +539,7 @@ fn wrong_usage_is_one_line_and_exits_with_2() {
         (&["load", "ws", "tcp://127.0.0.1:1", "--channels=a"], "--channels is for push"),
         (&["load", "echo", "tcp://127.0.0.1:1", "--login="], "at least one byte"),
         (&["load", "echo", "tcp://127.0.0.1:1", "--login=\\q"], "is not an escape"),
+        (&["load", "echo", "tcp://127.0.0.1:1", "--login=/dev/zero"], "at most 1 MiB"),
         (&["load", "lines", "tcp://127.0.0.1:1", "--login=a\\nb"], "one line"),
         (&["load", "echo", "tcp://127.0.0.1:1", "--driver=poll", "--connections=3000000"], "--driver uring"),
     ] {

@@ -1,6 +1,7 @@
 //! The `gannet` binary as its users meet it: real processes, real sockets, both drivers.
 
 mod admin;
+mod admin_crowd;
 mod audit;
 mod configuration;
 mod connections;

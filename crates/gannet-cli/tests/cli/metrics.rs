@@ -3,6 +3,8 @@
 use std::io::{Read as _, Write as _};
 
 use gannet_testing::certificates::{Ca, date_time_ymd};
+#[cfg(all(feature = "jemalloc", target_os = "linux"))]
+use gannet_testing::until;
 
 use crate::exposition::{self, Sample};
 use crate::server::{Folder, Server, drivers};
@@ -67,6 +69,27 @@ fn limits_memory_and_descriptors_of_the_process_are_there_for_prometheus() {
             assert!(value(&samples, "process_cpu_seconds_total") >= 0.0);
         }
     }
+}
+
+#[cfg(all(feature = "jemalloc", target_os = "linux"))]
+#[test]
+fn what_the_server_holds_is_in_the_allocators_account() {
+    const BYTES: usize = 32 << 20;
+    let server = Server::serve(drivers()[0], &[HTTP, "--listen=redis=tcp://127.0.0.1:0"]);
+    let read = || {
+        let samples = samples(&server);
+        ["gannet_memory_allocated_bytes", "gannet_memory_active_bytes"].map(|name| value(&samples, name))
+    };
+    let [before, active] = read();
+    assert!(before > 100_000.0 && active >= before, "{before} of {active}");
+    let mut client = server.connect("redis");
+    let set = [format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${BYTES}\r\n").as_bytes(), &vec![b'x'; BYTES], b"\r\n"].concat();
+    client.ask(&set, b"+OK\r\n");
+    let [with, active] = read();
+    assert!(with >= before + BYTES as f64 * 0.9 && active >= with, "{before}, {with} of {active}");
+    client.ask(b"DEL k\r\n", b":1\r\n");
+    // A large value is freed elsewhere.
+    until("that it is given back", || read()[0] < with - BYTES as f64 / 2.0);
 }
 
 #[test]

@@ -61,11 +61,16 @@ impl Rig {
         serde_json::from_slice(&output.stdout).expect("JSON")
     }
 
-    /// The value of a metric, by its name with labels.
-    pub(crate) fn metric(&self, name: &str) -> String {
+    /// All metrics.
+    pub(crate) fn metrics(&self) -> String {
         let mut stream = Stream::connect(&self.server.url("http"));
         stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").expect("it reads");
-        let text = String::from_utf8(stream.rest()).expect("text");
+        String::from_utf8(stream.rest()).expect("text")
+    }
+
+    /// The value of a metric, by its name with labels.
+    pub(crate) fn metric(&self, name: &str) -> String {
+        let text = self.metrics();
         let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned));
         found.unwrap_or_else(|| panic!("no {name} in {text}"))
     }

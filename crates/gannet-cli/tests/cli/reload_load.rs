@@ -1,10 +1,12 @@
 //! Reloads while load generators run against every kind of listener: their own verdict is that nothing was lost.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use gannet_testing::{PATIENCE, free_ports};
+use gannet_testing::{free_ports, until};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::reload::Rig;
@@ -12,8 +14,11 @@ use crate::reload_listeners::listener;
 use crate::server::{Folder, drivers, gannet};
 use crate::tls::{InFiles as _, authority, put};
 
-/// How long the load generators measure.
-const SECONDS: u64 = 60;
+/// Reloads on each driver; then the load generators are told to end.
+const RELOADS: u64 = 100;
+
+/// How long the load generators would measure: longer than the reloads take on any machine.
+const LONGEST: &str = "--duration=1h";
 
 /// Messages of the first load between two reloads: a third of a second of it.
 const BETWEEN: u64 = 3_000;
@@ -21,40 +26,86 @@ const BETWEEN: u64 = 3_000;
 /// A load, and where its report will be.
 struct Load {
     name: &'static str,
-    process: Child,
+    /// Until it was waited for.
+    process: Option<Child>,
 }
 
 impl Load {
     fn start(folder: &Folder, name: &'static str, options: &[&str]) -> Self {
         let mut command = gannet(&["load"]);
-        command.args(options).args(["--quiet", "--expect=errors=0", "--expect=lost=0", "--expect=failed=0"]);
-        command.arg(format!("--duration={SECONDS}s")).arg("--json").arg(folder.path(&format!("{name}.json")));
+        command.args(options).args(["--quiet", LONGEST]).arg("--json").arg(folder.path(&format!("{name}.json")));
         let process = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
-        Self { name, process }
+        Self { name, process: Some(process) }
     }
 
     fn is_over(&mut self) -> bool {
-        self.process.try_wait().expect("a child of ours").is_some()
+        self.process.as_mut().is_none_or(|process| process.try_wait().expect("a child of ours").is_some())
     }
 
-    /// Prints its figures, where it has lost nothing.
-    fn end(self, folder: &Folder) {
-        let output = self.process.wait_with_output().expect("a child of ours");
+    /// Ends it, and prints its figures: nothing was lost and nothing went wrong. Returns how many answers came.
+    fn end(mut self, folder: &Folder) -> u64 {
+        let process = self.process.take().expect("it was not waited for");
+        kill_process(Pid::from_child(&process), Signal::TERM).expect("it runs");
+        let output = process.wait_with_output().expect("a child of ours");
         let text = std::fs::read_to_string(folder.path(&format!("{}.json", self.name))).unwrap_or_default();
-        assert!(output.status.success(), "{}: {}\n{text}", self.name, String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8_lossy(&output.stderr);
+        // 4 is that the load generator may have been the limit, with six of them and the server on one machine.
+        assert!(matches!(output.status.code(), Some(0 | 4)), "{}: {said}\n{text}", self.name);
         let report: Value = serde_json::from_str(&text).expect("JSON");
+        let number = |value: &Value| value.as_u64().expect("a number");
+        let (requests, connections) = (&report["requests"], &report["connections"]);
+        for wrong in [
+            &report["errors"],
+            &connections["lost"],
+            &connections["failed"],
+            &requests["unanswered"],
+            &requests["never_sent"],
+        ] {
+            assert_eq!(number(wrong), 0, "{}: {said}\n{text}", self.name);
+        }
+        let answered = number(&requests["answered"]);
+        assert!(answered > 0, "{}: {said}\n{text}", self.name);
         let ms = |quantile: &str| report["response_ns"][quantile].as_f64().unwrap_or_default() / 1e6;
         println!(
-            "{}: {} answers, {} errors, {} lost, p50 {:.2} ms, p99 {:.2} ms, largest {:.2} ms",
+            "{}: {answered} answers, none lost; p50 {:.2} ms, p99 {:.2} ms, largest {:.2} ms; valid: {}",
             self.name,
-            report["requests"]["answered"],
-            report["errors"],
-            report["connections"]["lost"],
             ms("p50"),
             ms("p99"),
             ms("max"),
+            report["valid"]
         );
+        answered
     }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        // The test has failed.
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+/// How many turns of all reactors took no longer than so many microseconds, by the bounds of the histogram.
+fn turns(metrics: &str) -> BTreeMap<u64, u64> {
+    let mut turns = BTreeMap::new();
+    for line in metrics.lines().filter_map(|line| line.strip_prefix("gannet_reactor_turn_seconds_bucket{")) {
+        let (labels, count) = line.split_once("} ").expect("labels and a value");
+        let (_, bound) = labels.split_once("le=\"").expect("a bound");
+        let bound: f64 = bound.trim_end_matches('"').parse().expect("a number");
+        // The last bound is infinite.
+        *turns.entry((bound * 1e6) as u64).or_default() += count.parse::<u64>().expect("a number");
+    }
+    turns
+}
+
+/// The bound of the longest turn between two readings, in microseconds.
+fn longest_turn(before: &BTreeMap<u64, u64>, after: &BTreeMap<u64, u64>) -> u64 {
+    let since = |bound: &u64| after[bound] - before[bound];
+    let all = after.keys().map(since).max().unwrap_or_default();
+    after.keys().copied().find(|bound| since(bound) == all).unwrap_or_default()
 }
 
 /// What the server is configured with in a round, beside the listeners that it started with: other limits, lists,
@@ -131,12 +182,12 @@ fn a_hundred_reloads_under_open_loops_lose_no_message_and_stall_no_reactor() {
             let metric = format!("gannet_messages_received_total{{service=\"lines\",listener=\"tcp://{}\"}}", at[0]);
             rig.metric(&metric).parse().expect("a number")
         };
-        let stalls = sum("gannet_reactor_stalls_total");
+        let (stalls, turns_before) = (sum("gannet_reactor_stalls_total"), turns(&rig.metrics()));
         let url = |scheme: &str, index: usize, path: &str| format!("{scheme}://{}{path}", at[index]);
         let trust = [format!("--tls-ca={}", files.path("ca.pem").display()), "--tls-server-name=localhost".to_owned()];
         let trust: Vec<&str> = trust.iter().map(String::as_str).collect();
         let start = |name, options: &[&str], more: &[&str]| Load::start(&files, name, &[options, more].concat());
-        let mut loads = [
+        let mut loads = vec![
             start("lines", &["lines", &url("tcp", 0, ""), "--connections=200", "--rate=9000/s"], &[]),
             start("tls", &["lines", &url("tls", 1, ""), "--connections=100", "--rate=4000/s"], &trust),
             start("ws", &["ws", &url("ws", 2, "/ws/echo"), "--connections=100", "--rate=4000/s"], &[]),
@@ -160,28 +211,32 @@ fn a_hundred_reloads_under_open_loops_lose_no_message_and_stall_no_reactor() {
                 &[],
             ),
         ];
-        let (mut rounds, mut longest_ms) = (0, 0);
-        while !loads[0].is_over() {
-            rounds += 1;
-            if rounds % 10 == 0 {
+        let mut longest_ms = 0;
+        for round in 1..=RELOADS {
+            if round % 10 == 0 {
                 ca.server(&["localhost"]).put(&files.path(""));
             }
-            let report = change(rounds);
+            let report = change(round);
             assert_eq!((&report["listeners"]["late"], &report["pending"]), (&json!([]), &json!([])), "{report}");
             longest_ms = longest_ms.max(report["took_ms"].as_u64().expect("a number"));
-            let until = answered() + BETWEEN;
-            #[allow(clippy::disallowed_methods)] // The patience of a test.
-            let begun = std::time::Instant::now();
-            while answered() < until && !loads[0].is_over() {
-                assert!(begun.elapsed() < PATIENCE, "the load has stopped");
+            let enough = answered() + BETWEEN;
+            until("the load's next messages", || {
                 // The pace of the questions, which take their part of the machine.
                 std::thread::park_timeout(Duration::from_millis(30));
+                answered() >= enough
+            });
+            for load in &mut loads {
+                assert!(!load.is_over(), "{} has ended before the reloads", load.name);
             }
         }
-        loads.into_iter().for_each(|load| load.end(&files));
-        println!("{driver}: {rounds} reloads, the longest took {longest_ms} ms");
-        assert!(rounds >= 100, "{rounds} reloads");
-        assert_eq!(sum("gannet_reactor_stalls_total"), stalls, "no turn took over 25 ms");
+        let stalls = sum("gannet_reactor_stalls_total") - stalls;
+        let longest_us = longest_turn(&turns_before, &turns(&rig.metrics()));
+        let answers: u64 = loads.into_iter().map(|load| load.end(&files)).sum();
+        println!(
+            "{driver}: {answers} answers, {RELOADS} reloads, the longest took {longest_ms} ms; {stalls} turns over 25 ms, \
+             the longest turn up to {longest_us} µs"
+        );
+        assert_eq!(stalls, 0, "no turn took over 25 ms");
         assert!(rig.server.stop().status.success());
     }
 }

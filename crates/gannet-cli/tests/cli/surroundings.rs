@@ -2,9 +2,16 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
+#[cfg(target_os = "linux")]
+use std::process::{Command, Stdio};
+#[cfg(target_os = "linux")]
+use std::time::Duration;
+
+#[cfg(target_os = "linux")]
+use gannet_testing::until;
 
 use crate::invocation::{fails, only_line};
 use crate::server::{Folder, Server, Stream, drivers, gannet};
@@ -33,6 +40,35 @@ fn a_connection_that_is_inherited_as_a_socket_to_listen_on_is_not_used() {
     server.wait_for(|event| event["message"].as_str().is_some_and(|text| text.contains("no listening socket")));
     Stream::connect(&server.url("lines")).ask(b"one\n", b"echo: one\n");
     assert!(server.stop().status.success());
+}
+
+/// As where the `.socket` unit says `ListenDatagram=` and the listener is one of connections.
+#[test]
+fn an_inherited_socket_of_another_kind_than_its_listener_is_named_with_both_kinds() {
+    let folder = Folder::new("inherited-kind");
+    let file = folder.path("gannet.toml");
+    let text = "[[listener]]\nname = \"public\"\nservice = \"lines\"\nurl = \"tcp://127.0.0.1:0\"\n";
+    fs::write(&file, text).expect("our folder");
+    let udp = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let at = [udp.local_addr(), tcp.local_addr()].map(|at| at.expect("it is bound"));
+    let unlike = "an inherited socket is of another kind than its listener needs: it closes";
+    let gone = "an inherited socket has no listener any more: it closes";
+    for (socket, name, described, message) in [
+        (OwnedFd::from(udp), "public", format!("a UDP socket at {}", at[0]), unlike),
+        (tcp.into(), "former", format!("a TCP socket at {}", at[1]), gone),
+    ] {
+        let mut command = gannet(&["serve", "--log=json", "--driver", drivers()[0], "--config"]);
+        command.arg(&file).env("LISTEN_FDS", "1").env("LISTEN_FDS_FIRST_FD", "0").env("LISTEN_FDNAMES", name);
+        let mut server = Server::run_with_input(command, socket.into()).unwrap_or_else(|ended| panic!("{ended:#?}"));
+        let event = server.wait_for(|event| event["message"] == message);
+        assert_eq!(event["socket"], described, "{event}");
+        if message == unlike {
+            assert_eq!((&event["needs"], &event["listener"]), (&"a TCP socket".into(), &"public".into()), "{event}");
+        }
+        Stream::connect(&server.url("lines")).ask(b"one\n", b"echo: one\n");
+        assert!(server.stop().status.success());
+    }
 }
 
 #[test]
@@ -71,19 +107,54 @@ fn a_file_without_an_end_is_refused_wherever_one_is_named() {
     }
 }
 
+/// A pipe is opened without waiting for whoever writes to it, and has to end within half a minute.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_pipe_with_a_login_is_opened_at_once_and_read_to_its_end() {
+    let folder = Folder::new("login-pipe");
+    let pipe = folder.path("login");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("it is there").success());
+    let server = Server::serve(drivers()[0], &["--listen=lines=tcp://127.0.0.1:0"]);
+    let mut load =
+        gannet(&["load", "lines", &server.url("lines"), "--connections=2", "--duration=200ms", "--warmup=0"]);
+    load.args(["--quiet", "--expect=failed=0", "--login"]).arg(&pipe).stdout(Stdio::null()).stderr(Stdio::piped());
+    let load = load.spawn().expect("the binary starts");
+    let files = format!("/proc/{}/fd", load.id());
+    until("that the pipe is open, though nobody writes to it", || {
+        std::thread::park_timeout(Duration::from_millis(1));
+        let files = fs::read_dir(&files).expect("it runs");
+        files.flatten().any(|file| fs::read_link(file.path()).is_ok_and(|to| to == pipe))
+    });
+    fs::write(&pipe, "hello\n").expect("it is read");
+    let output = load.wait_with_output().expect("it ends");
+    // A machine that is busy may be the limit of the load.
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{output:?}");
+}
+
 /// Another program listens where the admin socket is thought to be, or the server goes away in the middle of its answer.
 #[test]
 fn an_answer_that_is_none_of_ours_is_said_and_takes_no_memory() {
     let folder = Folder::new("no-admin");
-    let line = [b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), vec![b'x'; 100 << 10]].concat();
+    let ours = "HTTP/1.1 200 OK\r\nGannet-Admin: 1\r\n\r\n";
+    let json = |status: &str, body: &str| {
+        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    };
+    let line = [ours.as_bytes().to_vec(), vec![b'x'; 100 << 10]].concat();
     let head = [b"HTTP/1.1 200 OK\r\n".to_vec(), b"A: b\r\n".repeat(200)].concat();
-    let cut = b"HTTP/1.1 200 OK\r\n\r\n{\"event\":\"dropped\",\"pieces\":1}\n".to_vec();
-    let null = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnull".to_vec();
+    let cut = format!("{ours}{{\"event\":\"dropped\",\"pieces\":1}}\n").into_bytes();
+    let (kick, trace) = (&["kick", "--user=ann"][..], &["trace", "0-0-1"][..]);
+    let other = "not as the admin socket of gannet serve does";
     for (name, arguments, answer, said) in [
-        ("line", ["trace", "0-0-1"], line, "a line that is too long"),
-        ("head", ["trace", "0-0-1"], head, "too many header fields"),
-        ("cut", ["trace", "0-0-1"], cut, "has closed the connection before the end"),
-        ("null", ["kick", "--user=ann"], null, "no object of JSON"),
+        ("line", trace, line, "a line that is too long"),
+        ("head", trace, head, "too many header fields"),
+        ("cut", trace, cut, "has closed the connection before the end"),
+        ("null", kick, json("200 OK", "null"), other),
+        ("version", kick, json("200 OK", r#"{"Version":"29.1"}"#), other),
+        ("missing", kick, json("404 Not Found", r#"{"message":"page not found"}"#), other),
+        ("error", kick, json("400 Bad Request", r#"{"error":{"code":"invalid","message":"mine"}}"#), other),
+        ("events", trace, json("200 OK", r#"{"event":"over"}"#), other),
+        ("redis", kick, b"-ERR unknown command 'POST'\r\n".to_vec(), "is it the admin socket of gannet serve?"),
+        ("nothing", kick, Vec::new(), "the server has closed the connection"),
     ] {
         let path = folder.path(name);
         let listener = UnixListener::bind(&path).expect("a socket");
@@ -94,8 +165,11 @@ fn an_answer_that_is_none_of_ours_is_said_and_takes_no_memory() {
             // The client need not read to the end.
             let _ = stream.write_all(&answer);
         });
-        let ended = fails(&[&arguments[..], &["--admin", &path.display().to_string()]].concat());
-        assert!(ended.stderr.join("\n").contains(said), "{name}: {ended:#?}");
+        let ended = fails(&[arguments, &["--admin", &path.display().to_string()]].concat());
+        let text = ended.stderr.join("\n");
+        assert!(text.contains(said) && !text.contains("mine"), "{name}: {ended:#?}");
+        // Of ours, what came before the end is printed.
+        assert!(name == "cut" || ended.stdout.is_empty(), "{name}: what another program says is printed: {ended:#?}");
         assert_eq!(ended.status.code(), Some(1), "{name}");
         server.join().expect("no panic");
     }

@@ -28,7 +28,13 @@ fn a_new_process_that_fails_changes_nothing() {
     let (_taken, address) = taken.expect("a port");
     let failures = [
         ("exit 3", LONG, "the new process ended before it was ready (exit status: 3)"),
-        ("kill -9 $$", LONG, "the new process ended before it was ready (signal: 9"),
+        (
+            "kill -9 $$",
+            LONG,
+            "before it was ready (signal: 9 (SIGKILL)); somebody killed it, or the kernel did for want",
+        ),
+        ("kill -SYS $$", LONG, "a seccomp filter forbids a system call"),
+        ("exec 0</dev/null; exec sleep 600", LONG, "the new process closed its standard input"),
         ("exec $GANNET serve --reactors many", LONG, "the new process says: "),
         ("exec $GANNET serve --outbox-high 1GiB --outbox-hard 1", LONG, "the new process says: "),
         (&format!("exec $GANNET serve --listen echo=tcp://{address}"), LONG, "in use"),
@@ -62,6 +68,42 @@ fn a_new_process_that_fails_changes_nothing() {
     }
     let event = server.wait_for(|event| event["message"] == "the upgrade failed: this process goes on");
     assert!(event["why"].as_str().is_some_and(|why| why.contains("exit status: 3")), "{event}");
+}
+
+/// What a reload changes in the old process would not be in the new one, which has read the configuration before.
+#[test]
+fn a_reload_is_refused_while_a_new_process_starts_and_taken_when_that_has_failed() {
+    let mut place = Place::new("reloads");
+    let file = place.folder.join("gannet.toml");
+    let write = |connections: u32| {
+        std::fs::write(&file, format!("[limits]\nconnections = {connections}\n")).expect("a file");
+    };
+    write(5000);
+    let everywhere = Everywhere::start(&mut place, &["--config", &file.display().to_string()]);
+    let (marker, go) = (place.folder.join("started"), place.folder.join("go"));
+    let script = format!(
+        "echo $$ > {0}.new && mv {0}.new {0}\nwhile [ ! -e {1} ]; do sleep 0.01; done\nexit 3",
+        marker.display(),
+        go.display()
+    );
+    place.install(&script);
+    let asking = |command: &str| {
+        let mut asking = Command::new(env!("CARGO_BIN_EXE_gannet"));
+        asking.args([command, "--admin"]).arg(place.admin());
+        asking
+    };
+    let upgrade = asking("upgrade").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    wait_for_number(&marker);
+    write(6000);
+    let refused = asking("reload").output().expect("the binary starts");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+    assert!(said.contains("an upgrade is under way") && said.contains("reload when it has ended"), "{said}");
+    std::fs::write(&go, "").expect("a file");
+    assert!(!upgrade.wait_with_output().expect("it ends").status.success());
+    let taken = asking("reload").output().expect("the binary starts");
+    assert!(taken.status.success() && String::from_utf8_lossy(&taken.stdout).contains("5000 -> 6000"), "{taken:?}");
+    drop(everywhere);
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub(crate) enum State {
     Checking,
     /// Somebody has it alone.
     Leased,
-    /// It takes no more requests and closes when the last one was answered.
+    /// It takes no more requests and closes when the last one was answered, or when a dial that was given up has an end.
     Retiring,
     /// The slot is free.
     Closed,

@@ -49,14 +49,26 @@ impl<R, C> Pool<R, C> {
         self.endpoints[endpoint].connections += 1;
         self.endpoints[endpoint].coming += 1;
         self.counters.dials.add(1);
-        self.note_due(now + self.settings.connect);
         self.actions.push_back(Action::Dial { connection, endpoint });
     }
 
-    /// The transport of a connection is up.
-    pub(crate) fn connected(&mut self, connection: ConnectionId) {
-        if self.get(connection).is_some_and(|conn| conn.state == State::Dialling) {
-            self.set_state(connection.slot, State::Handshaking);
+    /// The transport of a connection is up. Returns whether somebody wants it still.
+    pub(crate) fn connected(&mut self, now: Duration, connection: ConnectionId) -> bool {
+        let within = self.settings.connect;
+        let Some(conn) = self.get(connection) else { return false };
+        let (state, by) = (conn.state, conn.since + within);
+        match state {
+            State::Dialling => {
+                self.set_state(connection.slot, State::Handshaking);
+                self.note_due(by);
+                true
+            }
+            // It was given up on its way.
+            State::Retiring => {
+                self.end(now, connection, Loss::Retired);
+                false
+            }
+            _ => true,
         }
     }
 
@@ -91,8 +103,10 @@ impl<R, C> Pool<R, C> {
 
     /// A connection has ended, or could not be opened.
     pub(crate) fn closed(&mut self, now: Duration, connection: ConnectionId, loss: Loss) {
-        if self.get(connection).is_some() {
-            self.end(now, connection, loss);
+        if let Some(conn) = self.get(connection) {
+            // Of one that was given up on its way, nothing more is to be learnt.
+            let is_given_up = conn.state == State::Retiring && loss == Loss::Connect;
+            self.end(now, connection, if is_given_up { Loss::Retired } else { loss });
         }
     }
 
@@ -158,30 +172,6 @@ impl<R, C> Pool<R, C> {
             let redial = owner.not_before;
             self.endpoint_failed(now, endpoint, Some(redial));
         }
-    }
-
-    /// Gives a call or a wait for a lease up, as its caller is gone. One that waits is forgotten, and its request returned; one
-    /// in flight keeps its place, so that its reply reaches nobody else. Returns whether others may have room now.
-    pub(crate) fn cancel(&mut self, key: u64) -> (bool, Option<R>) {
-        if let Some(at) = self.waiters.iter().rposition(|waiter| waiter.key == key) {
-            let Some(waiter) = self.waiters.remove(at) else { return (false, None) };
-            self.counters.cancelled.add(1);
-            self.counters.waiters.set(self.waiters.len() as u64);
-            return match waiter.want {
-                Want::Call(request) => (at == 0, Some(request)),
-                Want::Lease(_) => {
-                    self.lease_waiters -= 1;
-                    (at == 0, None)
-                }
-            };
-        }
-        let mut in_flight = self.slots.iter_mut().flat_map(|conn| conn.pending.iter_mut());
-        let call = in_flight.find(|entry| entry.key == key && matches!(entry.role, Role::Call(_)));
-        let Some(entry) = call else { return (false, None) };
-        entry.role = Role::Left;
-        entry.retry = false;
-        self.counters.cancelled.add(1);
-        (false, entry.request.take())
     }
 
     /// A request in flight whose connection has ended: it is tried again, or its caller is told.
@@ -262,28 +252,14 @@ impl<R, C> Pool<R, C> {
             State::Leased if !conn.pending.is_empty() => self.set_state(slot, State::Retiring),
             State::Checking if conn.late > 0 => {}
             State::Leased if loss == Loss::Retired => self.set_state(slot, State::Retiring),
-            State::Leased | State::Checking | State::Idle | State::Dialling | State::Handshaking => {
-                self.fail(now, connection, loss);
+            // There is no way to call a dial off: it counts until it has failed, or is up and is closed.
+            State::Dialling => {
+                self.coming -= 1;
+                self.endpoints[conn.endpoint].coming -= 1;
+                self.set_state(slot, State::Retiring);
             }
+            State::Leased | State::Checking | State::Idle | State::Handshaking => self.fail(now, connection, loss),
         }
-    }
-
-    pub(super) fn fail_waiters(&mut self, error: CallError) {
-        let counter = match error {
-            CallError::Unavailable => Some(&self.counters.unavailable),
-            _ => None,
-        };
-        while let Some(waiter) = self.waiters.pop_front() {
-            if let Some(counter) = counter {
-                counter.add(1);
-            }
-            if let Want::Call(request) = waiter.want {
-                self.actions.push_back(Action::Recycle { request });
-            }
-            self.actions.push_back(Action::Fail { caller: waiter.caller, error });
-        }
-        self.lease_waiters = 0;
-        self.counters.waiters.set(0);
     }
 
     /// Takes no more calls: those that wait fail, and what is in flight may finish.

@@ -24,6 +24,8 @@ struct Received {
 /// The server's end of a connection.
 struct Served {
     id: ConnectionId,
+    /// When it was dialled.
+    since: Duration,
     received: VecDeque<Received>,
     ready: bool,
     /// It answers nothing.
@@ -170,8 +172,14 @@ impl Model {
                 Action::Dial { connection, .. } => {
                     assert!(self.served.iter().all(|served| served.id != connection));
                     let black_hole = self.random.below(20) == 0;
-                    let served =
-                        Served { id: connection, received: VecDeque::new(), ready: false, black_hole, lease: false };
+                    let served = Served {
+                        id: connection,
+                        since: self.now,
+                        received: VecDeque::new(),
+                        ready: false,
+                        black_hole,
+                        lease: false,
+                    };
                     self.served.push(served);
                 }
                 Action::Send { connection, key } => {
@@ -290,6 +298,8 @@ impl Model {
             80..90 => {
                 self.now += self.random.up_to(MS * 12);
                 self.pool.tick(self.now);
+                self.act();
+                self.fail_dials();
             }
             90..92 => {
                 // Reset, perhaps in the middle of a reply.
@@ -321,6 +331,20 @@ impl Model {
         }
     }
 
+    /// Dials that have taken too long fail.
+    fn fail_dials(&mut self) {
+        for at in (0..self.served.len()).rev() {
+            let Served { id, since, .. } = self.served[at];
+            let dials = |pool: &mut Pool<u64, u64>| {
+                pool.get(id).is_some_and(|conn| matches!(conn.state, State::Dialling | State::Retiring))
+            };
+            if !self.served[at].ready && since + self.settings.connect <= self.now && dials(&mut self.pool) {
+                self.served.swap_remove(at);
+                self.pool.closed(self.now, id, Loss::Connect);
+            }
+        }
+    }
+
     /// A connection comes up, or does not.
     fn progress(&mut self) {
         let Some(at) = self.served.iter().position(|served| !served.ready) else { return };
@@ -331,12 +355,13 @@ impl Model {
                 self.pool.closed(self.now, id, Loss::Connect);
             }
             // The handshake hangs for now.
-            1 => self.pool.connected(id),
-            _ => {
-                self.pool.connected(id);
+            1 if self.pool.connected(self.now, id) => {}
+            2.. if self.pool.connected(self.now, id) => {
                 self.served[at].ready = true;
                 self.pool.ready(self.now, id);
             }
+            // It was given up on its way, and is closed.
+            _ => _ = self.served.swap_remove(at),
         }
     }
 
@@ -382,6 +407,8 @@ impl Model {
             }
             self.now += MS * 5;
             self.pool.tick(self.now);
+            self.act();
+            self.fail_dials();
             self.act();
             for at in (0..self.served.len()).rev() {
                 if self.random.below(2) == 0 && at < self.served.len() {

@@ -55,7 +55,7 @@ impl Rig {
     fn open(&mut self) -> Vec<ConnectionId> {
         let dials = self.dials();
         for (connection, _) in &dials {
-            self.pool.connected(*connection);
+            assert!(self.pool.connected(self.now, *connection));
             self.pool.ready(self.now, *connection);
         }
         dials.into_iter().map(|(connection, _)| connection).collect()
@@ -378,6 +378,33 @@ fn a_lease_that_is_not_given_back_is_logged_once_with_who_took_it() {
 }
 
 #[test]
+fn a_dial_that_is_given_up_counts_until_it_has_an_end() {
+    let mut rig = Rig::new(REDIS, 1, |settings| settings.max = 1);
+    for comes_up in [false, true] {
+        assert_eq!(rig.call(1), Ok(Placed::Waiting));
+        let dials = rig.dials();
+        let [(given_up, endpoint)] = dials[..] else { panic!("{dials:?}") };
+        // The name has another address now.
+        rig.pool.remove_endpoint(rig.now, endpoint);
+        let other = rig.pool.add_endpoint();
+        rig.pool.start(rig.now);
+        assert_eq!((rig.dials(), rig.pool.open()), (Vec::new(), 1), "a second one while the first may come up");
+        if comes_up {
+            assert!(!rig.pool.connected(rig.now, given_up), "nobody wants it");
+        } else {
+            rig.pool.closed(rig.now, given_up, Loss::Connect);
+        }
+        let opened = rig.open();
+        assert_eq!((opened.len(), rig.pool.open()), (1, 1));
+        assert!(matches!(rig.actions()[..], [Action::Send { .. }]));
+        assert_eq!(rig.pool.replied(rig.now, opened[0], None), Replied::To(1));
+        rig.pool.remove_endpoint(rig.now, other);
+        assert!(matches!(rig.actions()[..], [Action::Close { loss: Loss::Retired, .. }]));
+        rig.pool.add_endpoint();
+    }
+}
+
+#[test]
 fn connections_end_after_their_life_less_a_tenth_by_chance() {
     let mut rig = Rig::new(REDIS, 1, |settings| (settings.max, settings.min_idle) = (20, 20));
     rig.pool.start(rig.now);
@@ -391,7 +418,7 @@ fn connections_end_after_their_life_less_a_tenth_by_chance() {
                 Action::Close { loss: Loss::Retired, .. } => ended.push(rig.now - began),
                 Action::Ping { connection } => _ = rig.pool.replied(rig.now, connection, None),
                 Action::Dial { connection, .. } => {
-                    rig.pool.connected(connection);
+                    assert!(rig.pool.connected(rig.now, connection));
                     rig.pool.ready(rig.now, connection);
                 }
                 other => panic!("{other:?}"),

@@ -60,11 +60,12 @@ impl<R, C> Pool<R, C> {
         let (state, since, used, expires) = (conn.state, conn.since, conn.used, conn.expires);
         match state {
             State::Closed => return,
-            State::Dialling | State::Handshaking => {
+            // The owner says when it has failed, after the same time.
+            State::Dialling => return,
+            State::Handshaking => {
                 let by = since + self.settings.connect;
                 if by <= now {
-                    let loss = if state == State::Dialling { Loss::Connect } else { Loss::Handshake };
-                    self.fail(now, connection, loss);
+                    self.fail(now, connection, Loss::Handshake);
                 } else {
                     self.note_due(by);
                 }

@@ -18,7 +18,9 @@ use std::time::Duration;
 use gannet::proto::FrameError;
 use gannet::proto::http::{Answer, Event, Persistence, Request, Requests};
 use gannet::proto::ws::WebSocket;
-use gannet::{CloseReason, Context, Description, HalfClose, Heartbeat, Refused, Service, Shutdown, Timeouts};
+use gannet::{
+    CloseReason, Context, Description, HalfClose, Heartbeat, RefusalReason, Refused, Service, Shutdown, Timeouts,
+};
 
 pub use self::deferred::DEFERRED_TIMEOUT;
 pub(crate) use self::deferred::{Completion, Pending};
@@ -122,6 +124,8 @@ pub struct HttpService {
     routes: Arc<dyn Dispatch>,
     pub(crate) codec: Wire,
     pub(crate) keep_alive: Duration,
+    /// Whether a connection may have further requests.
+    keeps: bool,
     request_timeout: Duration,
     /// Bytes of a body that have to come in each such time.
     pub(crate) body_pace: (u32, Duration),
@@ -133,6 +137,7 @@ pub struct HttpService {
     /// Requests so far.
     pub(crate) serial: u64,
     pub(crate) websocket: Settings,
+    refusal: fn(RefusalReason) -> &'static [u8],
 }
 
 impl HttpService {
@@ -142,6 +147,7 @@ impl HttpService {
             routes,
             codec: Wire { requests: Requests::new().heads_first(), websocket: WebSocket::server() },
             keep_alive: Duration::from_secs(60),
+            keeps: true,
             request_timeout: Duration::from_secs(10),
             body_pace: (5_000, Duration::from_secs(10)),
             uploads: Uploads::default(),
@@ -150,6 +156,7 @@ impl HttpService {
             date: Date::new(),
             serial: 0,
             websocket: Settings::new(),
+            refusal: |_| b"",
         }
     }
 
@@ -162,9 +169,12 @@ impl HttpService {
     }
 
     /// Sets how long a connection may wait for its next request (default 60 s).
+    ///
+    /// With [`Duration::ZERO`], every response is the last one of its connection; further requests that have come already are
+    /// dropped. So clients take turns, however many requests each of them sends at once.
     #[must_use]
     pub fn keep_alive(self, time: Duration) -> Self {
-        Self { keep_alive: time, ..self }
+        Self { keep_alive: time, keeps: !time.is_zero(), ..self }
     }
 
     /// Sets how long the head of a request may take to arrive (default 10 s); see [deadlines](Self#deadlines).
@@ -177,6 +187,29 @@ impl HttpService {
     #[must_use]
     pub fn body_pace(self, bytes: u32, time: Duration) -> Self {
         Self { body_pace: (bytes, time), ..self }
+    }
+
+    /// Sets what a connection is sent that a limit refuses: a whole response, or nothing for a reset (default).
+    ///
+    /// The response is sent before the request is read. It needs `Content-Length` and `Connection: close`; see
+    /// [`Service::refusal`].
+    ///
+    /// ```
+    /// # use gannet_http::{HttpService, Routes};
+    /// use gannet::RefusalReason;
+    ///
+    /// # fn service(routes: &Routes) -> HttpService {
+    /// HttpService::new(routes).refusal(|why| match why {
+    ///     RefusalReason::Connections | RefusalReason::Listener => {
+    ///         b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    ///     }
+    ///     _ => b"",
+    /// })
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn refusal(self, response: fn(RefusalReason) -> &'static [u8]) -> Self {
+        Self { refusal: response, ..self }
     }
 
     /// Sets the close code for WebSocket clients when the server shuts down (default 1012: the server restarts).
@@ -194,7 +227,13 @@ impl HttpService {
     pub(crate) fn serve(&mut self, request: Request<'_>, session: &mut Session, cx: &mut Context<'_, Self>) {
         self.routes.answer(request, &mut self.draft, cx, self.serial);
         match self.draft.next.take() {
-            None => self.send(request.answer(), cx),
+            None => {
+                self.send(request.answer(), cx);
+                // RFC 9112 §9.6: the client has said that this is its last request.
+                if !request.keep_alive() && request.body.is_empty() {
+                    cx.expect_no_more();
+                }
+            }
             Some(Next::Receive(reception)) => {
                 self.receive_whole(reception, request.body, request.answer(), session, cx);
             }
@@ -237,9 +276,10 @@ impl HttpService {
     /// Sends the drafted response.
     #[inline]
     pub(crate) fn send(&mut self, answer: Answer, cx: &mut Context<'_, Self>) {
-        let Self { draft, out, date, .. } = self;
+        let Self { draft, out, date, keeps, .. } = self;
+        let keeps = *keeps;
         out.clear();
-        let (persistence, body) = draft.finish(out, answer, date.at(cx.now()), !cx.is_draining());
+        let (persistence, body) = draft.finish(out, answer, date.at(cx.now()), keeps && !cx.is_draining());
         let sent = body.len();
         cx.answer_parts([out, body]);
         // Of a body that is made and not sent, as for HEAD, no outbox shows what it has cost.
@@ -290,6 +330,10 @@ impl Service for HttpService {
         let mut timeouts = defaults;
         self.websocket.apply(&mut timeouts);
         timeouts
+    }
+
+    fn refusal(&self, why: RefusalReason) -> &'static [u8] {
+        (self.refusal)(why)
     }
 
     fn open(&mut self, cx: &mut Context<'_, Self>) -> Result<Session, Refused> {

@@ -27,7 +27,7 @@ impl HttpService {
         }
         let now = cx.now();
         self.out.clear();
-        let head = self.draft.head(&mut self.out, answer, self.date.at(now), !cx.is_draining(), true);
+        let head = self.draft.head(&mut self.out, answer, self.date.at(now), self.keeps && !cx.is_draining(), true);
         let (body, left) = match length {
             Length::Open => (head.chunked(), None),
             Length::Sized(length) => (head.sized(length), Some(length)),

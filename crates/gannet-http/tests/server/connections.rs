@@ -217,6 +217,26 @@ fn who_sends_no_whole_request_in_time_does_not_keep_the_connection() {
     }
 }
 
+/// Who sends many requests at once is answered one of them.
+#[test]
+fn without_a_time_to_wait_for_a_next_request_each_response_is_the_last_one() {
+    for driver in drivers() {
+        let routes = routes();
+        let rig = Rig::with(driver, move || HttpService::new(&routes).keep_alive(Duration::ZERO));
+        let mut client = rig.connect();
+        client.send(&"GET /number/7 HTTP/1.1\r\nHost: h\r\n\r\n".repeat(20));
+        let response = client.response(false);
+        assert_eq!((&*response.body, response.header("connection")), ("number 7", Some("close")));
+        client.expect_end();
+        let mut client = rig.connect();
+        client.send("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+        client.read("HTTP/1.1 100 Continue\r\n\r\n".len());
+        client.send("hello");
+        assert_eq!(client.response(false).body, "hello");
+        client.expect_end();
+    }
+}
+
 #[test]
 fn a_server_that_shuts_down_answers_what_is_on_its_way_and_says_that_it_is_the_last() {
     for driver in drivers() {

@@ -143,6 +143,18 @@ fn a_client_that_never_ends_its_side_is_closed_after_a_while<N: Net>(net: N) {
     drop(client);
 }
 
+fn a_client_that_has_said_all_is_not_waited_for<N: Net>(net: N) {
+    let log = SharedLog::default();
+    let setup = Setup::new().timeouts(|timeouts| timeouts.linger = std::time::Duration::from_secs(3_600));
+    let mut rig = setup.listen(Script::new(&log)).on(net);
+    let mut client = rig.connect();
+    rig.write(&mut client, b"last\n");
+    assert_eq!(rig.read_to_end(&mut client), (b"goodbye\n".to_vec(), Ending::Finished));
+    rig.finish();
+    assert_eq!(log.borrow().closed, [CloseReason::Service]);
+    drop(client);
+}
+
 fn a_refused_connection_is_reset_and_gets_nothing<N: Net>(net: N) {
     let log = SharedLog::default();
     let mut rig = Setup::new().listen(Script { refuses: true, ..Script::new(&log) }).on(net);
@@ -179,6 +191,7 @@ on_every_driver!(
     a_service_that_closes_is_told_once_and_nothing_more_is_delivered,
     close_flushed_delivers_every_byte_before_the_end_of_the_stream,
     a_client_that_never_ends_its_side_is_closed_after_a_while,
+    a_client_that_has_said_all_is_not_waited_for,
     a_refused_connection_is_reset_and_gets_nothing,
     a_panic_in_a_service_closes_only_the_connection_it_happened_for,
 );

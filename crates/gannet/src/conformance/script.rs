@@ -262,6 +262,11 @@ impl Service for Script {
                 cx.send(&[b"goodbye"]);
                 cx.close_flushed_because("asked to");
             }
+            "last" => {
+                cx.expect_no_more();
+                cx.send(&[b"goodbye"]);
+                cx.close_flushed();
+            }
             "quit_because" => cx.close_because("told to"),
             "panic_later" => {
                 *last = "panic".to_owned();

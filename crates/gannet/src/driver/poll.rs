@@ -6,6 +6,10 @@
 //! Whatever there is to look at is on a list: each connection, listener and datagram socket once at the most, however often
 //! it was put there, and with a bound on how often it is looked at in one turn. So none has more of a turn than that.
 
+mod status;
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::UdpSocket;
@@ -34,6 +38,8 @@ use super::{Destinations, Driver, Event, Sent};
 use crate::ids::{ListenerId, Token};
 use crate::route::Route;
 use crate::table::Table;
+
+use self::status::Status;
 
 /// Bytes of the hot buffer: one read takes all of a deep pipeline, and it stays in the second-level cache.
 const HOT_BYTES: usize = 64 * 1024;
@@ -71,39 +77,10 @@ fn kind_and_index(name: usize) -> (usize, usize) {
     (name >> KIND_SHIFT, name & ((1 << KIND_SHIFT) - 1))
 }
 
-/// What the kernel has reported of a socket.
-#[derive(Clone, Copy)]
-struct Happened {
-    readable: bool,
-    writable: bool,
-    ending: bool,
-    broken: bool,
-}
-
 #[derive(Default)]
 struct PollConnection {
     socket: Option<OwnedFd>,
-    /// On the list of this turn or the next. It stays so when the connection is closed, until the list was looked
-    /// through: whoever comes in its place is on it already.
-    listed: bool,
-    /// There may be something to read.
-    readable: bool,
-    /// The kernel has said that there is room to send, since the last look.
-    writable: bool,
-    /// The last read has filled its buffer: a large message may go on.
-    large: bool,
-    /// The peer's end of stream is in the kernel's buffer: read until it shows.
-    ending: bool,
-    receiving: bool,
-    /// The kernel's buffer is full.
-    blocked: bool,
-    /// The reactor waits for an `Event::Sent`.
-    waiting: bool,
-    connecting: bool,
-    /// The connection is broken, or both its directions have ended.
-    broken: bool,
-    /// The reactor wants to know whether it is broken.
-    watched: bool,
+    status: Status,
 }
 
 struct Listener {
@@ -202,35 +179,39 @@ impl PollDriver {
 
     fn open_entry(&mut self, token: Token, socket: OwnedFd, connecting: bool) {
         // The list may still hold the connection that had this token before.
-        let listed = self.entries.get_mut(token).is_some_and(|entry| entry.listed);
-        self.entries
-            .set(token, PollConnection { socket: Some(socket), connecting, listed, ..PollConnection::default() });
+        let listed = self.entries.get_mut(token).is_some_and(|entry| entry.status.has(Status::LISTED));
+        let status = Status::CONNECTING.only_if(connecting).or(Status::LISTED.only_if(listed));
+        self.entries.set(token, PollConnection { socket: Some(socket), status });
     }
 
-    /// Whether something is on a list, to change.
-    fn listed(&mut self, name: usize) -> Option<&mut bool> {
+    /// Puts something on a list, or takes it from it; says whether it was on one. What is not there counts as if it were.
+    #[inline]
+    fn list(&mut self, name: usize, on: bool) -> bool {
         let (kind, index) = kind_and_index(name);
-        match kind {
-            CONNECTION => self.entries.get_mut(index as Token).map(|entry| &mut entry.listed),
-            LISTENER => self.listeners.get_mut(index)?.as_mut().map(|listener| &mut listener.listed),
+        let listed = match kind {
+            CONNECTION => {
+                let Some(entry) = self.entries.get_mut(index as Token) else { return true };
+                let was = entry.status.has(Status::LISTED);
+                entry.status.set_to(Status::LISTED, on);
+                return was;
+            }
+            LISTENER => self.listeners.get_mut(index).and_then(Option::as_mut).map(|listener| &mut listener.listed),
             DATAGRAM => self.datagrams_listed.get_mut(index),
             _ => None,
-        }
+        };
+        listed.is_none_or(|listed| std::mem::replace(listed, on))
     }
 
     /// Puts something on the list of the next turn, unless it is on one already.
     fn look_again(&mut self, name: usize) {
-        if self.listed(name).is_some_and(|listed| !std::mem::replace(listed, true)) {
+        if !self.list(name, true) {
             self.again.push(name);
         }
     }
 
     /// Goes on to the next on the list.
     fn pass(&mut self) {
-        let name = self.ready[self.cursor];
-        if let Some(listed) = self.listed(name) {
-            *listed = false;
-        }
+        self.list(self.ready[self.cursor], false);
         (self.cursor, self.visits) = (self.cursor + 1, 0);
     }
 
@@ -247,36 +228,39 @@ impl PollDriver {
     }
 
     /// Looks at the connection under the cursor.
+    #[inline(always)] // The way of each chunk: a call has registers to save, and an event to pass through memory.
     fn visit_connection(&mut self, token: Token, destinations: &mut impl Destinations) -> Option<Event<OwnedFd>> {
-        let Some(entry) = self.entries.get_mut(token).filter(|entry| entry.socket.is_some()) else {
+        const DUE: Status = Status::CONNECTING.or(Status::BLOCKED);
+        const READ: Status = Status::READABLE.or(Status::RECEIVING);
+        let Some(PollConnection { socket: Some(socket), status }) = self.entries.get_mut(token) else {
             self.pass();
             return None;
         };
-        let socket = entry.socket.as_ref()?;
-        if std::mem::take(&mut entry.writable) {
-            if entry.connecting {
-                let result = match rustix::net::sockopt::socket_error(socket) {
-                    Ok(Ok(())) if rustix::net::getpeername(socket).is_err() => return None,
+        if status.take(Status::WRITABLE) && status.has(DUE) {
+            if status.has(Status::CONNECTING) {
+                let result = match rustix::net::sockopt::socket_error(&*socket) {
+                    Ok(Ok(())) if rustix::net::getpeername(&*socket).is_err() => return None,
                     Ok(result) => result,
                     Err(error) => Err(error),
                 };
-                entry.connecting = false;
+                status.clear(Status::CONNECTING);
                 return Some(Event::Connected { token, result: result.map_err(io::Error::from) });
             }
-            if std::mem::take(&mut entry.blocked) && std::mem::take(&mut entry.waiting) {
+            status.clear(Status::BLOCKED);
+            if status.take(Status::WAITING) {
                 return Some(Event::Sent { token, result: Ok(0) });
             }
         }
-        if entry.broken && entry.watched && !entry.receiving {
-            entry.watched = false;
-            let error = match rustix::net::sockopt::socket_error(socket) {
+        if status.has(Status::BROKEN) && status.is(Status::WATCHED, Status::WATCHED.or(Status::RECEIVING)) {
+            status.clear(Status::WATCHED);
+            let error = match rustix::net::sockopt::socket_error(&*socket) {
                 Ok(Err(error)) | Err(error) => error.into(),
                 Ok(Ok(())) => io::ErrorKind::BrokenPipe.into(),
             };
             self.pass();
             return Some(Event::Failed { token, error });
         }
-        if !entry.readable || !entry.receiving || entry.connecting {
+        if !status.is(READ, READ.or(Status::CONNECTING)) {
             self.pass();
             return None;
         }
@@ -287,21 +271,21 @@ impl PollDriver {
         }
         self.visits += 1;
         debug_assert!(!self.chunk_out, "the last chunk was not given back");
-        if std::mem::take(&mut entry.large)
+        if status.take(Status::LARGE)
             && let Some(destination) = destinations.destination(token)
         {
             return self.receive_into(token, destination);
         }
-        match rustix::net::recv(socket, &mut *self.hot, RecvFlags::empty()) {
+        match rustix::net::recv(&*socket, &mut *self.hot, RecvFlags::empty()) {
             Ok((count @ 1.., _)) => {
                 // A read that did not fill the buffer has emptied the socket (epoll(7), question 9), unless the end of
                 // the stream waits behind it.
-                if count < HOT_BYTES && !entry.ending {
+                if count < HOT_BYTES && !status.has(Status::ENDING) {
                     // As `pass`, without another look for the entry: most connections go here.
-                    (entry.readable, entry.listed) = (false, false);
+                    status.clear(Status::READABLE.or(Status::LISTED));
                     (self.cursor, self.visits) = (self.cursor + 1, 0);
                 } else {
-                    entry.large = count == HOT_BYTES;
+                    status.set_to(Status::LARGE, count == HOT_BYTES);
                 }
                 self.chunk_out = true;
                 let data = NonNull::from(&mut self.hot[0]);
@@ -325,9 +309,9 @@ impl PollDriver {
             Err(error) => return self.brought_nothing(token, Err(error)),
             Ok(count) => count,
         };
-        entry.large = true;
-        if count < destination.len() && !entry.ending {
-            entry.readable = false;
+        entry.status.set(Status::LARGE);
+        if count < destination.len() && !entry.status.has(Status::ENDING) {
+            entry.status.clear(Status::READABLE);
             self.pass();
         } else {
             self.visits += ((count - 1) / HOT_BYTES) as u8;
@@ -344,8 +328,10 @@ impl PollDriver {
             return None;
         }
         let entry = self.entries.get_mut(token)?;
-        entry.readable = false;
-        entry.receiving &= result == Err(Errno::AGAIN);
+        entry.status.clear(Status::READABLE);
+        if result != Err(Errno::AGAIN) {
+            entry.status.clear(Status::RECEIVING);
+        }
         self.pass();
         match result {
             Ok(()) => Some(Event::Ended { token }),
@@ -400,31 +386,32 @@ impl PollDriver {
 
     /// Notes what the kernel reports of something, and puts it on the list of this turn.
     #[inline]
-    fn note(&mut self, name: usize, happened: Happened) {
+    fn note(&mut self, name: usize, happened: Status) {
         let (kind, index) = kind_and_index(name);
-        let listed = match kind {
-            CONNECTION => {
-                let Some(entry) = self.entries.get_mut(index as Token) else { return };
-                entry.readable |= happened.readable;
-                entry.writable |= happened.writable;
-                entry.ending |= happened.ending;
-                entry.broken |= happened.broken;
-                &mut entry.listed
-            }
-            LISTENER => {
-                let Some(listener) = self.listeners.get_mut(index).and_then(Option::as_mut) else { return };
+        let was_listed = if kind == CONNECTION {
+            let Some(entry) = self.entries.get_mut(index as Token) else { return };
+            let was = entry.status.has(Status::LISTED);
+            entry.status.set(happened.or(Status::LISTED));
+            was
+        } else {
+            if let (LISTENER, Some(Some(listener))) = (kind, self.listeners.get_mut(index)) {
                 listener.ready = true;
-                &mut listener.listed
             }
-            _ => match self.listed(name) {
-                Some(listed) => listed,
-                None => return,
-            },
+            self.list(name, true)
         };
-        if !std::mem::replace(listed, true) {
+        if !was_listed {
             self.ready.push(name);
         }
     }
+}
+
+/// Sends from the front of an outbox whose bytes are in several pieces; says how much was offered.
+fn send_slices(socket: &OwnedFd, outbox: &Outbox) -> (Result<usize, Errno>, usize) {
+    let mut slices = [IoSlice::new(&[]); SLICES];
+    let count = outbox.slices(&mut slices);
+    let offered = slices[..count].iter().map(|slice| slice.len()).sum();
+    let sent = rustix::net::sendmsg(socket, &slices[..count], &mut SendAncillaryBuffer::default(), SEND_FLAGS);
+    (sent, offered)
 }
 
 impl Driver for PollDriver {
@@ -619,8 +606,8 @@ impl Driver for PollDriver {
 
     fn receive(&mut self, token: Token, on: bool) {
         if let Some(entry) = self.entries.get_mut(token) {
-            entry.receiving = on;
-            if on && entry.readable {
+            entry.status.set_to(Status::RECEIVING, on);
+            if on && entry.status.has(Status::READABLE) {
                 self.look_again(token as usize);
             }
         }
@@ -628,42 +615,39 @@ impl Driver for PollDriver {
 
     fn watch(&mut self, token: Token) {
         if let Some(entry) = self.entries.get_mut(token) {
-            entry.watched = true;
-            if entry.broken {
+            entry.status.set(Status::WATCHED);
+            if entry.status.has(Status::BROKEN) {
                 self.look_again(token as usize);
             }
         }
     }
 
-    #[inline]
+    #[inline(always)] // As `next`.
     fn send(&mut self, token: Token, outbox: &Outbox) -> Sent {
         let Some(entry) = self.entries.get_mut(token) else {
             return Sent::Failed(io::ErrorKind::NotConnected.into());
         };
-        let PollConnection { socket: Some(socket), blocked, waiting, .. } = entry else {
+        let PollConnection { socket: Some(socket), status } = entry else {
             return Sent::Failed(io::ErrorKind::NotConnected.into());
         };
-        if *blocked {
-            *waiting = true;
+        if status.has(Status::BLOCKED) {
+            status.set(Status::WAITING);
             return Sent::Later;
         }
         let (result, offered) = if outbox.is_contiguous() {
             (rustix::net::send(socket, outbox.front(), SEND_FLAGS), outbox.len())
         } else {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let count = outbox.slices(&mut slices);
-            let offered = slices[..count].iter().map(|slice| slice.len()).sum();
-            let result =
-                rustix::net::sendmsg(socket, &slices[..count], &mut SendAncillaryBuffer::default(), SEND_FLAGS);
-            (result, offered)
+            send_slices(socket, outbox)
         };
         match result {
             Ok(count) => {
-                *blocked = count < offered;
+                if count < offered {
+                    status.set(Status::BLOCKED);
+                }
                 Sent::Now(count)
             }
             Err(Errno::AGAIN) => {
-                (*blocked, *waiting) = (true, true);
+                status.set(Status::BLOCKED.or(Status::WAITING));
                 Sent::Later
             }
             Err(Errno::INTR) => Sent::Now(0),
@@ -685,9 +669,9 @@ impl Driver for PollDriver {
 
     fn close(&mut self, token: Token, reset: bool) {
         if let Some(entry) = self.entries.get_mut(token)
-            && let PollConnection { socket: Some(socket), listed, .. } = std::mem::take(entry)
+            && let PollConnection { socket: Some(socket), status } = std::mem::take(entry)
         {
-            entry.listed = listed;
+            entry.status = Status::LISTED.only_if(status.has(Status::LISTED));
             if reset {
                 reset_on_close(&socket);
             }
@@ -723,21 +707,18 @@ impl Driver for PollDriver {
         for event in &events {
             found += 1;
             let failed = event.is_error();
-            self.note(
-                event.token().0,
-                Happened {
-                    readable: event.is_readable() || event.is_read_closed() || failed,
-                    writable: event.is_writable() || failed,
-                    ending: event.is_read_closed(),
-                    broken: failed || event.is_write_closed(),
-                },
-            );
+            let readable = event.is_readable() || event.is_read_closed() || failed;
+            let happened = Status::READABLE.only_if(readable);
+            let happened = happened.or(Status::WRITABLE.only_if(event.is_writable() || failed));
+            let happened = happened.or(Status::ENDING.only_if(event.is_read_closed()));
+            self.note(event.token().0, happened.or(Status::BROKEN.only_if(failed || event.is_write_closed())));
         }
         self.events = events;
         self.is_behind = found == EVENTS;
         Ok(())
     }
 
+    #[inline(always)] // As `visit_connection`.
     fn next(&mut self, destinations: &mut impl Destinations) -> Option<Event<OwnedFd>> {
         loop {
             if let Some(event) = self.done.pop_front() {
@@ -760,7 +741,8 @@ impl Driver for PollDriver {
     }
 
     fn has_unread(&mut self, token: Token) -> bool {
-        self.entries.get_mut(token).is_some_and(|entry| entry.readable && entry.receiving)
+        const UNREAD: Status = Status::READABLE.or(Status::RECEIVING);
+        self.entries.get_mut(token).is_some_and(|entry| entry.status.is(UNREAD, UNREAD))
     }
 
     #[cfg(test)]
@@ -768,6 +750,3 @@ impl Driver for PollDriver {
         usize::from(self.chunk_out)
     }
 }
-
-#[cfg(test)]
-mod tests;

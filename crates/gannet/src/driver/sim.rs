@@ -39,7 +39,7 @@ use crate::route::Route;
 
 pub(crate) use self::client::SimClient;
 pub(crate) use self::faults::Faults;
-pub(crate) use self::network::Answer;
+pub use self::network::Answer;
 pub(crate) use crate::random::Random;
 
 /// Where the reactor's own connections come from when the route does not say.
@@ -85,10 +85,16 @@ impl SimNet {
         SimClient::new(self.network.clone(), link)
     }
 
-    /// Decides what becomes of the reactor's connects to an address.
+    /// Decides what becomes of the reactor's connects to an address. Those that were accepted stay.
     pub(crate) fn answer(&self, address: SocketAddr, answer: Answer) {
-        let remote = Remote { answer, accepted: Default::default() };
-        self.network.borrow_mut().remotes.insert(address, remote);
+        let mut network = self.network.borrow_mut();
+        network.remotes.entry(address).or_insert(Remote { answer, accepted: Default::default() }).answer = answer;
+    }
+
+    /// Connections that the reactor made and did not close.
+    #[cfg(feature = "sim")]
+    pub(crate) fn outbound(&self) -> usize {
+        self.network.borrow().outbound()
     }
 
     /// The next connection that the reactor made to an address.

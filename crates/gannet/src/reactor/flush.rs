@@ -10,6 +10,17 @@ use crate::ids::Token;
 
 use super::Reactor;
 
+/// What is to be done next with an outbox that was handed to the driver.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// To hand over what is left, if anything is.
+    Again,
+    /// Nothing, for now.
+    Nothing,
+    /// Nothing any more: its connection closes.
+    Gone,
+}
+
 impl<D: Driver> Reactor<D> {
     /// Sends what an outbox has borrowed of the chunk that was handled, and copies what does not leave at once. Where that
     /// cannot be tried, a send is in flight that began before: it does not read what was borrowed since.
@@ -42,6 +53,41 @@ impl<D: Driver> Reactor<D> {
         self.core.reached = reached;
     }
 
+    /// Hands the outbox of a connection to the driver where nothing else is due for it, as most messages leave: with one
+    /// look-up. Says whether that was all; if not, `settle_one` does the rest. Clears `flags` in the same look-up.
+    #[inline]
+    pub(super) fn flush_at_rest(&mut self, token: Token, flags: Flags) -> bool {
+        let Self { driver, core, deadlines, .. } = self;
+        let Some(connection) = core.slab.get_mut(token) else { return true };
+        connection.flags.clear(flags);
+        if !connection.is_at_rest() || !connection.is_plain() {
+            return false;
+        }
+        let Some(outbox) = connection.outbox.as_deref() else { return true };
+        if outbox.is_in_flight() || outbox.is_empty() {
+            return outbox.is_in_flight();
+        }
+        match driver.send(token, outbox) {
+            Sent::Now(count) if count == outbox.len() => {
+                connection.last_write = core.now;
+                connection.flags.clear(Flags::STUCK);
+                core.tallies[usize::from(connection.service)].bytes_out.add(count as u64);
+                core.counters.outboxes_shrank(count);
+                if let Some(outbox) = connection.outbox.take() {
+                    core.pools.return_outbox(outbox);
+                }
+                true
+            }
+            Sent::Later => {
+                if let Some(due) = deadlines[usize::from(connection.service)].begin_send(connection, core.now) {
+                    core.due(token, due);
+                }
+                true
+            }
+            sent => self.note_sent(token, sent) == Next::Gone,
+        }
+    }
+
     /// Hands the outbox to the driver; says whether the connection still lives.
     #[inline]
     pub(super) fn flush(&mut self, token: Token) -> bool {
@@ -49,12 +95,10 @@ impl<D: Driver> Reactor<D> {
     }
 
     /// The same, or in one attempt what leaves at once.
-    #[inline]
     fn flush_by<const AT_ONCE: bool>(&mut self, token: Token) -> bool {
         loop {
             let Some(connection) = self.core.slab.get_mut(token) else { return false };
-            let is_plain = connection.is_plain();
-            let connection = if is_plain {
+            let connection = if connection.is_plain() {
                 connection
             } else {
                 if !self.prepare_outbox(token) {
@@ -74,48 +118,49 @@ impl<D: Driver> Reactor<D> {
                 return true;
             }
             let sent = if AT_ONCE { self.driver.send_at_once(token, outbox) } else { self.driver.send(token, outbox) };
-            match sent {
-                Sent::Now(0) => {}
-                Sent::Now(count) => {
-                    let is_whole = count == outbox.len();
-                    if !is_whole {
-                        outbox.consume(count, &mut self.core.pools.blocks);
-                    }
-                    connection.last_write = self.core.now;
-                    connection.flags.clear(Flags::STUCK);
-                    let service = connection.service;
-                    let sent = if is_whole { connection.wire().take() } else { None };
-                    self.core.count_sent(service, count);
-                    let may_have_more = !is_plain && self.has_left(token, count);
-                    if let Some(outbox) = sent {
-                        self.core.pools.return_outbox(outbox);
-                        if !may_have_more {
-                            return true;
-                        }
-                    }
-                }
-                Sent::Later => {
-                    outbox.set_in_flight(true);
-                    if !connection.flags.has(Flags::STUCK) {
-                        connection.flags.set(Flags::STUCK);
-                        connection.stuck_since = self.core.now;
-                        let slow_ms = self.deadlines[usize::from(connection.service)].slow_write_ms;
-                        if slow_ms != 0 {
-                            self.core.due(token, self.core.now.after(slow_ms));
-                        }
-                    }
-                    return true;
-                }
-                Sent::Failed(error) => {
-                    self.core.ask_close_for(token, Flags::CLOSE, CloseReason::Io(error.kind()), error.into());
-                    self.begin_close(token);
-                    return false;
-                }
-            }
-            if AT_ONCE {
-                return true;
+            match self.note_sent(token, sent) {
+                Next::Again if !AT_ONCE => {}
+                Next::Gone => return false,
+                Next::Again | Next::Nothing => return true,
             }
         }
+    }
+
+    /// Notes what came of handing an outbox to the driver.
+    fn note_sent(&mut self, token: Token, sent: Sent) -> Next {
+        let count = match sent {
+            Sent::Now(0) => return Next::Again,
+            Sent::Now(count) => count,
+            Sent::Later => {
+                let Some(connection) = self.core.slab.get_mut(token) else { return Next::Gone };
+                let deadlines = &self.deadlines[usize::from(connection.service)];
+                if let Some(due) = deadlines.begin_send(connection, self.core.now) {
+                    self.core.due(token, due);
+                }
+                return Next::Nothing;
+            }
+            Sent::Failed(error) => {
+                self.core.ask_close_for(token, Flags::CLOSE, CloseReason::Io(error.kind()), error.into());
+                self.begin_close(token);
+                return Next::Gone;
+            }
+        };
+        let Some(connection) = self.core.slab.get_mut(token) else { return Next::Gone };
+        let Some(mut outbox) = connection.wire().take() else { return Next::Nothing };
+        connection.last_write = self.core.now;
+        connection.flags.clear(Flags::STUCK);
+        let (service, is_plain, is_whole) = (connection.service, connection.is_plain(), count == outbox.len());
+        if !is_whole {
+            outbox.consume(count, &mut self.core.pools.blocks);
+        }
+        // An outbox that was sent whole is given back as it is.
+        let sent = if is_whole { Some(outbox) } else { connection.wire().replace(outbox) };
+        self.core.count_sent(service, count);
+        let may_have_more = !is_plain && self.has_left(token, count);
+        if let Some(outbox) = sent {
+            self.core.pools.return_outbox(outbox);
+        }
+        if is_whole && !may_have_more { Next::Nothing } else { Next::Again }
     }
 
     /// Has an outbox recorded and passed through the filter, as far as its connection wants that; says whether it still lives.
@@ -142,19 +187,26 @@ impl<D: Driver> Reactor<D> {
 
     pub(super) fn sent(&mut self, token: Token, result: io::Result<usize>) {
         let Some(connection) = self.core.slab.get_mut(token) else { return };
+        let (is_plain, is_at_rest) = (connection.is_plain(), connection.is_at_rest());
         let Some(outbox) = connection.wire().as_mut() else { return };
         outbox.set_in_flight(false);
         match result {
+            Ok(0) => {}
             Ok(count) => {
-                if count > 0 {
+                let is_all = count == outbox.len() && is_plain && is_at_rest;
+                if !is_all {
                     outbox.consume(count, &mut self.core.pools.blocks);
-                    connection.last_write = self.core.now;
-                    connection.flags.clear(Flags::STUCK);
-                    let (service, is_plain) = (connection.service, connection.is_plain());
-                    self.core.count_sent(service, count);
-                    if !is_plain {
-                        self.has_left(token, count);
-                    }
+                }
+                let sent = if is_all { connection.outbox.take() } else { None };
+                connection.last_write = self.core.now;
+                connection.flags.clear(Flags::STUCK);
+                let service = connection.service;
+                self.core.count_sent(service, count);
+                if let Some(outbox) = sent {
+                    return self.core.pools.return_outbox(outbox);
+                }
+                if !is_plain {
+                    self.has_left(token, count);
                 }
             }
             Err(error) => {

@@ -321,6 +321,7 @@ impl<D: Driver> Reactor<D> {
                         self.deadlines[usize::from(service)].answered(connection, self.core.now, &self.core.counters);
                     }
                     connection.last_read = self.core.now;
+                    let ready = connection.ready(self.core.turn);
                     self.core.tally(service).bytes_in.add(chunk.len() as u64);
                     if !is_plain && self.is_for_filter(token, &chunk, state) {
                         self.filter_input(token, &mut chunk);
@@ -332,7 +333,10 @@ impl<D: Driver> Reactor<D> {
                         }
                         let (host, core) = self.host(service);
                         core.sends_on = true;
-                        host.input(core, token, &mut chunk);
+                        match ready {
+                            Some(ready) => host.deliver(core, token, ready, &mut chunk),
+                            None => host.input(core, token, &mut chunk),
+                        }
                         core.sends_on = false;
                         if !core.reached.is_empty() {
                             self.send_reached();

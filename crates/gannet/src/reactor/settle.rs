@@ -70,9 +70,11 @@ impl<D: Driver> Reactor<D> {
         }
         let mut marked = mem::take(&mut self.core.dirty);
         for token in marked.drain(..) {
-            if let Some(connection) = self.core.slab.get_mut(token) {
-                connection.flags.clear(Flags::DIRTY);
-                self.settle(token);
+            if !self.flush_at_rest(token, Flags::DIRTY) {
+                self.settle_due(token);
+            }
+            if !self.core.deferred.is_empty() {
+                self.run_deferred();
             }
         }
         if self.core.dirty.is_empty() {
@@ -80,7 +82,16 @@ impl<D: Driver> Reactor<D> {
         }
     }
 
+    #[inline]
     pub(super) fn settle_one(&mut self, token: Token) {
+        if !self.flush_at_rest(token, Flags::default()) {
+            self.settle_due(token);
+        }
+    }
+
+    /// Does what is due for a connection for which more may be due than to send.
+    #[inline(never)]
+    fn settle_due(&mut self, token: Token) {
         for _ in 0..ROUNDS {
             let Some(connection) = self.core.slab.get_mut(token) else { return };
             if connection.state() == State::Closed {
@@ -177,7 +188,7 @@ impl<D: Driver> Reactor<D> {
                     return true;
                 }
                 let Some(connection) = self.core.slab.get_mut(token) else { return false };
-                if connection.flags.has(Flags::ENDED) || connection.resets() {
+                if connection.closes_unread() {
                     connection.flags.set(Flags::CLOSE);
                     return true;
                 }

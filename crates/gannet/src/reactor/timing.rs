@@ -113,6 +113,22 @@ impl Deadlines {
         connection.missed = 0;
     }
 
+    /// Notes that a send of a connection is in flight. Says when it takes too long, if nothing in the wheel comes before.
+    #[inline]
+    pub(super) fn begin_send(&self, connection: &mut Connection, now: Tick) -> Option<Tick> {
+        if let Some(outbox) = connection.wire() {
+            outbox.set_in_flight(true);
+        }
+        if connection.flags.has(Flags::STUCK) {
+            return None;
+        }
+        connection.flags.set(Flags::STUCK);
+        connection.stuck_since = now;
+        let due = now.after(self.slow_write_ms);
+        let is_covered = connection.links.is_scheduled() && !due.is_before(connection.links.deadline());
+        (self.slow_write_ms != 0 && !is_covered).then_some(due)
+    }
+
     /// The silence after which the next heartbeat is due when so many went unanswered.
     fn heartbeat_after(&self, missed: u8) -> u32 {
         self.heartbeat_ms.saturating_mul(u32::from(missed) + 1).min(Tick::MAX_DELAY)

@@ -14,7 +14,7 @@ use std::time::Instant;
 use ::hyper::rt::{Read, ReadBufCursor, Write};
 
 use super::head::spawn;
-use super::stream::Stream;
+use super::stream::{Stream, poll_writes};
 use super::time::{Sleep, sleep};
 
 impl Read for Stream {
@@ -25,29 +25,10 @@ impl Read for Stream {
 }
 
 impl Write for Stream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_put(cx, [bytes])
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_put(cx, parts.iter().map(|part| &**part))
-    }
+    poll_writes!(poll_shutdown);
 
     fn is_write_vectored(&self) -> bool {
         true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.end_writing();
-        Poll::Ready(Ok(()))
     }
 }
 

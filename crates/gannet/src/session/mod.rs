@@ -106,6 +106,7 @@ mod bits;
 mod both;
 mod channel;
 mod connection;
+mod decoding;
 mod dialogue;
 mod draining;
 mod error;

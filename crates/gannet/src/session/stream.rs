@@ -178,6 +178,35 @@ impl fmt::Debug for Stream {
     }
 }
 
+/// The methods for writing that hyper, tokio and futures have alike; `$end` is what each calls the end of the stream.
+#[cfg(any(feature = "futures", feature = "hyper", feature = "tokio"))]
+macro_rules! poll_writes {
+    ($end:ident) => {
+        fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            self.poll_put(cx, [bytes])
+        }
+
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            parts: &[io::IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            self.poll_put(cx, parts.iter().map(|part| &**part))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn $end(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.end_writing();
+            Poll::Ready(Ok(()))
+        }
+    };
+}
+#[cfg(any(feature = "futures", feature = "hyper", feature = "tokio"))]
+pub(super) use poll_writes;
+
 /// Calls `use_it` with what the session of a connection can reach.
 fn at<R>(place: Place, use_it: impl FnOnce(&mut Scope<'_>) -> R) -> R {
     let reached = raw::with(|scope| if scope.is_at(place) { use_it(scope) } else { wrong_session() });

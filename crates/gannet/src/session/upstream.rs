@@ -5,6 +5,7 @@
 
 mod halves;
 mod link;
+mod waiting;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -25,16 +26,18 @@ use crate::core::{Core, Deferred, Outgoing, SendStatus};
 use crate::host::{Host, HostOf};
 use crate::ids::{Place, Token};
 
+use super::decoding::{Found, take_from, take_rest};
 use super::error::{Error, Result};
 use super::message::Message;
 use super::raw;
-use super::scope::{Found, Scope, take_from, take_rest, wrong_session};
+use super::scope::{Scope, wrong_session};
 #[cfg(any(test, feature = "stream"))]
 use super::stream::{Bytes, error_of, take_carried};
 
 pub use self::halves::{UpstreamReader, UpstreamWriter};
 pub(crate) use self::link::Upstreams;
 use self::link::{Link, State};
+pub use self::waiting::{UpstreamNext, UpstreamSending};
 
 /// Opens an outbound connection on the reactor of the session that calls this, and waits until it is up.
 ///
@@ -390,69 +393,5 @@ where
 impl<C: Codec> fmt::Debug for Upstream<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Upstream").field("place", &self.place()).finish_non_exhaustive()
-    }
-}
-
-/// Waits for the next message of an outbound connection: see [`Upstream::next`].
-#[must_use = "futures do nothing unless they are awaited"]
-pub struct UpstreamNext<'u, C: Codec, F> {
-    upstream: &'u Upstream<C>,
-    take: Option<F>,
-}
-
-impl<C: Codec, F> Unpin for UpstreamNext<'_, C, F> {}
-
-impl<C: Codec, F, R> Future for UpstreamNext<'_, C, F>
-where
-    F: for<'m> FnOnce(C::Message<'m>) -> R,
-{
-    type Output = Result<Option<R>>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        let Self { upstream, take } = self.get_mut();
-        let mut once = |message: C::Message<'_>| {
-            let take = take.take().unwrap_or_else(|| panic!("a future was polled after it was ready"));
-            take(message)
-        };
-        upstream.poll_next(cx, &mut once)
-    }
-}
-
-impl<C: Codec, F> fmt::Debug for UpstreamNext<'_, C, F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UpstreamNext").field("upstream", &self.upstream).finish_non_exhaustive()
-    }
-}
-
-/// Waits for room behind a message that is queued: see [`Upstream::send`].
-#[must_use = "await it, so that a slow peer slows the session down"]
-#[derive(Debug)]
-pub struct UpstreamSending<'u, C: Codec> {
-    upstream: &'u Upstream<C>,
-    status: SendStatus,
-}
-
-impl<C: Codec> Future for UpstreamSending<'_, C> {
-    type Output = Result;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Result> {
-        match self.status {
-            SendStatus::Queued => return Poll::Ready(Ok(())),
-            SendStatus::Closed => return Poll::Ready(Err(Error::Closed)),
-            SendStatus::Unencodable => return Poll::Ready(Err(Error::Unencodable)),
-            SendStatus::OverHigh | SendStatus::OverHard => {}
-        }
-        let is_high = self.upstream.reach(|core, token| {
-            let connection = core.slab.get(token)?;
-            connection.takes_output().then(|| connection.flags.has(Flags::OVER_HIGH))
-        });
-        match is_high.flatten() {
-            None => Poll::Ready(Err(Error::Closed)),
-            Some(false) => Poll::Ready(Ok(())),
-            Some(true) => {
-                self.upstream.state.wait_for_room(cx.waker());
-                Poll::Pending
-            }
-        }
     }
 }

@@ -1,5 +1,7 @@
 //! The engine's counters, and how long turns and handlers take, in Prometheus's text format, version 0.0.4.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt::{self, Write as _};
 
 use gannet::{Histogram, OffloadStats, ReactorStats, Remote, ServiceStats};
@@ -186,7 +188,7 @@ fn page(
 
 /// What the system does not tell is left out.
 fn of_process(out: &mut String) -> fmt::Result {
-    for process::Reading { name, kind, help, value } in process::read() {
+    for process::Reading { name, kind, help, value } in process::read().into_iter().chain(process::allocator()) {
         if let Some(value) = value {
             head(out, name, kind, help)?;
             writeln!(out, "{name} {value}")?;
@@ -285,11 +287,13 @@ fn histogram(out: &mut String, name: &str, label: &str, histogram: &Histogram) -
 /// Adds up what has the same labels: a reload gives a listener another place, and its counters go on.
 fn by_label(all: Vec<ServiceStats>, labels: &[Option<String>]) -> (Vec<ServiceStats>, Vec<String>) {
     let (mut sums, mut names): (Vec<ServiceStats>, Vec<String>) = (Vec::new(), Vec::new());
+    let mut places: HashMap<&str, usize> = HashMap::new();
     for (stats, label) in all.into_iter().zip(labels) {
         let Some(label) = label else { continue };
-        match names.iter().position(|name| name == label) {
-            Some(place) => sums[place].merge(&stats),
-            None => {
+        match places.entry(label) {
+            Entry::Occupied(place) => sums[*place.get()].merge(&stats),
+            Entry::Vacant(place) => {
+                place.insert(sums.len());
                 sums.push(stats);
                 names.push(label.clone());
             }

@@ -32,6 +32,35 @@ pub(super) fn read() -> [Reading; 5] {
     ]
 }
 
+/// What the allocator says of itself, where it is jemalloc.
+#[cfg(all(feature = "jemalloc", target_os = "linux"))]
+pub(super) fn allocator() -> Vec<Reading> {
+    let memory = crate::allocator::memory();
+    let gauge = |name, help, value: Option<usize>| Reading {
+        name,
+        kind: "gauge",
+        help,
+        value: value.map(|bytes| bytes as f64),
+    };
+    vec![
+        gauge(
+            "gannet_memory_allocated_bytes",
+            "Memory in use, by the allocator's account.",
+            memory.map(|memory| memory.allocated),
+        ),
+        gauge(
+            "gannet_memory_active_bytes",
+            "Pages that have memory in use: the difference to what is allocated is lost between.",
+            memory.map(|memory| memory.active),
+        ),
+    ]
+}
+
+#[cfg(not(all(feature = "jemalloc", target_os = "linux")))]
+pub(super) fn allocator() -> Vec<Reading> {
+    Vec::new()
+}
+
 fn resident(statm: Option<String>) -> Option<f64> {
     let pages: u64 = statm?.split_whitespace().nth(1)?.parse().ok()?;
     Some(pages.checked_mul(rustix::param::page_size() as u64)? as f64)

@@ -153,6 +153,7 @@ impl Walk {
             answer.clear();
             stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_string(&mut answer)).is_ok()
                 && !answer.is_empty()
+                && !answer.contains("\"crowded\"")
         });
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");

@@ -1,6 +1,7 @@
 //! Sequential sessions: what a dialogue notices of its peer, its reactor, and its end.
 
 mod callers;
+mod cancel_safety;
 mod connections;
 mod dropping;
 mod duplex;

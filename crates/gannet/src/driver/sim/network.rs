@@ -55,8 +55,10 @@ const ACCEPTS_UNDER_WAY: usize = 4;
 
 /// What becomes of those who connect to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub enum Answer {
+    /// They are connections.
     Accept,
+    /// They fail.
     Refuse,
     /// None at all.
     Silence,
@@ -526,6 +528,12 @@ impl Network {
     pub(super) fn link_of(&self, token: Token) -> LinkId {
         let link = self.tokens.get(token as usize).copied().flatten();
         link.unwrap_or_else(|| panic!("the reactor named token {token}, which is no connection"))
+    }
+
+    /// Connections that the reactor made and did not close.
+    pub(super) fn outbound(&self) -> usize {
+        let open = |id: &&LinkId| self.links[**id].token.is_some() && self.links[**id].closing.is_none();
+        self.routes.keys().filter(open).count()
     }
 
     /// The connection of a token that was not closed.

@@ -10,14 +10,14 @@ use crate::ids::{ListenerId, Token};
 
 use super::UringDriver;
 use super::name::{Op, read_user_data};
-use super::ring_connection::{Closing, Outward, RingConnection};
+use super::ring_connection::{Closing, Outward};
 
 impl UringDriver {
     /// What a completion means to the reactor.
     pub(super) fn complete(&mut self, name: u64, result: i32, flags: u32) -> Option<Event<u32>> {
         let (op, whom, generation) = read_user_data(name);
         let more = cqueue::more(flags);
-        if !more && matches!(op, Op::Receive | Op::Send | Op::Connect | Op::Accept | Op::Wake) {
+        if !more && op.is_outstanding() {
             self.outstanding -= 1;
         }
         match op {
@@ -53,13 +53,14 @@ impl UringDriver {
                 None
             }
             Op::Watch => self.watched(whom, generation, result, more),
+            Op::Install => {
+                self.installed(whom, generation, result);
+                None
+            }
             Op::Send | Op::Connect | Op::Shutdown | Op::Close => {
                 let entry = self.entries.get_mut(whom).filter(|entry| entry.generation == generation)?;
                 if op == Op::Close {
-                    let slot = entry.slot;
-                    *entry = RingConnection { generation, ..RingConnection::default() };
-                    self.free_slots.push(slot);
-                    return Some(Event::Closed { token: whom });
+                    return self.descriptor_closed(whom);
                 }
                 entry.pending -= 1;
                 if matches!(op, Op::Send | Op::Connect) {

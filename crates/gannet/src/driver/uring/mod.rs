@@ -7,6 +7,7 @@
 
 mod accept;
 mod buffers;
+mod closing;
 mod completion;
 mod entrance;
 mod large;
@@ -45,6 +46,7 @@ use crate::table::Table;
 
 use self::accept::Accepts;
 use self::buffers::{Buffers, GROUP, Kind};
+use self::closing::owned;
 use self::entrance::Entrance;
 use self::large::{HOT, Hot};
 use self::name::{GENERATION_MASK, Op, read_user_data, user_data};
@@ -130,13 +132,15 @@ pub(crate) struct UringDriver {
     gathers: Vec<Box<Gather>>,
     #[allow(clippy::vec_box)]
     addresses: Vec<Box<socket2::SockAddr>>,
-    /// Requests that name memory and did not complete.
+    /// Requests that name memory, or bring a descriptor, and did not complete.
     outstanding: usize,
+    /// Whether this kernel gives a direct descriptor a number in the process.
+    can_install: bool,
+    /// Direct descriptors that are to get one.
+    installing: u32,
     /// The last wait may have left something.
     is_behind: bool,
 }
-
-static LINGER_NONE: libc::linger = libc::linger { l_onoff: 1, l_linger: 0 };
 
 impl UringDriver {
     /// A driver on this thread, of an engine with so many reactors.
@@ -144,11 +148,12 @@ impl UringDriver {
         Self::with_buffers(reactors, &[Kind::Shared, Kind::Whole])
     }
 
-    /// A driver as on an older kernel: several receives share no buffer, and none tells what it left.
+    /// A driver as on an older kernel: several receives share no buffer, none tells what it left, and workers of the kernel
+    /// shut connections down.
     #[cfg(test)]
     pub(crate) fn of_older_kernel() -> io::Result<Self> {
         let mut driver = Self::with_buffers(1, &[Kind::Whole])?;
-        driver.tells_rest = false;
+        (driver.tells_rest, driver.can_install) = (false, false);
         Ok(driver)
     }
 
@@ -161,6 +166,8 @@ impl UringDriver {
         let can_limit = limit::is_heeded(&mut ring, &mut buffers).unwrap_or(false);
         // Without it, a receive that was filled is followed by one that may find nothing.
         let tells_rest = rest::is_told(&mut ring).unwrap_or(false);
+        // Without it, workers of the kernel shut connections down.
+        let can_install = closing::can_install(&ring).unwrap_or(false);
         let bell = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC)?;
         let entrance = Entrance::new(&ring);
         let mut driver = Self {
@@ -193,6 +200,8 @@ impl UringDriver {
             gathers: Vec::new(),
             addresses: Vec::new(),
             outstanding: 0,
+            can_install,
+            installing: 0,
             is_behind: false,
         };
         driver.can_batch = driver.ring.params().is_feature_min_timeout();
@@ -319,36 +328,6 @@ impl UringDriver {
             .build()
             .user_data(user_data(Op::Datagram, u32::from(listener), 0));
         self.push(&request);
-    }
-
-    /// Goes on with closing a connection: its descriptor goes when nothing of it is in flight.
-    fn go_on_closing(&mut self, token: Token) {
-        let Some(entry) = self.entries.get_mut(token) else { return };
-        let Closing::Asked { reset } = entry.closing else { return };
-        if entry.pending > 0 {
-            return;
-        }
-        entry.closing = Closing::Begun;
-        let (slot, name) = (entry.slot, user_data(Op::Close, token, entry.generation));
-        self.close_slot(slot, reset, name);
-    }
-
-    fn close_slot(&mut self, slot: u32, reset: bool, name: u64) {
-        if reset {
-            // Kernels before 6.7 do not know it, and then an ordinary close is what there is: hence the hard link.
-            let request = opcode::SetSockOpt::new(
-                Fixed(slot),
-                libc::SOL_SOCKET as u32,
-                libc::SO_LINGER as u32,
-                (&raw const LINGER_NONE).cast(),
-                size_of::<libc::linger>() as u32,
-            )
-            .build()
-            .flags(squeue::Flags::IO_HARDLINK)
-            .user_data(user_data(Op::Nothing, 0, 0));
-            self.push(&request);
-        }
-        self.push(&opcode::Close::new(Fixed(slot)).build().user_data(name));
     }
 
     fn open_entry(&mut self, token: Token, slot: u32) {
@@ -622,33 +601,11 @@ impl Driver for UringDriver {
     }
 
     fn shutdown(&mut self, token: Token) {
-        let Some(entry) = self.entries.get_mut(token) else { return };
-        entry.pending += 1;
-        let request = opcode::Shutdown::new(Fixed(entry.slot), libc::SHUT_WR).build().user_data(user_data(
-            Op::Shutdown,
-            token,
-            entry.generation,
-        ));
-        self.push(&request);
+        self.begin_shutdown(token);
     }
 
     fn close(&mut self, token: Token, reset: bool) {
-        let Some(entry) = self.entries.get_mut(token) else { return };
-        entry.closing = Closing::Asked { reset };
-        entry.receiving = false;
-        let generation = entry.generation;
-        let outward = match entry.outward {
-            Outward::Nothing => None,
-            Outward::Connects => Some(Op::Connect),
-            Outward::Sends => Some(Op::Send),
-        };
-        // By their names: to cancel all that a descriptor has in flight, the kernel looks at every request of the ring.
-        for op in outward.into_iter().chain(entry.watching.then_some(Op::Watch)) {
-            let request = opcode::AsyncCancel::new(user_data(op, token, generation)).build();
-            self.push(&request.user_data(user_data(Op::Nothing, 0, 0)));
-        }
-        self.stop_receive(token);
-        self.go_on_closing(token);
+        self.begin_closing(token, reset);
     }
 
     #[inline]
@@ -807,9 +764,12 @@ impl Drop for UringDriver {
             let timespec = Timespec::from(Duration::from_millis(10));
             let _ = self.entrance.enter(&mut self.ring, 1, Some(&SubmitArgs::new().timespec(&timespec)));
             self.collect();
-            while let Some((name, _, flags)) = self.batch.pop_front() {
+            while let Some((name, result, flags)) = self.batch.pop_front() {
                 let (op, ..) = read_user_data(name);
-                if !cqueue::more(flags) && matches!(op, Op::Receive | Op::Send | Op::Connect | Op::Accept | Op::Wake) {
+                if op == Op::Install {
+                    drop(owned(result));
+                }
+                if !cqueue::more(flags) && op.is_outstanding() {
                     self.outstanding -= 1;
                 }
             }

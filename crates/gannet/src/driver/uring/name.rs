@@ -11,6 +11,8 @@ pub(super) enum Op {
     Send,
     Connect,
     Shutdown,
+    /// A direct descriptor's number in the process, for its shutdown.
+    Install,
     Close,
     Accept,
     Datagram,
@@ -26,12 +28,13 @@ pub(super) enum Op {
 }
 
 impl Op {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Nothing,
         Self::Receive,
         Self::Send,
         Self::Connect,
         Self::Shutdown,
+        Self::Install,
         Self::Close,
         Self::Accept,
         Self::Datagram,
@@ -41,6 +44,12 @@ impl Op {
         Self::Watch,
         Self::AtOnce,
     ];
+
+    /// Whether a driver that goes waits for the completion: the request names memory, or brings a descriptor.
+    #[inline]
+    pub(super) fn is_outstanding(self) -> bool {
+        matches!(self, Self::Receive | Self::Send | Self::Connect | Self::Install | Self::Accept | Self::Wake)
+    }
 }
 
 const GENERATION_BITS: u32 = 28;

@@ -68,14 +68,18 @@ impl UringDriver {
     pub(super) fn received(&mut self, token: Token, generation: u32, result: i32, flags: u32) -> Option<Event<u32>> {
         let buffer = cqueue::buffer_select(flags);
         let known = self.entries.get_mut(token).filter(|entry| entry.generation == generation);
-        let Some(entry) = known else { return self.discard(buffer, result) };
+        let Some(entry) = known else {
+            self.discard(buffer, result);
+            return None;
+        };
         if !cqueue::more(flags) {
             entry.armed = false;
             entry.pending -= 1;
         }
         if entry.closing != Closing::No {
             self.go_on_closing(token);
-            return self.discard(buffer, result);
+            self.discard(buffer, result);
+            return self.end_closing(token);
         }
         let (armed, receiving) = (entry.armed, entry.receiving);
         if entry.large.polls() && result >= 0 {
@@ -128,8 +132,9 @@ impl UringDriver {
     }
 
     /// Takes back what came with a completion nobody looks at.
-    fn discard(&mut self, buffer: Option<u16>, result: i32) -> Option<Event<u32>> {
-        self.buffers.discard(buffer?, result.max(0) as u32);
-        None
+    fn discard(&mut self, buffer: Option<u16>, result: i32) {
+        if let Some(buffer) = buffer {
+            self.buffers.discard(buffer, result.max(0) as u32);
+        }
     }
 }

@@ -61,4 +61,6 @@ pub(super) enum Closing {
     },
     /// The descriptor's close is in flight.
     Begun,
+    /// The descriptor is closed; the receive that was stopped has not been reported yet.
+    Done,
 }

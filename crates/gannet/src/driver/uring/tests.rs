@@ -1,8 +1,9 @@
 //! The ring of receive buffers by itself, and that the tests of the suite do run out of them.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
+use super::closing::MOST_INSTALLED;
 use super::*;
 
 /// A ring without requests, or nothing where this process may have none.
@@ -307,4 +308,72 @@ fn who_floods_gets_no_buffers_before_those_that_found_none() {
             }
         }
     }
+}
+
+#[test]
+fn many_streams_that_are_ended_at_once_end_for_their_peers_who_may_still_send() {
+    const MANY: Token = MOST_INSTALLED + 44;
+    if ring().is_none() {
+        return;
+    }
+    for driver in [UringDriver::new(1), UringDriver::of_older_kernel()] {
+        let mut driver = driver.expect("it was possible before");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let mut clients = Vec::new();
+        for token in 0..MANY {
+            clients.push(TcpStream::connect(address).expect("it listens"));
+            let (server, _) = listener.accept().expect("somebody connects");
+            driver.adopt(token, server.into()).expect("there is room");
+            driver.receive(token, true);
+        }
+        for token in 0..MANY {
+            driver.shutdown(token);
+        }
+        assert!(driver.installing <= MOST_INSTALLED);
+        // Each client answers when its stream has ended, on a thread of its own.
+        let clients = std::thread::spawn(move || {
+            for client in &mut clients {
+                assert_eq!(client.read(&mut [0; 1]).expect("an end"), 0);
+                client.write_all(&[7]).expect("it is still received");
+            }
+            clients
+        });
+        let mut received = 0;
+        while received < MANY {
+            driver.wait(Some(Duration::from_millis(100))).expect("it waits");
+            while let Some(event) = driver.next(&mut ()) {
+                let Event::Received { chunk, .. } = event else { panic!("{event:?}") };
+                received += 1;
+                driver.recycle(chunk);
+            }
+        }
+        assert_eq!(driver.installing, 0);
+        drop(clients.join().expect("all of them ended"));
+    }
+}
+
+#[test]
+fn a_connection_that_closes_while_its_stream_is_being_ended_leaves_no_descriptor() {
+    if ring().is_none() {
+        return;
+    }
+    let mut driver = UringDriver::new(1).expect("it was possible before");
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let mut client = TcpStream::connect(listener.local_addr().expect("it is bound")).expect("it listens");
+    let (server, _) = listener.accept().expect("somebody connects");
+    driver.adopt(0, server.into()).expect("there is room");
+    driver.shutdown(0);
+    driver.close(0, false);
+    let mut is_closed = false;
+    while !is_closed {
+        driver.wait(Some(Duration::from_millis(100))).expect("it waits");
+        while let Some(event) = driver.next(&mut ()) {
+            assert!(matches!(event, Event::Closed { token: 0 }), "{event:?}");
+            is_closed = true;
+        }
+    }
+    assert_eq!(driver.installing, 0);
+    // A descriptor of it that was left would keep the stream open.
+    assert_eq!(client.read(&mut [0; 1]).expect("an end"), 0);
 }
