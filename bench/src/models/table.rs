@@ -6,7 +6,8 @@ use std::io;
 use serde::Serialize;
 
 use crate::measure::Spread;
-use crate::run::plan::{Plan, in_turn};
+use crate::run::plan::Plan;
+use crate::run::rounds::in_turn;
 
 /// A figure that every row of a table has.
 pub struct Column {
@@ -86,7 +87,7 @@ impl Comparison<'_> {
         })?;
         let names = chosen.into_iter().map(|(name, _)| name).collect();
         let table = self.table(names, &outcomes);
-        if !setup.json {
+        if setup.prints_tables() {
             self.print(&table);
         }
         Ok(table)

@@ -19,7 +19,6 @@ use super::error::{Error, Result};
 use super::head::Head;
 use super::raw::Erased;
 
-
 /// See the module.
 pub(super) struct Scope<'a> {
     pub(super) core: &'a mut Core,
