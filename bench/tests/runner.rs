@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Longer than any step takes on a busy machine.
@@ -25,6 +26,12 @@ fn run(arguments: &[&str]) -> Output {
     bench(&[arguments, &SHORT].concat()).output().expect("the binary starts")
 }
 
+/// One after the other: runs that are started together choose the same ports, and engines share a port with each other.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A file of this test's own.
 fn file(name: &str) -> PathBuf {
     std::env::temp_dir().join(format!("gannet-bench-test-{}-{name}", std::process::id()))
@@ -32,6 +39,7 @@ fn file(name: &str) -> PathBuf {
 
 #[test]
 fn a_peer_that_cannot_be_built_is_left_out_and_the_others_are_measured() {
+    let _turn = turn();
     // No compiler is in this path.
     let arguments = [&["echo", "--only", "go-net", "--workload", "2x1", "--warm-up", "0.1"][..], &SHORT].concat();
     let output = bench(&arguments).env("PATH", "/nonexistent").output().expect("the binary starts");
@@ -46,6 +54,7 @@ fn a_peer_that_cannot_be_built_is_left_out_and_the_others_are_measured() {
 
 #[test]
 fn an_unknown_subject_is_an_error_that_lists_those_that_there_are() {
+    let _turn = turn();
     for command in ["echo", "all"] {
         let output = run(&[command, "--only", "nosuch"]);
         let said = String::from_utf8_lossy(&output.stderr);
@@ -56,6 +65,7 @@ fn an_unknown_subject_is_an_error_that_lists_those_that_there_are() {
 
 #[test]
 fn all_runs_the_commands_that_have_a_subject_and_writes_one_report_and_one_page() {
+    let _turn = turn();
     let (json, html) = (file("all.json"), file("all.html"));
     let paths = [&json, &html].map(|path| path.to_str().expect("a path in Unicode"));
     let output = run(&["all", "echo", "churn", "--only", "gannet-poll", "--json", paths[0], "--html", paths[1]]);
@@ -87,6 +97,7 @@ fn all_runs_the_commands_that_have_a_subject_and_writes_one_report_and_one_page(
 
 #[test]
 fn connections_that_are_opened_are_counted() {
+    let _turn = turn();
     let output = bench(&["connect", "--only", "gannet-uring", "--connections", "300", "--rounds", "1", "--json"])
         .args(["--server-cpu", "0", "--client-cpu", "0", "--tolerate", "1000"])
         .output()
@@ -100,6 +111,7 @@ fn connections_that_are_opened_are_counted() {
 
 #[test]
 fn a_run_without_a_report_to_make_tables_of_says_how_to_make_one() {
+    let _turn = turn();
     let folder = file("empty");
     fs::create_dir_all(&folder).expect("a folder");
     let output = bench(&["report", "--from"]).arg(&folder).output().expect("the binary starts");
@@ -110,6 +122,7 @@ fn a_run_without_a_report_to_make_tables_of_says_how_to_make_one() {
 
 #[test]
 fn tables_and_charts_are_made_of_a_report() {
+    let _turn = turn();
     let folder = file("results");
     fs::create_dir_all(&folder).expect("a folder");
     let output = run(&[
@@ -171,6 +184,7 @@ fn child_of(parent: u32) -> Option<u32> {
 
 #[test]
 fn nothing_is_left_running_when_the_runner_is_killed() {
+    let _turn = turn();
     let arguments = ["all", "echo", "--only", "floor-epoll", "--rounds", "1000", "--tolerate", "1000"];
     let mut all = bench(&arguments);
     all.args(["--server-cpu", "0", "--client-cpu", "0", "--no-peers"]).stdout(Stdio::null()).stderr(Stdio::null());

@@ -178,7 +178,7 @@ pub fn ratios(sheet: &Sheet) -> Option<String> {
 
 /// A mark of its own form for each subject: a hollow circle, a black one, a square, a black one.
 fn mark(number: usize, x: f64, y: f64) -> String {
-    let fill = if number % 2 == 0 { "#fff" } else { "#000" };
+    let fill = if number.is_multiple_of(2) { "#fff" } else { "#000" };
     match number / 2 % 2 {
         0 => format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"{fill}\" stroke=\"#000\"/>"),
         _ => format!(

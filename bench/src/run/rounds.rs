@@ -155,7 +155,11 @@ mod tests {
     #[test]
     fn two_cases_are_measured_a_b_b_a() {
         let mut seen = Vec::new();
-        in_turn(&['a', 'b'], 4, |case| Ok(seen.push(*case))).expect("nothing fails");
+        let note = |case: &char| {
+            seen.push(*case);
+            Ok(())
+        };
+        in_turn(&['a', 'b'], 4, note).expect("nothing fails");
         assert_eq!(seen.iter().collect::<String>(), "abbabaab");
     }
 
