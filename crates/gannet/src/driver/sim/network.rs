@@ -531,6 +531,7 @@ impl Network {
     }
 
     /// Connections that the reactor made and did not close.
+    #[cfg(feature = "sim")]
     pub(super) fn outbound(&self) -> usize {
         let open = |id: &&LinkId| self.links[**id].token.is_some() && self.links[**id].closing.is_none();
         self.routes.keys().filter(open).count()
