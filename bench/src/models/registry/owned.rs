@@ -16,6 +16,9 @@ use crate::models::owner::{Opened, Owners, Way};
 use crate::models::task::PATIENCE;
 use crate::models::workers::{self, Answer, BATCH, Outcome, Samples, Worker};
 
+/// Users, each with the connection that was found.
+type LookUps = Vec<(u32, Option<Connection>)>;
+
 enum Letter {
     /// A connection has come, or gone.
     Set(u32, Option<Connection>),
@@ -24,7 +27,7 @@ enum Letter {
     /// A look-up that is answered.
     Ask { user: u32, answer: Arc<Answer<Option<Connection>>> },
     /// Look-ups that are answered together, in the vector that they came in.
-    AskMany { users: Vec<(u32, Option<Connection>)>, answer: Arc<Answer<Vec<(u32, Option<Connection>)>>> },
+    AskMany { users: LookUps, answer: Arc<Answer<LookUps>> },
     /// How many entries there are.
     Count(Arc<Answer<usize>>),
 }
@@ -122,9 +125,9 @@ impl Worker for Asking {
 struct AskingMany {
     way: Way<Owner>,
     users: Users,
-    answer: Arc<Answer<Vec<(u32, Option<Connection>)>>>,
+    answer: Arc<Answer<LookUps>>,
     /// Users to look up, by their owner; a letter takes them when there are enough.
-    gathered: Vec<Vec<(u32, Option<Connection>)>>,
+    gathered: Vec<LookUps>,
 }
 
 impl Worker for AskingMany {

@@ -94,7 +94,8 @@ impl<C: Codec> Connection<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::Codec`], once: the codec rejected what the peer sent. Send an error reply if the protocol has one, and return.
+    /// [`Error::Codec`](super::Error::Codec), once: the codec rejected what the peer sent. Send an error reply if the protocol
+    /// has one, and return.
     ///
     /// # Cancel safety
     ///
@@ -114,8 +115,9 @@ impl<C: Codec> Connection<C> {
     ///
     /// # Errors
     ///
-    /// - [`Error::Closed`]: the connection is closing; the message is dropped.
-    /// - [`Error::Unencodable`]: the codec cannot encode the message; the log has the reason, at the level debug.
+    /// - [`Error::Closed`](super::Error::Closed): the connection is closing; the message is dropped.
+    /// - [`Error::Unencodable`](super::Error::Unencodable): the codec cannot encode the message; the log has the reason,
+    ///   at the level debug.
     ///
     /// # Cancel safety
     ///
@@ -129,7 +131,7 @@ impl<C: Codec> Connection<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`]: the connection is closing; the bytes are dropped.
+    /// [`Error::Closed`](super::Error::Closed): the connection is closing; the bytes are dropped.
     ///
     /// # Cancel safety
     ///
@@ -146,7 +148,7 @@ impl<C: Codec> Connection<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`]: the connection is closing.
+    /// [`Error::Closed`](super::Error::Closed): the connection is closing.
     ///
     /// # Cancel safety
     ///
@@ -157,8 +159,8 @@ impl<C: Codec> Connection<C> {
 
     /// Shuts down the sending direction after everything sent so far has left. Receiving goes on.
     ///
-    /// Later sends fail with [`Error::Closed`]. The connection closes when the peer has ended its stream too, and all of it
-    /// was received. A session that then still waits for something else is dropped.
+    /// Later sends fail with [`Error::Closed`](super::Error::Closed). The connection closes when the peer has ended its stream
+    /// too, and all of it was received. A session that then still waits for something else is dropped.
     pub fn shutdown_write(&mut self) {
         self.context(|cx| cx.shutdown_write());
     }
@@ -267,7 +269,7 @@ impl<C: Codec> Connection<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::Join`]: a limit on groups was reached, or the connection is closing.
+    /// [`Error::Join`](super::Error::Join): a limit on groups was reached, or the connection is closing.
     pub fn join(&mut self, group: Group) -> Result {
         Ok(self.context(|cx| cx.join(group))?)
     }
@@ -283,7 +285,7 @@ impl<C: Codec> Connection<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::Send`]; [`Context::broadcast`] explains each variant.
+    /// [`Error::Send`](super::Error::Send); [`Context::broadcast`] explains each variant.
     pub fn broadcast_message(&mut self, group: Group, message: C::Outgoing<'_>) -> Result {
         Ok(self.context(|cx| cx.broadcast(group, message))?)
     }
@@ -300,7 +302,8 @@ where
     ///
     /// # Errors
     ///
-    /// [`Error::Codec`], once: the codec rejected what the peer sent. Send an error reply if the protocol has one, and return.
+    /// [`Error::Codec`](super::Error::Codec), once: the codec rejected what the peer sent. Send an error reply if the protocol
+    /// has one, and return.
     ///
     /// # Cancel safety
     ///
@@ -319,8 +322,9 @@ where
     ///
     /// # Errors
     ///
-    /// - [`Error::Closed`]: the connection is closing; the message is dropped.
-    /// - [`Error::Unencodable`]: the codec cannot encode the message; the log has the reason, at the level debug.
+    /// - [`Error::Closed`](super::Error::Closed): the connection is closing; the message is dropped.
+    /// - [`Error::Unencodable`](super::Error::Unencodable): the codec cannot encode the message; the log has the reason,
+    ///   at the level debug.
     ///
     /// # Cancel safety
     ///
@@ -337,7 +341,7 @@ where
     ///
     /// # Errors
     ///
-    /// [`Error::Send`]; [`Context::broadcast`] explains each variant.
+    /// [`Error::Send`](super::Error::Send); [`Context::broadcast`] explains each variant.
     pub fn broadcast<const N: usize>(&mut self, group: Group, parts: [&[u8]; N]) -> Result {
         Ok(self.context(|cx| cx.broadcast(group, &parts))?)
     }
