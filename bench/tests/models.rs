@@ -13,7 +13,7 @@ fn models(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_gannet-bench"))
         .arg("models")
         .args(arguments)
-        .args(["--json", "--rounds", "2", "--seconds", "0.2", "--warm-up", "0.1"])
+        .args(["--json", "--rounds", "2", "--seconds", "1", "--warm-up", "0.1"])
         .args(["--server-cpu", "0", "--client-cpu", "0"])
         .output()
         .expect("the binary starts")

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Options of a run that is short, on one processor, and on a machine that is not quiet: its figures mean nothing.
 const SHORT: [&str; 10] =
-    ["--rounds", "1", "--seconds", "0.1", "--server-cpu", "0", "--client-cpu", "0", "--tolerate", "1000"];
+    ["--rounds", "1", "--seconds", "1", "--server-cpu", "0", "--client-cpu", "0", "--tolerate", "1000"];
 
 fn bench(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gannet-bench"));
