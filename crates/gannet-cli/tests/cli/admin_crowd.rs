@@ -82,6 +82,7 @@ fn an_operator_is_answered_behind_one_request_of_each_client_that_floods_the_soc
         let folder = Folder::new(&format!("admin-flood-{driver}"));
         let server = serve(driver, &folder, &["--listen=lines=tcp://127.0.0.1:0"]);
         let mut lines = server.connect("lines");
+        lines.ask(b"hello\n", b"echo: hello\n");
         let path = folder.path("admin.sock");
         let flood = (0..300).map(|_| {
             let mut client = UnixStream::connect(&path).expect("it listens");

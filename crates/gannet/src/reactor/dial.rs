@@ -105,6 +105,7 @@ impl<D: Driver> Reactor<D> {
         let service = connection.service;
         self.core.live.set(token, 0);
         self.core.wheel.cancel(&mut self.core.slab, token);
+        self.core.groups.leave_all(token);
         let of_race;
         let error = match self.attempt_failed(token, error) {
             Failed::Connection => error,

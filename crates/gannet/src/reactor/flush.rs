@@ -54,7 +54,7 @@ impl<D: Driver> Reactor<D> {
     }
 
     /// Hands the outbox of a connection to the driver where nothing else is due for it, as most messages leave: with one
-    /// look-up. Says whether that was all; if not, `settle_one` does the rest. Clears `flags` in the same look-up.
+    /// look-up. Says whether that was all; if not, `settle_due` does the rest. Clears `flags` in the same look-up.
     #[inline]
     pub(super) fn flush_at_rest(&mut self, token: Token, flags: Flags) -> bool {
         let Self { driver, core, deadlines, .. } = self;
