@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import time
+import traceback
 import urllib.request
 
 DEADLINE_S = 30
@@ -144,6 +145,7 @@ def run_all(tests):
             print(f"ok      {test.__name__.replace('_', ' ')}", flush=True)
         except Exception as error:  # One failed test must not hide the others.
             failed += 1
+            traceback.print_exc()
             print(f"FAILED  {test.__name__.replace('_', ' ')}: {error!r}", flush=True)
     print(f"{len(tests) - failed} passed, {failed} failed")
     sys.exit(1 if failed else 0)

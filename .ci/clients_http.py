@@ -23,6 +23,7 @@ from pathlib import Path
 import requests
 import websockets
 from clients import DEADLINE_S, Server, run_all
+from ports import free_port, listens, wait_until
 
 DRIVERS = ("poll", "uring")
 
@@ -98,13 +99,11 @@ class Nginx:
     """nginx as a reverse proxy in front of a server, until the end of the block."""
 
     def __init__(self, upstream):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.folder = tempfile.TemporaryDirectory(prefix="gannet-ci-nginx-")
         (Path(self.folder.name) / "nginx.conf").write_text(self.configuration(upstream))
         self.process = subprocess.Popen(["nginx", "-p", self.folder.name, "-c", "nginx.conf", "-e", "error.log"])
-        wait_for("nginx to listen", lambda: listens(self.port))
+        wait_until("nginx to listen", lambda: listens(self.port))
 
     def configuration(self, upstream):
         return f"""
@@ -160,12 +159,7 @@ class HAProxy:
     WAYS = ("send-proxy", "send-proxy-v2", "send-proxy-v2 proxy-v2-options crc32c,unique-id", "send-proxy-v2 check check-send-proxy inter 100ms")
 
     def __init__(self, upstream):
-        free = [socket.socket() for _ in self.WAYS]
-        for probe in free:
-            probe.bind(("127.0.0.1", 0))
-        self.ports = [probe.getsockname()[1] for probe in free]
-        for probe in free:
-            probe.close()
+        self.ports = [free_port() for _ in self.WAYS]
         self.folder = tempfile.TemporaryDirectory(prefix="gannet-ci-haproxy-")
         times = "timeout connect 10s\n timeout client 30s\n timeout server 30s"
         text = f"defaults\n mode tcp\n {times}\n unique-id-format %pid-%rt\n"
@@ -173,7 +167,7 @@ class HAProxy:
             text += f"listen way{number}\n bind 127.0.0.1:{port}\n server gannet 127.0.0.1:{upstream} {way}\n"
         (Path(self.folder.name) / "haproxy.cfg").write_text(text)
         self.process = subprocess.Popen(["haproxy", "-db", "-q", "-f", Path(self.folder.name) / "haproxy.cfg"])
-        wait_for("haproxy to listen", lambda: all(listens(port) for port in self.ports))
+        wait_until("haproxy to listen", lambda: all(listens(port) for port in self.ports))
 
     def __enter__(self):
         return self
@@ -182,20 +176,6 @@ class HAProxy:
         self.process.terminate()
         self.process.wait(DEADLINE_S)
         self.folder.cleanup()
-
-
-def listens(port):
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def wait_for(what, holds):
-    until = time.monotonic() + DEADLINE_S
-    while time.monotonic() < until:
-        if holds():
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"waited {DEADLINE_S} s for {what}")
 
 
 # HTTP
@@ -224,12 +204,10 @@ def curl_keeps_its_connection_and_is_told_what_is_wrong():
 
 
 def curl_uses_every_endpoint_of_the_api_example():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     example = subprocess.Popen(["target/release/examples/api", f"tcp://127.0.0.1:{port}"])
     try:
-        wait_for("the example", lambda: listens(port))
+        wait_until("the example", lambda: listens(port))
         ann, as_json = ("-H", "Authorization: Bearer ann"), ("-H", "Content-Type: application/json")
 
         def ask(path, *more, given=b""):
@@ -339,7 +317,7 @@ def slow_clients_do_not_slow_down_others():
                 except OSError:
                     return True
 
-            wait_for("slow clients to be cut off", lambda: all(gone(connection) for connection in slow))
+            wait_until("slow clients to be cut off", lambda: all(gone(connection) for connection in slow))
             for connection in slow:
                 connection.close()
             # The machine may have got busier in between.
@@ -618,7 +596,7 @@ def a_certificate_is_renewed_while_clients_talk(authority):
             try:
                 before = serial(site.port)
                 authority.issue("renewed")
-                wait_for("the new certificate", lambda: serial(site.port) not in (before, b""))
+                wait_until("the new certificate", lambda: serial(site.port) not in (before, b""))
                 now = serial(site.port)
                 certificate.file.write_text("-----BEGIN CERTIFICATE-----\nbroken\n-----END CERTIFICATE-----\n")
                 os.kill(site.pid(), signal.SIGHUP)
@@ -644,7 +622,7 @@ class Chromium:
         command += [f"--ignore-certificate-errors-spki-list={spki}", "about:blank"]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         self.port_file = Path(self.profile) / "DevToolsActivePort"
-        wait_for("the browser", lambda: self.port_file.exists() and self.port_file.read_text().count("\n") >= 1)
+        wait_until("the browser", lambda: self.port_file.exists() and self.port_file.read_text().count("\n") >= 1)
 
     def tab(self):
         port = self.port_file.read_text().splitlines()[0]

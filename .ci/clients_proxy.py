@@ -10,10 +10,11 @@ import pathlib
 import resource
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
+
+from ports import free_port, wait_until_it_listens
 
 CONNECTIONS = 1_000
 DEADLINE_S = 60
@@ -39,35 +40,11 @@ http {{
 """
 
 
-def free_port(given=set()):
-    """A port that nobody has, and that was not given before: what was may not be listened on yet."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        if port not in given:
-            given.add(port)
-            return port
-
-
 def content(name):
     return bytes((at * 7 + len(name)) % 251 for at in range(min(FILES[name], 1 << 16))) * (1 + FILES[name] // (1 << 16))
 
 
 CONTENT = {name: content(name)[:size] for name, size in FILES.items()}
-
-
-async def listening(port, process, what):
-    """Waits until a port answers."""
-    for _ in range(DEADLINE_S * 20):
-        assert process.poll() is None, f"{what} ended with {process.returncode}"
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.close()
-            return
-        except ConnectionRefusedError:
-            await asyncio.sleep(0.05)
-    raise AssertionError(f"{what} does not listen on {port}")
 
 
 class Proxy:
@@ -134,7 +111,7 @@ async def all_of(work):
 async def a_thousand_clients_of_nginx_get_every_file_right(nginx, _, driver):
     proxy = Proxy(nginx, driver)
     try:
-        await listening(proxy.port, proxy.process, "the proxy")
+        wait_until_it_listens(proxy.port, proxy.process)
         # Who asks for much and reads nothing costs the proxy little.
         slow = await connect(proxy.port, SLOW)
         for reader, writer in slow:
@@ -156,7 +133,7 @@ async def a_thousand_clients_of_nginx_get_every_file_right(nginx, _, driver):
 async def a_thousand_clients_of_redis_get_every_reply_right(_, redis, driver):
     proxy = Proxy(redis, driver)
     try:
-        await listening(proxy.port, proxy.process, "the proxy")
+        wait_until_it_listens(proxy.port, proxy.process)
         clients = await connect(proxy.port, CONNECTIONS)
         for _ in range(3):
             await all_of(ask_redis(reader, writer, number) for number, (reader, writer) in enumerate(clients))
@@ -204,10 +181,10 @@ async def main():
         nginx, redis = free_port(), free_port()
         (folder / "nginx.conf").write_text(NGINX.format(folder=folder, port=nginx))
         servers.append(subprocess.Popen(["nginx", "-c", folder / "nginx.conf"]))
-        await listening(nginx, servers[-1], "nginx")
+        wait_until_it_listens(nginx, servers[-1])
         options = ["--port", str(redis), "--bind", "127.0.0.1", "--save", "", "--dir", folder, "--maxclients", "4000"]
         servers.append(subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL))
-        await listening(redis, servers[-1], "redis-server")
+        wait_until_it_listens(redis, servers[-1])
         return await run(nginx, redis)
     finally:
         for server in servers:

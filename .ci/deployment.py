@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import tomllib
+import traceback
 from pathlib import Path
 
 import confine
@@ -317,6 +318,7 @@ def main():
             print(f"SKIPPED {name}: {why}", flush=True)
         except (AssertionError, OSError, KeyError, TypeError, StopIteration, subprocess.SubprocessError) as error:
             failed += 1
+            traceback.print_exc()
             print(f"FAILED {name}: {error}", flush=True)
     print(f"{passed} passed, {failed} failed, {skipped} skipped")
     sys.exit(1 if failed else 0)

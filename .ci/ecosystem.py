@@ -17,8 +17,10 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 import websockets.sync.client
+from ports import free_port, wait_until_closed, wait_until_it_listens
 from websockets.exceptions import ConnectionClosed
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -39,41 +41,6 @@ INSECURE.check_hostname = False
 INSECURE.verify_mode = ssl.CERT_NONE
 
 
-def free_port(given=set()):
-    """A port that nobody has, and that was not given before: what was may not be listened on yet."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        if port not in given:
-            given.add(port)
-            return port
-
-
-def wait_for(port, process):
-    """Waits until a port answers."""
-    end = time.monotonic() + DEADLINE_S
-    while time.monotonic() < end:
-        assert process.poll() is None, f"it ended with {process.returncode}"
-        with contextlib.suppress(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", port)).close()
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"nothing listens on {port}")
-
-
-def wait_until_closed(port):
-    """Waits until a port lets nobody in any more."""
-    end = time.monotonic() + DEADLINE_S
-    while time.monotonic() < end:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except ConnectionRefusedError:
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"{port} still listens")
-
-
 class Server:
     """One of the programs, at ports of its own."""
 
@@ -85,7 +52,7 @@ class Server:
 
     def __enter__(self):
         for port in self.ports:
-            wait_for(port, self.process)
+            wait_until_it_listens(port, self.process)
         return self
 
     def __exit__(self, *_):
@@ -224,7 +191,7 @@ def a_redis_client_runs_in_a_session(driver):
         options = ["--port", str(port), "--save", "", "--appendonly", "no", "--dir", folder, "--loglevel", "warning"]
         redis = subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL)
         try:
-            wait_for(port, redis)
+            wait_until_it_listens(port, redis)
             with Server("redis_client", driver, ["tcp"], [f"tcp://127.0.0.1:{port}"]) as server:
                 clients = [connect(server.ports[0]) for _ in range(50)]
                 for at, client in enumerate(clients):
@@ -282,6 +249,7 @@ def main():
             print(f"ok      {name}, {time.monotonic() - began:.1f} s", flush=True)
         except Exception as error:
             failed += 1
+            traceback.print_exc()
             print(f"FAILED  {name}: {type(error).__name__}: {error}", flush=True)
     print(f"{len(cases) - failed} passed, {failed} failed")
     sys.exit(1 if failed else 0)

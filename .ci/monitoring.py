@@ -17,10 +17,13 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
+
+from ports import free_port, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy"
@@ -28,26 +31,6 @@ BINARY = os.environ.get("GANNET_BIN", str(ROOT / "target" / "release" / "gannet"
 DEADLINE_S = 60
 # What stands for the variables of the dashboard.
 VARIABLES = {"$job": ".+", "$instance": ".+", "$__rate_interval": "20s"}
-
-
-def free_port(given=set()):
-    """A port that nobody has, and that was not given before: what was may not be listened on yet."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        if port not in given:
-            given.add(port)
-            return port
-
-
-def until(what, is_so):
-    """Waits until something is so."""
-    end = time.monotonic() + DEADLINE_S
-    while not is_so():
-        if time.monotonic() > end:
-            raise AssertionError(f"not in time: {what}")
-        time.sleep(0.1)
 
 
 class Setting:
@@ -131,7 +114,7 @@ class Setting:
             "prometheus", f"--config.file={config}", f"--storage.tsdb.path={self.folder / 'data'}",
             f"--web.listen-address=127.0.0.1:{self.ports['prometheus']}", "--log.level=warn",
         )  # fmt: skip
-        until("Prometheus is ready", lambda: get(f"http://127.0.0.1:{self.ports['prometheus']}/-/ready") is not None)
+        wait_until("Prometheus is ready", lambda: get(f"http://127.0.0.1:{self.ports['prometheus']}/-/ready") is not None)
 
     def ask(self, path, **parameters):
         query = urllib.parse.urlencode(parameters)
@@ -148,7 +131,7 @@ class Setting:
         return [value for value in values if value == value]
 
     def has_data(self, query):
-        until(f"data of {query}", lambda: self.values(query))
+        wait_until(f"data of {query}", lambda: self.values(query))
 
     def stop(self):
         self.ended.set()
@@ -231,7 +214,7 @@ def against_prometheus(setting):
             groups = setting.ask("rules")["groups"]
             return groups and all(rule["health"] == "ok" for group in groups for rule in group["rules"])
 
-        until("the rules are evaluated", all_are_well)
+        wait_until("the rules are evaluated", all_are_well)
 
     def a_server_that_works_has_no_critical_alert():
         alerts = setting.ask("alerts")["alerts"]
@@ -254,6 +237,7 @@ def attempt(test):
     try:
         test()
     except (AssertionError, OSError, KeyError, ValueError) as error:
+        traceback.print_exc()
         print(f"FAILED {test.__name__.replace('_', ' ')}: {error}", flush=True)
         return False
     print(f"passed {test.__name__.replace('_', ' ') if ':' not in test.__name__ else test.__name__}", flush=True)
@@ -273,7 +257,7 @@ def main():
             server = setting.server()
             setting.load()
             setting.prometheus()
-            until("a scrape", lambda: setting.values("gannet_info"))
+            wait_until("a scrape", lambda: setting.values("gannet_info"))
             # A reload, so that there is one to show; a second later, since the time of it is in seconds.
             time.sleep(2)
             server.send_signal(signal.SIGHUP)

@@ -6,7 +6,6 @@ import hmac
 import json
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import tempfile
@@ -14,6 +13,8 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+
+from ports import free_port, wait_until_it_listens
 
 DEADLINE_S = 60
 SECRET = "a secret of the tests, long enough for HS256"
@@ -39,17 +40,6 @@ NAMESPACES = {
     "closed": ("presence", *HISTORY, "force_recovery"),
     "users": ("allow_user_limited_channels",),
 }
-
-
-def free_port(given=set()):
-    """A port that nobody has, and that was not given before: what was may not be listened on yet."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        if port not in given:
-            given.add(port)
-            return port
 
 
 def token(lives_s=None, secret=SECRET, **claims):
@@ -143,13 +133,11 @@ class Server:
         self.process = subprocess.Popen(
             [str(word) for word in self.arguments()], stdout=log, stderr=log, env=environment
         )
-        until = time.monotonic() + DEADLINE_S
-        while True:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return self
-            assert self.process.poll() is None and time.monotonic() < until, self.log()
-            time.sleep(0.02)
+        try:
+            wait_until_it_listens(self.port, self.process)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.log()}") from None
+        return self
 
     def log(self):
         return (Path(self.folder.name) / "log").read_text(errors="replace")[-3000:]
