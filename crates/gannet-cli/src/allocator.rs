@@ -42,19 +42,25 @@ pub(crate) fn memory() -> Option<Memory> {
 
 #[cfg(test)]
 mod tests {
+    use gannet_testing::until;
+
     use super::*;
 
     #[test]
     fn what_is_allocated_and_freed_shows() {
         const BYTES: usize = 64 << 20;
         let read = || memory().expect("jemalloc has statistics");
-        let before = read();
-        let block = black_box(vec![1_u8; BYTES]);
-        let with = read();
-        // Other tests allocate and free some megabytes meanwhile.
-        let close = BYTES - (32 << 20);
-        assert!(with.allocated >= before.allocated + close && with.active >= with.allocated, "{before:?} {with:?}");
-        drop(block);
-        assert!(read().allocated + close <= with.allocated, "{with:?}");
+        // Other tests allocate and free meanwhile, which mostly is far less than the block.
+        until("a block to be counted", || {
+            let before = read();
+            let block = black_box(vec![1_u8; BYTES]);
+            let with = read();
+            drop(block);
+            let after = read();
+            let half = BYTES / 2;
+            with.allocated >= before.allocated + half
+                && with.active >= with.allocated
+                && after.allocated + half <= with.allocated
+        });
     }
 }

@@ -145,8 +145,8 @@ fn a_client_is_pinged_as_it_was_told_when_it_connected() {
     for driver in drivers() {
         let mut settings = Settings::demo();
         // Long enough for an answer on a machine that is busy.
-        settings.client.ping = Duration::from_millis(1_000);
-        settings.client.pong = Duration::from_millis(900);
+        settings.client.ping = Duration::from_millis(3_000);
+        settings.client.pong = Duration::from_millis(2_900);
         let rig = Rig::start(driver, settings.clone());
         let mut early = rig.connected();
         settings.client.ping = Duration::ZERO;
@@ -159,10 +159,8 @@ fn a_client_is_pinged_as_it_was_told_when_it_connected() {
         settings.client.ping = Duration::from_millis(50);
         settings.client.pong = Duration::from_millis(20);
         change(&rig, &settings);
-        for _ in 0..2 {
-            assert_eq!(early.frame(), [json!({})]);
-            early.send("{}");
-        }
+        assert_eq!(early.frame(), [json!({})], "the next one comes when it was due before");
+        early.send("{}");
         rig.publish("demo:chat", "1");
         assert!(late.ask(r#""subscribe":{"channel":"demo:chat"}"#)["subscribe"].is_object());
     }

@@ -14,7 +14,7 @@ use gannet::{
     Address, Balance, Context, DatagramContext, DatagramService, DriverChoice, Engine, Error, Inherited, ListenOptions,
     Plan, Running, Service,
 };
-use gannet_testing::PATIENCE;
+use gannet_testing::{PATIENCE, until};
 use socket2::{Domain, Socket, Type};
 
 fn drivers() -> Vec<DriverChoice> {
@@ -279,9 +279,7 @@ fn what_plans_have_changed_is_what_another_engine_gets() {
             crowds.iter().for_each(|crowd| crowd.wait_for(20));
             crowds.into_iter().for_each(Crowd::end);
             new.apply(Plan::new().remove("added")).expect("it is there");
-            while TcpStream::connect(added).is_ok() {
-                std::thread::yield_now();
-            }
+            until("the listener to be closed", || TcpStream::connect(added).is_err());
         }
     }
 }

@@ -44,7 +44,7 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_secs(1);
 
 /// How long a new process that has failed may take to end, before it is killed.
-const LAST_MOMENTS: Duration = Duration::from_secs(1);
+const LAST_MOMENTS: Duration = Duration::from_secs(5);
 
 /// What the old process needs for upgrades.
 pub(crate) struct Upgrades {

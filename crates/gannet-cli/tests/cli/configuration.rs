@@ -26,7 +26,7 @@ fn a_file_says_what_listens_and_how_and_flags_say_more() {
         let text = format!(
             "engine.driver = \"{driver}\"\nengine.reactors = 3\n[log]\nformat = \"json\"\n\
              [[listener]]\nname = \"small\"\nservice = \"lines\"\nurl = \"tcp://127.0.0.1:0\"\nlimits.frame = \"10\"\n\
-             [[listener]]\nname = \"idle\"\nservice = \"lines\"\nurl = \"tcp://127.0.0.1:0\"\ntimeouts.idle = \"1s\"\n"
+             [[listener]]\nname = \"idle\"\nservice = \"lines\"\nurl = \"tcp://127.0.0.1:0\"\ntimeouts.idle = \"3s\"\n"
         );
         fs::write(folder.path("gannet.toml"), text).expect("our folder");
         let file = folder.path("gannet.toml").display().to_string();

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use gannet_testing::free_ports;
+use gannet_testing::{free_ports, until};
 use serde_json::{Value, json};
 
 use crate::reload::Rig;
@@ -55,7 +55,7 @@ fn listeners_come_go_and_change_while_their_clients_stay() {
         assert!(refuses(first), "one is in");
 
         // A deadline makes another listener of it, with the same socket; those who are in count, and keep what they had.
-        let report = rig.change_with("", &both("limits.connections = 2\ntimeouts.idle = \"1s\""));
+        let report = rig.change_with("", &both("limits.connections = 2\ntimeouts.idle = \"3s\""));
         assert_eq!(names(&report, "replaced"), ["first"]);
         let mut silent = connect(first);
         silent.ask(b"hello\n", b"echo: hello\n");
@@ -80,9 +80,7 @@ fn listeners_come_go_and_change_while_their_clients_stay() {
         // One goes; its clients stay.
         let report = rig.change_with("", &listener("first", "lines", first, ""));
         assert_eq!(names(&report, "removed"), ["second"]);
-        while std::net::TcpStream::connect(second).is_ok() {
-            std::thread::yield_now();
-        }
+        until("the listener to be closed", || std::net::TcpStream::connect(second).is_err());
         later.ask(b"still\n", b"echo: still\n");
         early.ask(b"still\n", b"echo: still\n");
         connect(first).ask(b"new\n", b"echo: new\n");
@@ -157,7 +155,7 @@ fn reload_under_load(rounds: u64, is_quiet: bool) {
                 if round % 2 == 1 {
                     connect(other).ask(b"new\n", b"echo: new\n");
                 }
-                gannet_testing::until("replies", || asked.load(Ordering::Relaxed) >= answered + 30);
+                until("replies", || asked.load(Ordering::Relaxed) >= answered + 30);
             }
         });
         // Where other tests take the processors, a turn may wait for one.
@@ -211,7 +209,7 @@ fn the_first_push_listener_and_the_first_store_come_with_a_reload_and_share_thei
         // Keys expire though nobody reads them.
         let mut client = connect(store);
         client.ask(b"SET key value PX 1\r\n", b"+OK\r\n");
-        gannet_testing::until("the key to go", || {
+        until("the key to go", || {
             client.write_all(b"DBSIZE\r\n").expect("it reads");
             let mut size = [0; 4];
             client.read_exact(&mut size).expect("an answer");

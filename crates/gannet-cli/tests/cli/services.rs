@@ -129,7 +129,7 @@ fn a_peer_that_answers_no_ping_is_closed() {
 #[test]
 fn a_silent_peer_is_closed_where_an_idle_timeout_was_asked_for() {
     for driver in drivers() {
-        let server = Server::serve(driver, &["--listen=echo=tcp://127.0.0.1:0", "--idle-timeout=1s"]);
+        let server = Server::serve(driver, &["--listen=echo=tcp://127.0.0.1:0", "--idle-timeout=3s"]);
         let mut stream = server.connect("echo");
         stream.ask(b"hello", b"hello");
         assert_eq!(stream.rest(), b"", "with {driver}");
@@ -167,7 +167,7 @@ fn clients_that_spoke_while_the_server_was_stopped_are_not_idle_when_it_goes_on(
 #[test]
 fn a_redis_subscriber_stays_where_a_client_without_traffic_is_closed() {
     for driver in drivers() {
-        let server = Server::serve(driver, &["--listen=redis=tcp://127.0.0.1:0", "--idle-timeout=1s"]);
+        let server = Server::serve(driver, &["--listen=redis=tcp://127.0.0.1:0", "--idle-timeout=3s"]);
         let (mut subscriber, silent) = (server.connect("redis"), server.connect("redis"));
         let subscribed = b"*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n";
         subscriber.ask(b"SUBSCRIBE c\r\n", subscribed);

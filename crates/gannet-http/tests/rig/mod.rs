@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use gannet::{Address, DriverChoice, Engine, Running};
 use gannet_http::{HttpService, Routes};
+use gannet_testing::until;
 pub(crate) use gannet_testing::{PATIENCE, drivers};
 
 /// A server that runs, on two reactors.
@@ -42,9 +43,7 @@ impl Rig {
 
     /// Waits until nobody is let in any more.
     pub(crate) fn until_refused(&self) {
-        while TcpStream::connect(self.address).is_ok() {
-            std::thread::yield_now();
-        }
+        until("the listener to be closed", || TcpStream::connect(self.address).is_err());
     }
 
     /// Asks on a connection of its own, with these header lines, each with its ending.

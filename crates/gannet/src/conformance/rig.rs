@@ -229,6 +229,10 @@ impl<N: Net> Rig<N> {
     }
 
     pub(crate) fn turn(&mut self) {
+        if N::TIME_IS_FREE && self.remote.offloads() > 0 {
+            // Other threads work in real time: while they do, the simulator's goes no faster than that.
+            std::thread::park_timeout(STEP);
+        }
         self.last_turn = self.reactor.driver().now();
         self.reactor.turn(Some(STEP)).expect("the driver waits");
     }

@@ -12,7 +12,7 @@ use gannet::{
     Address, Balance, Context, DatagramContext, DatagramService, Drain, Engine, Error, Limits, ListenOptions, Plan,
     Running, Service, StartError, Starting, Timeouts,
 };
-use gannet_testing::PATIENCE;
+use gannet_testing::{PATIENCE, until};
 
 use crate::drivers;
 
@@ -87,9 +87,7 @@ fn ask(stream: &mut (impl Read + Write), expected: &str) {
 
 /// Nobody listens there any more. The last connections of a backlog may still be taken before that.
 fn until_refused(address: SocketAddr) {
-    while TcpStream::connect(address).is_ok() {
-        std::thread::yield_now();
-    }
+    until("the listener to be closed", || TcpStream::connect(address).is_err());
 }
 
 /// Nobody has the address any more. The kernel lets go of a socket a moment after it was closed.
@@ -360,9 +358,7 @@ fn a_drain_of_a_listener_reaches_connections_of_the_service_that_it_had_before()
         let answers = |mut stream: TcpStream| {
             stream.write_all(b"who\n").is_ok() && matches!(stream.read(&mut [0]), Ok(count) if count > 0)
         };
-        while !TcpStream::connect(address).is_ok_and(answers) {
-            std::thread::yield_now();
-        }
+        until("it to serve again", || TcpStream::connect(address).is_ok_and(answers));
     }
 }
 

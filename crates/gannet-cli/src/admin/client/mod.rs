@@ -102,7 +102,6 @@ impl Client {
         longest: Duration,
         mut each: impl FnMut(&str) -> Result<bool, Failure>,
     ) -> Result<(), Failure> {
-        let timeout = self.timeout.map(|timeout| timeout.saturating_add(longest));
         let broken = |error: io::Error| self.broken(&error);
         // HTTP/1.0: the body is as it is, up to the end of the connection.
         let bearer = self.token.as_ref().map(|token| format!("Authorization: Bearer {}\r\n", token.reveal()));
@@ -111,7 +110,8 @@ impl Client {
             operator(),
             bearer.unwrap_or_default()
         );
-        let mut lines = self.patiently(|| {
+        let mut lines = self.patiently(|left| {
+            let timeout = left.map(|left| left.saturating_add(longest));
             let lines = Lines::ask(self.connect(timeout)?, head.as_bytes()).map_err(broken)?;
             if lines.status == 200 && lines.is_ours {
                 return Ok(Some(lines));
@@ -135,23 +135,29 @@ impl Client {
         let mut fields = vec![("Content-Type", &b"application/json"[..]), (OPERATOR, operator.as_bytes())];
         fields.extend(bearer.as_ref().map(|bearer| ("Authorization", bearer.as_bytes())));
         let asked = Asked { method, path, fields: &fields, body };
-        self.patiently(|| {
-            let mut stream = self.connect(self.timeout)?;
+        self.patiently(|left| {
+            let mut stream = self.connect(left)?;
             let answer = wire::exchange(&mut *stream, &asked).map_err(|error| self.broken(&error))?;
             self.value(&answer)
         })
     }
 
-    /// Asks until the server takes the client: nothing comes of an attempt where it did not.
-    fn patiently<T>(&self, mut attempt: impl FnMut() -> Result<Option<T>, Failure>) -> Result<T, Failure> {
+    /// Asks until the server takes the client: nothing comes of an attempt where it did not. Each attempt is given what is
+    /// left of the timeout.
+    fn patiently<T>(
+        &self,
+        mut attempt: impl FnMut(Option<Duration>) -> Result<Option<T>, Failure>,
+    ) -> Result<T, Failure> {
         #[allow(clippy::disallowed_methods)] // A command waits; no reactor runs here.
         let began = Instant::now();
         let (mut pause, longest_pause) = PAUSES;
+        let mut left = self.timeout;
         loop {
-            if let Some(answer) = attempt()? {
+            if let Some(answer) = attempt(left)? {
                 return Ok(answer);
             }
-            if self.timeout.is_some_and(|timeout| began.elapsed() + pause > timeout) {
+            left = self.timeout.map(|timeout| timeout.saturating_sub(began.elapsed() + pause));
+            if left.is_some_and(|left| left.is_zero()) {
                 return Err(Failure::Call(format!(
                     "{self} has as many clients as it takes, and none of them has left within --timeout; look for what \
                      asks it again and again"
