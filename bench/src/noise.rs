@@ -75,9 +75,12 @@ impl Watch {
 
     /// Returns what was lost so far, where the server with this process id is the only one that this process has started.
     pub fn lost(&self, server: u32) -> io::Result<Lost> {
-        let own = Usage::of(std::process::id())?.cpu_ns - self.own + Usage::of(server)?.cpu_ns;
+        let own = Usage::of(std::process::id())?.cpu_ns.saturating_sub(self.own) + Usage::of(server)?.cpu_ns;
         let now = Ticks::now(&self.cpus)?;
-        let ticks = Ticks { busy: now.busy - self.before.busy, stolen: now.stolen - self.before.stolen };
+        let ticks = Ticks {
+            busy: now.busy.saturating_sub(self.before.busy),
+            stolen: now.stolen.saturating_sub(self.before.stolen),
+        };
         Ok(lost(ticks, Duration::from_nanos(own), self.started.elapsed() * self.cpus.len() as u32))
     }
 }

@@ -222,6 +222,19 @@ pub fn has(subject: &Subject) -> bool {
     })
 }
 
+/// Takes the error of a peer for a reason to leave it out, which is told: what a program of others' libraries cannot do
+/// is no reason to lose what the others did. The error of another subject is one, and names it.
+pub fn or_left_out<T>(subject: &Subject, result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if is_peer(subject) => {
+            eprintln!("skipped: {} ({error})", subject.name);
+            Ok(None)
+        }
+        Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", subject.name))),
+    }
+}
+
 fn skipped(peer: &Peer, error: &io::Error) -> String {
     let names: Vec<&str> = PEERS.iter().filter(|other| other.is_of(peer)).map(|other| other.name).collect();
     format!("skipped: {} ({error})", names.join(", "))

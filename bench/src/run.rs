@@ -76,10 +76,22 @@ pub struct Ratio {
     spread: Spread,
 }
 
+impl Ratio {
+    /// The ratio to a floor.
+    pub fn to(floor: &'static str, spread: Spread) -> Self {
+        Self { floor, is_peers: false, spread }
+    }
+
+    /// Its median with the spread, for a table that names the floor elsewhere.
+    pub fn figures(&self) -> String {
+        let Spread { median, min, max } = self.spread;
+        format!("{median:.3} ({min:.3} to {max:.3})")
+    }
+}
+
 impl fmt::Display for Ratio {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Spread { median, min, max } = self.spread;
-        write!(formatter, "{median:.3} ({min:.3} to {max:.3}) × {}", self.floor)
+        write!(formatter, "{} × {}", self.figures(), self.floor)
     }
 }
 
@@ -103,6 +115,11 @@ fn ratios(subjects: &[&Subject], index: usize, costs: impl Fn(usize) -> Vec<f64>
     floors
 }
 
+/// The places of the subjects of which there is an outcome.
+fn measured<O>(outcomes: &[Vec<O>]) -> impl Iterator<Item = usize> {
+    outcomes.iter().enumerate().filter(|(_, runs)| !runs.is_empty()).map(|(index, _)| index)
+}
+
 /// Ratios to floors as the last column of a table.
 fn column(ratios: &[Ratio]) -> String {
     let floors: Vec<String> = ratios.iter().filter(|ratio| !ratio.is_peers).map(ToString::to_string).collect();
@@ -119,13 +136,7 @@ fn print_peers<'r>(what: &str, rows: impl Iterator<Item = (&'r str, &'r [Ratio])
     for peer in first.iter().filter(|ratio| ratio.is_peers) {
         let cell = |ratios: &[Ratio]| {
             let ratio = ratios.iter().find(|ratio| ratio.floor == peer.floor);
-            ratio.map_or_else(
-                || "–".to_owned(),
-                |ratio| {
-                    let Spread { median, min, max } = ratio.spread;
-                    format!("{median:.3} ({min:.3} to {max:.3})")
-                },
-            )
+            ratio.map_or_else(|| "–".to_owned(), Ratio::figures)
         };
         let cells: Vec<String> = rows.iter().map(|(_, ratios)| cell(ratios)).collect();
         println!("| {} | {} |", peer.floor, cells.join(" | "));

@@ -171,6 +171,12 @@ fn to_loopback(fd: OwnedFd, port: u16) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
+/// Tells the other end that nothing more will be sent.
+pub fn finish(fd: RawFd) -> io::Result<()> {
+    // SAFETY: no memory is passed.
+    check(unsafe { libc::shutdown(fd, libc::SHUT_WR) }).map(drop)
+}
+
 /// `recv(2)`. `Ok(None)` stands for `EAGAIN`.
 pub fn receive(fd: RawFd, buffer: &mut [u8]) -> io::Result<Option<usize>> {
     // SAFETY: the buffer is alive and writable for its whole length.

@@ -114,6 +114,13 @@ impl Subject {
         [OTHER_BUILD, AGAIN].iter().find_map(|suffix| self.name.strip_suffix(suffix)).unwrap_or(self.name)
     }
 
+    /// Whether a command measures this among the subjects of a role: it has that role, one of that role is compared with it,
+    /// or it is a choice within the role.
+    pub fn is_measured_as(&self, role: Role) -> bool {
+        let is_floor = SUBJECTS.iter().any(|other| other.role == role && other.floors.contains(&self.name));
+        self.role == role || is_floor || (self.role == Role::Variant && role == Role::Echo)
+    }
+
     /// Whether this is the name of a bare loop.
     pub fn is_floors_name(name: &str) -> bool {
         name.starts_with("floor-") || name.contains("sends-")

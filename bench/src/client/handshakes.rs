@@ -6,6 +6,7 @@ use gannet_tls::{TlsClient, TlsClientConfig, TlsInfo, TlsVersion};
 
 use super::stream::{Scratch, Stream, Tls};
 use crate::epoll::{Epoll, READ_WRITE};
+use crate::socket;
 use crate::tls::NAME;
 
 /// Counts of the handshakes so far.
@@ -42,6 +43,8 @@ struct Slot {
     /// Each has its own sessions, so that there is always one to take up.
     client: TlsClient,
     stream: Stream,
+    /// This side has sent its last and waits for the server to close.
+    is_closing: bool,
 }
 
 /// Handshakes, a few at a time.
@@ -64,7 +67,7 @@ impl Handshakes {
             let client = kind.client()?;
             let stream = Stream::Tls(Box::new(Tls::begin(port, &client, &mut scratch)?));
             epoll.add(stream.fd(), READ_WRITE, index as u64)?;
-            slots.push(Slot { client, stream });
+            slots.push(Slot { client, stream, is_closing: false });
         }
         Ok(Self { port, kind, epoll, slots, scratch, done: Done::default() })
     }
@@ -88,6 +91,11 @@ impl Handshakes {
 
     fn advance(&mut self, index: usize, flags: u32) -> io::Result<()> {
         let slot = &mut self.slots[index];
+        if slot.is_closing {
+            // It has read everything once it closes; what it says until then is its good-bye.
+            const CLOSED: u32 = (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32;
+            return if flags & CLOSED == 0 { Ok(()) } else { self.next(index) };
+        }
         slot.stream.flush()?;
         if flags & libc::EPOLLIN as u32 == 0 {
             return Ok(());
@@ -99,7 +107,21 @@ impl Handshakes {
             return Ok(());
         }
         self.done.handshakes += 1;
-        self.done.resumed += u64::from(tls.info().is_some_and(TlsInfo::resumed));
+        let resumed = tls.info().is_some_and(TlsInfo::resumed);
+        self.done.resumed += u64::from(resumed);
+        if self.kind.version == TlsVersion::V1_2 && resumed {
+            // Here the client's message is the last (RFC 5246 §7.3). A reset would overtake it where the server is slow to
+            // read, and the server would never know that the handshake was done.
+            slot.is_closing = true;
+            return socket::finish(tls.fd());
+        }
+        self.next(index)
+    }
+
+    /// Begins the next handshake in the place of one that is over.
+    fn next(&mut self, index: usize) -> io::Result<()> {
+        let slot = &mut self.slots[index];
+        slot.is_closing = false;
         let next = Tls::begin(self.port, &slot.client, &mut self.scratch)?;
         // This ends the one before.
         slot.stream = Stream::Tls(Box::new(next));

@@ -46,7 +46,7 @@ impl Stream {
     pub fn fd(&self) -> RawFd {
         match self {
             Self::Plain(fd) => fd.as_raw_fd(),
-            Self::Tls(tls) => tls.fd.as_raw_fd(),
+            Self::Tls(tls) => tls.fd(),
         }
     }
 
@@ -127,6 +127,11 @@ impl Tls {
             tls.unread.extend_from_slice(&scratch.plain);
         }
         Ok(tls)
+    }
+
+    /// The socket.
+    pub fn fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
     }
 
     /// The handshake is done on this side.

@@ -6,16 +6,19 @@ use std::io;
 use serde::Serialize;
 
 use crate::measure::Spread;
+use crate::run::Ratio;
 use crate::run::plan::Plan;
 use crate::run::rounds::in_turn;
 
 /// A figure that every row of a table has.
+#[derive(Serialize)]
 pub struct Column {
     /// Its name in JSON, with its unit.
     pub key: &'static str,
     /// Its name above the table.
     pub title: &'static str,
     /// Digits after the point.
+    #[serde(skip)]
     pub digits: usize,
 }
 
@@ -51,19 +54,20 @@ pub struct Comparison<'p> {
 /// One row; medians over the rounds, with the smallest and the largest.
 #[derive(Serialize)]
 pub struct Row {
-    name: String,
+    subject: String,
     /// Why there are no figures.
     #[serde(skip_serializing_if = "Option::is_none")]
     impossible: Option<String>,
     figures: BTreeMap<&'static str, Spread>,
-    /// Against the row that the table names, in the same round.
-    ratio: Option<Spread>,
+    /// Against the row that the table names, in the same round; empty for that row itself.
+    ratios: Vec<Ratio>,
 }
 
 /// A measured table.
 #[derive(Serialize)]
 pub struct Table {
     title: String,
+    columns: &'static [Column],
     /// The figure that ratios are of.
     compared: &'static str,
     /// The row that ratios are to.
@@ -117,10 +121,12 @@ impl Comparison<'_> {
                 Measured::Figures(_) => None,
                 Measured::Impossible(why) => Some(why.clone()),
             });
-            Row { name, impossible, figures: figures.collect(), ratio }
+            let ratios = ratio.map(|spread| Ratio::to(self.against, spread)).into_iter().collect();
+            Row { subject: name, impossible, figures: figures.collect(), ratios }
         };
         let rows = names.into_iter().enumerate().map(row).collect();
-        Table { title: self.title.clone(), compared: self.columns[self.compared].key, against: self.against, rows }
+        let (title, columns) = (self.title.clone(), self.columns);
+        Table { title, columns, compared: columns[self.compared].key, against: self.against, rows }
     }
 
     /// Prints it as Markdown.
@@ -129,17 +135,14 @@ impl Comparison<'_> {
         println!("\n**{}**\n", table.title);
         println!("| | {} | {} against {} |", titles.join(" | "), titles[self.compared], self.against);
         println!("|---|{}", "---|".repeat(titles.len() + 1));
-        for Row { name, impossible, figures, ratio } in &table.rows {
+        for Row { subject, impossible, figures, ratios } in &table.rows {
             if let Some(why) = impossible {
-                println!("| {name} | {why} |{}", " |".repeat(titles.len()));
+                println!("| {subject} | {why} |{}", " |".repeat(titles.len()));
                 continue;
             }
             let cells: Vec<String> = self.columns.iter().map(|column| column.cell(figures)).collect();
-            let ratio = ratio.map_or_else(
-                || "–".to_owned(),
-                |Spread { median, min, max }| format!("{median:.3} ({min:.3} to {max:.3})"),
-            );
-            println!("| {name} | {} | {ratio} |", cells.join(" | "));
+            let ratio = ratios.first().map_or_else(|| "–".to_owned(), Ratio::figures);
+            println!("| {subject} | {} | {ratio} |", cells.join(" | "));
         }
     }
 }
@@ -181,9 +184,9 @@ mod tests {
     #[test]
     fn a_row_has_the_ratio_of_the_compared_column_to_the_row_that_is_named() {
         let table = compare(&[]);
-        assert_eq!(table.rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(), ["one", "two", "none"]);
-        assert_eq!(table.rows[0].ratio, None);
-        assert_eq!(table.rows[1].ratio.map(|ratio| ratio.median), Some(2.0));
+        assert_eq!(table.rows.iter().map(|row| row.subject.as_str()).collect::<Vec<_>>(), ["one", "two", "none"]);
+        assert!(table.rows[0].ratios.is_empty());
+        assert_eq!(table.rows[1].ratios[0].to_string(), "2.000 (2.000 to 2.000) × one");
         assert_eq!(table.rows[1].figures["first"].median, 2.0);
     }
 
@@ -191,12 +194,12 @@ mod tests {
     fn a_row_that_cannot_do_it_says_why_and_has_no_figures() {
         let table = compare(&[]);
         assert_eq!(table.rows[2].impossible.as_deref(), Some("it is zero"));
-        assert!(table.rows[2].figures.is_empty() && table.rows[2].ratio.is_none());
+        assert!(table.rows[2].figures.is_empty() && table.rows[2].ratios.is_empty());
     }
 
     #[test]
     fn only_the_rows_that_are_wanted_are_measured_beside_the_one_they_are_compared_with() {
         let table = compare(&["--only", "none"]);
-        assert_eq!(table.rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(), ["one", "none"]);
+        assert_eq!(table.rows.iter().map(|row| row.subject.as_str()).collect::<Vec<_>>(), ["one", "none"]);
     }
 }

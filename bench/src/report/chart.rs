@@ -3,12 +3,13 @@
 use std::fmt::Write;
 
 use super::escaped;
-use super::sheet::{Row, Sheet, number_of};
+use super::sheet::{Row, Sheet, Shown, number_of};
 use crate::peers;
 use crate::subject::Subject;
 
 /// Lengths in pixels.
-const NAMES: f64 = 190.0;
+/// The least room for names; more is taken where they are longer.
+const NAMES: f64 = 130.0;
 const BARS: f64 = 420.0;
 const NUMBERS: f64 = 90.0;
 const LINE: f64 = 24.0;
@@ -43,54 +44,53 @@ impl Kind {
     }
 }
 
-/// Draws the most telling figure of a table, the smallest first; nothing where there is none.
+/// Draws the most telling figure of a table, the best first; nothing where there is none.
 pub fn bars(sheet: &Sheet) -> Option<String> {
-    let (figure, heading) = sheet.shown()?;
+    let Shown { name, heading, more_is_better } = sheet.shown()?;
     // What is measured a second time shows the noise, in the table.
     let mut rows: Vec<(&Row, f64)> = sheet
         .rows
         .iter()
         .filter(|row| !row.subject.ends_with("@again"))
-        .filter_map(|row| Some((row, row.figure(figure).filter(|number| number.is_finite())?)))
+        .filter_map(|row| Some((row, row.figure(name).filter(|number| number.is_finite())?)))
         .collect();
     rows.sort_by(|(_, one), (_, other)| one.total_cmp(other));
     let largest = rows.last().map(|(_, largest)| *largest).filter(|largest| *largest > 0.0)?;
-    let (width, height) = (NAMES + BARS + NUMBERS, TOP + LINE * rows.len() as f64 + LINE);
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
-         font-family=\"system-ui, sans-serif\" font-size=\"13\">\n\
-         <defs><pattern id=\"hatch\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\">\
-         <rect width=\"6\" height=\"6\" fill=\"#fff\"/><rect width=\"2\" height=\"6\" fill=\"#000\"/></pattern></defs>\n\
-         <rect width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>\n\
-         <text x=\"8\" y=\"20\" font-weight=\"bold\">{}</text>\n<text x=\"8\" y=\"40\">{} (less is better)</text>\n",
-        escaped(&sheet.title),
-        escaped(heading)
-    );
+    if more_is_better {
+        rows.reverse();
+    }
+    let names = names(rows.iter().map(|(row, _)| sheet.label(row)));
+    let legend = if sheet.is_of_models { 0.0 } else { LINE };
+    let (width, height) = (names + BARS + NUMBERS, TOP + LINE * rows.len() as f64 + legend);
+    let better = if more_is_better { "more is better" } else { "less is better" };
+    let mut svg = begin([width, height], &sheet.title, &format!("{heading} ({better})"));
     let mut y = TOP;
     for (row, number) in rows {
         let length = (number / largest * BARS).max(0.0);
+        let kind = if sheet.is_of_models { Kind::Peer } else { Kind::of(&row.subject) };
         // Writing to a String cannot fail.
         let _ = writeln!(
             svg,
-            "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>\
-             <rect x=\"{NAMES}\" y=\"{}\" width=\"{length:.1}\" height=\"15\" fill=\"{}\" stroke=\"#000\"/>\
+            "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"end\">{}</text>\
+             <rect x=\"{names:.1}\" y=\"{}\" width=\"{length:.1}\" height=\"15\" fill=\"{}\" stroke=\"#000\"/>\
              <text x=\"{:.1}\" y=\"{}\">{}</text>",
-            NAMES - 8.0,
+            names - 8.0,
             y + 13.0,
-            escaped(&row.subject),
+            escaped(&sheet.label(row)),
             y + 1.0,
-            Kind::of(&row.subject).fill(),
-            NAMES + length + 6.0,
+            kind.fill(),
+            names + length + 6.0,
             y + 13.0,
             number_of(number)
         );
         y += LINE;
     }
-    let mut x = NAMES;
-    for (kind, name) in [(Kind::Gannet, "Gannet"), (Kind::Floor, "bare loop"), (Kind::Peer, "peer")] {
+    let mut x = names;
+    let kinds = [(Kind::Gannet, "Gannet"), (Kind::Floor, "bare loop"), (Kind::Peer, "peer")];
+    for (kind, name) in kinds.into_iter().filter(|_| !sheet.is_of_models) {
         let _ = writeln!(
             svg,
-            "<rect x=\"{x}\" y=\"{}\" width=\"15\" height=\"11\" fill=\"{}\" stroke=\"#000\"/><text x=\"{}\" y=\"{}\">{name}</text>",
+            "<rect x=\"{x:.1}\" y=\"{}\" width=\"15\" height=\"11\" fill=\"{}\" stroke=\"#000\"/><text x=\"{:.1}\" y=\"{}\">{name}</text>",
             y + 6.0,
             kind.fill(),
             x + 21.0,
@@ -101,9 +101,43 @@ pub fn bars(sheet: &Sheet) -> Option<String> {
     Some(svg + "</svg>\n")
 }
 
+/// The room that names need on the left.
+fn names(of: impl Iterator<Item = String>) -> f64 {
+    of.map(|name| text_width(&name) + 16.0).fold(NAMES, f64::max)
+}
+
+/// The width of a text of 13 pixels, on the safe side of what browsers need for it.
+fn text_width(text: &str) -> f64 {
+    text.chars().count() as f64 * 7.5
+}
+
+/// Begins a chart with its title and what it shows.
+fn begin([width, height]: [f64; 2], title: &str, shows: &str) -> String {
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" \
+         height=\"{height:.0}\" font-family=\"system-ui, sans-serif\" font-size=\"13\">\n\
+         <defs><pattern id=\"hatch\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\">\
+         <rect width=\"6\" height=\"6\" fill=\"#fff\"/><rect width=\"2\" height=\"6\" fill=\"#000\"/></pattern></defs>\n\
+         <rect width=\"{width:.0}\" height=\"{height:.0}\" fill=\"#fff\"/>\n"
+    );
+    for (y, weight, text) in [(20, " font-weight=\"bold\"", title), (40, "", shows)] {
+        // A long text is set closer in place of being cut off.
+        let room = width - 16.0;
+        let fit = match text_width(text) > room {
+            true => format!(" textLength=\"{room:.0}\" lengthAdjust=\"spacingAndGlyphs\""),
+            false => String::new(),
+        };
+        let _ = writeln!(svg, "<text x=\"8\" y=\"{y}\"{weight}{fit}>{}</text>", escaped(text));
+    }
+    svg
+}
+
 /// Draws the ratios of Gannet's subjects to each other subject, with their spread around the line at 1; nothing where there
 /// are fewer than two others.
 pub fn ratios(sheet: &Sheet) -> Option<String> {
+    if sheet.is_of_models {
+        return None;
+    }
     let own: Vec<&Row> = sheet.rows.iter().filter(|row| Kind::of(&row.subject) == Kind::Gannet).collect();
     let of_cpu =
         |row: &Row| row.ratios.iter().filter(|ratio| !ratio.is_of_time).map(|ratio| ratio.other.clone()).collect();
@@ -116,30 +150,27 @@ pub fn ratios(sheet: &Sheet) -> Option<String> {
         return None;
     }
     let far = own.iter().flat_map(|row| &row.ratios).map(|ratio| ratio.median).fold(1.2, f64::max).min(LARGEST_RATIO);
-    let at = |ratio: f64| NAMES + (ratio.clamp(0.0, far * 1.1)) / (far * 1.1) * BARS;
+    let names = names(others.iter().cloned());
+    let at = |ratio: f64| names + (ratio.clamp(0.0, far * 1.1)) / (far * 1.1) * BARS;
     let step = LINE * own.len().max(1) as f64 * 0.6 + 8.0;
-    let (width, height) = (NAMES + BARS + NUMBERS, TOP + step * others.len() as f64 + LINE);
-    let (measure, better) = match sheet.more_is_better {
-        true => ("operations per CPU second", "right"),
-        false => ("CPU time", "left"),
-    };
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
-         font-family=\"system-ui, sans-serif\" font-size=\"13\">\n<rect width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>\n\
-         <text x=\"8\" y=\"20\" font-weight=\"bold\">{}</text>\n\
-         <text x=\"8\" y=\"40\">Gannet's {measure} against each ({better} of the line is better)</text>\n\
-         <line x1=\"{one:.1}\" y1=\"{TOP}\" x2=\"{one:.1}\" y2=\"{}\" stroke=\"#000\"/>\n",
-        escaped(&sheet.title),
+    let (width, height) = (names + BARS + NUMBERS, TOP + step * others.len() as f64 + LINE);
+    let (measure, more_is_better) = sheet.compared();
+    let better = if more_is_better { "right" } else { "left" };
+    let shows = format!("Gannet's {measure} against each ({better} of the line is better)");
+    let mut svg = begin([width, height], &sheet.title, &shows);
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        svg,
+        "<line x1=\"{one:.1}\" y1=\"{TOP}\" x2=\"{one:.1}\" y2=\"{:.1}\" stroke=\"#000\"/>",
         height - LINE,
         one = at(1.0)
     );
     let mut y = TOP;
     for other in &others {
-        // Writing to a String cannot fail.
         let _ = writeln!(
             svg,
-            "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-            NAMES - 8.0,
+            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+            names - 8.0,
             y + step / 2.0 + 4.0,
             escaped(other)
         );
@@ -161,7 +192,7 @@ pub fn ratios(sheet: &Sheet) -> Option<String> {
         }
         y += step;
     }
-    let mut x = NAMES;
+    let mut x = names;
     for (number, row) in own.iter().enumerate() {
         let _ = writeln!(
             svg,

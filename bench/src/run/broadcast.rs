@@ -5,7 +5,7 @@ use std::io;
 use serde::Serialize;
 
 use super::plan::Setup;
-use super::{Ratio, column, ratios};
+use super::{Ratio, column, measured, ratios};
 use crate::client::broadcast::{self, Form, Outcome};
 use crate::measure::median;
 use crate::subject::{Role, Subject};
@@ -106,5 +106,5 @@ fn rows(subjects: &[&'static Subject], outcomes: &[Vec<Outcome>]) -> Vec<Row> {
             cpu_ratios: ratios(subjects, index, costs),
         }
     };
-    (0..subjects.len()).map(row).collect()
+    measured(outcomes).map(row).collect()
 }

@@ -5,7 +5,7 @@ use std::io;
 use serde::Serialize;
 
 use super::plan::{Head, Plan};
-use super::{Ratio, Workload, column, print_peers, ratios};
+use super::{Ratio, Workload, column, measured, print_peers, ratios};
 use crate::client::closed_loop::{self, Load, Outcome};
 use crate::measure::median;
 use crate::subject::{Role, Subject};
@@ -114,7 +114,7 @@ fn rows(subjects: &[&'static Subject], outcomes: &[Vec<Outcome>]) -> Vec<Row> {
             cpu_ratios: ratios(subjects, index, costs),
         }
     };
-    (0..subjects.len()).map(row).collect()
+    measured(outcomes).map(row).collect()
 }
 
 fn print(table: &Table) {

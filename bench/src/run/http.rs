@@ -86,7 +86,7 @@ pub fn run(options: &Options) -> io::Result<()> {
                 for subject in plan.setup.subjects(Role::Http)? {
                     let get = |port| Ok(vec![http::home(port)?]);
                     let connections = options.memory_connections;
-                    report.memory.push(memory::measure(subject, plan.setup.server_cpu, connections, get)?);
+                    report.memory.extend(memory::measure(subject, plan.setup.server_cpu, connections, get)?);
                 }
                 if plan.setup.prints_tables() {
                     memory::print(options.memory_connections, "one request", &report.memory);

@@ -8,6 +8,7 @@ use super::plan::Setup;
 use crate::child::Server;
 use crate::client::idle::{Exchange, Idle};
 use crate::measure::resident_bytes;
+use crate::peers;
 use crate::subject::{Role, Subject};
 
 /// Connections opened before the first reading, so that what is made once is not counted: pools grow as large as so many
@@ -53,7 +54,7 @@ pub fn run(options: &Options) -> io::Result<()> {
     let mut report = Report { machine: setup.begin(None)?, connections, rows: Vec::new() };
     for subject in setup.subjects(Role::Echo)? {
         let echo = |_| Ok(vec![Exchange::echo(subject.wire, MESSAGE_BYTES)]);
-        report.rows.push(measure(subject, setup.server_cpu, connections, echo)?);
+        report.rows.extend(measure(subject, setup.server_cpu, connections, echo)?);
     }
     if setup.prints_tables() {
         print(connections, "one exchange", &report.rows);
@@ -61,21 +62,32 @@ pub fn run(options: &Options) -> io::Result<()> {
     setup.end(&report)
 }
 
-/// Starts a subject and opens connections, with what its port says are their exchanges.
+/// Starts a subject and opens connections, with what its port says are their exchanges. Returns nothing for a peer that
+/// failed, which is told.
 pub fn measure(
     subject: &Subject,
     server_cpu: usize,
     connections: u32,
     exchanges: impl FnOnce(u16) -> io::Result<Vec<Exchange>>,
-) -> io::Result<Row> {
+) -> io::Result<Option<Row>> {
     measure_opened(subject, server_cpu, [WARM_UP, connections as usize], |port| {
         let mut idle = Idle::new(port, exchanges(port)?);
         Ok(move |total| idle.open_until(total))
     })
 }
 
-/// Measures the memory of connections that `client` opens, where so many are opened before the first reading.
+/// Measures the memory of connections that `client` opens, where so many are opened before the first reading. Returns
+/// nothing for a peer that failed, which is told.
 pub fn measure_opened<O: FnMut(usize) -> io::Result<()>>(
+    subject: &Subject,
+    server_cpu: usize,
+    connections: [usize; 2],
+    client: impl FnOnce(u16) -> io::Result<O>,
+) -> io::Result<Option<Row>> {
+    peers::or_left_out(subject, read_twice(subject, server_cpu, connections, client))
+}
+
+fn read_twice<O: FnMut(usize) -> io::Result<()>>(
     subject: &Subject,
     server_cpu: usize,
     [before_counting, connections]: [usize; 2],

@@ -12,7 +12,7 @@ use super::known;
 use super::rounds::{Course, Run, undisturbed};
 use crate::child::Server;
 use crate::machine::{self, Origin};
-use crate::noise::Watch;
+use crate::noise::{Lost, Watch};
 use crate::peers;
 use crate::report;
 use crate::socket;
@@ -159,7 +159,9 @@ impl Setup {
             if peers::is_peer(subject) {
                 of_role().filter(|own| own.meets(subject)).try_for_each(&mut choose)?;
             }
-            choose(subject)?;
+            if subject.is_measured_as(role) {
+                choose(subject)?;
+            }
         }
         Ok(chosen)
     }
@@ -197,20 +199,35 @@ impl Setup {
     }
 
     /// Measures all subjects in turn, each on a server of its own. Returns what came of each, round by round, where the
-    /// rounds count that the machine left alone (see [`undisturbed`]).
+    /// rounds count that the machine left alone (see [`undisturbed`]); nothing for a peer that failed, which is told.
     pub fn side_by_side<O>(
         &self,
         subjects: &[&'static Subject],
         rounds: usize,
         mut measure: impl FnMut(&Subject, &Server) -> io::Result<O>,
     ) -> io::Result<Vec<Vec<O>>> {
-        let (outcomes, course) = undisturbed(subjects, rounds, self.tolerate / 100.0, |subject| {
+        let mut failed: Vec<&str> = Vec::new();
+        let mut run = |subject: &Subject| {
             let watch = Watch::begin([self.server_cpu, self.client_cpu])?;
             let server = Server::start(subject, self.server_cpu)?;
-            let outcome = measure(subject, &server)
-                .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", subject.name)))?;
-            Ok(Run { outcome, lost: watch.lost(server.pid())? })
+            let outcome = measure(subject, &server)?;
+            Ok(Run { outcome: Some(outcome), lost: watch.lost(server.pid())? })
+        };
+        let (outcomes, course) = undisturbed(subjects, rounds, self.tolerate / 100.0, |subject| {
+            let nothing = Run { outcome: None, lost: Lost::default() };
+            if failed.contains(&subject.name) {
+                return Ok(nothing);
+            }
+            Ok(peers::or_left_out(subject, run(subject))?.unwrap_or_else(|| {
+                failed.push(subject.name);
+                nothing
+            }))
         })?;
+        let all = |(subject, runs): (&&'static Subject, Vec<Option<O>>)| -> Vec<O> {
+            // Rounds are compared by their places, so that a few of them are of no use.
+            if failed.contains(&subject.name) { Vec::new() } else { runs.into_iter().flatten().collect() }
+        };
+        let outcomes = subjects.iter().zip(outcomes).map(all).collect();
         if let Some(remark) = course.remark(rounds) {
             eprintln!("gannet-bench: {remark}");
         }

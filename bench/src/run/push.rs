@@ -389,7 +389,7 @@ fn memory_of(options: &Options, subjects: &[&'static Subject], channels: usize) 
             Ok(move |total| audience.open_until(total))
         })
     };
-    subjects.iter().map(measure).collect()
+    Ok(subjects.iter().map(measure).collect::<io::Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
 /// Of Gannet alone.
@@ -402,5 +402,5 @@ fn memory_over_tls(options: &Options, channels: usize) -> io::Result<Vec<memory:
             Ok(move |total| clients.open_until(total))
         })
     };
-    subjects.map(measure).collect()
+    Ok(subjects.map(measure).collect::<io::Result<Vec<_>>>()?.into_iter().flatten().collect())
 }

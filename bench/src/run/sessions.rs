@@ -56,7 +56,7 @@ pub fn run(options: &Options) -> io::Result<()> {
     if connections > 0 {
         for subject in setup.subjects(Role::Session)?.into_iter().chain(setup.subjects(Role::TokioBuffer)?) {
             let exchanges = |_| Ok(vec![Exchange::echo(subject.wire, MESSAGE_BYTES)]);
-            report.memory.push(memory::measure(subject, setup.server_cpu, connections, exchanges)?);
+            report.memory.extend(memory::measure(subject, setup.server_cpu, connections, exchanges)?);
         }
         if setup.prints_tables() {
             memory::print(connections, "one exchange", &report.memory);

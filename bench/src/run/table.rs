@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::plan::Setup;
-use super::{Ratio, column, print_peers, ratios};
+use super::{Ratio, column, measured, print_peers, ratios};
 use crate::client::taped::Outcome;
 use crate::measure::median;
 use crate::subject::Subject;
@@ -53,7 +53,7 @@ pub struct Table {
 impl Measure {
     /// The figures of all subjects.
     pub fn rows(self, subjects: &[&'static Subject], outcomes: &[Vec<Outcome>]) -> Vec<Row> {
-        (0..subjects.len()).map(|index| self.row(subjects, outcomes, index)).collect()
+        measured(outcomes).map(|index| self.row(subjects, outcomes, index)).collect()
     }
 
     fn row(self, subjects: &[&'static Subject], outcomes: &[Vec<Outcome>], index: usize) -> Row {

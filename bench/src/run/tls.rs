@@ -194,13 +194,13 @@ fn memory(options: &Options) -> io::Result<Vec<Memory>> {
     for subject in subjects.into_iter().filter(|subject| subject.role == Role::TlsEcho) {
         for version in [TlsVersion::V1_3, TlsVersion::V1_2] {
             let row = memory_of(options, subject, version)?;
-            rows.push(Memory { version: version.to_string(), row });
+            rows.extend(row.map(|row| Memory { version: version.to_string(), row }));
         }
     }
     Ok(rows)
 }
 
-fn memory_of(options: &Options, subject: &Subject, version: TlsVersion) -> io::Result<memory::Row> {
+fn memory_of(options: &Options, subject: &Subject, version: TlsVersion) -> io::Result<Option<memory::Row>> {
     let connections = [memory::WARM_UP, options.memory_connections as usize];
     memory::measure_opened(subject, options.plan.setup.server_cpu, connections, |port| {
         let (client, mut scratch) = (client(version, 0)?, Scratch::default());

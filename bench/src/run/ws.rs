@@ -87,7 +87,7 @@ pub fn run(options: &Options) -> io::Result<()> {
                 for subject in subjects.into_iter().filter(|subject| subject.role == Role::WebSocket) {
                     let size = options.size as usize;
                     let exchanges = |port| Ok(vec![websocket::handshake(port)?, websocket::echo(size)]);
-                    report.memory.push(memory::measure(subject, setup.server_cpu, connections, exchanges)?);
+                    report.memory.extend(memory::measure(subject, setup.server_cpu, connections, exchanges)?);
                 }
                 if setup.prints_tables() {
                     memory::print(connections, "a handshake and an echo", &report.memory);

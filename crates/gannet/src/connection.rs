@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::address::Peer;
 use crate::carry::Carry;
 use crate::close_reason::CloseReason;
 use crate::filter::FilterState;
@@ -94,7 +93,7 @@ impl Flags {
     pub(crate) const SHUTDOWN_CALLED: Self = Self(1 << 11);
     /// `phase_deadline` counts (opening, connecting, lingering).
     pub(crate) const PHASE: Self = Self(1 << 12);
-    /// A send waits in the kernel or for it, since `stuck_since`.
+    /// A send waits in the kernel or for it, since the moment that the outbox has.
     pub(crate) const STUCK: Self = Self(1 << 13);
     /// Nothing is sent any more after what the outbox holds, while reading goes on.
     pub(crate) const SHUT_WRITE: Self = Self(1 << 14);
@@ -181,7 +180,6 @@ pub(crate) struct Connection {
     pub(crate) outbox: Option<Box<Outbox>>,
     pub(crate) carry: Option<Box<Carry>>,
     pub(crate) filter: Option<Box<FilterState>>,
-    pub(crate) peer: Peer,
     pub(crate) links: Links,
     pub(crate) session: u32,
     pub(crate) last_read: Tick,
@@ -190,28 +188,20 @@ pub(crate) struct Connection {
     /// What is below the millisecond of `user_deadline`, where that is to be kept exactly.
     pub(crate) user_fraction: Fraction,
     pub(crate) phase_deadline: Tick,
-    pub(crate) stuck_since: Tick,
     pub(crate) service: u16,
     pub(crate) flags: Flags,
     pub(crate) share: Share,
     pub(crate) missed: u8,
-    /// An operator wants it closed, and its service may take a moment for that.
-    pub(crate) kicked: bool,
-    /// Its service knows that the peer sends nothing more: the end of its stream need not be waited for.
-    pub(crate) expects_nothing: bool,
-    /// Offloaded jobs whose end this reactor has not heard of yet. Exact: one that would not be counted is refused.
-    pub(crate) offloads_pending: u16,
     state: State,
     reason: Compact,
 }
 
 impl Connection {
-    pub(crate) fn new(service: u16, peer: Peer, state: State, now: Tick) -> Self {
+    pub(crate) fn new(service: u16, state: State, now: Tick) -> Self {
         Self {
             outbox: None,
             carry: None,
             filter: None,
-            peer,
             links: Links::default(),
             session: NO_SESSION,
             last_read: now,
@@ -219,14 +209,10 @@ impl Connection {
             user_deadline: now,
             user_fraction: Fraction::NONE,
             phase_deadline: now,
-            stuck_since: now,
             service,
             flags: Flags::default(),
             share: Share::default(),
             missed: 0,
-            kicked: false,
-            expects_nothing: false,
-            offloads_pending: 0,
             state,
             reason: CloseReason::Service.into(),
         }
@@ -255,8 +241,8 @@ impl Connection {
 
     /// Whether it closes as soon as everything was sent, without a wait for what may still come: that would be answered by
     /// a reset, which might take our last bytes with it.
-    pub(crate) fn closes_unread(&self) -> bool {
-        self.flags.has(Flags::ENDED) || self.resets() || (self.expects_nothing && self.filter.is_none())
+    pub(crate) fn closes_unread(&self, expects_nothing: bool) -> bool {
+        self.flags.has(Flags::ENDED) || self.resets() || (expects_nothing && self.filter.is_none())
     }
 
     /// Asks for the end of the connection; the first reason counts, unless an orderly end turns into a hard one that
@@ -439,6 +425,15 @@ impl Connection {
         self.outbox.as_ref().map_or(wire, |outbox| wire + outbox.len())
     }
 
+    /// When the send began that is in flight, if any is.
+    pub(crate) fn stuck_since(&self) -> Option<Tick> {
+        let wire = match &self.filter {
+            None => &self.outbox,
+            Some(filter) => &filter.wire,
+        };
+        wire.as_deref().filter(|_| self.flags.has(Flags::STUCK)).and_then(|wire| wire.stuck_since)
+    }
+
     /// What the driver sends from: the outbox itself, or what a filter made of it.
     #[inline]
     pub(crate) fn wire(&mut self) -> &mut Option<Box<Outbox>> {
@@ -457,8 +452,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_takes_104_bytes_of_its_slot() {
-        assert!(size_of::<Connection>() <= 104, "{} bytes", size_of::<Connection>());
+    fn a_connection_takes_72_bytes_of_its_slot() {
+        assert!(size_of::<Connection>() <= 72, "{} bytes", size_of::<Connection>());
     }
 
     #[test]
@@ -490,7 +485,7 @@ mod tests {
 
     #[test]
     fn the_first_reason_to_close_is_the_one_that_counts() {
-        let mut connection = Connection::new(0, Peer::UNIX, State::Open, Tick(0));
+        let mut connection = Connection::new(0, State::Open, Tick(0));
         connection.ask_close(Flags::CLOSE_FLUSHED, CloseReason::Shutdown);
         connection.ask_close(Flags::CLOSE, CloseReason::Peer);
         assert_eq!(connection.reason(), CloseReason::Shutdown);
@@ -498,7 +493,7 @@ mod tests {
 
     #[test]
     fn an_orderly_end_that_loses_bytes_has_the_reason_that_lost_them() {
-        let mut connection = Connection::new(0, Peer::UNIX, State::Open, Tick(0));
+        let mut connection = Connection::new(0, State::Open, Tick(0));
         connection.outbox.get_or_insert_default().append_shared(Bytes::from_static(b"lost"));
         connection.ask_close(Flags::CLOSE_FLUSHED, CloseReason::Service);
         connection.ask_close(Flags::CLOSE, CloseReason::SlowWrite);

@@ -273,8 +273,8 @@ impl<S: Service> Context<'_, S> {
     /// ([`Timeouts::linger`](crate::Timeouts)). If the peer sends something nevertheless, the kernel answers by a reset, which
     /// may take the end of the output with it. On a connection with a filter this changes nothing.
     pub fn expect_no_more(&mut self) {
-        if let Some(connection) = self.core.slab.get_mut(self.token) {
-            connection.expects_nothing = true;
+        if self.core.slab.get(self.token).is_some() {
+            self.core.rares.of_mut(self.token).expects_nothing = true;
         }
     }
 
@@ -453,7 +453,7 @@ impl<S: Service> Context<'_, S> {
     /// Returns the address of the peer.
     #[must_use]
     pub fn peer(&self) -> Peer {
-        self.core.slab.get(self.token).map_or(Peer::UNIX, |connection| connection.peer)
+        self.core.slab.get(self.token).map_or(Peer::UNIX, |_| self.core.peers.of(self.token))
     }
 
     /// Returns a reference to this connection that may be kept and used on any thread.
@@ -665,12 +665,11 @@ impl<S: Service> Context<'_, S> {
         W: FnOnce() -> T + Send + 'static,
         D: FnOnce(&mut S, &mut S::Session, T, &mut Context<'_, S>) + Send + 'static,
     {
-        let alive = self.core.slab.get(self.token).filter(|connection| connection.state() != State::Closed);
-        let Some(connection) = alive else {
+        if self.core.slab.get(self.token).is_none_or(|connection| connection.state() == State::Closed) {
             let work = move || drop(work());
             return self.core.shared.offload.run(pool, None, work);
-        };
-        if connection.offloads_pending == u16::MAX {
+        }
+        if self.core.rares.of(self.token).offloads == u16::MAX {
             self.core.shared.offload.refused(pool);
             return Err(OffloadFull);
         }
@@ -682,9 +681,7 @@ impl<S: Service> Context<'_, S> {
                 remote.count_panicked_job(pool);
             }
             let run = Box::new(move |host: &mut dyn Host, core: &mut Core, token: Token| {
-                if let Some(connection) = core.slab.get_mut(token) {
-                    connection.offloads_pending -= 1;
-                }
+                core.rares.offload_ended(token);
                 match result {
                     Ok(result) => {
                         if let Some(host) = host.as_any_mut().downcast_mut::<HostOf<S>>() {
@@ -692,10 +689,9 @@ impl<S: Service> Context<'_, S> {
                         }
                     }
                     Err(panic) => {
-                        let peer = core.slab.get(token).map(|connection| connection.peer);
                         tracing::error!(
                             service = host.name(),
-                            peer = %peer.unwrap_or(Peer::UNIX),
+                            peer = %core.peers.of(token),
                             panic = panic_message(&*panic),
                             "an offloaded job panicked; its connection is closed"
                         );
@@ -705,9 +701,7 @@ impl<S: Service> Context<'_, S> {
             });
             remote.deliver(handle, Letter::Run { place: handle.place(), run });
         })?;
-        if let Some(connection) = self.core.slab.get_mut(self.token) {
-            connection.offloads_pending += 1;
-        }
+        self.core.rares.of_mut(self.token).offloads += 1;
         Ok(())
     }
 

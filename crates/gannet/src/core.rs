@@ -30,7 +30,9 @@ use crate::limits::{Limits, Overflow};
 use crate::membership::Groups;
 use crate::moments::{Exact, Moments};
 use crate::outbox::{Outbox, OutboxSink, TOGETHER_BYTES};
+use crate::peers::Peers;
 use crate::pools::Pools;
+use crate::rare::Rares;
 use crate::remote::{Errand, Shared};
 use crate::route::Route;
 use crate::share::TurnNumber;
@@ -127,6 +129,10 @@ pub(crate) struct Core {
     pub(crate) causes: Causes,
     /// When connections began.
     pub(crate) births: Births,
+    /// Who is at their other ends.
+    pub(crate) peers: Peers,
+    /// What is true of few of them.
+    pub(crate) rares: Rares,
     /// Those that have closed.
     pub(crate) closed: Closed,
     /// What operators want done.
@@ -184,6 +190,8 @@ impl Core {
             departure: Departure::None,
             causes: Causes::default(),
             births: Births::default(),
+            peers: Peers::default(),
+            rares: Rares::default(),
             closed: Closed::default(),
             orders: Arc::default(),
             traces: Vec::new(),
@@ -228,9 +236,11 @@ impl Core {
 
     /// Takes in a connection; `None` where the slab is full.
     pub(crate) fn insert(&mut self, service: u16, peer: Peer, state: State) -> Option<Token> {
-        let (token, generation) = self.slab.insert(Connection::new(service, peer, state, self.now))?;
+        let (token, generation) = self.slab.insert(Connection::new(service, state, self.now))?;
         self.live.set(token, generation);
         self.births.set(token, self.clock);
+        self.peers.set(token, peer);
+        self.rares.begin(token);
         self.occupied[usize::from(service)] += 1;
         Some(token)
     }
@@ -257,8 +267,9 @@ impl Core {
         connection.flags.set(Flags::ENDED);
         if connection.state() != State::Closed {
             self.live.set_ended(token);
-            if connection.offloads_pending > 0 {
-                self.shared.offload.disowned(connection.offloads_pending);
+            let offloads = self.rares.of(token).offloads;
+            if offloads > 0 {
+                self.shared.offload.disowned(offloads);
             }
         }
     }

@@ -381,7 +381,7 @@ impl<S: Service> HostOf<S> {
     fn panicked(&self, core: &mut Core, token: Token, panic: &(dyn Any + Send)) {
         tracing::error!(
             service = self.name(),
-            peer = core.slab.get(token).map(|connection| tracing::field::display(connection.peer)),
+            peer = %core.peers.of(token),
             panic = panic_message(panic),
             "a service panicked; its connection is closed, the others go on"
         );
@@ -573,9 +573,7 @@ impl<S: Service> HostOf<S> {
     /// Closes a connection whose peer sent what the codec cannot accept. What was answered before still leaves.
     #[cold]
     fn bad_input(&mut self, core: &mut Core, token: Token, error: CodecError<S>, reason: CloseReason) {
-        if let Some(connection) = core.slab.get(token) {
-            tracing::debug!(service = self.name(), peer = %connection.peer, %error, "closing: the codec rejected what the peer sent");
-        }
+        tracing::debug!(service = self.name(), peer = %core.peers.of(token), %error, "closing: the codec rejected what the peer sent");
         self.with_session(core, token, |service, session, cx| service.malformed(session, &error, cx));
         core.ask_close_for(token, Flags::CLOSE_FLUSHED, reason, error.into());
     }
@@ -586,7 +584,7 @@ impl<S: Service> HostOf<S> {
         tracing::error!(
             service = self.name(),
             codec = std::any::type_name::<S::Codec>(),
-            peer = core.slab.get(token).map(|connection| tracing::field::display(connection.peer)),
+            peer = %core.peers.of(token),
             took,
             of,
             "closing: the codec took no bytes, or more than there were; this is a bug in the codec"

@@ -9,6 +9,7 @@ use bytes::{Buf, Bytes};
 use gannet_proto::Sink;
 
 use crate::buffer::{BLOCK_BYTES, Block, Blocks, Lent};
+use crate::wheel::Tick;
 
 /// Messages from this size on get a segment of their own instead of a chain of blocks.
 pub(crate) const LARGE_BYTES: usize = 4 * BLOCK_BYTES;
@@ -56,6 +57,8 @@ pub(crate) struct Outbox {
     in_flight: u8,
     /// Whether a part of the front segment has left: then it must leave whole.
     front_begun: bool,
+    /// When the send began that its connection waits for, if it does.
+    pub(crate) stuck_since: Option<Tick>,
     /// Bytes that will be appended before the turn is over, because another connection sends them.
     pub(crate) promised: usize,
     /// Bytes of answers in it, which their service bounds and not the hard limit. What leaves counts as an answer, as long as
@@ -296,6 +299,7 @@ impl Outbox {
             self.clear_segments(blocks);
         }
         (self.bytes, self.in_flight, self.front_begun, self.promised, self.answers) = (0, 0, false, 0, 0);
+        self.stuck_since = None;
     }
 
     /// Empties it, and gives its first block back too.

@@ -295,9 +295,7 @@ impl Owner for JobOwner {
 
     fn give_up(self) {
         let run = Box::new(|_: &mut dyn Host, core: &mut Core, token| {
-            if let Some(connection) = core.slab.get_mut(token) {
-                connection.offloads_pending -= 1;
-            }
+            core.rares.offload_ended(token);
             core.ask_close(token, Flags::CLOSE_FLUSHED, CloseReason::Peer);
         });
         // Where the mailbox is full, the deadline for half-closed connections ends it.

@@ -13,8 +13,7 @@ const BUFFER_BYTES: usize = 4 * 1024;
 
 pub fn serve(port: u16) -> io::Result<()> {
     Runtime::new()?.block_on(async {
-        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-        crate::announce(port)?;
+        let listener = TcpListener::from_std(peer_start::listen(port)?)?;
         loop {
             let (stream, _) = listener.accept().await?;
             compio::runtime::spawn(echo(stream)).detach();

@@ -12,8 +12,7 @@ const BUFFER_BYTES: usize = 8 * 1024;
 pub fn serve(port: u16) -> io::Result<()> {
     let mut runtime = RuntimeBuilder::<IoUringDriver>::new().build()?;
     runtime.block_on(async {
-        let listener = TcpListener::bind(("127.0.0.1", port))?;
-        crate::announce(port)?;
+        let listener = TcpListener::from_std(peer_start::listen(port)?)?;
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;

@@ -1,15 +1,13 @@
 //! ntex on its own reactor of tokio, one worker: the bytes that a read brought are handed to the write buffer.
 
 use std::io;
-use std::net::TcpListener;
 
 use ntex::codec::BytesCodec;
 use ntex::io::Io;
 use ntex::service::fn_service;
 
 pub fn serve(port: u16) -> io::Result<()> {
-    let listener = TcpListener::bind(("127.0.0.1", port))?;
-    crate::announce(port)?;
+    let listener = peer_start::listen(port)?;
     let system = ntex::rt::System::new("echo", ntex::rt::DefaultRuntime);
     system.block_on(async move {
         let server = ntex::server::build().workers(1).disable_signals();

@@ -14,8 +14,7 @@ const BUFFER_BYTES: usize = 4 * 1024;
 pub fn serve(port: u16) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_io().build()?;
     LocalSet::new().block_on(&runtime, async {
-        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-        crate::announce(port)?;
+        let listener = TcpListener::from_std(peer_start::listen_nonblocking(port)?)?;
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;

@@ -25,6 +25,6 @@ pub fn serve(port: u16, driver: DriverChoice) -> io::Result<()> {
         Error::Listen { error, .. } => error,
         error => io::Error::other(error),
     })?;
-    crate::announce(port)?;
+    peer_start::announce(port)?;
     running.join().map_err(io::Error::other)
 }

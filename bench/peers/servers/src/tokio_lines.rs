@@ -18,8 +18,7 @@ where
 {
     let runtime = Builder::new_current_thread().enable_io().build()?;
     tokio::task::LocalSet::new().block_on(&runtime, async {
-        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-        crate::announce(port)?;
+        let listener = TcpListener::from_std(peer_start::listen_nonblocking(port)?)?;
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;

@@ -1,7 +1,6 @@
 //! actix-web with one worker, as the documentation's first example.
 
 use std::io;
-use std::net::TcpListener;
 use std::time::Duration;
 
 use actix_web::{App, HttpResponse, HttpServer, web};
@@ -10,9 +9,7 @@ use actix_web::{App, HttpResponse, HttpServer, web};
 const KEEP_ALIVE: Duration = Duration::from_secs(3_600);
 
 pub fn serve(port: u16) -> io::Result<()> {
-    let listener = TcpListener::bind(("127.0.0.1", port))?;
-    listener.set_nonblocking(true)?;
-    crate::announce(port)?;
+    let listener = peer_start::listen_nonblocking(port)?;
     actix_web::rt::System::new().block_on(async move {
         let app = || {
             App::new().route(

@@ -15,8 +15,7 @@ use tokio::runtime::Builder;
 
 pub fn serve(port: u16) -> io::Result<()> {
     Builder::new_current_thread().enable_io().build()?.block_on(async {
-        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-        crate::announce(port)?;
+        let listener = TcpListener::from_std(peer_start::listen_nonblocking(port)?)?;
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;

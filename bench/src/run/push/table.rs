@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::measure::{Spread, median};
-use crate::run::{Ratio, column, ratios};
+use crate::run::{Ratio, column, measured, ratios};
 use crate::subject::Subject;
 
 /// Holds the figures of one subject in one round.
@@ -86,7 +86,7 @@ pub fn rows(subjects: &[&'static Subject], outcomes: &[Vec<Figures>]) -> Vec<Row
             time_ratios: ratios(subjects, index, time),
         }
     };
-    (0..subjects.len()).map(row).collect()
+    measured(outcomes).map(row).collect()
 }
 
 /// Holds the figures of one subject in one round, for two ways of doing the same.

@@ -91,7 +91,7 @@ impl Closed {
 
     /// The newest that match, newest first.
     pub(crate) fn find(&self, query: &ClosedQuery, engine: u16, reactor: u16, now: Duration) -> Vec<ClosedConnection> {
-        let may_be = |record: &&Record| query.select.may_be(record.service, record.peer.ip());
+        let may_be = |record: &&Record| query.select.may_be(record.service, || record.peer.ip());
         let shown = |record: &Record| ClosedConnection {
             handle: Handle { engine, reactor, token: record.place.token, generation: record.place.generation },
             service: usize::from(record.service),

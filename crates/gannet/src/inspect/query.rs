@@ -73,9 +73,9 @@ impl Selection {
     }
 
     /// Whether it may be a connection of this service with this peer.
-    pub(crate) fn may_be(&self, service: u16, peer: Option<IpAddr>) -> bool {
+    pub(crate) fn may_be(&self, service: u16, peer: impl FnOnce() -> Option<IpAddr>) -> bool {
         let of_service = self.services.as_ref().is_none_or(|services| services.contains(&usize::from(service)));
-        of_service && self.network.is_none_or(|network| peer.is_some_and(|peer| network.contains(peer)))
+        of_service && self.network.is_none_or(|network| peer().is_some_and(|peer| network.contains(peer)))
     }
 }
 

@@ -18,7 +18,7 @@ impl<D: Driver> Reactor<D> {
     pub(super) fn look_ahead(&mut self) {
         let Self { driver, services, core, .. } = self;
         // Who was called last, and for whom: whoever panicked.
-        let (mut called, mut peer) = (0, None);
+        let (mut called, mut at) = (0, None);
         let looked = catch_unwind(AssertUnwindSafe(|| {
             driver.show_received(&mut |token, received| {
                 if received.len() <= SMALL_BYTES
@@ -26,11 +26,11 @@ impl<D: Driver> Reactor<D> {
                     && connection.filter.is_none()
                     && let Some(Served::Connections(host)) = services.get_mut(usize::from(connection.service))
                 {
-                    (called, peer) = (usize::from(connection.service), Some(connection.peer));
+                    (called, at) = (usize::from(connection.service), Some(token));
                     host.look_ahead(connection.session, received);
                 }
             });
-            peer = None;
+            at = None;
             for (index, served) in services.iter_mut().enumerate() {
                 if let Served::Connections(host) = served {
                     called = index;
@@ -43,7 +43,7 @@ impl<D: Driver> Reactor<D> {
         {
             tracing::error!(
                 service = host.name(),
-                peer = peer.map(tracing::field::display),
+                peer = at.map(|token| tracing::field::display(core.peers.of(token))),
                 panic = panic_message(&*panic),
                 "a service panicked while it looked ahead; its messages are delivered as usual"
             );

@@ -17,7 +17,7 @@ impl<D: Driver> Reactor<D> {
         let Some(connection) = self.core.slab.get_mut(token) else { return };
         let (service, mut reason) = (connection.service, connection.reason());
         // A farewell that the peer has answered ends like any other, and its cause is another one.
-        if connection.kicked && matches!(reason, CloseReason::Service | CloseReason::Peer) {
+        if self.core.rares.of(token).is_kicked && matches!(reason, CloseReason::Service | CloseReason::Peer) {
             reason = KICKED;
         }
         if connection.is_dialling() {
@@ -31,13 +31,13 @@ impl<D: Driver> Reactor<D> {
             return self.driver.close(token, true);
         }
         connection.become_state(State::Closed);
-        let (peer, is_traced) = (connection.peer, connection.flags.has(Flags::TRACED));
+        let (peer, is_traced) = (self.core.peers.of(token), connection.flags.has(Flags::TRACED));
         // Where bytes are lost, a clean end of the stream would say that it is whole.
         let reset = connection.resets() || connection.flags.has(Flags::RESET) || connection.outbox_len() > 0;
         if let Some(carry) = connection.carry.take() {
             self.core.pools.return_carry(carry);
         }
-        let offloads = connection.offloads_pending;
+        let offloads = self.core.rares.of(token).offloads;
         if connection.flags.has(Flags::NAMED_TIMERS) {
             self.core.timers.forget(token);
         }
@@ -81,7 +81,7 @@ impl<D: Driver> Reactor<D> {
         if connection.flags.has(Flags::OVER_HIGH) {
             self.core.counters.slow_readers.sub(1);
         }
-        let counted = connection.counted();
+        let (counted, peer) = (connection.counted(), self.core.peers.of(token));
         if let Some(outbox) = connection.outbox {
             self.core.discard_outbox(outbox);
         }
@@ -90,10 +90,10 @@ impl<D: Driver> Reactor<D> {
             self.core.counters.outboxes_shrank(left);
         }
         if connection.flags.has(Flags::PREFIXED) {
-            self.leave_prefix(connection.peer);
+            self.leave_prefix(peer);
         }
         match self.accepting.quota(connection.service) {
-            Some(quota) => quota.leave(&self.core.shared.totals, counted, connection.peer),
+            Some(quota) => quota.leave(&self.core.shared.totals, counted, peer),
             None => self.core.shared.totals.connections.leave(),
         }
         self.left(connection.service);

@@ -105,8 +105,9 @@ impl<D: Driver> Reactor<D> {
     /// The header said who the client is, or that it is the peer; the bytes behind it are the connection's first.
     fn client_named(&mut self, token: Token, client: Option<Peer>, received: &mut [u8]) {
         let Some(connection) = self.core.slab.get_mut(token) else { return };
-        let (service, peer) = (connection.service, client.unwrap_or(connection.peer));
-        connection.peer = peer;
+        let service = connection.service;
+        let peer = client.unwrap_or_else(|| self.core.peers.of(token));
+        self.core.peers.set(token, peer);
         let Some(quota) = self.accepting.quota(service).cloned() else { return };
         match self.let_in(&quota, peer) {
             Err(refused) => return self.refuse_client(token, service, peer, refused),
@@ -162,10 +163,10 @@ impl<D: Driver> Reactor<D> {
     }
 
     fn header_failed(&mut self, token: Token, error: Error) {
-        let Some(connection) = self.core.slab.get(token) else { return };
+        let peer = self.core.peers.of(token);
         match self.headers.count(self.core.clock) {
-            Some(others) => tracing::info!(peer = %connection.peer, %error, others, "closing: no PROXY header"),
-            None => tracing::debug!(peer = %connection.peer, %error, "closing: no PROXY header"),
+            Some(others) => tracing::info!(%peer, %error, others, "closing: no PROXY header"),
+            None => tracing::debug!(%peer, %error, "closing: no PROXY header"),
         }
         self.core.ask_close_for(token, Flags::CLOSE, CloseReason::ProxyHeader, error.into());
     }

@@ -195,9 +195,10 @@ impl<D: Driver> Reactor<D> {
         let Some(connection) = self.core.slab.get_mut(token) else { return };
         // Whoever dials is told.
         let others = if connection.is_dialling() { None } else { self.failures.count(self.core.clock) };
+        let peer = self.core.peers.of(token);
         match others {
-            Some(others) => tracing::info!(peer = %connection.peer, %error, others, "closing: the filter failed"),
-            None => tracing::debug!(peer = %connection.peer, %error, "closing: the filter failed"),
+            Some(others) => tracing::info!(%peer, %error, others, "closing: the filter failed"),
+            None => tracing::debug!(%peer, %error, "closing: the filter failed"),
         }
         if let Some(filter) = connection.filter.as_mut() {
             filter.fail(&mut self.core.pools);
@@ -264,7 +265,7 @@ impl<D: Driver> Reactor<D> {
                 true
             }
             Err(error) => {
-                tracing::debug!(peer = %connection.peer, %error, "closing: the filter cannot send");
+                tracing::debug!(peer = %core.peers.of(token), %error, "closing: the filter cannot send");
                 self.log_panic_of_filter(token, &error);
                 self.core.ask_close_for(token, Flags::CLOSE, CloseReason::Filter, error.into());
                 self.begin_close(token);
@@ -280,7 +281,7 @@ impl<D: Driver> Reactor<D> {
         if let Served::Connections(host) = &self.services[usize::from(connection.service)] {
             tracing::error!(
                 service = host.name(),
-                peer = %connection.peer,
+                peer = %self.core.peers.of(token),
                 panic,
                 "a filter panicked; its connection is closed, the others go on"
             );

@@ -151,7 +151,7 @@ impl<D: Driver> Reactor<D> {
         };
         let Some(connection) = self.core.slab.get(token) else { return };
         if ConnectionState::of(connection.state()).is_none()
-            || !select.may_be(connection.service, connection.peer.ip())
+            || !select.may_be(connection.service, || self.core.peers.ip(token))
             || select.handle.is_some_and(|handle| self.core.handle(token) != handle)
         {
             return;
@@ -239,7 +239,7 @@ impl<D: Driver> Reactor<D> {
         Some(ConnectionInfo {
             handle: self.core.handle(place.token),
             service: usize::from(connection.service),
-            peer: connection.peer,
+            peer: self.core.peers.of(place.token),
             state: ConnectionState::of(connection.state())?,
             age: Duration::from_secs(self.core.births.age_seconds(place.token, self.core.clock).into()),
             idle: Duration::from_millis(self.core.now.since(connection.last_traffic()).into()),
@@ -252,9 +252,9 @@ impl<D: Driver> Reactor<D> {
 
     /// Closes a connection as its service has it.
     fn kick(&mut self, token: Token) {
-        let Some(connection) = self.core.slab.get_mut(token) else { return };
-        connection.kicked = true;
+        let Some(connection) = self.core.slab.get(token) else { return };
         let (service, state) = (connection.service, connection.state());
+        self.core.rares.of_mut(token).is_kicked = true;
         if state == State::Open {
             let (host, core) = self.host(service);
             match host.kick(core, token) {

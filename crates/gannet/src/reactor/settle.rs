@@ -188,7 +188,7 @@ impl<D: Driver> Reactor<D> {
                     return true;
                 }
                 let Some(connection) = self.core.slab.get_mut(token) else { return false };
-                if connection.closes_unread() {
+                if connection.closes_unread(self.core.rares.of(token).expects_nothing) {
                     connection.flags.set(Flags::CLOSE);
                     return true;
                 }
@@ -236,12 +236,13 @@ impl<D: Driver> Reactor<D> {
         let queued = self.core.slab.get(token).map_or(0, |connection| connection.outbox_len());
         let (host, core) = self.host(service);
         let wish = host.half_closed(core, token);
+        let offloads = core.rares.of(token).offloads;
         let Some(connection) = core.slab.get_mut(token) else { return false };
         if connection.outbox_len() > queued || connection.flags.has(Flags::CLOSE.or(Flags::CLOSE_FLUSHED)) {
             return true;
         }
         // Where both directions have ended there is nothing left to do with it.
-        if connection.flags.has(Flags::SHUT_WRITE) || (wish == HalfClose::Close && connection.offloads_pending == 0) {
+        if connection.flags.has(Flags::SHUT_WRITE) || (wish == HalfClose::Close && offloads == 0) {
             connection.ask_close(Flags::CLOSE_FLUSHED, CloseReason::Peer);
             return true;
         }

@@ -75,8 +75,10 @@ impl Deadlines {
         if flags.has(Flags::PHASE) {
             at(connection.phase_deadline);
         }
-        if flags.has(Flags::STUCK) && self.slow_write_ms != 0 {
-            at(connection.stuck_since.after(self.slow_write_ms));
+        if self.slow_write_ms != 0
+            && let Some(since) = connection.stuck_since()
+        {
+            at(since.after(self.slow_write_ms));
         }
         if connection.state() == State::Open {
             // An exact moment whose millisecond has come is not the wheel's any more.
@@ -116,14 +118,14 @@ impl Deadlines {
     /// Notes that a send of a connection is in flight. Says when it takes too long, if nothing in the wheel comes before.
     #[inline]
     pub(super) fn begin_send(&self, connection: &mut Connection, now: Tick) -> Option<Tick> {
-        if let Some(outbox) = connection.wire() {
-            outbox.set_in_flight(true);
-        }
-        if connection.flags.has(Flags::STUCK) {
+        let is_stuck = connection.flags.has(Flags::STUCK);
+        let outbox = connection.wire().as_mut()?;
+        outbox.set_in_flight(true);
+        if is_stuck && outbox.stuck_since.is_some() {
             return None;
         }
+        outbox.stuck_since = Some(now);
         connection.flags.set(Flags::STUCK);
-        connection.stuck_since = now;
         let due = now.after(self.slow_write_ms);
         let is_covered = connection.links.is_scheduled() && !due.is_before(connection.links.deadline());
         (self.slow_write_ms != 0 && !is_covered).then_some(due)
@@ -341,9 +343,8 @@ impl<D: Driver> Reactor<D> {
                 State::Open | State::Closed => {}
             }
         }
-        if connection.flags.has(Flags::STUCK)
-            && deadlines.slow_write_ms != 0
-            && passed(connection.stuck_since, now) >= deadlines.slow_write_ms
+        if deadlines.slow_write_ms != 0
+            && connection.stuck_since().is_some_and(|since| passed(since, now) >= deadlines.slow_write_ms)
         {
             return self.core.ask_close(token, Flags::CLOSE, CloseReason::SlowWrite);
         }

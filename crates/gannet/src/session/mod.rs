@@ -223,9 +223,9 @@ mod tests {
     fn an_idle_dialogue_fits_in_256_bytes_with_its_connection() {
         // In a debug build a session also notes where it is.
         let noted = if cfg!(debug_assertions) { size_of::<usize>() } else { 0 };
-        // The slab takes 8 bytes beside each value, and a driver up to 16 for a connection.
+        // The slab takes 8 bytes beside each value, a driver up to 16 for a connection; 12 say since when and with whom it is.
         let session = size_of_task(echo) - noted + 8;
-        let connection = size_of::<crate::connection::Connection>() + 8 + 16;
+        let connection = size_of::<crate::connection::Connection>() + 8 + 16 + 12;
         assert!(session + connection <= 256, "{session} bytes of the session, {connection} of the connection");
     }
 }

@@ -9,7 +9,6 @@ use std::task::{Context as TaskContext, Poll, Waker};
 
 use gannet_proto::Codec;
 
-use crate::address::Peer;
 use crate::close_reason::CloseReason;
 use crate::connection::Flags;
 use crate::core::Core;
@@ -103,7 +102,7 @@ where
     W: FnOnce() -> T + Send + 'static,
 {
     let (core, token) = (&mut *scope.core, scope.place.token);
-    if core.slab.get(token).is_none_or(|connection| connection.offloads_pending == u16::MAX) {
+    if core.slab.get(token).is_none() || core.rares.of(token).offloads == u16::MAX {
         core.shared.offload.refused(pool);
         return Err(OffloadFull);
     }
@@ -115,9 +114,7 @@ where
             remote.count_panicked_job(pool);
         }
         let run = Box::new(move |host: &mut dyn Host, core: &mut Core, token: Token| {
-            if let Some(connection) = core.slab.get_mut(token) {
-                connection.offloads_pending -= 1;
-            }
+            core.rares.offload_ended(token);
             match result {
                 Ok(value) => {
                     let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
@@ -127,10 +124,9 @@ where
                     waker.into_iter().for_each(Waker::wake);
                 }
                 Err(panic) => {
-                    let peer = core.slab.get(token).map_or(Peer::UNIX, |connection| connection.peer);
                     tracing::error!(
                         service = host.name(),
-                        %peer,
+                        peer = %core.peers.of(token),
                         panic = panic_message(&*panic),
                         "an offloaded job panicked; its connection is closed"
                     );
@@ -140,9 +136,7 @@ where
         });
         remote.deliver(handle, Letter::Run { place: handle.place(), run });
     })?;
-    if let Some(connection) = core.slab.get_mut(token) {
-        connection.offloads_pending += 1;
-    }
+    core.rares.of_mut(token).offloads += 1;
     Ok(())
 }
 

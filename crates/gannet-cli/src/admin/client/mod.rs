@@ -144,7 +144,10 @@ impl Client {
 
     /// Asks until the server takes the client: nothing comes of an attempt where it did not. Each attempt is given what is
     /// left of the timeout.
-    fn patiently<T>(&self, mut attempt: impl FnMut(Option<Duration>) -> Result<Option<T>, Failure>) -> Result<T, Failure> {
+    fn patiently<T>(
+        &self,
+        mut attempt: impl FnMut(Option<Duration>) -> Result<Option<T>, Failure>,
+    ) -> Result<T, Failure> {
         #[allow(clippy::disallowed_methods)] // A command waits; no reactor runs here.
         let began = Instant::now();
         let (mut pause, longest_pause) = PAUSES;
