@@ -58,7 +58,7 @@
 //!
 //! # Portability
 //!
-//! On Linux the engine uses io_uring if the kernel and the process allow it (Linux 6.1 or later), and epoll otherwise. On
+//! On Linux the engine uses io_uring if the kernel and the process allow it (Linux 6.13 or later), and epoll otherwise. On
 //! macOS and the BSDs it uses kqueue; that is compiled, and was never run. [`DriverChoice`] chooses, and
 //! [`Running::driver`] says what was chosen and why.
 //!

@@ -9,7 +9,7 @@ use gannet::proto::Lines;
 use gannet::{
     Address, CloseReason, Context, DriverChoice, Engine, Error, Peer, Refused, Running, Service, Session, Shutdown,
 };
-use gannet_testing::PATIENCE;
+use gannet_testing::{PATIENCE, until};
 
 fn drivers() -> Vec<DriverChoice> {
     match Engine::new().driver(DriverChoice::Uring).reactors(1).start() {
@@ -131,10 +131,10 @@ fn a_second_signal_ends_the_wait_and_not_the_process() {
         expect(&mut client, "asked\n");
         let joined = std::thread::spawn(|| running.join());
         // Signals that come within 100 ms are one with the first, so it may take some.
-        while !joined.is_finished() {
+        until("the second signal to count", || {
             raise().expect("it may signal itself");
-            std::thread::yield_now();
-        }
+            joined.is_finished()
+        });
         let ended = joined.join().expect("it does not panic");
         assert!(matches!(ended, Err(Error::Interrupted)), "{ended:?} with {driver:?}");
         assert_eq!(ends.recv_timeout(PATIENCE), Ok((CloseReason::Shutdown, true)), "the connection is not forgotten");

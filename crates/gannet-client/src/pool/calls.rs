@@ -28,7 +28,9 @@ impl<R, C> Pool<R, C> {
             && let Some(slot) = self.choose(now, None)
         {
             let retry = terms.idempotent && self.settings.retry_percent > 0;
-            let entry = Entry { key, role: Role::Call(caller), since: now, deadline, request: retry.then(keep), retry };
+            self.note_due(deadline);
+            let (role, request) = (Role::Call(caller), retry.then(keep));
+            let entry = Entry { key, role, since: now.into(), deadline: deadline.into(), request, retry };
             return Ok(Placed::On(self.place(now, slot, entry)));
         }
         if let Err(error) = self.check_may_wait() {
@@ -67,8 +69,8 @@ impl<R, C> Pool<R, C> {
         leased.pending.push_back(Entry {
             key,
             role: Role::Call(caller),
-            since: now,
-            deadline,
+            since: now.into(),
+            deadline: deadline.into(),
             request: None,
             retry: false,
         });
@@ -113,7 +115,7 @@ impl<R, C> Pool<R, C> {
         let replied = match entry.role {
             Role::Call(caller) => {
                 self.counters.replies.add(1);
-                self.counters.answer.record(now.saturating_sub(entry.since));
+                self.counters.answer.record(now.saturating_sub(entry.since.into()));
                 Replied::To(caller)
             }
             Role::Late => {
@@ -152,10 +154,9 @@ impl<R, C> Pool<R, C> {
         replied
     }
 
-    /// Puts a request on a connection with room.
+    /// Puts a request on a connection with room. When it is due has been noted.
     #[inline(always)]
     pub(super) fn place(&mut self, now: Duration, slot: u32, entry: Entry<R, C>) -> ConnectionId {
-        self.note_due(entry.deadline);
         let conn = &mut self.slots[slot as usize];
         conn.used = now;
         conn.pending.push_back(entry);

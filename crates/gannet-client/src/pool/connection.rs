@@ -46,19 +46,52 @@ pub(crate) enum Role<C> {
     Reset,
 }
 
+/// A moment of the reactor's clock in one word: requests in flight are moved a lot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment(u64);
+
+impl From<Duration> for Moment {
+    #[inline]
+    fn from(clock: Duration) -> Self {
+        // The last one comes after 584 years.
+        let seconds = clock.as_secs().saturating_mul(1_000_000_000);
+        Self(seconds.saturating_add(clock.subsec_nanos().into()))
+    }
+}
+
+impl From<Moment> for Duration {
+    #[inline]
+    fn from(moment: Moment) -> Self {
+        Self::from_nanos(moment.0)
+    }
+}
+
 /// A request in flight.
 #[derive(Debug)]
 pub(crate) struct Entry<R, C> {
     pub(crate) key: u64,
     pub(crate) role: Role<C>,
     /// When it was called.
-    pub(crate) since: Duration,
+    pub(crate) since: Moment,
     /// When its caller is told that it timed out; of a tombstone, when its connection closes.
-    pub(crate) deadline: Duration,
+    pub(crate) deadline: Moment,
     /// Kept where it has waited, or may be sent again.
     pub(crate) request: Option<R>,
     /// Whether it may be sent again.
     pub(crate) retry: bool,
+}
+
+impl<R, C> Entry<R, C> {
+    /// When it is overdue.
+    pub(crate) fn due(&self) -> Duration {
+        self.deadline.into()
+    }
+
+    /// Gives it as much time again as it had. Returns when it is overdue then.
+    pub(crate) fn extend(&mut self) -> Duration {
+        self.deadline.0 = self.deadline.0.saturating_add(self.deadline.0.saturating_sub(self.since.0));
+        self.due()
+    }
 }
 
 /// Who has a connection alone.

@@ -177,6 +177,7 @@ impl<R, C> Pool<R, C> {
     /// A request in flight whose connection has ended: it is tried again, or its caller is told.
     fn give_back(&mut self, now: Duration, endpoint: usize, entry: Entry<R, C>, loss: Loss) {
         let Entry { key, role, since, deadline, request, retry } = entry;
+        let (since, deadline) = (since.into(), Duration::from(deadline));
         let Role::Call(caller) = role else { return };
         if let Some(request) = request {
             if retry && !self.draining && deadline > now && self.budget.spend() {

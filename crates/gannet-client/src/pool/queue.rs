@@ -54,7 +54,9 @@ impl<R, C> Pool<R, C> {
         match waiter.want {
             Want::Call(request) => {
                 let retry = waiter.idempotent && waiter.avoid.is_none();
-                let entry = Entry { key, role: Role::Call(caller), since, deadline, request: Some(request), retry };
+                self.note_due(deadline);
+                let (role, request) = (Role::Call(caller), Some(request));
+                let entry = Entry { key, role, since: since.into(), deadline: deadline.into(), request, retry };
                 let connection = self.place(now, slot, entry);
                 self.actions.push_back(Action::Send { connection, key });
             }
@@ -122,7 +124,14 @@ impl<R, C> Pool<R, C> {
                 self.counters.tombstones.add(1);
             }
         }
-        conn.pending.push_back(Entry { key: 0, role, since: now, deadline, request: None, retry: false });
+        conn.pending.push_back(Entry {
+            key: 0,
+            role,
+            since: now.into(),
+            deadline: deadline.into(),
+            request: None,
+            retry: false,
+        });
         let (endpoint, connection) = (conn.endpoint, ConnectionId { slot, generation: conn.generation });
         self.endpoints[endpoint].in_flight += 1;
         self.endpoints[endpoint].coming += 1;

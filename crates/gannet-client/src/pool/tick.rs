@@ -116,8 +116,9 @@ impl<R, C> Pool<R, C> {
         let (mut expired, mut close) = (0, None);
         let conn = &mut self.slots[slot as usize];
         for entry in &mut conn.pending {
-            if entry.deadline > now {
-                next = Some(next.map_or(entry.deadline, |next| next.min(entry.deadline)));
+            let due = entry.due();
+            if due > now {
+                next = Some(next.map_or(due, |next| next.min(due)));
                 continue;
             }
             match std::mem::replace(&mut entry.role, Role::Late) {
@@ -128,9 +129,9 @@ impl<R, C> Pool<R, C> {
                     self.counters.tombstones.add(1);
                     self.actions.push_back(Action::Fail { caller, error: CallError::TimedOut });
                     // Overdue by as long again, it closes the connection.
-                    entry.deadline += entry.deadline.saturating_sub(entry.since);
-                    next = Some(next.map_or(entry.deadline, |next| next.min(entry.deadline)));
-                    if entry.deadline <= now {
+                    let due = entry.extend();
+                    next = Some(next.map_or(due, |next| next.min(due)));
+                    if due <= now {
                         close = Some(Loss::Stalled);
                     }
                 }
@@ -139,9 +140,9 @@ impl<R, C> Pool<R, C> {
                     expired += 1;
                     conn.late += 1;
                     self.counters.tombstones.add(1);
-                    entry.deadline += entry.deadline.saturating_sub(entry.since);
-                    next = Some(next.map_or(entry.deadline, |next| next.min(entry.deadline)));
-                    if entry.deadline <= now {
+                    let due = entry.extend();
+                    next = Some(next.map_or(due, |next| next.min(due)));
+                    if due <= now {
                         close = Some(Loss::Stalled);
                     }
                 }

@@ -32,6 +32,9 @@ use crate::wheel::tick;
 /// Longer than anything here takes on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a test with one rig may turn in all, where it waits without [`Rig::until`].
+const LIFETIME: Duration = Duration::from_secs(600);
+
 /// What one turn waits for at most.
 const STEP: Duration = Duration::from_millis(1);
 
@@ -152,7 +155,9 @@ impl Setup {
         let gates = vec![Gate { sender, counters, live, orders }].into_boxed_slice();
         assert!(shared.gates.set(gates).is_ok(), "a new engine has no gates");
         let last_turn = reactor.driver().now();
-        Rig { remote: Remote::new(shared.clone()), reactor, net, shared, last_turn }
+        #[allow(clippy::disallowed_methods)] // A bound on real time, whatever time the driver has.
+        let began = Instant::now();
+        Rig { remote: Remote::new(shared.clone()), reactor, net, shared, began, last_turn }
     }
 }
 
@@ -162,6 +167,7 @@ pub(crate) struct Rig<N: Net> {
     pub(crate) remote: Remote,
     pub(crate) net: N,
     shared: Arc<Shared>,
+    began: Instant,
     /// The reactor's time when its last turn began.
     last_turn: Duration,
 }
@@ -228,7 +234,9 @@ impl<N: Net> Rig<N> {
         self.net.connect_from(0, from)
     }
 
+    /// One turn of the reactor. A loop of turns that does not end panics after some minutes.
     pub(crate) fn turn(&mut self) {
+        assert!(self.began.elapsed() < LIFETIME, "turned for {LIFETIME:?}, and what the test waits for did not come");
         if N::TIME_IS_FREE && self.remote.offloads() > 0 {
             // Other threads work in real time: while they do, the simulator's goes no faster than that.
             std::thread::park_timeout(STEP);

@@ -218,7 +218,8 @@ pub(crate) trait Driver {
     fn shutdown(&mut self, token: Token);
 
     /// Closes the connection; with `reset`, by RST, so that nothing is left waiting in the kernel.
-    /// [`Event::Closed`] follows in a later call of `next`.
+    /// [`Event::Closed`] follows in a later call of `next`. By then the peer's kernel is on its way to learn of the end,
+    /// whether or not [`Driver::shutdown`] was called before.
     fn close(&mut self, token: Token, reset: bool);
 
     /// Gives a chunk back.

@@ -6,10 +6,13 @@ use crate::error::Error;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DriverChoice {
-    /// io_uring if this kernel and process can use it (Linux 6.1 or later), and epoll or kqueue otherwise.
+    /// io_uring if this kernel and process can use it (Linux 6.13 or later), and epoll or kqueue otherwise.
     #[default]
     Auto,
-    /// io_uring. If it cannot be used, the engine does not start, and the error says why.
+    /// io_uring (Linux 6.1 or later). If it cannot be used, the engine does not start, and the error says why.
+    ///
+    /// Before Linux 6.13, the kernel keeps the socket of a closed connection until the connections that were open before it
+    /// receive something or end. Where some of them stay long, its memory grows with each connection that closes.
     Uring,
     /// epoll on Linux, kqueue on macOS and the BSDs.
     Poll,
@@ -54,12 +57,13 @@ pub(crate) fn choose(choice: DriverChoice) -> Result<(Usable, String), Error> {
         DriverChoice::Poll => Ok((Usable::Poll, "asked for".to_owned())),
         #[cfg(target_os = "linux")]
         DriverChoice::Uring => match super::uring::probe() {
-            Ok(features) => Ok((Usable::Uring, format!("asked for; {features}"))),
+            Ok(found) => Ok((Usable::Uring, format!("asked for; {}", found.features))),
             Err(why) => Err(Error::Driver { driver: "uring", why }),
         },
         #[cfg(target_os = "linux")]
         DriverChoice::Auto => match super::uring::probe() {
-            Ok(features) => Ok((Usable::Uring, features)),
+            Ok(found) if found.keeps_closed => Ok((Usable::Poll, found.features.to_owned())),
+            Ok(found) => Ok((Usable::Uring, found.features.to_owned())),
             Err(why) => Ok((Usable::Poll, format!("io_uring cannot be used: {why}"))),
         },
         #[cfg(not(target_os = "linux"))]

@@ -3,6 +3,8 @@
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
+use gannet_testing::until;
+
 use super::*;
 use crate::listener::listen_tcp;
 
@@ -39,7 +41,7 @@ fn a_connection_that_always_has_more_gets_its_reads_of_a_turn_and_no_more() {
     let mut client = connected(&mut driver, 0);
     driver.receive(0, true);
     let mut total = 0;
-    while total < 16 << 20 {
+    until("16 MiB to arrive", || {
         // Something new each turn, which the kernel reports beside what is on the list still.
         while client.write(&[7; 64 << 10]).is_ok() {}
         let mut reads = 0;
@@ -51,7 +53,8 @@ fn a_connection_that_always_has_more_gets_its_reads_of_a_turn_and_no_more() {
             driver.receive(0, true);
         });
         assert!(reads <= READS, "{reads} reads in a turn");
-    }
+        total >= 16 << 20
+    });
 }
 
 #[test]
@@ -59,21 +62,23 @@ fn who_takes_the_place_of_a_flooding_connection_is_looked_at_once_a_turn_too() {
     let mut driver = PollDriver::new().expect("a driver");
     let mut client = connected(&mut driver, 0);
     driver.receive(0, true);
-    while driver.again != [0] {
+    until("more than a turn reads", || {
         while client.write(&[7; 64 << 10]).is_ok() {}
         turn(&mut driver, |_, _| {});
-    }
+        driver.again == [0]
+    });
     driver.close(0, true);
     let mut client = connected(&mut driver, 0);
     driver.receive(0, true);
     let mut full_turns = 0;
-    while full_turns < 10 {
+    until("ten turns with all their reads", || {
         while client.write(&[7; 64 << 10]).is_ok() {}
         let mut reads = 0;
         turn(&mut driver, |_, event| reads += u8::from(matches!(event, Event::Received { .. })));
         assert!(reads <= READS, "{reads} reads in a turn");
         full_turns += usize::from(reads == READS);
-    }
+        full_turns == 10
+    });
 }
 
 #[test]
@@ -83,7 +88,7 @@ fn a_full_backlog_is_taken_in_with_a_bound_on_each_turn() {
     driver.listen(0, sockets.remove(0)).expect("it listens");
     driver.accept(0, true);
     let (mut clients, mut accepted) = (Vec::new(), 0);
-    while accepted < 200 {
+    until("200 accepts", || {
         if clients.len() < 200 {
             clients.extend((0..40).map(|_| TcpStream::connect(address).expect("it listens")));
         }
@@ -94,7 +99,8 @@ fn a_full_backlog_is_taken_in_with_a_bound_on_each_turn() {
             driver.accept(0, true);
         });
         assert!(accepted - before <= usize::from(ACCEPTS), "{} accepts in a turn", accepted - before);
-    }
+        accepted == 200
+    });
 }
 
 #[test]
@@ -106,7 +112,7 @@ fn datagrams_of_a_socket_come_with_a_bound_on_each_turn() {
     driver.bind(0, socket).expect("it is registered");
     let client = UdpSocket::bind(loopback()).expect("a free port");
     let (mut sent, mut received) = (0, 0);
-    while received < 200 {
+    until("200 datagrams", || {
         let more = 40.min(200 - sent);
         for _ in 0..more {
             client.send_to(b"datagram", address).expect("there is room");
@@ -115,5 +121,6 @@ fn datagrams_of_a_socket_come_with_a_bound_on_each_turn() {
         let before = received;
         turn(&mut driver, |_, event| received += usize::from(matches!(event, Event::Datagram { .. })));
         assert!(received - before <= usize::from(DATAGRAMS), "{} datagrams in a turn", received - before);
-    }
+        received == 200
+    });
 }

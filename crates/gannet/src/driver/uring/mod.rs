@@ -15,6 +15,7 @@ mod limit;
 mod name;
 mod order;
 mod receiving;
+mod release;
 mod rest;
 mod ring_connection;
 mod sending;
@@ -138,6 +139,10 @@ pub(crate) struct UringDriver {
     can_install: bool,
     /// Direct descriptors that are to get one.
     installing: u32,
+    /// How many may be at a time.
+    most_installed: u32,
+    /// Whether this kernel lets go of the socket of a direct descriptor that is closed.
+    releases_closed: bool,
     /// The last wait may have left something.
     is_behind: bool,
 }
@@ -148,12 +153,21 @@ impl UringDriver {
         Self::with_buffers(reactors, &[Kind::Shared, Kind::Whole])
     }
 
-    /// A driver as on an older kernel: several receives share no buffer, none tells what it left, and workers of the kernel
-    /// shut connections down.
+    /// A driver as on Linux 6.1: several receives share no buffer, none tells what it left, workers of the kernel shut
+    /// connections down, and the sockets of closed descriptors may stay.
     #[cfg(test)]
     pub(crate) fn of_older_kernel() -> io::Result<Self> {
         let mut driver = Self::with_buffers(1, &[Kind::Whole])?;
-        (driver.tells_rest, driver.can_install) = (false, false);
+        (driver.tells_rest, driver.can_install, driver.releases_closed) = (false, false, false);
+        Ok(driver)
+    }
+
+    /// A driver as on Linux 6.8 to 6.12: the sockets of closed descriptors may stay, and the driver itself shuts connections
+    /// down.
+    #[cfg(test)]
+    pub(crate) fn of_kernel_that_keeps_closed_sockets() -> io::Result<Self> {
+        let mut driver = Self::new(1)?;
+        driver.releases_closed = false;
         Ok(driver)
     }
 
@@ -168,6 +182,8 @@ impl UringDriver {
         let tells_rest = rest::is_told(&mut ring).unwrap_or(false);
         // Without it, workers of the kernel shut connections down.
         let can_install = closing::can_install(&ring).unwrap_or(false);
+        // Without it, a stream ends by a request of its own before its descriptor is closed.
+        let releases_closed = release::is_prompt(&mut ring).unwrap_or(false);
         let bell = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC)?;
         let entrance = Entrance::new(&ring);
         let mut driver = Self {
@@ -202,6 +218,8 @@ impl UringDriver {
             outstanding: 0,
             can_install,
             installing: 0,
+            most_installed: closing::most_installed(reactors),
+            releases_closed,
             is_behind: false,
         };
         driver.can_batch = driver.ring.params().is_feature_min_timeout();
@@ -536,16 +554,7 @@ impl Driver for UringDriver {
     }
 
     fn refuse(&mut self, slot: u32, farewell: &'static [u8]) {
-        if !farewell.is_empty() {
-            // The text is there for ever. The close comes next, however little of it was taken.
-            let request = opcode::Send::new(Fixed(slot), farewell.as_ptr(), farewell.len() as u32)
-                .flags(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
-                .build()
-                .flags(squeue::Flags::IO_HARDLINK)
-                .user_data(user_data(Op::Nothing, 0, 0));
-            self.push(&request);
-        }
-        self.close_slot(slot, farewell.is_empty(), user_data(Op::Refuse, slot, 0));
+        self.close_refused(slot, farewell);
     }
 
     fn adopt(&mut self, token: Token, socket: OwnedFd) -> io::Result<()> {

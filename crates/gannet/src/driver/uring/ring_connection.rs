@@ -43,12 +43,14 @@ impl Default for RingConnection {
     }
 }
 
-/// What is in flight to the peer.
+/// What goes to the peer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outward {
     Nothing,
     Connects,
     Sends,
+    /// Nothing any more: our direction of the stream has ended, or does with what is in flight.
+    Ended,
 }
 
 /// How far the end of a connection has come.

@@ -6,6 +6,7 @@ use io_uring::{IoUring, Probe, opcode};
 use rustix::process::{Resource, getrlimit};
 
 use super::buffers::{Buffers, Kind};
+use super::release;
 
 /// Submissions that fit before they have to be handed over in the middle of a turn.
 const SUBMISSIONS: u32 = 1_024;
@@ -40,18 +41,26 @@ pub(super) fn slots(reactors: usize) -> u32 {
     getrlimit(Resource::Nofile).current.unwrap_or(share).min(share) as u32
 }
 
+/// What was found of io_uring where this process can use it.
+pub(crate) struct Found {
+    /// In a few words.
+    pub(crate) features: &'static str,
+    /// Whether it keeps the sockets of connections that closed, as kernels before 6.13 do.
+    pub(crate) keeps_closed: bool,
+}
+
 /// Whether this process can use io_uring as the driver does; says what it found, or why not.
 ///
 /// On a thread of its own: what a ring leaves to do when it ends interrupts the thread that made it, and a caller of
 /// ours need not expect EINTR from its next system call.
-pub(crate) fn probe() -> Result<String, String> {
+pub(crate) fn probe() -> Result<Found, String> {
     let probing = std::thread::Builder::new().name("gannet-probe".to_owned()).spawn(probe_here);
     let probing = probing.map_err(|error| format!("no thread to try it on: {error}"))?;
     probing.join().unwrap_or_else(|_| Err("trying it panicked; this is a bug".to_owned()))
 }
 
-fn probe_here() -> Result<String, String> {
-    let ring = ring().map_err(|error| explain(&error))?;
+fn probe_here() -> Result<Found, String> {
+    let mut ring = ring().map_err(|error| explain(&error))?;
     let mut probe = Probe::new();
     ring.submitter().register_probe(&mut probe).map_err(|error| format!("its operations cannot be read: {error}"))?;
     let needed = [
@@ -68,14 +77,23 @@ fn probe_here() -> Result<String, String> {
     if let Some((name, _)) = needed.iter().find(|(_, code)| !probe.is_supported(*code)) {
         return Err(format!("this kernel's io_uring has no {name}; Linux 6.1 or later has all that is needed"));
     }
-    ring.submitter().register_files_sparse(1).map_err(|error| format!("no direct descriptors: {error}"))?;
+    ring.submitter()
+        .register_files_sparse(release::SLOTS)
+        .map_err(|error| format!("no direct descriptors: {error}"))?;
+    let keeps_closed = !release::is_prompt(&mut ring).map_err(|error| format!("no direct descriptors: {error}"))?;
     Buffers::new(&ring.submitter(), &[Kind::Whole])
         .map(|buffers| {
             drop(ring);
             drop(buffers);
         })
         .map_err(|error| format!("no provided-buffer ring: {error}"))?;
-    Ok("this kernel offers io_uring with direct descriptors and buffer rings".to_owned())
+    let features = match keeps_closed {
+        false => "this kernel offers io_uring with direct descriptors and buffer rings",
+        true => {
+            "this kernel's io_uring keeps the sockets of closed connections until older ones end; Linux 6.13 does not"
+        }
+    };
+    Ok(Found { features, keeps_closed })
 }
 
 fn explain(error: &io::Error) -> String {

@@ -1,10 +1,15 @@
 //! The ring of receive buffers by itself, and that the tests of the suite do run out of them.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+
+use gannet_testing::{PATIENCE, until};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::closing::MOST_INSTALLED;
 use super::*;
+use crate::listener::listen_tcp;
 
 /// A ring without requests, or nothing where this process may have none.
 fn ring() -> Option<IoUring> {
@@ -61,29 +66,54 @@ fn looking_ahead_shows_each_report_where_it_will_be_found() {
     }
 }
 
-/// Turns a driver without a reactor until so many bytes came; says how many of its receives found no buffer.
-fn starved_by(mut driver: UringDriver) -> u64 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let address = listener.local_addr().expect("it is bound");
-    let mut clients = Vec::new();
-    for token in 0..60 {
-        let mut client = TcpStream::connect(address).expect("it listens");
-        let (server, _) = listener.accept().expect("somebody connects");
-        driver.adopt(token, server.into()).expect("there is room");
-        client.write_all(&[7; 50_000]).expect("the kernel takes it");
-        driver.receive(token, true);
-        clients.push(client);
-    }
-    let mut received = 0;
-    while received < 60 * 50_000 {
-        driver.wait(Some(Duration::from_millis(100))).expect("it waits");
-        while let Some(event) = driver.next(&mut ()) {
-            let Event::Received { chunk, .. } = event else { panic!("{event:?}") };
-            assert!(chunk.iter().all(|byte| *byte == 7));
-            received += chunk.len();
+/// Drivers as on kernels of all kinds, from the newest on.
+const KERNELS: [fn() -> io::Result<UringDriver>; 3] =
+    [|| UringDriver::new(1), UringDriver::of_kernel_that_keeps_closed_sockets, UringDriver::of_older_kernel];
+
+/// One turn of a driver without a reactor; chunks go back after they were seen.
+fn turn(driver: &mut UringDriver, mut each: impl FnMut(&UringDriver, &Event<u32>)) {
+    driver.wait(Some(Duration::from_millis(100))).expect("it waits");
+    while let Some(event) = driver.next(&mut ()) {
+        each(driver, &event);
+        if let Event::Received { chunk, .. } = event {
             driver.recycle(chunk);
         }
     }
+}
+
+/// Two ends of a connection. The first one waits long, and not for ever, for what has to come.
+fn connection() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let client = TcpStream::connect(listener.local_addr().expect("it is bound")).expect("it listens");
+    client.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    (client, listener.accept().expect("somebody connects").0)
+}
+
+/// A connection of a driver without a reactor that receives, with the other end of it.
+fn adopted(driver: &mut UringDriver, token: Token) -> TcpStream {
+    let (client, server) = connection();
+    driver.adopt(token, server.into()).expect("there is room");
+    driver.receive(token, true);
+    client
+}
+
+/// Turns a driver without a reactor until so many bytes came; says how many of its receives found no buffer.
+fn starved_by(mut driver: UringDriver) -> u64 {
+    let mut clients = Vec::new();
+    for token in 0..60 {
+        let mut client = adopted(&mut driver, token);
+        client.write_all(&[7; 50_000]).expect("the kernel takes it");
+        clients.push(client);
+    }
+    let mut received = 0;
+    until("everything to arrive", || {
+        turn(&mut driver, |_, event| {
+            let Event::Received { chunk, .. } = event else { panic!("{event:?}") };
+            assert!(chunk.iter().all(|byte| *byte == 7));
+            received += chunk.len();
+        });
+        received == 60 * 50_000
+    });
     assert_eq!(driver.buffers_out(), 0);
     driver.starved()
 }
@@ -109,14 +139,9 @@ fn what_many_send_at_once_is_not_mixed_up_where_receives_end_at_their_limit() {
     let byte = |token: Token, offset: usize| (offset % 251) as u8 ^ token as u8;
     for driver in [UringDriver::new(1), UringDriver::of_older_kernel()] {
         let mut driver = driver.expect("it was possible before");
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
         let mut clients = Vec::new();
         for token in 0..8 {
-            let mut client = TcpStream::connect(address).expect("it listens");
-            let (server, _) = listener.accept().expect("somebody connects");
-            driver.adopt(token, server.into()).expect("there is room");
-            driver.receive(token, true);
+            let mut client = adopted(&mut driver, token);
             clients.push(std::thread::spawn(move || {
                 let sent: Vec<u8> = (0..EACH).map(|offset| byte(token, offset)).collect();
                 client.write_all(&sent).expect("it is received");
@@ -124,58 +149,44 @@ fn what_many_send_at_once_is_not_mixed_up_where_receives_end_at_their_limit() {
         }
         let mut received = [0; 8];
         let mut ended = 0;
-        while ended < 8 {
-            driver.wait(Some(Duration::from_millis(100))).expect("it waits");
+        until("all streams to end", || {
             let mut of_turn = [0; 8];
-            while let Some(event) = driver.next(&mut ()) {
-                match event {
-                    Event::Received { token, chunk } => {
-                        let so_far = &mut received[token as usize];
-                        let is_right = chunk.iter().enumerate().all(|(at, got)| *got == byte(token, *so_far + at));
-                        assert!(is_right, "{token}: other bytes than were sent, from {so_far} on");
-                        *so_far += chunk.len();
-                        of_turn[token as usize] += chunk.len();
-                        driver.recycle(chunk);
-                    }
-                    Event::Ended { .. } => ended += 1,
-                    other => panic!("{other:?}"),
+            turn(&mut driver, |_, event| match event {
+                Event::Received { token, chunk } => {
+                    let so_far = &mut received[*token as usize];
+                    let is_right = chunk.iter().enumerate().all(|(at, got)| *got == byte(*token, *so_far + at));
+                    assert!(is_right, "{token}: other bytes than were sent, from {so_far} on");
+                    *so_far += chunk.len();
+                    of_turn[*token as usize] += chunk.len();
                 }
-            }
+                Event::Ended { .. } => ended += 1,
+                other => panic!("{other:?}"),
+            });
             let most = of_turn.into_iter().max().unwrap_or(0);
             // The kernel counts whole buffers.
             let longest = crate::share::SHARE_BYTES + 64 * 1024 - 1;
             assert!(!driver.can_limit || most <= longest, "{most} bytes of one in a turn");
-        }
+            ended == 8
+        });
         assert_eq!(received, [EACH; 8]);
         clients.into_iter().for_each(|client| client.join().expect("it wrote"));
     }
-}
-
-/// A connection of a driver without a reactor, with the other end of it.
-fn adopted(driver: &mut UringDriver) -> TcpStream {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let client = TcpStream::connect(listener.local_addr().expect("it is bound")).expect("it listens");
-    let (server, _) = listener.accept().expect("somebody connects");
-    driver.adopt(0, server.into()).expect("there is room");
-    driver.receive(0, true);
-    client
 }
 
 /// Sends a piece, and has all of it received; says whether that came in the hot buffer.
 fn is_received_hot(driver: &mut UringDriver, client: &mut TcpStream, piece: &[u8]) -> bool {
     client.write_all(piece).expect("the kernel takes it");
     let (mut received, mut is_hot) = (0, true);
-    while received < piece.len() {
-        driver.wait(Some(Duration::from_millis(100))).expect("it waits");
-        while let Some(event) = driver.next(&mut ()) {
+    until("the piece", || {
+        turn(driver, |driver, event| {
             let Event::Received { chunk, .. } = event else { panic!("{event:?}") };
-            assert!(*chunk == piece[received..received + chunk.len()]);
+            assert!(**chunk == piece[received..received + chunk.len()]);
             received += chunk.len();
             is_hot &= chunk.buffer() == HOT;
-            assert_eq!(driver.lends(&chunk), chunk.buffer() == HOT);
-            driver.recycle(chunk);
-        }
-    }
+            assert_eq!(driver.lends(chunk), chunk.buffer() == HOT);
+        });
+        received == piece.len()
+    });
     is_hot
 }
 
@@ -186,7 +197,7 @@ fn large_pieces_come_in_the_hot_buffer_after_some_and_small_ones_after_some_do_n
     }
     for driver in [UringDriver::new(1), UringDriver::of_older_kernel()] {
         let mut driver = driver.expect("it was possible before");
-        let mut client = adopted(&mut driver);
+        let mut client = adopted(&mut driver, 0);
         for _ in 0..2 {
             let large: Vec<_> = (0..12).map(|_| is_received_hot(&mut driver, &mut client, &[1; 40_000])).collect();
             assert!(!large[0] && large[11], "{large:?}");
@@ -203,26 +214,25 @@ fn what_comes_for_a_polled_connection_while_reading_is_paused_is_received_afterw
         return;
     }
     let mut driver = UringDriver::new(1).expect("it was possible before");
-    let mut client = adopted(&mut driver);
-    while !is_received_hot(&mut driver, &mut client, &[1; 40_000]) {}
+    let mut client = adopted(&mut driver, 0);
+    until("a piece in the hot buffer", || is_received_hot(&mut driver, &mut client, &[1; 40_000]));
     driver.receive(0, false);
     client.write_all(&[3; 40_000]).expect("the kernel takes it");
-    while !driver.entries.get(0).is_some_and(|entry| entry.large.is_readable()) {
-        driver.wait(Some(Duration::from_millis(100))).expect("it waits");
-        assert!(driver.next(&mut ()).is_none(), "it is paused");
-    }
+    until("the poll to report it", || {
+        turn(&mut driver, |_, event| panic!("it is paused: {event:?}"));
+        driver.entries.get(0).is_some_and(|entry| entry.large.is_readable())
+    });
     assert!(!driver.has_unread(0), "nobody wants it");
     driver.receive(0, true);
     assert!(driver.has_unread(0));
     let mut received = 0;
-    while received < 40_000 {
-        driver.wait(None).expect("it does not wait, there is something to read");
-        while let Some(event) = driver.next(&mut ()) {
+    until("what came in the pause", || {
+        turn(&mut driver, |_, event| {
             let Event::Received { chunk, .. } = event else { panic!("{event:?}") };
             received += chunk.len();
-            driver.recycle(chunk);
-        }
-    }
+        });
+        received == 40_000
+    });
     assert!(!driver.has_unread(0));
 }
 
@@ -248,17 +258,7 @@ fn a_kernel_that_bounds_receives_is_known_to_do_so() {
 /// Floods some connections of a driver without a reactor, and says how many turns it takes until a byte of another one
 /// comes, the longest of some times.
 fn turns_beside_floods(mut driver: UringDriver, floods: u32) -> usize {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let address = listener.local_addr().expect("it is bound");
-    let mut clients: Vec<TcpStream> = (0..=floods)
-        .map(|token| {
-            let client = TcpStream::connect(address).expect("it listens");
-            let (server, _) = listener.accept().expect("somebody connects");
-            driver.adopt(token, server.into()).expect("there is room");
-            driver.receive(token, true);
-            client
-        })
-        .collect();
+    let mut clients: Vec<TcpStream> = (0..=floods).map(|token| adopted(&mut driver, token)).collect();
     let mut asking = clients.pop().expect("the last one");
     clients.iter().for_each(|client| client.set_nonblocking(true).expect("it is a socket"));
     let bytes = vec![7; 1 << 20];
@@ -267,18 +267,17 @@ fn turns_beside_floods(mut driver: UringDriver, floods: u32) -> usize {
         asking.write_all(b"?").expect("the kernel takes it");
         let mut turns = 0;
         let mut came = false;
-        while !came {
+        until("the question", || {
             for client in &mut clients {
                 while client.write(&bytes).is_ok() {}
             }
-            driver.wait(Some(Duration::from_millis(100))).expect("it waits");
             turns += 1;
-            while let Some(event) = driver.next(&mut ()) {
-                let Event::Received { token, chunk } = event else { panic!("{event:?}") };
-                came |= token == floods;
-                driver.recycle(chunk);
-            }
-        }
+            turn(&mut driver, |_, event| {
+                let Event::Received { token, .. } = event else { panic!("{event:?}") };
+                came |= *token == floods;
+            });
+            came
+        });
         longest = longest.max(turns);
     }
     longest
@@ -310,23 +309,29 @@ fn who_floods_gets_no_buffers_before_those_that_found_none() {
     }
 }
 
+/// Makes sure that this process may have so many descriptors beside those of other tests. Where it may not, says so.
+fn has_descriptors(wanted: u64) -> bool {
+    const OF_OTHER_TESTS: u64 = 1_024;
+    let (limit, wanted) = (getrlimit(Resource::Nofile), wanted + OF_OTHER_TESTS);
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return true;
+    }
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum });
+    if raised.is_err() {
+        eprintln!("not tried: it needs {wanted} descriptors, and {limit:?} is the limit");
+    }
+    raised.is_ok()
+}
+
 #[test]
 fn many_streams_that_are_ended_at_once_end_for_their_peers_who_may_still_send() {
     const MANY: Token = MOST_INSTALLED + 44;
-    if ring().is_none() {
+    if ring().is_none() || !has_descriptors(u64::from(MANY + MOST_INSTALLED)) {
         return;
     }
-    for driver in [UringDriver::new(1), UringDriver::of_older_kernel()] {
-        let mut driver = driver.expect("it was possible before");
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
-        let mut clients = Vec::new();
-        for token in 0..MANY {
-            clients.push(TcpStream::connect(address).expect("it listens"));
-            let (server, _) = listener.accept().expect("somebody connects");
-            driver.adopt(token, server.into()).expect("there is room");
-            driver.receive(token, true);
-        }
+    for driver in KERNELS {
+        let mut driver = driver().expect("it was possible before");
+        let mut clients: Vec<_> = (0..MANY).map(|token| adopted(&mut driver, token)).collect();
         for token in 0..MANY {
             driver.shutdown(token);
         }
@@ -340,40 +345,156 @@ fn many_streams_that_are_ended_at_once_end_for_their_peers_who_may_still_send() 
             clients
         });
         let mut received = 0;
-        while received < MANY {
-            driver.wait(Some(Duration::from_millis(100))).expect("it waits");
-            while let Some(event) = driver.next(&mut ()) {
-                let Event::Received { chunk, .. } = event else { panic!("{event:?}") };
+        until("the answers", || {
+            turn(&mut driver, |_, event| {
+                let Event::Received { .. } = event else { panic!("{event:?}") };
                 received += 1;
-                driver.recycle(chunk);
-            }
-        }
+            });
+            received == MANY
+        });
         assert_eq!(driver.installing, 0);
         drop(clients.join().expect("all of them ended"));
     }
 }
 
 #[test]
-fn a_connection_that_closes_while_its_stream_is_being_ended_leaves_no_descriptor() {
+fn the_reactors_of_an_engine_share_the_descriptors_for_shutdowns() {
+    assert_eq!([1, 2, 16, 10_000].map(closing::most_installed), [256, 128, 16, 8]);
+    assert!((1..=32).all(|reactors| closing::most_installed(reactors) as usize * reactors <= MOST_INSTALLED as usize));
+}
+
+#[test]
+fn a_kernel_that_lets_go_of_closed_sockets_is_known_to_do_so() {
     if ring().is_none() {
         return;
     }
-    let mut driver = UringDriver::new(1).expect("it was possible before");
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let mut client = TcpStream::connect(listener.local_addr().expect("it is bound")).expect("it listens");
-    let (server, _) = listener.accept().expect("somebody connects");
-    driver.adopt(0, server.into()).expect("there is room");
-    driver.shutdown(0);
-    driver.close(0, false);
+    let driver = UringDriver::new(1).expect("it was possible before");
+    assert_eq!(driver.releases_closed, kernel() >= (6, 13), "on Linux {:?}", kernel());
+    let keeps_closed = probe().map(|found| found.keeps_closed).expect("it was possible before");
+    assert_eq!(driver.releases_closed, !keeps_closed);
+}
+
+/// The client's end of a connection, of TCP or of a Unix socket, and the server's.
+fn connection_of(is_unix: bool) -> (Box<dyn Read>, OwnedFd) {
+    if is_unix {
+        let (client, server) = UnixStream::pair().expect("a pair");
+        client.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        (Box::new(client), server.into())
+    } else {
+        let (client, server) = connection();
+        (Box::new(client), server.into())
+    }
+}
+
+/// Closes a connection beside an older one that receives, and says what its peer reads then, without any further turn. On a
+/// driver for kernels that keep closed sockets something else holds its socket, as they do.
+fn read_after_close(driver: &mut UringDriver, is_unix: bool, is_shut: bool, reset: bool) -> io::Result<usize> {
+    let older = adopted(driver, 0);
+    let (mut client, server) = connection_of(is_unix);
+    let held = (!driver.releases_closed).then(|| server.try_clone().expect("a descriptor is free"));
+    driver.adopt(1, server).expect("there is room");
+    driver.receive(1, true);
+    until("its receive to be in flight", || {
+        turn(driver, |_, event| panic!("{event:?}"));
+        driver.entries.get(1).is_some_and(|entry| entry.armed)
+    });
+    if is_shut {
+        driver.shutdown(1);
+    }
+    driver.close(1, reset);
     let mut is_closed = false;
-    while !is_closed {
-        driver.wait(Some(Duration::from_millis(100))).expect("it waits");
-        while let Some(event) = driver.next(&mut ()) {
-            assert!(matches!(event, Event::Closed { token: 0 }), "{event:?}");
+    until("the close", || {
+        turn(driver, |_, event| {
+            assert!(matches!(event, Event::Closed { token: 1 }), "{event:?}");
             is_closed = true;
+        });
+        is_closed
+    });
+    assert_eq!(driver.installing, 0);
+    let read = client.read(&mut [0; 1]);
+    drop((held, older));
+    let mut is_over = false;
+    until("the end of the older one", || {
+        turn(driver, |_, event| is_over |= matches!(event, Event::Ended { token: 0 }));
+        is_over
+    });
+    driver.close(0, true);
+    until("its close", || {
+        turn(driver, |_, event| is_over &= !matches!(event, Event::Closed { token: 0 }));
+        !is_over
+    });
+    read
+}
+
+#[test]
+fn the_peer_of_a_closed_connection_sees_its_end_though_the_kernel_keeps_the_socket() {
+    if ring().is_none() {
+        return;
+    }
+    for driver in KERNELS {
+        let mut driver = driver().expect("it was possible before");
+        for (is_unix, is_shut) in [(false, false), (false, true), (true, false), (true, true)] {
+            let read = read_after_close(&mut driver, is_unix, is_shut, false);
+            assert_eq!(read.expect("an end"), 0, "unix: {is_unix}, shut down before: {is_shut}");
+            let read = read_after_close(&mut driver, is_unix, is_shut, true);
+            match read.map_err(|error| error.kind()) {
+                Err(io::ErrorKind::ConnectionReset) if !is_unix => {}
+                // A Unix socket has no reset. Where a worker of the kernel was on its way already, the end comes first.
+                Ok(0) if is_unix || (is_shut && !driver.can_install) => {}
+                other => panic!("{other:?}, unix: {is_unix}, shut down before: {is_shut}"),
+            }
         }
     }
-    assert_eq!(driver.installing, 0);
-    // A descriptor of it that was left would keep the stream open.
-    assert_eq!(client.read(&mut [0; 1]).expect("an end"), 0);
+}
+
+/// A number in the process for a direct descriptor.
+fn installed(driver: &mut UringDriver, slot: u32) -> OwnedFd {
+    let request = opcode::FixedFdInstall::new(Fixed(slot), 0).build();
+    driver.push(&request.user_data(user_data(Op::Nothing, slot, 0)));
+    let mut descriptor = None;
+    until("the descriptor", || {
+        driver.wait(Some(Duration::from_millis(100))).expect("it waits");
+        let mut found = driver.batch.iter().filter(|(name, ..)| read_user_data(*name) == (Op::Nothing, slot, 0));
+        descriptor = found.next().map(|(_, result, _)| owned(*result).expect("a descriptor is free"));
+        descriptor.is_some()
+    });
+    turn(driver, |_, event| panic!("{event:?}"));
+    descriptor.expect("it was waited for")
+}
+
+#[test]
+fn a_refused_client_sees_the_end_though_the_kernel_keeps_the_socket() {
+    if !ring().is_some_and(|ring| closing::can_install(&ring).unwrap_or(false)) {
+        eprintln!("not tried: nothing can hold a socket here that was just accepted");
+        return;
+    }
+    for driver in KERNELS {
+        let mut driver = driver().expect("it was possible before");
+        let (address, mut sockets) = listen_tcp((Ipv4Addr::LOCALHOST, 0).into(), 1, None).expect("a free port");
+        driver.listen(0, sockets.remove(0)).expect("it listens");
+        driver.accept(0, true);
+        for farewell in [&b""[..], b"full"] {
+            let mut client = TcpStream::connect(address).expect("it listens");
+            client.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+            let mut incoming = None;
+            until("the client", || {
+                turn(&mut driver, |_, event| match event {
+                    Event::Accepted { incoming: slot, .. } => incoming = Some(*slot),
+                    other => panic!("{other:?}"),
+                });
+                incoming.is_some()
+            });
+            let slot = incoming.expect("it came in");
+            let held = (!driver.releases_closed).then(|| installed(&mut driver, slot));
+            driver.refuse(slot, farewell);
+            until("the close", || {
+                turn(&mut driver, |_, event| panic!("{event:?}"));
+                driver.free_slots.contains(&slot)
+            });
+            let mut read = Vec::new();
+            let ended = client.read_to_end(&mut read);
+            assert_eq!((read.as_slice(), ended.is_ok()), (farewell, !farewell.is_empty()), "{ended:?}");
+            drop(held);
+        }
+    }
 }
