@@ -8,6 +8,7 @@ pub mod commands;
 pub mod handshakes;
 pub mod http;
 pub mod idle;
+pub mod open_loop;
 pub mod probes;
 pub mod publish;
 pub mod stream;

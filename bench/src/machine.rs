@@ -14,7 +14,7 @@ use crate::peers;
 pub struct Origin {
     /// The day of the run.
     date: String,
-    /// What ran it.
+    /// The command line of the run, without the name of the program.
     command: String,
     /// CPU, cores, kernel and compiler.
     machine: String,

@@ -62,6 +62,8 @@ enum Command {
     Connect(run::connect::Options),
     /// Echo: messages per second, CPU time per message, round trips.
     Echo(run::echo::Options),
+    /// Response times at 70 % of the weaker one's capacity, in an open loop.
+    Latency(run::latency::Options),
     /// Resident memory of an idle connection.
     Memory(run::memory::Options),
     /// One payload to everybody: CPU time per delivery.
@@ -111,6 +113,7 @@ fn main() -> ExitCode {
         Command::Churn(options) => run::churn::run(&options),
         Command::Connect(options) => run::connect::run(&options),
         Command::Echo(options) => run::echo::run(&options),
+        Command::Latency(options) => run::latency::run(&options),
         Command::Memory(options) => run::memory::run(&options),
         Command::Broadcast(options) => run::broadcast::run(&options),
         Command::Load(options) => run::load::run(&options),

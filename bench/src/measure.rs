@@ -5,6 +5,8 @@ use std::io;
 use std::ops::Sub;
 use std::path::Path;
 
+use hdrhistogram::Histogram;
+
 /// Totals of a process since its start, over all its threads.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
@@ -77,6 +79,15 @@ pub fn threads(pid: u32) -> io::Result<u64> {
     field(&fs::read_to_string(format!("/proc/{pid}/status"))?, "Threads:")
 }
 
+/// The longest time of a histogram, in nanoseconds; what took longer counts as this.
+const LONGEST_NS: u64 = 3_600_000_000_000;
+
+/// Makes an empty histogram of times in nanoseconds, with three digits. It has all of its range from the start: one that
+/// grows by itself does so for `record` only, and `saturating_record` would cut off what lies beyond its few first values.
+pub fn histogram() -> io::Result<Histogram<u64>> {
+    Histogram::new_with_bounds(1, LONGEST_NS, 3).map_err(io::Error::other)
+}
+
 fn first_number(text: &str) -> io::Result<u64> {
     text.split_ascii_whitespace()
         .next()
@@ -134,6 +145,15 @@ mod tests {
         let spread = Spread::of([4.0, 1.0, 3.0, 2.0]).expect("four values");
         assert_eq!((spread.min, spread.median, spread.max), (1.0, 2.5, 4.0));
         assert_eq!(Spread::of([]), None);
+    }
+
+    #[test]
+    fn a_histogram_keeps_times_of_every_length() {
+        let mut times = histogram().expect("a histogram");
+        for ns in [700, 3_000_000, 9_000_000_000] {
+            times.saturating_record(ns);
+            assert!(times.max() >= ns && times.max() <= ns + ns / 500, "{ns}: {}", times.max());
+        }
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub static SUBJECTS: &[&[Subject]] = &[connections::SUBJECTS, work::SUBJECTS];
 /// Options of `models`.
 #[derive(clap::Args, Debug)]
 pub struct Options {
-    /// What is compared; everything if nothing is named.
+    /// The cases to measure; all of them if none is named.
     #[arg(value_enum, value_name = "CASE")]
     cases: Vec<Case>,
     /// Connections of `connections`. Each takes a descriptor in both processes.
@@ -55,7 +55,7 @@ pub struct Options {
     plan: Plan,
 }
 
-/// What is compared.
+/// Names a case: a question, and the models that answer it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Case {
     /// A thread per connection, select, poll, epoll and io_uring under many idle connections.

@@ -6,6 +6,7 @@ pub mod churn;
 pub mod connect;
 pub mod echo;
 pub mod http;
+pub mod latency;
 pub mod load;
 pub mod memory;
 pub mod million;

@@ -165,6 +165,7 @@ fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
             return found;
         }
         assert!(started.elapsed() < PATIENCE, "waited for {what}");
+        // Nothing tells of a process that it has started or is gone: this is the time between two looks.
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -177,9 +178,15 @@ fn stat(pid: u32) -> Option<(char, u32)> {
     Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
 }
 
-fn child_of(parent: u32) -> Option<u32> {
+/// The child of a process whose command line has `word`: a process has others, such as the compiler that is asked for its
+/// version.
+fn child_of(parent: u32, word: &str) -> Option<u32> {
     let numbers = fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    numbers.into_iter().find(|pid| stat(*pid).is_some_and(|(_, of)| of == parent))
+    let has_word = |pid: &u32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).any(|argument| argument == word.as_bytes())
+    };
+    numbers.into_iter().find(|pid| stat(*pid).is_some_and(|(_, of)| of == parent) && has_word(pid))
 }
 
 #[test]
@@ -189,8 +196,8 @@ fn nothing_is_left_running_when_the_runner_is_killed() {
     let mut all = bench(&arguments);
     all.args(["--server-cpu", "0", "--client-cpu", "0", "--no-peers"]).stdout(Stdio::null()).stderr(Stdio::null());
     let all = Started(all.spawn().expect("the binary starts"));
-    let command = wait_for("the command", || child_of(all.0.id()));
-    let server = wait_for("its server", || child_of(command));
+    let command = wait_for("the command", || child_of(all.0.id(), "echo"));
+    let server = wait_for("its server", || child_of(command, "server"));
     drop(all);
     for (what, pid) in [("the command", command), ("its server", server)] {
         // A zombie runs no more; who inherits it collects it.

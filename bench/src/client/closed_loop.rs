@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use crate::epoll::{Epoll, READ_WRITE};
-use crate::measure::Usage;
+use crate::measure::{Usage, histogram};
 use crate::socket;
 use crate::wire::{Letters, Wire};
 
@@ -128,8 +128,7 @@ impl Client {
             scratch: Vec::new(),
             started: false,
             messages: 0,
-            // Three digits; it grows by itself.
-            round_trips: Histogram::new(3).map_err(io::Error::other)?,
+            round_trips: histogram()?,
         })
     }
 

@@ -9,6 +9,7 @@ use hdrhistogram::Histogram;
 
 use super::stream::{Received, Scratch, Stream, Tls};
 use super::taped::wrong;
+use crate::measure::histogram;
 
 /// Bytes of a message.
 const MESSAGE: [u8; 64] = [b'p'; 64];
@@ -43,12 +44,12 @@ impl Probes {
             Ok(Probe { stream, due: now + every * index as u32 / count as u32, sent: VecDeque::new(), received: 0 })
         });
         let probes = probes.collect::<io::Result<_>>()?;
-        Ok(Self { probes, every, scratch, round_trips: Histogram::new(3).map_err(io::Error::other)? })
+        Ok(Self { probes, every, scratch, round_trips: histogram()? })
     }
 
     /// Forgets the round trips so far, and returns them.
     pub fn take(&mut self) -> io::Result<Histogram<u64>> {
-        let empty = Histogram::new(3).map_err(io::Error::other)?;
+        let empty = histogram()?;
         Ok(std::mem::replace(&mut self.round_trips, empty))
     }
 

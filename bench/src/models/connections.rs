@@ -38,7 +38,7 @@ const fn subject(name: &'static str, serve: crate::subject::Serve) -> Subject {
 }
 
 const EDGE: &str = "epoll, edge-triggered";
-/// What the rows are called, and which subject serves each.
+/// The names of the rows, each with the subject that serves it.
 const MODELS: [(&str, &str); 6] = [
     ("thread per connection", "model-threads"),
     ("select", "model-select"),

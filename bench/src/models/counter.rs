@@ -41,7 +41,7 @@ const KINDS: [(&str, Kind); 5] = [
     ("reactor, asked", Kind::Asked),
 ];
 
-/// What a process measures.
+/// Describes the measurement of one process.
 #[derive(Serialize, Deserialize)]
 pub struct Task {
     kind: Kind,

@@ -41,7 +41,7 @@ const COLUMNS: &[Column] = &[
 /// The place of the sum among them.
 const CPU_NS: usize = 5;
 
-/// What a process measures.
+/// Describes the measurement of one process.
 #[derive(Serialize, Deserialize)]
 pub struct Task {
     format: Format,

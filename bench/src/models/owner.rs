@@ -9,7 +9,7 @@ use gannet::{Address, Engine, Handle, Notice, Remote, Running, SendError};
 
 use super::task::PATIENCE;
 
-/// Where services say which connection they have got: the number of their reactor, and its handle.
+/// Sends the number of a reactor and the handle of its connection, once the connection is open.
 pub type Opened = Sender<(usize, Handle)>;
 
 /// A running engine. Dropping it ends it.

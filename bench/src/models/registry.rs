@@ -169,6 +169,7 @@ fn come_and_go(
                 let (user, connection) = changes.next();
                 change(user, connection)?;
             }
+            // The schedule of the changes: until the next ones are due.
             thread::sleep(PAUSE);
         }
         Ok(changes)

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock;
 use super::table::Column;
+use crate::measure::histogram;
 use crate::socket;
 
 /// The figures of an [`Outcome`].
@@ -60,8 +61,7 @@ pub struct Samples(Mutex<Histogram<u64>>);
 impl Samples {
     /// Without any.
     pub fn new() -> io::Result<Self> {
-        // Three digits; it grows by itself.
-        Ok(Self(Mutex::new(Histogram::new(3).map_err(io::Error::other)?)))
+        Ok(Self(Mutex::new(histogram()?)))
     }
 
     /// Adds one. Any thread may.
@@ -105,6 +105,7 @@ pub fn run(
             let (cpu, stop) = (cpus[index % cpus.len()], stop.0);
             running.push(scope.spawn(move || progress.run(&mut *worker, cpu, stop)));
         }
+        // The threads work by themselves: these are the times in which they are not counted, and counted.
         thread::sleep(warm_up);
         samples().for_each(|samples| samples.histogram().reset());
         let (done_before, cpu_before, started) = (done(), clock::process_cpu()?, Instant::now());
@@ -114,7 +115,7 @@ pub fn run(
         for thread in running {
             thread.join().map_err(|_| io::Error::other("a thread that was measured panicked"))??;
         }
-        let mut all = Histogram::<u64>::new(3).map_err(io::Error::other)?;
+        let mut all = histogram()?;
         for samples in samples() {
             all.add(&*samples.histogram()).map_err(io::Error::other)?;
         }
@@ -149,11 +150,14 @@ struct Progress {
 impl Progress {
     fn run(&self, worker: &mut dyn Worker, cpu: usize, stop: &AtomicBool) -> io::Result<()> {
         socket::pin(cpu)?;
-        while !stop.load(Ordering::Relaxed) {
+        // Once at least, so that a thread that got no processor in time is no thread without fault.
+        loop {
             let operations = worker.step(&self.samples)?;
             self.done.store(self.done.load(Ordering::Relaxed) + operations, Ordering::Relaxed);
+            if stop.load(Ordering::Relaxed) {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 }
 

@@ -86,8 +86,9 @@ pub fn bars(sheet: &Sheet) -> Option<String> {
         y += LINE;
     }
     let mut x = names;
+    let is_there = |kind: Kind| !sheet.is_of_models && sheet.rows.iter().any(|row| Kind::of(&row.subject) == kind);
     let kinds = [(Kind::Gannet, "Gannet"), (Kind::Floor, "bare loop"), (Kind::Peer, "peer")];
-    for (kind, name) in kinds.into_iter().filter(|_| !sheet.is_of_models) {
+    for (kind, name) in kinds.into_iter().filter(|(kind, _)| is_there(*kind)) {
         let _ = writeln!(
             svg,
             "<rect x=\"{x:.1}\" y=\"{}\" width=\"15\" height=\"11\" fill=\"{}\" stroke=\"#000\"/><text x=\"{:.1}\" y=\"{}\">{name}</text>",
@@ -161,8 +162,10 @@ pub fn ratios(sheet: &Sheet) -> Option<String> {
     // Writing to a String cannot fail.
     let _ = writeln!(
         svg,
-        "<line x1=\"{one:.1}\" y1=\"{TOP}\" x2=\"{one:.1}\" y2=\"{:.1}\" stroke=\"#000\"/>",
+        "<line x1=\"{one:.1}\" y1=\"{TOP}\" x2=\"{one:.1}\" y2=\"{:.1}\" stroke=\"#000\"/>\
+         <text x=\"{one:.1}\" y=\"{:.1}\" text-anchor=\"middle\" font-size=\"11\">1</text>",
         height - LINE,
+        TOP - 3.0,
         one = at(1.0)
     );
     let mut y = TOP;

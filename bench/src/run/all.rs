@@ -75,6 +75,7 @@ const fn part(name: &'static str, takes: Takes, roles: &'static [Role]) -> Part 
 /// All commands, in the order in which they run: the longest at the end.
 const PARTS: &[Part] = &[
     part("echo", Takes::Plan, &[Role::Echo]),
+    part("latency", Takes::Plan, &[Role::Echo]),
     part("connect", Takes::Rounds, &[Role::Echo]),
     part("churn", Takes::Plan, &[Role::Echo, Role::Http]),
     part("memory", Takes::Subjects, &[Role::Echo]),
@@ -84,6 +85,7 @@ const PARTS: &[Part] = &[
     part("redis", Takes::Plan, &[Role::Redis]),
     part("tls", Takes::Plan, &[Role::TlsEcho, Role::Https]),
     part("push", Takes::Plan, &[Role::Push]),
+    part("models", Takes::Plan, &[]),
     part("million", Takes::Processors, &[Role::Many]),
 ];
 
@@ -220,7 +222,7 @@ mod tests {
     #[test]
     fn a_peer_is_measured_by_the_commands_that_have_it() {
         assert_eq!(chosen(&[]).len(), PARTS.len());
-        assert_eq!(chosen(&["--only", "go-gnet"]), ["echo", "connect", "churn", "memory"]);
+        assert_eq!(chosen(&["--only", "go-gnet"]), ["echo", "latency", "connect", "churn", "memory"]);
         assert_eq!(chosen(&["--only", "nginx", "redis-server"]), ["churn", "http", "redis"]);
         assert_eq!(chosen(&["http", "echo", "--only", "nginx"]), ["http"]);
     }

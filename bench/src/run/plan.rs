@@ -134,16 +134,26 @@ impl Setup {
         self.against.is_some()
     }
 
+    /// Whether `--only` names this.
+    pub fn names(&self, name: &str) -> bool {
+        self.only.iter().any(|wanted| wanted == name)
+    }
+
     /// The subjects to measure, each with what it is compared with before it: its floors, or the same subject of the
     /// build that `--against` names.
     pub fn subjects(&self, role: Role) -> io::Result<Vec<&'static Subject>> {
+        self.subjects_by(role, |_| true)
+    }
+
+    /// The subjects to measure, as [`Setup::subjects`] has them, among those that `can` be: no others are built.
+    pub fn subjects_by(&self, role: Role, can: impl Fn(&Subject) -> bool) -> io::Result<Vec<&'static Subject>> {
         if let Some(program) = &self.against {
             return self.beside(program, role);
         }
         let mut chosen: Vec<&'static Subject> = Vec::new();
         let mut choose = |subject: &'static Subject| -> io::Result<()> {
             let floors: Vec<_> = subject.floors.iter().map(|floor| known(floor)).collect::<io::Result<_>>()?;
-            for subject in floors.into_iter().chain([subject]).filter(|subject| self.has(subject)) {
+            for subject in floors.into_iter().chain([subject]).filter(|subject| can(subject) && self.has(subject)) {
                 if !chosen.iter().any(|other| other.name == subject.name) {
                     chosen.push(subject);
                 }

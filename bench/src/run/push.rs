@@ -181,6 +181,7 @@ fn paced(times: u32, rate: f64, mut each: impl FnMut() -> io::Result<Duration>) 
     let mut took = Vec::new();
     for number in 0..times {
         let due = started + Duration::from_secs_f64(f64::from(number) / rate);
+        // The schedule itself: until this one is due.
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         took.push(each()?);
     }

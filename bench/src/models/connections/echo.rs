@@ -1,4 +1,4 @@
-//! What a loop does for a socket that is ready, where it is told so as long as that is true.
+//! Echoes on sockets that are ready, for loops that hear of a socket as long as it is ready (select, poll, epoll by level).
 
 use std::collections::HashMap;
 use std::io;
@@ -9,10 +9,10 @@ use crate::socket;
 /// One buffer for all connections; it stays in the cache.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// What a connection waits for next.
+/// The event that a connection needs next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Next {
-    /// Bytes of the peer.
+    /// Bytes from the peer.
     Read,
     /// Room for bytes that the socket did not take. Reading goes on when the peer has taken what it is owed.
     Write,

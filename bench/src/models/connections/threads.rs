@@ -26,7 +26,7 @@ pub fn serve(port: u16, ready: Ready) -> io::Result<()> {
             Ok(stream) => stream,
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
             Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
-                // Others wait until somebody leaves.
+                // Others wait until somebody leaves, which nothing tells of: this is the time between two attempts.
                 thread::sleep(PAUSE);
                 continue;
             }

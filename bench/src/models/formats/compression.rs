@@ -23,7 +23,7 @@ pub enum Compression {
     Gzip,
     /// zstd (RFC 8878), level 3.
     Zstd,
-    /// The same with a dictionary of other messages that both sides have.
+    /// zstd, level 3, with a dictionary that was made of other messages and that both sides have.
     ZstdDictionary,
 }
 

@@ -20,7 +20,7 @@ pub struct Message {
     /// The author's name.
     #[prost(string, tag = "4")]
     pub author_name: String,
-    /// What it says.
+    /// The text of the message.
     #[prost(string, tag = "5")]
     pub text: String,
     /// Milliseconds since 1970.
@@ -109,7 +109,7 @@ const NAMES: [&str; 8] =
     ["Amina Diallo", "Björn Åkesson", "Chen Wei", "Dolores Ruiz", "Ewa Nowak", "Farid Haddad", "Grace Kim", "Hugo"];
 const SIGNS: [&str; 4] = ["👍", "🎉", "❤️", "👀"];
 
-/// The same messages in each run.
+/// Makes the messages of a conversation; they are equal in each run.
 pub fn messages() -> Vec<Message> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut chance = move |below: usize| {

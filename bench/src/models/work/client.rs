@@ -10,6 +10,7 @@ use hdrhistogram::Histogram;
 
 use super::server::{DONE, Kind, QUEUED, REFUSED};
 use crate::client::taped::wrong;
+use crate::measure::histogram;
 use crate::socket;
 use crate::wire::Letters;
 
@@ -78,8 +79,7 @@ pub struct Client {
 
 impl Outcome {
     fn new() -> io::Result<Self> {
-        let empty = || Histogram::new(3).map_err(io::Error::other);
-        let (small, long) = (empty()?, empty()?);
+        let (small, long) = (histogram()?, histogram()?);
         Ok(Self { elapsed: Duration::ZERO, small, long, small_answered: 0, long_answered: 0, refused: 0 })
     }
 }

@@ -51,6 +51,7 @@ impl Kind {
 
     fn work(self) {
         match self {
+            // The work itself: a call that waits.
             Self::Waits => thread::sleep(LONG),
             Self::Computes => compute(),
         }

@@ -65,6 +65,7 @@ const FEW_SOCKETS: u64 = 5_000;
 fn settle() -> io::Result<()> {
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end && machine::tcp_sockets()? > FEW_SOCKETS {
+        // Nothing tells when the kernel has closed them: this is the time between two looks.
         std::thread::sleep(LOOK);
     }
     Ok(())

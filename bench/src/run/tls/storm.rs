@@ -11,7 +11,7 @@ use super::Options;
 use crate::child::Server;
 use crate::client::handshakes::{Handshakes, Kind, client};
 use crate::client::probes::Probes;
-use crate::measure::Usage;
+use crate::measure::{Usage, histogram};
 use crate::run::known;
 use crate::run::rounds::in_turn;
 use crate::tls::Counted;
@@ -90,7 +90,7 @@ fn one(options: &Options, subject: &str, storm: bool) -> io::Result<Outcome> {
 }
 
 fn row((subject, storm): (&'static str, bool), outcomes: Vec<Outcome>) -> io::Result<Row> {
-    let mut all = Histogram::<u64>::new(3).map_err(io::Error::other)?;
+    let mut all = histogram()?;
     for outcome in &outcomes {
         all.add(&outcome.round_trips).map_err(io::Error::other)?;
     }
