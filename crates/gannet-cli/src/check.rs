@@ -1,8 +1,10 @@
 //! `gannet check`: finds what is wrong with a configuration before a server has it.
 
+use std::fs;
 use std::io;
 use std::net::{TcpListener, UdpSocket};
-use std::os::unix::net::UnixStream;
+use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::net::{SocketAddr, UnixStream};
 use std::path::Path;
 
 use clap::Args;
@@ -121,19 +123,31 @@ fn bind(configuration: &Configuration, listener: &Listener, problems: &mut Probl
             Err(error) => Err(io::Error::other(error.to_string())),
         };
         if let Err(error) = tried {
-            problems.push(at(place, format!("{url} cannot be listened on: {error}")));
+            // In the words of a server that starts.
+            problems.push(at(place, gannet::Error::Listen { url, error }.to_string()));
         }
     }
 }
 
-/// Whether a Unix socket can be made at a path: a stale one is replaced, and one that answers is another server's.
+/// Whether a Unix socket can be made at a path: a stale one is replaced, one that answers is another server's, and a file of
+/// another kind stays.
 fn unix(path: &Path) -> io::Result<()> {
     // A name in the abstract namespace has no file that could be in the way.
     if path.to_string_lossy().starts_with('\0') {
         return Ok(());
     }
-    if UnixStream::connect(path).is_ok() {
-        return Err(io::Error::new(io::ErrorKind::AddrInUse, "a server listens on it"));
+    // A path may be too long for a socket.
+    SocketAddr::from_pathname(path)?;
+    if let Ok(file) = fs::symlink_metadata(path) {
+        if !file.file_type().is_socket() {
+            let why = "a file that is not a socket is in the way; remove it or choose another path";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
+        }
+        match UnixStream::connect(path) {
+            Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+            Err(error) => return Err(error),
+        }
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     rustix::fs::access(folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)?;

@@ -14,6 +14,7 @@ use crate::settings::{Configuration, SCHEMA};
 
 /// Prints configurations: the defaults, what is in effect, differences, the reference.
 #[derive(Args, Clone, Debug)]
+#[command(arg_required_else_help = false)] // An error says what is missing.
 pub(crate) struct ConfigOptions {
     #[command(subcommand)]
     command: ConfigCommand,
@@ -80,15 +81,17 @@ puts a new process in its place without refusing a client.
 /// Those of one section, or one setting.
 fn doc(key: &str) -> Result<String, Failure> {
     let plain = |setting: &Setting| setting.key.replace(".*", "");
+    // As a file and messages have it: with a name.
+    let shown = |setting: &Setting| setting.key.replace(".*", ".NAME");
     let is_of = |setting: &&Setting| {
         let own = plain(setting);
-        own == key || setting.key == key || own.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'))
+        own == key || shown(setting) == key || own.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'))
     };
     let mut text = String::new();
     for setting in SCHEMA.settings.iter().filter(is_of) {
         let default = setting.default.unwrap_or(setting.otherwise);
         // A string takes everything.
-        let _ = writeln!(text, "{}\n  {}", plain(setting), setting.doc);
+        let _ = writeln!(text, "{}\n  {}", shown(setting), setting.doc);
         if !setting.more.is_empty() {
             let _ = writeln!(text, "  {}", setting.more);
         }

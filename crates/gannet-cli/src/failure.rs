@@ -161,7 +161,9 @@ pub(crate) fn condense(error: &clap::Error, command: &str) -> String {
         _ => None,
     };
     let origin = variable.map_or_else(String::new, |variable| format!("; it is {variable} in the environment"));
-    let command = if error.kind() == ErrorKind::InvalidSubcommand { "gannet" } else { command };
+    // What is no command may be one of `gannet config` that is not.
+    let is_unknown = error.kind() == ErrorKind::InvalidSubcommand && command != "gannet config";
+    let command = if is_unknown { "gannet" } else { command };
     format!("{said}{origin}; try '{command} --help'")
 }
 

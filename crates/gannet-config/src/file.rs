@@ -109,16 +109,22 @@ impl Reader<'_> {
             "" => "at the top".to_owned(),
             section => format!("in {}", section.replace(".*", "")),
         };
-        let elsewhere = schema.settings.iter().find(|setting| setting.name() == name);
+        // One of the whole server rather than one that each member of a section has.
+        let elsewhere = schema.settings.iter().filter(|setting| setting.name() == name);
+        let elsewhere = elsewhere.min_by_key(|setting| setting.key.contains('*'));
         let meant = match (nearest(name, known), elsewhere) {
             (Some(meant), _) => format!("; did you mean '{meant}'?"),
-            (None, Some(setting)) => format!("; there is {}", setting.key),
+            (None, Some(setting)) if setting.key.contains('*') || prefix.is_empty() => {
+                format!("; there is {}", setting.key.replace(".*", ".NAME"))
+            }
+            (None, Some(setting)) => format!("; there is {} at the top", setting.key),
             (None, None) => String::new(),
         };
         self.problem(span, format!("there is no key '{name}' {place}{meant}"));
     }
 
     fn section(&mut self, section: &'static Section, key: Range<usize>, value: &Spanned<DeValue<'_>>) {
+        let schema = self.loader.values.schema;
         match (section.form, value.get_ref()) {
             (Form::Table, DeValue::Table(table)) => {
                 self.table(table, At { prefix: &section.prefix(), member: None });
@@ -128,7 +134,13 @@ impl Reader<'_> {
                     let DeValue::Table(table) = member.get_ref() else {
                         let name: &str = name.get_ref();
                         let what = found(member.get_ref());
-                        self.problem(member.span(), format!("[{}.{name}] is a table, and not {what}", section.key));
+                        // Whoever forgot the name has written what a member holds.
+                        let hint = match schema.setting(&format!("{}{name}", section.prefix())) {
+                            Some(_) => format!("; a name is missing: write '{name}' below [{}.NAME]", section.key),
+                            None => String::new(),
+                        };
+                        let said = format!("[{}.{name}] is a table, and not {what}{hint}", section.key);
+                        self.problem(member.span(), said);
                         continue;
                     };
                     let place = self.place(name.span());

@@ -180,7 +180,7 @@ pub use crate::handover::Handover;
 pub use crate::host::Outbound;
 pub use crate::inspect::{
     ClosedConnection, ConnectionInfo, ConnectionState, Cursor, Direction, InspectError, Kicked, Network, Page, Query,
-    Selection, Sort, Trace, TraceEvent, TraceOptions,
+    Selection, Sort, Trace, TraceEvent, TraceOptions, TraceRefusal,
 };
 pub use crate::limits::{Limits, Overflow, Timeouts};
 pub use crate::listen_options::ListenOptions;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use gannet::{Direction, SendStatus, Trace, TraceEvent, TraceOptions};
+use gannet::{Direction, SendStatus, Trace, TraceEvent, TraceOptions, TraceRefusal};
 use gannet_http::{Cx, Rejection, Router, Source, Stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -73,7 +73,7 @@ impl Source for Feed {
             self.waiting.push_back(TraceEvent::Over);
         }
         while let Some(event) = self.waiting.pop_front() {
-            let is_last = matches!(event, TraceEvent::Over | TraceEvent::Closed(_));
+            let is_last = matches!(event, TraceEvent::Over | TraceEvent::Closed(_) | TraceEvent::Refused(_));
             let status = out.send(format!("{}\n", as_json(&event)).as_bytes());
             if is_last {
                 return out.end();
@@ -103,6 +103,19 @@ fn as_json(event: &TraceEvent) -> Value {
         }),
         TraceEvent::Dropped(pieces) => json!({ "event": "dropped", "pieces": pieces }),
         TraceEvent::Closed(reason) => json!({ "event": "closed", "reason": reason.name() }),
+        TraceEvent::Refused(why) => json!({
+            "event": "refused",
+            "reason": match why {
+                TraceRefusal::Gone => "gone",
+                TraceRefusal::Traced => "traced",
+                _ => "full",
+            },
+            "message": match why {
+                TraceRefusal::Gone => "there is no such connection",
+                TraceRefusal::Traced => "somebody traces this connection already; ask again when that trace has ended",
+                _ => "as many connections are traced as there can be, 16 of a reactor; ask again when a trace has ended",
+            },
+        }),
         _ => json!({ "event": "over" }),
     }
 }

@@ -31,7 +31,7 @@ impl Target {
             "off" => Ok(None),
             "log" => Ok(Some(Self::Log)),
             path if path.starts_with('/') && !path.contains('\0') => Ok(Some(Self::File(path.into()))),
-            _ => Err("the audit log is a file, as /var/log/gannet/audit.log; or log, or off".to_owned()),
+            _ => Err("the audit log is an absolute path, as /var/log/gannet/audit.log; or log, or off".to_owned()),
         }
     }
 

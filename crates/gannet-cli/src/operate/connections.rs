@@ -87,7 +87,7 @@ pub(crate) struct ConnectionsOptions {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct KickOptions {
     /// Connection, as gannet connections shows it
-    #[arg(value_name = "HANDLE", required_unless_present_any = ["service", "cidr", "user", "channel"])]
+    #[arg(value_name = "HANDLE")]
     handle: Option<String>,
 
     #[command(flatten)]
@@ -133,6 +133,10 @@ pub(crate) fn kick(options: &KickOptions) -> Result<(), Failure> {
         options.which.pairs().map(|(name, value)| (name.to_owned(), json!(value))).collect();
     if let Some(handle) = &options.handle {
         order.insert("handle".to_owned(), json!(handle));
+    }
+    if order.is_empty() {
+        let why = "say which connections: a handle, --service, --cidr, --user or --channel; try 'gannet kick --help'";
+        return Err(Failure::Usage(why.to_owned()));
     }
     let answer = Client::new(&options.client)?.post("/kick", &Value::Object(order))?;
     if options.client.json {

@@ -48,6 +48,12 @@ pub(crate) fn trace(options: &TraceOptions) -> Result<(), Failure> {
     Client::new(&options.client)?.lines(&target("/trace", &pairs), longest, |line| {
         let event = serde_json::from_str(line).unwrap_or_default();
         let text = if options.client.json { line.to_owned() } else { shown(&event) };
+        if event["event"] == "refused" {
+            if options.client.json {
+                output::print(&(text + "\n"))?;
+            }
+            return Err(Failure::Refused(print::plain(&event["message"])));
+        }
         output::print(&(text + "\n"))?;
         Ok(is_last(&event))
     })

@@ -226,6 +226,12 @@ fn a_trace_shows_what_passes_on_one_connection_until_it_closes() {
             events.extend(tracing.printed().iter().map(parsed));
             ["received", "sent"].iter().all(|direction| events.iter().any(|event| event["event"] == *direction))
         });
+        let second = ask(&folder, &["trace", &handle]);
+        assert_eq!(second.status.code(), Some(3), "{second:?}");
+        assert!(
+            String::from_utf8_lossy(&second.stderr).contains("somebody traces this connection already"),
+            "{second:?}"
+        );
         drop(lines);
         let ended = tracing.ended();
         assert!(ended.status.success(), "{ended:#?}");

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
 
 use crate::invocation::{fails, only_line};
 use crate::server::{Ended, Folder, Server, drivers, gannet};
@@ -110,9 +111,37 @@ fn a_check_reads_certificates_and_tries_addresses() {
     let fine = with_file("check-free", &text, &["check", "--config=gannet.toml"]);
     assert!(fine.status.success(), "{fine:#?}");
     let ended = with_file("check-bind", &text, &["check", "--config=gannet.toml", "--bind"]);
-    let said = format!("gannet: gannet.toml:3:7: {url} cannot be listened on: Address already in use");
+    let said = format!("gannet: gannet.toml:3:7: cannot listen on {url}: the address is in use");
     assert!(ended.stderr[0].starts_with(&said), "{ended:#?}");
     assert_eq!(ended.status.code(), Some(2));
+}
+
+#[test]
+fn a_check_tries_the_paths_of_unix_sockets_and_changes_none_of_them() {
+    let folder = Folder::new("check-unix");
+    fs::write(folder.path("file"), "precious").expect("our folder");
+    drop(UnixListener::bind(folder.path("stale")).expect("our folder"));
+    let _served = UnixListener::bind(folder.path("served")).expect("our folder");
+    let long = "x".repeat(120);
+    for (name, said) in [
+        ("file", Some("a file that is not a socket is in the way")),
+        ("served", Some("the address is in use")),
+        ("none/socket", Some("there is no such folder")),
+        (&*long, Some("has at most 107 bytes")),
+        ("stale", None),
+        ("new", None),
+    ] {
+        let listen = format!("--listen=echo=unix://{}", folder.path(name).display());
+        let mut command = gannet(&["check", "--bind"]);
+        command.env("GANNET_LISTEN", listen.trim_start_matches("--listen="));
+        let Err(ended) = Server::run(command) else { panic!("it ends") };
+        match said {
+            Some(said) => assert!(only_line(&ended).contains(said), "{name}: {ended:#?}"),
+            None => assert!(ended.status.success(), "{name}: {ended:#?}"),
+        }
+    }
+    assert_eq!(fs::read_to_string(folder.path("file")).expect("it is there"), "precious");
+    assert!(folder.path("stale").exists() && !folder.path("new").exists());
 }
 
 #[test]
@@ -169,6 +198,10 @@ fn the_page_of_settings_is_what_the_command_prints() {
     assert!(same, "run: cargo run -p gannet-cli -- config doc > docs/settings.md");
     let ended = fails(&["config", "doc", "limits.frame"]);
     assert!(ended.stdout.contains(&"  default: 1MiB".to_owned()), "{ended:#?}");
+    for key in ["tls.certificates", "tls.NAME.certificates"] {
+        let ended = fails(&["config", "doc", key]);
+        assert_eq!(ended.stdout[0], "tls.NAME.certificates", "{ended:#?}");
+    }
     let ended = fails(&["config", "doc", "limits.framee"]);
     assert!(only_line(&ended).contains("did you mean limits.frame?"), "{ended:#?}");
 }

@@ -66,6 +66,10 @@ fn wrong_usage_is_answered_with_one_line_and_status_2() {
         (&["serve", "--redis-max-value", "1GiB"], "at least 1MiB and at most 512MiB"),
         (&["serve", "more"], "'more'"),
         (&["server"], "try 'gannet --help'"),
+        (&["config"], "'gannet config' requires a subcommand"),
+        (&["config", "efective"], "'effective'; try 'gannet config --help'"),
+        (&["kick"], "say which connections: a handle, --service, --cidr, --user or --channel"),
+        (&["serve", "--audit-log", "audit.log"], "an absolute path"),
     ] {
         let ended = fails(arguments);
         let line = only_line(&ended);

@@ -69,7 +69,9 @@ struct Line<'a> {
 impl Line<'_> {
     fn log(&self, draft: &Draft) {
         let Self { peer, method, path, took_ms } = self;
-        let ((status, bytes), request_id) = (draft.outcome(), &*draft.request_id);
+        let (status, bytes) = draft.outcome();
+        // Left out where requests have none.
+        let request_id = (!draft.request_id.is_empty()).then_some(&*draft.request_id);
         let trace_id = draft.extensions.get::<Trace>().map(|trace| field::display(TraceId(trace.trace_id)));
         tracing::info!(
             target: "gannet_http::access",

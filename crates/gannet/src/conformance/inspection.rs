@@ -13,10 +13,10 @@ use super::simulated::on_network;
 use crate::address::Peer;
 use crate::connection::State;
 use crate::driver::sim::{Faults, Random};
-use crate::inspect::SLOTS_A_TURN;
+use crate::inspect::{MOST_TRACES, SLOTS_A_TURN};
 use crate::{
     CloseReason, ClosedConnection, ConnectionState, Direction, InspectError, Kicked, Page, Query, Selection, Sort,
-    TraceEvent, TraceOptions,
+    TraceEvent, TraceOptions, TraceRefusal,
 };
 
 const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
@@ -191,7 +191,7 @@ fn a_trace_that_nobody_reads_ends_and_its_connection_goes_on<N: Net>(net: N) {
     let trace = rig.remote.trace(handle, TraceOptions { pieces: 1, ..TraceOptions::default() }).expect("it lives");
     let second = rig.remote.trace(handle, TraceOptions::default()).expect("it lives");
     rig.turn();
-    assert_eq!(second.take(), [TraceEvent::Over], "one trace at a time");
+    assert_eq!(second.take(), [TraceEvent::Refused(TraceRefusal::Traced)], "one trace at a time");
     assert_eq!(rig.ask(&mut client, "echo after"), "after");
     rig.turn();
     assert_eq!(trace.take().last(), Some(&TraceEvent::Over), "one piece was all");
@@ -204,7 +204,30 @@ fn a_trace_that_nobody_reads_ends_and_its_connection_goes_on<N: Net>(net: N) {
     rig.finish();
 }
 
+fn a_trace_beyond_the_limit_is_told_so_until_another_one_ends<N: Net>(net: N) {
+    let log = SharedLog::default();
+    let mut rig = scripted(net, &log);
+    let mut clients: Vec<_> = (0..=MOST_TRACES).map(|_| rig.connect()).collect();
+    for client in &mut clients {
+        assert_eq!(rig.ask(client, "echo here"), "here");
+    }
+    let handles = log.borrow().opened.clone();
+    let trace = |rig: &Rig<N>, handle| rig.remote.trace(handle, TraceOptions::default()).expect("it lives");
+    let mut traces: Vec<_> = handles.iter().map(|handle| trace(&rig, *handle)).collect();
+    rig.turn();
+    let last = traces.pop().expect("one more than there can be");
+    assert_eq!(last.take(), [TraceEvent::Refused(TraceRefusal::Full)]);
+    assert!(traces.iter().all(|trace| trace.take().is_empty()), "the others go on");
+    drop(traces.pop());
+    let again = trace(&rig, handles[MOST_TRACES]);
+    rig.turn();
+    assert_eq!(again.take(), [], "there is room at once");
+    drop((traces, clients));
+    rig.finish();
+}
+
 on_every_driver!(
+    a_trace_beyond_the_limit_is_told_so_until_another_one_ends,
     pages_show_every_connection_once_in_the_order_that_was_asked_for,
     the_one_that_reads_nothing_comes_first_and_silence_is_told,
     a_kick_closes_whom_it_selects_and_nobody_else,

@@ -13,7 +13,7 @@ mod trace;
 pub use self::closed::ClosedConnection;
 pub use self::page::{ConnectionInfo, ConnectionState, Cursor, Kicked, Page};
 pub use self::query::{Network, Query, Selection, Sort};
-pub use self::trace::{Direction, Trace, TraceEvent, TraceOptions};
+pub use self::trace::{Direction, Trace, TraceEvent, TraceOptions, TraceRefusal};
 
 pub(crate) use self::closed::{Closed, ClosedQuery};
 pub(crate) use self::order::{Order, Orders, Part};

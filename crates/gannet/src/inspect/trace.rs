@@ -50,6 +50,18 @@ pub enum Direction {
     Sent,
 }
 
+/// Says why a trace was not begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TraceRefusal {
+    /// The connection closed before its reactor heard of the trace.
+    Gone,
+    /// Another trace of this connection goes on: there is one at a time.
+    Traced,
+    /// The reactor of this connection records 16 others, which is its limit.
+    Full,
+}
+
 /// Describes one step of a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -71,6 +83,8 @@ pub enum TraceEvent {
     Closed(CloseReason),
     /// The trace is at the end of its time or of its pieces.
     Over,
+    /// The trace was not begun, and nothing is recorded.
+    Refused(TraceRefusal),
 }
 
 #[derive(Debug, Default)]
@@ -99,7 +113,8 @@ impl Trace {
         (Self { shared: shared.clone() }, Recorder { shared, options })
     }
 
-    /// Takes what was recorded since. [`TraceEvent::Closed`] and [`TraceEvent::Over`] are the last. Callable on any thread.
+    /// Takes what was recorded since. [`TraceEvent::Closed`], [`TraceEvent::Over`] and
+    /// [`TraceEvent::Refused`] are the last. Callable on any thread.
     #[must_use]
     pub fn take(&self) -> Vec<TraceEvent> {
         let mut tape = self.shared.tape.lock().unwrap_or_else(PoisonError::into_inner);
@@ -117,6 +132,14 @@ impl Drop for Trace {
 pub(crate) struct Recorder {
     shared: Arc<Shared>,
     options: TraceOptions,
+}
+
+impl Recorder {
+    /// Says that there is no trace.
+    pub(crate) fn refuse(self, why: TraceRefusal) {
+        let mut tape = self.shared.tape.lock().unwrap_or_else(PoisonError::into_inner);
+        tape.events.push_back(TraceEvent::Refused(why));
+    }
 }
 
 /// A trace as its reactor records it.

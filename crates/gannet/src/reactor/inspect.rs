@@ -11,7 +11,7 @@ use crate::driver::Driver;
 use crate::ids::{Place, Token};
 use crate::inspect::{
     Best, ConnectionInfo, ConnectionState, Direction, Found, KICKS_A_TURN, Kicked, MOST_TRACES, Order, Part, Query,
-    Rank, SLOTS_A_TURN, Selection, Sort, TraceEvent, Tracing,
+    Rank, SLOTS_A_TURN, Selection, Sort, TraceEvent, TraceRefusal, Tracing,
 };
 use crate::service::Shutdown;
 
@@ -78,6 +78,8 @@ impl<D: Driver> Reactor<D> {
     #[cold]
     pub(super) fn inspect(&mut self) {
         if self.core.orders.is_any() {
+            // Nobody is refused for a trace that is over.
+            self.end_traces();
             for order in self.core.orders.take() {
                 self.take_order(order);
             }
@@ -114,16 +116,18 @@ impl<D: Driver> Reactor<D> {
                 let clock = self.core.clock;
                 let is_full = self.core.traces.len() >= MOST_TRACES;
                 let Some(connection) = self.core.at(place) else {
-                    return Tracing::begin(recorder, place, clock, 0).end(TraceEvent::Over);
+                    return recorder.refuse(TraceRefusal::Gone);
                 };
-                let waiting = connection.outbox.as_ref().map_or(0, |outbox| outbox.len());
-                let tracing = Tracing::begin(recorder, place, clock, waiting);
                 // One at a time: what was recorded of the outbox is kept for each trace.
-                if is_full || connection.flags.has(Flags::TRACED) {
-                    return tracing.end(TraceEvent::Over);
+                if connection.flags.has(Flags::TRACED) {
+                    return recorder.refuse(TraceRefusal::Traced);
                 }
+                if is_full {
+                    return recorder.refuse(TraceRefusal::Full);
+                }
+                let waiting = connection.outbox.as_ref().map_or(0, |outbox| outbox.len());
                 connection.flags.set(Flags::TRACED);
-                self.core.traces.push(tracing);
+                self.core.traces.push(Tracing::begin(recorder, place, clock, waiting));
             }
         }
     }

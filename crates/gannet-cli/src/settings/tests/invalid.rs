@@ -35,7 +35,7 @@ gannet.toml:1:2: there is no key 'limit' at the top; did you mean 'limits'?
   1 | [limit]
     |  ^^^^^"),
     ("[engine]\nframe = \"64KiB\"\n", "
-gannet.toml:2:1: there is no key 'frame' in engine; there is listener.*.limits.frame
+gannet.toml:2:1: there is no key 'frame' in engine; there is limits.frame at the top
   2 | frame = \"64KiB\"
     | ^^^^^"),
     ("[limits]\nframe = true\n", "
@@ -113,6 +113,10 @@ gannet.toml:3:15: limits.outbox_hard is lower than one reply of limits.frame (an
 gannet.toml:2:9: limits.frame is here
   2 | frame = \"8MiB\"
     |         ^^^^^^"),
+    ("[tls]\ncertificates = [\"a.pem\"]\n", "
+gannet.toml:2:16: [tls.certificates] is a table, and not a list; a name is missing: write 'certificates' below [tls.NAME]
+  2 | certificates = [\"a.pem\"]
+    |                ^^^^^^^^^"),
     ("redis.password = \"hunter2\"\n", "
 gannet.toml:1:18: redis.password: a secret is not written here, where others may read it: name its place, { file = \"…\" } or { env = \"…\" }
   1 | redis.password =…
@@ -241,7 +245,7 @@ gannet.toml:3:1: duplicate key
 gannet.toml:1:8: unclosed table, expected `]`
   1 | [limits
     |        ^
-gannet.toml:2:1: there is no key 'frame' at the top; there is listener.*.limits.frame
+gannet.toml:2:1: there is no key 'frame' at the top; there is limits.frame
   2 | frame = \"1KiB\"
     | ^^^^^"),
     ("[redis]\npassword = hunter2\n", "
