@@ -133,7 +133,7 @@ fn an_open_loop_sends_what_its_schedule_says() {
 }
 
 /// One run of 50 is enough: others may be late because of what else the machine does. Timers that are kept to whole
-/// milliseconds make half of all requests late by half a millisecond in every run.
+/// milliseconds make half of all requests late by half a millisecond in every run, and a quarter by three quarters of one.
 #[test]
 fn on_a_machine_with_time_a_schedule_does_not_wait_for_whole_milliseconds() {
     for driver in drivers() {
@@ -142,11 +142,11 @@ fn on_a_machine_with_time_a_schedule_does_not_wait_for_whole_milliseconds() {
         (config.rate_per_second, config.duration) = (Some(1_000.0), Duration::from_millis(300));
         let late_us = |_| {
             let late = go(&config).times.late_ns;
-            [0.5, 0.99].map(|quantile| late.value_at_quantile(quantile) / 1_000)
+            [0.5, 0.75].map(|quantile| late.value_at_quantile(quantile) / 1_000)
         };
-        let is_late = |late_us: &[u64; 2]| late_us[0] > 200 || late_us[1] > 1_000;
+        let is_late = |late_us: &[u64; 2]| late_us[0] > 200 || late_us[1] > 400;
         let late: Vec<[u64; 2]> = (0..50).map(late_us).take_while(is_late).collect();
-        assert!(late.len() < 50, "{driver:?}: no run had its median within 200 µs and its p99 within 1 ms: {late:?}");
+        assert!(late.len() < 50, "{driver:?}: no run had half of its requests within 200 µs, and three quarters within 400: {late:?}");
     }
 }
 
