@@ -191,6 +191,37 @@ fn endpoints_share_the_calls_and_follow_a_new_list() {
 }
 
 #[test]
+fn all_addresses_of_a_name_are_called_as_long_as_it_has_them() {
+    for driver in drivers() {
+        let name = |name: &'static str| {
+            move |words: &[Vec<u8>]| {
+                if words[0] == b"PING" { echo(words) } else { Act::Reply(bulk(name.as_bytes())) }
+            }
+        };
+        let (one, two) = (Server::start(name("one")), Server::start(name("two")));
+        let all = [one.address(), two.address()].map(gannet::Address::Tcp);
+        let has_one = Arc::new(AtomicUsize::new(1));
+        let asked = has_one.clone();
+        let mut settings = Settings::default();
+        (settings.resolve, settings.min_idle) = (Duration::from_millis(10), 2);
+        let mut engine = Engine::new().driver(driver).reactors(1);
+        let pool = Pool::builder(Redis::new())
+            .endpoint("tcp://redis.internal:6379")
+            .lookup(move |_| Ok(all[1 - asked.load(Ordering::SeqCst)..].to_vec()))
+            .settings(settings)
+            .attach(&mut engine)
+            .expect("a pool");
+        let running = engine.start().expect("it starts");
+        let ask = || pool.client().begin(&[b"GET", b"name"], patient()).and_then(gannet_client::Pending::wait);
+        until("the one", || ask() == value(b"one"));
+        until("the other", || ask() == value(b"two"));
+        has_one.store(0, Ordering::SeqCst);
+        until("the list to be shorter", || (0..20).all(|_| ask() == value(b"two")));
+        drop(running);
+    }
+}
+
+#[test]
 fn a_name_is_looked_up_again_and_the_new_address_is_used() {
     for driver in drivers() {
         let name = |name: &'static str| {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gannet::proto::Lines;
-use gannet::session::{self, Connection, first};
+use gannet::session::{self, Connection, Either, first, sleep};
 use gannet::{Address, DriverChoice, Engine, Running};
 use gannet_client::{CallError, CallOptions, Loss, OwnedValue, Pool, Redis, Settings};
 use gannet_testing::{drivers, until};
@@ -285,11 +285,17 @@ fn a_session_that_leases_a_connection_gets_what_is_published_on_it() {
         let lease = redis.lease("subscription").await.map_err(other)?;
         lease.call(&[b"SUBSCRIBE", b"news"]).await.map_err(other)?;
         connection.send([b"subscribed"]).await?;
-        while let Some(OwnedValue::Array(words)) = lease.pushed().await {
-            let text = words.last().and_then(OwnedValue::as_bytes).unwrap_or(b"nothing");
-            connection.send([text]).await?;
+        loop {
+            // Futures that are dropped while they wait lose none of what comes.
+            match first(lease.pushed(), sleep(Duration::from_millis(1))).await {
+                Either::Left(Some(OwnedValue::Array(words))) => {
+                    let text = words.last().and_then(OwnedValue::as_bytes).unwrap_or(b"nothing");
+                    connection.send([text]).await?;
+                }
+                Either::Left(_) => return connection.send([b"ended"]).await,
+                Either::Right(()) => {}
+            }
         }
-        connection.send([b"ended"]).await
     }
     for driver in drivers() {
         let server = redis(|words| match words {

@@ -244,9 +244,28 @@ fn a_group_of_sessions_hears_what_one_of_them_says_and_what_others_send<N: Net>(
     rig.finish();
 }
 
+fn a_session_knows_its_peer_and_closes_when_all_was_sent<N: Net>(net: N) {
+    let mut rig = serve(net, |mut connection| async move {
+        while connection.next().await?.is_some() {
+            let peer = connection.peer().ip().map(|ip| ip.to_string()).unwrap_or_default();
+            connection.send([peer.as_bytes()]).await?;
+            connection.close();
+        }
+        Ok(())
+    })
+    .on(net);
+    let mut client = rig.connect();
+    rig.write(&mut client, b"who\nnobody reads this\n");
+    assert_eq!(rig.read_to_end(&mut client), (b"127.0.0.1\n".to_vec(), StreamEnding::Finished));
+    drop(client);
+    let rig = rig.finish();
+    assert_eq!(rig.stats(0).closed(CloseReason::Service), 1);
+}
+
 on_every_driver!(
     a_session_has_a_heartbeat_if_it_says_what_that_is,
     a_session_is_reached_by_its_handle_and_closed_by_others,
+    a_session_knows_its_peer_and_closes_when_all_was_sent,
     a_session_speaks_through_a_filter_and_so_does_the_end_of_its_stream,
     what_the_filter_knows_is_told_to_the_session,
     a_silent_peer_is_closed_as_idle_and_its_session_dropped,
