@@ -146,7 +146,10 @@ fn on_a_machine_with_time_a_schedule_does_not_wait_for_whole_milliseconds() {
         };
         let is_late = |late_us: &[u64; 2]| late_us[0] > 200 || late_us[1] > 400;
         let late: Vec<[u64; 2]> = (0..50).map(late_us).take_while(is_late).collect();
-        assert!(late.len() < 50, "{driver:?}: no run had half of its requests within 200 µs, and three quarters within 400: {late:?}");
+        assert!(
+            late.len() < 50,
+            "{driver:?}: no run had half of its requests within 200 µs, and three quarters within 400: {late:?}"
+        );
     }
 }
 

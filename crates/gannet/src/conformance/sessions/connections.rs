@@ -252,8 +252,7 @@ fn a_session_knows_its_peer_and_closes_when_all_was_sent<N: Net>(net: N) {
             connection.close();
         }
         Ok(())
-    })
-    .on(net);
+    });
     let mut client = rig.connect();
     rig.write(&mut client, b"who\nnobody reads this\n");
     assert_eq!(rig.read_to_end(&mut client), (b"127.0.0.1\n".to_vec(), StreamEnding::Finished));
