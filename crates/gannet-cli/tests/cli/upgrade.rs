@@ -219,6 +219,29 @@ fn twenty_upgrades_refuse_no_client_of_2000_a_second() {
 }
 
 #[test]
+fn who_was_connected_before_an_upgrade_stays_with_the_old_process() {
+    for driver in drivers() {
+        let mut place = Place::new(&format!("stays-{driver}"));
+        let options = ["--listen", "echo=tcp://127.0.0.1:0", "--driver", driver, "--drain-delay", "1h"];
+        let server = place.start(&options);
+        let mut early = server.connect("echo");
+        early.ask(HI, HI);
+        place.upgrade();
+        for _ in 0..20 {
+            server.connect("echo").ask(HI, HI);
+            early.ask(HI, HI);
+        }
+        let [old, new] = place.pids[..] else { panic!("{:?}", place.pids) };
+        assert!(test_kill_process(pid(old)).is_ok() && test_kill_process(pid(new)).is_ok(), "both run");
+        // It goes only with the process that it came to.
+        kill(old);
+        wait_for_end(old);
+        assert!(early.rest().is_empty(), "with {driver}");
+        server.connect("echo").ask(HI, HI);
+    }
+}
+
+#[test]
 fn a_client_that_the_old_process_accepted_last_gets_through_its_handshake() {
     for driver in drivers() {
         let mut place = Place::new(&format!("last-{driver}"));
