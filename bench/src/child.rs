@@ -99,6 +99,7 @@ impl Server {
     fn accepts(&self) -> io::Result<()> {
         for _ in 0..ATTEMPTS {
             match TcpStream::connect(("127.0.0.1", self.port)) {
+                // Nothing tells when it listens: this is the time between two looks.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::thread::sleep(LOOK),
                 result => return result.map(drop),
             }

@@ -78,7 +78,7 @@ struct Client {
     connections: Vec<Connection>,
     letters: Letters,
     epoch: Instant,
-    /// Where the schedule ends so far, in nanoseconds since `epoch`.
+    /// The end of the schedule so far, in nanoseconds since `epoch`.
     end: u64,
     /// Messages so far, each on the next connection, and answers.
     sent: u64,

@@ -45,7 +45,7 @@ const KINDS: [(&str, Kind); 6] = [
     ("reactors, asked for 64 at a time", Kind::AskedMany),
 ];
 
-/// What a process measures.
+/// A measurement that a process is started for.
 #[derive(Serialize, Deserialize)]
 pub struct Task {
     kind: Kind,

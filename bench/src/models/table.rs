@@ -29,7 +29,7 @@ impl Column {
     }
 }
 
-/// What came of one run of one row.
+/// The outcome of one run of one row.
 pub enum Measured {
     /// A figure for each column.
     Figures(Vec<f64>),
@@ -37,7 +37,7 @@ pub enum Measured {
     Impossible(String),
 }
 
-/// What a table compares, before it is measured.
+/// A comparison that a table will show, before it is measured.
 pub struct Comparison<'p> {
     /// Rounds, times, and which rows are wanted.
     pub plan: &'p Plan,

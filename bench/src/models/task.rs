@@ -13,7 +13,7 @@ use crate::child::bind_to_parent;
 use crate::run::plan::Plan;
 use crate::socket;
 
-/// What a process is asked to measure.
+/// A measurement that a process is asked for.
 #[derive(Serialize, Deserialize)]
 pub enum Task {
     /// A counter that threads share.

@@ -29,7 +29,7 @@ const CONNECTIONS: usize = 50;
 const MESSAGE_BYTES: usize = 1_024;
 
 const PLAIN: &str = "plain";
-/// What the rows are called, and which handshakes they have.
+/// The names of the rows, and the handshakes that they have.
 const KINDS: [(&str, Option<Kind>); 5] = [
     (PLAIN, None),
     ("TLS 1.2", Some(Kind { version: TlsVersion::V1_2, resumes: false })),

@@ -29,7 +29,7 @@ const fn subject(name: &'static str, serve: crate::subject::Serve) -> Subject {
 }
 
 const IN_REACTOR: &str = "in the reactor";
-/// What the rows are called, and which subject serves each.
+/// The names of the rows, and the subject that serves each.
 const PLACES: [(&str, &str); 3] =
     [(IN_REACTOR, "work-in-reactor"), ("offloaded", "work-offloaded"), ("queued to the background", "work-queued")];
 

@@ -109,6 +109,7 @@ pub fn run(
         thread::sleep(warm_up);
         samples().for_each(|samples| samples.histogram().reset());
         let (done_before, cpu_before, started) = (done(), clock::process_cpu()?, Instant::now());
+        // As above: the time that is measured.
         thread::sleep(measured);
         let (operations, cpu, elapsed) = (done() - done_before, clock::process_cpu()? - cpu_before, started.elapsed());
         drop(stop);

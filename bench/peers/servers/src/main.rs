@@ -1,6 +1,6 @@
 //! Servers that `gannet-bench` measures beside Gannet's: `peer-servers NAME PORT`.
 //!
-//! What stands on Gannet is here too, so that hyper is the same build on both sides.
+//! The servers on Gannet are here too, so that hyper is the same build on both sides.
 
 #![cfg(target_os = "linux")]
 

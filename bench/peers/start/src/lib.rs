@@ -1,4 +1,4 @@
-//! What the programs of peers share: `PROGRAM NAME PORT`, the allocator, and the listener.
+//! The parts that the programs of peers share: `PROGRAM NAME PORT`, the allocator, and the listener.
 //!
 //! Each server runs on loopback on one thread, on the processors that its parent may use. It says `ready PORT` on its
 //! standard output once it listens.

@@ -32,7 +32,7 @@ enum Letter {
     Count(Arc<Answer<usize>>),
 }
 
-/// What owners and threads know of each other.
+/// State that owners and threads share.
 struct Shared {
     /// Look-ups that were done for nobody to hear of, by all owners.
     done: AtomicU64,

@@ -22,14 +22,14 @@ pub const SMALL_PER_SECOND: u32 = 50;
 const LONG_CLIENTS: u32 = 10;
 /// Bytes of a request and of an answer, framing included.
 const FRAME_BYTES: usize = 64;
-/// Where the number of a request is, behind the length and the letter.
+/// The place of a request's number, behind the length and the letter.
 const NUMBER: std::ops::Range<usize> = 5..13;
 /// First byte of a small request and of its answer.
 const SMALL: u8 = b's';
 /// One read takes at most this much.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// What is asked of the server.
+/// The requests that the server gets.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
     /// What long requests do.
