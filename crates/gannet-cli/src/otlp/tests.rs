@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, Receiver};
 
 use gannet_config::Loader;
 use gannet_http::{Sampling, SpanKind};
-use gannet_testing::{PATIENCE, until};
+use gannet_testing::{PATIENCE, free_ports, until};
 use serde_json::Value;
 
 use super::*;
@@ -160,9 +160,7 @@ fn whoever_makes_spans_never_waits_for_a_collector_that_hangs_and_the_rest_is_co
 
 #[test]
 fn a_collector_that_is_not_there_loses_spans_and_nothing_else() {
-    // Bound and closed: nobody listens.
-    let address = TcpListener::bind("127.0.0.1:0").and_then(|own| own.local_addr()).expect("a port");
-    let otlp = Otlp::start(Some(&settings(address, &[]))).expect("a thread");
+    let otlp = Otlp::start(Some(&settings(free_ports(1)[0], &[]))).expect("a thread");
     put(&otlp, 3);
     let queue = otlp.traces().clone();
     drop(otlp);

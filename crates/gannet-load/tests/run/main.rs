@@ -24,6 +24,7 @@ use gannet_load::plan::Phase;
 use gannet_load::run::{Config, Kind, run};
 use gannet_load::scenario::redis::Workload;
 use gannet_redis::{Options, Redis, Server};
+use gannet_testing::free_ports;
 
 use self::rig::{assert_clean, config, drivers, go, serve};
 
@@ -198,7 +199,9 @@ fn a_rate_may_be_below_one_request_a_second() {
     config.duration = Duration::from_secs(4);
     let results = go(&config);
     assert!((1..=3).contains(&results.requests.answered), "{}", rig::shown(&results));
-    assert!(results.invalid.is_empty() && results.asked.rate_per_second == Some(0.5), "{}", rig::shown(&results));
+    // Of so few, each that waits for a processor is one too many.
+    assert!(results.invalid.iter().all(|why| why.contains("written late")), "{}", rig::shown(&results));
+    assert_eq!(results.asked.rate_per_second, Some(0.5));
 }
 
 #[test]
@@ -262,9 +265,9 @@ fn a_server_that_never_answers_is_an_error_and_the_run_ends() {
 #[test]
 fn a_target_that_is_not_there_is_counted_and_the_run_ends() {
     for driver in drivers() {
-        let (server, target) = serve(driver, || Echo);
-        drop(server);
-        let results = go(&config(Kind::Echo, target, driver));
+        // One that somebody has had may still accept a moment after it was closed.
+        let nobody = Address::Tcp(free_ports(1)[0]);
+        let results = go(&config(Kind::Echo, nobody, driver));
         assert_eq!(results.connections.failed, vec![("refused".to_owned(), 20)], "{results:?}");
         assert_eq!(results.connections.opened, 0);
     }
@@ -340,7 +343,8 @@ fn a_login_that_is_not_answered_or_wrongly_is_a_failed_connection() {
         for (kind, target) in [(Kind::Echo, silent), (Kind::Frames, wrong), (Kind::Frames, closing)] {
             let mut config = config(kind, target, driver);
             config.login = Some(Login::text("{n}").unwrap());
-            config.patience = Duration::from_millis(200);
+            // Longer than a busy machine takes to connect.
+            config.patience = Duration::from_secs(1);
             let results = go(&config);
             assert_eq!(results.connections.failed, vec![("login".to_owned(), 20)], "{results:?}");
             assert_eq!((results.connections.opened, results.connections.up), (0, 0));
