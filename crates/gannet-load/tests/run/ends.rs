@@ -8,6 +8,7 @@ use gannet::{Address, DriverChoice, Engine, Running, Service};
 use gannet_load::plan::Phase;
 use gannet_load::results::Results;
 use gannet_load::run::{Config, Kind, run};
+use gannet_testing::free_ports;
 
 use crate::rig::{config, drivers, errors_of, go, lost, serve, shown};
 use crate::{Echo, EchoFrames, http};
@@ -56,10 +57,10 @@ fn serve_at<S: Service>(
 
 /// Runs against a server that is another one after a second or so.
 fn restarted<S: Service>(config: &Config, driver: DriverChoice, factory: fn() -> S) -> Results {
-    let (server, target) = serve(driver, factory);
-    let Address::Tcp(address) = target.clone() else { panic!("{target}") };
-    let config = Config { target, ..config.clone() };
-    let mut server = Some(server);
+    // A port that the kernel chose is anybody's between the two.
+    let address = free_ports(1)[0];
+    let config = Config { target: Address::Tcp(address), ..config.clone() };
+    let mut server = Some(serve_at(address, driver, factory));
     let mut is_another = false;
     let results = run(&config, &AtomicBool::new(false), &mut |moment| {
         if moment.phase == Phase::Measure && !is_another {

@@ -215,7 +215,7 @@ fn a_login_that_nobody_answers_is_a_failed_connection_and_nothing_else() {
     let (_server, target) = serve(DriverChoice::Poll, || Silence);
     for kind in KINDS.into_iter().filter(|kind| *kind != Kind::Http) {
         let mut config = of(kind, &target, DriverChoice::Poll);
-        (config.login, config.patience) = (Some(Login::text("hello").expect("a login")), Duration::from_millis(300));
+        (config.login, config.patience) = (Some(Login::text("hello").expect("a login")), Duration::from_secs(1));
         configs.push(config);
     }
     for (config, results) in all(configs) {
