@@ -69,13 +69,14 @@ impl Watch {
     pub fn begin(cpus: [usize; 2]) -> io::Result<Self> {
         let mut cpus = cpus.to_vec();
         cpus.dedup();
-        let (before, own) = (Ticks::now(&cpus)?, Usage::of(std::process::id())?.cpu_ns);
+        let (before, own) = (Ticks::now(&cpus)?, own_cpu_ns()?);
         Ok(Self { cpus, before, own, started: Instant::now() })
     }
 
-    /// Returns what was lost so far, where the server with this process id is the only one that this process has started.
+    /// Returns what was lost so far, where the server with this process id is the only one that this process has started and
+    /// that has not ended.
     pub fn lost(&self, server: u32) -> io::Result<Lost> {
-        let own = Usage::of(std::process::id())?.cpu_ns.saturating_sub(self.own) + Usage::of(server)?.cpu_ns;
+        let own = own_cpu_ns()?.saturating_sub(self.own) + Usage::of(server)?.cpu_ns;
         let now = Ticks::now(&self.cpus)?;
         let ticks = Ticks {
             busy: now.busy.saturating_sub(self.before.busy),
@@ -83,6 +84,11 @@ impl Watch {
         };
         Ok(lost(ticks, Duration::from_nanos(own), self.started.elapsed() * self.cpus.len() as u32))
     }
+}
+
+/// CPU time of this process, and of the programs that it has started and that have ended, such as others' clients.
+fn own_cpu_ns() -> io::Result<u64> {
+    Ok(Usage::of(std::process::id())?.cpu_ns + Usage::of_ended_children()?.cpu_ns)
 }
 
 fn lost(ticks: Ticks, own: Duration, of: Duration) -> Lost {

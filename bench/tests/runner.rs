@@ -109,6 +109,51 @@ fn connections_that_are_opened_are_counted() {
     assert!(rows.iter().all(|row| row["operations_per_second"].as_f64().is_some_and(|rate| rate > 0.0)), "{rows:?}");
 }
 
+/// A comparison of stores by redis-benchmark, short.
+fn by_redis_benchmark() -> Command {
+    let mut command = bench(&["redis", "--case", "benchmark", "--only", "gannet-redis-poll", "--json"]);
+    command.args(["--keys", "100", "--connections", "3", "--requests", "500"]).args(SHORT);
+    command
+}
+
+#[test]
+fn stores_and_bare_loops_are_measured_by_redis_benchmark() {
+    let _turn = turn();
+    let is_there = |program: &str| Command::new(program).arg("--version").output().is_ok();
+    if !is_there("redis-benchmark") || !is_there("redis-server") {
+        return;
+    }
+    let output = by_redis_benchmark().output().expect("the binary starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    let expected = ["redis-server", "gannet-redis-poll", "redis-server@again", "floor-epoll", "floor-uring"];
+    for (table, verb) in [(0, "GET"), (1, "SET")] {
+        let table = &report["tables"][table];
+        let title = table["title"].as_str().expect("a title");
+        assert!(title.starts_with(verb) && title.contains("by redis-benchmark "), "{title}");
+        let rows = table["rows"].as_array().expect("rows");
+        let subjects: Vec<&str> = rows.iter().filter_map(|row| row["subject"].as_str()).collect();
+        assert_eq!(subjects, expected);
+        // All of them beside Redis, the bare loops too.
+        assert!(rows[1..].iter().all(|row| row["ratios"][0]["floor"] == "redis-server"), "{rows:?}");
+        assert!(rows.iter().all(|row| row["client_busy"].as_f64().is_some_and(|busy| busy > 0.0)), "{rows:?}");
+    }
+}
+
+#[test]
+fn without_redis_benchmark_its_case_says_how_to_get_it_and_measures_nothing() {
+    let _turn = turn();
+    let output = by_redis_benchmark().env("PATH", "/nonexistent").output().expect("the binary starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("skipped: GET and SET by redis-benchmark (") && said.contains("install redis-tools"),
+        "{said}"
+    );
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    assert_eq!(report["tables"].as_array().map(Vec::len), Some(0), "{report}");
+}
+
 #[test]
 fn a_run_without_a_report_to_make_tables_of_says_how_to_make_one() {
     let _turn = turn();

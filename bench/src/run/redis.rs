@@ -1,5 +1,7 @@
 //! `redis`: the store beside Redis itself: operations per CPU second, and memory for a million keys.
 
+mod benchmark;
+
 use std::io;
 use std::time::Duration;
 
@@ -8,7 +10,7 @@ use serde::Serialize;
 
 use super::plan::{Head, Plan};
 use super::table::{Measure, Table};
-use super::{Ratio, column, ratios};
+use super::{Ratio, column, known, ratios};
 use crate::child::Server;
 use crate::client::commands::{Keys, Verb};
 use crate::client::publish::{self, Messages};
@@ -21,13 +23,19 @@ use crate::tape::Tape;
 /// The time that a server is left alone before its memory is read, so that its work after the last key is over.
 const SETTLE: Duration = Duration::from_secs(1);
 
+/// The subject that is Redis itself.
+const REDIS: &str = "redis-server";
+
+/// The bare loops that a command without a pipeline is measured beside.
+const FLOORS: [&str; 2] = ["floor-epoll", "floor-uring"];
+
 /// Options of `redis`.
 #[derive(clap::Args, Debug)]
 #[command(mut_arg("seconds", |seconds| seconds.default_value("2")))]
 #[command(mut_arg("warm_up", |seconds| seconds.default_value("0.5")))]
 pub struct Options {
     /// The measurements to make.
-    #[arg(long, value_enum, num_args = 1.., default_values = ["get", "set", "publish", "memory"])]
+    #[arg(long, value_enum, num_args = 1.., default_values = ["get", "set", "benchmark", "publish", "memory"])]
     case: Vec<Case>,
     /// Connections of GET and SET.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
@@ -41,6 +49,9 @@ pub struct Options {
     /// Bytes of a value and of a published message.
     #[arg(long, num_args = 1.., default_values = ["64"], value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     size: Vec<u32>,
+    /// Commands of each run of redis-benchmark.
+    #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(1..))]
+    requests: u32,
     /// Subscribers of the channel.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
     subscribers: u32,
@@ -59,6 +70,8 @@ pub struct Options {
 enum Case {
     Get,
     Set,
+    /// GET and SET without a pipeline by redis-benchmark, the client that comes with Redis.
+    Benchmark,
     Publish,
     Memory,
 }
@@ -94,6 +107,7 @@ pub fn run(options: &Options) -> io::Result<()> {
         match case {
             Case::Get => get_and_set(options, size, &subjects, times, ("GET", Verb::Get), &mut table)?,
             Case::Set => get_and_set(options, size, &subjects, times, ("SET", Verb::Set), &mut table)?,
+            Case::Benchmark => benchmark::measure(options, size, &subjects, &mut table)?,
             Case::Publish => published(options, size, &subjects, times, &mut table)?,
             Case::Memory => {
                 let rows = memory(options, size, &plan.setup.subjects(Role::Redis)?)?;
@@ -107,6 +121,13 @@ pub fn run(options: &Options) -> io::Result<()> {
     plan.setup.end(&report)
 }
 
+/// Bare loops whose cost stands beside the stores', against that of Redis. They send each command back as its own reply. Without
+/// Redis among the subjects there are none.
+fn floors(subjects: &[&'static Subject]) -> io::Result<Vec<&'static Subject>> {
+    let Some(redis) = subjects.iter().find(|subject| subject.name == REDIS) else { return Ok(Vec::new()) };
+    FLOORS.iter().map(|floor| Ok(known(floor)?.compared_with(redis.name))).collect()
+}
+
 fn get_and_set(
     options: &Options,
     size: u32,
@@ -118,9 +139,16 @@ fn get_and_set(
     let keys = Keys::new(options.keys as usize, size as usize);
     let (commands, replies): (Tape, Tape) = keys.tapes(verb);
     for &depth in &options.depth {
-        let outcomes = options.plan.setup.side_by_side(subjects, options.plan.rounds, |_, server| {
-            keys.fill(server.port)?;
-            let tapes = (&commands, &replies);
+        let subjects = match depth {
+            1 => [subjects, &floors(subjects)?].concat(),
+            _ => subjects.to_vec(),
+        };
+        let outcomes = options.plan.setup.side_by_side(&subjects, options.plan.rounds, |subject, server| {
+            let is_store = subject.role == Role::Redis;
+            if is_store {
+                keys.fill(server.port)?;
+            }
+            let tapes = (&commands, if is_store { &replies } else { &commands });
             let connections = options.connections as usize;
             let mut client = taped::Client::connect(server.port, tapes, connections, depth as usize)?;
             Outcome::of(server.pid(), times, |time| client.run_for(time))
@@ -140,7 +168,7 @@ fn get_and_set(
                 _ => None,
             },
             measure: Measure::PerCpuSecond,
-            rows: Measure::PerCpuSecond.rows(subjects, &outcomes),
+            rows: Measure::PerCpuSecond.rows(&subjects, &outcomes),
         });
     }
     Ok(())

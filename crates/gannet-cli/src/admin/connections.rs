@@ -20,7 +20,7 @@ const MOST_CLOSED: usize = 10_000;
 
 /// The query of `/connections`.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(expecting = "an object", deny_unknown_fields)]
 struct Asked {
     #[serde(default)]
     sort: By,
@@ -46,7 +46,7 @@ enum By {
 
 /// Which connections are meant: in the query of `/connections`, and in the body of `/kick`.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(expecting = "an object", deny_unknown_fields, default)]
 struct Which {
     handle: Option<String>,
     service: Option<String>,

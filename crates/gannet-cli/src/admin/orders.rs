@@ -16,14 +16,14 @@ const LONGEST: Duration = Duration::from_secs(120);
 
 /// The body of `/reload`.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(expecting = "an object", deny_unknown_fields, default)]
 struct Reload {
     strict: bool,
 }
 
 /// The body of `/drain`.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(expecting = "an object", deny_unknown_fields, default)]
 struct Drain {
     listener: Option<String>,
     cancel: bool,
@@ -32,7 +32,7 @@ struct Drain {
 
 /// The body of `/upgrade`.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(expecting = "an object", deny_unknown_fields, default)]
 struct Upgrade {
     start_timeout_ms: Option<u64>,
 }

@@ -17,7 +17,7 @@ const PACE: Duration = Duration::from_millis(50);
 
 /// The query of `/trace`.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(expecting = "an object", deny_unknown_fields)]
 struct Asked {
     handle: String,
     bytes: Option<usize>,

@@ -294,6 +294,7 @@ fn requests_that_cannot_be_carried_out_are_answered_in_json() {
         (post("/kick", ""), 422, "invalid", "say which connections"),
         (post("/kick", "{\"user\":"), 400, "malformed", "JSON"),
         (post("/kick", "{\"users\":\"a\"}"), 422, "malformed", "users"),
+        (post("/kick", "\"a\""), 422, "malformed", "expected an object"),
         (post("/kick", &"x".repeat(100_000)), 413, "", ""),
     ] {
         assert!(status.starts_with(&format!("HTTP/1.1 {expected} ")), "{status}: {body}, and not {expected} {why}");

@@ -137,6 +137,7 @@ fn is_secure(cx: &Cx<'_>) -> bool {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct Login<'a> {
     #[serde(borrow)]
     password: std::borrow::Cow<'a, str>,

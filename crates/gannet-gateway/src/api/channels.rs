@@ -15,6 +15,7 @@ use crate::session::codes::ErrorReply;
 use crate::session::{history_error, presence_error, publish_error};
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 pub(super) struct PublishRequest<'a> {
     #[serde(default)]
     channel: String,
@@ -29,6 +30,7 @@ pub(super) struct PublishRequest<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 pub(super) struct BroadcastRequest<'a> {
     #[serde(default)]
     channels: Vec<String>,
@@ -47,12 +49,14 @@ const MOST_CHANNELS: usize = 100_000;
 
 /// A method's parameters that are a channel only.
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 pub(super) struct OfChannel {
     #[serde(default)]
     channel: String,
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 pub(super) struct History {
     #[serde(default)]
     channel: String,
@@ -64,6 +68,7 @@ pub(super) struct History {
 
 /// A position.
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 pub(super) struct Place {
     #[serde(default)]
     pub(super) offset: u64,
@@ -72,6 +77,7 @@ pub(super) struct Place {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 pub(super) struct List {
     pattern: Option<String>,
 }

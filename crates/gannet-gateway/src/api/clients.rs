@@ -18,6 +18,7 @@ use crate::token::RawOverrides;
 
 /// The clients that are meant: those of a user, of which one may be named; or one client, whosever it is.
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 pub(super) struct Whom {
     /// Anonymous clients have the empty one, which has to be said: an order without a target would reach all of them.
     user: Option<String>,
@@ -46,6 +47,7 @@ impl Whom {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 pub(super) struct SubscribeRequest<'a> {
     #[serde(default)]
     channel: String,
@@ -63,12 +65,14 @@ pub(super) struct SubscribeRequest<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 pub(super) struct UnsubscribeRequest {
     #[serde(default)]
     channel: String,
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 pub(super) struct DisconnectRequest {
     #[serde(default)]
     whitelist: Vec<String>,
@@ -77,6 +81,7 @@ pub(super) struct DisconnectRequest {
 
 /// What a client is told.
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct Why {
     #[serde(default)]
     code: u32,
@@ -85,6 +90,7 @@ struct Why {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 pub(super) struct RefreshRequest<'a> {
     #[serde(default)]
     expired: bool,

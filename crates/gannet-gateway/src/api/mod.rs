@@ -205,6 +205,7 @@ fn read<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, Failure> {
 }
 
 #[derive(serde::Deserialize)]
+#[serde(expecting = "an object")]
 struct Batch<'a> {
     #[serde(borrow, default)]
     commands: Vec<&'a RawValue>,

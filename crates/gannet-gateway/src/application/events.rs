@@ -260,6 +260,7 @@ pub struct RpcResult {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RawConnect<'a> {
     user: Option<String>,
     expire_at: Option<NumericDate>,
@@ -277,6 +278,7 @@ struct RawConnect<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RawRefresh<'a> {
     expired: Option<bool>,
     expire_at: Option<NumericDate>,
@@ -288,6 +290,7 @@ struct RawRefresh<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RawSubscribe<'a> {
     #[serde(borrow)]
     info: Option<&'a RawValue>,
@@ -301,6 +304,7 @@ struct RawSubscribe<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RawPublish<'a> {
     #[serde(borrow)]
     data: Option<&'a RawValue>,
@@ -310,6 +314,7 @@ struct RawPublish<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RawRpc<'a> {
     #[serde(borrow)]
     data: Option<&'a RawValue>,

@@ -341,6 +341,7 @@ impl Drop for Permit {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RawAnswer<'a> {
     #[serde(borrow)]
     result: Option<&'a RawValue>,
@@ -349,6 +350,7 @@ struct RawAnswer<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RawError {
     code: u32,
     #[serde(default)]
@@ -358,6 +360,7 @@ struct RawError {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RawDisconnect {
     code: u16,
     #[serde(default)]

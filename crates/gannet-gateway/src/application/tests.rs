@@ -191,7 +191,7 @@ fn an_answer_outside_of_its_codes_or_of_another_kind_counts_as_none() {
         (json!({"result": {"skip_history": "yes"}}), "not one of publish"),
         (json!({"result": {"b64data": "?"}}), "base64"),
         (json!([]), "not JSON of an answer"),
-        (json!("ok"), "not JSON of an answer"),
+        (json!("ok"), "not JSON of an answer (invalid type: string \"ok\", expected an object"),
     ] {
         let error = read(EventKind::Publish, answer.to_string().as_bytes()).expect_err("none");
         assert!(error.contains(why), "{answer}: {error}");

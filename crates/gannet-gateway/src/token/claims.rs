@@ -151,6 +151,7 @@ pub(crate) fn json_text(json: &RawValue) -> Option<Bytes> {
 
 // An `Option` of a claim also takes `null`, which is the same as no claim.
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RawConnection<'a> {
     sub: Option<String>,
     exp: Option<NumericDate>,
@@ -174,6 +175,7 @@ struct RawConnection<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RawSubscription<'a> {
     sub: Option<String>,
     exp: Option<NumericDate>,
@@ -194,6 +196,7 @@ struct RawSubscription<'a> {
 
 /// What a token, or the application, says of one channel in `subs`.
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 pub(crate) struct RawSub<'a> {
     #[serde(borrow)]
     info: Option<&'a RawValue>,
@@ -219,6 +222,7 @@ impl RawSub<'_> {
 
 /// Each as `{"value": true}`.
 #[derive(Default, Deserialize)]
+#[serde(expecting = "an object")]
 pub(crate) struct RawOverrides {
     presence: Option<RawFlag>,
     join_leave: Option<RawFlag>,
@@ -228,6 +232,7 @@ pub(crate) struct RawOverrides {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RawFlag {
     #[serde(default)]
     value: bool,

@@ -254,6 +254,7 @@ struct Set {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RawSet<'a> {
     #[serde(borrow)]
     keys: Vec<RawKey<'a>>,
@@ -261,6 +262,7 @@ struct RawSet<'a> {
 
 /// A key of a set (RFC 7517 §4, RFC 7518 §6). All but the type is optional, and what is of no use is skipped.
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RawKey<'a> {
     #[serde(borrow)]
     kty: Cow<'a, str>,

@@ -42,7 +42,7 @@ enum Material {
 #[non_exhaustive]
 pub enum KeyError {
     /// The secret is too short.
-    #[error("the secret for tokens has {length} bytes; it needs at least {SHORTEST_SECRET_BYTES}, better 32")]
+    #[error("the secret for tokens has {length} byte{}; it needs at least {SHORTEST_SECRET_BYTES}, better 32", if *.length == 1 { "" } else { "s" })]
     Short {
         /// Its length in bytes.
         length: usize,

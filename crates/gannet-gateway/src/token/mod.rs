@@ -178,6 +178,7 @@ impl TokenError {
 type Read<T> = fn(&[u8]) -> Result<(T, Registered), TokenError>;
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct Header<'a> {
     alg: Algorithm,
     #[serde(borrow)]
