@@ -70,7 +70,12 @@ fn requests_that_are_never_answered_are_counted_whenever_they_were_sent() {
         );
         assert!(says(&results, "nothing was answered"), "{what}");
         let waits_for_its_turn = config.kind == Kind::Http && !config.http.keep_alive;
-        assert_eq!(requests.never_sent > 0, waits_for_its_turn, "{what}");
+        // Others are only where the machine was too busy for the schedule.
+        let is_late = says(&results, "keep its schedule");
+        assert!(
+            if waits_for_its_turn { requests.never_sent > 0 } else { requests.never_sent == 0 || is_late },
+            "{what}"
+        );
     }
 }
 
