@@ -220,7 +220,7 @@ fn every_form_of_the_report_is_written() {
         let command = command.arg("--html").arg(&html).arg("--csv").arg(&csv).args(["--server-pid", &pid]);
         command.output().expect("the binary starts")
     });
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{output:?}");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains("p99.9") && text.contains("echo against"), "{text}");
     assert!(std::fs::read_to_string(html).expect("a page").contains("<svg"));
