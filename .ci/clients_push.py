@@ -96,7 +96,7 @@ def main():
     with (
         application.application() as behind,
         Server(given.server, command=given.command) as server,
-        Server(given.server, command=given.command, ping_s=2, pong_s=1, more=poll) as impatient,
+        Server(given.server, command=given.command, ping_s=3, pong_s=2, more=poll) as impatient,
         Server(given.server, command=given.command, more=behind.options if given.server == "gannet" else ()) as deciding,
     ):
         stage = Stage(server, programs, kinds)

@@ -125,7 +125,7 @@ fn a_client_in_protobuf_and_one_in_json_hear_each_other() {
             protobuf.send_bytes(&frame);
             let bytes = protobuf.bytes();
             let replies: Vec<_> = format.replies(&bytes).map(|reply| reply.expect("a reply")).collect();
-            assert!(matches!(&replies[0].body, ReplyBody::Connect(result) if result.ping == 25 && result.pong));
+            assert!(matches!(&replies[0].body, ReplyBody::Connect(result) if result.ping == 600 && result.pong));
             assert!(matches!(&replies[1].body, ReplyBody::Subscribe(result) if result.recoverable), "{replies:?}");
             json.command(r#""publish":{"channel":"demo:a","data":{"a":[1,2]}}"#);
             let bytes = protobuf.bytes();
@@ -356,7 +356,7 @@ fn who_asks_for_pings_as_frames_is_told_of_pings_of_the_protocol() {
         let rig = Rig::demo(driver);
         let mut client = rig.websocket_at("/connection/websocket?cf_ws_frame_ping_pong=true");
         let reply = client.ask(r#""connect":{}"#);
-        assert_eq!((&reply["connect"]["ping"], &reply["connect"]["pong"]), (&json!(25), &json!(true)));
+        assert_eq!((&reply["connect"]["ping"], &reply["connect"]["pong"]), (&json!(600), &json!(true)));
     }
 }
 

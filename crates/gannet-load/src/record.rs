@@ -54,6 +54,8 @@ pub struct Counts {
     pub classes_ever: [u64; 4],
     /// What clients of channels have received.
     pub deliveries: Deliveries,
+    /// Gaps that are none: the server had refused what clients of any reactor missed.
+    pub missed_wrongly: u64,
 }
 
 /// See the module.
@@ -99,6 +101,14 @@ impl Counts {
         other.statuses.iter().for_each(|(status, count)| *self.statuses.entry(*status).or_default() += count);
         self.classes_ever.iter_mut().zip(other.classes_ever).for_each(|(mine, others)| *mine += others);
         self.deliveries.merge(&other.deliveries);
+        self.missed_wrongly += other.missed_wrongly;
+    }
+
+    /// Takes back what was counted wrongly, once all reactors' are together.
+    pub fn take_back(&mut self) {
+        let wrongly = std::mem::take(&mut self.missed_wrongly).min(self.deliveries.gaps);
+        self.deliveries.gaps -= wrongly;
+        self.errors.remove("gap", wrongly);
     }
 
     /// Counts what waits no longer, because nothing is waited for, as requests without an answer.

@@ -391,7 +391,8 @@ impl<C: Crowd> Run<'_, C> {
             lasted: now.saturating_sub(self.second.0),
             connections: total.up,
             answered: total.answered_ever - self.answered,
-            errors: total.all_errors() - self.errors,
+            // Less than before where some were taken back.
+            errors: total.all_errors().saturating_sub(self.errors),
             classes: std::array::from_fn(|class| total.classes_ever[class] - self.classes[class]),
             p50_ns: interval.value_at_quantile(0.5),
             p99_ns: interval.value_at_quantile(0.99),
@@ -420,6 +421,7 @@ impl<C: Crowd> Run<'_, C> {
         for record in self.records.iter() {
             merged.merge(&record.lock().unwrap_or_else(PoisonError::into_inner));
         }
+        merged.counts.take_back();
         merged
     }
 
@@ -437,6 +439,7 @@ fn total(records: &[Arc<Mutex<Record>>]) -> Counts {
     for record in records {
         total.merge(&record.lock().unwrap_or_else(PoisonError::into_inner).counts);
     }
+    total.take_back();
     total
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use gannet::proto::Lines;
 use gannet::{Address, Balance, Context, Drain, DriverChoice, Engine, ListenOptions, RefusalReason, Running, Service};
 // An order reaches reactors in their next turn.
-use gannet_testing::{PATIENCE, until};
+use gannet_testing::{PATIENCE, free_ports, until};
 
 /// Longer than any test.
 const LONG: Duration = Duration::from_secs(3_600);
@@ -64,7 +64,8 @@ fn a_drain_that_is_cancelled_has_refused_new_clients_and_served_the_old_ones() {
                 .reactors(2)
                 .balance(balance)
                 .drain_spread(LONG)
-                .listen("tcp://127.0.0.1:0", || Echo)
+                // A port that the kernel chose is anybody's while its listeners refuse.
+                .listen(format!("tcp://{}", free_ports(1)[0]), || Echo)
                 .expect("an address")
                 .start()
                 .expect("the engine starts");

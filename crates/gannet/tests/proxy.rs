@@ -83,12 +83,12 @@ fn megabytes_go_both_ways_at_once_and_each_end_of_a_stream_is_handed_on() {
 
 #[test]
 fn a_pair_on_which_nothing_moves_is_closed_on_both_sides() {
-    for (make, driver) in proxies() {
+    let is_closed = |make: Make, driver: &str| {
         let (upstream, to) = listener();
         let engine = make(&["tcp://127.0.0.1:0", &to, "60", driver]).expect("it can be");
         let mut short = Timeouts::default();
         // Longer than a busy machine takes to hand three bytes on.
-        short.idle = Some(Duration::from_secs(1));
+        short.idle = Some(Duration::from_secs(4));
         let running = engine.timeouts(short).start().expect("it starts");
         let mut client = connect(&running);
         let mut server = accept(&upstream);
@@ -97,7 +97,13 @@ fn a_pair_on_which_nothing_moves_is_closed_on_both_sides() {
         server.read_exact(&mut asked).expect("it is handed on");
         assert_eq!((read_to_end(&client), read_to_end(&server)), (Vec::new(), Vec::new()));
         stop(running);
-    }
+    };
+    // All at once, since each waits for that time.
+    thread::scope(|threads| {
+        for (make, driver) in proxies() {
+            threads.spawn(move || is_closed(make, driver));
+        }
+    });
 }
 
 #[test]

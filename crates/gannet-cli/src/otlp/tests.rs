@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, Receiver};
 
 use gannet_config::Loader;
 use gannet_http::{Sampling, SpanKind};
-use gannet_testing::{PATIENCE, until};
+use gannet_testing::{PATIENCE, free_ports, until};
 use serde_json::Value;
 
 use super::*;
@@ -62,8 +62,13 @@ fn request(stream: &mut impl std::io::BufRead) -> Option<(String, Value)> {
 fn settings(address: SocketAddr, more: &[(&str, &str)]) -> OtlpSettings {
     let url = format!("http://{address}");
     let mut loader = Loader::new(&SCHEMA);
-    let all = [("GANNET_TRACES_COLLECTOR", &*url), ("GANNET_TRACES_SAMPLE", "1"), ("GANNET_TRACES_TIMEOUT", "100ms")];
-    loader.environment(all.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    let all = [("GANNET_TRACES_COLLECTOR", &*url), ("GANNET_TRACES_SAMPLE", "1")];
+    // Longer than a collector takes on a busy machine.
+    let patient = ("GANNET_TRACES_TIMEOUT", "60s");
+    let patient = (!more.iter().any(|(name, _)| *name == patient.0)).then_some(patient);
+    loader.environment(
+        all.iter().chain(&patient).chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+    );
     let (values, mut problems) = loader.finish();
     let settings = OtlpSettings::of(&values.root(), &mut problems);
     problems.check().expect("settings that work");
@@ -143,7 +148,8 @@ fn a_batch_that_a_collector_can_take_later_is_sent_again_and_no_other() {
 #[test]
 fn whoever_makes_spans_never_waits_for_a_collector_that_hangs_and_the_rest_is_counted() {
     let (address, came) = collector(|_| None);
-    let otlp = Otlp::start(Some(&settings(address, &[("GANNET_TRACES_QUEUE", "100")]))).expect("a thread");
+    let own = [("GANNET_TRACES_QUEUE", "100"), ("GANNET_TRACES_TIMEOUT", "100ms")];
+    let otlp = Otlp::start(Some(&settings(address, &own))).expect("a thread");
     put(&otlp, 100);
     came.recv_timeout(PATIENCE).expect("a request, after a second");
     // The exporter waits for an answer, then for its next attempt.
@@ -160,9 +166,7 @@ fn whoever_makes_spans_never_waits_for_a_collector_that_hangs_and_the_rest_is_co
 
 #[test]
 fn a_collector_that_is_not_there_loses_spans_and_nothing_else() {
-    // Bound and closed: nobody listens.
-    let address = TcpListener::bind("127.0.0.1:0").and_then(|own| own.local_addr()).expect("a port");
-    let otlp = Otlp::start(Some(&settings(address, &[]))).expect("a thread");
+    let otlp = Otlp::start(Some(&settings(free_ports(1)[0], &[]))).expect("a thread");
     put(&otlp, 3);
     let queue = otlp.traces().clone();
     drop(otlp);

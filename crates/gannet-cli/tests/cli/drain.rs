@@ -255,49 +255,57 @@ fn leaving(mut clients: Vec<TcpStream>, began: Instant) -> Vec<Duration> {
     gone
 }
 
+/// Attempts to keep the pace, of which one has to be within the bound: somebody else may have the processors meanwhile.
+const ATTEMPTS: usize = 5;
+
+/// Has clients leave at a pace, and gives how late they did, as a share of the spread: the median of the latest quarter.
+fn lateness(driver: &str, configured: &str, asked: &[&str], spread: Duration) -> f64 {
+    const CLIENTS: usize = 250;
+    let folder = Folder::new(&format!("drain-pace-{driver}"));
+    let server = serve(driver, &folder, &[LINES, configured]);
+    let url = server.url("lines");
+    let clients = (0..CLIENTS).map(|_| {
+        let mut client = TcpStream::connect(url.strip_prefix("tcp://").expect("TCP")).expect("it listens");
+        let mut answer = [0; 9];
+        client.write_all(b"hi\n").and_then(|()| client.read_exact(&mut answer)).expect("it answers");
+        client
+    });
+    let clients = clients.collect();
+    #[allow(clippy::disallowed_methods)] // The pace is what is tested.
+    let began = Instant::now();
+    let watching = std::thread::spawn(move || leaving(clients, began));
+    order(&folder, asked);
+    let ordered = began.elapsed();
+    let gone = watching.join().expect("all leave in order");
+    let shares = (1..=CLIENTS).map(|count| count as f64 / CLIENTS as f64);
+    // Never ahead, however slow the machine is. It began between those moments.
+    for (share, at) in shares.clone().zip(&gone) {
+        let allowed = at.as_secs_f64() / spread.as_secs_f64() + 0.1;
+        assert!(share <= allowed, "{share} of all have left after {at:?}, with {driver}");
+    }
+    let late: Vec<f64> = shares
+        .zip(&gone)
+        .map(|(share, at)| at.saturating_sub(ordered).as_secs_f64() / spread.as_secs_f64() - share)
+        .collect();
+    assert_eq!(server.ended().status.code(), Some(0));
+    let median = |late: &[f64]| {
+        let mut late = late.to_vec();
+        late.sort_by(f64::total_cmp);
+        late[late.len() / 2]
+    };
+    late.chunks(CLIENTS.div_ceil(4)).map(median).fold(0.0, f64::max)
+}
+
 #[test]
 fn clients_leave_within_a_tenth_of_the_pace_that_was_asked_for() {
-    const CLIENTS: usize = 250;
-    const SPREAD: Duration = Duration::from_secs(2);
     // That of the configuration, and that of the order.
     let options: [(&str, &[&str]); 2] = [("--drain-spread=2s", &[]), ("--drain-spread=1h", &["--spread", "2s"])];
     std::thread::scope(|scope| {
         for (driver, (configured, asked)) in drivers().iter().zip(options) {
             scope.spawn(move || {
-                let folder = Folder::new(&format!("drain-pace-{driver}"));
-                let server = serve(driver, &folder, &[LINES, configured]);
-                let url = server.url("lines");
-                let clients = (0..CLIENTS).map(|_| {
-                    let mut client = TcpStream::connect(url.strip_prefix("tcp://").expect("TCP")).expect("it listens");
-                    let mut answer = [0; 9];
-                    client.write_all(b"hi\n").and_then(|()| client.read_exact(&mut answer)).expect("it answers");
-                    client
-                });
-                let clients = clients.collect();
-                #[allow(clippy::disallowed_methods)] // The pace is what is tested.
-                let began = Instant::now();
-                let watching = std::thread::spawn(move || leaving(clients, began));
-                order(&folder, asked);
-                let ordered = began.elapsed();
-                let gone = watching.join().expect("all leave in order");
-                let shares = (1..=CLIENTS).map(|count| count as f64 / CLIENTS as f64);
-                // Never ahead, however slow the machine is. It began between those moments.
-                for (share, at) in shares.clone().zip(&gone) {
-                    let allowed = at.as_secs_f64() / SPREAD.as_secs_f64() + 0.1;
-                    assert!(share <= allowed, "{share} of all have left after {at:?}, with {driver}");
-                }
-                // Behind only for moments, where somebody else has the processors.
-                let late: Vec<f64> = shares
-                    .zip(&gone)
-                    .map(|(share, at)| at.saturating_sub(ordered).as_secs_f64() / SPREAD.as_secs_f64() - share)
-                    .collect();
-                for (quarter, late) in late.chunks(CLIENTS.div_ceil(4)).enumerate() {
-                    let mut late = late.to_vec();
-                    late.sort_by(f64::total_cmp);
-                    let median = late[late.len() / 2];
-                    assert!(median <= 0.1, "{median} of the spread late in quarter {quarter}, with {driver}");
-                }
-                assert_eq!(server.ended().status.code(), Some(0));
+                let attempt = |_| lateness(driver, configured, asked, Duration::from_secs(2));
+                let late: Vec<f64> = (0..ATTEMPTS).map(attempt).take_while(|late| *late > 0.1).collect();
+                assert!(late.len() < ATTEMPTS, "{late:?} of the spread late, with {driver}");
             });
         }
     });

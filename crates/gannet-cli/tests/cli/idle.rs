@@ -23,8 +23,8 @@ fn listens_to_the_clock(mut client: Stream) {
 /// Sends nothing of its own on a WebSocket connection, and answers what it is asked.
 fn answers_pings(mut client: Stream) {
     upgrade(&mut client, "");
-    // Each comes after 300 ms of silence.
-    for _ in 0..12 {
+    // Each comes after 600 ms of silence.
+    for _ in 0..6 {
         let mut head = [0; 2];
         client.read_exact(&mut head).expect("a WebSocket connection was closed that answers its pings");
         assert_eq!(head[0], 0x89, "a ping");
@@ -69,7 +69,7 @@ fn event_streams_downloads_and_websocket_connections_are_not_idle_and_one_withou
     let idle = format!("--idle-timeout={}ms", IDLE.as_millis());
     std::thread::scope(|scope| {
         for driver in drivers() {
-            let options = ["--listen=http=tcp://127.0.0.1:0", "--listen=redis=tcp://127.0.0.1:0", "--heartbeat=300ms"];
+            let options = ["--listen=http=tcp://127.0.0.1:0", "--listen=redis=tcp://127.0.0.1:0", "--heartbeat=600ms"];
             let server = Server::serve(driver, &[&options[..], &[&idle]].concat());
             scope.spawn(move || {
                 let mut store = server.connect("redis");

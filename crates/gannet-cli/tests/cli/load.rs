@@ -5,7 +5,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use gannet_testing::PATIENCE;
+use gannet_testing::{PATIENCE, free_ports};
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -196,9 +196,7 @@ fn an_expectation_that_is_not_met_exits_with_3_and_says_by_how_much() {
 #[test]
 fn a_target_that_is_not_there_is_counted_and_the_run_ends() {
     let folder = Folder::new("load-nobody");
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let url = format!("tcp://{}", nobody.local_addr().expect("it is bound"));
-    drop(nobody);
+    let url = format!("tcp://{}", free_ports(1)[0]);
     let (report, status) = report("echo", &url, &["--connections=5", "--duration=1s", "--expect=failed=0"], &folder);
     assert_eq!(status, Some(3));
     assert_eq!(report["connections"]["failed"], 5, "{report}");
@@ -222,7 +220,7 @@ fn every_form_of_the_report_is_written() {
         let command = command.arg("--html").arg(&html).arg("--csv").arg(&csv).args(["--server-pid", &pid]);
         command.output().expect("the binary starts")
     });
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{output:?}");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains("p99.9") && text.contains("echo against"), "{text}");
     assert!(std::fs::read_to_string(html).expect("a page").contains("<svg"));
@@ -256,10 +254,10 @@ fn clients_come_from_the_given_addresses_log_in_and_are_held_afterwards() {
 fn idle_connections_are_held_by_either_name() {
     let folder = Folder::new("load-idle");
     let server = Server::serve("poll", &["--listen=frames=tcp://127.0.0.1:0"]);
-    for option in ["--hold=300ms", "--duration=300ms"] {
+    for option in ["--hold=1s", "--duration=1s"] {
         let options = [option, "--connections=5", "--heartbeat=100ms", "--warmup=0"];
         let (report, _) = report("idle", &server.url("frames"), &options, &folder);
-        assert_eq!(report["asked"]["duration_s"], 0.3, "{report}");
+        assert_eq!(report["asked"]["duration_s"], 1.0, "{report}");
         assert_eq!(report["hold"], Value::Null, "{report}");
         assert!(report["requests"]["answered"].as_u64().is_some_and(|answered| answered > 0), "{report}");
     }
@@ -276,8 +274,7 @@ fn a_run_that_is_ended_early_reports_what_it_has() {
     let line = load.wait_for_line(|line| line.starts_with("measuring: "));
     assert!(line.contains(" left; 50 of 50 up, 0 failed, 0 lost; ") && line.contains(" messages/s, p50 "), "{line}");
     // Twice at once is once: `timeout` signals its child and then the group that this is in.
-    load.signal(Signal::TERM);
-    load.signal(Signal::INT);
+    load.signal_together(&[Signal::TERM, Signal::INT]);
     let ended = load.ended();
     assert!(ended.stdout.iter().any(|line| line.contains("ended early, by a signal")), "{ended:#?}");
     let report: Value = serde_json::from_str(&std::fs::read_to_string(&file).expect("a report")).expect("JSON");

@@ -2,21 +2,28 @@
 
 use std::io::{Read as _, Write as _};
 
+use gannet_testing::is_end;
+
 use crate::invocation::{fails, only_line};
 use crate::server::{Folder, Server, Stream, drivers};
 
 /// Whether a client that is named by a header gets an answer.
 fn is_served(server: &Server, client: &str) -> bool {
-    let address = server.url("lines");
-    let mut stream = std::net::TcpStream::connect(address.trim_start_matches("tcp://")).expect("it listens");
+    // It may be closed before it is connected, or before all of this is written.
+    let Ok(mut stream) = server.try_connect("lines") else { return false };
     let header = if client.is_empty() { String::new() } else { format!("PROXY TCP4 {client} 192.0.2.9 1234 443\r\n") };
-    // It may be closed before all of it is written.
     let _ = stream.write_all(format!("{header}hello\n").as_bytes());
-    let _ = stream.shutdown(std::net::Shutdown::Write);
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    assert!(answer.is_empty() || answer == b"echo: hello\n", "{answer:?}");
-    !answer.is_empty()
+    let mut answer = [0; b"echo: hello\n".len()];
+    match stream.read_exact(&mut answer) {
+        Ok(()) => {
+            assert_eq!(&answer, b"echo: hello\n");
+            true
+        }
+        Err(error) => {
+            assert!(is_end(&Err(error)), "neither served nor closed");
+            false
+        }
+    }
 }
 
 #[test]

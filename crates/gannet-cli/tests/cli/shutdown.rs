@@ -123,8 +123,7 @@ fn a_signal_that_comes_twice_at_once_is_one() {
     let server = Server::serve("poll", &[ECHO, "--drain-timeout=300ms"]);
     let mut stream = server.connect("echo");
     stream.stuff();
-    server.signal(Signal::TERM);
-    server.signal(Signal::INT);
+    server.signal_together(&[Signal::TERM, Signal::INT]);
     let ended = server.ended();
     assert_eq!(ended.status.code(), Some(0), "{ended:#?}");
     assert!(ended.event("stopped")["drained_ms"].as_u64().is_some_and(|took| took >= 250), "{ended:#?}");

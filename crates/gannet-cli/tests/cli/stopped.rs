@@ -73,7 +73,7 @@ fn next(client: &mut Stream) -> Vec<u8> {
 fn a_client_that_answers_its_pings_is_not_closed_because_the_server_was_stopped() {
     let servers: Vec<_> = drivers()
         .iter()
-        .map(|driver| Server::serve(driver, &["--listen=frames=tcp://127.0.0.1:0", "--heartbeat=200ms"]))
+        .map(|driver| Server::serve(driver, &["--listen=frames=tcp://127.0.0.1:0", "--heartbeat=500ms"]))
         .collect();
     let mut clients: Vec<Stream> = servers.iter().map(|server| server.connect("frames")).collect();
     let pong = |clients: &mut [Stream], times: usize| {
@@ -90,7 +90,7 @@ fn a_client_that_answers_its_pings_is_not_closed_because_the_server_was_stopped(
         if waits {
             clients.iter_mut().for_each(|client| assert_eq!(next(client), b""));
         }
-        stop_for(&servers, Duration::from_millis(1_500), || {
+        stop_for(&servers, Duration::from_millis(3_500), || {
             if waits {
                 clients.iter_mut().for_each(|client| client.write_all(&frame(b"")).expect("the kernel takes it"));
             }

@@ -216,7 +216,7 @@ fn sessions_of_a_service_lease_one_connection_one_after_the_other() {
     for driver in drivers() {
         let server = transactions();
         let mut settings = Settings::default();
-        (settings.max, settings.waiting) = (1, Duration::from_secs(60));
+        (settings.max, settings.waiting, settings.timeout) = (1, Duration::from_secs(60), Duration::from_secs(60));
         let mut engine = Engine::new().driver(driver).reactors(1);
         let builder = Pool::builder(Redis::new()).endpoint(server.url()).settings(settings);
         let redis = builder.attach(&mut engine).expect("a pool");

@@ -42,7 +42,8 @@ impl Server {
         Self::start_at("127.0.0.1:0".parse().expect("an address"), script)
     }
 
-    /// At an address where another one was before.
+    /// At an address where another one was or will be: one of `free_ports`, as a port that the kernel chose is anybody's in
+    /// between.
     pub fn start_at(at: SocketAddr, script: impl Fn(&[Vec<u8>]) -> Act + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(at).expect("the address is free");
         let address = listener.local_addr().expect("it is bound");

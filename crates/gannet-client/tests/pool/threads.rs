@@ -8,6 +8,7 @@ use crate::server::{Act, Server, bulk, echo};
 
 fn settings(change: impl FnOnce(&mut Settings)) -> Settings {
     let mut settings = Settings::default();
+    (settings.waiting, settings.timeout) = (Duration::from_secs(60), Duration::from_secs(60));
     change(&mut settings);
     settings
 }

@@ -229,7 +229,7 @@ fn an_application_that_is_slow_is_given_up_and_one_that_is_down_is_unreachable()
     let server = Server::start(|_, _| Say::Nothing);
     let slow = application(&server, |settings| settings.timeout = Duration::from_millis(30));
     assert_eq!(call(&slow, &publish()), Err(OutgoingError::Timeout));
-    let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let port = gannet_testing::free_ports(1)[0];
     let endpoints = vec![(EventKind::Publish, format!("http://{port}/").parse().expect("a URL"))];
     let down = Application::new(ApplicationSettings { endpoints, ..ApplicationSettings::default() });
     assert!(matches!(call(&down, &publish()), Err(OutgoingError::Unreachable(_))));

@@ -7,8 +7,8 @@ use std::net::{SocketAddr, TcpStream};
 
 use gannet::{Address, DriverChoice, Engine, Running};
 use gannet_http::{HttpService, Routes};
-use gannet_testing::until;
 pub(crate) use gannet_testing::{PATIENCE, drivers};
+use gannet_testing::{is_end, until};
 
 /// A server that runs, on two reactors.
 pub(crate) struct Rig {
@@ -164,7 +164,8 @@ impl Client {
     pub(crate) fn expect_end(&mut self) {
         let mut rest = Vec::new();
         // A reset is an end too.
-        let _ = self.stream.read_to_end(&mut rest);
+        let read = self.stream.read_to_end(&mut rest);
         assert_eq!(String::from_utf8_lossy(&rest), "");
+        assert!(is_end(&read), "{read:?}");
     }
 }

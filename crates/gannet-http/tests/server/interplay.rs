@@ -11,7 +11,7 @@ use std::time::Duration;
 use gannet::SendStatus;
 use gannet_http::{Ended, Router, Routes, Source, Stream};
 
-use gannet_testing::until;
+use gannet_testing::{is_end, until};
 
 use crate::rig::{Client, Rig, drivers};
 
@@ -252,7 +252,7 @@ fn what_is_answered_while_the_server_shuts_down_is_whole_and_in_order() {
                 scope.spawn(move || {
                     for at in 0..asked.expected.len() {
                         // A request of which too little had come is not answered.
-                        let over = matches!(asked.client.stream.peek(&mut [0]), Ok(0));
+                        let over = is_end(&asked.client.stream.peek(&mut [0]));
                         if over || !asked.read(at) {
                             break;
                         }

@@ -3,6 +3,8 @@
 use gannet_http::Router;
 use gannet_http::middleware::{AccessLog, RateLimit};
 
+use gannet_testing::until;
+
 use crate::rig::{Rig, drivers};
 
 #[test]
@@ -28,8 +30,9 @@ fn who_comes_back_when_there_is_a_token_again_is_served() {
     let rig = Rig::start(drivers()[0], &routes.build().expect("one route"));
     let mut client = rig.connect();
     assert_eq!(client.get("/").body, "served");
-    let refused = (0..100_000).take_while(|_| client.get("/").status == 429).count();
-    assert!((1..100_000).contains(&refused), "{refused} were refused");
+    // Where this thread waits for a processor, there is a token again for the second request already.
+    until("a request to be refused", || client.get("/").status == 429);
+    until("a request to be served", || client.get("/").status == 200);
 }
 
 #[test]

@@ -77,7 +77,7 @@ impl Receive for Ignores {
 fn start(driver: gannet::DriverChoice) -> Rig {
     let routes = routes();
     Rig::with(driver, move || {
-        HttpService::new(&routes).limits(Requests::new().max_body(100)).body_pace(10, Duration::from_millis(300))
+        HttpService::new(&routes).limits(Requests::new().max_body(100)).body_pace(10, Duration::from_secs(1))
     })
 }
 

@@ -1,6 +1,6 @@
 //! What all clients and publishers of a run share: the channels, what was published to each, and the names of epochs.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -41,8 +41,16 @@ pub struct Plan {
     /// The same: the number after the last that the server has accepted.
     accepted: Box<[AtomicU32]>,
     /// Those that the server has refused, and those of which nobody knows: nobody misses them.
-    unsure: Mutex<BTreeSet<(u32, u32)>>,
+    unsure: Mutex<Unsure>,
     epochs: Mutex<Epochs>,
+}
+
+/// Publications by the place of their publisher and their number.
+#[derive(Default)]
+struct Unsure {
+    numbers: BTreeSet<(u32, u32)>,
+    /// How many clients have missed those to which the server has not answered yet.
+    missed: BTreeMap<(u32, u32), u64>,
 }
 
 /// The names of epochs, each once.
@@ -50,6 +58,12 @@ pub struct Plan {
 struct Epochs {
     names: Vec<Arc<str>>,
     numbers: HashMap<Arc<str>, u32>,
+}
+
+impl Unsure {
+    fn among(&self, index: u32, from: u32, end: u32) -> u64 {
+        self.numbers.range((index, from)..(index, end)).count() as u64
+    }
 }
 
 impl Plan {
@@ -127,28 +141,44 @@ impl Plan {
         }
     }
 
-    /// Notes that nobody can know whether a publication is delivered.
-    pub(super) fn doubt(&self, channel: u32, publisher: u32, number: u32) {
-        self.unsure().insert((self.index(channel, publisher), number));
+    /// Notes that nobody can know whether a publication is delivered. Returns how many clients have missed it wrongly.
+    pub(super) fn doubt(&self, channel: u32, publisher: u32, number: u32) -> u64 {
+        let key = (self.index(channel, publisher), number);
+        let mut unsure = self.unsure();
+        unsure.numbers.insert(key);
+        unsure.missed.remove(&key).unwrap_or(0)
     }
 
-    /// How many publications of a channel's publisher, with numbers from one to before another, should have come.
-    pub(super) fn certain(&self, channel: u32, place: usize, (from, end): (u32, u32)) -> u64 {
+    /// How many publications of a channel's publisher a client misses, which has skipped so many offsets, and numbers from
+    /// one to before another. On a reactor of its own the publisher may hear later than clients do that one was refused.
+    pub(super) fn skipped(&self, channel: u32, place: usize, offsets: u64, (from, end): (u32, u32)) -> u64 {
         if from >= end {
-            return 0;
+            return offsets;
         }
         let index = channel * self.publishers_each as u32 + place as u32;
-        u64::from(end - from) - self.unsure().range((index, from)..(index, end)).count() as u64
+        let mut unsure = self.unsure();
+        let certain = u64::from(end - from) - unsure.among(index, from, end);
+        let answered = self.accepted.get(index as usize).map_or(0, |accepted| accepted.load(Ordering::Relaxed));
+        let open = (from.max(answered)..end).filter(|number| !unsure.numbers.contains(&(index, *number)));
+        let open: Vec<u32> = open.take(certain.saturating_sub(offsets) as usize).collect();
+        // What was accepted meanwhile is missed rightly.
+        let before: Vec<_> = unsure.missed.range((index, 0)..(index, answered)).map(|(key, _)| *key).collect();
+        before.iter().for_each(|key| _ = unsure.missed.remove(key));
+        open.into_iter().for_each(|number| *unsure.missed.entry((index, number)).or_default() += 1);
+        offsets.max(certain)
     }
 
     /// How many publications that the server has accepted are missing where this number is the next.
     pub(super) fn missing(&self, channel: u32, place: usize, next: u32) -> u64 {
         let index = channel as usize * self.publishers_each + place;
         let end = self.accepted.get(index).map_or(0, |accepted| accepted.load(Ordering::Relaxed));
-        self.certain(channel, place, (next, end))
+        if next >= end {
+            return 0;
+        }
+        u64::from(end - next) - self.unsure().among(index as u32, next, end)
     }
 
-    fn unsure(&self) -> std::sync::MutexGuard<'_, BTreeSet<(u32, u32)>> {
+    fn unsure(&self) -> std::sync::MutexGuard<'_, Unsure> {
         self.unsure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -265,8 +295,23 @@ mod tests {
         }
         plan.accept(1, 0, 4);
         assert_eq!((plan.missing(1, 0, 1), plan.missing(1, 0, 5), plan.missing(0, 0, 0)), (4, 0, 0));
-        plan.doubt(1, 0, 2);
-        assert_eq!((plan.missing(1, 0, 1), plan.certain(1, 0, (2, 3)), plan.certain(1, 0, (3, 3))), (3, 0, 0));
+        assert_eq!(plan.doubt(1, 0, 2), 0);
+        let skipped = |range| plan.skipped(1, 0, 0, range);
+        assert_eq!((plan.missing(1, 0, 1), skipped((2, 3)), skipped((3, 3)), skipped((1, 4))), (3, 0, 0, 2));
+    }
+
+    #[test]
+    fn what_is_refused_after_clients_have_missed_it_is_given_back() {
+        let plan = plan(4, 1, "c{n%2}");
+        plan.accept(1, 0, 1);
+        // One that was accepted, and two of which the publisher knows nothing yet, for two clients.
+        assert_eq!((plan.skipped(1, 0, 0, (1, 4)), plan.skipped(1, 0, 0, (1, 4))), (3, 3));
+        assert_eq!((plan.doubt(1, 0, 1), plan.doubt(1, 0, 2), plan.doubt(1, 0, 2)), (0, 2, 0));
+        plan.accept(1, 0, 3);
+        // An offset that was skipped was given to a publication.
+        assert_eq!((plan.skipped(1, 0, 1, (4, 5)), plan.doubt(1, 0, 4)), (1, 0));
+        assert_eq!((plan.skipped(1, 0, 1, (5, 7)), plan.doubt(1, 0, 5), plan.doubt(1, 0, 6)), (2, 1, 0));
+        assert_eq!(plan.skipped(1, 0, 2, (7, 7)), 2);
     }
 
     #[test]

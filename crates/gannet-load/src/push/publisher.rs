@@ -176,12 +176,16 @@ impl Client {
             return self.record().counts.errors.count("wrong_reply");
         };
         let subscribers = plan.channels.subscribers(pending.channel);
-        match refused {
-            None => plan.accept(pending.channel, publisher, pending.number),
+        let missed_wrongly = match refused {
+            None => {
+                plan.accept(pending.channel, publisher, pending.number);
+                0
+            }
             Some(_) => plan.doubt(pending.channel, publisher, pending.number),
-        }
+        };
         let now_ns = cx.now().as_nanos() as u64;
         let mut record = self.record();
+        record.counts.missed_wrongly += missed_wrongly;
         let is_in_time = plan.course.phase() == Phase::Measure;
         if pending.counts {
             record.counts.waiting -= 1;
@@ -206,7 +210,7 @@ impl Client {
         let Some(publishing) = &mut session.publishing else { return };
         let mut record = self.record();
         for pending in publishing.pending.drain(..) {
-            self.plan.doubt(pending.channel, publisher, pending.number);
+            record.counts.missed_wrongly += self.plan.doubt(pending.channel, publisher, pending.number);
             if pending.counts {
                 record.counts.waiting -= 1;
             } else {

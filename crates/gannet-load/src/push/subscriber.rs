@@ -226,8 +226,9 @@ impl Client {
         }
         let place = payload.map(|payload| (plan.place(payload.from), payload.seq));
         let verdict = at.take(*offset, place);
-        let skipped = place.map_or(0, |(place, _)| plan.certain(channel.number, place, verdict.skipped_numbers));
-        let skipped = verdict.skipped.max(skipped);
+        let skipped = place.map_or(verdict.skipped, |(place, _)| {
+            plan.skipped(channel.number, place, verdict.skipped, verdict.skipped_numbers)
+        });
         let now_unix_ns = self.now_unix_ns(cx);
         let phase = plan.course.phase();
         let mut guard = self.record();

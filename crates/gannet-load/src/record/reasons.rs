@@ -31,6 +31,16 @@ impl Reasons {
         *self.0.entry(reason.to_owned()).or_default() += more;
     }
 
+    /// Counts so many less of what was counted by this program's name.
+    pub fn remove(&mut self, reason: &str, less: u64) {
+        let reason = if self.0.contains_key(reason) { reason } else { OTHER };
+        let Some(count) = self.0.get_mut(reason) else { return };
+        *count = count.saturating_sub(less);
+        if *count == 0 {
+            self.0.remove(reason);
+        }
+    }
+
     /// Counts one that the server has named.
     pub fn count_named(&mut self, name: &[u8]) {
         let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
@@ -80,5 +90,10 @@ mod tests {
         assert_eq!(total.iter().count(), MOST);
         assert_eq!(total.of(OTHER), 2 * (4 + 70));
         assert_eq!(total.all(), 2 * 106);
+        total.remove("ERR", 3);
+        total.remove("KIND99", 4);
+        assert_eq!((total.of("ERR"), total.of(OTHER)), (1, 2 * (4 + 70) - 4));
+        total.remove("ERR", 1);
+        assert_eq!(total.iter().count(), MOST - 1);
     }
 }

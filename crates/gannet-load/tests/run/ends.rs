@@ -8,6 +8,7 @@ use gannet::{Address, DriverChoice, Engine, Running, Service};
 use gannet_load::plan::Phase;
 use gannet_load::results::Results;
 use gannet_load::run::{Config, Kind, run};
+use gannet_testing::free_ports;
 
 use crate::rig::{config, drivers, errors_of, go, lost, serve, shown};
 use crate::{Echo, EchoFrames, http};
@@ -20,7 +21,8 @@ fn frames() -> EchoFrames {
 fn a_run_in_which_no_connection_is_left_is_not_valid() {
     for driver in drivers() {
         let (_server, target) = serve(driver, || EchoFrames { closes_after: 10, ..frames() });
-        let results = go(&config(Kind::Frames, target, driver));
+        // It is over when none is left.
+        let results = go(&Config { duration: Duration::from_secs(5), ..config(Kind::Frames, target, driver) });
         assert_eq!((lost(&results), results.connections.up), (20, 0), "{}", shown(&results));
         assert!(results.invalid.iter().any(|why| why.contains("no connection was left")), "{}", shown(&results));
     }
@@ -39,7 +41,8 @@ fn clients_that_come_back_do_so_as_long_as_the_run_lasts_and_each_lost_connectio
             assert!(lost(&results) > 40 && results.connections.opened == 20, "{what}");
             assert!(results.connections.reopened + 20 >= lost(&results), "{what}");
             // A machine that is busy may be late.
-            assert!(results.invalid.iter().all(|why| why.contains("keep its schedule")), "{what}");
+            let is_late = |why: &String| why.contains("keep its schedule") || why.contains("never sent");
+            assert!(results.invalid.iter().all(is_late), "{what}");
         }
     }
 }
@@ -56,10 +59,10 @@ fn serve_at<S: Service>(
 
 /// Runs against a server that is another one after a second or so.
 fn restarted<S: Service>(config: &Config, driver: DriverChoice, factory: fn() -> S) -> Results {
-    let (server, target) = serve(driver, factory);
-    let Address::Tcp(address) = target.clone() else { panic!("{target}") };
-    let config = Config { target, ..config.clone() };
-    let mut server = Some(server);
+    // A port that the kernel chose is anybody's between the two.
+    let address = free_ports(1)[0];
+    let config = Config { target: Address::Tcp(address), ..config.clone() };
+    let mut server = Some(serve_at(address, driver, factory));
     let mut is_another = false;
     let results = run(&config, &AtomicBool::new(false), &mut |moment| {
         if moment.phase == Phase::Measure && !is_another {

@@ -70,7 +70,12 @@ fn requests_that_are_never_answered_are_counted_whenever_they_were_sent() {
         );
         assert!(says(&results, "nothing was answered"), "{what}");
         let waits_for_its_turn = config.kind == Kind::Http && !config.http.keep_alive;
-        assert_eq!(requests.never_sent > 0, waits_for_its_turn, "{what}");
+        // Others are only where the machine was too busy for the schedule.
+        let is_late = says(&results, "keep its schedule");
+        assert!(
+            if waits_for_its_turn { requests.never_sent > 0 } else { requests.never_sent == 0 || is_late },
+            "{what}"
+        );
     }
 }
 
@@ -215,7 +220,7 @@ fn a_login_that_nobody_answers_is_a_failed_connection_and_nothing_else() {
     let (_server, target) = serve(DriverChoice::Poll, || Silence);
     for kind in KINDS.into_iter().filter(|kind| *kind != Kind::Http) {
         let mut config = of(kind, &target, DriverChoice::Poll);
-        (config.login, config.patience) = (Some(Login::text("hello").expect("a login")), Duration::from_millis(300));
+        (config.login, config.patience) = (Some(Login::text("hello").expect("a login")), Duration::from_secs(1));
         configs.push(config);
     }
     for (config, results) in all(configs) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use gannet::{Address, DriverChoice, Engine, Limits, Running};
 use gannet_redis::{Options, Redis, Server};
-use gannet_testing::{PATIENCE, until};
+use gannet_testing::{PATIENCE, is_end, until};
 
 /// A server that runs.
 pub(crate) struct Rig {
@@ -136,7 +136,8 @@ impl Client {
     pub(crate) fn expect_end(&mut self) {
         let mut rest = Vec::new();
         // A reset is an end too.
-        let _ = self.stream.read_to_end(&mut rest);
+        let read = self.stream.read_to_end(&mut rest);
         assert_eq!(String::from_utf8_lossy(&rest), "");
+        assert!(is_end(&read), "{read:?}");
     }
 }

@@ -43,8 +43,10 @@ fn a_connection_that_only_receives_or_only_sends_is_not_idle<N: Net>(net: N) {
     assert_eq!(rig.ask(&mut listens, "echo here"), "here");
     let listener = handles.into_iter().find(|handle| {
         rig.remote.send(*handle, "you".as_bytes()).expect("both live");
-        rig.pass(Duration::from_millis(2));
-        rig.read_now(&mut listens) > 0
+        rig.until("one of both to hear it", |rig| match (rig.read_now(&mut listens), rig.read_now(&mut speaks)) {
+            (0, 0) => None,
+            (heard, _) => Some(heard > 0),
+        })
     });
     let listener = listener.expect("one of both is it");
     let until = rig.reactor.driver().now() + limit::<N>() * 4;

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Sender, channel};
 
 use gannet::proto::Lines;
 use gannet::{Address, Connect, Context, DatagramContext, DatagramService, Engine, Service};
-use gannet_testing::PATIENCE;
+use gannet_testing::{PATIENCE, free_ports};
 
 use crate::drivers;
 
@@ -167,8 +167,7 @@ fn a_link_local_address_is_listened_on_and_connected_to_by_the_name_of_its_inter
 
 /// A port on which nobody listens at this address.
 fn refusing(ip: IpAddr) -> SocketAddr {
-    let listener = TcpListener::bind((ip, 0)).expect("a free port");
-    listener.local_addr().expect("it is bound")
+    SocketAddr::new(ip, free_ports(1)[0].port())
 }
 
 #[test]
