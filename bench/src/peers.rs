@@ -10,6 +10,7 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use crate::child;
+use crate::haproxy;
 use crate::http;
 use crate::push;
 use crate::redis;
@@ -78,6 +79,8 @@ static PEERS: &[Peer] = &[
     peer("hyper-uring", SERVERS, "hyper"),
     peer("nginx", Program::System, "nginx"),
     peer("nginx-tls", Program::System, "nginx"),
+    peer("haproxy", Program::System, "haproxy"),
+    peer("haproxy-tls", Program::System, "haproxy"),
     peer("redis-server", Program::System, "redis-server"),
     peer("centrifugo", Program::System, "centrifugo"),
 ];
@@ -117,6 +120,7 @@ impl Peer {
             Program::Libuv => said_by(Command::new(self.program.path()).arg("--version")),
             Program::System => match self.library {
                 "nginx" => http::nginx_version(),
+                "haproxy" => haproxy::version(),
                 "redis-server" => redis::version(),
                 _ => Ok(push::CENTRIFUGO_VERSION.to_owned()),
             },

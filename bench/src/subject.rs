@@ -10,6 +10,7 @@ use gannet::DriverChoice;
 use crate::engine;
 use crate::floor;
 use crate::floor::uring::{self, Sends, TaskRun, Tuning};
+use crate::haproxy;
 use crate::http::{self, ROUTES};
 use crate::models;
 use crate::peers;
@@ -263,6 +264,7 @@ pub static SUBJECTS: &[Subject] = &[
     http("nginx", Role::Http, &[], http::nginx),
     http("gannet-http-poll", Role::Http, &["nginx"], |port, ready| http::home(port, ready, DriverChoice::Poll)),
     http("gannet-http-uring", Role::Http, &["nginx"], |port, ready| http::home(port, ready, DriverChoice::Uring)),
+    http("haproxy", Role::Http, &[], haproxy::serve),
     http("go-http", Role::Http, &[], |port, ready| peers::serve_by_name("go-http", port, ready)),
     http("go-gin", Role::Http, &[], |port, ready| peers::serve_by_name("go-gin", port, ready)),
     http("go-fasthttp", Role::Http, &[], |port, ready| peers::serve_by_name("go-fasthttp", port, ready)),
@@ -314,6 +316,7 @@ pub static SUBJECTS: &[Subject] = &[
     http("nginx-tls", Role::Https, &[], http::nginx_tls),
     http("https-poll", Role::Https, &["nginx-tls"], |port, ready| tls::home(port, ready, DriverChoice::Poll)),
     http("https-uring", Role::Https, &["nginx-tls"], |port, ready| tls::home(port, ready, DriverChoice::Uring)),
+    http("haproxy-tls", Role::Https, &[], haproxy::serve_tls),
     variant("uring-want-1", |port, ready| {
         uring::serve(port, ready, Tuning { want: 1, patience_us: 0, ..Tuning::FLOOR })
     }),
