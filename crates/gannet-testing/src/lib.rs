@@ -3,6 +3,7 @@
 mod allocator;
 #[cfg(feature = "certificates")]
 pub mod certificates;
+mod ends;
 mod log;
 mod patience;
 mod ports;
@@ -10,6 +11,7 @@ mod ports;
 use std::fmt::{Debug, Display};
 
 pub use allocator::{Counting, CountingByThread};
+pub use ends::{is_end, is_refused};
 pub use log::Log;
 pub use patience::{PATIENCE, until};
 pub use ports::free_ports;

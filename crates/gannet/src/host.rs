@@ -1,21 +1,26 @@
 //! A service instance with its codec and its sessions, behind one virtual call per chunk.
 //!
-//! A reactor has one host for each listener and each outbound service. This is the path of a message (chunk, decode,
-//! `message`), and what happens if a message is not complete or decoding has to stop. Used on the reactor's thread.
+//! A reactor has one host for each listener and each outbound service. The path of a message (chunk, decode, `message`) is in
+//! `decoding`, what happens if it is not complete in `carries`. Used on the reactor's thread.
+
+mod calls;
+mod carries;
+mod decoding;
+mod futures;
+mod sessions;
 
 use std::any::Any;
-use std::error::Error;
 use std::io;
 use std::marker::PhantomData;
-use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
-use gannet_proto::{Codec, Decoded, FrameError};
+use gannet_proto::Codec;
 
-use crate::carry::Carry;
+use self::calls::guard;
+use self::decoding::{Look, Progress};
+use self::sessions::{SessionAndState, Sessions};
 use crate::close_reason::CloseReason;
-use crate::connection::{Flags, NO_SESSION, Ready};
+use crate::connection::{NO_SESSION, Ready};
 use crate::context::Context;
 use crate::core::{Core, Plain, SendStatus};
 use crate::counters::RefusalReason;
@@ -23,19 +28,8 @@ use crate::description::Description;
 use crate::error::StartError;
 use crate::ids::{ServiceId, Token};
 use crate::limits::Timeouts;
-use crate::panics::{Panicked, panic_message};
-use crate::service::{CodecError, DatagramService, HalfClose, Heartbeat, Idle, Input, Service, Shutdown, Starting};
-use crate::service_context::{NO_CONNECTION, ServiceContext};
-use crate::share::MESSAGE_BYTES;
-use crate::slab::Slab;
+use crate::service::{DatagramService, HalfClose, Heartbeat, Idle, Service, Shutdown, Starting};
 use crate::timers::TimerId;
-
-/// Bytes that a carry is topped up with at first where the codec does not know how many it needs.
-const FIRST_TOP_UP: usize = 256;
-
-/// Bytes of an incomplete message from which on its memory may be kept by the service: as much as arrives in one piece, which
-/// is in a receive buffer, and no carry.
-const LARGE_BYTES: usize = 64 * 1024;
 
 /// Bytes that are decoded at a time of what waited while reading was paused, unless a message is larger: as much as a
 /// driver receives at once, so that a codec without framing does not make one huge message of it.
@@ -150,58 +144,6 @@ impl Served {
     }
 }
 
-struct SessionAndState<S: Service> {
-    session: S::Session,
-    state: <S::Codec as Codec>::State,
-}
-
-/// The sessions of a host. Where neither session nor codec state has a size, they have no places of their own.
-struct Sessions<S: Service> {
-    slab: Slab<SessionAndState<S>>,
-    /// Entries without a size: all are alike, and the last one stands for each. They take no memory.
-    alike: Vec<SessionAndState<S>>,
-}
-
-impl<S: Service> Sessions<S> {
-    const ALIKE: bool = size_of::<SessionAndState<S>>() == 0 && !mem::needs_drop::<SessionAndState<S>>();
-
-    fn new() -> Self {
-        Self { slab: Slab::new(), alike: Vec::new() }
-    }
-
-    fn insert(&mut self, entry: SessionAndState<S>) -> u32 {
-        if Self::ALIKE {
-            self.alike.push(entry);
-            return 0;
-        }
-        self.slab.insert(entry).map_or(NO_SESSION, |(index, _)| index)
-    }
-
-    #[inline]
-    fn get_mut(&mut self, index: u32) -> Option<&mut SessionAndState<S>> {
-        if Self::ALIKE {
-            if index == NO_SESSION { None } else { self.alike.last_mut() }
-        } else {
-            self.slab.get_mut(index)
-        }
-    }
-
-    fn remove(&mut self, index: u32) -> Option<SessionAndState<S>> {
-        if index == NO_SESSION {
-            return None;
-        }
-        if Self::ALIKE {
-            return self.alike.pop();
-        }
-        self.slab.remove(index)
-    }
-
-    #[cfg(any(test, feature = "sim"))]
-    fn len(&self) -> usize {
-        self.slab.len() as usize + self.alike.len()
-    }
-}
-
 /// The host of services of type `S`.
 pub(crate) struct HostOf<S: Service> {
     service: S,
@@ -211,94 +153,6 @@ pub(crate) struct HostOf<S: Service> {
     keeps_timeouts: bool,
     looks_ahead: bool,
     sessions: Sessions<S>,
-}
-
-/// Why decoding cannot go on.
-enum Stop<E> {
-    /// The bytes cannot be accepted.
-    Input(E),
-    /// The codec claims to have taken so many of so many bytes.
-    Codec { took: usize, of: usize },
-}
-
-impl<E> From<E> for Stop<E> {
-    fn from(error: E) -> Self {
-        Self::Input(error)
-    }
-}
-
-/// Why a connection closes whose codec refused its bytes.
-#[cold]
-fn reason_of(error: &(dyn Error + 'static)) -> CloseReason {
-    match FrameError::find(error) {
-        Some(FrameError::TooLarge { .. }) => CloseReason::FrameTooLarge,
-        _ => CloseReason::Protocol,
-    }
-}
-
-/// Received bytes to be decoded.
-trait Received {
-    fn bytes(&self) -> &[u8];
-
-    /// The bytes, where they may be changed.
-    fn bytes_mut(&mut self) -> Option<&mut [u8]>;
-
-    /// Decodes a message that begins behind the first `from` bytes; `None` where the codec cannot do that with these.
-    fn decode<'a, C: Codec>(&'a mut self, from: usize, codec: &C, state: &mut C::State) -> Option<Found<'a, C>>;
-}
-
-type Found<'a, C> = Result<Decoded<<C as Codec>::Message<'a>>, <C as Codec>::Error>;
-
-impl Received for [u8] {
-    #[inline]
-    fn bytes(&self) -> &[u8] {
-        self
-    }
-
-    #[inline]
-    fn bytes_mut(&mut self) -> Option<&mut [u8]> {
-        Some(self)
-    }
-
-    #[inline]
-    fn decode<'a, C: Codec>(&'a mut self, from: usize, codec: &C, state: &mut C::State) -> Option<Found<'a, C>> {
-        Some(codec.decode(state, &mut self[from..]))
-    }
-}
-
-/// Bytes that others may keep, and nobody changes.
-struct Shared<'s>(&'s [u8]);
-
-impl Received for Shared<'_> {
-    fn bytes(&self) -> &[u8] {
-        self.0
-    }
-
-    fn bytes_mut(&mut self) -> Option<&mut [u8]> {
-        None
-    }
-
-    fn decode<'a, C: Codec>(&'a mut self, from: usize, codec: &C, state: &mut C::State) -> Option<Found<'a, C>> {
-        codec.decode_shared(state, &self.0[from..])
-    }
-}
-
-/// How far decoding came.
-struct Progress {
-    consumed: usize,
-    /// Bytes that make another look worth while; 0 where decoding was stopped and more messages may be there.
-    need: usize,
-}
-
-/// What is done with bytes that were received.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Look {
-    /// The service sees all of them ahead, then come as many messages as there are.
-    Ahead,
-    /// The service has seen them: as many messages come as there are.
-    Again,
-    /// One message comes, or nothing: most of them are of a message that was not complete, and is looked at once only.
-    AtOne,
 }
 
 impl<S: Service> HostOf<S> {
@@ -313,365 +167,6 @@ impl<S: Service> HostOf<S> {
     pub(crate) fn add_session(&mut self, session: S::Session) -> u32 {
         self.sessions.insert(SessionAndState { session, state: Default::default() })
     }
-
-    fn session_of(core: &Core, token: Token) -> u32 {
-        core.slab.get(token).map_or(NO_SESSION, |connection| connection.session)
-    }
-
-    /// Calls the service for a connection that has a session.
-    pub(crate) fn with_session<R>(
-        &mut self,
-        core: &mut Core,
-        token: Token,
-        call: impl FnOnce(&mut S, &mut S::Session, &mut Context<'_, S>) -> R,
-    ) -> Option<R> {
-        let entry = self.sessions.get_mut(Self::session_of(core, token))?;
-        let (service, codec) = (&mut self.service, &self.codec);
-        let SessionAndState { session, state } = entry;
-        let called = guard(|| call(service, session, &mut Context { core, codec, state, token }));
-        self.rescued(core, token, called)
-    }
-
-    /// Takes the session away and calls the service with it.
-    fn without_session(
-        &mut self,
-        core: &mut Core,
-        token: Token,
-        call: impl FnOnce(&mut S, S::Session, &mut Context<'_, S>),
-    ) {
-        let index = Self::session_of(core, token);
-        if self.service.sequential().is_some() {
-            self.with_session(core, token, |service, session, cx| {
-                if let Some(sequential) = service.sequential() {
-                    sequential.end(session, cx.reborrow());
-                }
-            });
-        }
-        if let Some(connection) = core.slab.get_mut(token) {
-            connection.session = NO_SESSION;
-        }
-        let Some(SessionAndState { session, mut state }) = self.sessions.remove(index) else { return };
-        let (service, codec, state) = (&mut self.service, &self.codec, &mut state);
-        let called = guard(|| call(service, session, &mut Context { core, codec, state, token }));
-        self.rescued(core, token, called);
-    }
-
-    /// Calls the service for no connection. A panic is logged with what was `called`, and goes no further.
-    fn without_connection(
-        &mut self,
-        core: &mut Core,
-        service: ServiceId,
-        called: &str,
-        call: impl FnOnce(&mut S, &mut ServiceContext<'_, S>),
-    ) {
-        let (instance, codec, mut state) = (&mut self.service, &self.codec, Default::default());
-        let cx = Context { core, codec, state: &mut state, token: NO_CONNECTION };
-        if let Err(panic) = guard(|| call(instance, &mut ServiceContext { cx, service })) {
-            let panic = panic_message(&*panic);
-            tracing::error!(service = self.name(), called, panic, "a service panicked; it goes on");
-        }
-    }
-
-    /// What came of a call into the service. A panic closes the connection that it happened for and goes no further.
-    fn rescued<R>(&self, core: &mut Core, token: Token, called: std::thread::Result<R>) -> Option<R> {
-        called.map_err(|panic| self.panicked(core, token, &*panic)).ok()
-    }
-
-    #[cold]
-    fn panicked(&self, core: &mut Core, token: Token, panic: &(dyn Any + Send)) {
-        tracing::error!(
-            service = self.name(),
-            peer = %core.peers.of(token),
-            panic = panic_message(panic),
-            "a service panicked; its connection is closed, the others go on"
-        );
-        core.ask_close_for(token, Flags::CLOSE, CloseReason::Panicked, Panicked::of(panic).into());
-    }
-
-    /// As [`decode_here`](Self::decode_here), in a function of its own.
-    #[inline(never)]
-    fn decode(
-        &mut self,
-        core: &mut Core,
-        token: Token,
-        session: u32,
-        input: &mut (impl Received + ?Sized),
-        limits: (Look, usize),
-    ) -> Progress {
-        self.decode_here(core, token, session, input, limits)
-    }
-
-    /// Decodes and delivers as many messages as `input` holds, or until decoding has to stop: at the latest with the
-    /// message that makes `most` bytes of work (`share.rs`), which is the first one where that is 0.
-    #[inline(always)] // The way of each chunk.
-    fn decode_here(
-        &mut self,
-        core: &mut Core,
-        token: Token,
-        session: u32,
-        input: &mut (impl Received + ?Sized),
-        (look, most): (Look, usize),
-    ) -> Progress {
-        // Known when this is compiled, as it is below.
-        if self.service.sequential().is_some() {
-            // What could be kept has to be decoded without a change, and that a session cannot ask for.
-            let Some(bytes) = input.bytes_mut() else { return Progress { consumed: 0, need: 0 } };
-            let most_of_one = if look == Look::AtOne { MESSAGE_BYTES } else { usize::MAX };
-            return self.pull(core, token, session, &mut Input::new(bytes, most, false), most_of_one);
-        }
-        let Some(SessionAndState { session, state }) = self.sessions.get_mut(session) else {
-            return Progress { consumed: input.bytes().len(), need: 0 };
-        };
-        let (service, codec) = (&mut self.service, &self.codec);
-        let length = input.bytes().len();
-        let (mut consumed, mut messages, mut work) = (0, 0, 0);
-        core.halt = false;
-        let decoded = catch_unwind(AssertUnwindSafe(|| -> Result<usize, Stop<CodecError<S>>> {
-            if look == Look::Ahead
-                && let Some(prefetch) = service.prefetch()
-            {
-                prefetch.look_ahead(session, input.bytes());
-                prefetch.fetch();
-            }
-            while consumed < length {
-                let of = length - consumed;
-                let Some(found) = input.decode(consumed, codec, state) else { return Ok(0) };
-                match found? {
-                    // One that takes nothing would be asked the same for ever.
-                    Decoded::Message { consumed: took, .. } | Decoded::Taken { consumed: took }
-                        if took == 0 || took > of =>
-                    {
-                        return Err(Stop::Codec { took, of });
-                    }
-                    Decoded::Message { message, consumed: length } => {
-                        consumed += length;
-                        messages += 1;
-                        work += MESSAGE_BYTES + length;
-                        service.message(session, message, &mut Context { core, codec, state, token });
-                        if core.halt || work >= most {
-                            return Ok(0);
-                        }
-                    }
-                    Decoded::Taken { consumed: length } => {
-                        consumed += length;
-                        work += MESSAGE_BYTES + length;
-                        if work >= most {
-                            return Ok(0);
-                        }
-                    }
-                    // It needs more than it has, whatever it says.
-                    Decoded::Partial { need } => return Ok(need.max(of + 1)),
-                    // A kind that this engine does not know.
-                    _ => return Err(Stop::Codec { took: 0, of }),
-                }
-            }
-            Ok(0)
-        }));
-        let Some(connection) = core.slab.get_mut(token) else { return Progress { consumed, need: 0 } };
-        let tally = &core.tallies[usize::from(connection.service)];
-        tally.messages_in.add(messages);
-        // The bytes of one that is completed from a carry were counted as they came.
-        connection.share.spend(core.turn, if look == Look::AtOne { work.min(MESSAGE_BYTES) } else { work });
-        if messages > 0 {
-            connection.flags.set(Flags::SPOKE);
-        }
-        match decoded {
-            Ok(Ok(need)) if need <= core.limits.carry => Progress { consumed, need },
-            Ok(Ok(need)) => {
-                let error = FrameError::TooLarge { length: need as u64, limit: core.limits.carry };
-                self.bad_input(core, token, error.into(), CloseReason::FrameTooLarge);
-                Progress { consumed: length, need: 0 }
-            }
-            Ok(Err(Stop::Input(error))) => {
-                let reason = reason_of(&error);
-                self.bad_input(core, token, error, reason);
-                Progress { consumed: length, need: 0 }
-            }
-            Ok(Err(Stop::Codec { took, of })) => {
-                self.bad_codec(core, token, took, of);
-                Progress { consumed: length, need: 0 }
-            }
-            Err(panic) => {
-                self.panicked(core, token, &*panic);
-                Progress { consumed: length, need: 0 }
-            }
-        }
-    }
-
-    /// Has a session that is a future decode what it wants of `input`; that counts `most_work` at most.
-    #[inline]
-    fn pull(
-        &mut self,
-        core: &mut Core,
-        token: Token,
-        session: u32,
-        input: &mut Input<'_>,
-        most_work: usize,
-    ) -> Progress {
-        let all = Progress { consumed: input.bytes.len(), need: 0 };
-        let Some(SessionAndState { session, state }) = self.sessions.get_mut(session) else { return all };
-        let Some(sequential) = self.service.sequential() else { return all };
-        core.halt = false;
-        let cx = Context { core, codec: &self.codec, state, token };
-        let polled = guard(|| sequential.poll(session, cx, Some(input)));
-        core.count_decoded(token, input.messages, input.work.min(most_work));
-        match polled {
-            Ok(()) => Progress { consumed: input.consumed, need: input.need },
-            Err(panic) => {
-                self.panicked(core, token, &*panic);
-                all
-            }
-        }
-    }
-
-    /// Polls a session that is a future.
-    fn poll(&mut self, core: &mut Core, token: Token) {
-        self.with_session(core, token, |service, session, cx| {
-            if let Some(sequential) = service.sequential() {
-                sequential.poll(session, cx.reborrow(), None);
-            }
-        });
-    }
-
-    /// Polls the sessions that were woken.
-    #[cold]
-    fn poll_woken(&mut self, core: &mut Core, service: ServiceId) {
-        let mut woken = Vec::new();
-        let mut state = Default::default();
-        if let Some(sequential) = self.service.sequential() {
-            let cx = Context { core, codec: &self.codec, state: &mut state, token: NO_CONNECTION };
-            sequential.take_woken(&cx, &mut woken);
-        }
-        for token in woken {
-            // Its slot may be another's by now: that one is polled once for nothing.
-            if core.slab.get(token).is_some_and(|connection| connection.service == service) {
-                self.poll(core, token);
-                core.mark(token);
-            }
-        }
-    }
-
-    /// Has a session decode what the peer ended its stream with; says whether there was a message.
-    #[cold]
-    fn pull_last(&mut self, core: &mut Core, token: Token) -> bool {
-        let Some(connection) = core.slab.get_mut(token) else { return false };
-        let session = connection.session;
-        let Some(mut carry) = connection.carry.take() else { return false };
-        let mut input = Input::new(&mut carry, usize::MAX, true);
-        let Progress { consumed, .. } = self.pull(core, token, session, &mut input, usize::MAX);
-        let messages = input.messages;
-        carry.consume(consumed);
-        if carry.is_empty() {
-            core.pools.return_carry(carry);
-        } else {
-            carry.need = 0;
-            core.put_carry(token, carry);
-        }
-        messages > 0
-    }
-
-    /// Closes a connection whose peer sent what the codec cannot accept. What was answered before still leaves.
-    #[cold]
-    fn bad_input(&mut self, core: &mut Core, token: Token, error: CodecError<S>, reason: CloseReason) {
-        tracing::debug!(service = self.name(), peer = %core.peers.of(token), %error, "closing: the codec rejected what the peer sent");
-        self.with_session(core, token, |service, session, cx| service.malformed(session, &error, cx));
-        core.ask_close_for(token, Flags::CLOSE_FLUSHED, reason, error.into());
-    }
-
-    /// Closes a connection whose codec breaks its contract. What was answered before still leaves.
-    #[cold]
-    fn bad_codec(&mut self, core: &mut Core, token: Token, took: usize, of: usize) {
-        tracing::error!(
-            service = self.name(),
-            codec = std::any::type_name::<S::Codec>(),
-            peer = %core.peers.of(token),
-            took,
-            of,
-            "closing: the codec took no bytes, or more than there were; this is a bug in the codec"
-        );
-        core.ask_close(token, Flags::CLOSE_FLUSHED, CloseReason::Codec);
-    }
-
-    /// Keeps the begin of a message, of which `need` bytes make another look worth while, or what decoding has left.
-    #[inline]
-    fn hold_begun(core: &mut Core, token: Token, begun: &[u8], need: usize) {
-        if need > 0 {
-            core.spend_on_unfinished(token, begun.len());
-        }
-        core.hold(token, begun, need);
-    }
-
-    /// Goes on with what a carry has behind a message.
-    fn go_on(&mut self, core: &mut Core, token: Token, mut carry: Box<Carry>) {
-        carry.need = 0;
-        core.put_carry(token, carry);
-        if !core.halt {
-            self.resume(core, token);
-        }
-    }
-
-    /// Decodes the message in a carry, and takes it out. Says whether it was complete.
-    fn complete(&mut self, core: &mut Core, token: Token, session: u32, carry: &mut Carry) -> bool {
-        let mut progress = Progress { consumed: 0, need: 0 };
-        if carry.len() >= LARGE_BYTES {
-            // The service may keep its bytes, if the codec leaves them as they are.
-            let (memory, start) = carry.share();
-            core.large = Some(memory.clone());
-            progress = self.decode(core, token, session, &mut Shared(&memory[start..]), (Look::AtOne, 0));
-            core.large = None;
-            carry.take_back(memory, progress.consumed);
-        }
-        if progress.consumed == 0 && progress.need == 0 {
-            progress = self.decode(core, token, session, &mut carry[..], (Look::AtOne, 0));
-            carry.consume(progress.consumed);
-        }
-        carry.need = progress.need;
-        progress.consumed > 0
-    }
-
-    /// Completes the message in the carry from the front of `chunk`, and delivers it; says how much of the chunk is
-    /// used up. Only the message that is not complete is copied.
-    fn top_up(&mut self, core: &mut Core, token: Token, session: u32, chunk: &[u8]) -> usize {
-        let Some(mut carry) = core.slab.get_mut(token).and_then(|connection| connection.carry.take()) else {
-            return 0;
-        };
-        let (mut used, mut step) = (0, FIRST_TOP_UP);
-        while used < chunk.len() {
-            // A codec may not know how many bytes it needs, and may need many small pieces for one message: give it more
-            // than it asks for, in growing steps.
-            let missing = carry.need.saturating_sub(carry.len());
-            // A large message is believed once: more than it needs would be more than is reserved for it.
-            let is_believed = step == FIRST_TOP_UP && missing > 0 && carry.need >= LARGE_BYTES;
-            let wanted = if is_believed { missing } else { missing.max(step) };
-            step = step.saturating_mul(2);
-            let taken = wanted.min(chunk.len() - used);
-            carry.append(&chunk[used..used + taken]);
-            used += taken;
-            if carry.len() < carry.need {
-                break;
-            }
-            if self.complete(core, token, session, &mut carry) {
-                if carry.len() <= taken {
-                    // What is left over came from this chunk: it is decoded there.
-                    used -= carry.len();
-                    core.pools.return_carry(carry);
-                    return used;
-                }
-                // The codec has asked for more than the message had.
-                carry.append(&chunk[used..]);
-                self.go_on(core, token, carry);
-                return chunk.len();
-            }
-        }
-        core.put_carry(token, carry);
-        core.check_room(token);
-        used
-    }
-}
-
-/// Calls into a service, and catches a panic there.
-fn guard<R>(call: impl FnOnce() -> R) -> std::thread::Result<R> {
-    catch_unwind(AssertUnwindSafe(call))
 }
 
 impl<S: Service> Host for HostOf<S> {
@@ -722,7 +217,7 @@ impl<S: Service> Host for HostOf<S> {
     }
 
     fn refusal(&self, why: RefusalReason) -> &'static [u8] {
-        catch_unwind(AssertUnwindSafe(|| self.service.refusal(why))).unwrap_or_default()
+        guard(|| self.service.refusal(why)).unwrap_or_default()
     }
 
     fn connected(&mut self, core: &mut Core, token: Token) {

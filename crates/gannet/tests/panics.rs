@@ -2,7 +2,7 @@
 //! can be set once only.
 
 use std::io::{Read, Write};
-use std::net::{TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 
 use gannet::proto::{Codec, Decoded, FrameError, Raw, Sink};
@@ -10,7 +10,8 @@ use gannet::{
     Address, Context, DatagramContext, DatagramService, Engine, Filter, FilterError, FilterFactory, FilterOutput,
     FilterProgress, Prefetch, Refused, Service,
 };
-use gannet_testing::Log;
+use gannet_testing::{Log, PATIENCE, is_end};
+use socket2::{Domain, Socket, Type};
 
 /// A byte is a message, and the codec takes nothing of a `0`.
 #[derive(Default)]
@@ -151,11 +152,17 @@ fn the_log_names_who_panicked_for_whom_and_what_the_panic_said() {
         (filtered, "x", "frail", "in a filter"),
     ];
     for (address, sent, service, said) in cases {
-        let mut stream = TcpStream::connect(address).expect("the engine accepts");
-        let peer = stream.local_addr().expect("it is connected").to_string();
-        stream.write_all(sent.as_bytes()).expect("it is open");
-        // The end of the connection, or a reset.
-        let _ = stream.read(&mut [0]);
+        // It has its address before it connects: a connection that is refused may be reset before `connect` returns.
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");
+        let peer = socket.local_addr().expect("it is bound").as_socket().expect("it is TCP").to_string();
+        let outcome = socket.connect(&address.into()).and_then(|()| {
+            let mut stream = TcpStream::from(socket);
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.write_all(sent.as_bytes())?;
+            stream.read(&mut [0])
+        });
+        assert!(is_end(&outcome), "{said}: {outcome:?}");
         let logged = log.wait();
         let line = logged.lines().next().expect("a line");
         assert!(line.contains(&format!("service=\"{service}\"")), "{said}: {line}");
