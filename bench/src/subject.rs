@@ -239,6 +239,10 @@ pub static SUBJECTS: &[Subject] = &[
     broadcast("broadcast-uring", &["sends-uring", "sends-epoll"], |port, ready| {
         engine::broadcast(port, ready, DriverChoice::Uring)
     }),
+    broadcast("tokio-broadcast", &["sends-epoll"], |port, ready| peers::serve_by_name("tokio-broadcast", port, ready)),
+    broadcast("go-net-broadcast", &["sends-epoll"], |port, ready| {
+        peers::serve_by_name("go-net-broadcast", port, ready)
+    }),
     Subject {
         name: "many-frames-uring",
         role: Role::Many,
@@ -297,6 +301,10 @@ pub static SUBJECTS: &[Subject] = &[
     }),
     http("tls-echo-poll", Role::TlsEcho, &["gannet-poll"], |port, ready| tls::echo(port, ready, DriverChoice::Poll)),
     http("tls-echo-uring", Role::TlsEcho, &["gannet-uring"], |port, ready| tls::echo(port, ready, DriverChoice::Uring)),
+    http("tokio-rustls", Role::TlsEcho, &["gannet-poll"], |port, ready| {
+        peers::serve_tls_by_name("tokio-rustls", port, ready)
+    }),
+    http("go-tls", Role::TlsEcho, &["gannet-poll"], |port, ready| peers::serve_tls_by_name("go-tls", port, ready)),
     handshakes("tls-p256-poll", |port, ready| tls::count(port, ready, DriverChoice::Poll, Key::Ecdsa)),
     handshakes("tls-p256-uring", |port, ready| tls::count(port, ready, DriverChoice::Uring, Key::Ecdsa)),
     handshakes("tls-rsa2048-poll", |port, ready| tls::count(port, ready, DriverChoice::Poll, Key::Rsa2048)),
