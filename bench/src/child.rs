@@ -7,6 +7,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
+use crate::haproxy;
+use crate::home;
 use crate::http;
 use crate::push;
 use crate::redis;
@@ -87,24 +89,28 @@ impl Server {
             if line.trim_end() == ready || [redis::READY, http::NGINX_READY].iter().any(|said| line.contains(said)) {
                 return Ok(true);
             }
-            if line.contains(push::CENTRIFUGO_READY) {
-                return self.accepts().map(|()| true);
+            if [push::CENTRIFUGO_READY, haproxy::BEGINS].iter().any(|said| line.contains(said)) {
+                return self.accepts();
             }
             line.clear();
         }
         Ok(false)
     }
 
-    /// Waits for the listener of a server that says a little before that it listens.
-    fn accepts(&self) -> io::Result<()> {
+    /// Waits for the listener of a server that says nothing when it listens, or a little before; false if it has ended.
+    fn accepts(&mut self) -> io::Result<bool> {
         for _ in 0..ATTEMPTS {
             match TcpStream::connect(("127.0.0.1", self.port)) {
-                // Nothing tells when it listens: this is the time between two looks.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::thread::sleep(LOOK),
-                result => return result.map(drop),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+                result => return result.map(|_| true),
             }
+            if self.child.try_wait()?.is_some() {
+                return Ok(false);
+            }
+            // Nothing tells when it listens: this is the time between two looks.
+            std::thread::sleep(LOOK);
         }
-        Err(io::Error::from(io::ErrorKind::ConnectionRefused))
+        Err(io::Error::new(io::ErrorKind::TimedOut, format!("it did not listen on port {}", self.port)))
     }
 
     /// Reads the next line that it says.
@@ -124,8 +130,7 @@ impl Drop for Server {
         // An error says that it is gone already, which is what is wanted.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        http::remove_nginx_home(self.pid());
-        push::remove_centrifugo_home(self.pid());
+        home::remove(self.pid());
     }
 }
 

@@ -3,13 +3,13 @@
 use std::fs;
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use gannet::DriverChoice;
 use gannet_http::{HttpService, Router, Routes};
 
 use crate::engine;
+use crate::home;
 use crate::machine;
 use crate::socket::{self, Blocking};
 use crate::subject::Ready;
@@ -72,8 +72,7 @@ pub fn nginx_tls(port: u16, _ready: Ready) -> io::Result<()> {
 fn become_nginx(port: u16, certificate: Option<Pem>) -> io::Result<()> {
     // It would try for seconds to have its port and end like after any other failure; here the parent learns of it.
     drop(socket::listen(port, Blocking::Yes)?);
-    let home = nginx_home(std::process::id());
-    fs::create_dir_all(&home)?;
+    let home = home::make()?;
     let config = home.join("nginx.conf");
     if let Some(Pem { certificate, key }) = &certificate {
         fs::write(home.join("certificate.pem"), certificate)?;
@@ -84,16 +83,6 @@ fn become_nginx(port: u16, certificate: Option<Pem>) -> io::Result<()> {
     // Its log is read by the parent until it says that it listens.
     command.arg("-e").arg("stderr").arg("-p").arg(&home).arg("-c").arg(&config).stderr(Stdio::from(io::stdout()));
     Err(command.exec())
-}
-
-/// Removes what nginx needed, if this process was one.
-pub fn remove_nginx_home(pid: u32) {
-    // Others have none.
-    let _ = fs::remove_dir_all(nginx_home(pid));
-}
-
-fn nginx_home(pid: u32) -> PathBuf {
-    std::env::temp_dir().join(format!("gannet-bench-nginx-{pid}"))
 }
 
 fn nginx_config(port: u16, is_tls: bool) -> String {

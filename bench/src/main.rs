@@ -14,6 +14,8 @@ mod drain;
 mod engine;
 mod epoll;
 mod floor;
+mod haproxy;
+mod home;
 mod http;
 mod machine;
 mod measure;

@@ -10,11 +10,14 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use crate::child;
+use crate::haproxy;
+use crate::home;
 use crate::http;
 use crate::push;
 use crate::redis;
 use crate::socket::{self, Blocking};
 use crate::subject::{Ready, Subject};
+use crate::tls::{self, Key, Pem};
 
 /// The folder of the programs, where this program was built.
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers");
@@ -47,6 +50,8 @@ const fn peer(name: &'static str, program: Program, library: &'static str) -> Pe
 
 /// Echo servers on other runtimes.
 const ECHO: Program = Program::Cargo("peer-echo");
+/// An echo server over TLS.
+const TLS: Program = Program::Cargo("peer-tls");
 /// Servers of HTTP and WebSocket.
 const WEB: Program = Program::Cargo("peer-web");
 /// The servers that sessions are compared with.
@@ -62,6 +67,10 @@ static PEERS: &[Peer] = &[
     peer("compio", ECHO, "compio"),
     peer("ntex", ECHO, "ntex"),
     peer("libuv", Program::Libuv, "libuv"),
+    peer("go-net-broadcast", Program::Go, "go"),
+    peer("tokio-broadcast", ECHO, "tokio"),
+    peer("go-tls", Program::Go, "go"),
+    peer("tokio-rustls", TLS, "tokio-rustls"),
     peer("go-http", Program::Go, "go"),
     peer("go-gin", Program::Go, "github.com/gin-gonic/gin"),
     peer("go-fasthttp", Program::Go, "github.com/valyala/fasthttp"),
@@ -78,6 +87,8 @@ static PEERS: &[Peer] = &[
     peer("hyper-uring", SERVERS, "hyper"),
     peer("nginx", Program::System, "nginx"),
     peer("nginx-tls", Program::System, "nginx"),
+    peer("haproxy", Program::System, "haproxy"),
+    peer("haproxy-tls", Program::System, "haproxy"),
     peer("redis-server", Program::System, "redis-server"),
     peer("centrifugo", Program::System, "centrifugo"),
 ];
@@ -117,6 +128,7 @@ impl Peer {
             Program::Libuv => said_by(Command::new(self.program.path()).arg("--version")),
             Program::System => match self.library {
                 "nginx" => http::nginx_version(),
+                "haproxy" => haproxy::version(),
                 "redis-server" => redis::version(),
                 _ => Ok(push::CENTRIFUGO_VERSION.to_owned()),
             },
@@ -282,10 +294,31 @@ pub fn build(package: &'static str) -> io::Result<()> {
 ///
 /// `_ready` stays unsaid, since the program itself says that it is ready.
 pub fn serve_by_name(name: &str, port: u16, _ready: Ready) -> io::Result<()> {
+    Err(program(name, port)?.exec())
+}
+
+/// Becomes the program of a peer that serves over TLS, and finds its certificate and key in files that its environment names.
+pub fn serve_tls_by_name(name: &str, port: u16, _ready: Ready) -> io::Result<()> {
+    let mut program = program(name, port)?;
+    let home = home::make()?;
+    let Pem { certificate, key } = tls::pem(Key::Ecdsa)?;
+    for (variable, file, text) in
+        [("GANNET_BENCH_CERTIFICATE", "certificate.pem", certificate), ("GANNET_BENCH_KEY", "key.pem", key)]
+    {
+        let file = home.join(file);
+        fs::write(&file, text)?;
+        program.env(variable, file);
+    }
+    Err(program.exec())
+}
+
+fn program(name: &str, port: u16) -> io::Result<Command> {
     let peer = PEERS.iter().find(|peer| peer.name == name).ok_or_else(|| unnamed(name))?;
     // Each library has another error for it; here the parent learns that its port is taken.
     drop(socket::listen(port, Blocking::Yes)?);
-    Err(Command::new(peer.program.path()).arg(name).arg(port.to_string()).exec())
+    let mut program = Command::new(peer.program.path());
+    program.arg(name).arg(port.to_string());
+    Ok(program)
 }
 
 /// Becomes the program of a package, as [`serve_by_name`] does.

@@ -17,6 +17,7 @@ use gannet_tls::TlsServer;
 use serde_json::json;
 
 use crate::engine::{self, MANY_REACTORS};
+use crate::home;
 use crate::socket::{self, Blocking};
 use crate::subject::Ready;
 use crate::tls::{self, Key};
@@ -120,23 +121,12 @@ fn settings() -> Settings {
 pub fn centrifugo(port: u16, _ready: Ready) -> io::Result<()> {
     // It would log that its port is taken and end like after any other failure; here the parent learns of it.
     drop(socket::listen(port, Blocking::Yes)?);
-    let home = centrifugo_home(std::process::id());
-    fs::create_dir_all(&home)?;
+    let home = home::make()?;
     let config = home.join("config.json");
     fs::write(&config, centrifugo_config(port).to_string())?;
     let program = installed().ok_or_else(not_installed)?;
     // Its log is read by the parent until it says that it listens.
     Err(Command::new(program).arg("-c").arg(&config).stderr(Stdio::from(io::stdout())).exec())
-}
-
-/// Removes what Centrifugo needed, if this process was one.
-pub fn remove_centrifugo_home(pid: u32) {
-    // Others have none.
-    let _ = fs::remove_dir_all(centrifugo_home(pid));
-}
-
-fn centrifugo_home(pid: u32) -> PathBuf {
-    std::env::temp_dir().join(format!("gannet-bench-centrifugo-{pid}"))
 }
 
 fn centrifugo_config(port: u16) -> serde_json::Value {

@@ -10,6 +10,7 @@ use gannet::DriverChoice;
 use crate::engine;
 use crate::floor;
 use crate::floor::uring::{self, Sends, TaskRun, Tuning};
+use crate::haproxy;
 use crate::http::{self, ROUTES};
 use crate::models;
 use crate::peers;
@@ -238,6 +239,10 @@ pub static SUBJECTS: &[Subject] = &[
     broadcast("broadcast-uring", &["sends-uring", "sends-epoll"], |port, ready| {
         engine::broadcast(port, ready, DriverChoice::Uring)
     }),
+    broadcast("tokio-broadcast", &["sends-epoll"], |port, ready| peers::serve_by_name("tokio-broadcast", port, ready)),
+    broadcast("go-net-broadcast", &["sends-epoll"], |port, ready| {
+        peers::serve_by_name("go-net-broadcast", port, ready)
+    }),
     Subject {
         name: "many-frames-uring",
         role: Role::Many,
@@ -263,6 +268,7 @@ pub static SUBJECTS: &[Subject] = &[
     http("nginx", Role::Http, &[], http::nginx),
     http("gannet-http-poll", Role::Http, &["nginx"], |port, ready| http::home(port, ready, DriverChoice::Poll)),
     http("gannet-http-uring", Role::Http, &["nginx"], |port, ready| http::home(port, ready, DriverChoice::Uring)),
+    http("haproxy", Role::Http, &[], haproxy::serve),
     http("go-http", Role::Http, &[], |port, ready| peers::serve_by_name("go-http", port, ready)),
     http("go-gin", Role::Http, &[], |port, ready| peers::serve_by_name("go-gin", port, ready)),
     http("go-fasthttp", Role::Http, &[], |port, ready| peers::serve_by_name("go-fasthttp", port, ready)),
@@ -295,6 +301,10 @@ pub static SUBJECTS: &[Subject] = &[
     }),
     http("tls-echo-poll", Role::TlsEcho, &["gannet-poll"], |port, ready| tls::echo(port, ready, DriverChoice::Poll)),
     http("tls-echo-uring", Role::TlsEcho, &["gannet-uring"], |port, ready| tls::echo(port, ready, DriverChoice::Uring)),
+    http("tokio-rustls", Role::TlsEcho, &["gannet-poll"], |port, ready| {
+        peers::serve_tls_by_name("tokio-rustls", port, ready)
+    }),
+    http("go-tls", Role::TlsEcho, &["gannet-poll"], |port, ready| peers::serve_tls_by_name("go-tls", port, ready)),
     handshakes("tls-p256-poll", |port, ready| tls::count(port, ready, DriverChoice::Poll, Key::Ecdsa)),
     handshakes("tls-p256-uring", |port, ready| tls::count(port, ready, DriverChoice::Uring, Key::Ecdsa)),
     handshakes("tls-rsa2048-poll", |port, ready| tls::count(port, ready, DriverChoice::Poll, Key::Rsa2048)),
@@ -314,6 +324,7 @@ pub static SUBJECTS: &[Subject] = &[
     http("nginx-tls", Role::Https, &[], http::nginx_tls),
     http("https-poll", Role::Https, &["nginx-tls"], |port, ready| tls::home(port, ready, DriverChoice::Poll)),
     http("https-uring", Role::Https, &["nginx-tls"], |port, ready| tls::home(port, ready, DriverChoice::Uring)),
+    http("haproxy-tls", Role::Https, &[], haproxy::serve_tls),
     variant("uring-want-1", |port, ready| {
         uring::serve(port, ready, Tuning { want: 1, patience_us: 0, ..Tuning::FLOOR })
     }),

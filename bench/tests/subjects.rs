@@ -488,7 +488,7 @@ fn tls_is_measured_from_end_to_end() {
             "0",
         ])
         .args(["--rounds", "1", "--seconds", "0.2", "--warm-up", "0.2", "--workload", "3x2", "--storm", "5"])
-        .args(["--at-once", "3", "--memory-connections", "20", "--tolerate", "1000"])
+        .args(["--at-once", "3", "--memory-connections", "20", "--tolerate", "1000", "--no-peers"])
         .output()
         .expect("the binary starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -499,6 +499,13 @@ fn tls_is_measured_from_end_to_end() {
     // The first of the four once more shows the noise.
     assert_eq!(echo.len(), 5);
     assert!(echo.iter().all(|row| number(row, "operations_per_second") > 0.0), "{echo:?}");
+    for (table, what) in [(1, "Full handshakes"), (2, "Resumed handshakes")] {
+        let table = &report["tables"][table];
+        assert!(table["title"].as_str().expect("a title").starts_with(what), "{table}");
+        let rows = table["rows"].as_array().expect("rows");
+        assert_eq!(rows.len(), 3, "{rows:?}");
+        assert!(rows.iter().all(|row| number(row, "operations_per_second") > 0.0), "{rows:?}");
+    }
     assert_eq!(rows("handshakes").len(), 8);
     for row in rows("handshakes") {
         let resumed = if row["resumes"] == true { number(&row, "handshakes") } else { 0.0 };

@@ -20,6 +20,8 @@ var servers = map[string]func(address string) error{
 	"go-gnet":            echoByGnet,
 	"go-evio":            echoByEvio,
 	"go-netpoll":         echoByNetpoll,
+	"go-tls":             echoByTLS,
+	"go-net-broadcast":   broadcastByNet,
 	"go-http":            httpByNet,
 	"go-gin":             httpByGin,
 	"go-fasthttp":        httpByFasthttp,

@@ -1,4 +1,4 @@
-//! Handshakes and nothing else: each connection ends with a reset when its handshake is done, and the next one begins.
+//! Handshakes and nothing else: each connection ends when its handshake is done, and the next one begins.
 
 use std::io;
 
@@ -25,6 +25,18 @@ pub struct Kind {
     pub version: TlsVersion,
     /// Each takes up the session of the one before.
     pub resumes: bool,
+    /// How a connection ends.
+    pub ending: Ending,
+}
+
+/// How a connection ends when its handshake is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// With a reset, once the server has answered the end of the handshake. In TLS 1.3 not every server does: some send their
+    /// ticket before.
+    Reset,
+    /// This side sends no more, and reads until the server closes: that suits every server.
+    HalfClose,
 }
 
 impl Kind {
@@ -91,6 +103,9 @@ impl Handshakes {
 
     fn advance(&mut self, index: usize, flags: u32) -> io::Result<()> {
         let slot = &mut self.slots[index];
+        if slot.is_closing && self.kind.ending == Ending::HalfClose {
+            return if read_to_end(&mut slot.stream, &mut self.scratch)? { self.next(index) } else { Ok(()) };
+        }
         if slot.is_closing {
             // It has read everything once it closes; what it says until then is its good-bye.
             const CLOSED: u32 = (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32;
@@ -102,8 +117,19 @@ impl Handshakes {
         }
         slot.stream.receive(&mut self.scratch)?;
         let Stream::Tls(tls) = &slot.stream else { return Ok(()) };
+        if !tls.is_ready() {
+            return Ok(());
+        }
+        if self.kind.ending == Ending::HalfClose {
+            self.done.handshakes += 1;
+            self.done.resumed += u64::from(tls.info().is_some_and(TlsInfo::resumed));
+            slot.is_closing = true;
+            socket::finish(tls.fd())?;
+            // What came after the handshake would not be reported a second time.
+            return if read_to_end(&mut slot.stream, &mut self.scratch)? { self.next(index) } else { Ok(()) };
+        }
         // In TLS 1.3 the client is done first; the server's ticket says that it is, too (RFC 8446 §4.6.1).
-        if !tls.is_ready() || self.kind.version == TlsVersion::V1_3 && !tls.was_answered() {
+        if self.kind.version == TlsVersion::V1_3 && !tls.was_answered() {
             return Ok(());
         }
         self.done.handshakes += 1;
@@ -126,5 +152,20 @@ impl Handshakes {
         // This ends the one before.
         slot.stream = Stream::Tls(Box::new(next));
         self.epoll.add(slot.stream.fd(), READ_WRITE, index as u64)
+    }
+}
+
+/// Reads what is there, tickets among it; whether the server has closed.
+fn read_to_end(stream: &mut Stream, scratch: &mut Scratch) -> io::Result<bool> {
+    loop {
+        match stream.receive(scratch) {
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(false),
+            // A server that closes while something is unread resets the connection.
+            Err(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {
+                return Ok(true);
+            }
+            Err(error) => return Err(error),
+        }
     }
 }

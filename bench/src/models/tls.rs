@@ -9,7 +9,7 @@ use gannet_tls::{TlsInfo, TlsVersion};
 use super::table::{Column, Comparison, Measured, Table};
 use super::task::PATIENCE;
 use crate::child::Server;
-use crate::client::handshakes::{Done, Handshakes, Kind, client};
+use crate::client::handshakes::{Done, Ending, Handshakes, Kind, client};
 use crate::client::idle::Exchange;
 use crate::client::stream::{Received, Scratch, Stream, Tls};
 use crate::client::taped::{self, Outcome, wrong};
@@ -32,10 +32,10 @@ const PLAIN: &str = "plain";
 /// The names of the rows, and the handshakes that they have.
 const KINDS: [(&str, Option<Kind>); 5] = [
     (PLAIN, None),
-    ("TLS 1.2", Some(Kind { version: TlsVersion::V1_2, resumes: false })),
-    ("TLS 1.2, resumed", Some(Kind { version: TlsVersion::V1_2, resumes: true })),
-    ("TLS 1.3", Some(Kind { version: TlsVersion::V1_3, resumes: false })),
-    ("TLS 1.3, resumed", Some(Kind { version: TlsVersion::V1_3, resumes: true })),
+    ("TLS 1.2", Some(Kind { version: TlsVersion::V1_2, resumes: false, ending: Ending::Reset })),
+    ("TLS 1.2, resumed", Some(Kind { version: TlsVersion::V1_2, resumes: true, ending: Ending::Reset })),
+    ("TLS 1.3", Some(Kind { version: TlsVersion::V1_3, resumes: false, ending: Ending::Reset })),
+    ("TLS 1.3, resumed", Some(Kind { version: TlsVersion::V1_3, resumes: true, ending: Ending::Reset })),
 ];
 
 const COLUMNS: &[Column] = &[

@@ -1,4 +1,6 @@
 //! `all`: the other commands one after the other, each as a process of its own, and one report of what they measured.
+//!
+//! A proxy is not among them: `bench/proxy.py` measures one beside HAProxy.
 
 use std::fs;
 use std::io;
@@ -93,6 +95,10 @@ fn names() -> clap::builder::PossibleValuesParser {
     PARTS.iter().map(|part| part.name).collect::<Vec<_>>().into()
 }
 
+/// What is measured elsewhere, for whoever asks for everything.
+const ELSEWHERE: &str =
+    "not among these: a TCP proxy beside HAProxy, which bench/proxy.py measures (it says what it needs)";
+
 /// Runs the commands. One that fails does not keep the others from running.
 pub fn run(options: &Options) -> io::Result<()> {
     let only: Vec<&Subject> = options.only.iter().map(|name| known(name)).collect::<io::Result<_>>()?;
@@ -109,6 +115,9 @@ pub fn run(options: &Options) -> io::Result<()> {
         }
         // After each, so that what was measured is not lost if the next never ends.
         write(options, &reports)?;
+    }
+    if options.commands.is_empty() && only.is_empty() {
+        eprintln!("gannet-bench: {ELSEWHERE}");
     }
     match failed[..] {
         [] => Ok(()),
@@ -225,6 +234,7 @@ mod tests {
         assert_eq!(chosen(&["--only", "go-gnet"]), ["echo", "latency", "connect", "churn", "memory"]);
         assert_eq!(chosen(&["--only", "nginx", "redis-server"]), ["churn", "http", "redis"]);
         assert_eq!(chosen(&["http", "echo", "--only", "nginx"]), ["http"]);
+        assert_eq!(chosen(&["--only", "haproxy"]), ["churn", "http"]);
     }
 
     #[test]

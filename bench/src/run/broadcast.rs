@@ -5,7 +5,7 @@ use std::io;
 use serde::Serialize;
 
 use super::plan::Setup;
-use super::{Ratio, column, measured, ratios};
+use super::{Ratio, column, measured, print_peers, ratios};
 use crate::client::broadcast::{self, Form, Outcome};
 use crate::measure::median;
 use crate::subject::{Role, Subject};
@@ -88,6 +88,7 @@ pub fn print(connections: u32, what: &str, rows: &[Row]) {
             column(&row.cpu_ratios)
         );
     }
+    print_peers("CPU time a delivery against", rows.iter().map(|row| (row.subject, &*row.cpu_ratios)));
 }
 
 fn cpu_ns_per_delivery(outcome: &Outcome) -> f64 {

@@ -4,7 +4,8 @@
 mod handshakes;
 mod storm;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io::{self, Read, Write};
 
 use clap::ValueEnum;
@@ -94,19 +95,26 @@ pub fn run(options: &Options) -> io::Result<()> {
         match case {
             Case::Echo => {
                 for &workload in &options.workload {
-                    echo(options, workload)?.keep(&mut report.tables, setup);
+                    if let Some(table) = echo(options, workload)? {
+                        table.keep(&mut report.tables, setup);
+                    }
                 }
             }
             Case::Http => {
                 let nginx = nginx_version().unwrap_or_else(|error| error.to_string());
                 for &workload in &options.http_workload {
-                    http(options, workload, &nginx)?.keep(&mut report.tables, setup);
+                    if let Some(table) = http(options, workload, &nginx)? {
+                        table.keep(&mut report.tables, setup);
+                    }
                 }
             }
             Case::Handshakes => {
                 report.handshakes = handshakes::measure(options)?;
                 if setup.prints_tables() {
                     handshakes::print(&report.handshakes);
+                }
+                for table in handshakes::beside_peers(options)? {
+                    table.keep(&mut report.tables, setup);
                 }
             }
             Case::Storm => {
@@ -135,27 +143,46 @@ fn open(port: u16, connections: usize) -> io::Result<(Vec<Stream>, &'static str)
     Ok((opened.into_iter().map(|tls| Stream::Tls(Box::new(tls))).collect(), suite))
 }
 
-/// Which cipher suites a case had: subjects are comparable only where it is the same one.
-fn suites(suites: BTreeSet<&'static str>) -> io::Result<&'static str> {
-    let mut suites = suites.into_iter();
-    match (suites.next(), suites.next()) {
-        (Some(one), None) => Ok(one),
-        (one, other) => Err(io::Error::other(format!("there was not one cipher suite: {one:?}, {other:?}"))),
+/// The cipher suites of a case, each with the subjects that chose it where there are several: not every library lets its server
+/// choose the one that the others have.
+#[derive(Default)]
+struct Suites(BTreeMap<&'static str, BTreeSet<&'static str>>);
+
+impl Suites {
+    fn add(&mut self, suite: &'static str, subject: &'static str) {
+        self.0.entry(suite).or_default().insert(subject);
     }
 }
 
-fn echo(options: &Options, workload: Workload) -> io::Result<Table> {
+impl fmt::Display for Suites {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let (1, Some(suite)) = (self.0.len(), self.0.keys().next()) {
+            return formatter.write_str(suite);
+        }
+        for (index, (suite, subjects)) in self.0.iter().enumerate() {
+            let (comma, subjects): (_, Vec<_>) =
+                (if index > 0 { "; " } else { "" }, subjects.iter().copied().collect());
+            write!(formatter, "{comma}{suite} ({})", subjects.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+fn echo(options: &Options, workload: Workload) -> io::Result<Option<Table>> {
     let (Plan { rounds, setup, .. }, times) = (&options.plan, options.plan.times()?);
     let size = options.size as usize;
     let Workload { connections, depth } = workload;
     let Exchange { requests, replies } = Exchange::echo(Wire::Raw, size);
     let subjects = setup.comparison(Role::TlsEcho)?;
-    let mut seen = BTreeSet::new();
+    if subjects.is_empty() {
+        return Ok(None);
+    }
+    let mut seen = Suites::default();
     let outcomes = setup.side_by_side(&subjects, *rounds, |subject, server| {
         let tapes = (&requests, &replies);
         let client = if subject.role == Role::TlsEcho {
             let (streams, suite) = open(server.port, connections)?;
-            seen.insert(suite);
+            seen.add(suite, subject.name);
             taped::Client::over_streams(streams, tapes, depth)?
         } else {
             taped::Client::connect(server.port, tapes, connections, depth)?
@@ -163,29 +190,32 @@ fn echo(options: &Options, workload: Workload) -> io::Result<Table> {
         let mut client = client.in_batches(depth);
         Outcome::of(server.pid(), times, |time| client.run_for(time))
     })?;
-    let title = format!("Echo of {size} bytes, {workload}, {}", suites(seen)?);
+    let title = format!("Echo of {size} bytes, {workload}, {seen}");
     let (operations, measure) = ("messages", Measure::CpuTime);
-    Ok(Table { title, operations, asked: None, measure, rows: measure.rows(&subjects, &outcomes) })
+    Ok(Some(Table { title, operations, asked: None, measure, rows: measure.rows(&subjects, &outcomes) }))
 }
 
-fn http(options: &Options, workload: Workload, nginx: &str) -> io::Result<Table> {
+fn http(options: &Options, workload: Workload, nginx: &str) -> io::Result<Option<Table>> {
     let (Plan { rounds, setup, .. }, times) = (&options.plan, options.plan.times()?);
     let Workload { connections, depth } = workload;
     let subjects = setup.comparison(Role::Https)?;
-    let mut seen = BTreeSet::new();
-    let outcomes = setup.side_by_side(&subjects, *rounds, |_, server| {
+    if subjects.is_empty() {
+        return Ok(None);
+    }
+    let mut seen = Suites::default();
+    let outcomes = setup.side_by_side(&subjects, *rounds, |subject, server| {
         let client = client(TlsVersion::V1_3, 0)?;
         let mut first = Tls::open(server.port, &client, &mut Scratch::default())?;
         let Exchange { requests, replies } = http::home_over(&mut first)?;
         let (streams, suite) = open(server.port, connections)?;
-        seen.insert(suite);
+        seen.add(suite, subject.name);
         let client = taped::Client::over_streams(streams, (&requests, &replies), depth)?;
         let mut client = client.in_batches(depth);
         Outcome::of(server.pid(), times, |time| client.run_for(time))
     })?;
-    let title = format!("GET / of 13 bytes by TLS 1.3, {workload}, {}, {nginx}", suites(seen)?);
+    let title = format!("GET / of 13 bytes by TLS 1.3, {workload}, {seen}, {nginx}");
     let (operations, measure) = ("requests", Measure::PerCpuSecond);
-    Ok(Table { title, operations, asked: None, measure, rows: measure.rows(&subjects, &outcomes) })
+    Ok(Some(Table { title, operations, asked: None, measure, rows: measure.rows(&subjects, &outcomes) }))
 }
 
 fn memory(options: &Options) -> io::Result<Vec<Memory>> {
@@ -229,5 +259,20 @@ fn print_memory(connections: u32, rows: &[Memory]) {
     for Memory { version, row } in rows {
         let [before, after] = [row.resident_before, row.resident_after].map(|bytes| bytes / 1024);
         println!("| {} | {version} | {before} | {after} | {:.0} |", row.subject, row.bytes_per_connection);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cipher_suite_stands_alone_unless_some_chose_another() {
+        let mut seen = Suites::default();
+        seen.add("AES_256", "one");
+        seen.add("AES_256", "two");
+        assert_eq!(seen.to_string(), "AES_256");
+        seen.add("AES_128", "three");
+        assert_eq!(seen.to_string(), "AES_128 (three); AES_256 (one, two)");
     }
 }

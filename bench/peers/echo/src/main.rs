@@ -2,6 +2,7 @@
 
 #![cfg(target_os = "linux")]
 
+mod broadcast_by_tokio;
 mod by_compio;
 mod by_monoio;
 mod by_ntex;
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
             ("monoio", by_monoio::serve),
             ("compio", by_compio::serve),
             ("ntex", by_ntex::serve),
+            ("tokio-broadcast", broadcast_by_tokio::serve),
         ],
     )
 }

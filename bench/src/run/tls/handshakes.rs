@@ -1,17 +1,20 @@
 //! Handshakes and nothing else, full and resumed, of both versions.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gannet_tls::TlsVersion;
 use serde::Serialize;
 
 use super::Options;
 use crate::child::Server;
-use crate::client::handshakes::{Handshakes, Kind};
+use crate::client::handshakes::{Ending, Handshakes, Kind};
+use crate::client::taped;
 use crate::measure::{Spread, Usage};
 use crate::run::known;
 use crate::run::rounds::in_turn;
+use crate::run::table::{Measure, Table};
+use crate::subject::Role;
 use crate::tls::Counted;
 
 const SUBJECTS: [&str; 2] = ["tls-p256-uring", "tls-rsa2048-uring"];
@@ -50,7 +53,7 @@ impl Outcome {
 
 /// Measures all in turn.
 pub fn measure(options: &Options) -> io::Result<Vec<Row>> {
-    let kind = |(version, resumes)| Kind { version, resumes };
+    let kind = |(version, resumes)| Kind { version, resumes, ending: Ending::Reset };
     let kinds =
         [(TlsVersion::V1_3, false), (TlsVersion::V1_3, true), (TlsVersion::V1_2, false), (TlsVersion::V1_2, true)];
     let cases: Vec<(&str, Kind)> = SUBJECTS.iter().flat_map(|subject| kinds.map(|of| (*subject, kind(of)))).collect();
@@ -61,17 +64,55 @@ pub fn measure(options: &Options) -> io::Result<Vec<Row>> {
     Ok((0..cases.len()).map(|index| row(&cases, &outcomes, index)).collect())
 }
 
+/// Measures the servers of `echo` that speak TLS beside each other, full handshakes and resumed ones of TLS 1.3.
+pub fn beside_peers(options: &Options) -> io::Result<Vec<Table>> {
+    let setup = &options.plan.setup;
+    let mut subjects = setup.subjects(Role::TlsEcho)?;
+    subjects.retain(|subject| subject.role == Role::TlsEcho);
+    let Some(first) = subjects.first().filter(|_| !setup.is_against_another_build()) else { return Ok(Vec::new()) };
+    subjects.push(first.again());
+    let (times, at_once) = (options.plan.times()?, options.at_once);
+    let table = |(resumes, what): (bool, &str)| {
+        let kind = Kind { version: TlsVersion::V1_3, resumes, ending: Ending::HalfClose };
+        let outcomes = setup.side_by_side(&subjects, options.plan.rounds, |_, server| {
+            let mut client = Handshakes::begin(server.port, kind, at_once as usize)?;
+            let outcome = taped::Outcome::of(server.pid(), times, |time| {
+                run_for(&mut client, time)?;
+                let done = client.done().handshakes;
+                Ok(taped::Done { operations: done, reads: done })
+            })?;
+            let done = client.done();
+            // The first of each place has nothing to take up.
+            let is_right = match resumes {
+                true => done.resumed + u64::from(at_once) >= done.handshakes,
+                false => done.resumed == 0,
+            };
+            if is_right {
+                return Ok(outcome);
+            }
+            Err(io::Error::other(format!("{} of {} were resumed", done.resumed, done.handshakes)))
+        })?;
+        let title = format!(
+            "{what} handshakes of TLS 1.3 with P-256, {at_once} at once; the client sends no more, the server closes"
+        );
+        let (operations, measure) = ("handshakes", Measure::CpuTime);
+        Ok(Table { title, operations, asked: None, measure, rows: measure.rows(&subjects, &outcomes) })
+    };
+    [(false, "Full"), (true, "Resumed")].into_iter().map(table).collect()
+}
+
+fn run_for(client: &mut Handshakes, time: Duration) -> io::Result<()> {
+    let started = Instant::now();
+    while started.elapsed() < time {
+        client.step(1000, || Ok(()))?;
+    }
+    Ok(())
+}
+
 fn one(options: &Options, subject: &str, kind: Kind) -> io::Result<Outcome> {
     let [warm_up, measured] = options.plan.times()?;
     let mut server = Server::start(known(subject)?, options.plan.setup.server_cpu)?;
     let mut client = Handshakes::begin(server.port, kind, options.at_once as usize)?;
-    let run_for = |client: &mut Handshakes, time| {
-        let started = Instant::now();
-        while started.elapsed() < time {
-            client.step(1000, || Ok(()))?;
-        }
-        io::Result::Ok(())
-    };
     let usage = |server: &Server| Ok::<_, io::Error>((Usage::of(server.pid())?, Usage::of(std::process::id())?));
     run_for(&mut client, warm_up)?;
     let (server_before, client_before) = usage(&server)?;

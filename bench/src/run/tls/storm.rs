@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::Options;
 use crate::child::Server;
-use crate::client::handshakes::{Handshakes, Kind, client};
+use crate::client::handshakes::{Ending, Handshakes, Kind, client};
 use crate::client::probes::Probes;
 use crate::measure::{Usage, histogram};
 use crate::run::known;
@@ -59,7 +59,7 @@ fn one(options: &Options, subject: &str, storm: bool) -> io::Result<Outcome> {
     let [warm_up, measured] = options.plan.times()?;
     let mut server = Server::start(known(subject)?, options.plan.setup.server_cpu)?;
     let mut probes = Probes::open(server.port, &client(TlsVersion::V1_3, 0)?, PROBES, EVERY)?;
-    let kind = Kind { version: TlsVersion::V1_3, resumes: false };
+    let kind = Kind { version: TlsVersion::V1_3, resumes: false, ending: Ending::Reset };
     let at_once = if storm { options.storm as usize } else { 0 };
     let mut handshakes = Handshakes::begin(server.port, kind, at_once)?;
     let run_for = |probes: &mut Probes, handshakes: &mut Handshakes, time| {
