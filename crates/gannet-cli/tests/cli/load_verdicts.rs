@@ -75,7 +75,7 @@ fn a_server_that_ends_connections_after_some_answers_is_asked_for_the_whole_time
     let (report, status) = report("http", &url, &options, &folder);
     assert!(matches!(status, Some(0 | 4)), "{report}");
     assert!(report["measured_s"].as_f64().is_some_and(|seconds| seconds >= 1.0), "{report}");
-    assert!(report["connections"]["reopened"].as_u64().is_some_and(|reopened| reopened > 20), "{report}");
+    assert!(report["connections"]["reopened"].as_u64().is_some_and(|reopened| reopened > 0), "{report}");
     assert_eq!((&report["errors"], &report["connections"]["lost"]), (&0.into(), &0.into()), "{report}");
 }
 

@@ -193,7 +193,8 @@ fn a_request_that_may_have_been_carried_out_is_not_sent_again_and_its_client_goe
         let given_up = errors_of(&results, "lost_with_connection");
         // Each connection gives five answers, and loses the sixth request.
         assert!(given_up >= results.requests.answered / 5 && given_up > 0, "{}", shown(&results));
-        assert!(results.connections.reopened >= given_up, "{}", shown(&results));
+        // The last ones may be under way when the time is over.
+        assert!(results.connections.reopened + 20 >= given_up, "{}", shown(&results));
         assert_eq!(results.requests.sent, results.requests.answered + given_up, "{}", shown(&results));
         assert_eq!((results.connections.up, lost(&results)), (20, 0), "{}", shown(&results));
         assert!(results.measured >= config.duration, "{}", shown(&results));

@@ -195,10 +195,12 @@ fn clients_of_a_storm_come_back_and_have_what_they_missed() {
         let mut config = subscribing(&["news:{n%2}", "news2"], &served, driver);
         (config.push.storm_per_second, config.reconnect) = (1.0, true);
         (config.rate_per_second, config.duration) = (Some(1_000.0), Duration::from_millis(900));
-        let results = go(&config);
+        // A busy machine may have no time for a publisher, or for a storm.
+        let is_one = |results: &Results| results.requests.answered > 0 && deliveries(results).cuts > 0;
+        let results = (0..5).map(|_| go(&config)).find(is_one).expect("one of five has both");
         assert_right(&results, "storm");
         let got = deliveries(&results);
-        assert!(got.cuts > 0 && got.recoveries == 2 * got.cuts && got.not_recovered == 0, "{got:?}");
+        assert!(got.recoveries == 2 * got.cuts && got.not_recovered == 0, "{got:?}");
         assert_eq!((results.connections.reopened, results.connections.up), (got.cuts, 21), "{}", rig::shown(&results));
     }
 }
