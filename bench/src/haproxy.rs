@@ -1,6 +1,6 @@
 //! HAProxy as a subject of HTTP, as its package installs it: it answers `GET /` by itself.
 //!
-//! What it is made for, handing on, is measured by `bench/proxy.py`.
+//! `bench/proxy.py` measures the handing on of connections, for which HAProxy is made.
 
 use std::fs;
 use std::io::{self, Write};

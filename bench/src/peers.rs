@@ -40,12 +40,12 @@ struct Peer {
     /// The subject's name.
     name: &'static str,
     program: Program,
-    /// The library whose version a report tells: a crate, a Go module, or the name of a program.
-    library: &'static str,
+    /// The package whose version a report tells: a crate, a Go module, or the name of a program.
+    package: &'static str,
 }
 
-const fn peer(name: &'static str, program: Program, library: &'static str) -> Peer {
-    Peer { name, program, library }
+const fn peer(name: &'static str, program: Program, package: &'static str) -> Peer {
+    Peer { name, program, package }
 }
 
 /// Echo servers on other runtimes.
@@ -101,14 +101,14 @@ impl Peer {
 
     /// Whether one program serves both.
     fn is_of(&self, other: &Self) -> bool {
-        self.program == other.program && (self.program != Program::System || self.library == other.library)
+        self.program == other.program && (self.program != Program::System || self.package == other.package)
     }
 
     /// Builds its program, or looks for it.
     fn find(&self) -> io::Result<()> {
         match self.program {
             // Its own benchmark installs it.
-            Program::System if self.library == "centrifugo" => Ok(()),
+            Program::System if self.package == "centrifugo" => Ok(()),
             Program::System => self.version().map(drop),
             program => {
                 let path = program.path();
@@ -122,11 +122,11 @@ impl Peer {
 
     fn version(&self) -> io::Result<String> {
         match self.program {
-            Program::Cargo(_) => locked(&fs::read_to_string(folder("Cargo.lock"))?, self.library),
-            Program::Go if self.library == "go" => said_by(Command::new("go").args(["env", "GOVERSION"])),
-            Program::Go => required(&fs::read_to_string(folder("go/go.mod"))?, self.library),
+            Program::Cargo(_) => locked(&fs::read_to_string(folder("Cargo.lock"))?, self.package),
+            Program::Go if self.package == "go" => said_by(Command::new("go").args(["env", "GOVERSION"])),
+            Program::Go => required(&fs::read_to_string(folder("go/go.mod"))?, self.package),
             Program::Libuv => said_by(Command::new(self.program.path()).arg("--version")),
-            Program::System => match self.library {
+            Program::System => match self.package {
                 "nginx" => http::nginx_version(),
                 "haproxy" => haproxy::version(),
                 "redis-server" => redis::version(),
@@ -252,33 +252,33 @@ fn skipped(peer: &Peer, error: &io::Error) -> String {
     format!("skipped: {} ({error})", names.join(", "))
 }
 
-/// The library that a subject is made of, with its version; nothing for a subject of this program.
+/// The package that a subject is made of, with its version; nothing for a subject of this program.
 pub fn version(name: &str) -> Option<(String, String)> {
     let peer = PEERS.iter().find(|peer| peer.name == name)?;
     let version = peer.version().unwrap_or_else(|error| format!("unknown ({error})"));
-    Some((peer.library.to_owned(), version))
+    Some((peer.package.to_owned(), version))
 }
 
 /// The version of a crate in a lock file.
-fn locked(lock: &str, library: &str) -> io::Result<String> {
-    let name = format!("name = \"{library}\"\nversion = \"");
+fn locked(lock: &str, package: &str) -> io::Result<String> {
+    let name = format!("name = \"{package}\"\nversion = \"");
     let version = lock.split_once(&name).and_then(|(_, rest)| rest.split_once('"'));
-    version.map(|(version, _)| version.to_owned()).ok_or_else(|| unnamed(library))
+    version.map(|(version, _)| version.to_owned()).ok_or_else(|| unnamed(package))
 }
 
 /// The version of a module in a `go.mod`.
-fn required(module: &str, library: &str) -> io::Result<String> {
+fn required(module: &str, package: &str) -> io::Result<String> {
     let words =
         |line: &str| Some(line.trim().strip_prefix("require ").unwrap_or(line.trim()).split_once(' ')?.1.to_owned());
-    let mut lines = module.lines().filter(|line| line.split_ascii_whitespace().any(|word| word == library));
+    let mut lines = module.lines().filter(|line| line.split_ascii_whitespace().any(|word| word == package));
     lines
         .find_map(words)
         .map(|rest| rest.split(' ').next().unwrap_or_default().to_owned())
-        .ok_or_else(|| unnamed(library))
+        .ok_or_else(|| unnamed(package))
 }
 
-fn unnamed(library: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::NotFound, format!("no version of {library}"))
+fn unnamed(package: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("no version of {package}"))
 }
 
 fn said_by(command: &mut Command) -> io::Result<String> {
@@ -314,7 +314,7 @@ pub fn serve_tls_by_name(name: &str, port: u16, _ready: Ready) -> io::Result<()>
 
 fn program(name: &str, port: u16) -> io::Result<Command> {
     let peer = PEERS.iter().find(|peer| peer.name == name).ok_or_else(|| unnamed(name))?;
-    // Each library has another error for it; here the parent learns that its port is taken.
+    // Each package has another error for it; here the parent learns that its port is taken.
     drop(socket::listen(port, Blocking::Yes)?);
     let mut program = Command::new(peer.program.path());
     program.arg(name).arg(port.to_string());

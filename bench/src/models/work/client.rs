@@ -32,19 +32,19 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// The requests that the server gets.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
-    /// What long requests do.
+    /// The kind of work of a long request.
     pub kind: Kind,
     /// Long requests of all clients in a second.
     pub long_per_second: u32,
 }
 
-/// What came of it.
+/// The result of a run.
 pub struct Outcome {
     /// The measured time as it turned out.
     pub elapsed: Duration,
     /// From when a small request was due to its answer, in nanoseconds; to the end, where none has come.
     pub small: Histogram<u64>,
-    /// The same of long requests that were not refused.
+    /// Response times of long requests that were not refused, in nanoseconds.
     pub long: Histogram<u64>,
     /// Small requests that were answered in the measured time.
     pub small_answered: u64,
